@@ -1,0 +1,251 @@
+//! The cache: a folder that many processes share.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::access::Access;
+use crate::error::IoResultExt;
+use crate::key::nibble;
+use crate::layout::Layout;
+use crate::lock::ExclusiveLock;
+use crate::manifest::{Fault, Manifest};
+use crate::trash::Trash;
+use crate::{Error, Key, Result, durable};
+
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This folder is a cache of Python environments; it can be made anew.\n\
+    # About cache folders see https://bford.info/cachedir/\n";
+
+/// A folder of environments, shared by all processes that open it.
+///
+/// Cheap to clone, and usable from several threads at once.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) layout: Layout,
+    pub(crate) access: Access,
+}
+
+/// An environment on disk, as [`Cache::list`] gives it: not held, so it may be gone by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its key.
+    pub key: Key,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What was recorded when it was built.
+    pub manifest: Manifest,
+    /// When it was last taken from the cache.
+    pub last_used: SystemTime,
+}
+
+/// What lies in the folder of an environment.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Whole(Box<Listed>),
+    Newer(Key),
+    Leftover(Key),
+}
+
+impl Cache {
+    /// Opens the cache in this folder, which is made if need be.
+    ///
+    /// A folder that this call makes is for its owner alone (mode 0700). To share a cache with a
+    /// group, make the folder yourself, group-writable, before its first use; what the cache makes
+    /// in it is then the group's. A folder of another user who is not root is refused unless it
+    /// is such a one. What crashed processes left in the trash is deleted.
+    ///
+    /// On a read-only file system a cache that exists can be opened, and gives out what it has.
+    pub fn open(root: &Path) -> Result<Self> {
+        let root = std::path::absolute(root).context("find", root)?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&root);
+        made.context("create", &root)?;
+        let metadata = fs::metadata(&root).context("read", &root)?;
+        let access = Access::of(&metadata);
+        if access == Access::Private {
+            access.require_trust(&root, &metadata)?;
+        }
+        let cache = Self { shared: Arc::new(Shared { layout: Layout::new(root), access }) };
+        cache.prepare()?;
+        cache.trash().sweep();
+        Ok(cache)
+    }
+
+    /// Opens the cache that the environment names.
+    ///
+    /// That is `$CURATOR_CACHE_DIR`, else `$XDG_CACHE_HOME/curator` (unless relative, which its
+    /// specification tells to ignore), else `~/.cache/curator`. An empty variable counts as unset.
+    pub fn from_env() -> Result<Self> {
+        Self::open(&root_from(|name| env::var_os(name), env::home_dir())?)
+    }
+
+    /// The cache's folder, absolute.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.layout().root()
+    }
+
+    /// Where it is kept what interpreters said of themselves.
+    #[must_use]
+    pub fn interpreters_dir(&self) -> PathBuf {
+        self.layout().interpreters_dir()
+    }
+
+    /// Where bootstrapped package managers live. Nothing here is ever evicted.
+    #[must_use]
+    pub fn tools_dir(&self) -> PathBuf {
+        self.layout().tools_dir()
+    }
+
+    /// Where the Python side of workers is written, once per version.
+    #[must_use]
+    pub fn shims_dir(&self) -> PathBuf {
+        self.layout().shims_dir()
+    }
+
+    /// The folder of the environment with this key, whether it is there or not.
+    #[must_use]
+    pub fn env_dir(&self, key: &Key) -> PathBuf {
+        self.layout().entry(key).dir
+    }
+
+    /// The environments on disk, least recently used first. None of them is held.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let whole = self.contents()?.into_iter().filter_map(|content| match content {
+            Content::Whole(listed) => Some(*listed),
+            Content::Newer(_) | Content::Leftover(_) => None,
+        });
+        let mut listed: Vec<_> = whole.collect();
+        listed.sort_by_key(|listed| (listed.last_used, listed.key));
+        Ok(listed)
+    }
+
+    /// The one environment whose key starts with these digits.
+    ///
+    /// Fails if the text is no start of a key, and if none or several environments match.
+    pub fn find(&self, prefix: &str) -> Result<Key> {
+        let digits = prefix.bytes().all(|digit| nibble(digit).is_some());
+        if !digits || prefix.is_empty() || prefix.len() > 64 {
+            return Err(Error::InvalidKey { text: prefix.chars().take(80).collect() });
+        }
+        let keys = self.list()?.into_iter().map(|listed| listed.key);
+        let mut matches: Vec<_> = keys.filter(|key| key.to_string().starts_with(prefix)).collect();
+        matches.sort();
+        match matches[..] {
+            [key] => Ok(key),
+            [] => Err(Error::NoMatch { prefix: prefix.to_owned() }),
+            _ => Err(Error::Ambiguous { prefix: prefix.to_owned(), matches }),
+        }
+    }
+
+    /// Whether somebody holds the environment at this moment, or builds it.
+    ///
+    /// Finding out takes its lock for an instant.
+    pub fn is_in_use(&self, key: &Key) -> Result<bool> {
+        let lock_file = self.layout().entry(key).lock_file;
+        match fs::symlink_metadata(&lock_file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.context("read", &lock_file)?,
+        };
+        Ok(ExclusiveLock::try_acquire(&lock_file, self.access())?.is_none())
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.shared.layout
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        self.shared.access
+    }
+
+    pub(crate) fn trash(&self) -> Trash<'_> {
+        Trash::new(self.layout(), self.access())
+    }
+
+    /// Makes the folders that are missing.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        for dir in self.layout().dirs() {
+            self.access().ensure_dir(&dir)?;
+        }
+        let tag = self.layout().tag_file();
+        match fs::symlink_metadata(&tag) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                durable::write(&tag, TAG.as_bytes(), self.access())
+            }
+            other => other.map(drop).context("read", &tag),
+        }
+    }
+
+    /// All that lies where environments lie, under names that are keys.
+    pub(crate) fn contents(&self) -> Result<Vec<Content>> {
+        let dir = self.layout().envs_dir();
+        let mut contents = Vec::new();
+        for found in fs::read_dir(&dir).context("list", &dir)? {
+            let name = found.context("list", &dir)?.file_name();
+            let Some(key) = name.to_str().and_then(|name| name.parse::<Key>().ok()) else {
+                continue;
+            };
+            let entry = self.layout().entry(&key);
+            let path = entry.manifest_file();
+            contents.push(match Manifest::read(&path, &key).context("read", &path)? {
+                Some(Ok(manifest)) => {
+                    let last_used = fs::metadata(&entry.lock_file)
+                        .and_then(|metadata| metadata.modified())
+                        .unwrap_or(UNIX_EPOCH);
+                    Content::Whole(Box::new(Listed { key, dir: entry.dir, manifest, last_used }))
+                }
+                Some(Err(Fault::Newer)) => Content::Newer(key),
+                Some(Err(Fault::Corrupt)) | None => Content::Leftover(key),
+            });
+        }
+        Ok(contents)
+    }
+}
+
+/// The rule of [`Cache::from_env`], over any environment.
+fn root_from(
+    variable: impl Fn(&str) -> Option<OsString>,
+    home: Option<PathBuf>,
+) -> Result<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(dir) = set("CURATOR_CACHE_DIR") {
+        return Ok(dir);
+    }
+    set("XDG_CACHE_HOME")
+        .filter(|dir| dir.is_absolute())
+        .or_else(|| home.filter(|dir| dir.is_absolute()).map(|dir| dir.join(".cache")))
+        .map(|dir| dir.join("curator"))
+        .ok_or(Error::NoCacheDir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_follows_the_environment() {
+        let root = |curator: &str, xdg: &str, home: Option<&str>| {
+            let variable = |name: &str| match name {
+                "CURATOR_CACHE_DIR" => Some(OsString::from(curator)),
+                "XDG_CACHE_HOME" => Some(OsString::from(xdg)),
+                _ => None,
+            };
+            root_from(variable, home.map(PathBuf::from)).ok()
+        };
+        assert_eq!(root("/c", "/x", Some("/h")), Some("/c".into()));
+        assert_eq!(root("", "/x", Some("/h")), Some("/x/curator".into()));
+        assert_eq!(root("", "relative", Some("/h")), Some("/h/.cache/curator".into()));
+        assert_eq!(root("", "", None), None);
+    }
+}

@@ -1,0 +1,308 @@
+//! Which environments go, and how: least recently used first, never one in use or needed.
+//!
+//! An evictor holds `eviction.lock` exclusively while it chooses and while it takes environments
+//! out of the store, so nothing is committed meanwhile that might need what it removes. It never
+//! waits for an environment: one whose lock is held stays. Deleting the files comes last, when
+//! nobody has to wait for it.
+
+use std::collections::{HashMap, HashSet};
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use crate::cache::{Content, Listed};
+use crate::error::IoResultExt;
+use crate::lock::ExclusiveLock;
+use crate::trash::{Trash, Trashed};
+use crate::{Cache, Error, Key, Result};
+
+/// The budget in bytes where nobody says another: 10 GiB.
+const DEFAULT_MAX_BYTES: u64 = 10 << 30;
+const MAX_BYTES_VARIABLE: &str = "CURATOR_CACHE_MAX_BYTES";
+
+/// How long an evictor waits for builders to commit and for other evictors.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What may stay in the cache. By default everything may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Budget {
+    max_bytes: Option<u64>,
+    older_than: Option<Duration>,
+    all: bool,
+    dry_run: bool,
+}
+
+impl Budget {
+    /// A limit of `$CURATOR_CACHE_MAX_BYTES` bytes, or 10 GiB if it is unset or empty.
+    ///
+    /// Fails if the variable is no whole number.
+    pub fn from_env() -> Result<Self> {
+        let max_bytes = max_bytes_from(env::var_os(MAX_BYTES_VARIABLE).as_deref())?;
+        Ok(Self::default().with_max_bytes(max_bytes))
+    }
+
+    /// Removes the least recently used environments until all together have at most so many bytes
+    /// of their own, as recorded when they were built. By default, there is no limit.
+    pub fn with_max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = Some(max_bytes);
+        self
+    }
+
+    /// Removes environments that were not used for longer than this. By default, no age is too
+    /// great.
+    pub fn with_older_than(mut self, age: Duration) -> Self {
+        self.older_than = Some(age);
+        self
+    }
+
+    /// Removes every environment, also those of newer versions of this crate. By default, only
+    /// what the limits tell.
+    pub fn with_all(mut self) -> Self {
+        self.all = true;
+        self
+    }
+
+    /// Only reports what would be removed. By default, removes it.
+    pub fn with_dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// Whether an environment should go while the store has so many bytes.
+    fn removes(&self, listed: &Listed, total: u64, now: SystemTime) -> bool {
+        // After the clock went back, a last use in the future is one of this moment.
+        let age = now.duration_since(listed.last_used).unwrap_or_default();
+        self.all
+            || self.older_than.is_some_and(|limit| age > limit)
+            || self.max_bytes.is_some_and(|limit| total > limit)
+    }
+}
+
+/// What [`Cache::prune`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The environments that were removed, or would be, in that order.
+    pub removed: Vec<Removed>,
+    /// Environments that should have gone, but somebody uses them.
+    pub in_use: Vec<Key>,
+    /// How many half-built or damaged environments were removed, or would be.
+    pub leftovers: usize,
+    /// How many environments stay.
+    pub kept: usize,
+    /// The bytes that these have of their own.
+    pub kept_bytes: u64,
+}
+
+/// A removed environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// Its key.
+    pub key: Key,
+    /// The bytes it had of its own, as recorded when it was built.
+    pub bytes: u64,
+}
+
+impl Report {
+    /// The bytes that the removed environments had of their own.
+    #[must_use]
+    pub fn freed_bytes(&self) -> u64 {
+        self.removed.iter().map(|removed| removed.bytes).sum()
+    }
+}
+
+impl Cache {
+    /// Removes environments down to a budget, least recently used first.
+    ///
+    /// One in use stays, and so does one that a kept environment needs. Half-built and damaged
+    /// ones that nobody works on go in any case, as does what crashes left in the trash. Safe
+    /// beside builds, uses and other evictions. Bootstrapped tools are never removed.
+    pub fn prune(&self, budget: &Budget) -> Result<Report> {
+        let (report, trashed) = {
+            let lock = self.lock_eviction()?;
+            self.choose(budget, &lock)?
+        };
+        trashed.iter().for_each(Trash::delete);
+        drop(trashed);
+        if !budget.dry_run {
+            self.trash().sweep();
+        }
+        Ok(report)
+    }
+
+    /// Removes one environment; false if it is not there.
+    ///
+    /// Fails with [`Error::InUse`] while somebody uses or builds it, and with [`Error::Needed`]
+    /// while another environment needs it.
+    pub fn remove(&self, key: &Key) -> Result<bool> {
+        let trashed = {
+            let lock = self.lock_eviction()?;
+            let dir = self.layout().entry(key).dir;
+            match fs::symlink_metadata(&dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                other => other.context("read", &dir)?,
+            };
+            let needs = |listed: &Listed| listed.manifest.needs.iter().any(|n| n.key == *key);
+            if let Some(listed) = self.list()?.into_iter().find(needs) {
+                return Err(Error::Needed { key: *key, by: listed.key });
+            }
+            match self.evict(key, &lock)? {
+                Eviction::InUse => return Err(Error::InUse { key: *key }),
+                Eviction::Done(trashed) => trashed,
+            }
+        };
+        trashed.iter().for_each(Trash::delete);
+        Ok(trashed.is_some())
+    }
+
+    fn lock_eviction(&self) -> Result<ExclusiveLock> {
+        let path = self.layout().eviction_lock_file();
+        ExclusiveLock::acquire(&path, self.access(), Some(PATIENCE))
+    }
+
+    fn choose(&self, budget: &Budget, lock: &ExclusiveLock) -> Result<(Report, Vec<Trashed>)> {
+        let mut report = Report::default();
+        let mut trashed = Vec::new();
+        let mut kept = Vec::new();
+        for content in self.contents()? {
+            match content {
+                Content::Whole(listed) => kept.push(*listed),
+                Content::Newer(_) if !budget.all => {}
+                Content::Newer(key) | Content::Leftover(key) => {
+                    if let Eviction::Done(tree) = self.evict_unless_dry(&key, budget, lock)? {
+                        report.leftovers += 1;
+                        trashed.extend(tree);
+                    }
+                }
+            }
+        }
+        kept.sort_by_key(|listed| (listed.last_used, listed.key));
+
+        let now = SystemTime::now();
+        let mut total: u64 = kept.iter().map(|listed| listed.manifest.own_bytes).sum();
+        let mut needed = Needed::by(&kept);
+        let mut in_use = HashSet::new();
+        // Removing an environment may set free what it needed, which was passed over before.
+        while let Some(index) = kept.iter().position(|listed| {
+            budget.removes(listed, total, now)
+                && !in_use.contains(&listed.key)
+                && !needed.contains(&listed.key)
+        }) {
+            let key = kept[index].key;
+            match self.evict_unless_dry(&key, budget, lock)? {
+                Eviction::InUse => {
+                    in_use.insert(key);
+                    report.in_use.push(key);
+                }
+                Eviction::Done(tree) => {
+                    let listed = kept.remove(index);
+                    let bytes = listed.manifest.own_bytes;
+                    total -= bytes;
+                    needed.forget(&listed);
+                    report.removed.push(Removed { key, bytes });
+                    trashed.extend(tree);
+                }
+            }
+        }
+        report.kept = kept.len();
+        report.kept_bytes = total;
+        Ok((report, trashed))
+    }
+
+    fn evict_unless_dry(
+        &self,
+        key: &Key,
+        budget: &Budget,
+        lock: &ExclusiveLock,
+    ) -> Result<Eviction> {
+        if budget.dry_run {
+            let in_use = self.is_in_use(key)?;
+            Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) })
+        } else {
+            self.evict(key, lock)
+        }
+    }
+
+    /// Takes an environment out of the store: the manifest, then the folder as a whole.
+    fn evict(&self, key: &Key, _eviction: &ExclusiveLock) -> Result<Eviction> {
+        let entry = self.layout().entry(key);
+        let Some(_lock) = ExclusiveLock::try_acquire(&entry.lock_file, self.access())? else {
+            return Ok(Eviction::InUse);
+        };
+        let manifest_file = entry.manifest_file();
+        match fs::remove_file(&manifest_file) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    // A folder in its place leaves with the rest.
+                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+                ) =>
+            {
+                return Err(error).context("remove", &manifest_file);
+            }
+            _ => {}
+        }
+        self.trash().take(&entry.dir).map(Eviction::Done)
+    }
+}
+
+/// How an eviction ended.
+enum Eviction {
+    InUse,
+    Done(Option<Trashed>),
+}
+
+/// How many kept environments need each key.
+struct Needed(HashMap<Key, usize>);
+
+impl Needed {
+    fn by(kept: &[Listed]) -> Self {
+        let mut counts = HashMap::new();
+        for need in kept.iter().flat_map(|listed| &listed.manifest.needs) {
+            *counts.entry(need.key).or_default() += 1;
+        }
+        Self(counts)
+    }
+
+    fn contains(&self, key: &Key) -> bool {
+        self.0.get(key).is_some_and(|&count| count > 0)
+    }
+
+    fn forget(&mut self, removed: &Listed) {
+        for need in &removed.manifest.needs {
+            if let Some(count) = self.0.get_mut(&need.key) {
+                *count -= 1;
+            }
+        }
+    }
+}
+
+/// The rule of [`Budget::from_env`].
+fn max_bytes_from(value: Option<&OsStr>) -> Result<u64> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
+        return Ok(DEFAULT_MAX_BYTES);
+    };
+    value.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| Error::Setting {
+        name: MAX_BYTES_VARIABLE,
+        value: value.to_string_lossy().into_owned(),
+        expected: "a whole number of bytes",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_budget_is_ten_gibibytes_and_nonsense_is_refused() {
+        let parse = |text: &str| max_bytes_from(Some(OsStr::new(text)));
+        assert_eq!(max_bytes_from(None).unwrap(), 10 * 1024 * 1024 * 1024);
+        assert_eq!(parse("").unwrap(), DEFAULT_MAX_BYTES);
+        assert_eq!(parse("5").unwrap(), 5);
+        assert!(matches!(parse("5 GB"), Err(Error::Setting { .. })));
+    }
+}

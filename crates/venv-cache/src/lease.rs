@@ -1,0 +1,117 @@
+//! An environment in use: nothing evicts or rewrites it while this, or the lock in it, lives.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::IoResultExt;
+use crate::inventory::{Difference, Sizes};
+use crate::layout::Entry;
+use crate::lock::SharedLock;
+use crate::{Key, Manifest, Result};
+
+/// Where an environment came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It was in the cache.
+    Hit,
+    /// This call built it.
+    Built,
+}
+
+/// An environment of the cache, held so that it stays as it is.
+///
+/// It holds the environment's lock, shared with all other users, and that of every environment it
+/// needs. Clones share one lock. Dropping the last clone gives up the lease, unless somebody holds
+/// a duplicate of [`lease`](Self::lease).
+#[derive(Clone, Debug)]
+pub struct CachedEnv {
+    inner: Arc<Inner>,
+    state: State,
+}
+
+#[derive(Debug)]
+struct Inner {
+    entry: Entry,
+    manifest: Manifest,
+    python: PathBuf,
+    lock: SharedLock,
+    needs: Vec<CachedEnv>,
+}
+
+impl CachedEnv {
+    pub(crate) fn new(
+        entry: Entry,
+        manifest: Manifest,
+        needs: Vec<CachedEnv>,
+        lock: SharedLock,
+        state: State,
+    ) -> Self {
+        let python = entry.dir.join(&manifest.python);
+        Self { inner: Arc::new(Inner { entry, manifest, python, lock, needs }), state }
+    }
+
+    /// The environment's key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.inner.manifest.key
+    }
+
+    /// The environment's folder, absolute.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.inner.entry.dir
+    }
+
+    /// The environment's interpreter, absolute.
+    #[must_use]
+    pub fn python(&self) -> &Path {
+        &self.inner.python
+    }
+
+    /// What was recorded when the environment was built.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.inner.manifest
+    }
+
+    /// Whether this call built the environment or found it.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The open lock file whose shared lock keeps the environment.
+    ///
+    /// The lock belongs to the open file, not to this value (`flock(2)`): a duplicate of the
+    /// descriptor, passed to a child process or over a socket, keeps the environment for as long
+    /// as it is open anywhere, and a process that dies closes it. A child that should hold it
+    /// needs the duplicate without the close-on-exec flag. The environments in
+    /// [`needs`](Self::needs) stay too: nothing evicts what a kept environment needs.
+    ///
+    /// Never unlock it: that takes the lease from all who share it.
+    #[must_use]
+    pub fn lease(&self) -> &File {
+        self.inner.lock.file()
+    }
+
+    /// The environments that this one needs, held with it.
+    #[must_use]
+    pub fn needs(&self) -> &[CachedEnv] {
+        &self.inner.needs
+    }
+
+    /// Compares all files with what was recorded when the environment was built.
+    ///
+    /// Gives those that are gone or have another length, bytecode aside, which Python rewrites as
+    /// it likes; what was added since is no difference. Fails when the record cannot be read.
+    pub fn differences(&self) -> Result<Vec<Difference>> {
+        let path = self.inner.entry.sizes_file();
+        let bytes = fs::read(&path).context("read", &path)?;
+        let sizes: Sizes =
+            serde_json::from_slice(&bytes).map_err(Into::into).context("read", &path)?;
+        let mut differences = sizes.differences(self.dir()).context("check", self.dir())?;
+        differences.retain(|difference| !difference.is_bytecode());
+        Ok(differences)
+    }
+}

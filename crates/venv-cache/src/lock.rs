@@ -1,0 +1,253 @@
+//! Locks on files: `flock`, which the kernel releases when the last descriptor closes.
+//!
+//! A lock file is never unlinked (two processes could then each hold "the" lock) and stores no
+//! data; its modification time is the environment's last use. Two handles in one process exclude
+//! each other as two processes do, so threads need no lock of their own.
+//!
+//! A guard releases by closing, never by unlocking: whoever got a duplicate of the descriptor goes
+//! on holding the lock.
+//!
+//! Lock order, for whoever waits: an environment, then those it needs, then `eviction.lock`.
+//! Evictors hold `eviction.lock` and only ever *try* an environment's lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+
+use crate::access::Access;
+use crate::error::IoResultExt;
+use crate::{Error, Result};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Held while an environment is in use.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub(crate) struct SharedLock(File);
+
+/// Held while an environment is built or evicted.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub(crate) struct ExclusiveLock {
+    #[expect(dead_code, reason = "held for as long as the lock is")]
+    file: File,
+}
+
+impl SharedLock {
+    /// Waits for the lock, for ever without `patience`.
+    pub(crate) fn acquire(path: &Path, access: Access, patience: Option<Duration>) -> Result<Self> {
+        acquire(path, access, Mode::Shared, patience).map(Self)
+    }
+
+    /// Takes the lock if nobody holds it exclusively.
+    pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
+        let file = open(path, access)?;
+        Ok(Mode::Shared.attempt(&file, path)?.then_some(Self(file)))
+    }
+
+    /// Records this moment as the environment's last use.
+    ///
+    /// A read-only cache is used without being written, so a refusal only spoils the order of
+    /// eviction there, and is not an error.
+    pub(crate) fn touch(&self, path: &Path) {
+        // Both times "now" asks for write permission only; any other pair asks for ownership, which
+        // a second user of a shared cache does not have.
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        if let Err(error) =
+            futimens(&self.0, &Timestamps { last_access: now, last_modification: now })
+        {
+            tracing::debug!(path = %path.display(), %error, "last use not recorded");
+        }
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl ExclusiveLock {
+    /// Waits for the lock, for ever without `patience`.
+    pub(crate) fn acquire(path: &Path, access: Access, patience: Option<Duration>) -> Result<Self> {
+        acquire(path, access, Mode::Exclusive, patience).map(|file| Self { file })
+    }
+
+    /// Takes the lock if nobody holds it.
+    ///
+    /// It is tried twice: a process that another thread starts owns a copy of every descriptor
+    /// between its fork and its exec, and so holds a lock that was already dropped for an instant.
+    pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
+        let file = open(path, access)?;
+        if Mode::Exclusive.attempt(&file, path)? {
+            return Ok(Some(Self { file }));
+        }
+        thread::sleep(FIRST_PAUSE);
+        Ok(Mode::Exclusive.attempt(&file, path)?.then_some(Self { file }))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Shared,
+    Exclusive,
+}
+
+impl Mode {
+    fn attempt(self, file: &File, path: &Path) -> Result<bool> {
+        let tried = match self {
+            Self::Shared => file.try_lock_shared(),
+            Self::Exclusive => file.try_lock(),
+        };
+        match tried {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(refused(error, path)),
+        }
+    }
+
+    /// Waits in the kernel. A signal that interrupts the wait does not end it.
+    fn block(self, file: &File, path: &Path) -> Result<()> {
+        loop {
+            let locked = match self {
+                Self::Shared => file.lock_shared(),
+                Self::Exclusive => file.lock(),
+            };
+            match locked {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(|error| refused(error, path)),
+            }
+        }
+    }
+}
+
+fn acquire(path: &Path, access: Access, mode: Mode, patience: Option<Duration>) -> Result<File> {
+    let file = open(path, access)?;
+    if mode.attempt(&file, path)? {
+        return Ok(file);
+    }
+    tracing::info!(lock = %path.display(), ?mode, "waiting for another process or thread");
+    let Some(patience) = patience else {
+        mode.block(&file, path)?;
+        return Ok(file);
+    };
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let left = patience.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return Err(Error::Timeout { path: path.to_owned(), waited: start.elapsed() });
+        }
+        thread::sleep(pause.min(left));
+        if mode.attempt(&file, path)? {
+            return Ok(file);
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Opens the lock file, made if need be; one that cannot be written is opened for reading, which
+/// is enough to lock it.
+fn open(path: &Path, access: Access) -> Result<File> {
+    let writable = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(access.file_mode())
+        .open(path);
+    match writable {
+        Ok(file) => {
+            access.share_file(&file).context("share", path)?;
+            Ok(file)
+        }
+        Err(error) => match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => File::open(path)
+                .map_err(|_| Error::ReadOnly {
+                    action: "open the lock",
+                    path: path.to_owned(),
+                    source: error,
+                }),
+            _ => Err(error).context("open the lock", path),
+        },
+    }
+}
+
+fn refused(source: io::Error, path: &Path) -> Error {
+    use rustix::io::Errno;
+
+    let path = path.to_owned();
+    let errno = source.raw_os_error().map(Errno::from_raw_os_error);
+    let unsupported = matches!(errno, Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS))
+        || source.kind() == io::ErrorKind::Unsupported;
+    if unsupported {
+        Error::LocksUnsupported { path, source }
+    } else {
+        Error::Io { action: "lock", path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+    #[test]
+    fn exclusive_excludes_and_shared_shares_within_one_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let one = SharedLock::acquire(&path, Access::Private, AT_ONCE).unwrap();
+        let two = SharedLock::acquire(&path, Access::Private, AT_ONCE).unwrap();
+        assert!(ExclusiveLock::try_acquire(&path, Access::Private).unwrap().is_none());
+        drop((one, two));
+        let exclusive = ExclusiveLock::acquire(&path, Access::Private, AT_ONCE).unwrap();
+        assert!(SharedLock::try_acquire(&path, Access::Private).unwrap().is_none());
+        let error = SharedLock::acquire(&path, Access::Private, AT_ONCE).unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error}");
+        drop(exclusive);
+        assert!(SharedLock::try_acquire(&path, Access::Private).unwrap().is_some());
+        assert!(path.exists(), "a lock file stays");
+    }
+
+    #[test]
+    fn waiting_ends_when_the_holder_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        for patience in [None, Some(Duration::from_mins(1))] {
+            let held = ExclusiveLock::acquire(&path, Access::Private, AT_ONCE).unwrap();
+            thread::scope(|scope| {
+                let waiter =
+                    scope.spawn(|| SharedLock::acquire(&path, Access::Private, patience).is_ok());
+                thread::sleep(Duration::from_millis(20));
+                assert!(!waiter.is_finished());
+                drop(held);
+                assert!(waiter.join().unwrap());
+            });
+        }
+    }
+
+    #[test]
+    fn a_touch_moves_the_last_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let lock = SharedLock::acquire(&path, Access::Private, AT_ONCE).unwrap();
+        lock.file().set_modified(std::time::UNIX_EPOCH).unwrap();
+        lock.touch(&path);
+        let age = fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap();
+        assert!(age < Duration::from_mins(1));
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_named_with_a_hint() {
+        let error = refused(io::Error::from(rustix::io::Errno::NOLCK), Path::new("/n/x.lock"));
+        assert!(matches!(error, Error::LocksUnsupported { .. }));
+        assert!(error.hint().is_some());
+    }
+}

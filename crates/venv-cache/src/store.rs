@@ -1,0 +1,389 @@
+//! Environments in and out of the cache: built once, whole or not at all.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::cache::Cache;
+use crate::error::{BoxError, IoResultExt};
+use crate::inventory::{Inventory, Sizes, current_boot};
+use crate::layout::Entry;
+use crate::lease::{CachedEnv, State};
+use crate::lock::{ExclusiveLock, SharedLock};
+use crate::manifest::{BaseRecord, Manifest, Need, stays_inside};
+use crate::trash::Trash;
+use crate::{Error, Key, Result, durable};
+
+/// An environment needs a base, and that hardly ever another one; a manifest that says more is
+/// damaged, or leads in a circle.
+const MAX_DEPTH: usize = 8;
+
+/// How long `get` waits for a lock that others hold for an instant only.
+const INSTANT: Duration = Duration::from_secs(10);
+
+/// How to go about a build.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct BuildOptions {
+    wait: Option<Duration>,
+}
+
+impl BuildOptions {
+    /// Gives up with [`Error::Timeout`] after waiting so long for somebody else's build.
+    ///
+    /// The time of one's own build does not count. By default, waits for as long as it takes.
+    pub fn with_wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+}
+
+/// What a build closure made, for the manifest.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Built {
+    python: PathBuf,
+    strategy: String,
+    base: Option<BaseRecord>,
+    details: Value,
+    needs: Vec<Key>,
+}
+
+impl Built {
+    /// An environment whose interpreter is this: absolute, or relative to the environment's
+    /// folder, and in any case inside it.
+    pub fn new(python: impl Into<PathBuf>) -> Self {
+        Self {
+            python: python.into(),
+            strategy: "custom".to_owned(),
+            base: None,
+            details: Value::Null,
+            needs: Vec::new(),
+        }
+    }
+
+    /// Records how the environment came to add to its base. By default, `custom`.
+    pub fn with_strategy(mut self, strategy: impl Into<String>) -> Self {
+        self.strategy = strategy.into();
+        self
+    }
+
+    /// Records the base. By default, there is none.
+    pub fn with_base(mut self, base: BaseRecord) -> Self {
+        self.base = Some(base);
+        self
+    }
+
+    /// Keeps what the caller wants to know later. It is stored as it is, so it must hold no
+    /// secret. By default, null.
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Names the environments of the same cache that must stay for as long as this one does: its
+    /// managed base. By default, none.
+    pub fn with_needs(mut self, needs: impl IntoIterator<Item = Key>) -> Self {
+        self.needs = needs.into_iter().collect();
+        self
+    }
+}
+
+/// A usable environment, found while its lock is held.
+struct Found {
+    manifest: Manifest,
+    needs: Vec<CachedEnv>,
+}
+
+impl Cache {
+    /// The environment with this key, if it is there and whole.
+    ///
+    /// Takes the environment's shared lock, and records the use. Waits for no build: an
+    /// environment that is being built is not there yet.
+    pub fn get(&self, key: &Key) -> Result<Option<CachedEnv>> {
+        self.get_at(key, 0)
+    }
+
+    /// The environment with this key, built by the closure if it is not there.
+    ///
+    /// However many threads and processes ask at once, one closure runs and the others wait for
+    /// it. The closure gets the environment's folder, which does not exist yet, in one that does;
+    /// it is the final place, so paths into it may be written anywhere. When the closure returns,
+    /// its result becomes visible in one step. When it fails or panics, or the process dies,
+    /// nothing does: what it left is removed, at once or by whoever asks next.
+    ///
+    /// A waiter whose predecessor failed runs its own closure. The closure must not ask the cache
+    /// for its own key.
+    pub fn get_or_build<F>(&self, key: &Key, options: &BuildOptions, build: F) -> Result<CachedEnv>
+    where
+        F: FnOnce(&Path) -> Result<Built, BoxError>,
+    {
+        let entry = self.layout().entry(key);
+        let mut build = Some(build);
+        // From the commit to the lease no eviction may come between; see `evict`.
+        let mut hand_over = None;
+        loop {
+            let state = if build.is_some() { State::Hit } else { State::Built };
+            let shared = self.lock_shared(&entry, options)?;
+            if let Some(found) = self.examine(key, &entry, 0)? {
+                return Ok(Self::lease(entry, found, shared, state));
+            }
+            drop(shared);
+            drop(hand_over.take());
+            let Some(run) = build.take() else { return Err(Error::Vanished { dir: entry.dir }) };
+
+            let exclusive = ExclusiveLock::acquire(&entry.lock_file, self.access(), options.wait)?;
+            if self.examine(key, &entry, 0)?.is_some() {
+                // Built while we waited.
+                build = Some(run);
+                continue;
+            }
+            hand_over = Some(self.build(key, &entry, &exclusive, run)?);
+        }
+    }
+
+    fn lock_shared(&self, entry: &Entry, options: &BuildOptions) -> Result<SharedLock> {
+        match SharedLock::acquire(&entry.lock_file, self.access(), options.wait) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                // The folder of locks went away with somebody's clean-up.
+                self.prepare()?;
+                SharedLock::acquire(&entry.lock_file, self.access(), options.wait)
+            }
+            other => other,
+        }
+    }
+
+    fn lease(entry: Entry, found: Found, lock: SharedLock, state: State) -> CachedEnv {
+        lock.touch(&entry.lock_file);
+        CachedEnv::new(entry, found.manifest, found.needs, lock, state)
+    }
+
+    fn get_at(&self, key: &Key, depth: usize) -> Result<Option<CachedEnv>> {
+        let entry = self.layout().entry(key);
+        let manifest_file = entry.manifest_file();
+        let start = Instant::now();
+        loop {
+            // A key that was never built makes no lock file.
+            match fs::symlink_metadata(&manifest_file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other.context("read", &manifest_file)?,
+            };
+            if let Some(lock) = SharedLock::try_acquire(&entry.lock_file, self.access())? {
+                let found = self.examine(key, &entry, depth)?;
+                return Ok(found.map(|found| Self::lease(entry, found, lock, State::Hit)));
+            }
+            // There is a manifest and somebody who looks at it or removes it: either is short.
+            if start.elapsed() > INSTANT {
+                let waited = start.elapsed();
+                return Err(Error::Timeout { path: entry.lock_file, waited });
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether a usable environment lies here. The caller holds its lock, in either mode.
+    fn examine(&self, key: &Key, entry: &Entry, depth: usize) -> Result<Option<Found>> {
+        let path = entry.manifest_file();
+        let manifest = match Manifest::read(&path, key).context("read", &path)? {
+            Some(Ok(manifest)) => manifest,
+            Some(Err(fault)) => {
+                tracing::warn!(%key, ?fault, "the manifest cannot be used");
+                return Ok(None);
+            }
+            None => return Ok(None),
+        };
+        let metadata = fs::symlink_metadata(&entry.dir).context("read", &entry.dir)?;
+        self.access().require_trust(&entry.dir, &metadata)?;
+        let python = entry.dir.join(&manifest.python);
+        if let Err(error) = fs::metadata(&python) {
+            tracing::warn!(%key, python = %python.display(), %error, "the interpreter is gone");
+            return Ok(None);
+        }
+        let Some(manifest) = self.check_after_boot(entry, manifest)? else { return Ok(None) };
+        let Some(needs) = self.lease_needs(&manifest.needs, depth)? else {
+            tracing::warn!(%key, "an environment that it needs is gone");
+            return Ok(None);
+        };
+        Ok(Some(Found { manifest, needs }))
+    }
+
+    /// Compares the files' sizes once after every boot: the machine may have lost its power before
+    /// everything was on the disk.
+    fn check_after_boot(&self, entry: &Entry, manifest: Manifest) -> Result<Option<Manifest>> {
+        let boot = current_boot();
+        if manifest.boot == boot {
+            return Ok(Some(manifest));
+        }
+        let sizes = fs::read(entry.sizes_file())
+            .and_then(|bytes| Ok(serde_json::from_slice::<Sizes>(&bytes)?));
+        let differences = match sizes.and_then(|sizes| sizes.differences(&entry.dir)) {
+            Ok(differences) => differences,
+            Err(error) => {
+                tracing::warn!(dir = %entry.dir.display(), %error, "the sizes cannot be checked");
+                return Ok(None);
+            }
+        };
+        for difference in differences {
+            if !difference.is_bytecode() {
+                let path = entry.dir.join(&difference.path);
+                tracing::warn!(path = %path.display(), "damaged since the last boot");
+                return Ok(None);
+            }
+            if difference.found.is_some() {
+                // Python writes it anew; cut short, it would fail every import of its module.
+                let path = entry.dir.join(&difference.path);
+                fs::remove_file(&path).context("remove", &path)?;
+            }
+        }
+        let manifest = Manifest { boot, ..manifest };
+        // Holders of the shared lock may do this at the same time: they write the same.
+        match self.write_manifest(entry, &manifest) {
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, "checked, which could not be recorded"),
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Leases what an environment needs, or nothing if one of them is not as it was.
+    fn lease_needs(&self, needs: &[Need], depth: usize) -> Result<Option<Vec<CachedEnv>>> {
+        if depth >= MAX_DEPTH {
+            return Ok(None);
+        }
+        let mut leased = Vec::with_capacity(needs.len());
+        for need in needs {
+            match self.get_at(&need.key, depth + 1)? {
+                Some(env) if env.manifest().build == need.build => leased.push(env),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(leased))
+    }
+
+    /// Runs the closure and commits what it made. Returns what keeps evictors away.
+    fn build<F>(&self, key: &Key, entry: &Entry, _: &ExclusiveLock, run: F) -> Result<SharedLock>
+    where
+        F: FnOnce(&Path) -> Result<Built, BoxError>,
+    {
+        self.prepare()?;
+        self.discard(&entry.dir)?;
+        let unfinished = Unfinished { cache: self, dir: &entry.dir };
+
+        let start = Instant::now();
+        let built = run(&entry.dir).map_err(|source| Error::Build { key: *key, source })?;
+        let build_millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+
+        let python = python_inside(entry, &built.python)?;
+        // Held until the manifest, which protects them from then on, is there.
+        let needs = self.lease_new_needs(key, &built.needs)?;
+        let inventory = Inventory::take(&entry.dir, self.access()).context("list", &entry.dir)?;
+        self.write_sizes(entry, &inventory.sizes)?;
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let manifest = Manifest {
+            format: Manifest::FORMAT,
+            key: *key,
+            build: format!("{:x}-{:x}", created.as_nanos(), std::process::id()),
+            python,
+            strategy: built.strategy,
+            base: built.base,
+            needs: needs
+                .iter()
+                .map(|env| Need { key: *env.key(), build: env.manifest().build.clone() })
+                .collect(),
+            created: created.as_secs(),
+            boot: current_boot(),
+            build_millis,
+            files: inventory.files,
+            bytes: inventory.bytes,
+            own_files: inventory.own_files,
+            own_bytes: inventory.own_bytes,
+            details: built.details,
+        };
+        let eviction_lock = self.layout().eviction_lock_file();
+        let hand_over = SharedLock::acquire(&eviction_lock, self.access(), None)?;
+        self.write_manifest(entry, &manifest)?;
+        unfinished.finish();
+        Ok(hand_over)
+    }
+
+    fn lease_new_needs(&self, key: &Key, needs: &[Key]) -> Result<Vec<CachedEnv>> {
+        let missing = |need: &Key| Error::NeedMissing { key: *key, need: *need };
+        let lease = |need: &Key| {
+            if need == key {
+                return Err(missing(need));
+            }
+            self.get_at(need, 1)?.ok_or_else(|| missing(need))
+        };
+        needs.iter().map(lease).collect()
+    }
+
+    /// The sizes are not synced: lost in a power cut, they have the environment built again.
+    fn write_sizes(&self, entry: &Entry, sizes: &Sizes) -> Result<()> {
+        let path = entry.sizes_file();
+        let bytes = serde_json::to_vec(sizes).map_err(io::Error::from).context("write", &path)?;
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).open(&path);
+        let write = |mut file: fs::File| {
+            self.access().share_file(&file)?;
+            io::Write::write_all(&mut file, &bytes)
+        };
+        file.and_then(write).context("write", &path)
+    }
+
+    fn write_manifest(&self, entry: &Entry, manifest: &Manifest) -> Result<()> {
+        let path = entry.manifest_file();
+        let bytes = manifest.to_bytes().context("write", &path)?;
+        durable::write(&path, &bytes, self.access())
+    }
+
+    /// Removes an environment's folder in one step, then its files.
+    fn discard(&self, dir: &Path) -> Result<()> {
+        if let Some(trashed) = self.trash().take(dir)? {
+            Trash::delete(&trashed);
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a build made unless it is finished, also when the closure panics.
+struct Unfinished<'a> {
+    cache: &'a Cache,
+    dir: &'a Path,
+}
+
+impl Unfinished<'_> {
+    fn finish(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.cache.discard(self.dir) {
+            tracing::warn!(dir = %self.dir.display(), %error, "a failed build was not removed");
+        }
+    }
+}
+
+/// The interpreter relative to the environment's folder, if it is in there.
+fn python_inside(entry: &Entry, python: &Path) -> Result<String> {
+    let misbuilt = |problem| Error::Misbuilt { dir: entry.dir.clone(), problem };
+    let relative = if python.is_absolute() {
+        python
+            .strip_prefix(&entry.dir)
+            .map_err(|_| misbuilt("its interpreter lies outside of it"))?
+    } else {
+        python
+    };
+    if !stays_inside(relative) {
+        return Err(misbuilt("its interpreter lies outside of it"));
+    }
+    if fs::metadata(entry.dir.join(relative)).is_err() {
+        return Err(misbuilt("its interpreter is not there"));
+    }
+    let relative = relative.to_str().ok_or_else(|| misbuilt("its interpreter's path is not UTF-8"));
+    relative.map(str::to_owned)
+}
