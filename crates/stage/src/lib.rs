@@ -1,1 +1,59 @@
-//! stage
+//! Stages, tasks and pipelines, as plain data and one trait.
+//!
+//! A [`Pipeline`] is a row of stages through which [`Task`]s flow. A stage is code with [`Settings`]: a Python class or
+//! function ([`PythonStage`]), or a Rust type that implements [`Stage`] ([`RustStage`]). Each may bring its own Python
+//! packages, as a [`RuntimeEnv`](envspec::RuntimeEnv) over the pipeline's default. A [`CompositeStage`] is one stage to
+//! its user and several to an executor. [`Overrides`] are changes to a stage, always made on a copy.
+//!
+//! ```
+//! use envspec::RuntimeEnv;
+//! use stage::{Context, Pipeline, PythonStage, RustStage, Task};
+//!
+//! let tag = PythonStage::from_file("stages.py", "Tag")
+//!     .with_runtime_env(RuntimeEnv::pip(["transformers==4.40.0"]))
+//!     .with_inputs(["text"])
+//!     .with_outputs(["tags"]);
+//! let keep_tagged = RustStage::from_fn("keep_tagged", |task: Task, _: &mut Context| {
+//!     Ok::<_, stage::Error>(task.data.has("tags").then_some(task))
+//! });
+//!
+//! let pipeline = Pipeline::new("tagging").with_stage(tag).with_stage(keep_tagged);
+//! let built = pipeline.build()?;
+//! assert_eq!(built.stages().len(), 2);
+//! assert!(built.effective_runtime_env(&built.stages()[1]).is_empty());
+//! # Ok::<(), stage::Error>(())
+//! ```
+//!
+//! # What it does not do
+//!
+//! It starts no process, builds no environment and runs no pipeline: executors do, in the crate `backends`. (The feature
+//! `testing` has one for unit tests, which runs Rust stages in one thread.)
+//!
+//! # Features
+//!
+//! - `proptest`: strategies that generate tasks, settings, overrides and pipelines.
+//! - `testing`: an executor that runs the Rust stages of a pipeline in one thread.
+
+mod code;
+mod error;
+mod json;
+mod pipeline;
+mod secret;
+mod settings;
+#[cfg(feature = "proptest")]
+pub mod strategies;
+mod suggest;
+mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use code::{
+    Behaviour, Command, Context, EnvView, PythonCode, PythonSource, RustCode, Stage, TypedStage,
+};
+pub use error::{BoxError, Error};
+pub use pipeline::{Base, BuiltPipeline, CompositeStage, Pipeline, PipelineStage};
+pub use settings::{
+    AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,
+    Workers,
+};
+pub use task::{BatchOutput, Data, Lineage, Output, Task, TaskId, Timing};

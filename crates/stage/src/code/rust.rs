@@ -1,0 +1,140 @@
+//! Stages that are Rust code.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::Arc;
+
+use super::typed::Typed;
+use crate::{BatchOutput, BoxError, Context, Output, Task, TypedStage};
+
+/// A stage in Rust. Only [`process`](Self::process) is required.
+///
+/// One value serves all workers of a stage at once, each with its own [`Context`]; what a worker needs for itself (a
+/// model, a connection) it makes in [`setup`](Self::setup) and keeps in the context. Each hook is called exactly once:
+/// `setup_on_node` per node and stage, `setup` per worker, `teardown` per worker that ends in order, also after an error.
+///
+/// ```
+/// use serde_json::json;
+/// use stage::{BoxError, Context, Output, Stage, Task};
+///
+/// struct Shout;
+///
+/// impl Stage for Shout {
+///     fn process(&self, task: Task, _: &mut Context) -> Result<Output, BoxError> {
+///         let text = task.data.as_json().and_then(|data| data["text"].as_str());
+///         let text = text.ok_or("no text")?.to_uppercase();
+///         Ok(task.with_data(json!({ "text": text })).into())
+///     }
+/// }
+/// ```
+pub trait Stage: Send + Sync {
+    /// Makes of one task another, several or none.
+    fn process(&self, task: Task, context: &mut Context) -> Result<Output, BoxError>;
+
+    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each task, in order.
+    ///
+    /// A batch holds at most the stage's batch size and at least one task.
+    fn process_batch(
+        &self,
+        tasks: Vec<Task>,
+        context: &mut Context,
+    ) -> Result<BatchOutput, BoxError> {
+        let entries = tasks.into_iter().map(|task| self.process(task, context));
+        entries.collect::<Result<_, _>>().map(BatchOutput::PerTask)
+    }
+
+    /// Prepares the node, for instance by downloading a model. By default, nothing.
+    fn setup_on_node(&self, context: &mut Context) -> Result<(), BoxError> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// Prepares a worker before its first task. By default, nothing.
+    fn setup(&self, context: &mut Context) -> Result<(), BoxError> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// Ends a worker. By default, nothing; the context and its state are dropped after it.
+    fn teardown(&self, context: &mut Context) -> Result<(), BoxError> {
+        let _ = context;
+        Ok(())
+    }
+}
+
+const _: Option<&dyn Stage> = None; // stays object-safe, or does not compile
+
+/// Rust code as a pipeline holds it: shared by the copies of a stage, and equal only to itself.
+#[derive(Clone)]
+pub struct RustCode {
+    type_name: &'static str,
+    stage: Arc<dyn Stage>,
+}
+
+impl RustCode {
+    /// The code of a stage.
+    #[must_use]
+    pub fn new<S: Stage + 'static>(stage: S) -> Self {
+        Self { type_name: type_name::<S>(), stage: Arc::new(stage) }
+    }
+
+    /// The stage, to call its hooks.
+    #[must_use]
+    pub fn stage(&self) -> &dyn Stage {
+        &*self.stage
+    }
+
+    /// The code of a stage that takes and gives values.
+    #[must_use]
+    pub fn typed<T: TypedStage + 'static>(stage: T) -> Self {
+        Self { type_name: type_name::<T>(), stage: Arc::new(Typed(stage)) }
+    }
+
+    /// The type's name without its path and parameters: a stage's name unless it is given another.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        let path = self.type_name.split('<').next().unwrap_or(self.type_name);
+        path.rsplit("::").next().unwrap_or(path)
+    }
+
+    /// The code of a closure.
+    pub(crate) fn from_fn<F, O, E>(function: F) -> Self
+    where
+        F: Fn(Task, &mut Context) -> Result<O, E> + Send + Sync + 'static,
+        O: Into<Output> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self { type_name: type_name::<F>(), stage: Arc::new(FromFn(function)) }
+    }
+}
+
+impl PartialEq for RustCode {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.stage, &other.stage)
+    }
+}
+
+impl fmt::Display for RustCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.type_name)
+    }
+}
+
+impl fmt::Debug for RustCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RustCode({})", self.type_name)
+    }
+}
+
+struct FromFn<F>(F);
+
+impl<F, O, E> Stage for FromFn<F>
+where
+    F: Fn(Task, &mut Context) -> Result<O, E> + Send + Sync,
+    O: Into<Output>,
+    E: Into<BoxError>,
+{
+    fn process(&self, task: Task, context: &mut Context) -> Result<Output, BoxError> {
+        (self.0)(task, context).map(Into::into).map_err(Into::into)
+    }
+}

@@ -1,0 +1,248 @@
+//! Everything that can be wrong with stages, tasks, pipelines and their files.
+
+use std::error::Error as StdError;
+
+use crate::TaskId;
+
+/// What a stage's own code may fail with.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// What is wrong with a stage, a task, a pipeline or its file.
+///
+/// No variant holds a value of `env_vars` or of a stage's arguments, which may be secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A pipeline or a composite stage holds nothing to run.
+    #[error("{owner} has no stages")]
+    NoStages {
+        /// The pipeline or composite stage, as ``pipeline `name` ``.
+        owner: String,
+    },
+
+    /// Two stages of a pipeline, or two children of a composite stage, have one name.
+    #[error("{owner} has more than one stage named `{name}`")]
+    DuplicateName {
+        /// The pipeline or composite stage, as ``pipeline `name` ``.
+        owner: String,
+        /// The name that stands twice.
+        name: String,
+    },
+
+    /// An override of a composite stage names a child that is not there.
+    #[error("composite stage `{composite}` has no stage named `{name}`")]
+    UnknownChild {
+        /// The composite stage.
+        composite: String,
+        /// The name that the override is for.
+        name: String,
+        /// The child that was probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A name is empty or holds a control character.
+    #[error("`{}` is not a name for a {what}", name.escape_debug())]
+    Name {
+        /// What was to be named: `stage`, `pipeline`.
+        what: &'static str,
+        /// The name as given.
+        name: String,
+    },
+
+    /// A setting of a stage has a value that it cannot have.
+    #[error("stage `{stage}`: `{setting}` {problem}")]
+    Setting {
+        /// The stage.
+        stage: String,
+        /// The setting, by its name in a pipeline file.
+        setting: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+    },
+
+    /// An engine option that no engine knows.
+    #[error("stage `{stage}`: `{spec}` has no option `{option}`")]
+    UnknownOption {
+        /// The stage.
+        stage: String,
+        /// `ray_stage_spec` or `xenna_stage_spec`.
+        spec: &'static str,
+        /// The option as given.
+        option: String,
+        /// The option that was probably meant.
+        nearest: Option<String>,
+    },
+
+    /// An engine option has a value that the engine would not take.
+    #[error("stage `{stage}`: option `{option}` of `{spec}` {problem}")]
+    Option {
+        /// The stage.
+        stage: String,
+        /// `ray_stage_spec` or `xenna_stage_spec`.
+        spec: &'static str,
+        /// The option.
+        option: String,
+        /// What is wrong with its value.
+        problem: String,
+    },
+
+    /// A stage needs a key that nothing before it is declared to give.
+    #[error("stage `{stage}` needs `{input}`, which no stage before it needs or gives")]
+    MissingInput {
+        /// The stage that needs the key.
+        stage: String,
+        /// The key.
+        input: String,
+        /// A declared key that was probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A task arrived at a stage without the keys that the stage declares as inputs.
+    #[error("task `{task}` has no `{}`, which stage `{stage}` needs", missing.join("`, `"))]
+    MissingKeys {
+        /// The stage.
+        stage: String,
+        /// The task.
+        task: TaskId,
+        /// The keys that are missing.
+        missing: Vec<String>,
+    },
+
+    /// A text is no task id.
+    #[error("`{}` is not a task id", text.escape_debug())]
+    TaskId {
+        /// The text, cut to 64 characters.
+        text: String,
+    },
+
+    /// A text does not name Python code.
+    #[error("`{}` does not name Python code: {problem}", text.escape_debug())]
+    PythonCode {
+        /// The text, cut to 200 characters.
+        text: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
+    /// A batch came back with another number of entries than tasks went in.
+    #[error("a batch of {expected} tasks came back with {given} entries")]
+    EntryCount {
+        /// Tasks in the batch.
+        expected: usize,
+        /// Entries that came back.
+        given: usize,
+    },
+
+    /// A task's data is not what a typed stage takes.
+    #[error("the data is no `{expected}`")]
+    Input {
+        /// The Rust type that the stage takes.
+        expected: &'static str,
+        /// Why it could not be read as one.
+        source: BoxError,
+    },
+
+    /// What a typed stage returned cannot be written as JSON.
+    #[error("the stage's `{given}` cannot be written as JSON")]
+    Output {
+        /// The Rust type that the stage returned.
+        given: &'static str,
+        /// Why it could not be written.
+        source: serde_json::Error,
+    },
+
+    /// A pipeline file cannot be read.
+    ///
+    /// The parser's own error quotes the line, which may hold a secret, so only its position and its words are kept.
+    #[error("line {line}, column {column}: {message}")]
+    File {
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A pipeline cannot be written as a pipeline file.
+    #[error("pipeline `{pipeline}` cannot be written as a file")]
+    ToFile {
+        /// The pipeline.
+        pipeline: String,
+        /// Why: a value that TOML does not have, for instance `null`.
+        source: toml::ser::Error,
+    },
+
+    /// A stage is Rust code, where only Python code can be used.
+    #[error("stage `{stage}` is Rust code")]
+    RustCode {
+        /// The stage.
+        stage: String,
+    },
+
+    /// A stage is Python code, where only Rust code can be used.
+    #[error("stage `{stage}` is Python code")]
+    PythonOnly {
+        /// The stage.
+        stage: String,
+    },
+
+    /// A stage's own code failed.
+    #[error("{hook} of stage `{stage}` failed{}", on(task.as_ref()))]
+    Stage {
+        /// The stage.
+        stage: String,
+        /// `setup_on_node`, `setup`, `process` or `teardown`.
+        hook: &'static str,
+        /// The first task of the batch, where the hook had one.
+        task: Option<TaskId>,
+        /// What the code said.
+        source: BoxError,
+    },
+}
+
+fn on(task: Option<&TaskId>) -> String {
+    task.map(|task| format!(" on task `{task}`")).unwrap_or_default()
+}
+
+impl Error {
+    /// What to do about it, where there is something to say beyond the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::UnknownChild { nearest: Some(nearest), .. }
+            | Self::UnknownOption { nearest: Some(nearest), .. }
+            | Self::MissingInput { nearest: Some(nearest), .. }
+            | Self::File { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::NoStages { .. } => "add one with `with_stage`".to_owned(),
+            Self::DuplicateName { name, .. } => {
+                format!("give one of them another name, for instance `{name}_2`")
+            }
+            Self::UnknownChild { .. } => {
+                "a renamed stage is known by its new name to later overrides only".to_owned()
+            }
+            Self::MissingInput { .. } => "declare it in the outputs of a stage before, or in the \
+                 inputs of the first stage if the tasks bring it"
+                .to_owned(),
+            Self::MissingKeys { .. } => {
+                "the stage before gives other keys than it declares, or the input lacks them"
+                    .to_owned()
+            }
+            Self::PythonCode { .. } => "write `file.py:Name` or `package.module:Name`".to_owned(),
+            Self::EntryCount { .. } => "return one entry per task, an empty one for a task that \
+                 is dropped, or an explicit aggregate"
+                .to_owned(),
+            Self::RustCode { .. } => "a pipeline file holds Python stages only".to_owned(),
+            Self::PythonOnly { .. } => "run it with an executor that has Python workers".to_owned(),
+            _ => return None,
+        };
+        Some(hint)
+    }
+}
+
+const _: () = {
+    const fn ok<T: Send + Sync + 'static>() {}
+    ok::<Error>();
+};

@@ -1,0 +1,57 @@
+//! The environment that a pipeline's environments stand on.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use envspec::RuntimeEnv;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The environment that a pipeline's environments stand on, as data.
+///
+/// In a pipeline file it is a path, or a table as in `{ uv = ["packaging==26.0"] }`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Base {
+    /// An interpreter, or the folder of its environment.
+    Python(PathBuf),
+    /// An environment made from a bare interpreter and requirements, and kept in the cache.
+    Managed(RuntimeEnv),
+}
+
+impl Serialize for Base {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Python(path) => path.serialize(serializer),
+            Self::Managed(env) => env.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Base {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BaseVisitor)
+    }
+}
+
+/// By hand, since an untagged enum forgets what was wrong within the table.
+struct BaseVisitor;
+
+impl<'de> Visitor<'de> for BaseVisitor {
+    type Value = Base;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the path of a Python, or a table with `pip` or `uv`")
+    }
+
+    fn visit_str<E: Error>(self, path: &str) -> Result<Base, E> {
+        if path.is_empty() {
+            return Err(E::custom("the path of the base is empty"));
+        }
+        Ok(Base::Python(path.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Base, A::Error> {
+        RuntimeEnv::deserialize(MapAccessDeserializer::new(map)).map(Base::Managed)
+    }
+}

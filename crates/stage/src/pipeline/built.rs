@@ -1,0 +1,108 @@
+//! A pipeline that was checked, with its composite stages expanded: what executors run.
+
+use std::path::Path;
+
+use envspec::RuntimeEnv;
+
+use super::composite::{expand_all, positions_by_name};
+use super::{Base, Pipeline};
+use crate::settings::check_name;
+use crate::suggest::nearest;
+use crate::{AnyStage, Error};
+
+/// A pipeline that was checked, with its composite stages expanded: what executors run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuiltPipeline {
+    pipeline: Pipeline,
+    stages: Vec<AnyStage>,
+}
+
+impl BuiltPipeline {
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+        check_name("pipeline", &pipeline.name)?;
+        let owner = || format!("pipeline `{}`", pipeline.name);
+        let stages = expand_all(&pipeline.stages)?;
+        if stages.is_empty() {
+            return Err(Error::NoStages { owner: owner() });
+        }
+        stages.iter().try_for_each(AnyStage::check)?;
+        positions_by_name(&stages, owner)?;
+        check_keys(&stages)?;
+        Ok(Self { pipeline: pipeline.clone(), stages })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.pipeline.name()
+    }
+
+    /// The stages in order, at least one.
+    pub fn stages(&self) -> &[AnyStage] {
+        &self.stages
+    }
+
+    /// The stage of that name.
+    #[must_use]
+    pub fn stage(&self, name: &str) -> Option<&AnyStage> {
+        self.stages.iter().find(|stage| stage.name() == name)
+    }
+
+    /// The environment that a stage runs in; see [`Pipeline::effective_runtime_env`].
+    #[must_use]
+    pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
+        self.pipeline.effective_runtime_env(stage)
+    }
+
+    /// The base that the pipeline asks for, if it does.
+    #[must_use]
+    pub fn base(&self) -> Option<&Base> {
+        self.pipeline.base()
+    }
+
+    /// The folder that relative paths are relative to, if it is set.
+    #[must_use]
+    pub fn dir(&self) -> Option<&Path> {
+        self.pipeline.dir()
+    }
+
+    /// What it was built from.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+}
+
+pub(super) fn effective_runtime_env(
+    own: Option<&RuntimeEnv>,
+    default: Option<&RuntimeEnv>,
+) -> RuntimeEnv {
+    match (own, default) {
+        (None, None) => RuntimeEnv::default(),
+        (None, Some(default)) => default.clone(),
+        // An empty environment is an answer, not a question: it opts out of the default.
+        (Some(own), Some(default)) if !own.is_empty() => own.over(default),
+        (Some(own), _) => own.clone(),
+    }
+}
+
+/// Follows the declared keys from stage to stage.
+fn check_keys(stages: &[AnyStage]) -> Result<(), Error> {
+    let mut known: Vec<&str> = Vec::new();
+    for (position, stage) in stages.iter().enumerate() {
+        let settings = stage.settings();
+        for input in &settings.inputs {
+            if position > 0 && !known.contains(&input.as_str()) {
+                return Err(Error::MissingInput {
+                    stage: settings.name.clone(),
+                    input: input.clone(),
+                    nearest: nearest(input, known),
+                });
+            }
+        }
+        if settings.outputs.is_empty() {
+            return Ok(());
+        }
+        known.extend(settings.inputs.iter().chain(&settings.outputs).map(String::as_str));
+    }
+    Ok(())
+}

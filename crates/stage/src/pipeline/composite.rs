@@ -1,0 +1,143 @@
+//! One stage to its user, several to an executor.
+
+use std::collections::HashMap;
+
+use super::PipelineStage;
+use crate::suggest::nearest;
+use crate::{AnyStage, Error, Overrides};
+
+/// Several stages under one name, put in their place when a pipeline is built.
+///
+/// Overrides reach the stages within by their names. A composite stage may hold others: what counts is the flat list of
+/// stages that comes out, inner overrides first. One stage expands like many.
+///
+/// ```
+/// use stage::{CompositeStage, Overrides, PythonStage};
+///
+/// let read = CompositeStage::new(
+///     "read",
+///     [PythonStage::from_file("io.py", "List"), PythonStage::from_file("io.py", "Load")],
+/// );
+/// let faster = read.with_("Load", Overrides::default().with_num_workers(8));
+/// assert_eq!(faster.expand()?[1].settings().workers, stage::Workers::Fixed(8));
+/// assert_eq!(read.expand()?[1].settings().workers, stage::Workers::Auto);
+/// # Ok::<(), stage::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct CompositeStage {
+    name: String,
+    stages: Vec<PipelineStage>,
+    overrides: Vec<Vec<(String, Overrides)>>,
+}
+
+impl CompositeStage {
+    /// These stages, in order.
+    pub fn new<I>(name: impl Into<String>, stages: I) -> Self
+    where
+        I: IntoIterator<Item: Into<PipelineStage>>,
+    {
+        Self {
+            name: name.into(),
+            stages: stages.into_iter().map(Into::into).collect(),
+            overrides: Vec::new(),
+        }
+    }
+
+    /// The same with one more stage at the end, of whatever kind.
+    pub fn with_stage(mut self, stage: impl Into<PipelineStage>) -> Self {
+        self.stages.push(stage.into());
+        self
+    }
+
+    /// A copy in which the stage of that name is changed.
+    ///
+    /// A stage that an earlier call renamed is known by its new name. That there is one of that name, and that all names
+    /// differ afterwards, is checked on expansion.
+    pub fn with_(&self, stage: impl Into<String>, overrides: Overrides) -> Self {
+        self.with_all([(stage, overrides)])
+    }
+
+    /// A copy in which several stages are changed at once: each is known by the name it had before this call, so that two
+    /// may swap names.
+    pub fn with_all<I, N>(&self, overrides: I) -> Self
+    where
+        I: IntoIterator<Item = (N, Overrides)>,
+        N: Into<String>,
+    {
+        let mut copy = self.clone();
+        let together = overrides.into_iter().map(|(name, changes)| (name.into(), changes));
+        copy.overrides.push(together.collect());
+        copy
+    }
+
+    /// The name. It is for messages: the stages within keep theirs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stages that it stands for, with the overrides made.
+    ///
+    /// Fails with [`Error::NoStages`], [`Error::DuplicateName`] or [`Error::UnknownChild`].
+    pub fn expand(&self) -> Result<Vec<AnyStage>, Error> {
+        let owner = || format!("composite stage `{}`", self.name);
+        if self.stages.is_empty() {
+            return Err(Error::NoStages { owner: owner() });
+        }
+        let mut stages = expand_all(&self.stages)?;
+        for together in &self.overrides {
+            let positions = positions_by_name(&stages, owner)?;
+            let mut changed = stages.clone();
+            for (name, overrides) in together {
+                let Some(&position) = positions.get(name.as_str()) else {
+                    return Err(Error::UnknownChild {
+                        composite: self.name.clone(),
+                        name: name.clone(),
+                        nearest: nearest(name, positions.keys().copied()),
+                    });
+                };
+                changed[position] = changed[position].with_(overrides.clone());
+            }
+            stages = changed;
+        }
+        positions_by_name(&stages, owner)?;
+        Ok(stages)
+    }
+
+    /// What the first stage within needs. Fails as [`expand`](Self::expand) does.
+    pub fn inputs(&self) -> Result<Vec<String>, Error> {
+        Ok(self.expand()?.first().map(|first| first.settings().inputs.clone()).unwrap_or_default())
+    }
+
+    /// What the last stage within gives. Fails as [`expand`](Self::expand) does.
+    pub fn outputs(&self) -> Result<Vec<String>, Error> {
+        Ok(self.expand()?.last().map(|last| last.settings().outputs.clone()).unwrap_or_default())
+    }
+}
+
+/// The flat list of stages that these stand for.
+pub(super) fn expand_all(stages: &[PipelineStage]) -> Result<Vec<AnyStage>, Error> {
+    let mut flat = Vec::with_capacity(stages.len());
+    for stage in stages {
+        match stage {
+            PipelineStage::One(stage) => flat.push(AnyStage::clone(stage)),
+            PipelineStage::Composite(composite) => flat.extend(composite.expand()?),
+        }
+    }
+    Ok(flat)
+}
+
+/// Where each name is; fails if one stands twice.
+pub(super) fn positions_by_name(
+    stages: &[AnyStage],
+    owner: impl Fn() -> String,
+) -> Result<HashMap<&str, usize>, Error> {
+    let mut positions = HashMap::with_capacity(stages.len());
+    for (position, stage) in stages.iter().enumerate() {
+        if positions.insert(stage.name(), position).is_some() {
+            return Err(Error::DuplicateName { owner: owner(), name: stage.name().to_owned() });
+        }
+    }
+    Ok(positions)
+}

@@ -1,0 +1,167 @@
+//! A stage: code and settings.
+
+use crate::{
+    Behaviour, BoxError, Context, Error, Output, Overrides, PythonCode, RustCode, Settings, Stage,
+    Task, TypedStage,
+};
+
+/// Code with its settings: one stage of a pipeline.
+///
+/// A value like any other: every `with_…` works on a copy or consumes the stage, so that one stage may stand in many
+/// pipelines, or several times in one under different names.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Configured<B> {
+    behaviour: B,
+    settings: Settings,
+}
+
+/// A stage that is Python code.
+pub type PythonStage = Configured<PythonCode>;
+
+/// A stage that is Rust code.
+pub type RustStage = Configured<RustCode>;
+
+/// A stage of either kind, as a built pipeline holds it.
+pub type AnyStage = Configured<Behaviour>;
+
+impl<B> Configured<B> {
+    /// Code with these settings.
+    pub fn new(behaviour: B, settings: Settings) -> Self {
+        Self { behaviour, settings }
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn behaviour(&self) -> &B {
+        &self.behaviour
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// A copy with these changes. What they do not mention is kept, and this stage stays as it is.
+    pub fn with_(&self, overrides: Overrides) -> Self
+    where
+        B: Clone,
+    {
+        let mut copy = self.clone();
+        overrides.apply(&mut copy.settings);
+        copy
+    }
+
+    pub(super) fn edit(mut self, change: impl FnOnce(&mut Overrides)) -> Self {
+        Overrides::default().edit(change).apply(&mut self.settings);
+        self
+    }
+}
+
+impl PythonStage {
+    /// A class or function of a `.py` file, called as it is; a relative path is relative to the pipeline's folder.
+    pub fn from_file(file: impl Into<std::path::PathBuf>, name: impl Into<String>) -> Self {
+        PythonCode::from_file(file, name).into()
+    }
+
+    /// A class or function of a module that the stage's environment can import, called as it is.
+    pub fn from_module(module: impl Into<String>, name: impl Into<String>) -> Self {
+        PythonCode::from_module(module, name).into()
+    }
+
+    /// A class or function of a module given as text, called as it is.
+    pub fn from_source(text: impl Into<String>, name: impl Into<String>) -> Self {
+        PythonCode::from_source(text, name).into()
+    }
+
+    /// The same with arguments for the class: a JSON object gives keyword arguments, an array positional ones.
+    ///
+    /// By default, `null`: the class is constructed without arguments.
+    pub fn with_args(self, args: impl Into<serde_json::Value>) -> Self {
+        Self { behaviour: self.behaviour.with_args(args), ..self }
+    }
+}
+
+impl From<PythonCode> for PythonStage {
+    fn from(code: PythonCode) -> Self {
+        let settings = Settings::new(code.short_name());
+        Self::new(code, settings)
+    }
+}
+
+impl RustStage {
+    /// A Rust type, called as the type is.
+    pub fn from_stage<S: Stage + 'static>(stage: S) -> Self {
+        RustCode::new(stage).into()
+    }
+
+    /// A Rust type that takes and gives values instead of tasks, called as the type is.
+    pub fn typed<T: TypedStage + 'static>(stage: T) -> Self {
+        RustCode::typed(stage).into()
+    }
+
+    /// A closure or function.
+    ///
+    /// ```
+    /// use stage::{Context, RustStage, Task};
+    ///
+    /// // Drops what has no text.
+    /// let filter = RustStage::from_fn("has_text", |task: Task, _: &mut Context| {
+    ///     Ok::<_, stage::Error>(task.data.has("text").then_some(task))
+    /// });
+    /// assert_eq!(filter.name(), "has_text");
+    /// ```
+    pub fn from_fn<F, O, E>(name: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(Task, &mut Context) -> Result<O, E> + Send + Sync + 'static,
+        O: Into<Output> + 'static,
+        E: Into<BoxError> + 'static,
+    {
+        Self::new(RustCode::from_fn(function), Settings::new(name))
+    }
+}
+
+impl From<RustCode> for RustStage {
+    fn from(code: RustCode) -> Self {
+        let settings = Settings::new(code.short_name());
+        Self::new(code, settings)
+    }
+}
+
+impl AnyStage {
+    /// Refuses settings and code that make no sense. A pipeline does it when it is built.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.settings.check()?;
+        let Behaviour::Python(code) = &self.behaviour else {
+            return Ok(());
+        };
+        code.check()?;
+        if code.args().is_null() || code.args().is_object() || code.args().is_array() {
+            return Ok(());
+        }
+        Err(Error::Setting {
+            stage: self.name().to_owned(),
+            setting: "args",
+            problem: "is neither a table of keyword arguments nor a list of positional ones".into(),
+        })
+    }
+}
+
+impl From<PythonStage> for AnyStage {
+    fn from(stage: PythonStage) -> Self {
+        Self { behaviour: stage.behaviour.into(), settings: stage.settings }
+    }
+}
+
+impl From<RustStage> for AnyStage {
+    fn from(stage: RustStage) -> Self {
+        Self { behaviour: stage.behaviour.into(), settings: stage.settings }
+    }
+}

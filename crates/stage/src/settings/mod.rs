@@ -1,0 +1,17 @@
+//! What a stage is besides its code: plain data, and ways to change it on a copy.
+
+mod configured;
+mod entry;
+mod options;
+mod overrides;
+mod plain;
+mod resources;
+mod scalars;
+
+pub use configured::{AnyStage, Configured, PythonStage, RustStage};
+pub(crate) use entry::Entry;
+pub use overrides::Overrides;
+pub use plain::Settings;
+pub(crate) use plain::check_name;
+pub use resources::Resources;
+pub use scalars::{Isolation, Workers};

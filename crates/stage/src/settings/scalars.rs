@@ -1,0 +1,66 @@
+//! The small choices among a stage's settings.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How many workers a stage has.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Workers {
+    /// As many as the executor finds useful.
+    #[default]
+    Auto,
+    /// Exactly that many, at least one.
+    Fixed(usize),
+    /// That many per node, more than 0; over all nodes the number is rounded up (1.5 on 3 nodes: 5).
+    PerNode(f64),
+}
+
+impl Workers {
+    pub(crate) fn problem(self) -> Option<&'static str> {
+        match self {
+            Self::Fixed(0) => Some("is 0, which leaves nobody to do the work"),
+            Self::PerNode(number) if !number.is_finite() || number <= 0.0 => {
+                Some("is no number above 0")
+            }
+            Self::Auto | Self::Fixed(_) | Self::PerNode(_) => None,
+        }
+    }
+
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::Auto | Self::Fixed(_) => "num_workers",
+            Self::PerNode(_) => "num_workers_per_node",
+        }
+    }
+}
+
+impl fmt::Display for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Fixed(number) => write!(f, "{number}"),
+            Self::PerNode(number) => write!(f, "{number} per node"),
+        }
+    }
+}
+
+/// How far a stage's environment is kept apart from its base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Files may be linked to the base's: installers and normal use change nothing of the base, a program that edits an
+    /// installed file in place does.
+    Shared,
+    /// Every file is the environment's own.
+    Full,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "shared",
+            Self::Full => "full",
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! The nearest known name to one that is not known.
+
+/// Longer texts are no misspelt names, and comparing them is quadratic.
+const LONGEST: usize = 64;
+
+/// The candidate that `name` most likely stands for, if any is near: at most a third of its letters differ.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    if name.len() > LONGEST {
+        return None;
+    }
+    let allowed = (name.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len() <= LONGEST)
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+/// Case and the choice between `-` and `_` are the cheapest mistakes.
+fn distance(left: &str, right: &str) -> usize {
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    strsim::damerau_levenshtein(&plain(left), &plain(right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_near_name_is_found_and_a_far_one_is_not() {
+        let names = ["batch_size", "resources", "runtime_env"];
+        assert_eq!(nearest("bacth_size", names).as_deref(), Some("batch_size"));
+        assert_eq!(nearest("Runtime-Env", names).as_deref(), Some("runtime_env"));
+        assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest("", names), None);
+        assert_eq!(nearest(&"x".repeat(100_000), names), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! What a task carries.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+/// What a task carries: a JSON value, or bytes that no executor looks into.
+///
+/// As JSON it reads `{"json": …}` or `{"base64": "…"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Data {
+    /// A JSON value; most often an object, whose keys are what stages declare as inputs and outputs.
+    Json(Value),
+    /// Bytes.
+    #[serde(rename = "base64", serialize_with = "to_base64", deserialize_with = "from_base64")]
+    Bytes(Vec<u8>),
+}
+
+impl Data {
+    /// The JSON value, if this is one.
+    #[must_use]
+    pub fn as_json(&self) -> Option<&Value> {
+        match self {
+            Self::Json(value) => Some(value),
+            Self::Bytes(_) => None,
+        }
+    }
+
+    /// The bytes, if these are some.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Json(_) => None,
+            Self::Bytes(bytes) => Some(bytes),
+        }
+    }
+
+    /// Whether this is a JSON object with that key.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.as_json().and_then(Value::as_object).is_some_and(|object| object.contains_key(key))
+    }
+}
+
+impl Default for Data {
+    /// JSON `null`.
+    fn default() -> Self {
+        Self::Json(Value::Null)
+    }
+}
+
+impl From<Value> for Data {
+    fn from(value: Value) -> Self {
+        Self::Json(value)
+    }
+}
+
+impl From<Vec<u8>> for Data {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    STANDARD.decode(text).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Data;
+
+    #[test]
+    fn the_json_form_tells_bytes_from_values() {
+        let data = Data::from(vec![0, 255]);
+        assert_eq!(serde_json::to_value(&data).unwrap(), json!({ "base64": "AP8=" }));
+        let data = Data::from(json!({ "base64": "AP8=" }));
+        assert_eq!(serde_json::to_value(&data).unwrap(), json!({ "json": { "base64": "AP8=" } }));
+        assert!(serde_json::from_value::<Data>(json!({ "base64": "A" })).is_err());
+        assert!(serde_json::from_value::<Data>(json!({ "jsn": 1 })).is_err());
+    }
+}

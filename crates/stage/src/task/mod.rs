@@ -1,0 +1,14 @@
+//! Tasks: what flows between stages.
+
+mod data;
+mod id;
+mod output;
+mod timing;
+mod unit;
+
+pub use data::Data;
+pub use id::TaskId;
+pub use output::{BatchOutput, Output};
+pub use timing::Timing;
+pub(crate) use timing::seconds;
+pub use unit::{Lineage, Task};
