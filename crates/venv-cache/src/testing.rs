@@ -1,75 +1,75 @@
-//! What others need to test against the cache without a Python (feature `testing`).
-//!
-//! ```
-//! use venv_cache::testing::{Scratch, build_fake, key};
-//!
-//! let scratch = Scratch::new();
-//! let env = scratch.cache().get_or_build(&key(1), &Default::default(), build_fake)?;
-//! assert!(env.python().ends_with("bin/python"));
-//! # Ok::<(), venv_cache::Error>(())
-//! ```
+//! What other crates need to test against this one (feature `testing`).
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
 
-use crate::{BoxError, Built, Cache, Key};
+use crate::interpreter::hex;
 
-/// A cache in a temporary folder that is removed when this is dropped.
-#[derive(Debug)]
-pub struct Scratch {
-    cache: Cache,
-    dir: TempDir,
+/// Everything below a folder as it is now: path, kind, mode, time of modification, size and
+/// content. Two that are equal were taken of a tree in which no byte has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    entries: BTreeMap<PathBuf, String>,
 }
 
-impl Scratch {
-    /// A new, empty cache.
+impl Snapshot {
+    /// Reads the whole tree; links are not followed.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// When the temporary folder cannot be made.
+    /// If something in the tree cannot be read.
+    pub fn of(root: &Path) -> io::Result<Self> {
+        let mut entries = BTreeMap::new();
+        for entry in WalkDir::new(root) {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let content = if metadata.is_file() {
+                hex(&Sha256::digest(fs::read(entry.path())?))
+            } else if metadata.is_symlink() {
+                fs::read_link(entry.path())?.display().to_string()
+            } else {
+                String::new()
+            };
+            let (mode, size) =
+                (metadata.mode(), if metadata.is_dir() { 0 } else { metadata.len() });
+            let modified = format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec());
+            entries.insert(
+                entry.into_path(),
+                format!("mode {mode:o} modified {modified} size {size} {content}"),
+            );
+        }
+        Ok(Self { entries })
+    }
+
+    /// How many entries there are, folders included.
     #[must_use]
-    pub fn new() -> Self {
-        let dir = tempfile::tempdir().expect("the folder for temporary files should be writable");
-        let cache = Cache::open(&dir.path().join("cache")).expect("a new cache should open");
-        Self { cache, dir }
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
-    /// The cache.
+    /// Whether there is not even a root.
     #[must_use]
-    pub fn cache(&self) -> &Cache {
-        &self.cache
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
-    /// The temporary folder; the cache is a folder in it.
+    /// What differs, a line each: `- path …` only here, `+ path …` only in `later`; nothing if
+    /// the two are equal.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
+    pub fn difference(&self, later: &Self) -> Vec<String> {
+        let gone =
+            self.entries.iter().filter(|(path, seen)| later.entries.get(*path) != Some(seen));
+        let come =
+            later.entries.iter().filter(|(path, seen)| self.entries.get(*path) != Some(seen));
+        let line = |sign: char| {
+            move |(path, seen): (&PathBuf, &String)| format!("{sign} {} {seen}", path.display())
+        };
+        gone.map(line('-')).chain(come.map(line('+'))).collect()
     }
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A key told from others by a number.
-#[must_use]
-pub fn key(number: u64) -> Key {
-    Key::derive("venv-cache/testing", &[("number", &number.to_le_bytes())])
-}
-
-/// Builds a folder that looks like an environment: `bin/python` is a shell script that prints its
-/// arguments, and `lib/` holds a module. A closure for [`Cache::get_or_build`].
-pub fn build_fake(dir: &Path) -> Result<Built, BoxError> {
-    fs::create_dir_all(dir.join("bin"))?;
-    let python = dir.join("bin/python");
-    fs::write(&python, "#!/bin/sh\necho \"$@\"\n")?;
-    fs::set_permissions(&python, Permissions::from_mode(0o755))?;
-    fs::create_dir_all(dir.join("lib/site-packages"))?;
-    fs::write(dir.join("lib/site-packages/module.py"), "VERSION = 1\n")?;
-    Ok(Built::new("bin/python").with_strategy("fake"))
 }

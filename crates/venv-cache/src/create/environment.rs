@@ -1,0 +1,188 @@
+//! The two ways to make an environment.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::place::{Placement, with_placement};
+use super::repoint::Moves;
+use super::scripts::Scripts;
+use super::site::Sites;
+use super::skeleton::Skeleton;
+use super::tree::Tree;
+use crate::base::{Base, Kind};
+use crate::error::{Error, IoResultExt};
+use crate::interpreter::Interpreter;
+use crate::strategy::{Strategy, try_link};
+
+/// An environment that has been made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Created {
+    /// The environment's interpreter, `bin/python` in its folder.
+    pub python: PathBuf,
+    /// How it comes by the base's files; `None` for an empty one, which has none.
+    pub strategy: Option<Strategy>,
+    /// How many files it has, links included.
+    pub files: u64,
+    /// How many files are really its own: rewritten, or copied because they could not be shared.
+    pub own_files: u64,
+    /// How many bytes of disk are really its own: own files, folders, links that need a block.
+    pub own_bytes: u64,
+}
+
+/// Makes a virtualenv in `dir` in which everything is importable that is so in `base`.
+///
+/// A virtualenv is cloned, with its scripts, `pyvenv.cfg`, activation scripts, `.pth` files,
+/// egg-links and editable finders really copied and re-pointed from the base's folder to `dir`.
+/// Of an installation the distributions of its site folders are taken, with the scripts and data
+/// files that their `RECORD`s name; so are those of the site folders that a virtualenv sees
+/// outside of itself. A distribution, module or package that an earlier site folder shadows is
+/// left out.
+///
+/// Folders are always real; files are shared as `strategy` says and never written to, so that
+/// installers, which remove a file before they write it, leave the base alone. Times are kept, or
+/// every `.pyc` would go stale. A link in the base to a folder outside of it becomes a real
+/// folder, lest an installer writes through it.
+///
+/// A single file that cannot be hard-linked (of another owner, on another device, or with too
+/// many links) is copied and counted in [`Created::own_files`].
+///
+/// # Errors
+///
+/// [`Error::Occupied`] if `dir` exists and is not empty, [`Error::InsideBase`] if it lies in the
+/// base, [`Error::NotUtf8`], [`Error::LinkRefused`] if `strategy` is [`Strategy::Hardlink`] and
+/// links do not work, and [`Error::Io`]. On an error `dir` is removed again.
+pub fn create(base: &Base, dir: &Path, strategy: Strategy) -> Result<Created, Error> {
+    let interpreter = base.interpreter();
+    let dir = claim(dir)?;
+    let result = is_outside(base, &dir)
+        .and_then(|()| match (strategy, dir.parent()) {
+            (Strategy::Hardlink, Some(parent)) => try_link(base, parent),
+            _ => Ok(()),
+        })
+        .and_then(|()| with_placement(strategy, |placement| fill(base, &dir, placement)));
+    finish(&dir, interpreter, Some(strategy), result)
+}
+
+/// Makes an empty virtualenv of `interpreter` in `dir`, as `python -m venv --without-pip` does,
+/// in a few milliseconds and without starting a process.
+///
+/// If `interpreter` is itself a virtualenv's, the new one is made of the same installation and
+/// sees nothing of that virtualenv.
+///
+/// # Errors
+///
+/// [`Error::Occupied`] if `dir` exists and is not empty, [`Error::NotUtf8`] and [`Error::Io`]. On
+/// an error `dir` is removed again.
+pub fn create_bare(interpreter: &Interpreter, dir: &Path) -> Result<Created, Error> {
+    let dir = claim(dir)?;
+    let result = with_placement(Strategy::Copy, |placement| {
+        let skeleton = Skeleton::new(interpreter, &dir);
+        skeleton.write(placement)?;
+        skeleton.write_lib64(placement)
+    });
+    finish(&dir, interpreter, None, result)
+}
+
+/// Everything that an environment over `base` has.
+fn fill(base: &Base, dir: &Path, placement: &Placement<'_>) -> Result<(), Error> {
+    let interpreter = base.interpreter();
+    let skeleton = Skeleton::new(interpreter, dir);
+    skeleton.write(placement)?;
+    let site_dir = dir.join(&interpreter.layout().purelib);
+    let mut moves = Moves::new(interpreter, dir, &site_dir);
+    if let Some(spelled) = other_spelling(interpreter) {
+        moves = moves.with(spelled, dir.to_path_buf());
+    }
+    let scripts = Scripts::new(interpreter, &skeleton, &moves, placement);
+    let mut sites = Sites::new(interpreter, (dir, &site_dir), &moves, &scripts, placement);
+    match base.kind() {
+        Kind::Virtualenv => {
+            Tree::new(interpreter, &moves, &scripts, placement).clone_into(dir)?;
+        }
+        Kind::Installation => skeleton.write_lib64(placement)?,
+    }
+    for folder in interpreter.site_dirs() {
+        let cloned = base.kind() == Kind::Virtualenv && folder.starts_with(interpreter.prefix());
+        if cloned { sites.note(folder)? } else { sites.merge(folder)? }
+    }
+    Ok(())
+}
+
+/// The path under which a virtualenv was made, if that leads there by a link: its scripts and
+/// `.pth` files name it that way.
+fn other_spelling(interpreter: &Interpreter) -> Option<PathBuf> {
+    let prefix = interpreter.prefix();
+    let text = fs::read_to_string(interpreter.executable().with_file_name("activate")).ok()?;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("VIRTUAL_ENV="))?;
+    let spelled = Path::new(line.trim_matches(['"', '\'']));
+    let same =
+        spelled != prefix && fs::canonicalize(spelled).ok()? == fs::canonicalize(prefix).ok()?;
+    same.then(|| spelled.to_path_buf())
+}
+
+/// Creates the folder, or takes an empty one.
+fn claim(dir: &Path) -> Result<PathBuf, Error> {
+    let dir = std::path::absolute(dir).context("resolve", dir)?;
+    if dir.to_str().is_none() {
+        return Err(Error::NotUtf8 { path: dir });
+    }
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent).context("create", parent)?;
+    }
+    match fs::create_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mut entries = fs::read_dir(&dir).context("list", &dir)?;
+            if entries.next().is_some() {
+                return Err(Error::Occupied { dir });
+            }
+            Ok(dir)
+        }
+        other => other.context("create", &dir).map(|()| dir),
+    }
+}
+
+/// Whether `dir` lies outside of all that is cloned: else it would be cloned into itself.
+fn is_outside(base: &Base, dir: &Path) -> Result<(), Error> {
+    let interpreter = base.interpreter();
+    let real = fs::canonicalize(dir).context("resolve", dir)?;
+    let cloned = match base.kind() {
+        Kind::Virtualenv => Some(interpreter.prefix()),
+        Kind::Installation => None,
+    };
+    let inside = cloned
+        .into_iter()
+        .chain(interpreter.site_dirs().iter().map(PathBuf::as_path))
+        .find(|prefix| fs::canonicalize(prefix).is_ok_and(|prefix| real.starts_with(prefix)));
+    match inside {
+        Some(prefix) => {
+            Err(Error::InsideBase { dir: dir.to_path_buf(), prefix: prefix.to_path_buf() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Sums up, or clears away what a failed attempt left.
+fn finish(
+    dir: &Path,
+    interpreter: &Interpreter,
+    strategy: Option<Strategy>,
+    result: Result<super::place::Tally, Error>,
+) -> Result<Created, Error> {
+    match result {
+        Ok(tally) => Ok(Created {
+            python: dir.join(&interpreter.layout().scripts).join("python"),
+            strategy,
+            files: tally.files,
+            own_files: tally.own_files,
+            own_bytes: tally.own_bytes,
+        }),
+        Err(error) => {
+            if let Err(left) = fs::remove_dir_all(dir) {
+                tracing::warn!(error = %left, dir = %dir.display(), "cannot remove a half-made environment");
+            }
+            Err(error)
+        }
+    }
+}

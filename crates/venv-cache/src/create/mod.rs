@@ -1,0 +1,18 @@
+//! Making an environment: a virtualenv over a base, or an empty one.
+//!
+//! `skeleton` is what every virtualenv has. Over a base, one thread walks it (`walk`) and makes
+//! the folders, of a virtualenv (`tree`) or of the site folders of an installation (`site`). It
+//! writes what has to differ from the base (`scripts`, by the rules of `repoint`), and hands all
+//! other files in batches to the threads of `place`.
+
+mod environment;
+mod place;
+mod record;
+mod repoint;
+mod scripts;
+mod site;
+mod skeleton;
+mod tree;
+mod walk;
+
+pub use environment::{Created, create, create_bare};

@@ -1,0 +1,266 @@
+//! Gathering several site folders in one: those of an installation, or those that a virtualenv
+//! sees outside of itself.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, FileType};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::place::{Batch, Placement};
+use super::record;
+use super::repoint::{Moves, normalized};
+use super::scripts::Scripts;
+use super::tree::{holds_paths, own_paths};
+use super::walk::{Folder, Verdict, Visitor, alias, walk};
+use crate::error::{Error, IoResultExt};
+use crate::interpreter::Interpreter;
+
+/// The site folders seen so far, in the order of `sys.path`, and what of them counts.
+pub(super) struct Sites<'a> {
+    interpreter: &'a Interpreter,
+    dir: &'a Path,
+    site_dir: &'a Path,
+    moves: &'a Moves,
+    scripts: &'a Scripts<'a>,
+    placement: &'a Placement<'a>,
+    /// Links resolved: `lib64` may be another name of `lib`.
+    folders: Vec<PathBuf>,
+    distributions: HashSet<String>,
+    /// Modules and regular packages, by the name that is imported.
+    modules: HashSet<OsString>,
+    /// Files outside of the site folder that have been handed over.
+    placed: HashSet<PathBuf>,
+}
+
+impl<'a> Sites<'a> {
+    /// Gathers in `site_dir`, the folder of packages of the environment `dir`.
+    pub(super) fn new(
+        interpreter: &'a Interpreter,
+        (dir, site_dir): (&'a Path, &'a Path),
+        moves: &'a Moves,
+        scripts: &'a Scripts<'a>,
+        placement: &'a Placement<'a>,
+    ) -> Self {
+        Self {
+            interpreter,
+            dir,
+            site_dir,
+            moves,
+            scripts,
+            placement,
+            folders: Vec::new(),
+            distributions: HashSet::new(),
+            modules: HashSet::new(),
+            placed: HashSet::new(),
+        }
+    }
+
+    /// Takes note of a folder whose contents the environment has already.
+    pub(super) fn note(&mut self, from: &Path) -> Result<(), Error> {
+        if let Some(from) = self.fresh(from)? {
+            for (name, _) in entries(&from)? {
+                self.remember(&from, &name);
+            }
+            self.folders.push(from);
+        }
+        Ok(())
+    }
+
+    /// Adds what a folder has and no earlier one shadows.
+    ///
+    /// A module or a regular package shadows whatever has its name, as importing does; folders
+    /// without `__init__` are merged (PEP 420). Of a distribution the first one counts.
+    pub(super) fn merge(&mut self, from: &Path) -> Result<(), Error> {
+        let Some(from) = self.fresh(from)? else { return Ok(()) };
+        let target = if self.placement.makes_symlinks() {
+            alias(self.placement, &from, self.site_dir)?
+        } else {
+            from.clone()
+        };
+        let root =
+            Folder { from: from.clone(), to: self.site_dir.to_path_buf(), target, in_site: true };
+        let merge = Merge { sites: self, root: &root, metadata: RefCell::default() };
+        walk(self.placement, self.moves, root.clone(), &merge)?;
+        for metadata in merge.metadata.into_inner() {
+            self.place_outside(&from, &metadata)?;
+        }
+        for (name, _) in entries(&from)? {
+            self.remember(&from, &name);
+        }
+        self.folders.push(from);
+        Ok(())
+    }
+
+    /// The folder, links resolved, if it exists and has not been seen.
+    fn fresh(&self, folder: &Path) -> Result<Option<PathBuf>, Error> {
+        match fs::canonicalize(folder) {
+            Ok(real) if self.folders.contains(&real) => Ok(None),
+            Ok(real) => Ok(Some(real)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("resolve", folder),
+        }
+    }
+
+    fn remember(&mut self, folder: &Path, name: &OsStr) {
+        if let Some(distribution) = name.to_str().and_then(record::distribution) {
+            self.distributions.insert(distribution);
+        } else if name != "__pycache__" && !is_namespace(&folder.join(name)) {
+            self.modules.insert(module(name).to_owned());
+        }
+    }
+
+    /// Places the scripts and data files of a distribution.
+    fn place_outside(&mut self, from: &Path, metadata: &Path) -> Result<(), Error> {
+        let read = |name: &str| fs::read_to_string(metadata.join(name)).ok();
+        if let Some(record) = read("RECORD") {
+            for path in record::outside(&record) {
+                let file = normalized(&from.join(&path));
+                let to = normalized(&self.site_dir.join(&path));
+                self.place_one(&file, &to)?;
+            }
+        } else if let Some(entry_points) = read("entry_points.txt") {
+            let folders = [
+                self.interpreter.scripts().to_path_buf(),
+                self.interpreter.base_prefix().join("bin"),
+            ];
+            for name in record::scripts(&entry_points) {
+                for folder in &folders {
+                    self.place_one(&folder.join(name), &self.scripts.folder().join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place_one(&mut self, from: &Path, to: &Path) -> Result<(), Error> {
+        let (Some(source), Some(folder), Some(name)) = (from.parent(), to.parent(), to.file_name())
+        else {
+            return Ok(());
+        };
+        // What lies elsewhere was put there by more than an installer; what a virtualenv has at
+        // this place has been cloned.
+        let Ok(inside) = to.strip_prefix(self.dir) else { return Ok(()) };
+        let cloned = self.interpreter.is_virtualenv()
+            && fs::symlink_metadata(self.interpreter.prefix().join(inside)).is_ok();
+        if cloned || !from.is_file() || !self.placed.insert(to.to_path_buf()) {
+            return Ok(());
+        }
+        if folder == self.scripts.folder() {
+            return self.scripts.place(from);
+        }
+        self.placement.folder(folder)?;
+        self.placement.files(Batch {
+            from: source.to_path_buf(),
+            to: folder.to_path_buf(),
+            target: source.to_path_buf(),
+            names: vec![name.to_owned()],
+        });
+        Ok(())
+    }
+}
+
+/// One site folder being merged.
+struct Merge<'s, 'a> {
+    sites: &'s Sites<'a>,
+    root: &'s Folder,
+    /// The metadata folders that have been taken.
+    metadata: RefCell<Vec<PathBuf>>,
+}
+
+impl Merge<'_, '_> {
+    fn visit_top(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error> {
+        let Sites { distributions, modules, moves, placement, site_dir, .. } = self.sites;
+        let from = folder.from.join(name);
+        if let Some(distribution) = name.to_str().and_then(record::distribution) {
+            if distributions.contains(&distribution) {
+                return Ok(Verdict::Leave);
+            }
+            if kind.is_dir() {
+                if name.as_encoded_bytes().ends_with(b".dist-info")
+                    && fs::symlink_metadata(from.join("RECORD")).is_err()
+                {
+                    let to = site_dir.join(name);
+                    placement.folder(&to)?;
+                    let record = record::made_up(&folder.from, &from);
+                    placement.own_file(&to.join("RECORD"), record.as_bytes(), 0o644, None)?;
+                }
+                self.metadata.borrow_mut().push(from);
+            }
+            return Ok(Verdict::Take);
+        }
+        if !kind.is_dir() && holds_paths(name) {
+            if let Some(to) = self.free_name(&from, name) {
+                own_paths(placement, moves, folder, name, &site_dir.join(to))?;
+            }
+            return Ok(Verdict::Leave);
+        }
+        Ok(if modules.contains(module(name)) { Verdict::Leave } else { Verdict::Take })
+    }
+
+    /// A name for a file that holds paths: every folder's `.pth` files count, also those that an
+    /// earlier folder has by the same name. `None` if that one says the same.
+    fn free_name(&self, from: &Path, name: &OsStr) -> Option<OsString> {
+        let folders = &self.sites.folders;
+        let same = |folder: &PathBuf| {
+            fs::read(folder.join(name))
+                .is_ok_and(|text| fs::read(from).is_ok_and(|own| own == text))
+        };
+        if folders.iter().any(same) {
+            return None;
+        }
+        let taken = |name: &OsStr| {
+            folders.iter().any(|folder| fs::symlink_metadata(folder.join(name)).is_ok())
+        };
+        if !taken(name) {
+            return Some(name.to_owned());
+        }
+        let path = Path::new(name);
+        let (stem, extension) = (path.file_stem()?.to_str()?, path.extension()?.to_str()?);
+        (1..=u16::MAX)
+            .map(|number| OsString::from(format!("{stem}.{number}.{extension}")))
+            .find(|name| !taken(name))
+    }
+}
+
+impl Visitor for Merge<'_, '_> {
+    fn enter(&self, _: &mut Folder) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn visit(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error> {
+        if folder.to == self.root.to && name != "__pycache__" {
+            return self.visit_top(folder, name, kind);
+        }
+        // Deeper down it is a namespace that earlier folders may have a part of.
+        let Ok(inside) = folder.to.strip_prefix(&self.root.to) else { return Ok(Verdict::Take) };
+        let mut earlier = self.sites.folders.iter().map(|earlier| earlier.join(inside).join(name));
+        let exists = !kind.is_dir() && earlier.any(|path| fs::symlink_metadata(path).is_ok());
+        Ok(if exists { Verdict::Leave } else { Verdict::Take })
+    }
+}
+
+/// The name under which an entry of a site folder is imported.
+fn module(name: &OsStr) -> &OsStr {
+    let text = name.to_str().and_then(|name| name.split('.').next());
+    text.map_or(name, OsStr::new)
+}
+
+/// Whether the path is a folder without `__init__`.
+fn is_namespace(path: &Path) -> bool {
+    path.is_dir()
+        && entries(path).is_ok_and(|entries| {
+            !entries.iter().any(|(name, _)| name.as_encoded_bytes().starts_with(b"__init__."))
+        })
+}
+
+fn entries(folder: &Path) -> Result<Vec<(OsString, FileType)>, Error> {
+    fs::read_dir(folder)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))))
+                .collect()
+        })
+        .context("list", folder)
+}

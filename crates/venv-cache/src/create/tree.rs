@@ -1,0 +1,112 @@
+//! Cloning the tree of a virtualenv.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, FileType};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::place::{Placement, times_of};
+use super::repoint::Moves;
+use super::scripts::Scripts;
+use super::walk::{Folder, Verdict, Visitor, alias, walk};
+use crate::error::{Error, IoResultExt};
+use crate::interpreter::Interpreter;
+
+/// The virtualenv that is cloned.
+pub(super) struct Tree<'a> {
+    prefix: &'a Path,
+    site_dirs: HashSet<&'a Path>,
+    moves: &'a Moves,
+    scripts: &'a Scripts<'a>,
+    placement: &'a Placement<'a>,
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn new(
+        interpreter: &'a Interpreter,
+        moves: &'a Moves,
+        scripts: &'a Scripts<'a>,
+        placement: &'a Placement<'a>,
+    ) -> Self {
+        let prefix = interpreter.prefix();
+        let site_dirs = interpreter.site_dirs().iter().map(PathBuf::as_path);
+        let site_dirs = site_dirs.filter(|dir| dir.starts_with(prefix)).collect();
+        Self { prefix, site_dirs, moves, scripts, placement }
+    }
+
+    /// Clones into `dir` everything but what the skeleton has already.
+    pub(super) fn clone_into(&self, dir: &Path) -> Result<(), Error> {
+        let root = Folder {
+            from: self.prefix.to_path_buf(),
+            to: dir.to_path_buf(),
+            target: self.prefix.to_path_buf(),
+            in_site: false,
+        };
+        walk(self.placement, self.moves, root, self)
+    }
+}
+
+impl Visitor for Tree<'_> {
+    fn enter(&self, folder: &mut Folder) -> Result<(), Error> {
+        if self.site_dirs.contains(folder.from.as_path()) {
+            folder.in_site = true;
+            if self.placement.makes_symlinks() {
+                folder.target = alias(self.placement, &folder.from, &folder.to)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error> {
+        if folder.from == self.prefix && name == "pyvenv.cfg" {
+            return Ok(Verdict::Leave);
+        }
+        if folder.to == self.scripts.folder() {
+            if Scripts::is_reserved(name) {
+                return Ok(Verdict::Leave);
+            }
+            if kind.is_file() {
+                self.scripts.place(&folder.from.join(name))?;
+                return Ok(Verdict::Leave);
+            }
+        }
+        if kind.is_file() && self.site_dirs.contains(folder.from.as_path()) && holds_paths(name) {
+            own_paths(self.placement, self.moves, folder, name, &folder.to.join(name))?;
+            return Ok(Verdict::Leave);
+        }
+        Ok(Verdict::Take)
+    }
+}
+
+/// Whether a file at the top of a site folder holds paths: a `.pth` file, an egg-link, or the
+/// finder of an editable.
+pub(super) fn holds_paths(name: &OsStr) -> bool {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
+    match extension {
+        Some("pth" | "egg-link") => true,
+        Some("py") => name.as_encoded_bytes().starts_with(b"__editable__"),
+        _ => false,
+    }
+}
+
+/// Copies a file that holds paths, re-pointed.
+pub(super) fn own_paths(
+    placement: &Placement<'_>,
+    moves: &Moves,
+    folder: &Folder,
+    name: &OsStr,
+    to: &Path,
+) -> Result<(), Error> {
+    let from = folder.from.join(name);
+    let metadata = fs::metadata(&from).context("examine", &from)?;
+    let text = fs::read(&from).context("read", &from)?;
+    let repointed = if Path::new(name).extension() == Some(OsStr::new("py")) {
+        moves.text(&text)
+    } else {
+        moves.path_lines(&text, &folder.from)
+    };
+    // With the old times, a finder that has changed would go by the bytecode of the base's.
+    let times = (*repointed == *text).then(|| times_of(&metadata));
+    placement.own_file(to, &repointed, metadata.permissions().mode() & 0o7777, times)
+}

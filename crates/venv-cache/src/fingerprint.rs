@@ -1,0 +1,215 @@
+//! What a base holds, told in a fraction of a millisecond.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, IoResultExt};
+use crate::interpreter::{Interpreter, hex, update_with_stamp};
+
+/// Bumped when something else is looked at, so that no environment outlives the old meaning.
+const DOMAIN: &[u8] = b"venv-cache/fingerprint/v1\n";
+
+/// The files that installers write anew whenever they install a distribution.
+const RECORDS: [&str; 5] =
+    ["RECORD", "METADATA", "PKG-INFO", "installed-files.txt", "top_level.txt"];
+
+/// A digest of what a base holds: its interpreter and its installed distributions.
+///
+/// Looked at are the interpreter (identity, size and time of modification), `pyvenv.cfg`, and for
+/// each site folder in order: the names of all entries, size and time of every file among them
+/// (modules, `.pth`, `.egg-link`, editable finders), and size and time of the records in every
+/// `.dist-info` and `.egg-info` folder. So it changes when a distribution is added, removed,
+/// upgraded in place or installed as an editable.
+///
+/// It does not change through use: `__pycache__` is passed over, and so are link counts, change
+/// times and the times of folders. It does not see a file edited by hand inside a package, nor
+/// the sources that an editable points to (an environment sees these as they are at each import),
+/// nor a change that keeps a file's size and time of modification.
+///
+/// It displays as 64 hexadecimal digits and parses from them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// A fingerprint from a digest: that of a base which is known by its key.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Looks at the base of `interpreter`.
+    pub(crate) fn of(interpreter: &Interpreter) -> Result<Self, Error> {
+        let mut hasher = Sha256::new();
+        hasher.update(DOMAIN);
+        let texts = [
+            interpreter.version(),
+            interpreter.implementation(),
+            interpreter.soabi().unwrap_or_default(),
+            interpreter.platform(),
+        ];
+        for text in texts {
+            update_with(&mut hasher, text.as_bytes());
+        }
+        for path in [interpreter.prefix(), interpreter.base_prefix(), interpreter.base_executable()]
+        {
+            update_with_path(&mut hasher, path);
+        }
+        let executable = interpreter.base_executable();
+        let metadata = fs::metadata(executable).context("examine", executable)?;
+        update_with_stamp(&mut hasher, Some(&metadata));
+        let settings = interpreter.prefix().join("pyvenv.cfg");
+        update_with_stamp(&mut hasher, optional(fs::metadata(&settings), &settings)?.as_ref());
+
+        let site_dirs = interpreter.site_dirs();
+        hasher.update((site_dirs.len() as u64).to_le_bytes());
+        for dir in site_dirs {
+            update_with_path(&mut hasher, dir);
+            update_with_site(&mut hasher, dir)?;
+        }
+        Ok(Self(hasher.finalize().into()))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// The text is no fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a fingerprint is 64 hexadecimal digits")]
+pub struct ParseFingerprintError;
+
+impl FromStr for Fingerprint {
+    type Err = ParseFingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, ParseFingerprintError> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ParseFingerprintError);
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16)
+                .map_err(|_| ParseFingerprintError)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = ParseFingerprintError;
+
+    fn try_from(text: String) -> Result<Self, ParseFingerprintError> {
+        text.parse()
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.to_string()
+    }
+}
+
+/// What there is of a file that may be absent.
+fn optional<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error).context("examine", path),
+    }
+}
+
+fn update_with(hasher: &mut Sha256, bytes: &[u8]) {
+    hasher.update((bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+fn update_with_path(hasher: &mut Sha256, path: &Path) {
+    update_with(hasher, path.as_os_str().as_encoded_bytes());
+}
+
+/// Adds one site folder.
+fn update_with_site(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
+    let mut names = Vec::new();
+    if let Some(entries) = optional(fs::read_dir(dir), dir)? {
+        for entry in entries {
+            let entry = entry.context("list", dir)?;
+            if entry.file_name() != "__pycache__" {
+                let is_dir = entry.file_type().context("examine", dir)?.is_dir();
+                names.push((entry.file_name(), is_dir));
+            }
+        }
+    }
+    names.sort_unstable();
+    hasher.update((names.len() as u64).to_le_bytes());
+    let mut path = dir.join("_");
+    for (name, is_dir) in &names {
+        update_with(hasher, name.as_encoded_bytes());
+        path.set_file_name(name);
+        if !is_dir {
+            update_with_stamp(hasher, optional(fs::metadata(&path), &path)?.as_ref());
+        } else if is_metadata(name) {
+            update_with_records(hasher, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a distribution's records: the first one that there is tells all, `RECORD` nearly always.
+fn update_with_records(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
+    let egg = dir.extension() == Some(OsStr::new("egg-info"));
+    for name in RECORDS {
+        let file = dir.join(name);
+        let metadata = optional(fs::metadata(&file), &file)?;
+        update_with_stamp(hasher, metadata.as_ref());
+        // An egg's files are written one by one, and not all of them every time.
+        if metadata.is_some() && !egg {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder of this name holds a distribution's metadata.
+fn is_metadata(name: &OsString) -> bool {
+    let extension = Path::new(name).extension();
+    extension.is_some_and(|extension| extension == "dist-info" || extension == "egg-info")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_parses_from_what_it_displays() {
+        let fingerprint = Fingerprint([0xa5; 32]);
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        assert_eq!("a5".parse::<Fingerprint>(), Err(ParseFingerprintError));
+        assert_eq!("é".repeat(32).parse::<Fingerprint>(), Err(ParseFingerprintError));
+    }
+}
