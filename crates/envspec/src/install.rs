@@ -1,12 +1,24 @@
 //! What a package manager is asked to do: the loaded, normal form of `pip` or `uv`.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::digest::{Digest, Encoder};
+use crate::index::{IndexOptions, IndexUrl};
+use crate::redact::{names_a_secret, redact};
+use crate::requirement::Requirement;
+
+/// Names the encoding below. Changing what a spec encodes to changes every cache key: bump it, and
+/// say so in the changelog.
+const DOMAIN: &str = "envspec/v1\n";
 
 /// The package manager that a spec asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tool {
     /// pip.
     Pip,
@@ -14,102 +26,74 @@ pub enum Tool {
     Uv,
 }
 
-/// One requirement in normal form; it displays as a line of a requirements file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Requirement(String);
-
-impl Requirement {
-    /// The distribution's normal name (PEP 503), where the text names one.
+impl Tool {
+    /// `pip` or `uv`, which is the name of the field, the distribution and the program.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.0.split(['=', '<', '>', '!', '~', ' ', '[']).next()
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pip => "pip",
+            Self::Uv => "uv",
+        }
     }
 }
 
-impl FromStr for Requirement {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Requirement {
+impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
-}
-
-/// The address of a package index; it displays without its credentials.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IndexUrl(String);
-
-impl IndexUrl {
-    /// The address with its credentials, for the package manager alone.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for IndexUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IndexUrl")
-    }
-}
-
-/// Where packages are looked for, and in which form.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IndexOptions {
-    /// `--index-url`.
-    pub index_url: Option<IndexUrl>,
-    /// `--extra-index-url`, in order.
-    pub extra_index_urls: Vec<IndexUrl>,
-    /// `--no-index`.
-    pub no_index: bool,
-    /// `--find-links`, in order.
-    pub find_links: Vec<IndexUrl>,
-    /// `--pre`.
-    pub pre: bool,
-    /// `--no-binary`: package names, or `:all:`.
-    pub no_binary: Vec<String>,
-    /// `--only-binary`: package names, or `:all:`.
-    pub only_binary: Vec<String>,
-    /// `--require-hashes`.
-    pub require_hashes: bool,
 }
 
 /// One call of a package manager, in normal form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Serialized and in debug output it carries no credentials: those of URLs are cut, and the values
+/// of environment variables whose names tell a credential (`UV_INDEX_INTERNAL_PASSWORD`) left out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Install {
     /// The package manager that was asked for.
     pub tool: Tool,
-    /// A specifier (`==24.1.2`) of `pip_version` or `uv_version`.
+    /// A specifier (`==24.1.2`) of `pip_version` or `uv_version`, perhaps with a marker after ` ; `.
+    #[serde(default)]
     pub tool_version: Option<String>,
     /// What to install, sorted, each once.
     pub requirements: Vec<Requirement>,
-    /// Versions that a resolution must respect, without asking for the package.
+    /// Versions that a resolution must respect, without asking for the package; sorted, each once.
+    #[serde(default)]
     pub constraints: Vec<Requirement>,
-    /// Versions that replace what any package asks for.
+    /// Versions that replace what any package asks for; sorted, each once.
+    #[serde(default)]
     pub overrides: Vec<Requirement>,
-    /// Names of base packages that must not move.
+    /// Names of base packages that must not move, in normal form; sorted, each once.
+    #[serde(default)]
     pub keep: Vec<String>,
     /// Where packages are looked for.
+    #[serde(default)]
     pub index: IndexOptions,
-    /// `pip_install_options` or `uv_pip_install_options`, as given.
+    /// `pip_install_options` or `uv_pip_install_options`, in order, without those that became part
+    /// of another field (`-r`, `-c`, `--index-url` and its like).
+    #[serde(default, serialize_with = "redacted_list")]
     pub tool_options: Vec<String>,
     /// `pip_check` or `uv_check`.
+    #[serde(default)]
     pub check: bool,
-    /// Environment variables of the spec that reach the package manager.
+    /// Environment variables of the spec that reach the package manager: `PIP_*`, `UV_*` and those
+    /// named in `config.build_env`.
+    #[serde(default, serialize_with = "redacted_map")]
     pub build_env: BTreeMap<String, String>,
+    /// The digest of what each local path named above held when the spec was loaded.
+    #[serde(default)]
+    pub contents: BTreeMap<PathBuf, Digest>,
 }
 
 impl Install {
     /// Asks `tool` for `requirements`, with every other field at its default.
+    ///
+    /// Nothing is read: a local file among the requirements goes into the digest by its path,
+    /// unless [`Install::contents`] tells what it holds.
     #[must_use]
-    pub fn new(tool: Tool, requirements: Vec<Requirement>) -> Self {
+    pub fn new(tool: Tool, mut requirements: Vec<Requirement>) -> Self {
+        requirements.sort_unstable();
+        requirements.dedup();
         Self {
             tool,
             tool_version: None,
@@ -121,6 +105,198 @@ impl Install {
             tool_options: Vec::new(),
             check: false,
             build_env: BTreeMap::new(),
+            contents: BTreeMap::new(),
         }
     }
+
+    /// The digest of [`Install::canonical_bytes`]: equal for two calls that ask for the same.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.canonical_bytes())
+    }
+
+    /// Bytes that are equal for two calls exactly where they ask for the same.
+    ///
+    /// Requirements, constraints, overrides and names are sets. Credentials are no part of it, nor
+    /// are options that only change what the package manager prints or whether it uses its cache.
+    /// A local wheel, archive or folder counts by its contents, an editable by its path and its
+    /// build files, a version control reference by its text.
+    #[must_use]
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        // No `..`: a new field is hashed here, or refused here with a reason.
+        let Self {
+            tool,
+            tool_version,
+            requirements,
+            constraints,
+            overrides,
+            keep,
+            index,
+            tool_options,
+            check,
+            build_env,
+            contents,
+        } = self;
+        let mut encoder = Encoder::new(DOMAIN);
+        encoder.text(tool.as_str());
+        encoder.optional_text(tool_version.as_deref());
+        for set in [requirements, constraints, overrides] {
+            encoder.set(set.iter().map(|requirement| self.encode(requirement)).collect());
+        }
+        encoder.set(keep.iter().map(|name| name.as_bytes().to_vec()).collect());
+        encode_index(&mut encoder, index, contents);
+        let options = significant(tool_options);
+        encoder.texts(options.iter().map(AsRef::as_ref));
+        encoder.tag(u8::from(*check));
+        encoder.length(build_env.len());
+        for (variable, value) in build_env {
+            encoder.text(variable);
+            encoder.optional_text(visible(variable, value).as_deref());
+        }
+        // Files that a requirement or an address names are encoded with it.
+        let named = self.named_paths();
+        let others: Vec<_> = contents.iter().filter(|(path, _)| !named.contains(*path)).collect();
+        encoder.length(others.len());
+        for (path, digest) in others {
+            encoder.blob(path.as_os_str().as_encoded_bytes());
+            encoder.blob(digest.as_bytes());
+        }
+        encoder.finish()
+    }
+
+    fn encode(&self, requirement: &Requirement) -> Vec<u8> {
+        requirement.encode(requirement.path().and_then(|path| self.contents.get(path)))
+    }
+
+    fn named_paths(&self) -> BTreeSet<PathBuf> {
+        let requirements = [&self.requirements, &self.constraints, &self.overrides];
+        let paths = requirements.into_iter().flatten().filter_map(Requirement::path);
+        paths.map(Into::into).chain(self.index.local_paths().map(|(path, _)| path)).collect()
+    }
+}
+
+impl fmt::Debug for Install {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tool,
+            tool_version,
+            requirements,
+            constraints,
+            overrides,
+            keep,
+            index,
+            tool_options,
+            check,
+            build_env,
+            contents,
+        } = self;
+        let tool_options: Vec<_> = tool_options.iter().map(|option| redact(option)).collect();
+        f.debug_struct("Install")
+            .field("tool", tool)
+            .field("tool_version", tool_version)
+            .field("requirements", requirements)
+            .field("constraints", constraints)
+            .field("overrides", overrides)
+            .field("keep", keep)
+            .field("index", index)
+            .field("tool_options", &tool_options)
+            .field("check", check)
+            .field("build_env", &Redacted(build_env))
+            .field("contents", contents)
+            .finish()
+    }
+}
+
+/// Environment variables without the values that are credentials, for debug output.
+pub(crate) struct Redacted<'a>(pub(crate) &'a BTreeMap<String, String>);
+
+impl fmt::Debug for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let visible = |(name, value): (&'_ String, &'_ String)| {
+            (name.clone(), visible(name, value).map_or("…".to_owned(), Cow::into_owned))
+        };
+        f.debug_map().entries(self.0.iter().map(visible)).finish()
+    }
+}
+
+/// Serializes environment variables without credentials: those whose name tells one are left out.
+pub(crate) fn redacted_map<S: Serializer>(
+    variables: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(
+        variables.iter().filter_map(|(name, value)| Some((name, visible(name, value)?))),
+    )
+}
+
+fn redacted_list<S: Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(|item| redact(item)))
+}
+
+/// The value of an environment variable without credentials, or nothing if it is itself one.
+fn visible<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
+    (!names_a_secret(name)).then(|| redact(value))
+}
+
+fn encode_index(encoder: &mut Encoder, index: &IndexOptions, contents: &BTreeMap<PathBuf, Digest>) {
+    let IndexOptions {
+        index_url,
+        extra_index_urls,
+        no_index,
+        find_links,
+        pre,
+        no_binary,
+        only_binary,
+        require_hashes,
+    } = index;
+    let mut addresses = |urls: &[IndexUrl]| {
+        encoder.length(urls.len());
+        for url in urls {
+            match url.path().and_then(|path| contents.get(path)) {
+                Some(digest) => {
+                    encoder.tag(1);
+                    encoder.blob(digest.as_bytes());
+                }
+                None => {
+                    encoder.tag(0);
+                    encoder.text(&url.identity());
+                }
+            }
+        }
+    };
+    addresses(index_url.as_slice());
+    addresses(extra_index_urls);
+    addresses(find_links);
+    for flag in [no_index, pre, require_hashes] {
+        encoder.tag(u8::from(*flag));
+    }
+    for names in [no_binary, only_binary] {
+        encoder.set(names.iter().map(|name| name.as_bytes().to_vec()).collect());
+    }
+}
+
+/// The options that change what is installed, without credentials.
+fn significant(options: &[String]) -> Vec<Cow<'_, str>> {
+    const FLAGS: [&str; 13] = [
+        "--no-cache",
+        "--no-cache-dir",
+        "-n",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-color",
+        "--no-progress",
+        "-q",
+        "--quiet",
+        "-v",
+        "--verbose",
+        "-vv",
+        "-vvv",
+    ];
+    options
+        .iter()
+        .filter(|option| {
+            !FLAGS.contains(&option.as_str()) && !option.starts_with("--progress-bar=")
+        })
+        .map(|option| redact(option))
+        .collect()
 }

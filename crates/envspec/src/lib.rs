@@ -1,5 +1,80 @@
 //! What a stage's Python environment is made of.
+//!
+//! A [`RuntimeEnv`] is the spec as its author writes it, in the shape of Ray's `runtime_env`: a
+//! list of pip or uv requirements, a requirements file, environment variables, and more.
+//! [`RuntimeEnv::load`] reads the files that it names, by way of a [`Source`], and gives a
+//! [`LoadedEnv`]. The part of it that a package manager has to do is an [`Install`]: sorted
+//! [`Requirement`]s in normal form, each in one spelling, with a [`Digest`] that is equal for two
+//! specs exactly where they ask for the same.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use envspec::RuntimeEnv;
+//!
+//! # fn main() -> Result<(), envspec::Error> {
+//! let source = |_: &Path| Ok(b"Packaging == 24.0.0  # pinned\n".to_vec());
+//! let dir = Path::new("/project");
+//!
+//! let from_file = RuntimeEnv::from_json(r#"{ "uv": "requirements.txt" }"#)?.load(&source, dir)?;
+//! let from_list = RuntimeEnv::uv(["packaging==24.0"]).load(&source, dir)?;
+//!
+//! let install = from_file.install.expect("a requirement is listed");
+//! assert_eq!(install.requirements[0].to_string(), "packaging==24.0");
+//! assert_eq!(install.digest(), from_list.install.expect("the same one").digest());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The crate reads no file, starts no process and looks at no clock and no environment variable:
+//! the same spec and the same files give the same digest on every machine. It resolves nothing; what
+//! else decides what an environment holds (the base, the interpreter, the platform) is for the cache
+//! to add to its key.
+//!
+//! # Features
+//!
+//! - `testing`: [`MemorySource`].
+//! - `proptest`: that and `strategies`, which generate specs, requirements and requirements files
+//!   for property tests.
 
+mod contents;
+mod digest;
+mod error;
+mod index;
 mod install;
+mod load;
+mod loaded;
+mod location;
+mod marker;
+#[cfg(any(test, feature = "testing"))]
+mod memory_source;
+mod merge;
+mod name;
+mod options;
+mod packages;
+mod read;
+mod redact;
+mod requirement;
+mod requirement_parser;
+mod requirements;
+mod runtime_env;
+mod source;
+mod specifier;
+mod variables;
+mod write;
 
-pub use install::{IndexOptions, IndexUrl, Install, Requirement, Tool};
+#[cfg(any(test, feature = "testing"))]
+pub use memory_source::MemorySource;
+pub use {
+    digest::Digest,
+    error::Error,
+    index::{IndexOptions, IndexUrl},
+    install::{Install, Tool},
+    loaded::LoadedEnv,
+    packages::{PackageList, Packages},
+    redact::redact,
+    requirement::Requirement,
+    runtime_env::RuntimeEnv,
+    source::Source,
+    specifier::Specifier,
+};

@@ -1,0 +1,167 @@
+//! Digests of the local files and folders that a spec refers to.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::digest::{Digest, Encoder};
+use crate::error::Error;
+use crate::install::Install;
+use crate::name;
+use crate::source::Source;
+
+/// The files that tell how a project is built, and what it depends on.
+const BUILD_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
+
+/// The digest of everything local that `install` names, and of `files`.
+pub(crate) fn digest_contents(
+    install: &Install,
+    files: &[PathBuf],
+    source: &dyn Source,
+) -> Result<BTreeMap<PathBuf, Digest>, Error> {
+    let mut contents = BTreeMap::new();
+    let lists = [&install.requirements, &install.constraints, &install.overrides];
+    for requirement in lists.into_iter().flatten() {
+        let Some(path) = requirement.path() else { continue };
+        let digest = if requirement.is_editable() {
+            editable(path, source)?
+        } else if is_archive(path) {
+            file(path, source)?
+        } else {
+            folder(path, source, |_| true)?
+        };
+        contents.insert(path.to_owned(), digest);
+    }
+    for (path, is_whole) in install.index.local_paths() {
+        let digest = if path.extension().is_some_and(|end| end == "html" || end == "htm") {
+            file(&path, source)?
+        } else if is_whole {
+            folder(&path, source, |_| true)?
+        } else {
+            // Of a folder of links, the package managers see the archives in it, and none below.
+            folder(&path, source, |below| below.components().count() == 1 && is_archive(below))?
+        };
+        contents.insert(path, digest);
+    }
+    for path in files {
+        contents.insert(path.clone(), file(path, source)?);
+    }
+    Ok(contents)
+}
+
+fn is_archive(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(name::is_archive)
+}
+
+fn read(path: &Path, source: &dyn Source) -> Result<Vec<u8>, Error> {
+    source.read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn file(path: &Path, source: &dyn Source) -> Result<Digest, Error> {
+    Ok(Digest::of(&read(path, source)?))
+}
+
+/// What an installation in place copies into the environment comes from its build files alone.
+fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
+    let mut encoder = Encoder::default();
+    let mut is_project = false;
+    for name in BUILD_FILES {
+        let path = dir.join(name);
+        match source.read(&path) {
+            Ok(bytes) => {
+                is_project = true;
+                encoder.text(name);
+                encoder.blob(Digest::of(&bytes).as_bytes());
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => {}
+            Err(source) => return Err(Error::Read { path, source }),
+        }
+    }
+    if is_project {
+        Ok(Digest::of(&encoder.finish()))
+    } else {
+        Err(Error::NoProject { path: dir.to_owned() })
+    }
+}
+
+/// The digest over names and contents of the files below `dir` that `counts`.
+fn folder(
+    dir: &Path,
+    source: &dyn Source,
+    counts: impl Fn(&Path) -> bool,
+) -> Result<Digest, Error> {
+    let listed = source.list(dir).map_err(|source| Error::List { path: dir.to_owned(), source })?;
+    let mut files: Vec<_> = listed
+        .iter()
+        .filter_map(|path| Some((path.strip_prefix(dir).ok()?, path)))
+        .filter(|(below, _)| !is_by_product(below) && counts(below))
+        .collect();
+    files.sort_unstable();
+    files.dedup();
+    let mut encoder = Encoder::default();
+    encoder.length(files.len());
+    for (below, path) in files {
+        encoder.blob(below.as_os_str().as_encoded_bytes());
+        encoder.blob(file(path, source)?.as_bytes());
+    }
+    Ok(Digest::of(&encoder.finish()))
+}
+
+/// Whether a file is no part of a project's sources: version control, caches, virtualenvs, and what
+/// building the project leaves in its folder, which would give it another key after each build.
+fn is_by_product(below: &Path) -> bool {
+    const FOLDERS: [&str; 14] = [
+        ".eggs",
+        ".git",
+        ".hg",
+        ".idea",
+        ".mypy_cache",
+        ".nox",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".svn",
+        ".tox",
+        ".venv",
+        "__pycache__",
+        "node_modules",
+        "venv",
+    ];
+    let names: Vec<_> = below
+        .components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_string_lossy()),
+            _ => None,
+        })
+        .collect();
+    let (Some((file, folders)), first) = (names.split_last(), names.first()) else {
+        return false;
+    };
+    let is_build = first.is_some_and(|first| first == "build")
+        && names.get(1).is_some_and(|second| {
+            ["bdist.", "lib", "temp."].iter().any(|start| second.starts_with(start))
+        });
+    is_build
+        || file.ends_with(".pyc")
+        || folders.iter().any(|name| FOLDERS.contains(&&**name) || name.ends_with(".egg-info"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_products_of_a_build_are_not_counted() {
+        for path in [
+            "build/lib/pkg/a.py",
+            "build/bdist.linux-x86_64/x",
+            "src/pkg.egg-info/PKG-INFO",
+            "pkg/__pycache__/a.cpython-311.pyc",
+            ".git/HEAD",
+        ] {
+            assert!(is_by_product(Path::new(path)), "{path}");
+        }
+        for path in ["pyproject.toml", "build/__init__.py", "pkg/build/lib/x.py", "venv.py"] {
+            assert!(!is_by_product(Path::new(path)), "{path}");
+        }
+    }
+}

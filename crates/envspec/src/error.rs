@@ -1,0 +1,278 @@
+//! What can be wrong with a spec.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a spec was refused.
+///
+/// Messages name the field and the value, never a credential; [`Error::hint`] tells the way out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is no JSON.
+    #[error("the runtime_env is not valid JSON")]
+    Json {
+        /// The parser's own words.
+        source: serde_json::Error,
+    },
+    /// The text is no TOML.
+    #[error("the runtime_env is not valid TOML")]
+    Toml {
+        /// The parser's own words.
+        source: Box<toml::de::Error>,
+    },
+    /// A field that neither Ray nor this crate knows.
+    #[error("`{field}` is no field of a runtime_env")]
+    UnknownField {
+        /// The field, with the fields around it (`config.setup_timeout`).
+        field: String,
+        /// The known field whose name is nearest, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A field holds a value of another type.
+    #[error("`{field}` takes {expected}, not {found}")]
+    WrongType {
+        /// The field, with the fields around it and the position (`pip.packages[2]`).
+        field: String,
+        /// What the field takes.
+        expected: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// A field holds a value of the right type that it does not take.
+    #[error("`{field}` cannot be `{value}`: {reason}")]
+    InvalidValue {
+        /// The field.
+        field: String,
+        /// The value, without credentials.
+        value: String,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+    /// A table lacks a field that it needs.
+    #[error("`{field}` is missing")]
+    MissingField {
+        /// The field.
+        field: String,
+    },
+    /// Two fields that exclude each other are both set.
+    #[error("`{first}` and `{second}` cannot both be set")]
+    Conflict {
+        /// One of the fields.
+        first: &'static str,
+        /// The other one.
+        second: &'static str,
+    },
+    /// A text is no requirement.
+    #[error("`{text}` is no requirement: {reason}")]
+    Requirement {
+        /// The text, without credentials.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A requirement stands where only a plain name with versions may.
+    #[error("`{text}` cannot be {role}: {reason}")]
+    Role {
+        /// The requirement, without credentials.
+        text: String,
+        /// What it was used as (`a constraint`).
+        role: &'static str,
+        /// Why that is not possible.
+        reason: &'static str,
+    },
+    /// An option line that is not understood.
+    #[error("the option `{option}` is not understood in requirements")]
+    UnknownOption {
+        /// The option as written, without its value.
+        option: String,
+        /// The known option whose name is nearest, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// An option line lacks its value, or has one that it does not take.
+    #[error("the option `{option}` {reason}")]
+    OptionValue {
+        /// The option.
+        option: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// An option for the package manager that would install somewhere else.
+    #[error("the option `{option}` is refused: it would act outside the stage's environment")]
+    ForbiddenOption {
+        /// The option.
+        option: String,
+    },
+    /// `${NAME}` stands where no variable is expanded.
+    #[error("`{text}` uses the variable `{variable}`, which is not expanded here")]
+    Variable {
+        /// The name between the braces.
+        variable: String,
+        /// The text, without credentials.
+        text: String,
+    },
+    /// Something is wrong with a line of a requirements file.
+    #[error("line {line} of `{}` cannot be used", file.display())]
+    InFile {
+        /// The requirements file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with the line.
+        source: Box<Error>,
+    },
+    /// Something is wrong with an item of a field.
+    #[error("`{field}` cannot be used")]
+    InField {
+        /// The field, with its position (`pip[2]`).
+        field: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// A file that the spec refers to could not be read.
+    #[error("failed to read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The source's error.
+        source: io::Error,
+    },
+    /// A folder that the spec refers to could not be listed.
+    #[error("failed to list `{}`", path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// The source's error.
+        source: io::Error,
+    },
+    /// A requirements file is no text.
+    #[error("`{}` is not UTF-8 text", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A requirements file includes itself, perhaps by way of others.
+    #[error("`{}` includes itself", path.display())]
+    Cycle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Requirements files are nested too deep.
+    #[error("`{}` is nested more than {limit} files deep", path.display())]
+    TooDeep {
+        /// The file that was not read any more.
+        path: PathBuf,
+        /// How deep files may be nested.
+        limit: usize,
+    },
+    /// An editable has no file that tells how to build it.
+    #[error("`{}` holds no pyproject.toml, setup.py or setup.cfg", path.display())]
+    NoProject {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder that relative paths start from is itself relative.
+    #[error("the folder `{}` is not absolute", path.display())]
+    RelativeFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A text is no digest.
+    #[error("`{text}` is no digest")]
+    Digest {
+        /// The text.
+        text: String,
+    },
+}
+
+const _: () = {
+    const fn ok<T: Send + Sync + 'static>() {}
+    ok::<Error>();
+};
+
+impl Error {
+    /// What to do about it, where there is something to say.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::UnknownField { nearest: Some(nearest), .. }
+            | Self::UnknownOption { nearest: Some(nearest), .. } => {
+                return Some(format!("did you mean `{nearest}`?"));
+            }
+            Self::UnknownOption { nearest: None, .. } => {
+                "give options of the package manager in `pip_install_options` or \
+                 `uv_pip_install_options`"
+            }
+            Self::WrongType { expected: "text", found, .. } if found.starts_with("the number") => {
+                "put the value in quotes"
+            }
+            Self::MissingField { field } => {
+                return Some(format!("add `{field}`, or give the list in place of the table"));
+            }
+            Self::Conflict { first: "pip" | "uv", second: "pip" | "uv" } => {
+                "keep one of them; an empty list counts as not set"
+            }
+            Self::Conflict { .. } => {
+                "keep one of them: a prebuilt interpreter or image is used as it is, and nothing is \
+                 installed into it"
+            }
+            Self::Role { .. } => "write `name==version`, or another name with versions",
+            Self::ForbiddenOption { .. } => {
+                "leave it out; packages are always installed into the stage's own environment"
+            }
+            Self::Variable { .. } => {
+                "write the value; variables are expanded only in the user and password of a URL, \
+                 besides `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`"
+            }
+            Self::Read { source, path } if source.kind() == io::ErrorKind::NotFound => {
+                return Some(format!(
+                    "create `{}`, or correct the path: a relative one starts at the folder of the \
+                     file that names it",
+                    path.display()
+                ));
+            }
+            Self::List { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
+                "load the spec with a `Source` that lists folders"
+            }
+            Self::Cycle { .. } => "move what both files need into a third one",
+            Self::NoProject { .. } => "an editable is the folder of a Python project",
+            Self::RelativeFolder { .. } => "make it absolute before loading the spec",
+            Self::InFile { source, .. } | Self::InField { source, .. } => return source.hint(),
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// The message and those of all causes, for serde, whose errors are one text.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str(" (");
+            text.push_str(&hint);
+            text.push(')');
+        }
+        text
+    }
+
+    pub(crate) fn in_field(self, field: impl Into<String>) -> Self {
+        Self::InField { field: field.into(), source: Box::new(self) }
+    }
+}
+
+/// The name of `known` that is nearest to `text`, if one is near enough to be meant.
+pub(crate) fn nearest(text: &str, known: &[&'static str]) -> Option<&'static str> {
+    let text = text.to_lowercase();
+    known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&text, name), *name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1) + 1)
+        .min()
+        .map(|(_, name)| name)
+}

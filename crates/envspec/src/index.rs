@@ -1,0 +1,212 @@
+//! Where packages come from, and in which form.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::location;
+use crate::name;
+use crate::redact::redact;
+
+/// The address of a package index or of a page or folder of links.
+///
+/// It is a URL or the absolute path of a local folder. It displays, prints in debug output and
+/// serializes without its credentials; [`IndexUrl::expose`] gives them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexUrl(String);
+
+impl IndexUrl {
+    /// The address with its credentials, for the package manager alone.
+    ///
+    /// A `${NAME}` among the credentials stands as it was written where the spec's own `env_vars`
+    /// do not give it a value; pip and uv replace it from their environment when they read the
+    /// address from a requirements file.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The absolute path, where the address is a local folder or file.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.0.starts_with('/').then(|| Path::new(&self.0))
+    }
+
+    /// Reads an address that a file in the absolute folder `dir` holds.
+    pub(crate) fn parse_in(text: &str, dir: &Path) -> Self {
+        if location::scheme(text).is_some() {
+            return Self::parse(text);
+        }
+        Self(location::absolute(dir, text).to_string_lossy().into_owned())
+    }
+
+    fn parse(text: &str) -> Self {
+        let text = text.trim();
+        if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+            if let Ok((path, _)) = location::file_url(text) {
+                return Self(path.to_string_lossy().into_owned());
+            }
+        }
+        let url = location::normal_url(text);
+        // pip and uv both add the slash that a simple index ends in.
+        let bare = url.trim_end_matches('/');
+        Self(if bare.ends_with(':') { url } else { bare.to_owned() })
+    }
+
+    /// The address without its credentials.
+    pub(crate) fn identity(&self) -> String {
+        redact(&self.0).into_owned()
+    }
+}
+
+impl FromStr for IndexUrl {
+    type Err = Infallible;
+
+    /// Reads a URL or an absolute path. Scheme and host become lower case, the scheme's own port
+    /// and a slash at the end are dropped.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self::parse(text))
+    }
+}
+
+impl fmt::Display for IndexUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.0))
+    }
+}
+
+impl fmt::Debug for IndexUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IndexUrl({self})")
+    }
+}
+
+impl Serialize for IndexUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IndexUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::parse(&String::deserialize(deserializer)?))
+    }
+}
+
+/// Where packages are looked for, and in which form.
+///
+/// By default everything is left to the package manager and its own settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct IndexOptions {
+    /// `--index-url`.
+    pub index_url: Option<IndexUrl>,
+    /// `--extra-index-url`, in order, each once. The order matters to uv.
+    pub extra_index_urls: Vec<IndexUrl>,
+    /// `--no-index`.
+    pub no_index: bool,
+    /// `--find-links`, in order, each once.
+    pub find_links: Vec<IndexUrl>,
+    /// `--pre`.
+    pub pre: bool,
+    /// `--no-binary`: package names in normal form, or `:all:`; sorted.
+    pub no_binary: Vec<String>,
+    /// `--only-binary`: package names in normal form, or `:all:`; sorted.
+    pub only_binary: Vec<String>,
+    /// `--require-hashes`.
+    pub require_hashes: bool,
+}
+
+impl IndexOptions {
+    pub(crate) fn add_extra_index(&mut self, url: IndexUrl) {
+        add_once(&mut self.extra_index_urls, url);
+    }
+
+    pub(crate) fn add_find_links(&mut self, url: IndexUrl) {
+        add_once(&mut self.find_links, url);
+    }
+
+    /// Takes a value of `--no-binary` or, with `only`, of `--only-binary`.
+    ///
+    /// As in pip, `:all:` forgets what either said before, `:none:` what this one said, and a name
+    /// leaves the other's list.
+    pub(crate) fn restrict_binary(&mut self, value: &str, only: bool) -> Result<(), &'static str> {
+        let (target, other) = if only {
+            (&mut self.only_binary, &mut self.no_binary)
+        } else {
+            (&mut self.no_binary, &mut self.only_binary)
+        };
+        let mut names: BTreeSet<String> = std::mem::take(target).into_iter().collect();
+        for item in value.split(',').map(str::trim) {
+            match item {
+                ":all:" => {
+                    other.clear();
+                    names = BTreeSet::from([":all:".to_owned()]);
+                }
+                ":none:" => names.clear(),
+                _ if name::is_name(item) => {
+                    // A name says nothing that `:all:` has not said.
+                    if !names.contains(":all:") {
+                        let item = name::normalize(item);
+                        other.retain(|name| *name != item);
+                        names.insert(item);
+                    }
+                }
+                _ => return Err("takes names, `:all:` or `:none:`"),
+            }
+        }
+        *target = names.into_iter().collect();
+        Ok(())
+    }
+
+    /// The local folders and files among the addresses, and whether the whole folder counts.
+    pub(crate) fn local_paths(&self) -> impl Iterator<Item = (PathBuf, bool)> {
+        let indexes = self.index_url.iter().chain(&self.extra_index_urls);
+        indexes
+            .map(|url| (url, true))
+            .chain(self.find_links.iter().map(|url| (url, false)))
+            .filter_map(|(url, whole)| Some((url.path()?.to_owned(), whole)))
+    }
+}
+
+/// Appends what is not there yet; addresses that differ in credentials alone are one.
+fn add_once(list: &mut Vec<IndexUrl>, url: IndexUrl) {
+    if !list.iter().any(|known| known.identity() == url.identity()) {
+        list.push(url);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_stay_inside() {
+        let url: IndexUrl = "https://me:secret@Example.org/simple/".parse().unwrap();
+        assert_eq!(url.expose(), "https://me:secret@example.org/simple");
+        assert_eq!(url.to_string(), "https://example.org/simple");
+        assert!(!format!("{url:?}{}", serde_json::to_string(&url).unwrap()).contains("secret"));
+    }
+
+    #[test]
+    fn binary_restrictions_follow_pip() {
+        let mut options = IndexOptions::default();
+        options.restrict_binary("B_b,a", false).unwrap();
+        options.restrict_binary("a", true).unwrap();
+        assert_eq!(
+            (&options.no_binary[..], &options.only_binary[..]),
+            (&["b-b".to_owned()][..], &["a".to_owned()][..])
+        );
+        options.restrict_binary(":all:", true).unwrap();
+        assert_eq!(
+            (options.no_binary.len(), &options.only_binary[..]),
+            (0, &[":all:".to_owned()][..])
+        );
+        assert!(options.restrict_binary("-x", true).is_err());
+    }
+}

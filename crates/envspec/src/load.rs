@@ -1,0 +1,303 @@
+//! Reading what a spec refers to.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::contents::digest_contents;
+use crate::error::Error;
+use crate::install::{Install, Tool};
+use crate::loaded::LoadedEnv;
+use crate::location;
+use crate::name;
+use crate::options;
+use crate::packages::{Fields, Packages};
+use crate::read::{FIELDS, excerpt, unknown};
+use crate::redact::redact;
+use crate::requirement::{Requirement, Target};
+use crate::requirements::{Collector, Role};
+use crate::runtime_env::RuntimeEnv;
+use crate::source::Source;
+use crate::variables::Variables;
+use crate::write::is_engine_field;
+
+impl RuntimeEnv {
+    /// Reads the requirements files and the contents of the local packages that the spec names.
+    ///
+    /// Relative paths in the spec start at `dir`, which is absolute; those in a requirements file
+    /// start at its own folder. `dir` is not looked at itself.
+    ///
+    /// Fails on what is no requirement, on option lines that are not understood, on files that
+    /// `source` cannot read, on files that include themselves, on remote requirements files, on a
+    /// `${NAME}` outside the user and password of a URL, and where a prebuilt interpreter is given
+    /// together with packages to install.
+    pub fn load(&self, source: &dyn Source, dir: &Path) -> Result<LoadedEnv, Error> {
+        if !dir.is_absolute() {
+            return Err(Error::RelativeFolder { path: dir.to_owned() });
+        }
+        self.check()?;
+        let mut loaded = LoadedEnv {
+            python: self.python.as_ref().map(|path| dir.join(path)),
+            py_executable: self.py_executable.clone(),
+            env_vars: self.env_vars.clone(),
+            excludes: self.excludes.clone(),
+            setup_timeout: self.setup_timeout(),
+            engine_fields: self.engine_fields.clone(),
+            ..LoadedEnv::default()
+        };
+        match self.working_dir.as_deref().map(|text| (text, local_path(text, dir))) {
+            Some((_, Some(path))) => loaded.working_dir = Some(path),
+            Some((uri, None)) => {
+                loaded.engine_fields.insert("working_dir".to_owned(), uri.into());
+            }
+            None => {}
+        }
+        let modules: Option<Vec<_>> =
+            self.py_modules.iter().map(|module| local_path(module, dir)).collect();
+        match modules {
+            Some(paths) => loaded.py_modules = paths,
+            // One list cannot be served half by us and half by Ray.
+            None => {
+                loaded.engine_fields.insert("py_modules".to_owned(), json!(self.py_modules));
+            }
+        }
+        if let Some(packages) = &self.packages {
+            let variables =
+                Variables { env_vars: &self.env_vars, working_dir: loaded.working_dir.as_deref() };
+            loaded.install = self.load_install(packages, source, dir, variables)?;
+        }
+        Ok(loaded)
+    }
+
+    /// Checks what the builders cannot.
+    fn check(&self) -> Result<(), Error> {
+        if let Some(name) = self.engine_fields.keys().find(|name| !is_engine_field(name)) {
+            return Err(unknown(name.clone(), "", &FIELDS));
+        }
+        self.check_conda()?;
+        let mut interpreters = Vec::new();
+        interpreters.extend(self.packages.as_ref().map(|packages| packages.tool.as_str()));
+        interpreters.extend(self.python.as_ref().map(|_| "python"));
+        interpreters.extend(self.py_executable.as_ref().map(|_| "py_executable"));
+        match interpreters[..] {
+            [first, second, ..] => Err(Error::Conflict { first, second }),
+            _ => Ok(()),
+        }
+    }
+
+    fn load_install(
+        &self,
+        packages: &Packages,
+        source: &dyn Source,
+        dir: &Path,
+        variables: Variables<'_>,
+    ) -> Result<Option<Install>, Error> {
+        let tool = packages.tool;
+        let mut collector = Collector::new(source, variables);
+        collector.list(tool.as_str(), &packages.list, dir, Role::Requirement)?;
+        collector.list("constraints", &self.constraints, dir, Role::Constraint)?;
+        collector.list("overrides", &self.overrides, dir, Role::Override)?;
+        let mut files = Vec::new();
+        let tool_options = tool_options(
+            tool,
+            packages.options().unwrap_or_default(),
+            dir,
+            &mut collector,
+            &mut files,
+        )?;
+        let Collector { requirements, constraints, overrides, index, .. } = collector;
+        if requirements.is_empty() {
+            return Ok(None);
+        }
+        let mut install = Install {
+            tool_version: packages.version().map(|text| tool_version(tool, text)).transpose()?,
+            constraints: once(constraints),
+            overrides: once(overrides),
+            keep: self.normal_keep()?,
+            index,
+            tool_options,
+            check: packages.check,
+            build_env: self.build_env_vars(dir, &mut files),
+            ..Install::new(tool, once(requirements))
+        };
+        install.contents = digest_contents(&install, &files, source)?;
+        Ok(Some(install))
+    }
+
+    fn normal_keep(&self) -> Result<Vec<String>, Error> {
+        let mut keep = Vec::with_capacity(self.keep.len());
+        for (index, name) in self.keep.iter().enumerate() {
+            if !name::is_name(name) {
+                return Err(Error::InvalidValue {
+                    field: format!("keep[{index}]"),
+                    value: excerpt(name),
+                    reason: "it is no name of a package",
+                });
+            }
+            keep.push(name::normalize(name));
+        }
+        keep.sort_unstable();
+        keep.dedup();
+        Ok(keep)
+    }
+
+    /// The variables that reach the package manager. Those that name files get absolute paths,
+    /// since the package manager runs elsewhere, and the files are added to `files`.
+    fn build_env_vars(&self, dir: &Path, files: &mut Vec<PathBuf>) -> BTreeMap<String, String> {
+        const FILES: [&str; 7] = [
+            "PIP_BUILD_CONSTRAINT",
+            "PIP_CONFIG_FILE",
+            "PIP_CONSTRAINT",
+            "UV_BUILD_CONSTRAINT",
+            "UV_CONFIG_FILE",
+            "UV_CONSTRAINT",
+            "UV_OVERRIDE",
+        ];
+        let reaches = |name: &str| {
+            name.starts_with("PIP_")
+                || name.starts_with("UV_")
+                || self.config.build_env.iter().any(|listed| listed == name)
+        };
+        let mut variables = BTreeMap::new();
+        for (name, value) in self.env_vars.iter().filter(|(name, _)| reaches(name)) {
+            let mut value = value.clone();
+            if FILES.contains(&name.as_str()) {
+                let paths = value.split_whitespace().map(|path| match location::scheme(path) {
+                    Some(_) => path.to_owned(),
+                    None => location::absolute(dir, path).to_string_lossy().into_owned(),
+                });
+                let paths: Vec<_> = paths.collect();
+                let is_file = |path: &&String| path.starts_with('/') && *path != "/dev/null";
+                files.extend(paths.iter().filter(is_file).map(PathBuf::from));
+                value = paths.join(" ");
+            }
+            variables.insert(name.clone(), value);
+        }
+        variables
+    }
+}
+
+/// The absolute path of a folder or module, unless it is a URI that only Ray can fetch.
+fn local_path(text: &str, dir: &Path) -> Option<PathBuf> {
+    // Ray 2.60 uses such a folder in place.
+    let text = text.strip_prefix("local://").filter(|path| path.starts_with('/')).unwrap_or(text);
+    location::scheme(text).is_none().then(|| location::absolute(dir, text))
+}
+
+/// Sorts; of requirements that differ in credentials alone the first stays.
+fn once(mut requirements: Vec<Requirement>) -> Vec<Requirement> {
+    requirements.sort_by_cached_key(ToString::to_string);
+    requirements.dedup_by_key(|requirement| requirement.to_string());
+    requirements
+}
+
+/// The normal form of `pip_version` or `uv_version`, which Ray spells after the tool's name:
+/// specifiers, and a marker perhaps.
+fn tool_version(tool: Tool, text: &str) -> Result<String, Error> {
+    let line = format!("{tool}{text}");
+    let requirement: Requirement = line.parse()?;
+    let refused = |reason: &str| Error::Requirement {
+        text: redact(&line).into_owned(),
+        reason: reason.to_owned(),
+    };
+    match &requirement.target {
+        Target::Index { name, .. }
+            if name != tool.as_str() || requirement.specifiers().is_empty() =>
+        {
+            Err(refused("a version is given with a comparison, such as `==24.1.2`"))
+        }
+        Target::Index { name, .. }
+            if requirement.extras.is_empty() && requirement.hashes.is_empty() =>
+        {
+            Ok(requirement.to_string()[name.len()..].to_owned())
+        }
+        _ => Err(refused("only versions and a marker can follow the name")),
+    }
+}
+
+/// Takes what is understood out of the tool's options, and leaves the others in order.
+fn tool_options(
+    tool: Tool,
+    given: &[String],
+    dir: &Path,
+    collector: &mut Collector<'_>,
+    files: &mut Vec<PathBuf>,
+) -> Result<Vec<String>, Error> {
+    const ELSEWHERE: [&str; 9] = [
+        "--dry-run",
+        "--prefix",
+        "--python",
+        "-p",
+        "--root",
+        "--system",
+        "--target",
+        "-t",
+        "--user",
+    ];
+    const FILES: [&str; 4] = ["--build-constraint", "--build-constraints", "-b", "--config-file"];
+    let field = Fields::of(tool).options;
+    let given = given
+        .iter()
+        .map(|option| collector.variables.expand(option).map(Into::into))
+        .collect::<Result<Vec<String>, _>>()
+        .map_err(|error| error.in_field(field))?;
+    let mut kept = Vec::new();
+    let mut words = given.as_slice();
+    while let Some((word, rest)) = words.split_first() {
+        let name = word.split('=').next().unwrap_or(word);
+        if ELSEWHERE.contains(&name) {
+            let error = Error::ForbiddenOption { option: name.to_owned() };
+            return Err(error.in_field(field));
+        }
+        if FILES.contains(&name) {
+            let path = match word.split_once('=') {
+                Some((_, path)) => Some(path),
+                None => rest.first().map(String::as_str),
+            };
+            let Some(path) = path.map(|path| location::absolute(dir, path)) else {
+                let error = Error::OptionValue { option: word.clone(), reason: "needs a value" };
+                return Err(error.in_field(field));
+            };
+            words = if word.contains('=') { rest } else { &rest[1..] };
+            kept.extend([name.to_owned(), path.to_string_lossy().into_owned()]);
+            files.push(path);
+            continue;
+        }
+        match options::take(&mut words).map_err(|error| error.in_field(field))? {
+            Some(option) => collector
+                .option(option, dir, Role::Requirement)
+                .map_err(|error| error.in_field(field))?,
+            None => {
+                kept.push(word.clone());
+                words = rest;
+            }
+        }
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_version_is_a_specifier() {
+        assert_eq!(tool_version(Tool::Pip, "<24.2, >19").unwrap(), "<24.2,>19.0");
+        assert_eq!(
+            tool_version(Tool::Pip, "==22.0.2;python_version=='3.8.11'").unwrap(),
+            "==22.0.2 ; python_version == '3.8.11'"
+        );
+        for text in ["24.1.2", "", " @ https://h", "[x]==1"] {
+            assert!(tool_version(Tool::Uv, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_local_paths_are_ours() {
+        let dir = Path::new("/project");
+        assert_eq!(local_path("src", dir), Some("/project/src".into()));
+        assert_eq!(local_path("local:///data", dir), Some("/data".into()));
+        assert_eq!(local_path("s3://bucket/x.zip", dir), None);
+    }
+}

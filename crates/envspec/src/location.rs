@@ -1,0 +1,160 @@
+//! Where a file or a package lies: a path or a URL, in one spelling.
+
+use std::fmt::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+/// The scheme of a URL: `https` in `https://…`, `file` in `file:/…`.
+pub(crate) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    (is_scheme && (rest.starts_with("//") || scheme.eq_ignore_ascii_case("file"))).then_some(scheme)
+}
+
+/// The URL with its scheme and host in lower case, and without a port that is the scheme's own.
+pub(crate) fn normal_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, host) = match authority.rfind('@') {
+        Some(at) => authority.split_at(at + 1),
+        None => ("", authority),
+    };
+    let mut host = host.to_ascii_lowercase();
+    let own_port = match scheme.as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    if !own_port.is_empty() && host.ends_with(own_port) {
+        host.truncate(host.len() - own_port.len());
+    }
+    format!("{scheme}://{user}{host}{path}")
+}
+
+/// The absolute path that a `file:` URL names, and its fragment.
+pub(crate) fn file_url(url: &str) -> Result<(PathBuf, Option<&str>), &'static str> {
+    let rest = &url[5..];
+    let (rest, fragment) = match rest.split_once('#') {
+        Some((rest, fragment)) => (rest, Some(fragment).filter(|fragment| !fragment.is_empty())),
+        None => (rest, None),
+    };
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => {
+            rest.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(rest)
+        }
+        None => rest,
+    };
+    if !path.starts_with('/') {
+        return Err("a `file:` URL needs an absolute path");
+    }
+    let path = percent_decoded(path).ok_or("its percent codes are no UTF-8 text")?;
+    Ok((clean(Path::new(&path)), fragment))
+}
+
+/// The `file:` URL of an absolute path.
+pub(crate) fn to_file_url(path: &Path) -> String {
+    let mut url = "file://".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~+!,=@".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url
+}
+
+/// A user or password as it stands in a URL; percent codes that it already has are kept.
+pub(crate) fn encoded_user_info(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if let (b'%', [high, low, after @ ..]) = (first, tail) {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            if let (Some(high), Some(low)) = (digit(*high), digit(*low)) {
+                bytes.push(u8::try_from(high << 4 | low).ok()?);
+                rest = after;
+                continue;
+            }
+        }
+        bytes.push(*first);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// `path` as seen from the absolute folder `dir`, without `.` and `..`.
+pub(crate) fn absolute(dir: &Path, path: &str) -> PathBuf {
+    clean(&dir.join(path))
+}
+
+/// The path without `.` and `..`, by its text alone.
+///
+/// A spec's paths become part of comparisons (a requirements file that includes itself), so that
+/// each file needs one spelling; this crate cannot follow links.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            other => clean.push(other),
+        }
+    }
+    clean
+}
+
+/// Whether a path can be written on a line of a requirements file as it is.
+pub(crate) fn is_plain(path: &Path) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || "/-._~+!,=@".contains(c);
+    path.to_str().is_some_and(|path| path.chars().all(is_plain))
+}
+
+/// The same, with blanks allowed where no comment or option can be seen in what follows them.
+pub(crate) fn is_plain_but_for_blanks(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| {
+        is_plain(Path::new(&path.replace(' ', ""))) && !path.contains(" -") && !path.ends_with(' ')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_survives_its_url() {
+        for path in ["/a/b.whl", "/a b/c#d;e[f]%20.whl", "/ü/$x"] {
+            let url = to_file_url(Path::new(path));
+            assert_eq!(file_url(&url), Ok((PathBuf::from(path), None)), "{url}");
+        }
+        assert_eq!(file_url("file:/a/../b#egg=x"), Ok((PathBuf::from("/b"), Some("egg=x"))));
+        assert_eq!(file_url("file://localhost/b"), Ok((PathBuf::from("/b"), None)));
+        assert!(file_url("file:a").is_err());
+        assert!(file_url("file:///%ff").is_err());
+    }
+
+    #[test]
+    fn one_address_has_one_spelling() {
+        assert_eq!(normal_url("HTTPS://U:P@Host:443/A"), "https://U:P@host/A");
+        assert_eq!(normal_url("http://host:8080?q"), "http://host:8080?q");
+    }
+}

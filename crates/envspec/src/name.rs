@@ -1,0 +1,78 @@
+//! Names of distributions and extras, in the normal form of PEP 503.
+
+/// Whether `text` is a name by PEP 508: ASCII letters and digits, with `-`, `_` and `.` inside.
+pub(crate) fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|&byte| is_name_byte(byte))
+}
+
+/// Whether `byte` may stand in a name.
+pub(crate) fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+/// The normal form of a name: lower case, each run of `-`, `_` and `.` a single `-` (PEP 503).
+pub(crate) fn normalize(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
+    for character in name.chars() {
+        if matches!(character, '-' | '_' | '.') {
+            if !normal.ends_with('-') {
+                normal.push('-');
+            }
+        } else {
+            normal.push(character.to_ascii_lowercase());
+        }
+    }
+    normal
+}
+
+/// The distribution that a wheel's or a source archive's file name starts with.
+pub(crate) fn of_archive(file_name: &str) -> Option<String> {
+    let name = if let Some(stem) = file_name.strip_suffix(".whl") {
+        stem.split('-').next()?
+    } else {
+        strip_archive_suffix(file_name)?.rsplit_once('-')?.0
+    };
+    is_name(name).then(|| normalize(name))
+}
+
+/// `file_name` without the suffix of a source archive that pip accepts.
+pub(crate) fn strip_archive_suffix(file_name: &str) -> Option<&str> {
+    const SUFFIXES: [&str; 11] = [
+        ".tar.gz",
+        ".tgz",
+        ".tar.bz2",
+        ".tbz",
+        ".tar.xz",
+        ".txz",
+        ".tar.lz",
+        ".tlz",
+        ".tar.lzma",
+        ".tar",
+        ".zip",
+    ];
+    SUFFIXES.iter().find_map(|suffix| file_name.strip_suffix(suffix))
+}
+
+/// Whether a file name is that of a wheel or a source archive.
+pub(crate) fn is_archive(file_name: &str) -> bool {
+    file_name.ends_with(".whl") || strip_archive_suffix(file_name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_separators_are_one_dash() {
+        assert_eq!(normalize("Foo_.-Bar.baz"), "foo-bar-baz");
+    }
+
+    #[test]
+    fn an_archive_names_its_distribution() {
+        assert_eq!(of_archive("My_Pkg-1.0-py3-none-any.whl").as_deref(), Some("my-pkg"));
+        assert_eq!(of_archive("my-pkg-1.0.tar.gz").as_deref(), Some("my-pkg"));
+        assert_eq!(of_archive("folder"), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! Option lines of requirements files, and the same options given to a package manager.
+
+use crate::error::{Error, nearest};
+use crate::redact::redact;
+
+/// An option that is understood, with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    IndexUrl(String),
+    ExtraIndexUrl(String),
+    NoIndex,
+    FindLinks(String),
+    Pre,
+    NoBinary(String),
+    OnlyBinary(String),
+    RequireHashes,
+    Constraint(String),
+    Override(String),
+    Requirement(String),
+    Editable(String),
+}
+
+/// Long name, short name, and how the option is made of its value.
+type Valued = (&'static str, Option<&'static str>, fn(String) -> Known);
+
+const VALUED: [Valued; 12] = [
+    ("--index-url", Some("-i"), Known::IndexUrl),
+    ("--pypi-url", None, Known::IndexUrl),
+    ("--extra-index-url", None, Known::ExtraIndexUrl),
+    ("--find-links", Some("-f"), Known::FindLinks),
+    ("--no-binary", None, Known::NoBinary),
+    ("--only-binary", None, Known::OnlyBinary),
+    ("--constraint", Some("-c"), Known::Constraint),
+    ("--constraints", None, Known::Constraint),
+    ("--override", None, Known::Override),
+    ("--requirement", Some("-r"), Known::Requirement),
+    ("--requirements", None, Known::Requirement),
+    ("--editable", Some("-e"), Known::Editable),
+];
+
+const FLAGS: [(&str, Known); 3] = [
+    ("--no-index", Known::NoIndex),
+    ("--pre", Known::Pre),
+    ("--require-hashes", Known::RequireHashes),
+];
+
+/// What the error for an unknown option suggests.
+const NAMES: [&str; 11] = [
+    "--index-url",
+    "--extra-index-url",
+    "--find-links",
+    "--no-index",
+    "--pre",
+    "--no-binary",
+    "--only-binary",
+    "--require-hashes",
+    "--constraint",
+    "--requirement",
+    "--editable",
+];
+
+/// Takes the first word of `words` as an option that is understood, with its value; `None` leaves
+/// the words as they are.
+pub(crate) fn take(words: &mut &[String]) -> Result<Option<Known>, Error> {
+    let Some((word, rest)) = words.split_first() else {
+        return Ok(None);
+    };
+    if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| name == word) {
+        *words = rest;
+        return Ok(Some(flag.clone()));
+    }
+    for (long, short, known) in VALUED {
+        let attached = match word.strip_prefix(long) {
+            Some("") => None,
+            Some(value) => match value.strip_prefix('=') {
+                Some(value) => Some(value),
+                None => continue,
+            },
+            None => match short.and_then(|short| word.strip_prefix(short)) {
+                Some("") => None,
+                Some(value) => Some(value),
+                None => continue,
+            },
+        };
+        let (value, rest) = match attached {
+            Some(value) => (value, rest),
+            None => match rest.split_first() {
+                Some((value, rest)) => (value.as_str(), rest),
+                None => ("", rest),
+            },
+        };
+        if value.is_empty() {
+            return Err(Error::OptionValue { option: long.to_owned(), reason: "needs a value" });
+        }
+        *words = rest;
+        return Ok(Some(known(value.to_owned())));
+    }
+    Ok(None)
+}
+
+/// The options of an option line; one that is not understood is refused by name.
+pub(crate) fn parse_line(line: &str) -> Result<Vec<Known>, Error> {
+    let words = split_words(line)?;
+    let mut words = words.as_slice();
+    let mut options = Vec::new();
+    while let Some(word) = words.first() {
+        let name = word.split('=').next().unwrap_or(word).to_owned();
+        match take(&mut words)? {
+            Some(known) => options.push(known),
+            None if word.starts_with('-') => {
+                let nearest = nearest(&name, &NAMES);
+                return Err(Error::UnknownOption { option: redact(&name).into_owned(), nearest });
+            }
+            None => {
+                return Err(Error::OptionValue {
+                    option: line.split(['=', ' ', '\t']).next().unwrap_or(line).to_owned(),
+                    reason: "is followed by more words than it takes",
+                });
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// Splits at blanks, with the quotes and backslashes of a POSIX shell, as pip does.
+fn split_words(line: &str) -> Result<Vec<String>, Error> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => {
+                word.get_or_insert_default().extend(characters.next());
+            }
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    if quote.is_some() {
+        return Err(Error::OptionValue {
+            option: line.split(['=', ' ', '\t']).next().unwrap_or(line).to_owned(),
+            reason: "has a quote that is not closed",
+        });
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_in_every_spelling() {
+        for line in ["-i URL", "-iURL", "--index-url URL", "--index-url=URL", "--index-url 'URL'"] {
+            assert_eq!(parse_line(line).unwrap(), [Known::IndexUrl("URL".to_owned())], "{line}");
+        }
+        assert_eq!(
+            parse_line(r#"--no-index -f "my wheels" --pre"#).unwrap(),
+            [Known::NoIndex, Known::FindLinks("my wheels".to_owned()), Known::Pre]
+        );
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_by_name() {
+        let error = parse_line("--index-ulr=https://u:p@h").unwrap_err();
+        assert_eq!(error.to_string(), "the option `--index-ulr` is not understood in requirements");
+        assert_eq!(error.hint().as_deref(), Some("did you mean `--index-url`?"));
+        for line in ["--trusted-host h", "-x", "-i", "--pre x", "-r 'open", "-"] {
+            assert!(parse_line(line).is_err(), "{line}");
+        }
+    }
+}

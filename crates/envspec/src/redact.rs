@@ -1,0 +1,141 @@
+//! Cutting credentials out of text.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// `text` without the `user:password@` of any URL in it.
+///
+/// A user alone is cut too, since tokens are given that way, except where the scheme is an `ssh`
+/// one: `git+ssh://git@host/` needs its user, and only a password is cut there.
+///
+/// ```
+/// let text = "failed to fetch https://me:secret@example.org/simple/";
+/// assert_eq!(envspec::redact(text), "failed to fetch https://example.org/simple/");
+/// ```
+#[must_use]
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let mut cut = String::new();
+    let mut copied = 0;
+    for UserInfo { range, ssh } in user_infos(text) {
+        let keep = if ssh {
+            let user = text[range.clone()].find(':').unwrap_or(range.len());
+            range.start + user..range.end
+        } else {
+            range.start..range.end + 1
+        };
+        if keep.is_empty() {
+            continue;
+        }
+        cut.push_str(&text[copied..keep.start]);
+        copied = keep.end;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    cut.push_str(&text[copied..]);
+    Cow::Owned(cut)
+}
+
+/// Whether an environment variable's name says that its value is a credential.
+///
+/// It does when one of its words is `PASSWORD`, `PASSWD`, `TOKEN`, `SECRET`, `CREDENTIALS`,
+/// `USERNAME` or `KEY`, or the like: `UV_INDEX_INTERNAL_PASSWORD`, `HF_TOKEN`, `AWS_SECRET_KEY`.
+pub(crate) fn names_a_secret(variable: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "PASS",
+        "PWD",
+        "TOKEN",
+        "TOKENS",
+        "SECRET",
+        "SECRETS",
+        "CREDENTIAL",
+        "CREDENTIALS",
+        "USERNAME",
+        "KEY",
+        "APIKEY",
+    ];
+    let upper = variable.to_ascii_uppercase();
+    upper.split('_').any(|word| WORDS.contains(&word))
+}
+
+/// The `user` or `user:password` of a URL, without the `@` that follows it.
+pub(crate) struct UserInfo {
+    pub(crate) range: Range<usize>,
+    /// Whether the URL's scheme is `ssh` or ends in `+ssh`.
+    pub(crate) ssh: bool,
+}
+
+/// Every user part of a URL in `text`, in order.
+pub(crate) fn user_infos(text: &str) -> Vec<UserInfo> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(offset) = text[from..].find("://") {
+        let separator = from + offset;
+        let start = separator + 3;
+        from = start;
+        let scheme_start = text[..separator]
+            .rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')))
+            .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
+        let scheme = text[scheme_start..separator].to_ascii_lowercase();
+        if let Some(length) = user_info_length(&text[start..]) {
+            found.push(UserInfo {
+                range: start..start + length,
+                ssh: scheme == "ssh" || scheme.ends_with("+ssh"),
+            });
+            from = start + length + 1;
+        }
+    }
+    found
+}
+
+/// How much of `rest`, which follows `://`, stands before the `@` of a user part.
+fn user_info_length(rest: &str) -> Option<usize> {
+    let ends_word =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '`');
+    let word = &rest[..rest.find(ends_word).unwrap_or(rest.len())];
+    let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
+    if let Some(at) = authority.rfind('@') {
+        return Some(at);
+    }
+    // A password with a raw `/`, `?` or `#` ends the authority early. What follows the colon is
+    // then no port, and the host comes after a later `@`.
+    let (_, port) = authority.rsplit_once(':')?;
+    if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() {
+        return None;
+    }
+    word.rfind('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_cut_from_every_url() {
+        for (text, expected) in [
+            ("https://u:p@h/a and http://t@h", "https://h/a and http://h"),
+            ("git+ssh://git@h/r.git", "git+ssh://git@h/r.git"),
+            ("git+ssh://git:pw@h/r.git", "git+ssh://git@h/r.git"),
+            ("git+https://tok@h/r.git@main", "git+https://h/r.git@main"),
+            ("https://u:a@b@h/", "https://h/"),
+            ("https://u:a/b@h/x", "https://h/x"),
+            ("https://h:8080/x@1", "https://h:8080/x@1"),
+            ("https://${U}:${P}@h/", "https://h/"),
+            ("a://b c://d:e@f", "a://b c://f"),
+            ("no url: me@example.org", "no url: me@example.org"),
+        ] {
+            assert_eq!(redact(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_tells_a_secret() {
+        assert!(names_a_secret("UV_INDEX_INTERNAL_PASSWORD"));
+        assert!(names_a_secret("hf_token"));
+        assert!(!names_a_secret("PIP_INDEX_URL"));
+        assert!(!names_a_secret("KEYBOARD"));
+    }
+}

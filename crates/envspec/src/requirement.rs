@@ -1,0 +1,310 @@
+//! One requirement in normal form.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::digest::{Digest, Encoder};
+use crate::error::Error;
+use crate::location;
+use crate::marker::Marker;
+use crate::name;
+use crate::redact::redact;
+use crate::requirement_parser;
+use crate::specifier::Specifier;
+
+/// One requirement in normal form.
+///
+/// It displays as a line of a requirements file that both pip and uv accept, hashes and absolute
+/// paths included, but without the credentials of a URL: [`Requirement::expose`] gives the line for
+/// the package manager. Two spellings of one requirement (PEP 503, 440 and 508) are equal.
+///
+/// ```
+/// use envspec::Requirement;
+///
+/// let requirement: Requirement = "Foo.Bar [b,a] >= 1.0.0, <2 ; python_version>'3.8'".parse()?;
+/// assert_eq!(requirement.to_string(), "foo-bar[a,b]<2.0,>=1.0 ; python_version > '3.8'");
+/// assert!(requirement.accepts("1.5"));
+/// # Ok::<(), envspec::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Requirement {
+    pub(crate) target: Target,
+    pub(crate) extras: BTreeSet<String>,
+    pub(crate) marker: Option<Marker>,
+    /// `algorithm:hexadecimal`.
+    pub(crate) hashes: BTreeSet<String>,
+}
+
+/// What is to be installed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Target {
+    /// A distribution from an index.
+    Index { name: String, specifiers: Vec<Specifier> },
+    /// An archive or a version control repository; the URL may hold credentials.
+    Url { name: Option<String>, url: String, is_editable: bool },
+    /// A local wheel, archive or folder. `fragment` is what a `file:` URL had after `#`.
+    Path { name: Option<String>, path: PathBuf, fragment: Option<String>, is_editable: bool },
+}
+
+impl Requirement {
+    /// Reads a line of a requirements file that lies in the absolute folder `dir`, from which
+    /// relative paths start.
+    ///
+    /// Fails on option lines other than `-e`, and on text that is no requirement. A comment is
+    /// dropped.
+    pub fn parse_in(line: &str, dir: &Path) -> Result<Self, Error> {
+        requirement_parser::parse(line, Some(dir))
+    }
+
+    /// The distribution's normal name (PEP 503), where the text names one: before `@`, in a file
+    /// name or after `#egg=`.
+    #[must_use]
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        match &self.target {
+            Target::Index { name, .. }
+            | Target::Url { name: Some(name), .. }
+            | Target::Path { name: Some(name), .. } => Some(Cow::Borrowed(name)),
+            Target::Path { path, .. } => {
+                name::of_archive(path.file_name()?.to_str()?).map(Cow::Owned)
+            }
+            Target::Url { url, .. } => requirement_parser::egg_name(url)
+                .or_else(|| {
+                    let path = url.split(['?', '#']).next()?;
+                    name::of_archive(path.rsplit('/').next()?)
+                })
+                .map(Cow::Owned),
+        }
+    }
+
+    /// The version specifiers in normal form, sorted; none where any version will do, and for a
+    /// URL or a path.
+    #[must_use]
+    pub fn specifiers(&self) -> &[Specifier] {
+        match &self.target {
+            Target::Index { specifiers, .. } => specifiers,
+            Target::Url { .. } | Target::Path { .. } => &[],
+        }
+    }
+
+    /// Whether an installed `version` satisfies all specifiers. Pre-releases count as any other
+    /// version: whether one may be chosen is the resolver's matter.
+    #[must_use]
+    pub fn accepts(&self, version: &str) -> bool {
+        self.specifiers().iter().all(|specifier| specifier.accepts(version))
+    }
+
+    /// The extras' normal names, sorted.
+    pub fn extras(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.extras.iter().map(String::as_str)
+    }
+
+    /// The environment marker in normal form.
+    #[must_use]
+    pub fn marker(&self) -> Option<String> {
+        self.marker.as_ref().map(ToString::to_string)
+    }
+
+    /// Whether the marker holds where `lookup` tells the value of a marker variable (PEP 508:
+    /// `python_version`, `sys_platform`, …); true without a marker.
+    ///
+    /// A variable that `lookup` does not know counts as an empty text.
+    #[must_use]
+    pub fn applies<'a>(&self, lookup: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.marker.as_ref().is_none_or(|marker| marker.holds(&lookup))
+    }
+
+    /// The hashes that a download must have one of, as `algorithm:hexadecimal`, sorted.
+    pub fn hashes(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.hashes.iter().map(String::as_str)
+    }
+
+    /// Whether it is a local wheel, archive or folder.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.path().is_some()
+    }
+
+    /// The absolute path of a local wheel, archive or folder.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.target {
+            Target::Path { path, .. } => Some(path),
+            Target::Index { .. } | Target::Url { .. } => None,
+        }
+    }
+
+    /// The URL of an archive or repository, without credentials.
+    #[must_use]
+    pub fn url(&self) -> Option<Cow<'_, str>> {
+        match &self.target {
+            Target::Url { url, .. } => Some(redact(url)),
+            Target::Index { .. } | Target::Path { .. } => None,
+        }
+    }
+
+    /// Whether it is installed in place (`-e`).
+    #[must_use]
+    pub fn is_editable(&self) -> bool {
+        match &self.target {
+            Target::Url { is_editable, .. } | Target::Path { is_editable, .. } => *is_editable,
+            Target::Index { .. } => false,
+        }
+    }
+
+    /// The line with the credentials of its URL, for the package manager alone.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        Line { requirement: self, with_credentials: true }.to_string()
+    }
+
+    /// Bytes that are equal for two requirements only where both ask for the same.
+    ///
+    /// With the digest of its contents, a local file goes by its name and that digest, and a folder
+    /// by the digest, so that neither moving the project nor cloning it anew asks for another
+    /// environment. An editable goes by its path too, since the environment will point there.
+    pub(crate) fn encode(&self, contents: Option<&Digest>) -> Vec<u8> {
+        let Self { target, extras, marker, hashes } = self;
+        let mut encoder = Encoder::default();
+        match target {
+            Target::Index { name, specifiers } => {
+                encoder.tag(0);
+                encoder.text(name);
+                let specifiers: Vec<_> = specifiers.iter().map(ToString::to_string).collect();
+                encoder.texts(specifiers.iter().map(String::as_str));
+            }
+            Target::Url { name, url, is_editable } => {
+                encoder.tag(1);
+                encoder.optional_text(name.as_deref());
+                encoder.text(&redact(url));
+                encoder.tag(u8::from(*is_editable));
+            }
+            Target::Path { name, path, fragment, is_editable } => {
+                encoder.tag(2);
+                encoder.optional_text(name.as_deref());
+                encoder.optional_text(fragment.as_deref());
+                encoder.tag(u8::from(*is_editable));
+                let path_bytes = path.as_os_str().as_encoded_bytes();
+                match contents {
+                    Some(digest) if *is_editable => {
+                        encoder.tag(2);
+                        encoder.blob(path_bytes);
+                        encoder.blob(digest.as_bytes());
+                    }
+                    Some(digest) => {
+                        encoder.tag(1);
+                        let file_name = path.file_name().and_then(|name| name.to_str());
+                        encoder.optional_text(file_name.filter(|name| name::is_archive(name)));
+                        encoder.blob(digest.as_bytes());
+                    }
+                    None => {
+                        encoder.tag(0);
+                        encoder.blob(path_bytes);
+                    }
+                }
+            }
+        }
+        encoder.texts(extras.iter().map(String::as_str));
+        encoder.optional_text(marker.as_ref().map(ToString::to_string).as_deref());
+        encoder.texts(hashes.iter().map(String::as_str));
+        encoder.finish()
+    }
+}
+
+impl FromStr for Requirement {
+    type Err = Error;
+
+    /// As [`Requirement::parse_in`], with relative paths refused.
+    fn from_str(line: &str) -> Result<Self, Error> {
+        requirement_parser::parse(line, None)
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Line { requirement: self, with_credentials: false }.fmt(f)
+    }
+}
+
+impl fmt::Debug for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Requirement({self})")
+    }
+}
+
+impl Serialize for Requirement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Requirement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let line = String::deserialize(deserializer)?;
+        line.parse().map_err(|error: Error| de::Error::custom(error.chain()))
+    }
+}
+
+/// A requirement as a line of a requirements file.
+struct Line<'a> {
+    requirement: &'a Requirement,
+    with_credentials: bool,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Requirement { target, extras, marker, hashes } = self.requirement;
+        let extras = if extras.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", extras.iter().map(String::as_str).collect::<Vec<_>>().join(","))
+        };
+        if self.requirement.is_editable() {
+            f.write_str("-e ")?;
+        }
+        match target {
+            Target::Index { name, specifiers } => {
+                write!(f, "{name}{extras}")?;
+                for (index, specifier) in specifiers.iter().enumerate() {
+                    write!(f, "{}{specifier}", if index > 0 { "," } else { "" })?;
+                }
+            }
+            Target::Url { name, url, .. } => {
+                let url = if self.with_credentials { Cow::from(url) } else { redact(url) };
+                match name {
+                    Some(name) => write!(f, "{name}{extras} @ {url}")?,
+                    None => write!(f, "{url}")?,
+                }
+            }
+            Target::Path { name, path, fragment, .. } => {
+                if let Some(name) = name {
+                    write!(f, "{name}{extras} @ ")?;
+                }
+                // A bare `file:` URL cannot carry extras.
+                let needs_url = match extras.is_empty() {
+                    true => !location::is_plain(path),
+                    false => !location::is_plain_but_for_blanks(path),
+                };
+                if name.is_none() && fragment.is_none() && !needs_url {
+                    write!(f, "{}{extras}", path.display())?;
+                } else {
+                    f.write_str(&location::to_file_url(path))?;
+                    if let Some(fragment) = fragment {
+                        write!(f, "#{fragment}")?;
+                    }
+                    if name.is_none() {
+                        f.write_str(&extras)?;
+                    }
+                }
+            }
+        }
+        if let Some(marker) = marker {
+            write!(f, " ; {marker}")?;
+        }
+        hashes.iter().try_for_each(|hash| write!(f, " --hash={hash}"))
+    }
+}

@@ -1,0 +1,243 @@
+//! Lists of requirements and requirements files, with what they include.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::index::{IndexOptions, IndexUrl};
+use crate::location;
+use crate::options::{self, Known};
+use crate::packages::PackageList;
+use crate::redact::redact;
+use crate::requirement::Requirement;
+use crate::requirement_parser::{editable, without_comment};
+use crate::source::Source;
+use crate::variables::Variables;
+
+/// How deep requirements files may include each other.
+const DEPTH: usize = 64;
+
+/// What the lines of a list are for. A file that a constraint or override file includes by `-r`
+/// keeps that purpose (as in uv; pip would install what it names).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Requirement,
+    Constraint,
+    Override,
+}
+
+/// Gathers what lists and files ask for. The order of lines means nothing, so that a file which is
+/// included twice is read once.
+pub(crate) struct Collector<'a> {
+    source: &'a dyn Source,
+    pub(crate) variables: Variables<'a>,
+    pub(crate) requirements: Vec<Requirement>,
+    pub(crate) constraints: Vec<Requirement>,
+    pub(crate) overrides: Vec<Requirement>,
+    pub(crate) index: IndexOptions,
+    /// The files that include the present one, outermost first.
+    open: Vec<PathBuf>,
+    done: BTreeSet<(PathBuf, Role)>,
+}
+
+impl<'a> Collector<'a> {
+    pub(crate) fn new(source: &'a dyn Source, variables: Variables<'a>) -> Self {
+        Self {
+            source,
+            variables,
+            requirements: Vec::new(),
+            constraints: Vec::new(),
+            overrides: Vec::new(),
+            index: IndexOptions::default(),
+            open: Vec::new(),
+            done: BTreeSet::new(),
+        }
+    }
+
+    /// Takes the value of `field`, whose relative paths start at `dir`.
+    pub(crate) fn list(
+        &mut self,
+        field: &str,
+        list: &PackageList,
+        dir: &Path,
+        role: Role,
+    ) -> Result<(), Error> {
+        match list {
+            PackageList::File(path) => {
+                let path = path.to_string_lossy();
+                let path = self
+                    .variables
+                    .expand(&path)
+                    .map_err(|error| error.in_field(field))?
+                    .into_owned();
+                self.include(&path, dir, role).map_err(|error| error.in_field(field))
+            }
+            PackageList::Lines(lines) => {
+                for (index, text) in lines.iter().enumerate() {
+                    for (_, line) in logical_lines(text) {
+                        self.line(&line, dir, role)
+                            .map_err(|error| error.in_field(format!("{field}[{index}]")))?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes one option, given on a line or to the package manager.
+    pub(crate) fn option(&mut self, option: Known, dir: &Path, role: Role) -> Result<(), Error> {
+        let binary =
+            |option: &str, reason| Error::OptionValue { option: option.to_owned(), reason };
+        match option {
+            Known::IndexUrl(url) => self.index.index_url = Some(IndexUrl::parse_in(&url, dir)),
+            Known::ExtraIndexUrl(url) => self.index.add_extra_index(IndexUrl::parse_in(&url, dir)),
+            Known::FindLinks(url) => self.index.add_find_links(IndexUrl::parse_in(&url, dir)),
+            Known::NoIndex => self.index.no_index = true,
+            Known::Pre => self.index.pre = true,
+            Known::RequireHashes => self.index.require_hashes = true,
+            Known::NoBinary(names) => self
+                .index
+                .restrict_binary(&names, false)
+                .map_err(|reason| binary("--no-binary", reason))?,
+            Known::OnlyBinary(names) => self
+                .index
+                .restrict_binary(&names, true)
+                .map_err(|reason| binary("--only-binary", reason))?,
+            Known::Requirement(path) => self.include(&path, dir, role)?,
+            Known::Constraint(path) => self.include(&path, dir, Role::Constraint)?,
+            Known::Override(path) => self.include(&path, dir, Role::Override)?,
+            Known::Editable(path) => {
+                self.add(Requirement::parse_in(&format!("-e {path}"), dir)?, role)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str, dir: &Path, role: Role) -> Result<(), Error> {
+        let line = self.variables.expand(line)?;
+        // An editable's path may hold blanks, and its line ends in hashes or a marker.
+        if line.starts_with('-') && editable(&line).is_none() {
+            for option in options::parse_line(&line)? {
+                self.option(option, dir, role)?;
+            }
+            return Ok(());
+        }
+        self.add(Requirement::parse_in(&line, dir)?, role)
+    }
+
+    fn add(&mut self, requirement: Requirement, role: Role) -> Result<(), Error> {
+        let refused = |role, reason| Error::Role { text: requirement.to_string(), role, reason };
+        let list = match role {
+            Role::Requirement => &mut self.requirements,
+            // What pip says of constraints; an override replaces a version, so it needs a name too.
+            Role::Constraint if requirement.is_editable() => {
+                return Err(refused("a constraint", "it is editable"));
+            }
+            Role::Constraint if requirement.name().is_none() => {
+                return Err(refused("a constraint", "it has no name"));
+            }
+            Role::Constraint if requirement.extras().len() > 0 => {
+                return Err(refused("a constraint", "it has extras"));
+            }
+            Role::Constraint => &mut self.constraints,
+            Role::Override if requirement.is_editable() => {
+                return Err(refused("an override", "it is editable"));
+            }
+            Role::Override if requirement.name().is_none() => {
+                return Err(refused("an override", "it has no name"));
+            }
+            Role::Override => &mut self.overrides,
+        };
+        list.push(requirement);
+        Ok(())
+    }
+
+    fn include(&mut self, path: &str, dir: &Path, role: Role) -> Result<(), Error> {
+        let path = if path.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+            let (path, _) = location::file_url(path).map_err(|reason| Error::InvalidValue {
+                field: "-r".to_owned(),
+                value: path.to_owned(),
+                reason,
+            })?;
+            path
+        } else if location::scheme(path).is_some() {
+            return Err(Error::InvalidValue {
+                field: "-r".to_owned(),
+                value: redact(path).into_owned(),
+                reason: "a requirements file must be local, so that the key can tell its contents",
+            });
+        } else {
+            location::absolute(dir, path)
+        };
+        if self.open.contains(&path) {
+            return Err(Error::Cycle { path });
+        }
+        if self.open.len() >= DEPTH {
+            return Err(Error::TooDeep { path, limit: DEPTH });
+        }
+        if !self.done.insert((path.clone(), role)) {
+            return Ok(());
+        }
+        let bytes =
+            self.source.read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::NotText { path: path.clone() })?;
+        let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+        self.open.push(path.clone());
+        for (number, line) in logical_lines(text.trim_start_matches('\u{feff}')) {
+            self.line(&line, &dir, role).map_err(|error| Error::InFile {
+                file: path.clone(),
+                line: number,
+                source: Box::new(error),
+            })?;
+        }
+        self.open.pop();
+        Ok(())
+    }
+}
+
+/// The lines of a requirements file without comments, blank lines dropped, each with the number of
+/// its first line. A backslash at the end of a line joins it with the next one (as in pip).
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines = Vec::new();
+    let mut joined: Option<(usize, String)> = None;
+    let mut finish = |number: usize, line: &str| {
+        let line = without_comment(line).trim();
+        if !line.is_empty() {
+            lines.push((number, line.to_owned()));
+        }
+    };
+    for (index, line) in text.lines().enumerate() {
+        let is_comment = line.trim_start().starts_with('#');
+        let (number, mut line_so_far) = joined.take().unwrap_or((index + 1, String::new()));
+        if is_comment {
+            // It stays a comment behind what it is joined to, and ends the joining.
+            line_so_far.push(' ');
+            line_so_far.push_str(line);
+            finish(number, &line_so_far);
+        } else if let Some(start) = line.strip_suffix('\\') {
+            line_so_far.push_str(start);
+            joined = Some((number, line_so_far));
+        } else {
+            line_so_far.push_str(line);
+            finish(number, &line_so_far);
+        }
+    }
+    if let Some((number, line)) = joined {
+        finish(number, &line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_joined_and_comments_cut() {
+        let text = "a # x\r\n\n  # y\nb \\\n  --hash=1 \\\n # z\nhttp://h/#egg=c\nd\\";
+        let expected = [(1, "a"), (4, "b   --hash=1"), (7, "http://h/#egg=c"), (8, "d")];
+        let found = logical_lines(text);
+        let found: Vec<_> = found.iter().map(|(number, line)| (*number, line.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+}

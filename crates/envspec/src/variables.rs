@@ -1,0 +1,106 @@
+//! `${NAME}` in requirements.
+//!
+//! pip and uv replace it by the environment they run in, which would let that environment decide
+//! what is installed without any trace in the key. So it is replaced, or refused, when the spec is
+//! loaded:
+//!
+//! - in the user and password of a URL, by the spec's own `env_vars`, or else kept for the package
+//!   manager: credentials are no part of a key;
+//! - `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`, which Ray documents for requirements files, by the
+//!   spec's `working_dir`;
+//! - anything else is refused.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::location;
+use crate::read::excerpt;
+use crate::redact::user_infos;
+
+const WORKING_DIR: &str = "RAY_RUNTIME_ENV_CREATE_WORKING_DIR";
+
+pub(crate) struct Variables<'a> {
+    pub(crate) env_vars: &'a BTreeMap<String, String>,
+    pub(crate) working_dir: Option<&'a Path>,
+}
+
+impl Variables<'_> {
+    pub(crate) fn expand<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, Error> {
+        let mut expanded = String::new();
+        let mut copied = 0;
+        let user_infos = user_infos(text);
+        for (start, name, end) in uses(text) {
+            let in_user_info =
+                user_infos.iter().any(|info| info.range.start <= start && end <= info.range.end);
+            let value = if in_user_info {
+                match self.env_vars.get(name) {
+                    Some(value) => location::encoded_user_info(value),
+                    None => continue,
+                }
+            } else {
+                match self.working_dir.and_then(Path::to_str) {
+                    Some(dir) if name == WORKING_DIR => dir.to_owned(),
+                    _ => {
+                        return Err(Error::Variable {
+                            variable: name.to_owned(),
+                            text: excerpt(text),
+                        });
+                    }
+                }
+            };
+            expanded.push_str(&text[copied..start]);
+            expanded.push_str(&value);
+            copied = end;
+        }
+        if copied == 0 {
+            return Ok(Cow::Borrowed(text));
+        }
+        expanded.push_str(&text[copied..]);
+        Ok(Cow::Owned(expanded))
+    }
+}
+
+/// Every `${NAME}` that pip and uv would replace, as start, name and end.
+fn uses(text: &str) -> Vec<(usize, &str, usize)> {
+    let mut uses = Vec::new();
+    let mut from = 0;
+    while let Some(offset) = text[from..].find("${") {
+        let start = from + offset;
+        from = start + 2;
+        let Some(length) = text[from..].find('}') else {
+            break;
+        };
+        let name = &text[from..from + length];
+        let is_replaced =
+            |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        if !name.is_empty() && name.bytes().all(is_replaced) {
+            from += length + 1;
+            uses.push((start, name, from));
+        }
+    }
+    uses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_replaced_where_they_cannot_change_the_key() {
+        let env_vars = BTreeMap::from([("TOKEN".to_owned(), "a/b".to_owned())]);
+        let variables = Variables { env_vars: &env_vars, working_dir: Some(Path::new("/work")) };
+        let expand =
+            |text: &str| variables.expand(text).map(Cow::into_owned).map_err(|e| e.to_string());
+        assert_eq!(expand("-i https://u:${TOKEN}@h/").unwrap(), "-i https://u:a%2Fb@h/");
+        assert_eq!(expand("-i https://${OTHER}@h/").unwrap(), "-i https://${OTHER}@h/");
+        assert_eq!(
+            expand("-r ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/r.txt").unwrap(),
+            "-r /work/r.txt"
+        );
+        assert_eq!(expand("$TOKEN ${lower} ${ TOKEN }").unwrap(), "$TOKEN ${lower} ${ TOKEN }");
+        assert!(expand("pkg==${TOKEN}").is_err());
+        assert!(expand("https://u:p@h/${TOKEN}").unwrap_err().contains("`https://h/${TOKEN}`"));
+    }
+}
