@@ -44,7 +44,6 @@ impl BuildOptions {
 
 /// What a build closure made, for the manifest.
 #[derive(Clone, Debug)]
-#[must_use]
 pub struct Built {
     python: PathBuf,
     strategy: String,
@@ -56,6 +55,7 @@ pub struct Built {
 impl Built {
     /// An environment whose interpreter is this: absolute, or relative to the environment's
     /// folder, and in any case inside it.
+    #[must_use]
     pub fn new(python: impl Into<PathBuf>) -> Self {
         Self {
             python: python.into(),
@@ -67,12 +67,14 @@ impl Built {
     }
 
     /// Records how the environment came to add to its base. By default, `custom`.
+    #[must_use]
     pub fn with_strategy(mut self, strategy: impl Into<String>) -> Self {
         self.strategy = strategy.into();
         self
     }
 
     /// Records the base. By default, there is none.
+    #[must_use]
     pub fn with_base(mut self, base: BaseRecord) -> Self {
         self.base = Some(base);
         self
@@ -80,6 +82,7 @@ impl Built {
 
     /// Keeps what the caller wants to know later. It is stored as it is, so it must hold no
     /// secret. By default, null.
+    #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
         self.details = details;
         self
@@ -87,6 +90,7 @@ impl Built {
 
     /// Names the environments of the same cache that must stay for as long as this one does: its
     /// managed base. By default, none.
+    #[must_use]
     pub fn with_needs(mut self, needs: impl IntoIterator<Item = Key>) -> Self {
         self.needs = needs.into_iter().collect();
         self

@@ -1,0 +1,146 @@
+//! One process, one thread, nothing goes wrong.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+use venv_cache::testing::{Scratch, build_fake, key};
+use venv_cache::{BaseRecord, BuildOptions, Built, Cache, Error, State};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("no metadata").permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_build_is_found_again_by_another_handle() {
+    let scratch = Scratch::new();
+    let key = key(1);
+    assert!(scratch.cache().get(&key).unwrap().is_none());
+    let built = scratch.cache().get_or_build(&key, &BuildOptions::default(), build_fake).unwrap();
+    assert_eq!(built.state(), State::Built);
+    assert_eq!(built.python(), scratch.cache().env_dir(&key).join("bin/python"));
+
+    let other = Cache::open(scratch.cache().root()).unwrap();
+    let unused = |_: &Path| panic!("it was built");
+    let hit = other.get_or_build(&key, &BuildOptions::default(), unused).unwrap();
+    assert_eq!(hit.state(), State::Hit);
+    assert_eq!(hit.manifest(), built.manifest());
+    assert_eq!(other.get(&key).unwrap().unwrap().key(), &key);
+}
+
+#[test]
+fn the_manifest_records_what_the_builder_and_the_store_know() {
+    let scratch = Scratch::new();
+    let base = BaseRecord::new(Path::new("/usr/bin/python3"), "fingerprint");
+    let build = |dir: &Path| {
+        build_fake(dir)?;
+        Ok(Built::new(dir.join("bin/python"))
+            .with_strategy("hardlink")
+            .with_base(base.clone())
+            .with_details(json!({ "resolved": ["packaging==24.0"] })))
+    };
+    let env = scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build).unwrap();
+    let manifest = env.manifest();
+    assert_eq!(manifest.python, "bin/python");
+    assert_eq!(manifest.strategy, "hardlink");
+    assert_eq!(manifest.base, Some(base));
+    assert_eq!(manifest.details["resolved"][0], "packaging==24.0");
+    assert_eq!((manifest.files, manifest.own_files), (2, 2));
+    assert!(manifest.own_bytes >= manifest.bytes);
+    assert_eq!(env.differences().unwrap(), []);
+}
+
+#[test]
+fn the_folder_does_not_exist_yet_when_the_closure_runs() {
+    let scratch = Scratch::new();
+    let build = |dir: &Path| {
+        assert!(!dir.exists());
+        assert!(dir.parent().is_some_and(Path::is_dir));
+        assert_eq!(dir, scratch.cache().env_dir(&key(1)));
+        build_fake(dir)
+    };
+    scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build).unwrap();
+}
+
+#[test]
+fn the_cache_is_private_and_tagged() {
+    let scratch = Scratch::new();
+    let root = scratch.cache().root();
+    scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap();
+    let tag = fs::read_to_string(root.join("CACHEDIR.TAG")).unwrap();
+    assert!(tag.starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"));
+    assert_eq!(mode(root), 0o700);
+    let mut names: Vec<_> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["CACHEDIR.TAG", "envs-v1", "interpreters", "locks", "shims", "tools", "trash"]
+    );
+    for dir in ["envs-v1", "interpreters", "locks", "shims", "tools", "trash"] {
+        assert_eq!(mode(&root.join(dir)), 0o700, "{dir}");
+    }
+    assert_eq!(mode(&scratch.cache().env_dir(&key(1)).join("manifest.json")), 0o600);
+}
+
+#[test]
+fn a_group_writable_root_makes_a_cache_for_the_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("shared");
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o770)).unwrap();
+    let cache = Cache::open(&root).unwrap();
+    let env = cache.get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap();
+    assert_eq!(mode(&root.join("envs-v1")), 0o2770);
+    assert_eq!(mode(&root.join("locks").join(format!("{}.lock", key(1)))), 0o660);
+    assert_eq!(mode(&env.dir().join("manifest.json")), 0o660);
+    assert_eq!(mode(&env.dir().join("sizes.json")), 0o660);
+    assert_eq!(mode(&env.dir().join("lib")) & 0o070, 0o070, "the group can evict it");
+}
+
+#[test]
+fn an_existing_folder_keeps_its_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    assert_eq!(mode(dir.path()), 0o755);
+    assert_eq!(mode(&cache.tools_dir()), 0o700);
+}
+
+#[test]
+fn environments_are_found_by_the_start_of_their_key() {
+    let scratch = Scratch::new();
+    let keys: Vec<_> = (0..20).map(key).collect();
+    for key in &keys {
+        scratch.cache().get_or_build(key, &BuildOptions::default(), build_fake).unwrap();
+    }
+    for key in &keys {
+        assert_eq!(scratch.cache().find(&key.to_string()).unwrap(), *key);
+        assert_eq!(scratch.cache().find(&key.to_string()[..16]).unwrap(), *key);
+    }
+    let twins: Vec<_> = "0123456789abcdef"
+        .chars()
+        .filter_map(|digit| match scratch.cache().find(&digit.to_string()) {
+            Err(Error::Ambiguous { matches, .. }) => Some(matches),
+            _ => None,
+        })
+        .collect();
+    assert!(!twins.is_empty(), "of twenty keys, two start with the same digit");
+    assert!(twins.iter().all(|matches| matches.len() > 1));
+    let find = |prefix| scratch.cache().find(prefix);
+    assert!(matches!(find("../"), Err(Error::InvalidKey { .. })));
+    assert!(matches!(find(""), Err(Error::InvalidKey { .. })));
+    assert!(matches!(find(&"0".repeat(64)), Err(Error::NoMatch { .. })));
+}
+
+#[test]
+fn names_with_spaces_and_other_letters_and_long_paths_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("großer Ordner 环境").join("x".repeat(200)).join("y".repeat(200));
+    let cache = Cache::open(&root).unwrap();
+    cache.get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap();
+    assert_eq!(cache.list().unwrap().len(), 1);
+}

@@ -1,0 +1,309 @@
+//! What goes wrong in one process: builds that fail, and damage on disk.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::chown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use venv_cache::testing::{Scratch, build_fake, key};
+use venv_cache::{BuildOptions, Built, Cache, Error, Key, State};
+
+use crate::processes::{job_on_small_disk, start};
+
+fn build(cache: &Cache, key: &Key) -> State {
+    cache.get_or_build(key, &BuildOptions::default(), build_fake).expect("build").state()
+}
+
+fn nothing_is_left(cache: &Cache, key: &Key) {
+    assert!(!cache.env_dir(key).exists(), "nothing of a failed build stays");
+    let trash = fs::read_dir(cache.root().join("trash")).expect("no trash");
+    assert_eq!(trash.count(), 0, "not in the trash either");
+    assert!(cache.get(key).expect("get").is_none());
+}
+
+/// Changes a manifest as a text editor would.
+fn edit_manifest(cache: &Cache, key: &Key, edit: impl FnOnce(&mut Value)) {
+    let path = cache.env_dir(key).join("manifest.json");
+    let text = fs::read_to_string(&path).expect("no manifest");
+    let mut value = serde_json::from_str(&text).expect("no JSON");
+    edit(&mut value);
+    fs::write(&path, value.to_string()).expect("not written");
+}
+
+#[test]
+fn a_failed_build_leaves_nothing_and_the_next_one_works() {
+    let scratch = Scratch::new();
+    let failing = |dir: &Path| {
+        build_fake(dir)?;
+        Err("no such package".into())
+    };
+    let error =
+        scratch.cache().get_or_build(&key(1), &BuildOptions::default(), failing).unwrap_err();
+    assert_eq!(error.to_string(), format!("failed to build environment `{}`", key(1)));
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "no such package");
+    nothing_is_left(scratch.cache(), &key(1));
+    assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+}
+
+#[test]
+fn a_panicking_build_leaves_nothing_and_the_lock_is_free() {
+    let scratch = Scratch::new();
+    let panicking = |dir: &Path| -> Result<Built, _> {
+        build_fake(dir)?;
+        panic!("the closure panics in this test");
+    };
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        scratch.cache().get_or_build(&key(1), &BuildOptions::default(), panicking)
+    }));
+    assert!(caught.is_err());
+    nothing_is_left(scratch.cache(), &key(1));
+    assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+}
+
+#[test]
+fn a_build_without_an_interpreter_of_its_own_is_refused() {
+    let scratch = Scratch::new();
+    for python in ["bin/missing", "/bin/sh", "../other/bin/python", ""] {
+        let wrong = |dir: &Path| build_fake(dir).map(|_| Built::new(python));
+        let error =
+            scratch.cache().get_or_build(&key(1), &BuildOptions::default(), wrong).unwrap_err();
+        assert!(matches!(error, Error::Misbuilt { .. }), "{python}: {error}");
+        nothing_is_left(scratch.cache(), &key(1));
+    }
+}
+
+#[test]
+fn an_unusable_manifest_is_no_environment_and_is_built_anew() {
+    let damages: [fn(&mut Value); 5] = [
+        |manifest| manifest["format"] = json!(99),
+        |manifest| manifest["key"] = json!(key(2)),
+        |manifest| manifest["python"] = json!("/bin/sh"),
+        |manifest| *manifest = json!([]),
+        |manifest| manifest["needs"] = json!([{ "key": key(3), "build": "x" }]),
+    ];
+    for damage in damages {
+        let scratch = Scratch::new();
+        assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+        edit_manifest(scratch.cache(), &key(1), damage);
+        assert!(scratch.cache().get(&key(1)).unwrap().is_none());
+        assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+        assert_eq!(build(scratch.cache(), &key(1)), State::Hit);
+    }
+}
+
+#[test]
+fn a_truncated_manifest_and_a_folder_in_its_place_are_no_environment() {
+    let scratch = Scratch::new();
+    build(scratch.cache(), &key(1));
+    let manifest = scratch.cache().env_dir(&key(1)).join("manifest.json");
+    let bytes = fs::read(&manifest).unwrap();
+    fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(scratch.cache().get(&key(1)).unwrap().is_none());
+    assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+
+    fs::remove_file(&manifest).unwrap();
+    fs::create_dir(&manifest).unwrap();
+    assert!(scratch.cache().get(&key(1)).unwrap().is_none());
+    assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+}
+
+#[test]
+fn an_environment_without_its_interpreter_is_built_anew() {
+    let scratch = Scratch::new();
+    build(scratch.cache(), &key(1));
+    fs::remove_file(scratch.cache().env_dir(&key(1)).join("bin/python")).unwrap();
+    assert!(scratch.cache().get(&key(1)).unwrap().is_none());
+    assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+}
+
+#[test]
+fn after_another_boot_the_sizes_are_checked_once() {
+    let scratch = Scratch::new();
+    let cache = scratch.cache();
+    build(cache, &key(1));
+    let module = cache.env_dir(&key(1)).join("lib/site-packages/module.py");
+
+    // Within one boot nobody looks; damage by hand is for `differences` to find.
+    let whole = fs::read(&module).unwrap();
+    fs::write(&module, "").unwrap();
+    let env = cache.get(&key(1)).unwrap().unwrap();
+    let differences = env.differences().unwrap();
+    assert_eq!(differences.len(), 1);
+    assert_eq!(differences[0].path, Path::new("lib/site-packages/module.py"));
+    assert_eq!((differences[0].recorded, differences[0].found), (whole.len() as u64, Some(0)));
+    drop(env);
+
+    // Another boot, whole files: the boot is recorded anew.
+    fs::write(&module, &whole).unwrap();
+    edit_manifest(cache, &key(1), |manifest| manifest["boot"] = json!("before"));
+    let env = cache.get(&key(1)).unwrap().unwrap();
+    assert_ne!(env.manifest().boot.as_deref(), Some("before"));
+    assert_eq!(cache.list().unwrap()[0].manifest.boot, env.manifest().boot);
+    drop(env);
+
+    // Another boot, and a file that did not make it to the disk.
+    fs::write(&module, "").unwrap();
+    edit_manifest(cache, &key(1), |manifest| manifest["boot"] = json!("before"));
+    assert!(cache.get(&key(1)).unwrap().is_none());
+    assert_eq!(build(cache, &key(1)), State::Built);
+    assert_eq!(fs::read(&module).unwrap(), whole);
+}
+
+#[test]
+fn after_another_boot_damaged_bytecode_is_removed_and_nothing_else_happens() {
+    let scratch = Scratch::new();
+    let cache = scratch.cache();
+    let compiled = |dir: &Path| {
+        fs::create_dir_all(dir.join("lib/__pycache__"))?;
+        fs::write(dir.join("lib/__pycache__/module.cpython-312.pyc"), "bytecode")?;
+        build_fake(dir)
+    };
+    let env = cache.get_or_build(&key(1), &BuildOptions::default(), compiled).unwrap();
+    let bytecode = env.dir().join("lib/__pycache__/module.cpython-312.pyc");
+    drop(env);
+    fs::write(&bytecode, "byte").unwrap();
+    edit_manifest(cache, &key(1), |manifest| manifest["boot"] = json!("before"));
+    assert_eq!(build(cache, &key(1)), State::Hit);
+    assert!(!bytecode.exists());
+}
+
+#[test]
+fn a_wait_ends_with_the_lock_file_and_a_hint() {
+    let scratch = Scratch::new();
+    let inner = |dir: &Path| {
+        let wait = Duration::from_millis(50);
+        let start = Instant::now();
+        let error = scratch
+            .cache()
+            .get_or_build(&key(1), &BuildOptions::default().with_wait(wait), build_fake)
+            .unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error}");
+        assert!(error.to_string().contains(".lock"), "{error}");
+        assert!(error.hint().is_some());
+        assert!(start.elapsed() >= wait);
+        assert!(scratch.cache().get(&key(1)).unwrap().is_none(), "it is being built");
+        build_fake(dir)
+    };
+    scratch.cache().get_or_build(&key(1), &BuildOptions::default(), inner).unwrap();
+}
+
+#[test]
+fn folders_that_somebody_removed_are_made_anew() {
+    let scratch = Scratch::new();
+    for entry in fs::read_dir(scratch.cache().root()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    assert!(scratch.cache().get(&key(1)).unwrap().is_none());
+    assert_eq!(build(scratch.cache(), &key(1)), State::Built);
+}
+
+#[test]
+fn a_strangers_folder_is_refused() {
+    let scratch = Scratch::new();
+    build(scratch.cache(), &key(1));
+    let dir = scratch.cache().env_dir(&key(1));
+    match chown(&dir, Some(12_345), None) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            panic!("a_strangers_folder_is_refused needs root: {error}")
+        }
+        other => other.unwrap(),
+    }
+    let error = scratch.cache().get(&key(1)).unwrap_err();
+    assert!(matches!(error, Error::Untrusted { owner: 12_345, .. }), "{error}");
+    assert!(error.hint().is_some());
+
+    chown(scratch.cache().root(), Some(12_345), None).unwrap();
+    let error = Cache::open(scratch.cache().root()).unwrap_err();
+    assert!(matches!(error, Error::Untrusted { owner: 12_345, .. }), "{error}");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(job) = job_on_small_disk("full disk", dir.path(), "200k") {
+        assert!(start(&job).wait().unwrap().status.success(), "see the message above");
+    }
+}
+
+/// Runs in a process of its own, on a disk of 50 pages.
+pub(crate) fn on_a_full_disk(root: &Path) {
+    let cache = Cache::open(&root.join("cache")).expect("no cache");
+    let filler = root.join("filler");
+
+    // The closure meets the end of the disk.
+    let greedy = |dir: &Path| {
+        build_fake(dir)?;
+        fs::write(dir.join("lib/big"), vec![1; 1 << 20])?;
+        unreachable!("it does not fit");
+    };
+    let error =
+        cache.get_or_build(&key(1), &BuildOptions::default(), greedy).expect_err("should fail");
+    assert!(matches!(error, Error::Build { .. }), "{error}");
+    nothing_is_left(&cache, &key(1));
+
+    // The disk gets full at every point after the closure, and before it.
+    let (mut built, mut failed) = (0, 0);
+    for pages in 0..50 {
+        let almost_full = fs::write(&filler, vec![1; pages * 4096]);
+        if almost_full.is_err() {
+            // What was written of it fills the disk.
+            failed += 1;
+        }
+        match cache.get_or_build(&key(2), &BuildOptions::default(), build_fake) {
+            Ok(env) => {
+                assert_eq!(env.differences().expect("no sizes"), []);
+                built += 1;
+            }
+            Err(error @ (Error::Io { .. } | Error::Build { .. })) => {
+                assert!(
+                    matches!(error, Error::Build { .. }) || error.hint().is_some(),
+                    "{error:?} should tell what to do"
+                );
+                failed += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        fs::remove_file(&filler).expect("no filler");
+        if cache.get(&key(2)).expect("get").is_none() {
+            nothing_is_left(&cache, &key(2));
+        }
+        cache.get_or_build(&key(2), &BuildOptions::default(), build_fake).expect("space again");
+        assert!(cache.remove(&key(2)).expect("remove"));
+    }
+    assert!(built > 10 && failed > 2, "built {built}, failed {failed}");
+}
+
+#[test]
+fn a_read_only_cache_gives_what_it_has_and_refuses_to_build() {
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(job) = job_on_small_disk("read-only", dir.path(), "1m") {
+        assert!(start(&job).wait().unwrap().status.success(), "see the message above");
+    }
+}
+
+/// Runs in a process of its own, on a disk of its own.
+pub(crate) fn on_a_read_only_disk(root: &Path) {
+    let cache = Cache::open(&root.join("cache")).expect("no cache");
+    build(&cache, &key(1));
+    edit_manifest(&cache, &key(1), |manifest| manifest["boot"] = json!("before"));
+    duct::cmd!("mount", "-o", "remount,ro", root).run().expect("not remounted");
+
+    let cache = Cache::open(&root.join("cache")).expect("it can be opened");
+    assert_eq!(build(&cache, &key(1)), State::Hit);
+    assert!(cache.get(&key(2)).expect("get").is_none());
+    let error =
+        cache.get_or_build(&key(2), &BuildOptions::default(), build_fake).expect_err("should fail");
+    assert!(matches!(error, Error::ReadOnly { .. }), "{error}");
+    assert!(error.hint().is_some());
+    let error = cache.remove(&key(1)).expect_err("should fail");
+    assert!(matches!(error, Error::ReadOnly { .. }), "{error}");
+    let error = Cache::open(&root.join("another")).expect_err("should fail");
+    assert!(matches!(error, Error::ReadOnly { .. }), "{error}");
+}

@@ -1,0 +1,206 @@
+//! Jobs for a process of their own, and how to start one: this test binary runs itself.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use venv_cache::testing::{build_fake, key};
+use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, State};
+
+use crate::faults;
+
+const JOB: &str = "VENV_CACHE_JOB";
+const ROOT: &str = "VENV_CACHE_JOB_ROOT";
+const SEED: &str = "VENV_CACHE_JOB_SEED";
+
+/// How many files [`build_slowly`] writes.
+const FILES: usize = 20;
+
+/// Held for writing while a process starts.
+static FORKS: RwLock<()> = RwLock::new(());
+
+/// Starts a process. All tests start theirs here.
+pub(crate) fn start(expression: &duct::Expression) -> duct::Handle {
+    let _forking = FORKS.write().unwrap_or_else(PoisonError::into_inner);
+    expression.start().expect("not started")
+}
+
+/// Keeps the other tests of this program from starting processes.
+///
+/// Between its fork and its exec a new process has a copy of every descriptor, so a lock that was
+/// just dropped may be held for an instant. Evictors then leave an environment alone that they
+/// could have taken: right, but not what a test can count on.
+pub(crate) fn no_forks() -> RwLockReadGuard<'static, ()> {
+    FORKS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The command that runs a job on the cache in this folder. It ends with 0 if the job went well.
+pub(crate) fn job(name: &str, root: &Path, seed: u64) -> duct::Expression {
+    duct::cmd(env::current_exe().expect("no path to this program"), arguments())
+        .env(JOB, name)
+        .env(ROOT, root)
+        .env(SEED, seed.to_string())
+        .stdin_null()
+        .stdout_null()
+        .unchecked()
+}
+
+/// The same on a small file system of its own, mounted at `root` for this process alone.
+/// None, with a line that says so, where this user may not do that.
+pub(crate) fn job_on_small_disk(name: &str, root: &Path, size: &str) -> Option<duct::Expression> {
+    let namespace = ["--user", "--map-root-user", "--mount"];
+    let tried = duct::cmd("unshare", namespace.iter().chain(&["true"])).stderr_null().unchecked();
+    if !start(&tried).wait().expect("not waited").status.success() {
+        let line = format!("{name}: NOT TESTED, `unshare {}` is refused\n", namespace.join(" "));
+        std::io::stderr().write_all(line.as_bytes()).expect("stderr is closed");
+        return None;
+    }
+    let script = r#"mount -t tmpfs -o size="$1",mode=0700 tmpfs "$2" && shift 2 && exec "$@""#;
+    let mut argv: Vec<_> = namespace.into_iter().map(Into::into).collect();
+    argv.extend(["sh", "-c", script, "sh", size].map(Into::into));
+    argv.push(root.as_os_str().to_owned());
+    argv.push(env::current_exe().expect("no path to this program").into());
+    argv.extend(arguments().map(Into::into));
+    let job = duct::cmd("unshare", argv).env(JOB, name).env(ROOT, root).env(SEED, "0");
+    Some(job.stdin_null().stdout_null().unchecked())
+}
+
+fn arguments() -> [&'static str; 4] {
+    ["--exact", "processes::helper_process", "--nocapture", "--test-threads=1"]
+}
+
+/// Not a test: the body of the processes that the other tests start.
+#[test]
+fn helper_process() {
+    let Ok(name) = env::var(JOB) else { return };
+    let root = PathBuf::from(env::var_os(ROOT).unwrap());
+    let seed = env::var(SEED).unwrap().parse().unwrap();
+    match name.as_str() {
+        "build once" => build_once(&root),
+        "build and remove" => build_and_remove(&root),
+        "anything" => anything(&root, seed),
+        "full disk" => faults::on_a_full_disk(&root),
+        "read-only" => faults::on_a_read_only_disk(&root),
+        other => panic!("no job is called {other}"),
+    }
+}
+
+/// Asks for one environment together with others, and notes in a file if this process built it.
+fn build_once(root: &Path) {
+    let start = Instant::now();
+    while !root.join("go").exists() {
+        assert!(start.elapsed() < Duration::from_mins(1), "nobody said go");
+        thread::sleep(Duration::from_micros(200));
+    }
+    let cache = Cache::open(root).expect("no cache");
+    let env = cache
+        .get_or_build(&key(1), &BuildOptions::default(), |dir| {
+            let mut log = OpenOptions::new().append(true).create(true).open(root.join("builds"))?;
+            log.write_all(b"x")?;
+            build_slowly(dir)
+        })
+        .expect("no environment");
+    assert_whole(&env);
+}
+
+/// Builds and evicts until it is killed.
+fn build_and_remove(root: &Path) {
+    let cache = Cache::open(root).expect("no cache");
+    loop {
+        let env = cache
+            .get_or_build(&key(1), &BuildOptions::default(), build_slowly)
+            .expect("no environment");
+        assert_whole(&env);
+        drop(env);
+        cache.remove(&key(1)).expect("not removed");
+    }
+}
+
+/// Builds, uses, releases and evicts in an order that the seed decides, until it is killed or has
+/// done enough.
+fn anything(root: &Path, seed: u64) {
+    let cache = Cache::open(root).expect("no cache");
+    let mut random = Random(seed);
+    let mut held: Vec<CachedEnv> = Vec::new();
+    for _ in 0..40 {
+        let key = key(random.below(3));
+        match random.below(8) {
+            0..=2 => {
+                let built = cache.get_or_build(&key, &BuildOptions::default(), build_slowly);
+                held.push(built.expect("no environment"));
+            }
+            3 => held.extend(cache.get(&key).expect("not looked up")),
+            4 => match cache.remove(&key) {
+                Ok(_) | Err(Error::InUse { .. }) => {}
+                Err(error) => panic!("{error}"),
+            },
+            5 => {
+                let budget = Budget::default().with_max_bytes(random.below(3) * 40_000);
+                cache.prune(&budget).expect("not pruned");
+            }
+            6 => {
+                let failing = |dir: &Path| -> Result<Built, BoxError> {
+                    build_slowly(dir)?;
+                    Err("fails on purpose".into())
+                };
+                match cache.get_or_build(&key, &BuildOptions::default(), failing) {
+                    Ok(env) => assert_eq!(env.state(), State::Hit),
+                    Err(error) => assert!(matches!(error, Error::Build { .. }), "{error}"),
+                }
+            }
+            _ => {
+                if !held.is_empty() {
+                    let index = random.below(held.len() as u64);
+                    held.swap_remove(usize::try_from(index).expect("a small number"));
+                }
+            }
+        }
+        held.iter().for_each(assert_whole);
+        held.truncate(4);
+    }
+}
+
+/// Like `build_fake`, over about 20 ms.
+pub(crate) fn build_slowly(dir: &Path) -> Result<Built, BoxError> {
+    let built = build_fake(dir)?;
+    for file in 0..FILES {
+        fs::write(dir.join("lib").join(file.to_string()), "contents")?;
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(built)
+}
+
+/// Everything that [`build_slowly`] wrote is there.
+pub(crate) fn assert_whole(env: &CachedEnv) {
+    assert_eq!(env.differences().expect("no sizes"), []);
+    for file in 0..FILES {
+        let path = env.dir().join("lib").join(file.to_string());
+        assert_eq!(fs::read_to_string(path).expect("a file is missing"), "contents");
+    }
+}
+
+/// Numbers that a seed decides (xorshift).
+#[derive(Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// Seeded by the clock; the seed is printed, for a failure to be repeated.
+    pub(crate) fn new(name: &str) -> Self {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("the clock is before 1970");
+        let seed = u64::from(now.subsec_nanos()) | 1;
+        let line = format!("{name}: seed {seed}\n");
+        std::io::stderr().write_all(line.as_bytes()).expect("stderr is closed");
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 8) % limit
+    }
+}
