@@ -1,0 +1,645 @@
+"""What a stage's Python code may import, and the worker that runs it.
+
+A stage is a class or a function in a file of yours:
+
+    class CountWords:
+        def setup(self):                  # optional, once per worker
+            self.seen = 0
+
+        def process(self, task):
+            task.data["words"] = len(task.data["text"].split())
+            return task
+
+        def teardown(self):               # optional, when a worker ends in order
+            pass
+
+`process(task)` returns the new data, a `Task`, a list (each item becomes a task of its own), or
+`None` (the task is dropped). `process_batch(tasks)` returns one such entry per task, or an
+`Aggregate` of all of them. `setup_on_node` runs once per node and stage, before any `setup`.
+The hooks may take one argument, the `Context`.
+
+Nothing in this file needs anything but Python 3.9 and its standard library, and importing it does
+nothing, so a stage can be tested in plain Python, outside any worker:
+
+    from curator_stage import Task
+    assert CountWords().process(Task({"text": "a b"})).data["words"] == 2
+
+Started as a program it is a worker: it speaks frames over the socket that it gets as standard
+input, and ends when that closes.
+"""
+
+import os
+import sys
+
+__all__ = ["Aggregate", "Context", "Task"]
+
+
+class Task:
+    """One unit of work: its data, and where it comes from.
+
+    `data` is what JSON can hold, or `bytes`. `metadata` is a dict that travels along. `id` is
+    given by the framework: what a stage writes there is not kept.
+    """
+
+    __slots__ = ("data", "dataset_name", "id", "metadata")
+    __module__ = "curator_stage"
+
+    def __init__(self, data=None, metadata=None, dataset_name="", id="0"):
+        self.data = data
+        self.metadata = {} if metadata is None else metadata
+        self.dataset_name = dataset_name
+        self.id = id
+
+    def __eq__(self, other):
+        if not isinstance(other, Task):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in Task.__slots__)
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"Task(id={self.id!r}, dataset_name={self.dataset_name!r}, data={self.data!r})"
+
+
+class Aggregate:
+    """What `process_batch` returns to turn a whole batch into `outputs`, whatever their number.
+
+    Each output is a value or a `Task`; its parents are all the tasks of the batch.
+    """
+
+    __slots__ = ("outputs",)
+    __module__ = "curator_stage"
+
+    def __init__(self, outputs):
+        self.outputs = list(outputs)
+
+
+class Context:
+    """Where a hook runs: `stage`, `worker` (from 0), `node`, and the environment's key or None."""
+
+    __slots__ = ("environment", "node", "stage", "worker")
+    __module__ = "curator_stage"
+
+    def __init__(self, stage="", worker=0, node="", environment=None):
+        self.stage = stage
+        self.worker = worker
+        self.node = node
+        self.environment = environment
+
+
+# Frames. The Rust side of the same format is `wire/frame.rs`.
+
+_MAGIC = 0x5543  # "CU", little-endian
+_VERSION = 1
+_HEADER = "<HBBIQQQ"  # magic, version, kind, reserved, sequence, meta length, body length
+_HEADER_SIZE = 32
+_MAX_META = 1 << 28
+_MAX_BODY = 1 << 40
+
+_START, _SETUP, _BATCH = 1, 2, 3
+_PROOF, _READY, _RESULT, _FAILED, _BYE = 65, 66, 67, 68, 69
+
+# Results wait for company until this many bytes or seconds have gathered, but never while the
+# worker has nothing else to do.
+_FLUSH_BYTES = 1 << 16
+_FLUSH_SECONDS = 0.002
+
+_GENERATOR = type(item for item in ())
+
+
+class _Channel:
+    """Frames over the control socket."""
+
+    def __init__(self, socket, struct):
+        self._socket = socket
+        self._header = struct.Struct(_HEADER)
+        self._buffer = bytearray(1 << 16)
+        self._view = memoryview(self._buffer)
+        self._start = 0
+        self._end = 0
+        self._out = []
+        self._out_bytes = 0
+        self.descriptors = []
+
+    def has_pending(self):
+        return self._end > self._start
+
+    def receive(self):
+        """The next frame as (kind, sequence, meta bytes, body), or None when the socket closed."""
+        header = self._read(_HEADER_SIZE)
+        if header is None:
+            return None
+        magic, version, kind, _, sequence, meta_length, body_length = self._header.unpack(header)
+        if magic != _MAGIC or version != _VERSION:
+            raise RuntimeError(f"not a frame of version {_VERSION}: {bytes(header[:4])!r}")
+        if meta_length > _MAX_META or body_length > _MAX_BODY:
+            raise RuntimeError(f"a frame of {meta_length} and {body_length} bytes is too large")
+        meta = self._read(meta_length)
+        body = self._read(body_length)
+        if meta is None or body is None:
+            return None
+        return kind, sequence, meta, body
+
+    def _read(self, length):
+        have = self._end - self._start
+        if length <= have:
+            chunk = bytes(self._view[self._start : self._start + length])
+            self._start += length
+            return chunk
+        if length <= len(self._buffer):
+            self._view[:have] = self._view[self._start : self._end]
+            self._start, self._end = 0, have
+            while self._end < length:
+                if not self._fill():
+                    return None
+            self._start = length
+            return bytes(self._view[:length])
+        chunk = bytearray(length)
+        view = memoryview(chunk)
+        view[:have] = self._view[self._start : self._end]
+        self._start = self._end = 0
+        while have < length:
+            count = self._socket.recv_into(view[have:])
+            if count == 0:
+                return None
+            have += count
+        return chunk
+
+    def _fill(self):
+        count = self._socket.recv_into(self._view[self._end :])
+        self._end += count
+        return count > 0
+
+    def receive_first(self, _socket):
+        """The first frame; the open files that come with it are kept in `descriptors`."""
+        size = _socket.CMSG_SPACE(4 * 8)
+        flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+        data, ancillary, _, _ = self._socket.recvmsg(len(self._buffer), size, flags)
+        for level, kind, raw in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                for at in range(0, len(raw) - len(raw) % 4, 4):
+                    descriptor = int.from_bytes(raw[at : at + 4], sys.byteorder)
+                    os.set_inheritable(descriptor, False)
+                    self.descriptors.append(descriptor)
+        self._view[: len(data)] = data
+        self._end = len(data)
+        return self.receive() if data else None
+
+    def send(self, kind, sequence, meta, parts=()):
+        length = sum(map(len, parts))
+        header = self._header.pack(_MAGIC, _VERSION, kind, 0, sequence, len(meta), length)
+        self._out.append(header)
+        self._out.append(meta)
+        self._out.extend(parts)
+        self._out_bytes += len(header) + len(meta) + length
+
+    def is_full(self):
+        return self._out_bytes >= _FLUSH_BYTES
+
+    def flush(self):
+        out, self._out, self._out_bytes = self._out, [], 0
+        small = []
+        for part in out:
+            if len(part) < _FLUSH_BYTES:
+                small.append(part)
+                continue
+            if small:
+                self._socket.sendall(b"".join(small))
+                small = []
+            self._socket.sendall(part)
+        if small:
+            self._socket.sendall(b"".join(small))
+
+
+def _normal_name(name):
+    """PEP 503, without the cost of importing `re` for it."""
+    name = name.lower().replace("_", "-").replace(".", "-")
+    while "--" in name:
+        name = name.replace("--", "-")
+    return name
+
+
+def _visible_versions(wanted):
+    """Every version of the wanted distributions that `sys.path` shows, by folder name alone."""
+    found = {name: [] for name in wanted}
+    if not found:
+        return found
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for entry in names:
+            if entry.endswith(".dist-info"):
+                stem = entry[:-10]
+            elif entry.endswith(".egg-info"):
+                stem = entry[:-9].split("-py")[0]
+            else:
+                continue
+            name, dash, version = stem.partition("-")
+            versions = found.get(_normal_name(name)) if dash else None
+            if versions is not None and version not in versions:
+                versions.append(version)
+    return found
+
+
+def _environment_key(json):
+    """The key in the manifest of the environment that this interpreter belongs to."""
+    try:
+        with open(os.path.join(sys.prefix, "manifest.json"), encoding="utf-8") as file:
+            key = json.load(file).get("key")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return key if isinstance(key, str) else None
+
+
+def _follow_parent(lifeline):
+    """Has the kernel kill this whole process group when the parent's end of the pipe closes.
+
+    A signal to the group also reaches the children that the stage's code started, needs no thread,
+    and works while C code holds the interpreter.
+    """
+    import fcntl
+    import select
+    import signal
+
+    if not hasattr(fcntl, "F_SETSIG") or os.getpgrp() != os.getpid():
+        return
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(lifeline, 0)
+    if poll.poll(0):  # It closed before the kernel was asked to watch it.
+        os.killpg(0, signal.SIGKILL)
+
+
+def _load(code, args):
+    """The object that does the work: an instance, or a function bound to its arguments."""
+    import importlib
+
+    if "file" in code:
+        path = code["file"]
+        folder, base = os.path.split(path)
+        name = os.path.splitext(base)[0]
+        if folder not in sys.path:
+            sys.path.append(folder)
+        other = sys.modules.get(name)
+        if other is not None:
+            raise ImportError(
+                f"the stage file {path} would hide the module {name!r}"
+                f" ({getattr(other, '__file__', 'built in')}): rename the file"
+            )
+        import importlib.util
+
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None:
+            raise ImportError(f"{path} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(code["module"])
+    found = module
+    for part in code["name"].split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            known = ", ".join(n for n in dir(found) if not n.startswith("_")) or "nothing"
+            raise AttributeError(
+                f"{module.__name__} has no {code['name']!r}; it defines {known}"
+            ) from None
+    positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
+    if isinstance(found, type):
+        return found(*positional, **named)
+    if hasattr(found, "process") or hasattr(found, "process_batch"):
+        return found
+    if not callable(found):
+        raise TypeError(f"{code['name']!r} is neither a class nor a function")
+    if not (positional or named):
+        return _Function(found)
+    return _Function(lambda task: found(task, *positional, **named))
+
+
+class _Function:
+    """A plain function as a stage."""
+
+    def __init__(self, function):
+        self.process = function
+
+
+def _describe_error(error):
+    """The user's error as plain data, its traceback without the frames of this file."""
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, trace)
+    except Exception as second:  # An error whose text cannot be made must still be reported.
+        lines = [f"{type(error).__name__} (its text failed with {type(second).__name__})\n"]
+    try:
+        message = str(error)
+    except Exception:
+        message = "(no text)"
+    return {
+        "type": type(error).__qualname__,
+        "message": _printable(message),
+        "traceback": _printable("".join(lines)),
+    }
+
+
+def _printable(text):
+    """The text without lone surrogates, which no UTF-8 can carry."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class _Unsendable(TypeError):
+    """A value that a stage returned and that cannot travel."""
+
+
+def _find_unsendable(value, path, seen):
+    """Where in a value the first thing stands that JSON cannot hold, and why."""
+    if value is None or isinstance(value, (bool, int)):
+        return None
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            return f"{path} is {value}, which JSON cannot hold (use None)"
+        return None
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return f"{path} holds half of a surrogate pair, which is no text"
+        return None
+    if isinstance(value, (dict, list, tuple)):
+        if id(value) in seen:
+            return f"{path} contains itself"
+        seen = seen | {id(value)}
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    return f"{path} has the key {key!r}, and keys must be text"
+                found = _find_unsendable(item, f"{path}[{key!r}]", seen)
+                if found:
+                    return found
+            return None
+        for at, item in enumerate(value):
+            found = _find_unsendable(item, f"{path}[{at}]", seen)
+            if found:
+                return found
+        return None
+    kind = type(value)
+    return f"{path} is a {kind.__module__}.{kind.__qualname__}, not JSON or bytes"
+
+
+class _Worker:
+    """One stage's code and the loop that feeds it."""
+
+    def __init__(self, channel, json):
+        self._channel = channel
+        self._loads = json.loads
+        # `check_circular` stays on: a value that contains itself must be an error, not a crash.
+        self._encode = json.JSONEncoder(
+            ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ).encode
+        self._stage = None
+        self._inputs = ()
+        self._context = Context()
+        self._is_batched = False
+        self.is_set_up = False
+
+    def load(self, start):
+        self._context = Context(
+            start["stage"], start["worker"], start["node"], start["environment"]
+        )
+        self._inputs = tuple(start["inputs"])
+        self._stage = _load(start["code"], start["args"])
+        self._is_batched = callable(getattr(self._stage, "process_batch", None))
+        if not self._is_batched and not callable(getattr(self._stage, "process", None)):
+            raise TypeError(
+                f"{start['code']['name']!r} has neither `process(task)`"
+                " nor `process_batch(tasks)`"
+            )
+
+    def hook(self, name):
+        hook = getattr(self._stage, name, None)
+        if hook is None:
+            return
+        code = getattr(getattr(hook, "__func__", hook), "__code__", None)
+        takes = code.co_argcount - hasattr(hook, "__func__") if code else 0
+        if takes:
+            hook(self._context)
+        else:
+            hook()
+
+    def setup(self, on_node):
+        self.hook("setup_on_node" if on_node else "setup")
+        self.is_set_up = not on_node
+
+    def teardown(self):
+        self.hook("teardown")
+
+    def batch(self, sequence, meta, body, clock):
+        tasks = []
+        entries = []
+        at = 0
+        view = memoryview(body)
+        for record in self._loads(meta):
+            end = at + record[2]
+            data = bytes(view[at:end]) if record[1] == "b" else self._loads(body[at:end])
+            at = end
+            # The short form of a record has neither metadata nor another dataset.
+            metadata, dataset = (record[3], record[4]) if len(record) > 3 else ({}, "")
+            tasks.append(Task(data, metadata, dataset, record[0]))
+        parts = []
+        begin = clock()
+        if self._is_batched:
+            answer = self._run_batch(tasks, entries, parts)
+        else:
+            for task in tasks:
+                entries.append(self._run_one(task, parts))
+            answer = entries
+        seconds = clock() - begin
+        text = self._encode([seconds, answer])
+        self._channel.send(_RESULT, sequence, text.encode(), parts)
+
+    def _run_one(self, task, parts):
+        metadata, dataset = task.metadata, task.dataset_name
+        try:
+            self._check_inputs(task)
+            output = self._stage.process(task)
+            return self._entry(output, parts, metadata, dataset)
+        except BaseException as error:
+            return _describe_error(error)
+
+    def _run_batch(self, tasks, entries, parts):
+        parents = [(task.metadata, task.dataset_name) for task in tasks]
+        try:
+            for task in tasks:
+                self._check_inputs(task)
+            outputs = self._stage.process_batch(tasks)
+            if isinstance(outputs, Aggregate):
+                metadata, dataset = {}, parents[0][1]
+                return {"aggregate": self._outputs(outputs.outputs, parts, metadata, dataset)}
+            if not isinstance(outputs, (list, tuple)):
+                kind = type(outputs).__name__
+                raise TypeError(f"process_batch must return a list or an Aggregate, not {kind}")
+            if len(outputs) != len(tasks):
+                raise ValueError(
+                    f"process_batch got {len(tasks)} tasks and returned {len(outputs)} entries:"
+                    " return one entry per task (None drops it), or an Aggregate"
+                )
+            for output, (metadata, dataset) in zip(outputs, parents):
+                entries.append(self._entry(output, parts, metadata, dataset))
+            return entries
+        except BaseException as error:
+            parts.clear()
+            return {"failed": _describe_error(error)}
+
+    def _check_inputs(self, task):
+        for name in self._inputs:
+            if not isinstance(task.data, dict) or name not in task.data:
+                have = ", ".join(map(repr, task.data)) if isinstance(task.data, dict) else None
+                raise KeyError(
+                    f"task {task.id} failed validation for stage {self._context.stage!r}:"
+                    f" it needs the key {name!r}, and has {have or 'no keys'}"
+                )
+
+    def _entry(self, output, parts, metadata, dataset):
+        if output is None:
+            return []
+        if isinstance(output, list):
+            return self._outputs(output, parts, metadata, dataset)
+        if isinstance(output, _GENERATOR):
+            return self._outputs(list(output), parts, metadata, dataset)
+        return self._outputs((output,), parts, metadata, dataset)
+
+    def _outputs(self, outputs, parts, metadata, dataset):
+        mark = len(parts)
+        records = []
+        try:
+            for output in outputs:
+                if output is None:
+                    continue
+                if isinstance(output, Task):
+                    records.append(
+                        self._record(output.data, parts, output.metadata, output.dataset_name)
+                    )
+                else:
+                    records.append(self._record(output, parts, metadata, dataset))
+        except BaseException:
+            del parts[mark:]
+            raise
+        return records
+
+    def _record(self, data, parts, metadata, dataset):
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            kind, part = "b", memoryview(data).cast("B") if len(data) else b""
+        else:
+            try:
+                kind, part = "j", self._encode(data).encode()
+            except (TypeError, ValueError, RecursionError) as error:
+                why = _find_unsendable(data, "data", frozenset()) or str(error)
+                raise _Unsendable(f"the stage returned what cannot be sent: {why}") from None
+        if metadata:
+            if not isinstance(metadata, dict):
+                raise _Unsendable(f"metadata must be a dict, not {type(metadata).__name__}")
+            why = _find_unsendable(metadata, "metadata", frozenset())
+            if why:
+                raise _Unsendable(f"the stage returned what cannot be sent: {why}")
+        if not isinstance(dataset, str):
+            raise _Unsendable(f"dataset_name must be text, not {type(dataset).__name__}")
+        if not metadata and not dataset:
+            parts.append(part)
+            return [kind, len(part)]
+        parts.append(part)
+        return [kind, len(part), metadata or {}, dataset]
+
+
+def _serve():
+    import _socket  # The public `socket` module costs milliseconds that this needs nothing of.
+    import json
+    import struct
+    from time import perf_counter
+
+    # The module that stage code imports is this one, not a second copy of it.
+    sys.modules["curator_stage"] = sys.modules["__main__"]
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]  # Python 3.9 and 3.10 have no `-P`.
+
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+    channel = _Channel(control, struct)
+    first = channel.receive_first(_socket)
+    if first is None:
+        return
+    kind, _, meta, _ = first
+    if kind != _START:
+        raise RuntimeError(f"the first frame must be a start, not {kind}")
+    start = json.loads(meta)
+    # The first descriptor is the lifeline; the rest are locks that last as long as this process.
+    _follow_parent(channel.descriptors[0])
+
+    def send(kind, value):
+        channel.send(kind, 0, json.dumps(value).encode())
+        channel.flush()
+
+    send(
+        _PROOF,
+        {
+            "python": sys.executable,
+            "prefix": sys.prefix,
+            "version": list(sys.version_info[:3]),
+            "environment": _environment_key(json),
+            "packages": _visible_versions(start["packages"]),
+            "pid": os.getpid(),
+        },
+    )
+
+    # Last on the path: whatever the environment or the stage calls by this name comes first.
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    worker = _Worker(channel, json)
+    phase = "load"
+    try:
+        worker.load(start)
+        phase = "setup"
+        while not worker.is_set_up:
+            frame = channel.receive()
+            if frame is None:
+                return
+            worker.setup(json.loads(frame[2])["on_node"])
+            send(_READY, {})
+    except BaseException as error:
+        send(_FAILED, {"phase": phase, "error": _describe_error(error)})
+        return
+
+    flushed = perf_counter()
+    while True:
+        frame = channel.receive()
+        if frame is None:
+            break
+        worker.batch(frame[1], frame[2], frame[3], perf_counter)
+        now = perf_counter()
+        if not channel.has_pending() or channel.is_full() or now - flushed > _FLUSH_SECONDS:
+            channel.flush()
+            flushed = now
+
+    problem = None
+    try:
+        worker.teardown()
+    except BaseException as error:
+        problem = _describe_error(error)
+    try:
+        send(_BYE, {"error": problem})
+    except OSError:
+        pass  # The parent is gone, and with it whoever wanted to know.
+
+
+if __name__ == "__main__":
+    _serve()

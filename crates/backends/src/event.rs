@@ -1,0 +1,129 @@
+//! What happens during a run, as one stream.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::failure::FailedTask;
+use crate::provision::EnvState;
+use crate::worker::{Exit, Stream};
+
+/// Something that happened. Durations are in seconds where they are written as JSON.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The environment of these stages is being looked up, and built if it is not there.
+    EnvironmentPreparing {
+        /// The stages that share it.
+        stages: Vec<String>,
+        /// Its key; none while the base is not known.
+        key: Option<String>,
+    },
+    /// An environment is ready.
+    EnvironmentReady {
+        /// The stages that share it.
+        stages: Vec<String>,
+        /// Its key; none for the base environment.
+        key: Option<String>,
+        /// Whether it was there, or had to be built.
+        state: EnvState,
+        /// How long that took.
+        #[serde(serialize_with = "seconds")]
+        duration: Duration,
+    },
+    /// Something that a user should know and that stops nothing.
+    Warning {
+        /// The stage that it is about, if it is about one.
+        stage: Option<String>,
+        /// What it is.
+        message: String,
+    },
+    /// A worker is set up and waits for tasks.
+    WorkerReady {
+        /// Its stage.
+        stage: String,
+        /// Its number in the stage, from 0.
+        worker: usize,
+        /// Its process; none for a Rust stage, which has none of its own.
+        pid: Option<i32>,
+        /// From the start of the process to the end of `setup`.
+        #[serde(serialize_with = "seconds")]
+        duration: Duration,
+    },
+    /// A worker has ended.
+    WorkerEnded {
+        /// Its stage.
+        stage: String,
+        /// Its number in the stage.
+        worker: usize,
+        /// How its process ended; none for a Rust stage.
+        exit: Option<Exit>,
+        /// Whether it ended in order, after `teardown`.
+        in_order: bool,
+    },
+    /// A line that a worker printed.
+    Log {
+        /// Its stage.
+        stage: String,
+        /// Its number in the stage.
+        worker: usize,
+        /// Where it printed it.
+        stream: Stream,
+        /// The line.
+        line: String,
+    },
+    /// A batch is done.
+    BatchDone {
+        /// Its stage.
+        stage: String,
+        /// The worker's number in the stage.
+        worker: usize,
+        /// Tasks that went in.
+        tasks: usize,
+        /// Tasks that came out.
+        outputs: usize,
+        /// The time in the stage's own code.
+        #[serde(serialize_with = "seconds")]
+        duration: Duration,
+    },
+    /// A batch is tried again.
+    Retried {
+        /// Its stage.
+        stage: String,
+        /// Tasks in it.
+        tasks: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A task has failed for good.
+    TaskFailed(FailedTask),
+    /// A stage has seen its last task.
+    StageFinished {
+        /// The stage.
+        stage: String,
+    },
+}
+
+/// Sees what happens, as it happens, from several threads at once; it should be quick.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn on_event(&self, event: &Event);
+}
+
+/// Sees nothing.
+impl Observer for () {
+    fn on_event(&self, _: &Event) {}
+}
+
+impl<F: Fn(&Event) + Send + Sync> Observer for F {
+    fn on_event(&self, event: &Event) {
+        self(event);
+    }
+}
+
+pub(crate) fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+const _: Option<&dyn Observer> = None; // Stays object-safe, or does not compile.

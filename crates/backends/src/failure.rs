@@ -1,0 +1,127 @@
+//! Why a task failed.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stage::TaskId;
+
+use crate::worker::Exit;
+
+/// An exception that a stage's Python code raised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PythonError {
+    /// The class of the exception, such as `ValueError`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its text.
+    pub message: String,
+    /// The traceback, from the stage's own code on, as Python prints it.
+    pub traceback: String,
+}
+
+impl fmt::Display for PythonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            f.write_str(&self.kind)
+        } else {
+            write!(f, "{}: {}", self.kind, self.message)
+        }
+    }
+}
+
+/// Why a task failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The stage's Python code raised, or returned what cannot be sent.
+    Raised(PythonError),
+    /// The worker process ended while it had the task.
+    Died(Exit),
+    /// The task took longer than the stage's limit, and its worker was ended.
+    Deadline(Duration),
+    /// A Rust stage returned an error: its text, and that of each of its sources.
+    Failed(Vec<String>),
+    /// A Rust stage panicked with this text.
+    Panicked(String),
+    /// The task lacks this input, which the stage declares.
+    MissingInput(String),
+    /// What the worker sent back is not what the protocol says.
+    Protocol(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raised(error) => write!(f, "it raised {error}"),
+            Self::Died(exit) => write!(f, "its worker {exit}"),
+            Self::Deadline(limit) => {
+                write!(f, "it took longer than its limit of {} s", limit.as_secs_f64())
+            }
+            Self::Failed(chain) => f.write_str(&chain.join(": ")),
+            Self::Panicked(text) => write!(f, "it panicked: {text}"),
+            Self::MissingInput(name) => write!(f, "the task has no `{name}`"),
+            Self::Protocol(text) => write!(f, "its worker answered with nonsense: {text}"),
+        }
+    }
+}
+
+/// A task that came to nothing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailedTask {
+    /// The task, or several that failed together in one `process_batch`.
+    pub tasks: Vec<TaskId>,
+    /// The stage that it failed in.
+    pub stage: String,
+    /// Why.
+    pub cause: Cause,
+    /// The key of the environment that the stage ran in; none for the base environment.
+    pub environment: Option<String>,
+    /// How often it was tried.
+    pub tries: u32,
+    /// The last lines that the worker printed.
+    pub log: Vec<String>,
+}
+
+impl fmt::Display for FailedTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<String> = self.tasks.iter().take(4).map(ToString::to_string).collect();
+        let more = if self.tasks.len() > 4 { ", …" } else { "" };
+        let noun = if self.tasks.len() == 1 { "task" } else { "tasks" };
+        write!(f, "{noun} {}{more} failed in stage `{}`", ids.join(", "), self.stage)?;
+        if let Some(key) = &self.environment {
+            write!(f, " (environment {})", key.get(..12).unwrap_or(key))?;
+        }
+        if self.tries > 1 {
+            write!(f, " after {} tries", self.tries)?;
+        }
+        write!(f, ": {}", self.cause)
+    }
+}
+
+impl FailedTask {
+    /// The whole story in lines: what happened, the traceback, and the last log lines.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let mut text = self.to_string();
+        if let Cause::Raised(error) = &self.cause {
+            text.push_str("\n\n");
+            text.push_str(error.traceback.trim_end());
+        }
+        append_log(&mut text, &self.log);
+        text
+    }
+}
+
+/// Adds the last log lines of a worker to a report, where there are any.
+pub(crate) fn append_log(text: &mut String, log: &[String]) {
+    if log.is_empty() {
+        return;
+    }
+    text.push_str("\n\nthe worker's last lines:");
+    for line in log {
+        text.push_str("\n  ");
+        text.push_str(line);
+    }
+}

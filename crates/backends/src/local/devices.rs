@@ -1,0 +1,153 @@
+//! GPU tokens: which worker may use which device.
+//!
+//! A worker holds its devices for as long as its process lives, because memory on a device is
+//! freed only when the process ends. Where workers of several stages want the same device they
+//! take turns: one that has nothing to do ends and gives its device up.
+
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Shares are counted in thousandths of a device, so that sums are exact.
+const WHOLE: u32 = 1000;
+
+/// The devices of this machine that a run may use, by the names that `CUDA_VISIBLE_DEVICES` takes.
+#[derive(Debug)]
+pub(crate) struct Devices {
+    names: Vec<String>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    free: Vec<u32>,
+    waiting: usize,
+}
+
+/// Shares of devices, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Allotment<'a> {
+    devices: &'a Devices,
+    shares: Vec<(usize, u32)>,
+}
+
+impl Allotment<'_> {
+    /// The value of `CUDA_VISIBLE_DEVICES`.
+    pub(crate) fn visible(&self) -> String {
+        let names: Vec<&str> =
+            self.shares.iter().map(|(at, _)| self.devices.names[*at].as_str()).collect();
+        names.join(",")
+    }
+}
+
+impl Drop for Allotment<'_> {
+    fn drop(&mut self) {
+        let mut state = self.devices.lock();
+        for (at, share) in &self.shares {
+            state.free[*at] += share;
+        }
+        self.devices.changed.notify_all();
+    }
+}
+
+impl Devices {
+    pub(crate) fn new(names: Vec<String>) -> Self {
+        let state = State { free: vec![WHOLE; names.len()], waiting: 0 };
+        Self { names, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The devices that this program may see: those of `CUDA_VISIBLE_DEVICES`, else one for each
+    /// `/dev/nvidia0`, `/dev/nvidia1`, ….
+    pub(crate) fn detect() -> Vec<String> {
+        if let Ok(visible) = std::env::var("CUDA_VISIBLE_DEVICES") {
+            return visible
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .take_while(|name| !name.is_empty() && name != "-1")
+                .collect();
+        }
+        (0..64)
+            .take_while(|index| Path::new(&format!("/dev/nvidia{index}")).exists())
+            .map(|index| index.to_string())
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether a worker waits for what others hold.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.lock().waiting > 0
+    }
+
+    /// Takes `gpus` devices, or a part of one; more than there are is cut to what there is.
+    /// Waits for at most `patience`.
+    pub(crate) fn take(&self, gpus: f64, patience: Duration) -> Option<Allotment<'_>> {
+        let mut state = self.lock();
+        state.waiting += 1;
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(state, patience, |state| self.fit(state, gpus).is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        let shares = self.fit(&state, gpus)?;
+        for (at, share) in &shares {
+            state.free[*at] -= share;
+        }
+        Some(Allotment { devices: self, shares })
+    }
+
+    fn fit(&self, state: &State, gpus: f64) -> Option<Vec<(usize, u32)>> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let milli = (gpus * f64::from(WHOLE)).round() as u32;
+        if milli == 0 || self.names.is_empty() {
+            return Some(Vec::new());
+        }
+        if milli < WHOLE {
+            // The fullest device that still has room, so that whole ones stay whole.
+            let fitting = state.free.iter().enumerate().filter(|(_, free)| **free >= milli);
+            return fitting.min_by_key(|(_, free)| **free).map(|(at, _)| vec![(at, milli)]);
+        }
+        let wanted = (milli.div_ceil(WHOLE) as usize).min(self.names.len());
+        let whole: Vec<(usize, u32)> = state
+            .free
+            .iter()
+            .enumerate()
+            .filter(|(_, free)| **free == WHOLE)
+            .map(|(at, _)| (at, WHOLE))
+            .take(wanted)
+            .collect();
+        (whole.len() == wanted).then_some(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_fill_one_device_before_the_next() {
+        let devices = Devices::new(vec!["4".to_owned(), "7".to_owned()]);
+        let half = devices.take(0.5, Duration::ZERO).unwrap();
+        let other = devices.take(0.5, Duration::ZERO).unwrap();
+        assert_eq!((half.visible().as_str(), other.visible().as_str()), ("4", "4"));
+        let whole = devices.take(1.0, Duration::ZERO).unwrap();
+        assert_eq!(whole.visible(), "7");
+        assert!(devices.take(0.1, Duration::ZERO).is_none());
+        drop(other);
+        assert_eq!(devices.take(0.1, Duration::ZERO).unwrap().visible(), "4");
+    }
+
+    #[test]
+    fn more_than_there_are_is_cut_to_what_there_is() {
+        let devices = Devices::new(vec!["0".to_owned()]);
+        assert_eq!(devices.take(8.0, Duration::ZERO).unwrap().visible(), "0");
+        assert_eq!(Devices::new(Vec::new()).take(1.0, Duration::ZERO).unwrap().visible(), "");
+    }
+}

@@ -1,0 +1,53 @@
+//! A value that is set once and that others wait for.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Closed until somebody opens it with a value, or shuts it for good.
+#[derive(Debug)]
+pub(crate) struct Gate<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+enum State<T> {
+    Closed,
+    Open(T),
+    Shut,
+}
+
+impl<T: Clone> Gate<T> {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::new(State::Closed), changed: Condvar::new() }
+    }
+
+    pub(crate) fn open(&self, value: T) {
+        self.change(State::Open(value));
+    }
+
+    /// There will be no value: the run is over. One that is there already stays.
+    pub(crate) fn shut(&self) {
+        self.change(State::Shut);
+    }
+
+    fn change(&self, new: State<T>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Closed) {
+            *state = new;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits; `None` once it is shut.
+    pub(crate) fn wait(&self) -> Option<T> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .changed
+            .wait_while(state, |state| matches!(state, State::Closed))
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Open(value) => Some(value.clone()),
+            State::Closed | State::Shut => None,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A task on its way between stages: its data as bytes, so that what one Python stage gives and
+//! the next one takes is never parsed in between.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use stage::{Data, Lineage, Task, TaskId, Timing};
+
+/// A task's data, encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// JSON text.
+    Json(Vec<u8>),
+    /// Raw bytes.
+    Bytes(Vec<u8>),
+}
+
+impl Payload {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Json(bytes) | Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// How the wire names it.
+    pub(crate) fn tag(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "j",
+            Self::Bytes(_) => "b",
+        }
+    }
+}
+
+/// A task on its way: the task without its data, and the data.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) head: Task,
+    pub(crate) payload: Payload,
+}
+
+impl Parcel {
+    pub(crate) fn size(&self) -> usize {
+        self.payload.as_slice().len()
+    }
+
+    /// Packs a task; fails if its data cannot be written as JSON.
+    pub(crate) fn pack(mut task: Task) -> Result<Self, serde_json::Error> {
+        let payload = match std::mem::take(&mut task.data) {
+            Data::Json(value) => Payload::Json(serde_json::to_vec(&value)?),
+            Data::Bytes(bytes) => Payload::Bytes(bytes),
+            _ => return Err(serde::ser::Error::custom("a kind of data that cannot travel")),
+        };
+        Ok(Self { head: task, payload })
+    }
+
+    /// Unpacks the task; fails if a worker's data is no JSON.
+    pub(crate) fn unpack(self) -> Result<Task, serde_json::Error> {
+        let data = match self.payload {
+            Payload::Json(text) => Data::Json(serde_json::from_slice(&text)?),
+            Payload::Bytes(bytes) => Data::Bytes(bytes),
+        };
+        Ok(self.head.with_data(data))
+    }
+}
+
+/// Tasks that are processed together, and how often that has been tried.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) parcels: Vec<Parcel>,
+    /// Tries of just these tasks that a worker did not survive or that raised.
+    pub(crate) failures: u32,
+    /// Whether it must be alone in its worker, so that it is known what kills it.
+    pub(crate) is_suspect: bool,
+}
+
+impl Batch {
+    pub(crate) fn new(parcels: Vec<Parcel>) -> Self {
+        Self { parcels, failures: 0, is_suspect: false }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.parcels.iter().map(Parcel::size).sum()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
+        self.parcels.iter().map(|parcel| parcel.head.id().clone()).collect()
+    }
+
+    /// What the outputs of each task inherit, the cost of this stage included.
+    pub(crate) fn lineages(
+        &self,
+        stage: &str,
+        duration: Duration,
+        metrics: &BTreeMap<String, f64>,
+    ) -> Vec<Lineage> {
+        let count = u32::try_from(self.parcels.len()).unwrap_or(u32::MAX).max(1);
+        let timing = Timing::new(stage, duration / count).with_metrics(metrics.clone());
+        self.parcels.iter().map(|parcel| parcel.head.lineage().add_timing(timing.clone())).collect()
+    }
+
+    /// One task of it, as a batch of its own.
+    pub(crate) fn single(&self, index: usize) -> Self {
+        let parcels = vec![self.parcels[index].clone()];
+        Self { parcels, failures: self.failures, is_suspect: false }
+    }
+
+    /// Two halves, to find the task that kills its worker.
+    pub(crate) fn split(mut self) -> [Self; 2] {
+        let right = self.parcels.split_off(self.parcels.len() / 2);
+        [self.parcels, right].map(|parcels| Self { parcels, failures: 0, is_suspect: true })
+    }
+}

@@ -1,0 +1,245 @@
+//! One slot of a Python stage: a warm worker process, replaced when it dies.
+
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use stage::PythonCode;
+
+use super::parcel::Batch;
+use super::session::{End, Session};
+use super::stage_run::{NODE, StageRun, Trouble};
+use crate::error::Error;
+use crate::event::Event;
+use crate::failure::Cause;
+use crate::provision::Environment;
+use crate::wire::{Failed, Kind, Proof, Setup, Start};
+use crate::worker::{Exit, Incoming, Process};
+
+/// A worker that has not said which environment it is in by then never will.
+const PROOF_LIMIT: Duration = Duration::from_secs(120);
+/// How long a worker at work may take to finish when the run is cancelled.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// Between SIGTERM and SIGKILL, and for a process that is about to end.
+const GRACE: Duration = Duration::from_millis(500);
+/// Workers of a stage that may be killed while they start, one after the other.
+const MAX_START_DEATHS: u32 = 3;
+
+/// Runs the slot until the stage is finished or the run is cancelled.
+pub(crate) fn run(stage: &StageRun<'_>, code: &PythonCode, index: usize, environment: &Environment) {
+    let slot = Slot { stage, code, index, environment };
+    let gpus = stage.planned.gpus();
+    let mut deaths = 0;
+    while !stage.queue().is_finished() {
+        let Some(allotment) = stage.run.devices.take(gpus, Duration::from_millis(100)) else {
+            continue;
+        };
+        let visible_devices = (gpus > 0.0).then(|| allotment.visible());
+        match slot.life(visible_devices) {
+            Ok(()) => deaths = 0,
+            Err(Fate::Cancelled) => return,
+            Err(Fate::Failed(error)) => return stage.run.fail(*error),
+            Err(Fate::DiedAtStart(exit, log)) => {
+                deaths += 1;
+                // A signal may have been an accident; an exit will be the same the next time.
+                if deaths == MAX_START_DEATHS || matches!(exit, Exit::Code(_)) {
+                    return stage.run.fail(Error::WorkerDied {
+                        stage: stage.name().to_owned(),
+                        environment: environment.key_text(),
+                        exit,
+                        log,
+                    });
+                }
+            }
+        }
+    }
+}
+
+struct Slot<'a> {
+    stage: &'a StageRun<'a>,
+    code: &'a PythonCode,
+    index: usize,
+    environment: &'a Environment,
+}
+
+/// Why a worker's life ended other than with its work.
+enum Fate {
+    Cancelled,
+    DiedAtStart(Exit, Vec<String>),
+    Failed(Box<Error>),
+}
+
+impl From<Error> for Fate {
+    fn from(error: Error) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+impl Slot<'_> {
+    /// One process, from its start to its end. `Ok` if another one may follow.
+    fn life(&self, visible_devices: Option<String>) -> Result<(), Fate> {
+        let begun = Instant::now();
+        let mut process = self.spawn(visible_devices)?;
+        if let Err(fate) = self.get_ready(&mut process) {
+            let exit = process.reap();
+            self.stage.worker_ended(self.index, Some(exit), false);
+            return Err(fate);
+        }
+        self.stage.worker_ready(self.index, Some(process.pid()), begun.elapsed());
+        let session = Session::new(self.stage, self.index, process.tail());
+        let end = session.run(&mut process);
+        self.conclude(process, session.into_held(), end)
+    }
+
+    fn spawn(&self, visible_devices: Option<String>) -> Result<Process, Fate> {
+        let stage = self.stage;
+        let failed = |action| {
+            move |source| Error::Worker { action, stage: stage.name().to_owned(), source }
+        };
+        let launch = self.environment.launch(visible_devices).map_err(failed("write the program"))?;
+        let code = self.environment.locate(self.code).map_err(failed("write the source"))?;
+        let key = self.environment.key_text();
+        let packages = self.environment.package_names();
+        let start = Start {
+            stage: stage.name(),
+            worker: self.index,
+            node: NODE,
+            environment: key.as_deref(),
+            packages: &packages,
+            code,
+            args: self.code.args(),
+            inputs: &stage.planned.settings.inputs,
+        };
+        let (observer, name, worker) =
+            (stage.run.observer.clone(), stage.name().to_owned(), self.index);
+        let on_line = move |stream, line: &str| {
+            let (stage, line) = (name.clone(), line.to_owned());
+            observer.on_event(&Event::Log { stage, worker, stream, line });
+        };
+        let process = Process::spawn(&launch, &start, &self.environment.leases(), on_line);
+        Ok(process.map_err(failed("start the worker"))?)
+    }
+
+    /// Has the worker prove its environment, and set up.
+    fn get_ready(&self, process: &mut Process) -> Result<(), Fate> {
+        let deadline = Some(Instant::now() + PROOF_LIMIT);
+        let proof: Proof = self.expect(process, Kind::Proof, deadline)?;
+        self.environment.verify(&proof).map_err(|mismatch| Error::WrongEnvironment {
+            stage: self.stage.name().to_owned(),
+            mismatch,
+        })?;
+        match self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled()) {
+            None => return Err(Fate::Cancelled),
+            Some(false) => {}
+            Some(true) => {
+                let result = self.set_up(process, true);
+                self.stage.node_setup.end(result.is_ok());
+                result?;
+            }
+        }
+        self.set_up(process, false)
+    }
+
+    fn set_up(&self, process: &mut Process, on_node: bool) -> Result<(), Fate> {
+        let meta = serde_json::to_vec(&Setup { on_node }).unwrap_or_default();
+        // If it cannot be sent the worker is gone, and the wait tells how.
+        let _ = process.send(Kind::Setup, &meta);
+        let _: serde_json::Value = self.expect(process, Kind::Ready, None)?;
+        Ok(())
+    }
+
+    /// Waits for a frame of one kind while the worker gets ready.
+    fn expect<T: DeserializeOwned>(
+        &self,
+        process: &mut Process,
+        kind: Kind,
+        deadline: Option<Instant>,
+    ) -> Result<T, Fate> {
+        let stage = || self.stage.name().to_owned();
+        let nonsense = |problem| Fate::from(Error::Protocol { stage: stage(), problem });
+        match process.receive(deadline, Some(&self.stage.run.cancel)) {
+            Incoming::Frame(frame) if frame.kind == kind => serde_json::from_slice(&frame.meta)
+                .map_err(|error| nonsense(format!("its {kind:?} frame: {error}"))),
+            Incoming::Frame(frame) if frame.kind == Kind::Failed => {
+                let failed: Failed = serde_json::from_slice(&frame.meta)
+                    .map_err(|error| nonsense(format!("its {:?} frame: {error}", frame.kind)))?;
+                process.finish(GRACE);
+                Err(Fate::from(Error::WorkerSetup {
+                    stage: stage(),
+                    phase: failed.phase,
+                    environment: self.environment.key_text(),
+                    error: failed.error,
+                    log: process.tail().lines(),
+                }))
+            }
+            Incoming::Frame(frame) => {
+                Err(nonsense(format!("a {:?} frame instead of {kind:?}", frame.kind)))
+            }
+            Incoming::Gone => {
+                let exit = process.finish(GRACE);
+                Err(Fate::DiedAtStart(exit, process.tail().lines()))
+            }
+            Incoming::Broken(error) => Err(nonsense(error.to_string())),
+            Incoming::Cancelled => Err(Fate::Cancelled),
+            Incoming::Deadline => {
+                Err(nonsense(format!("no {kind:?} frame within {} s", PROOF_LIMIT.as_secs())))
+            }
+        }
+    }
+
+    /// Ends the process in the way that its session ended, and says what becomes of what it held.
+    fn conclude(&self, mut process: Process, held: Vec<Batch>, end: End) -> Result<(), Fate> {
+        let mut is_in_order = false;
+        let (exit, cause) = match end {
+            End::Stopped => {
+                is_in_order = true;
+                (process.finish(GRACE), None)
+            }
+            End::Cancelled => {
+                is_in_order = say_goodbye(&mut process);
+                let exit =
+                    if is_in_order { process.finish(GRACE) } else { process.terminate(GRACE) };
+                self.stage.worker_ended(self.index, Some(exit), is_in_order);
+                return Err(Fate::Cancelled);
+            }
+            End::Gone => {
+                let exit = process.finish(GRACE);
+                (exit, Some(Cause::Died(exit)))
+            }
+            End::Deadline(limit) => (process.terminate(GRACE), Some(Cause::Deadline(limit))),
+            End::Stuck => {
+                self.stage.warn("`teardown` did not end in time, and its worker was ended".into());
+                (process.terminate(GRACE), None)
+            }
+            End::Broken(problem) => (process.reap(), Some(Cause::Protocol(problem))),
+        };
+        self.stage.worker_ended(self.index, Some(exit), is_in_order);
+        self.blame(held, cause, &process);
+        Ok(())
+    }
+
+    /// Holds a batch responsible if it was the one at work beyond doubt. Of several batches in a
+    /// dead worker nobody knows which one it was at: all go back, and the guilty one will be alone
+    /// the next time.
+    fn blame(&self, mut held: Vec<Batch>, cause: Option<Cause>, process: &Process) {
+        if let Some(cause) = cause
+            && (held.len() == 1 || matches!(cause, Cause::Deadline(_)) && !held.is_empty())
+        {
+            let log = process.tail().lines();
+            self.stage.batch_trouble(held.remove(0), Trouble { cause, log });
+        }
+        self.stage.give_back(held);
+    }
+}
+
+/// Waits for a worker that was told to end; whether it tore down in time.
+fn say_goodbye(process: &mut Process) -> bool {
+    let deadline = Some(Instant::now() + CANCEL_GRACE);
+    loop {
+        match process.receive(deadline, None) {
+            Incoming::Frame(frame) if frame.kind == Kind::Bye => return true,
+            // The results of what was under way.
+            Incoming::Frame(_) => {}
+            _ => return false,
+        }
+    }
+}

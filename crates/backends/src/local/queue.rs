@@ -1,0 +1,278 @@
+//! The bounded queue in front of a stage, and the account of what is still owed for it.
+//!
+//! A stage is finished when nothing more will come, nothing is queued, nothing waits for another
+//! try, and every batch that was taken has been settled: only then may the next stage's queue
+//! close, because until then a batch may still come back from a worker that died.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::parcel::{Batch, Parcel};
+
+/// The run is over; nobody wants the task any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Cancelled;
+
+/// What a worker finds in the queue.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// A batch, which must be settled or given back.
+    Batch(Batch),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing now or ever: the stage is finished, or the run is cancelled.
+    Finished,
+}
+
+/// How much may wait in a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Tasks; raised to twice the batch size where that is more.
+    pub(crate) tasks: usize,
+    /// Bytes of data. One task is always let in, whatever its size.
+    pub(crate) bytes: usize,
+}
+
+/// A bounded queue of tasks that gives out batches.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Something to take, or the end.
+    filled: Condvar,
+    /// Room to push, or the end.
+    drained: Condvar,
+    batch_size: usize,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct State {
+    tasks: VecDeque<Parcel>,
+    bytes: usize,
+    retries: VecDeque<Batch>,
+    taken: usize,
+    is_open: bool,
+    is_cancelled: bool,
+}
+
+impl State {
+    fn is_finished(&self) -> bool {
+        self.is_cancelled
+            || (!self.is_open && self.tasks.is_empty() && self.retries.is_empty() && self.taken == 0)
+    }
+}
+
+impl Queue {
+    pub(crate) fn new(batch_size: usize, limits: Limits) -> Self {
+        let state = State {
+            tasks: VecDeque::new(),
+            bytes: 0,
+            retries: VecDeque::new(),
+            taken: 0,
+            is_open: true,
+            is_cancelled: false,
+        };
+        let limits = Limits { tasks: limits.tasks.max(2 * batch_size), ..limits };
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+            batch_size,
+            limits,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds tasks in order; waits for room before each.
+    pub(crate) fn push(&self, parcels: impl IntoIterator<Item = Parcel>) -> Result<(), Cancelled> {
+        let mut state = self.lock();
+        let mut added = 0;
+        for parcel in parcels {
+            while !state.is_cancelled && self.is_full(&state, &parcel) {
+                if added > 0 {
+                    self.filled.notify_all();
+                    added = 0;
+                }
+                state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.is_cancelled {
+                return Err(Cancelled);
+            }
+            state.bytes += parcel.size();
+            state.tasks.push_back(parcel);
+            added += 1;
+        }
+        if added > 0 && state.tasks.len() >= self.batch_size {
+            if state.tasks.len() >= 2 * self.batch_size {
+                self.filled.notify_all();
+            } else {
+                self.filled.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    fn is_full(&self, state: &State, parcel: &Parcel) -> bool {
+        let is_over = state.bytes + parcel.size() > self.limits.bytes;
+        state.tasks.len() >= self.limits.tasks
+            // A whole batch must fit, or it would never be complete.
+            || (is_over && state.tasks.len() >= self.batch_size)
+    }
+
+    /// No more tasks will be pushed.
+    pub(crate) fn close(&self) {
+        self.lock().is_open = false;
+        self.filled.notify_all();
+    }
+
+    /// Ends all waiting; what is queued is dropped.
+    pub(crate) fn cancel(&self) {
+        let mut state = self.lock();
+        state.is_cancelled = true;
+        state.tasks.clear();
+        state.retries.clear();
+        self.filled.notify_all();
+        self.drained.notify_all();
+    }
+
+    /// Takes a batch; waits for at most `patience` until there is one.
+    pub(crate) fn take(&self, patience: Duration) -> Taken {
+        let mut state = self.lock();
+        loop {
+            if state.is_finished() {
+                return Taken::Finished;
+            }
+            if let Some(batch) = self.next_batch(&mut state) {
+                state.taken += 1;
+                return Taken::Batch(batch);
+            }
+            if patience.is_zero() {
+                return Taken::Nothing;
+            }
+            let (woken, timeout) = self
+                .filled
+                .wait_timeout(state, patience)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if timeout.timed_out() {
+                let batch = self.next_batch(&mut state);
+                state.taken += usize::from(batch.is_some());
+                return match batch {
+                    Some(batch) => Taken::Batch(batch),
+                    None if state.is_finished() => Taken::Finished,
+                    None => Taken::Nothing,
+                };
+            }
+        }
+    }
+
+    fn next_batch(&self, state: &mut State) -> Option<Batch> {
+        if let Some(batch) = state.retries.pop_front() {
+            return Some(batch);
+        }
+        let count = match state.tasks.len() {
+            0 => return None,
+            have if have >= self.batch_size => self.batch_size,
+            _ if state.is_open => return None,
+            have => have,
+        };
+        let parcels: Vec<Parcel> = state.tasks.drain(..count).collect();
+        state.bytes -= parcels.iter().map(Parcel::size).sum::<usize>();
+        self.drained.notify_all();
+        Some(Batch::new(parcels))
+    }
+
+    /// A batch that was taken is done with.
+    pub(crate) fn settle(&self) {
+        let mut state = self.lock();
+        state.taken -= 1;
+        if state.is_finished() {
+            self.filled.notify_all();
+        }
+    }
+
+    /// A batch that was taken comes back, perhaps in pieces, before anything else is given out.
+    pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) {
+        let mut state = self.lock();
+        state.taken -= 1;
+        if !state.is_cancelled {
+            state.retries.extend(batches);
+        }
+        self.filled.notify_all();
+    }
+
+    /// Whether nothing more will come out.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.lock().is_finished()
+    }
+
+    /// Complete batches that wait now.
+    pub(crate) fn backlog(&self) -> usize {
+        let state = self.lock();
+        state.retries.len() + state.tasks.len() / self.batch_size
+    }
+
+    /// Whether whoever pushes has to wait.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        let state = self.lock();
+        state.tasks.len() >= self.limits.tasks || state.bytes >= self.limits.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stage::{Task, TaskId};
+
+    fn parcel(index: u64, size: usize) -> Parcel {
+        let task = Task::new(vec![0; size]).with_id(TaskId::root().child(index));
+        Parcel::pack(task).unwrap()
+    }
+
+    fn batch(taken: Taken) -> Batch {
+        match taken {
+            Taken::Batch(batch) => batch,
+            other => panic!("expected a batch, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_batch_that_comes_back_keeps_the_stage_unfinished() {
+        let queue = Queue::new(2, Limits { tasks: 8, bytes: 100 });
+        queue.push([parcel(0, 1), parcel(1, 1), parcel(2, 1)]).unwrap();
+        let first = batch(queue.take(Duration::ZERO));
+        assert_eq!(first.parcels.len(), 2);
+        assert!(matches!(queue.take(Duration::ZERO), Taken::Nothing), "a batch waits to be full");
+        queue.close();
+        assert_eq!(batch(queue.take(Duration::ZERO)).parcels.len(), 1);
+        queue.settle();
+        assert!(!queue.is_finished());
+        queue.give_back([first]);
+        assert_eq!(batch(queue.take(Duration::ZERO)).parcels.len(), 2);
+        queue.settle();
+        assert!(matches!(queue.take(Duration::ZERO), Taken::Finished));
+    }
+
+    #[test]
+    fn a_push_waits_for_room_and_a_large_task_still_gets_in() {
+        let queue = Queue::new(1, Limits { tasks: 4, bytes: 10 });
+        queue.push([parcel(0, 1000)]).unwrap();
+        assert!(queue.is_at_limit());
+        std::thread::scope(|scope| {
+            let pushed = scope.spawn(|| queue.push([parcel(1, 1)]));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!pushed.is_finished());
+            batch(queue.take(Duration::ZERO));
+            assert_eq!(pushed.join().unwrap(), Ok(()));
+            let blocked = scope.spawn(|| queue.push((0..9).map(|index| parcel(index, 9))));
+            std::thread::sleep(Duration::from_millis(20));
+            queue.cancel();
+            assert_eq!(blocked.join().unwrap(), Err(Cancelled));
+        });
+        assert!(matches!(queue.take(Duration::MAX), Taken::Finished));
+    }
+}

@@ -1,0 +1,78 @@
+//! What all stages of a run share: the order to stop, the policy, and who is told what.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::devices::Devices;
+use super::gate::Gate;
+use super::queue::Queue;
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::executor::FailurePolicy;
+use crate::failure::FailedTask;
+use crate::provision::Environment;
+use crate::worker::Cancel;
+
+/// A run of a pipeline.
+pub(crate) struct Run<'a> {
+    pub(crate) cancel: Cancel,
+    pub(crate) policy: FailurePolicy,
+    pub(crate) observer: &'a dyn Observer,
+    /// The queue in front of each stage, and behind the last one.
+    pub(crate) queues: Vec<Queue>,
+    /// The environment of each stage, once it is ready.
+    pub(crate) environments: Vec<Gate<Environment>>,
+    pub(crate) devices: Devices,
+    error: Mutex<Option<Error>>,
+    failed: Mutex<Vec<FailedTask>>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        cancel: Cancel,
+        policy: FailurePolicy,
+        observer: &'a dyn Observer,
+        queues: Vec<Queue>,
+        devices: Devices,
+    ) -> Self {
+        // One queue more than stages: the last one is the way out.
+        let environments = queues.iter().skip(1).map(|_| Gate::new()).collect();
+        let (error, failed) = (Mutex::new(None), Mutex::new(Vec::new()));
+        Self { cancel, policy, observer, queues, environments, devices, error, failed }
+    }
+
+    pub(crate) fn emit(&self, event: &Event) {
+        self.observer.on_event(event);
+    }
+
+    /// Ends the run; the first error is the one that is reported.
+    pub(crate) fn fail(&self, error: Error) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stop();
+    }
+
+    /// Ends the run without an error of its own.
+    pub(crate) fn stop(&self) {
+        self.cancel.cancel();
+        self.queues.iter().for_each(Queue::cancel);
+        self.environments.iter().for_each(Gate::shut);
+    }
+
+    /// A task failed for good.
+    pub(crate) fn task_failed(&self, failed: FailedTask) {
+        self.emit(&Event::TaskFailed(failed.clone()));
+        match self.policy {
+            FailurePolicy::FailFast => self.fail(Error::Task(Box::new(failed))),
+            FailurePolicy::Record => {
+                self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(failed);
+            }
+        }
+    }
+
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn take_failed(&self) -> Vec<FailedTask> {
+        std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,147 @@
+//! One slot of a Rust stage: a thread that calls the stage's hooks.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use stage::{BatchOutput, BoxError, Context, RustCode, Task};
+
+use super::parcel::{Batch, Parcel};
+use super::queue::Taken;
+use super::stage_run::{NODE, StageRun, Trouble};
+use crate::error::Error;
+use crate::failure::Cause;
+use crate::provision::Environment;
+
+/// How long a thread waits before it looks around.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs the slot until the stage is finished or the run is cancelled.
+pub(crate) fn run(
+    stage: &StageRun<'_>,
+    code: &RustCode,
+    index: usize,
+    environment: Option<&Environment>,
+) {
+    let slot = Slot { stage, code, index };
+    let mut context = Context::new(stage.name()).with_worker_index(index).with_node_id(NODE);
+    if let Some(environment) = environment {
+        context = context.with_environment(environment.view());
+    }
+    let begun = Instant::now();
+    match slot.set_up(&mut context) {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(cause) => {
+            let (stage_name, hook) = (stage.name().to_owned(), "setup");
+            return stage.run.fail(Error::RustHook { stage: stage_name, hook, cause });
+        }
+    }
+    stage.worker_ready(index, None, begun.elapsed());
+    loop {
+        match stage.queue().take(TICK) {
+            Taken::Finished => break,
+            Taken::Nothing => {}
+            Taken::Batch(batch) => {
+                stage.busy.fetch_add(1, Ordering::Relaxed);
+                slot.process(batch, &mut context);
+                stage.busy.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+    if let Err(cause) = guarded(|| code.stage().teardown(&mut context)) {
+        stage.warn(format!("`teardown` failed: {cause}"));
+    }
+    stage.worker_ended(index, None, true);
+}
+
+struct Slot<'a> {
+    stage: &'a StageRun<'a>,
+    code: &'a RustCode,
+    index: usize,
+}
+
+impl Slot<'_> {
+    /// Runs the set-up hooks; false if the run was cancelled meanwhile.
+    fn set_up(&self, context: &mut Context) -> Result<bool, Cause> {
+        let hooks = self.code.stage();
+        match self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled()) {
+            None => return Ok(false),
+            Some(false) => {}
+            Some(true) => {
+                let result = guarded(|| hooks.setup_on_node(context));
+                self.stage.node_setup.end(result.is_ok());
+                result?;
+            }
+        }
+        guarded(|| hooks.setup(context))?;
+        Ok(true)
+    }
+
+    fn process(&self, mut batch: Batch, context: &mut Context) {
+        let stage = self.stage;
+        let tasks = match unpack(&batch) {
+            Ok(tasks) => tasks,
+            Err(problem) => {
+                let cause = Cause::Protocol(problem);
+                return stage.batch_trouble(batch, Trouble { cause, log: Vec::new() });
+            }
+        };
+        let begun = Instant::now();
+        let missing = tasks
+            .iter()
+            .find_map(|task| stage.planned.settings.check_task(task.id(), &task.data).err());
+        let result = match missing {
+            Some(error) => Err(Cause::MissingInput(error.to_string())),
+            None => guarded(|| self.code.stage().process_batch(tasks, context)),
+        };
+        let duration = begun.elapsed();
+        let outputs = result.and_then(|outputs| {
+            self.pack(outputs, &mut batch, duration, context)
+                .map_err(|problem| Cause::Failed(vec![problem]))
+        });
+        match outputs {
+            // A cancelled run wants nothing more.
+            Ok(outputs) => drop(stage.done(self.index, &batch, outputs, duration, Vec::new())),
+            Err(cause) => stage.batch_trouble(batch, Trouble { cause, log: Vec::new() }),
+        }
+    }
+
+    fn pack(
+        &self,
+        outputs: BatchOutput,
+        batch: &mut Batch,
+        duration: Duration,
+        context: &mut Context,
+    ) -> Result<Vec<Parcel>, String> {
+        let metrics = context.take_metrics();
+        let lineages = batch.lineages(self.stage.name(), duration, &metrics);
+        let tasks = outputs.into_tasks(&lineages).map_err(|error| error.to_string())?;
+        let parcels = tasks.into_iter().map(Parcel::pack);
+        parcels.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+}
+
+fn unpack(batch: &Batch) -> Result<Vec<Task>, String> {
+    let tasks = batch.parcels.iter().map(|parcel| parcel.clone().unpack());
+    tasks.collect::<Result<_, _>>().map_err(|error| format!("data that is no JSON: {error}"))
+}
+
+/// Calls a hook; an error or a panic of it becomes a cause.
+fn guarded<T>(hook: impl FnOnce() -> Result<T, BoxError>) -> Result<T, Cause> {
+    match catch_unwind(AssertUnwindSafe(hook)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Cause::Failed(chain(&*error))),
+        Err(panic) => Err(Cause::Panicked(panic_text(&*panic))),
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no text)".into())
+}

@@ -1,0 +1,374 @@
+//! The work of one worker process: one thread feeds it batches, another takes its results.
+//!
+//! Small batches are sent ahead, so that the worker never waits for the next one; how far ahead
+//! follows from how long a batch takes, so that a slow worker does not hold what another one could
+//! do. A batch that is under suspicion is sent alone.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::parcel::Batch;
+use super::queue::Taken;
+use super::results::{self, Verdict};
+use super::stage_run::{StageRun, Trouble};
+use crate::wire::{self, Bye, Frame, Input, Kind};
+use crate::worker::{Incoming, LogTail, Process};
+
+/// Batches that may be in a worker at once.
+const MOST_BATCHES: usize = 32;
+/// Bytes that may be in a worker at once, where more than two batches are.
+const MOST_BYTES: usize = 1 << 16;
+/// Work that is sent ahead at the most, by the time that batches have taken so far.
+const AHEAD: Duration = Duration::from_millis(20);
+/// How long a thread waits before it looks around.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a worker may take to tear down once it is told to end.
+const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The worker was told to end, and has torn down.
+    Stopped,
+    /// The run is cancelled; the worker has been told so.
+    Cancelled,
+    /// The process ended by itself.
+    Gone,
+    /// A batch took longer than it may; this is the limit of one task.
+    Deadline(Duration),
+    /// The worker was told to end, and did not within the limit.
+    Stuck,
+    /// The worker wrote what makes no sense.
+    Broken(String),
+}
+
+/// The work of one worker process.
+pub(crate) struct Session<'a> {
+    stage: &'a StageRun<'a>,
+    index: usize,
+    log: LogTail,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// What the worker has, in the order in which it got it, with sequence numbers.
+    in_flight: VecDeque<(u64, Batch)>,
+    bytes: usize,
+    /// The mean duration of a batch so far, recent ones counting more.
+    pace: Option<Duration>,
+    /// When the first batch in flight can have been begun.
+    front_since: Instant,
+    told_to_end: Option<Instant>,
+    is_over: bool,
+}
+
+impl State {
+    /// Whether the worker may have another batch.
+    fn has_room(&self) -> bool {
+        let count = self.in_flight.len();
+        if count == 0 {
+            return true;
+        }
+        if self.in_flight.front().is_some_and(|(_, batch)| batch.is_suspect) {
+            return false;
+        }
+        let Some(pace) = self.pace else { return false };
+        let ahead = AHEAD.as_nanos().checked_div(pace.as_nanos());
+        let most = ahead.map_or(MOST_BATCHES, |most| most.min(MOST_BATCHES as u128) as usize);
+        count < most && (count < 2 || self.bytes < MOST_BYTES)
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(stage: &'a StageRun<'a>, index: usize, log: LogTail) -> Self {
+        let state = State {
+            in_flight: VecDeque::new(),
+            bytes: 0,
+            pace: None,
+            front_since: Instant::now(),
+            told_to_end: None,
+            is_over: false,
+        };
+        Self { stage, index, log, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The batches that the worker still had, in the order in which it got them.
+    pub(crate) fn into_held(self) -> Vec<Batch> {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.in_flight.into_iter().map(|(_, batch)| batch).collect()
+    }
+
+    /// Feeds the worker until there is nothing left, or something ends it.
+    pub(crate) fn run(&self, process: &mut Process) -> End {
+        let writer = match process.writer() {
+            Ok(writer) => writer,
+            Err(error) => return End::Broken(format!("its socket: {error}")),
+        };
+        std::thread::scope(|scope| {
+            let results = scope.spawn(|| {
+                let end = self.take_results(process);
+                // Whoever feeds may be waiting for room in the socket of a worker that reads no
+                // more. What it cannot read any more is to it like the order to end.
+                let how = if matches!(end, End::Cancelled) { Shutdown::Write } else { Shutdown::Both };
+                process.shut_down(how);
+                let mut state = self.lock();
+                state.is_over = true;
+                if !state.in_flight.is_empty() {
+                    self.stage.busy.fetch_sub(1, Ordering::Relaxed);
+                }
+                drop(state);
+                self.changed.notify_all();
+                end
+            });
+            self.feed(&writer);
+            results.join().unwrap_or_else(|_| End::Broken("an observer of the run panicked".into()))
+        })
+    }
+
+    /// Sends batches while there are any; then tells the worker to end.
+    fn feed(&self, mut writer: &UnixStream) {
+        let queue = self.stage.queue();
+        let recycle_after = self.stage.planned.settings.recycle_after.unwrap_or(u64::MAX);
+        let (mut sequence, mut tasks_sent, mut buffer) = (0_u64, 0_u64, Vec::new());
+        loop {
+            let state = self.lock();
+            let (state, _) = self
+                .changed
+                .wait_timeout_while(state, TICK, |state| !state.is_over && !state.has_room())
+                .unwrap_or_else(PoisonError::into_inner);
+            let (is_over, has_room) = (state.is_over, state.has_room());
+            let is_idle = state.in_flight.is_empty();
+            drop(state);
+            if is_over {
+                return;
+            }
+            if !has_room {
+                continue;
+            }
+            if tasks_sent >= recycle_after {
+                if is_idle {
+                    break;
+                }
+                self.wait_for_change();
+                continue;
+            }
+            let batch = match queue.take(TICK) {
+                Taken::Finished => break,
+                // Others wait for the device that this idle worker holds.
+                Taken::Nothing
+                    if is_idle
+                        && self.stage.planned.gpus() > 0.0
+                        && self.stage.run.devices.is_wanted() =>
+                {
+                    break;
+                }
+                Taken::Nothing => continue,
+                Taken::Batch(batch) => batch,
+            };
+            buffer.clear();
+            let mut next = Some(batch);
+            while let Some(batch) = next.take() {
+                if batch.is_suspect && !self.wait_until_idle() {
+                    self.stage.give_back([batch]);
+                    return;
+                }
+                sequence += 1;
+                tasks_sent += batch.parcels.len() as u64;
+                encode(&mut buffer, sequence, &batch);
+                let mut state = self.lock();
+                if state.is_over {
+                    drop(state);
+                    self.stage.give_back([batch]);
+                    return;
+                }
+                if state.in_flight.is_empty() {
+                    state.front_since = Instant::now();
+                    self.stage.busy.fetch_add(1, Ordering::Relaxed);
+                }
+                state.bytes += batch.size();
+                state.in_flight.push_back((sequence, batch));
+                // Company for the same write, if it is there at once.
+                if state.has_room() && buffer.len() < MOST_BYTES && tasks_sent < recycle_after {
+                    drop(state);
+                    if let Taken::Batch(batch) = queue.take(Duration::ZERO) {
+                        if batch.is_suspect {
+                            self.stage.give_back([batch]);
+                        } else {
+                            next = Some(batch);
+                        }
+                    }
+                }
+            }
+            if writer.write_all(&buffer).is_err() {
+                // The worker is gone; whoever takes the results finds out how.
+                self.wait_until_over();
+                return;
+            }
+            if buffer.capacity() > 16 * MOST_BYTES {
+                buffer = Vec::new();
+            }
+        }
+        self.lock().told_to_end = Some(Instant::now());
+        let _ = writer.shutdown(Shutdown::Write);
+        self.wait_until_over();
+    }
+
+    fn wait_for_change(&self) {
+        let state = self.lock();
+        drop(self.changed.wait_timeout(state, TICK));
+    }
+
+    fn wait_until_over(&self) {
+        let state = self.lock();
+        drop(self.changed.wait_while(state, |state| !state.is_over));
+    }
+
+    /// Waits until the worker holds nothing; false if it is over.
+    fn wait_until_idle(&self) -> bool {
+        let state = self.lock();
+        let state = self
+            .changed
+            .wait_while(state, |state| !state.is_over && !state.in_flight.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        !state.is_over
+    }
+
+    /// Takes results until the worker's end.
+    fn take_results(&self, process: &mut Process) -> End {
+        loop {
+            match process.receive(Some(self.next_look()), Some(&self.stage.run.cancel)) {
+                Incoming::Frame(frame) if frame.kind == Kind::Result => {
+                    if let Err(end) = self.take_result(&frame) {
+                        return end;
+                    }
+                }
+                Incoming::Frame(frame) if frame.kind == Kind::Bye => {
+                    if let Ok(Bye { error: Some(error) }) = serde_json::from_slice(&frame.meta) {
+                        self.stage.warn(format!("`teardown` raised {error}"));
+                    }
+                    return End::Stopped;
+                }
+                Incoming::Frame(frame) => {
+                    return End::Broken(format!("a {:?} frame in the middle of its work", frame.kind));
+                }
+                Incoming::Gone => return End::Gone,
+                Incoming::Broken(error) => return End::Broken(error.to_string()),
+                Incoming::Cancelled => return End::Cancelled,
+                Incoming::Deadline => {
+                    if let Some(end) = self.overdue() {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// When to look at the clock again.
+    fn next_look(&self) -> Instant {
+        let tick = Instant::now() + TICK;
+        self.task_deadline(&self.lock()).map_or(tick, |deadline| deadline.min(tick))
+    }
+
+    /// When the first batch in flight will have taken too long. The limit is one task's, so a batch
+    /// has as many times that.
+    fn task_deadline(&self, state: &State) -> Option<Instant> {
+        let limit = self.stage.planned.settings.task_timeout?;
+        let (_, batch) = state.in_flight.front()?;
+        let count = u32::try_from(batch.parcels.len()).unwrap_or(u32::MAX);
+        state.front_since.checked_add(limit.checked_mul(count)?)
+    }
+
+    fn overdue(&self) -> Option<End> {
+        let state = self.lock();
+        let now = Instant::now();
+        if state.told_to_end.is_some_and(|since| now >= since + TEARDOWN_LIMIT) {
+            return Some(End::Stuck);
+        }
+        if self.task_deadline(&state).is_some_and(|deadline| now >= deadline) {
+            return self.stage.planned.settings.task_timeout.map(End::Deadline);
+        }
+        None
+    }
+
+    /// Settles the first batch in flight with its result.
+    fn take_result(&self, frame: &Frame) -> Result<(), End> {
+        let (duration, verdict) = {
+            let state = self.lock();
+            let Some((sequence, batch)) = state.in_flight.front() else {
+                return Err(End::Broken("a result that nobody waits for".to_owned()));
+            };
+            if *sequence != frame.sequence {
+                return Err(End::Broken(format!(
+                    "the result of batch {} instead of {sequence}",
+                    frame.sequence
+                )));
+            }
+            results::read(self.stage.name(), batch, frame).map_err(End::Broken)?
+        };
+        let batch = {
+            let mut state = self.lock();
+            let Some((_, batch)) = state.in_flight.pop_front() else {
+                return Err(End::Broken("a result that nobody waits for".to_owned()));
+            };
+            state.bytes -= batch.size();
+            state.front_since = Instant::now();
+            let pace = state.pace.unwrap_or(duration);
+            state.pace = Some((3 * pace + duration) / 4);
+            if state.in_flight.is_empty() {
+                self.stage.busy.fetch_sub(1, Ordering::Relaxed);
+            }
+            batch
+        };
+        self.changed.notify_all();
+        let log = || self.log.lines();
+        match verdict {
+            Verdict::Done { outputs, failed } => {
+                let again = failed
+                    .into_iter()
+                    .filter_map(|(at, cause)| {
+                        self.stage.task_trouble(batch.single(at), Trouble { cause, log: log() })
+                    })
+                    .collect();
+                // A cancelled run wants nothing more; the next wait says so.
+                let _ = self.stage.done(self.index, &batch, outputs, duration, again);
+            }
+            Verdict::Failed(cause) => {
+                self.stage.batch_trouble(batch, Trouble { cause, log: log() });
+            }
+        }
+        // Time spent waiting for room downstream is not the worker's.
+        self.lock().front_since = Instant::now();
+        Ok(())
+    }
+}
+
+fn encode(buffer: &mut Vec<u8>, sequence: u64, batch: &Batch) {
+    let ids: Vec<String> = batch.parcels.iter().map(|parcel| parcel.head.id().to_string()).collect();
+    let inputs: Vec<Input<'_>> = batch
+        .parcels
+        .iter()
+        .zip(&ids)
+        .map(|(parcel, id)| {
+            let (head, tag, size) = (&parcel.head, parcel.payload.tag(), parcel.size());
+            if head.metadata.is_empty() && head.dataset_name.is_empty() {
+                Input::Short(id, tag, size)
+            } else {
+                Input::Full(id, tag, size, &head.metadata, &head.dataset_name)
+            }
+        })
+        .collect();
+    // Text and JSON values always become JSON.
+    let meta = serde_json::to_vec(&inputs).unwrap_or_default();
+    let body: Vec<&[u8]> = batch.parcels.iter().map(|parcel| parcel.payload.as_slice()).collect();
+    wire::encode(buffer, Kind::Batch, sequence, &meta, &body);
+}

@@ -1,0 +1,244 @@
+//! One stage during a run: what becomes of its batches, who runs its node hook, and its tally.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::parcel::{Batch, Parcel};
+use super::queue::{Cancelled, Queue};
+use super::run::Run;
+use crate::event::Event;
+use crate::executor::FailurePolicy;
+use crate::failure::{Cause, FailedTask};
+use crate::plan::PlannedStage;
+use crate::report::StageReport;
+use crate::worker::Exit;
+
+/// The node that the local executor runs on, as hooks see it.
+pub(crate) const NODE: &str = "local";
+
+/// One stage during a run.
+pub(crate) struct StageRun<'a> {
+    pub(crate) run: &'a Run<'a>,
+    pub(crate) planned: &'a PlannedStage,
+    pub(crate) index: usize,
+    pub(crate) node_setup: NodeSetup,
+    /// Slots that have not ended.
+    pub(crate) slots: AtomicUsize,
+    /// Slots that have a batch at hand right now.
+    pub(crate) busy: AtomicUsize,
+    tally: Mutex<StageReport>,
+}
+
+/// What happened to a worker's batch besides what came out of it.
+pub(crate) struct Trouble {
+    pub(crate) cause: Cause,
+    pub(crate) log: Vec<String>,
+}
+
+impl<'a> StageRun<'a> {
+    pub(crate) fn new(run: &'a Run<'a>, planned: &'a PlannedStage, index: usize) -> Self {
+        Self {
+            run,
+            planned,
+            index,
+            node_setup: NodeSetup::default(),
+            slots: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            tally: Mutex::new(StageReport::new(&planned.settings.name)),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.planned.settings.name
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.run.queues[self.index]
+    }
+
+    pub(crate) fn next_queue(&self) -> &Queue {
+        &self.run.queues[self.index + 1]
+    }
+
+    /// A batch is done: passes its outputs on and settles it. `again` are those of its tasks that
+    /// are to be tried once more.
+    pub(crate) fn done(
+        &self,
+        worker: usize,
+        batch: &Batch,
+        outputs: Vec<Parcel>,
+        duration: Duration,
+        again: Vec<Batch>,
+    ) -> Result<(), Cancelled> {
+        let count = outputs.len();
+        {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.add_batch(batch.parcels.len(), count, duration);
+        }
+        self.run.emit(&Event::BatchDone {
+            stage: self.name().to_owned(),
+            worker,
+            tasks: batch.parcels.len(),
+            outputs: count,
+            duration,
+        });
+        self.next_queue().push(outputs)?;
+        if again.is_empty() {
+            self.queue().settle();
+        } else {
+            self.queue().give_back(again);
+        }
+        Ok(())
+    }
+
+    /// Decides what becomes of one task of a batch that its code failed on: the task again, or
+    /// nothing once it has failed for good.
+    pub(crate) fn task_trouble(&self, mut batch: Batch, trouble: Trouble) -> Option<Batch> {
+        batch.failures += 1;
+        if batch.failures < self.max_attempts(&trouble.cause) {
+            self.emit_retry(&batch, &trouble.cause);
+            return Some(batch);
+        }
+        self.failed_for_good(&batch, trouble);
+        None
+    }
+
+    /// A whole batch failed. It is tried again as often as the stage allows; then it is split, to
+    /// find the task that is at fault; and a single task that still fails has failed for good.
+    pub(crate) fn batch_trouble(&self, mut batch: Batch, trouble: Trouble) {
+        batch.failures += 1;
+        batch.is_suspect = true;
+        // An exception stops a run that stops at the first failure: whose task it was, the
+        // traceback tells. A death tells nothing.
+        let is_settled = matches!(trouble.cause, Cause::Raised(_) | Cause::Failed(_))
+            && self.run.policy == FailurePolicy::FailFast;
+        if batch.failures < self.max_attempts(&trouble.cause) {
+            self.emit_retry(&batch, &trouble.cause);
+            self.queue().give_back([batch]);
+        } else if batch.parcels.len() > 1 && !is_settled {
+            self.emit_retry(&batch, &trouble.cause);
+            self.queue().give_back(batch.split());
+        } else {
+            self.failed_for_good(&batch, trouble);
+            self.queue().settle();
+        }
+    }
+
+    /// Batches that a worker held but had not begun when it ended go back unblamed, but each alone.
+    pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) {
+        for mut batch in batches {
+            batch.is_suspect = true;
+            self.queue().give_back([batch]);
+        }
+    }
+
+    fn max_attempts(&self, cause: &Cause) -> u32 {
+        self.planned.settings.max_attempts.unwrap_or(match cause {
+            Cause::Died(_) | Cause::Protocol(_) => 2,
+            _ => 1,
+        })
+    }
+
+    fn emit_retry(&self, batch: &Batch, cause: &Cause) {
+        self.run.emit(&Event::Retried {
+            stage: self.name().to_owned(),
+            tasks: batch.parcels.len(),
+            reason: cause.to_string(),
+        });
+    }
+
+    fn failed_for_good(&self, batch: &Batch, trouble: Trouble) {
+        {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.failed += batch.parcels.len() as u64;
+        }
+        self.run.task_failed(FailedTask {
+            tasks: batch.ids(),
+            stage: self.name().to_owned(),
+            cause: trouble.cause,
+            environment: self.environment_key(),
+            tries: batch.failures,
+            log: trouble.log,
+        });
+    }
+
+    pub(crate) fn environment_key(&self) -> Option<String> {
+        self.run.environments[self.index].wait().and_then(|environment| environment.key_text())
+    }
+
+    pub(crate) fn worker_ready(&self, worker: usize, pid: Option<i32>, duration: Duration) {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers += 1;
+        let stage = self.name().to_owned();
+        self.run.emit(&Event::WorkerReady { stage, worker, pid, duration });
+    }
+
+    pub(crate) fn worker_ended(&self, worker: usize, exit: Option<Exit>, in_order: bool) {
+        let stage = self.name().to_owned();
+        self.run.emit(&Event::WorkerEnded { stage, worker, exit, in_order });
+    }
+
+    pub(crate) fn warn(&self, message: String) {
+        self.run.emit(&Event::Warning { stage: Some(self.name().to_owned()), message });
+    }
+
+    /// A slot has ended. The last one closes the next stage's queue.
+    pub(crate) fn slot_ended(&self) {
+        // `AcqRel`: the last one must see what all others have pushed.
+        if self.slots.fetch_sub(1, Ordering::AcqRel) == 1 && self.queue().is_finished() {
+            self.next_queue().close();
+            if !self.run.cancel.is_cancelled() {
+                self.run.emit(&Event::StageFinished { stage: self.name().to_owned() });
+            }
+        }
+    }
+
+    pub(crate) fn into_report(self) -> StageReport {
+        self.tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sees to it that `setup_on_node` runs once, before any worker's `setup`.
+#[derive(Debug, Default)]
+pub(crate) struct NodeSetup {
+    state: Mutex<NodeState>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum NodeState {
+    #[default]
+    Due,
+    Running,
+    Done,
+}
+
+impl NodeSetup {
+    /// Whether the caller is the one to run it, and must then report with `end`; if not, it has been
+    /// done. `None` if `is_over` said so while waiting for another worker's.
+    pub(crate) fn begin(&self, is_over: impl Fn() -> bool) -> Option<bool> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match *state {
+                NodeState::Due => {
+                    *state = NodeState::Running;
+                    return Some(true);
+                }
+                NodeState::Done => return Some(false),
+                NodeState::Running if is_over() => return None,
+                NodeState::Running => {
+                    let tick = Duration::from_millis(50);
+                    let waited = self.changed.wait_timeout(state, tick);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// It ran; or, if its worker died in it, it is due again.
+    pub(crate) fn end(&self, is_done: bool) {
+        let new = if is_done { NodeState::Done } else { NodeState::Due };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,131 @@
+//! A pipeline made ready to run: checked, expanded, and with everything read that its specs refer
+//! to. From here on nobody reads those files again.
+
+use std::path::{Path, PathBuf};
+
+use envspec::{LoadedEnv, RuntimeEnv};
+use stage::{Base, Behaviour, Pipeline, PythonCode, PythonSource, Settings};
+
+use crate::disk_source::DiskSource;
+use crate::error::Error;
+
+/// A pipeline made ready to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    name: String,
+    stages: Vec<PlannedStage>,
+    base: Option<PlannedBase>,
+}
+
+/// The base that a pipeline asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum PlannedBase {
+    Python(PathBuf),
+    Managed(Box<LoadedEnv>),
+}
+
+/// One stage of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedStage {
+    pub(crate) settings: Settings,
+    pub(crate) behaviour: Behaviour,
+    /// What its environment is made of; none where the stage runs in the base environment.
+    pub(crate) env: Option<LoadedEnv>,
+}
+
+impl Plan {
+    /// Checks a pipeline and reads what it refers to.
+    ///
+    /// Relative paths are relative to the pipeline's folder, or, if it has none, to the current one.
+    pub fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+        let built = pipeline.build().map_err(|source| Error::Pipeline { source })?;
+        let dir = match built.dir() {
+            Some(dir) => std::path::absolute(dir),
+            None => std::env::current_dir(),
+        }
+        .map_err(|source| Error::io("find the folder of pipeline", built.name(), source))?;
+        let load = |owner: &str, env: &RuntimeEnv| {
+            env.load(&DiskSource, &dir).map_err(|source| Error::Spec {
+                owner: owner.to_owned(),
+                source: Box::new(source),
+            })
+        };
+        let base = match built.base() {
+            None => None,
+            Some(Base::Python(path)) => Some(PlannedBase::Python(dir.join(path))),
+            Some(Base::Managed(env)) => {
+                Some(PlannedBase::Managed(Box::new(load("the base", env)?)))
+            }
+        };
+        let mut stages = Vec::with_capacity(built.stages().len());
+        for stage in built.stages() {
+            let env = built.effective_runtime_env(stage);
+            let env = if env.is_empty() {
+                None
+            } else {
+                Some(load(&format!("stage `{}`", stage.name()), &env)?)
+            };
+            stages.push(PlannedStage {
+                settings: stage.settings().clone(),
+                behaviour: rooted(stage.behaviour(), &dir),
+                env,
+            });
+        }
+        Ok(Self { name: built.name().to_owned(), stages, base })
+    }
+
+    /// The pipeline's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stages, in order.
+    #[must_use]
+    pub fn stages(&self) -> &[PlannedStage] {
+        &self.stages
+    }
+
+    pub(crate) fn base(&self) -> Option<&PlannedBase> {
+        self.base.as_ref()
+    }
+}
+
+/// Code with its path made absolute: workers run in other folders.
+fn rooted(behaviour: &Behaviour, dir: &Path) -> Behaviour {
+    match behaviour {
+        Behaviour::Python(code) if matches!(code.source(), PythonSource::File(_)) => {
+            Behaviour::Python(PythonCode::within(code.clone(), dir))
+        }
+        other => other.clone(),
+    }
+}
+
+impl PlannedStage {
+    /// The stage's settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What its environment is made of; none where the stage runs in the base environment.
+    #[must_use]
+    pub fn env(&self) -> Option<&LoadedEnv> {
+        self.env.as_ref()
+    }
+
+    /// Devices that a worker wants, as whole ones or a part of one.
+    pub(crate) fn gpus(&self) -> f64 {
+        // How much memory a device has is not asked for: NeMo Curator takes 24 GB then, too.
+        self.settings.resources.gpu_share(None)
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        self.settings.batch_size.unwrap_or(1)
+    }
+
+    /// Whether it needs an interpreter: Python code does, and Rust code with packages of its own.
+    pub(crate) fn needs_python(&self) -> bool {
+        self.behaviour.as_python().is_some() || self.env.is_some()
+    }
+}

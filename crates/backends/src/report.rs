@@ -1,0 +1,80 @@
+//! What a run leaves behind.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use stage::Task;
+
+use crate::failure::FailedTask;
+use crate::provision::EnvironmentReport;
+
+/// A run, as it ended.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The executor's name.
+    pub executor: String,
+    /// What came out of the last stage, sorted by id; empty where a sink took it.
+    pub outputs: Vec<Task>,
+    /// Tasks that failed for good; only where the policy is to record them.
+    pub failed: Vec<FailedTask>,
+    /// The stages, in the order of the pipeline.
+    pub stages: Vec<StageReport>,
+    /// The environments, each once.
+    pub environments: Vec<EnvironmentReport>,
+    /// From the call to the last output.
+    #[serde(rename = "wall_seconds", serialize_with = "crate::event::seconds")]
+    pub wall: Duration,
+}
+
+impl RunReport {
+    /// The environment that a stage ran in.
+    #[must_use]
+    pub fn environment_of(&self, stage: &str) -> Option<&EnvironmentReport> {
+        self.environments.iter().find(|env| env.stages.iter().any(|name| name == stage))
+    }
+}
+
+/// What a stage did in a run.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StageReport {
+    /// Its name.
+    pub name: String,
+    /// Tasks that went in and were done with, those that failed on the way included.
+    pub tasks: u64,
+    /// Tasks that came out.
+    pub outputs: u64,
+    /// Tasks that failed for good.
+    pub failed: u64,
+    /// Batches.
+    pub batches: u64,
+    /// Workers that were set up, replacements included.
+    pub workers: u64,
+    /// Time in the stage's own code, summed over its workers.
+    #[serde(rename = "process_seconds", serialize_with = "crate::event::seconds")]
+    pub process: Duration,
+}
+
+impl StageReport {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            tasks: 0,
+            outputs: 0,
+            failed: 0,
+            batches: 0,
+            workers: 0,
+            process: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn add_batch(&mut self, tasks: usize, outputs: usize, duration: Duration) {
+        self.tasks += tasks as u64;
+        self.outputs += outputs as u64;
+        self.batches += 1;
+        self.process += duration;
+    }
+}

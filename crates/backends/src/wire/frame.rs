@@ -1,0 +1,255 @@
+//! One frame: a fixed header, JSON meta data, raw bytes.
+//!
+//! ```text
+//! offset  0  magic "CU"          u16
+//!         2  version             u8
+//!         3  kind                u8
+//!         4  reserved, zero      u32
+//!         8  sequence            u64
+//!        16  length of the meta  u64   at most 256 MiB
+//!        24  length of the body  u64   at most 1 TiB
+//! ```
+//!
+//! Numbers are little-endian.
+
+use std::io::{self, Read};
+
+const MAGIC: [u8; 2] = *b"CU";
+const VERSION: u8 = 1;
+const HEADER: usize = 32;
+const MAX_META: u64 = 1 << 28;
+const MAX_BODY: u64 = 1 << 40;
+/// A read asks for this much at least, so that many small frames cost one system call.
+const CHUNK: usize = 1 << 16;
+
+/// What a frame says. There is none that ends a worker: it ends when its socket does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// To the worker: who it is; carries the lifeline and the leases.
+    Start = 1,
+    /// To the worker: run the set-up hooks.
+    Setup = 2,
+    /// To the worker: tasks.
+    Batch = 3,
+    /// From the worker: which environment it runs in.
+    Proof = 65,
+    /// From the worker: set up and waiting for tasks.
+    Ready = 66,
+    /// From the worker: what became of a batch.
+    Result = 67,
+    /// From the worker: its code could not be loaded or set up.
+    Failed = 68,
+    /// From the worker: torn down.
+    Bye = 69,
+}
+
+impl Kind {
+    const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Setup,
+        Self::Batch,
+        Self::Proof,
+        Self::Ready,
+        Self::Result,
+        Self::Failed,
+        Self::Bye,
+    ];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// A frame that arrived whole.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: Kind,
+    pub(crate) sequence: u64,
+    pub(crate) meta: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Appends a frame to `buffer`; the parts of the body follow each other.
+pub(crate) fn encode(buffer: &mut Vec<u8>, kind: Kind, sequence: u64, meta: &[u8], body: &[&[u8]]) {
+    let length: usize = body.iter().map(|part| part.len()).sum();
+    buffer.reserve(HEADER + meta.len() + length);
+    buffer.extend_from_slice(&MAGIC);
+    buffer.extend_from_slice(&[VERSION, kind as u8, 0, 0, 0, 0]);
+    buffer.extend_from_slice(&sequence.to_le_bytes());
+    buffer.extend_from_slice(&(meta.len() as u64).to_le_bytes());
+    buffer.extend_from_slice(&(length as u64).to_le_bytes());
+    buffer.extend_from_slice(meta);
+    for part in body {
+        buffer.extend_from_slice(part);
+    }
+}
+
+/// Cuts a stream of bytes into frames; one `read` of the source at a time, so that a caller that
+/// polls never blocks for longer than it wants to.
+#[derive(Debug, Default)]
+pub(crate) struct FrameReader {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+struct Header {
+    kind: Kind,
+    sequence: u64,
+    meta: usize,
+    body: usize,
+}
+
+impl FrameReader {
+    /// Reads once from the source; false at its end.
+    pub(crate) fn fill(&mut self, source: &mut impl Read) -> io::Result<bool> {
+        if self.start > 0 {
+            // A whole frame moves what is left of the next ones at most once.
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let missing = match self.header()? {
+            Some(header) => (HEADER + header.meta + header.body).saturating_sub(self.buffer.len()),
+            None => 0,
+        };
+        // Memory is asked for in steps, so a header that lies about a length costs nothing.
+        let step = missing.clamp(CHUNK, 16 * CHUNK);
+        let have = self.buffer.len();
+        self.buffer.resize(have + step, 0);
+        let read = loop {
+            match source.read(&mut self.buffer[have..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        self.buffer.truncate(have + *read.as_ref().unwrap_or(&0));
+        Ok(read? > 0)
+    }
+
+    /// The next frame, if it has arrived whole.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
+        let Some(Header { kind, sequence, meta, body }) = self.header()? else { return Ok(None) };
+        let end = self.start + HEADER + meta + body;
+        if self.buffer.len() < end {
+            return Ok(None);
+        }
+        let meta_start = self.start + HEADER;
+        let body_start = meta_start + meta;
+        let frame = if body >= CHUNK && end == self.buffer.len() {
+            // The large frame is last: its buffer becomes the body, and nothing is copied twice.
+            let meta = self.buffer[meta_start..body_start].to_vec();
+            let mut body = std::mem::take(&mut self.buffer);
+            body.drain(..body_start);
+            self.start = 0;
+            Frame { kind, sequence, meta, body }
+        } else {
+            let meta = self.buffer[meta_start..body_start].to_vec();
+            let body = self.buffer[body_start..end].to_vec();
+            self.start = end;
+            Frame { kind, sequence, meta, body }
+        };
+        Ok(Some(frame))
+    }
+
+    fn header(&self) -> io::Result<Option<Header>> {
+        let Some(bytes) = self.buffer.get(self.start..self.start + HEADER) else {
+            return Ok(None);
+        };
+        let number = |at: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(eight)
+        };
+        let invalid = |what: String| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        if bytes[..2] != MAGIC || bytes[2] != VERSION || bytes[4..8] != [0; 4] {
+            return invalid(format!("no frame of version {VERSION} starts with {:?}", &bytes[..8]));
+        }
+        let Some(kind) = Kind::from_byte(bytes[3]) else {
+            return invalid(format!("no frame is of kind {}", bytes[3]));
+        };
+        let (meta, body) = (number(16), number(24));
+        if meta > MAX_META || body > MAX_BODY {
+            return invalid(format!("a frame of {meta} and {body} bytes is too large"));
+        }
+        let size = |length| usize::try_from(length).map_err(io::Error::other);
+        Ok(Some(Header { kind, sequence: number(8), meta: size(meta)?, body: size(body)? }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read_all(mut bytes: &[u8]) -> io::Result<Vec<Frame>> {
+        let mut reader = FrameReader::default();
+        let mut frames = Vec::new();
+        loop {
+            while let Some(frame) = reader.next()? {
+                frames.push(frame);
+            }
+            if !reader.fill(&mut bytes)? {
+                return Ok(frames);
+            }
+        }
+    }
+
+    /// A source that gives a few bytes at a time.
+    struct Trickle<'a>(&'a [u8], usize);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    proptest! {
+        /// Frames that were written come out the same, however the stream is cut into reads.
+        #[test]
+        fn frames_survive_any_cut(
+            frames in prop::collection::vec(
+                (any::<u64>(), prop::collection::vec(any::<u8>(), 0..200),
+                 prop_oneof![prop::collection::vec(any::<u8>(), 0..200),
+                             prop::collection::vec(any::<u8>(), 70_000..140_000)]),
+                0..6),
+            step in 1_usize..70_000,
+        ) {
+            let mut bytes = Vec::new();
+            for (sequence, meta, body) in &frames {
+                let (left, right) = body.split_at(body.len() / 2);
+                encode(&mut bytes, Kind::Batch, *sequence, meta, &[left, right]);
+            }
+            let mut source = Trickle(&bytes, step);
+            let mut reader = FrameReader::default();
+            let mut seen = Vec::new();
+            loop {
+                while let Some(frame) = reader.next().unwrap() {
+                    seen.push((frame.sequence, frame.meta, frame.body));
+                }
+                if !reader.fill(&mut source).unwrap() { break; }
+            }
+            prop_assert_eq!(seen, frames);
+        }
+
+        /// Whatever a worker writes, reading it ends in frames or an error, never in a panic.
+        #[test]
+        fn garbage_is_an_error_or_frames(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read_all(&bytes);
+        }
+
+        /// A header that lies about its lengths costs no memory for what never comes.
+        #[test]
+        fn a_lying_header_allocates_nothing(meta in any::<u64>(), body in any::<u64>()) {
+            let mut bytes = b"CU\x01\x43\0\0\0\0".to_vec();
+            for number in [7, meta, body] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            let mut source = bytes.as_slice();
+            let mut reader = FrameReader::default();
+            while matches!(reader.next(), Ok(None)) && matches!(reader.fill(&mut source), Ok(true)) {}
+            prop_assert!(reader.buffer.capacity() <= 64 * CHUNK);
+        }
+    }
+}

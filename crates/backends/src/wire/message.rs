@@ -1,0 +1,108 @@
+//! What the meta data of each kind of frame holds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Engine to worker, once: who it is and what it runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Start<'a> {
+    pub(crate) stage: &'a str,
+    pub(crate) worker: usize,
+    pub(crate) node: &'a str,
+    /// The key of the environment that it must find itself in.
+    pub(crate) environment: Option<&'a str>,
+    /// The distributions whose versions it must report, by normal name.
+    pub(crate) packages: &'a [String],
+    pub(crate) code: Value,
+    pub(crate) args: &'a Value,
+    pub(crate) inputs: &'a [String],
+}
+
+/// Engine to worker, once: run the hooks.
+#[derive(Debug, Serialize)]
+pub(crate) struct Setup {
+    /// Whether this worker is the one that runs `setup_on_node`.
+    pub(crate) on_node: bool,
+}
+
+/// Worker to engine, first: which environment it really runs in.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Proof {
+    pub(crate) python: String,
+    pub(crate) prefix: String,
+    pub(crate) version: [u32; 3],
+    pub(crate) environment: Option<String>,
+    /// Every version of each distribution that was asked for, as `sys.path` shows them.
+    pub(crate) packages: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// One task on its way to a worker: id, kind of data, length, and, unless both are empty,
+/// metadata and dataset.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Input<'a> {
+    Short(&'a str, &'static str, usize),
+    Full(&'a str, &'static str, usize, &'a Map<String, Value>, &'a str),
+}
+
+/// How far a worker came before it failed to get ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    Load,
+    Setup,
+}
+
+/// Worker to engine: its code could not be loaded or set up.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Failed {
+    pub(crate) phase: Phase,
+    pub(crate) error: crate::failure::PythonError,
+}
+
+/// Worker to engine, last: torn down.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Bye {
+    pub(crate) error: Option<crate::failure::PythonError>,
+}
+
+/// Worker to engine: how long a batch took, in seconds, and what became of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BatchResult(pub(crate) f64, pub(crate) Answer);
+
+/// What became of a batch.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    /// One entry per task.
+    Entries(Vec<Entry>),
+    /// All the tasks together became these.
+    Aggregate { aggregate: Vec<OutputRecord> },
+    /// `process_batch` itself raised.
+    Failed { failed: crate::failure::PythonError },
+}
+
+/// What became of one task.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Entry {
+    Outputs(Vec<OutputRecord>),
+    Raised(crate::failure::PythonError),
+}
+
+/// One output: kind of data, length, and, unless both are empty, metadata and dataset.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OutputRecord {
+    Short(Outcome, usize),
+    Full(Outcome, usize, Map<String, Value>, String),
+}
+
+/// The kind of an output's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Outcome {
+    #[serde(rename = "j")]
+    Json,
+    #[serde(rename = "b")]
+    Bytes,
+}

@@ -1,0 +1,206 @@
+//! What a worker prints: lines for whoever watches, and the last of them for error reports.
+
+use std::collections::VecDeque;
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rustix::event::{PollFd, PollFlags};
+
+/// Lines kept for an error report.
+const KEPT_LINES: usize = 40;
+/// A longer line is cut here, in bytes: a worker may print megabytes without a line break.
+const LONGEST_LINE: usize = 4096;
+
+/// Which of a worker's outputs a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The last lines that a worker printed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogTail(Arc<Mutex<VecDeque<String>>>);
+
+impl LogTail {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.lock();
+        if lines.len() == KEPT_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lock().iter().cloned().collect()
+    }
+}
+
+/// A thread that reads what a worker prints until `stop` is called.
+#[derive(Debug)]
+pub(crate) struct LogThread {
+    stop: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogThread {
+    /// Starts to read; each line goes to `tail` and to `on_line`.
+    pub(crate) fn spawn(
+        stdout: PipeReader,
+        stderr: PipeReader,
+        tail: LogTail,
+        on_line: impl Fn(Stream, &str) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (stopped, stop) = io::pipe()?;
+        for pipe in [&stdout, &stderr] {
+            rustix::io::ioctl_fionbio(pipe, true)?;
+        }
+        let body = move || {
+            let mut lines = [Lines::new(Stream::Stdout), Lines::new(Stream::Stderr)];
+            let mut pipes = [Some(stdout), Some(stderr)];
+            let mut emit = |stream: Stream, line: String| {
+                on_line(stream, &line);
+                tail.push(line);
+            };
+            loop {
+                let is_stopped = wait(&pipes, &stopped);
+                for (pipe, lines) in pipes.iter_mut().zip(&mut lines) {
+                    if let Some(reader) = pipe
+                        && !lines.drain(reader, &mut emit)
+                    {
+                        *pipe = None;
+                    }
+                }
+                if is_stopped || pipes.iter().all(Option::is_none) {
+                    break;
+                }
+            }
+            for lines in &mut lines {
+                lines.finish(&mut emit);
+            }
+        };
+        let thread = std::thread::Builder::new().name("curator-logs".to_owned()).spawn(body)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Reads what is there by now and ends, whoever else still holds the pipes.
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there is the observer's, and has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for LogThread {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Waits for output; true once the thread should end.
+fn wait(pipes: &[Option<PipeReader>; 2], stopped: &PipeReader) -> bool {
+    let mut fds: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN)];
+    for pipe in pipes.iter().flatten() {
+        fds.push(PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN));
+    }
+    // An interrupted wait only makes the caller look once more.
+    let _ = rustix::event::poll(&mut fds, None);
+    !fds[0].revents().is_empty()
+}
+
+/// One output, cut into lines.
+struct Lines {
+    stream: Stream,
+    line: Vec<u8>,
+    dropped: usize,
+}
+
+impl Lines {
+    fn new(stream: Stream) -> Self {
+        Self { stream, line: Vec::new(), dropped: 0 }
+    }
+
+    /// Reads all there is now; false at the end of the output.
+    fn drain(&mut self, pipe: &mut PipeReader, emit: &mut impl FnMut(Stream, String)) -> bool {
+        let mut chunk = [0; 1 << 14];
+        loop {
+            match pipe.read(&mut chunk) {
+                Ok(0) => return false,
+                Ok(count) => self.add(&chunk[..count], emit),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    fn add(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(Stream, String)) {
+        while let Some(at) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.keep(&bytes[..at]);
+            self.flush(emit);
+            bytes = &bytes[at + 1..];
+        }
+        self.keep(bytes);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = LONGEST_LINE.saturating_sub(self.line.len()).min(bytes.len());
+        self.line.extend_from_slice(&bytes[..room]);
+        self.dropped += bytes.len() - room;
+    }
+
+    fn flush(&mut self, emit: &mut impl FnMut(Stream, String)) {
+        let mut line = String::from_utf8_lossy(&self.line).trim_end_matches('\r').to_owned();
+        if self.dropped > 0 {
+            line.push_str(&format!(" ({} bytes more)", self.dropped));
+        }
+        self.line.clear();
+        self.dropped = 0;
+        emit(self.stream, line);
+    }
+
+    fn finish(&mut self, emit: &mut impl FnMut(Stream, String)) {
+        if !self.line.is_empty() {
+            self.flush(emit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn lines_are_tagged_cut_and_kept_to_the_end() {
+        let (stdout, mut out) = io::pipe().unwrap();
+        let (stderr, mut err) = io::pipe().unwrap();
+        let tail = LogTail::default();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let mut thread = LogThread::spawn(stdout, stderr, tail.clone(), move |stream, line| {
+            sink.lock().unwrap().push((stream, line.to_owned()));
+        })
+        .unwrap();
+        out.write_all(b"one\ntwo").unwrap();
+        err.write_all(&[vec![b'x'; LONGEST_LINE + 5], b"\n".to_vec()].concat()).unwrap();
+        // The writers stay open, as those of a child that outlived its parent would.
+        thread.stop();
+        let seen = seen.lock().unwrap();
+        assert!(seen.contains(&(Stream::Stdout, "one".to_owned())));
+        assert!(seen.contains(&(Stream::Stdout, "two".to_owned())));
+        assert!(seen.iter().any(|(stream, line)| *stream == Stream::Stderr
+            && line.ends_with("(5 bytes more)")));
+        assert_eq!(tail.lines().len(), 3);
+    }
+}

@@ -1,0 +1,13 @@
+//! Python workers: processes that run a stage's code in its environment.
+
+mod cancel;
+mod logs;
+mod process;
+mod shim;
+
+pub(crate) use cancel::Cancel;
+pub use logs::Stream;
+pub use process::Exit;
+pub(crate) use process::{Incoming, Launch, Process, inherited_vars, path_with};
+pub(crate) use shim::write_source;
+pub use shim::{CURATOR_STAGE_PY, write_shim};

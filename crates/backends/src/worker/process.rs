@@ -1,0 +1,364 @@
+//! One worker process: started, talked to, and ended together with all its children.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, PipeWriter, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::RecvFlags;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::cancel::Cancel;
+use super::logs::{LogTail, LogThread, Stream};
+use crate::wire::{self, Frame, FrameReader, Kind};
+
+/// How to start a worker: data only, so that it can be looked at without starting one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// The interpreter, with arguments if it is a command line.
+    pub(crate) python: Vec<OsString>,
+    /// Whether the interpreter knows `-P`, as 3.11 and later do.
+    pub(crate) has_safe_path: bool,
+    pub(crate) shim: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) vars: BTreeMap<OsString, OsString>,
+}
+
+impl Launch {
+    /// The command line: no user site, no script folder on the path, no buffered output.
+    pub(crate) fn argv(&self) -> Vec<OsString> {
+        let mut argv = self.python.clone();
+        argv.push("-s".into());
+        if self.has_safe_path {
+            argv.push("-P".into());
+        }
+        argv.push("-u".into());
+        argv.push(self.shim.clone().into());
+        argv
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(number) => match signal_name(*number) {
+                Some(name) => write!(f, "was killed by signal {number} ({name})"),
+                None => write!(f, "was killed by signal {number}"),
+            },
+        }
+    }
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match Signal::from_named_raw(number)? {
+        Signal::ABORT => "SIGABRT, abort",
+        Signal::BUS => "SIGBUS, bad memory access",
+        Signal::FPE => "SIGFPE, arithmetic error",
+        Signal::ILL => "SIGILL, illegal instruction",
+        Signal::KILL => "SIGKILL, killed from outside or out of memory",
+        Signal::SEGV => "SIGSEGV, segmentation fault",
+        Signal::TERM => "SIGTERM, asked to end",
+        _ => return None,
+    })
+}
+
+/// What a wait for a worker ended with.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// It said something.
+    Frame(Frame),
+    /// Its process is gone, or its end of the socket is; all that it said before has been read.
+    Gone,
+    /// It wrote what is no frame.
+    Broken(io::Error),
+    /// The deadline has passed.
+    Deadline,
+    /// The run is cancelled.
+    Cancelled,
+}
+
+/// A running worker process and the socket to it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    handle: duct::Handle,
+    pid: Pid,
+    pidfd: OwnedFd,
+    socket: UnixStream,
+    reader: FrameReader,
+    logs: LogThread,
+    tail: LogTail,
+    /// Closing it has the kernel kill the worker's group; it closes with this program at the latest.
+    _lifeline: PipeWriter,
+    exit: Option<Exit>,
+}
+
+impl Process {
+    /// Starts a worker and sends it the start frame, with the lifeline and the leases.
+    pub(crate) fn spawn(
+        launch: &Launch,
+        start: &wire::Start<'_>,
+        leases: &[BorrowedFd<'_>],
+        on_line: impl Fn(Stream, &str) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (socket, theirs) = wire::pair()?;
+        let (stdout, stdout_end) = io::pipe()?;
+        let (stderr, stderr_end) = io::pipe()?;
+        let (lifeline_end, lifeline) = io::pipe()?;
+        let argv = launch.argv();
+        // The expression holds the child's ends of all these; it is dropped at the end of this
+        // statement, or the end of the worker would never be seen.
+        let handle = duct::cmd(&argv[0], &argv[1..])
+            .dir(&launch.dir)
+            .full_env(&launch.vars)
+            .stdin_file(theirs)
+            .stdout_file(stdout_end)
+            .stderr_file(stderr_end)
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            })
+            .start()?;
+        let pid = handle
+            .pids()
+            .first()
+            .and_then(|pid| i32::try_from(*pid).ok())
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("a started process has no process id"))?;
+        let tail = LogTail::default();
+        // From here on an early return must not leave the process behind.
+        let guard = scopeguard(pid, &handle);
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let logs = LogThread::spawn(stdout, stderr, tail.clone(), on_line)?;
+        let mut bytes = Vec::new();
+        wire::encode(&mut bytes, Kind::Start, 0, &serde_json::to_vec(start)?, &[]);
+        let mut descriptors = vec![lifeline_end.as_fd()];
+        descriptors.extend_from_slice(leases);
+        // A worker that died already cannot be told anything; the wait for its proof finds out.
+        let _ = wire::send_with_descriptors(&socket, &bytes, &descriptors);
+        std::mem::forget(guard);
+        Ok(Self {
+            handle,
+            pid,
+            pidfd,
+            socket,
+            reader: FrameReader::default(),
+            logs,
+            tail,
+            _lifeline: lifeline,
+            exit: None,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// The last lines that it printed.
+    pub(crate) fn tail(&self) -> LogTail {
+        self.tail.clone()
+    }
+
+    /// A second handle to the socket, to write from another thread.
+    pub(crate) fn writer(&self) -> io::Result<UnixStream> {
+        self.socket.try_clone()
+    }
+
+    /// Sends one small frame.
+    pub(crate) fn send(&self, kind: Kind, meta: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        wire::encode(&mut bytes, kind, 0, meta, &[]);
+        (&self.socket).write_all(&bytes)
+    }
+
+    /// Waits for the next frame, or for whatever else happens first.
+    pub(crate) fn receive(&mut self, deadline: Option<Instant>, cancel: Option<&Cancel>) -> Incoming {
+        loop {
+            match self.reader.next() {
+                Ok(Some(frame)) => return Incoming::Frame(frame),
+                Ok(None) => {}
+                Err(error) => return Incoming::Broken(error),
+            }
+            match self.wait(deadline, cancel) {
+                Ready::Socket => match self.reader.fill(&mut NonBlocking(&self.socket)) {
+                    Ok(true) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(false) | Err(_) => return Incoming::Gone,
+                },
+                Ready::Exited => match self.reader.fill(&mut NonBlocking(&self.socket)) {
+                    // It ended, but what it said before may still be in the socket.
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => return Incoming::Gone,
+                },
+                Ready::Cancelled => return Incoming::Cancelled,
+                Ready::Deadline => return Incoming::Deadline,
+            }
+        }
+    }
+
+    /// Ends one or both directions of the socket, also for whoever waits in it. A worker that reads
+    /// the end tears down.
+    pub(crate) fn shut_down(&self, how: Shutdown) {
+        // It fails only where there is nothing to end.
+        let _ = self.socket.shutdown(how);
+    }
+
+
+    fn wait(&self, deadline: Option<Instant>, cancel: Option<&Cancel>) -> Ready {
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN),
+        ];
+        if let Some(cancel) = cancel {
+            fds.push(PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN));
+        }
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            match rustix::event::poll(&mut fds, timeout.as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return Ready::Exited,
+                Ok(0) => return Ready::Deadline,
+                Ok(_) => {
+                    let is_ready = |at: usize| {
+                        fds.get(at).is_some_and(|fd: &PollFd<'_>| !fd.revents().is_empty())
+                    };
+                    return match (is_ready(2), is_ready(0), is_ready(1)) {
+                        (true, ..) => Ready::Cancelled,
+                        (_, true, _) => Ready::Socket,
+                        _ => Ready::Exited,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Asks the whole process group to end, waits for at most `grace`, then kills it.
+    pub(crate) fn terminate(&mut self, grace: Duration) -> Exit {
+        let _ = rustix::process::kill_process_group(self.pid, Signal::TERM);
+        let _ = self.handle_exit(Instant::now() + grace);
+        self.reap()
+    }
+
+    /// Waits until the process has ended, without reaping it; false at the deadline.
+    fn handle_exit(&self, deadline: Instant) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match rustix::event::poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(0) | Err(_) => return false,
+                Ok(_) => return true,
+            }
+        }
+    }
+
+    /// Waits up to `grace` for a process that is about to end, then kills what is left of its group.
+    pub(crate) fn finish(&mut self, grace: Duration) -> Exit {
+        let _ = self.handle_exit(Instant::now() + grace);
+        self.reap()
+    }
+
+    /// Kills the whole group, and only then reaps its leader: until it is reaped, its number cannot
+    /// belong to anybody else.
+    pub(crate) fn reap(&mut self) -> Exit {
+        if let Some(exit) = self.exit {
+            return exit;
+        }
+        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        let exit = match self.handle.wait() {
+            Ok(output) => exit_of(output.status),
+            Err(_) => Exit::Signal(Signal::KILL.as_raw()),
+        };
+        self.logs.stop();
+        self.exit = Some(exit);
+        exit
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.reap();
+    }
+}
+
+enum Ready {
+    Socket,
+    Exited,
+    Cancelled,
+    Deadline,
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, signal) => Exit::Signal(signal.unwrap_or(0)),
+    }
+}
+
+/// Kills and reaps a process whose setting up failed half-way.
+fn scopeguard(pid: Pid, handle: &duct::Handle) -> impl Drop {
+    struct Guard<'a>(Pid, &'a duct::Handle);
+    impl Drop for Guard<'_> {
+        fn drop(&mut self) {
+            let _ = rustix::process::kill_process_group(self.0, Signal::KILL);
+            let _ = self.1.wait();
+        }
+    }
+    Guard(pid, handle)
+}
+
+/// Reads from the socket without waiting; writers of the same socket go on waiting.
+struct NonBlocking<'a>(&'a UnixStream);
+
+impl Read for NonBlocking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (count, _) = rustix::net::recv(self.0, buffer, RecvFlags::DONTWAIT)?;
+        Ok(count)
+    }
+}
+
+/// The variables that a worker gets from this program's own: all but those that would lead its
+/// interpreter elsewhere. Returned with the names of those that were dropped.
+pub(crate) fn inherited_vars() -> (BTreeMap<OsString, OsString>, Vec<String>) {
+    const DROPPED: [&str; 4] = ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"];
+    let mut dropped = Vec::new();
+    let vars = std::env::vars_os()
+        .filter(|(name, _)| {
+            let is_dropped = DROPPED.iter().any(|other| name == other);
+            if is_dropped {
+                dropped.push(name.to_string_lossy().into_owned());
+            }
+            !is_dropped
+        })
+        .collect();
+    (vars, dropped)
+}
+
+/// `PATH` with the environment's programs first, so that child processes land in it too.
+pub(crate) fn path_with(first: &Path, path: Option<&OsString>) -> OsString {
+    let mut value = OsString::from(first);
+    if let Some(path) = path.filter(|path| !path.is_empty()) {
+        value.push(":");
+        value.push(path);
+    }
+    value
+}
