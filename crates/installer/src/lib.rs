@@ -1,1 +1,64 @@
-//! installer
+//! Drives real pip and real uv, from outside the environments that they install into.
+//!
+//! [`Tools`] finds a package manager or fetches it once, and gives an [`Installer`]. That takes a
+//! [`Request`] (an [`envspec::Install`] and the interpreter of an environment), runs the tool once,
+//! and says in an [`Outcome`] what came and went. Everything runs under one [`Deadline`].
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
+//! use envspec::{Install, Tool};
+//! use installer::{Deadline, Request, Tools, compile_bytecode};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let python = Path::new("/path/to/environment/bin/python");
+//! let install = Install::new(Tool::Uv, vec!["packaging==24.0".parse()?]);
+//! let deadline = Deadline::after(Duration::from_secs(600));
+//!
+//! let uv = Tools::new("/path/to/tools").locate(Tool::Uv, None, python, deadline)?;
+//! let outcome = uv.install(&Request::new(&install, python).with_deadline(deadline))?;
+//! compile_bytecode(python, &outcome.added, deadline)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a tool sees
+//!
+//! The operator's environment variables and configuration files for pip and uv stay in force. The
+//! caller's folder, its Python and its activated environment do not reach the tool, see [`Ambient`].
+//! The tool runs in a process group that ends with the call, at the deadline, and when the calling
+//! process dies.
+//!
+//! # What this crate does not do
+//!
+//! It creates no environment and knows no cache: into which interpreter to install, and what to do
+//! with a half-changed environment after an error, is the caller's business.
+
+mod ambient;
+mod bootstrap;
+mod bytecode;
+mod classify;
+mod command_line;
+mod deadline;
+mod error;
+mod installer;
+mod interpreter;
+mod outcome;
+mod process;
+mod redact;
+mod request;
+mod scratch;
+mod shadow;
+mod tools;
+mod transcript;
+mod wanted;
+
+pub use ambient::Ambient;
+pub use bytecode::compile_bytecode;
+pub use deadline::Deadline;
+pub use error::Error;
+pub use installer::Installer;
+pub use outcome::{Conflict, Outcome, Package};
+pub use request::{Links, Request};
+pub use tools::Tools;
+pub use transcript::Transcript;

@@ -1,0 +1,306 @@
+//! Fetching a package manager once, for all processes that share a folder.
+//!
+//! A tool is made in a folder of a passing name, under one lock, and gets its own name when it is
+//! whole. Whoever dies before that leaves a folder that the next holder of the lock removes.
+
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use envspec::Tool;
+use pep440_rs::Version;
+use tempfile::TempDir;
+
+use crate::command_line::{Program, with_manners};
+use crate::error::{Error, IoResultExt};
+use crate::installer::failure;
+use crate::interpreter::{Description, run_script};
+use crate::process::{self, Command, Streams};
+use crate::redact::Secrets;
+use crate::scratch::Scratch;
+use crate::tools::{Search, pip_version, uv_in};
+use crate::transcript::tool_name;
+use crate::wanted::Wanted;
+
+/// The names of folders that are being made start with this.
+const STAGING_PREFIX: &str = ".new-";
+
+/// Between two looks at a lock that another process holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Making a tool that is nowhere yet.
+#[derive(Debug)]
+pub(crate) struct Bootstrap<'a> {
+    search: &'a Search<'a>,
+    wanted: &'a Wanted,
+}
+
+/// A package manager that can fetch another.
+#[derive(Debug)]
+enum Seed {
+    Uv(PathBuf),
+    /// An interpreter's own pip.
+    Installed {
+        python: PathBuf,
+    },
+    /// A wheel of pip, run without being installed.
+    Wheel {
+        python: PathBuf,
+        wheel: PathBuf,
+    },
+}
+
+impl<'a> Bootstrap<'a> {
+    pub(crate) fn new(search: &'a Search<'a>, wanted: &'a Wanted) -> Self {
+        Self { search, wanted }
+    }
+
+    /// Fetches uv, unless another process did while this one waited for the lock.
+    pub(crate) fn uv(&self) -> Result<(Program, Version), Error> {
+        let _lock = self.lock()?;
+        if let Some(found) = self.search.kept_uv(self.wanted) {
+            return Ok(found);
+        }
+        let staging = self.staging()?;
+        let base = self.search.describe(&self.search.base_python);
+        self.fetch(staging.path(), base.as_ref().ok())?;
+        let Some(version) = self.search.uv_version(&uv_in(staging.path()))? else {
+            return Err(self.missing(None));
+        };
+        let dir = self.publish(staging, &format!("uv-{version}"))?;
+        Ok((Program::Uv(uv_in(&dir)), version))
+    }
+
+    /// Unpacks the pip that this Python ships, or fetches one, unless another process did.
+    pub(crate) fn pip(&self, base: &Description) -> Result<(Program, Version), Error> {
+        let _lock = self.lock()?;
+        if let Some(found) = self.search.kept_pip(self.wanted, base) {
+            return Ok(found);
+        }
+        let staging = self.staging()?;
+        let shipped = base.bundled.iter().filter_map(|wheel| Some((wheel_version(wheel)?, wheel)));
+        match shipped.filter(|(version, _)| self.wanted.accepts(version)).max() {
+            Some((_, wheel)) => self.unpack(wheel, staging.path())?,
+            None => self.fetch(staging.path(), Some(base))?,
+        }
+        let Some(version) = pip_version(&staging.path().join("pip")) else {
+            return Err(self.missing(None));
+        };
+        self.publish(staging, &format!("pip-{version}-py{}", base.minor))?;
+        // It is there now, under its own name.
+        self.search.kept_pip(self.wanted, base).ok_or_else(|| self.missing(None))
+    }
+
+    fn missing(&self, source: Option<Error>) -> Error {
+        Error::ToolMissing {
+            tool: self.wanted.tool,
+            requirement: self.wanted.specifier(),
+            source: source.map(Box::new),
+        }
+    }
+
+    /// Waits for the lock that all processes sharing the folder take before they make a tool.
+    fn lock(&self) -> Result<File, Error> {
+        let dir = self.search.dir;
+        fs::create_dir_all(dir).context("make", dir)?;
+        let path = dir.join("bootstrap.lock");
+        let file = File::options().create(true).write(true).truncate(false).open(&path);
+        let file = file.context("open", &path)?;
+        let mut is_first = true;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(error).context("lock", &path),
+                Err(TryLockError::WouldBlock) if self.search.deadline.is_over() => {
+                    return Err(Error::Late { action: "another process had fetched the tool" });
+                }
+                Err(TryLockError::WouldBlock) => {
+                    if std::mem::take(&mut is_first) {
+                        tracing::info!(lock = %path.display(), "waiting for another process");
+                    }
+                    thread::sleep(self.search.deadline.pause(LOCK_PAUSE));
+                }
+            }
+        }
+    }
+
+    /// A folder to make a tool in, after removing those whose makers died. Needs the lock.
+    fn staging(&self) -> Result<TempDir, Error> {
+        let dir = self.search.dir;
+        for entry in fs::read_dir(dir).context("list", dir)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX) {
+                // It is in nobody's way; the next holder of the lock tries again.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let staging = tempfile::Builder::new().prefix(STAGING_PREFIX).tempdir_in(dir);
+        staging.context("make a folder in", dir)
+    }
+
+    /// Gives what was made its own name, by which others find it. Needs the lock.
+    fn publish(&self, staging: TempDir, name: &str) -> Result<PathBuf, Error> {
+        let path = self.search.dir.join(name);
+        sync_tree(staging.path()).context("write out", staging.path())?;
+        match fs::remove_dir_all(&path) {
+            // What has this name and was not found to be usable is broken.
+            Ok(()) => tracing::warn!(path = %path.display(), "replaced"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).context("remove", &path),
+        }
+        fs::rename(staging.path(), &path).context("publish", &path)?;
+        // Nothing of that name is left to be removed.
+        let _ = staging.keep();
+        File::open(self.search.dir)
+            .and_then(|dir| dir.sync_all())
+            .context("write out", self.search.dir)?;
+        Ok(path)
+    }
+
+    /// Unpacks a wheel, which for pip is all of an installation.
+    fn unpack(&self, wheel: &Path, dir: &Path) -> Result<(), Error> {
+        const UNPACK: &str =
+            "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
+        let arguments = [wheel, dir].map(|path| path.to_string_lossy().into_owned());
+        let Search { base_python, variables, deadline, .. } = self.search;
+        run_script(base_python, UNPACK, &arguments, variables, *deadline).map(drop)
+    }
+
+    /// Installs the tool alone into a folder, with whatever can do it.
+    fn fetch(&self, dir: &Path, base: Option<&Description>) -> Result<(), Error> {
+        let mut last = None;
+        for seed in self.seeds(base)? {
+            match self.fetch_with(&seed, dir, base) {
+                Ok(()) => return Ok(()),
+                // The next one would fail alike.
+                Err(
+                    error @ (Error::Timeout { .. } | Error::NoSpace { .. } | Error::Late { .. }),
+                ) => {
+                    return Err(error);
+                }
+                Err(
+                    error @ (Error::Network { .. }
+                    | Error::NotFound { .. }
+                    | Error::Unsatisfiable { .. }),
+                ) => return Err(self.missing(Some(error))),
+                Err(error) => {
+                    tracing::debug!(?seed, %error, "passed over");
+                    last = Some(error);
+                }
+            }
+        }
+        Err(self.missing(last))
+    }
+
+    fn fetch_with(&self, seed: &Seed, dir: &Path, base: Option<&Description>) -> Result<(), Error> {
+        let scratch = Scratch::new()?;
+        let mut argv =
+            fetch_argv(seed, self.wanted, dir, base, &self.search.base_python).into_iter();
+        let command = Command {
+            program: argv.next().map(PathBuf::from).unwrap_or_default(),
+            arguments: argv.collect(),
+            environment: with_manners(&self.search.variables),
+            working_dir: scratch.working_dir(),
+        };
+        tracing::info!(
+            tool = tool_name(self.wanted.tool),
+            versions = self.wanted.specifier(),
+            "fetching"
+        );
+        let finished = process::run(&command, Streams::Together, self.search.deadline)?;
+        if finished.is_success() {
+            return Ok(());
+        }
+        Err(failure(seed.tool(), &command, &finished, &Secrets::default(), 1))
+    }
+
+    /// What can fetch the tool, best first.
+    fn seeds(&self, base: Option<&Description>) -> Result<Vec<Seed>, Error> {
+        let mut seeds = Vec::new();
+        if self.wanted.tool == Tool::Pip {
+            let any = Wanted::any(Tool::Uv);
+            let uv = self.search.host_uv(&any)?.or_else(|| self.search.kept_uv(&any));
+            seeds.extend(uv.map(|(program, _)| match program {
+                Program::Uv(path) | Program::Pip(path) => Seed::Uv(path),
+            }));
+        }
+        if let Some(base) = base {
+            seeds.extend(seeds_of(&self.search.base_python, base));
+        }
+        for name in ["python3", "python"] {
+            for python in self.search.on_path(name) {
+                if let Ok(description) = self.search.describe(&python) {
+                    seeds.extend(seeds_of(&python, &description));
+                }
+            }
+        }
+        Ok(seeds)
+    }
+}
+
+impl Seed {
+    const fn tool(&self) -> Tool {
+        match self {
+            Self::Uv(_) => Tool::Uv,
+            Self::Installed { .. } | Self::Wheel { .. } => Tool::Pip,
+        }
+    }
+}
+
+fn seeds_of(python: &Path, description: &Description) -> impl Iterator<Item = Seed> {
+    let installed =
+        description.pip.is_some().then(|| Seed::Installed { python: python.to_owned() });
+    let wheels = description.bundled.iter().rev();
+    let wheels =
+        wheels.map(|wheel| Seed::Wheel { python: python.to_owned(), wheel: wheel.clone() });
+    installed.into_iter().chain(wheels).collect::<Vec<_>>().into_iter()
+}
+
+/// The command line by which a seed installs a tool, and nothing else, into a folder.
+fn fetch_argv(
+    seed: &Seed,
+    wanted: &Wanted,
+    dir: &Path,
+    base: Option<&Description>,
+    base_python: &Path,
+) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = match seed {
+        Seed::Uv(uv) => vec![uv.into(), "pip".into()],
+        Seed::Installed { python } => {
+            let mut argv = vec![python.into()];
+            argv.extend(["-I", "-B", "-u", "-X", "utf8", "-m", "pip"].map(OsString::from));
+            argv
+        }
+        Seed::Wheel { python, wheel } => Program::Pip(wheel.join("pip")).start(python),
+    };
+    argv.extend(["install", "--no-deps", "--only-binary", ":all:"].map(OsString::from));
+    if let Seed::Uv(_) = seed {
+        argv.extend(["--python".into(), base_python.into()]);
+    } else if let Some(base) = base {
+        // The seed may belong to another Python than the one that will run the tool.
+        argv.extend(["--python-version".into(), base.minor.clone().into()]);
+    }
+    argv.extend(["--target".into(), dir.into(), wanted.requirement().into()]);
+    argv
+}
+
+/// The version in the name of a wheel: `pip-24.0-py3-none-any.whl`.
+fn wheel_version(wheel: &Path) -> Option<Version> {
+    wheel.file_name()?.to_str()?.split('-').nth(1)?.parse().ok()
+}
+
+/// Writes out every file, so that after a power cut the name stands for the whole.
+fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(dir)?.sync_all()
+}

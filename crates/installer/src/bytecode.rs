@@ -1,0 +1,51 @@
+//! Compiling what was installed, on all cores.
+
+use std::path::Path;
+use std::thread;
+
+use crate::ambient::Ambient;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::interpreter::run_script;
+use crate::outcome::Package;
+use crate::request::absolute;
+
+const COMPILE: &str = include_str!("../python/compile.py");
+
+/// More processes than this wait for the disk rather than compile.
+const MOST_PROCESSES: usize = 8;
+
+/// Compiles the Python files of installed packages, and says how many.
+///
+/// Of each package what its `RECORD` names is compiled, as pip would do it in one process; files
+/// that do not compile (templates, syntax of another Python) are passed over. Missing bytecode
+/// costs every process that imports the package, the workers of a stage for instance.
+///
+/// # Errors
+///
+/// If the interpreter does not start, or the deadline passes.
+pub fn compile_bytecode(
+    python: &Path,
+    packages: &[Package],
+    deadline: Deadline,
+) -> Result<usize, Error> {
+    if packages.is_empty() {
+        return Ok(0);
+    }
+    let python = &absolute(python);
+    let variables = &Ambient::from_env().for_tool();
+    let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_PROCESSES);
+    let compile = |index: usize| {
+        let mut arguments = vec![index.to_string(), count.to_string()];
+        arguments.extend(packages.iter().map(|package| package.name.clone()));
+        let printed = run_script(python, COMPILE, &arguments, variables, deadline)?;
+        Ok(printed.trim().parse().unwrap_or(0))
+    };
+    thread::scope(|scope| {
+        let parts: Vec<_> = (0..count).map(|index| scope.spawn(move || compile(index))).collect();
+        parts
+            .into_iter()
+            .map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .sum()
+    })
+}

@@ -1,0 +1,159 @@
+//! What kind of failure a tool's words describe.
+
+use envspec::Tool;
+
+/// The kinds that a caller treats differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unsatisfiable,
+    NotFound { package: String },
+    BuildFailed { package: Option<String> },
+    Network { transient: bool },
+    NoSpace,
+    Other,
+}
+
+/// Signs of a connection that could not be made, or broke.
+const NETWORK: &[&str] = &[
+    "error sending request",
+    "dns error",
+    "tcp connect error",
+    "Connection refused",
+    "Connection reset",
+    "connection closed before message completed",
+    "Failed to establish a new connection",
+    "after connection broken by",
+    "ReadTimeoutError",
+    "ConnectTimeoutError",
+    "IncompleteRead",
+    "Temporary failure in name resolution",
+    "operation timed out",
+    "network timeout",
+    "HTTP status server error",
+    "500 Server Error",
+    "502 Server Error",
+    "503 Server Error",
+    "504 Server Error",
+    "429 Client Error",
+    "429 Too Many Requests",
+    "SSLError",
+    "invalid peer certificate",
+    "network was disabled",
+];
+
+/// Signs, among those of the network, of a state that the next attempt will find again.
+const LASTING: &[&str] = &[
+    "CERTIFICATE_VERIFY_FAILED",
+    "SSLCertVerificationError",
+    "invalid peer certificate",
+    "Name or service not known",
+    "nodename nor servname provided",
+    "network was disabled",
+];
+
+/// Tells what kind of failure the words of a tool describe.
+///
+/// The order matters: a full disk shows as a failed build or a broken download, and a pip that
+/// cannot reach its index ends by saying that the index has no such package.
+pub(crate) fn classify(tool: Tool, words: &str) -> Kind {
+    let has = |mark: &&str| words.contains(*mark);
+    if ["No space left on device", "os error 28", "Disk quota exceeded"].iter().any(has) {
+        return Kind::NoSpace;
+    }
+    let kind = match tool {
+        Tool::Uv => classify_uv(words),
+        Tool::Pip => classify_pip(words),
+    };
+    let network = NETWORK.iter().any(has);
+    match kind {
+        // The tool's verdict stands, except where it rests on an index that did not answer.
+        Some(kind @ (Kind::BuildFailed { .. } | Kind::Unsatisfiable)) => kind,
+        Some(kind) if !network => kind,
+        _ if network => Kind::Network { transient: !LASTING.iter().any(has) },
+        _ => Kind::Other,
+    }
+}
+
+fn classify_uv(words: &str) -> Option<Kind> {
+    if words.contains("No solution found when resolving") {
+        if words.contains("network was disabled") {
+            return None;
+        }
+        for mark in [
+            " was not found in the package registry",
+            " was not found in the provided package locations",
+        ] {
+            if let Some((before, _)) = words.split_once(mark) {
+                return Some(Kind::NotFound { package: last_word(before) });
+            }
+        }
+        return Some(Kind::Unsatisfiable);
+    }
+    let failed = ["Failed to build", "Failed to download and build", "The build backend returned"];
+    if failed.iter().any(|mark| words.contains(mark)) {
+        let package = failed[..2].iter().find_map(|mark| quoted_after(words, mark));
+        return Some(Kind::BuildFailed { package });
+    }
+    if words.contains("has no usable wheels") || words.contains("no wheels with a matching") {
+        return Some(Kind::Unsatisfiable);
+    }
+    None
+}
+
+fn classify_pip(words: &str) -> Option<Kind> {
+    if [
+        "subprocess-exited-with-error",
+        "metadata-generation-failed",
+        "Failed building wheel for",
+        "failed-wheel-build-for-install",
+        "Failed to build installable wheels",
+    ]
+    .iter()
+    .any(|mark| words.contains(mark))
+    {
+        return Some(Kind::BuildFailed { package: pip_build(words) });
+    }
+    if words.contains("ResolutionImpossible") {
+        return Some(Kind::Unsatisfiable);
+    }
+    if let Some((_, requirement)) = words.rsplit_once("No matching distribution found for ") {
+        if !words.contains("(from versions: none)")
+            || words.contains("require a different python version")
+        {
+            return Some(Kind::Unsatisfiable);
+        }
+        let package = requirement.lines().next().unwrap_or_default().trim().to_owned();
+        return Some(Kind::NotFound { package });
+    }
+    None
+}
+
+/// The package whose build failed, in whichever of pip's ways of saying so.
+fn pip_build(words: &str) -> Option<String> {
+    for mark in ["Failed building wheel for ", "Failed to build ", "from versions of "] {
+        if let Some((_, rest)) = words.split_once(mark) {
+            let name = rest.split_whitespace().next().unwrap_or_default();
+            let name = name.trim_matches(['\'', '`', '"', ',', ':']);
+            if !name.is_empty() && name != "installable" {
+                return Some(name.to_owned());
+            }
+        }
+    }
+    // The build hook failed before pip knew the name: it was working on the last file named.
+    let before =
+        words.split_once("subprocess-exited-with-error").map_or(words, |(before, _)| before);
+    let (_, named) = before.rsplit_once("\nProcessing ").or(before.rsplit_once("\nCollecting "))?;
+    named.split_whitespace().next().map(str::to_owned)
+}
+
+/// The text in backticks that follows a mark.
+fn quoted_after(words: &str, mark: &str) -> Option<String> {
+    let (_, rest) = words.split_once(mark)?;
+    let (_, rest) = rest.lines().next()?.split_once('`')?;
+    rest.split_once('`').map(|(quoted, _)| quoted.to_owned())
+}
+
+fn last_word(text: &str) -> String {
+    let word = text.split_whitespace().next_back().unwrap_or_default();
+    word.trim_matches(['`', '\'', '"']).to_owned()
+}

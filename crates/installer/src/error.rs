@@ -1,0 +1,238 @@
+//! What can go wrong, cut by what the caller can do next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use envspec::Tool;
+
+use crate::transcript::{Transcript, tool_name};
+
+/// Why nothing was installed.
+///
+/// The tool's own words are the error's `source`, a [`Transcript`]; [`Error::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No versions satisfy all requirements, constraints and overrides together.
+    #[error("`{}` found no versions that satisfy the requirements", tool_name(*tool))]
+    Unsatisfiable {
+        /// The package manager.
+        tool: Tool,
+        /// Its words.
+        source: Box<Transcript>,
+    },
+    /// A package of this name is on no index that was asked.
+    #[error("`{}` found no package `{package}`", tool_name(*tool))]
+    NotFound {
+        /// The package manager.
+        tool: Tool,
+        /// The name or the requirement as the tool gives it.
+        package: String,
+        /// Its words.
+        source: Box<Transcript>,
+    },
+    /// A package could not be built from its sources.
+    #[error("`{}` could not build {}", tool_name(*tool), named_or(package.as_deref(), "a package"))]
+    BuildFailed {
+        /// The package manager.
+        tool: Tool,
+        /// The package, where the tool names it.
+        package: Option<String>,
+        /// Its words, with the end of the build's own.
+        source: Box<Transcript>,
+    },
+    /// An index or another server could not be reached, or broke off.
+    #[error("`{}` could not download what it needs", tool_name(*tool))]
+    Network {
+        /// The package manager.
+        tool: Tool,
+        /// Whether another attempt may succeed; the attempts that were worth making were made.
+        transient: bool,
+        /// Its words in the last attempt.
+        source: Box<Transcript>,
+    },
+    /// The deadline passed while the tool ran; its whole process group was killed.
+    #[error("`{}` was stopped at the deadline, after {:.1} s", tool_name(*tool), elapsed.as_secs_f64())]
+    Timeout {
+        /// The package manager.
+        tool: Tool,
+        /// How long the last attempt ran.
+        elapsed: Duration,
+        /// What it had said until then.
+        source: Box<Transcript>,
+    },
+    /// The deadline passed before the tool was started.
+    #[error("the deadline passed before {action}")]
+    Late {
+        /// What was still to be done.
+        action: &'static str,
+    },
+    /// Neither this machine nor the base has the package manager, and fetching it failed.
+    #[error("no `{}` {requirement} was found, nor could it be fetched", tool_name(*tool))]
+    ToolMissing {
+        /// The package manager.
+        tool: Tool,
+        /// The versions that would have done, as a specifier.
+        requirement: String,
+        /// Why it could not be fetched, where that was tried.
+        source: Option<Box<Error>>,
+    },
+    /// The disk, or the user's share of it, is full.
+    #[error("`{}` ran out of disk space", tool_name(*tool))]
+    NoSpace {
+        /// The package manager.
+        tool: Tool,
+        /// Its words.
+        source: Box<Transcript>,
+    },
+    /// The tool failed in another way.
+    #[error("`{}` failed", tool_name(*tool))]
+    Failed {
+        /// The package manager.
+        tool: Tool,
+        /// Its words.
+        source: Box<Transcript>,
+    },
+    /// The tool ended well, but its report could not be read.
+    #[error("the report of `{}` could not be read", tool_name(*tool))]
+    Report {
+        /// The package manager.
+        tool: Tool,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The package manager has no such option.
+    #[error("`{}` has no {option}", tool_name(*tool))]
+    Unsupported {
+        /// The package manager.
+        tool: Tool,
+        /// What it lacks.
+        option: &'static str,
+    },
+    /// `pip_version` or `uv_version` is no version specifier.
+    #[error("`{version}` is no version specifier for `{}`", tool_name(*tool))]
+    ToolVersion {
+        /// The package manager.
+        tool: Tool,
+        /// The text.
+        version: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The interpreter could not be asked about itself.
+    #[error("`{}` is no working Python interpreter", python.display())]
+    Interpreter {
+        /// The interpreter.
+        python: PathBuf,
+        /// What it said instead.
+        source: Box<Transcript>,
+    },
+    /// The interpreter answered, but not in the way that was asked.
+    #[error("`{}` gave an answer that could not be read", python.display())]
+    Answer {
+        /// The interpreter.
+        python: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A file could not be read, written or started.
+    #[error("failed to {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unsatisfiable { .. } => Some(
+                "loosen one of the requirements that the tool names; names in `keep` hold the base's versions",
+            ),
+            Self::NotFound { .. } => Some(
+                "check the spelling, and that the index which has the package is given (`--index-url`, `--extra-index-url`)",
+            ),
+            Self::BuildFailed { .. } => Some(
+                "choose a version that has a wheel for this Python and platform, or install what its build needs (a compiler, headers)",
+            ),
+            Self::Network { .. } => Some(
+                "check the connection, the proxy and the certificates (`HTTPS_PROXY`, `SSL_CERT_FILE`, `PIP_CERT`)",
+            ),
+            Self::Timeout { .. } | Self::Late { .. } => {
+                Some("raise `config.setup_timeout_seconds`, or install from wheels that are near")
+            }
+            Self::ToolMissing { tool: Tool::Uv, .. } => Some(
+                "install uv and put it on PATH or name it in CURATOR_UV, or give the base a pip that can fetch it",
+            ),
+            Self::ToolMissing { tool: Tool::Pip, .. } => {
+                Some("install pip into the base, or ask for `uv` instead of `pip`")
+            }
+            Self::NoSpace { .. } => {
+                Some("free space for the cache, for the package manager's own cache and for TMPDIR")
+            }
+            Self::Unsupported { tool: Tool::Pip, .. } => Some("ask for `uv` instead of `pip`"),
+            Self::ToolVersion { .. } => Some("write it like `==24.1.2` or `>=24,<25`"),
+            Self::Failed { .. }
+            | Self::Report { .. }
+            | Self::Unsupported { .. }
+            | Self::Interpreter { .. }
+            | Self::Answer { .. }
+            | Self::Io { .. } => None,
+        }
+    }
+
+    /// The command line that failed and what it said, where a tool was run.
+    #[must_use]
+    pub fn transcript(&self) -> Option<&Transcript> {
+        match self {
+            Self::Unsatisfiable { source, .. }
+            | Self::NotFound { source, .. }
+            | Self::BuildFailed { source, .. }
+            | Self::Network { source, .. }
+            | Self::Timeout { source, .. }
+            | Self::NoSpace { source, .. }
+            | Self::Failed { source, .. }
+            | Self::Interpreter { source, .. } => Some(source),
+            Self::ToolMissing { source, .. } => source.as_deref().and_then(Self::transcript),
+            Self::Late { .. }
+            | Self::Report { .. }
+            | Self::Unsupported { .. }
+            | Self::ToolVersion { .. }
+            | Self::Answer { .. }
+            | Self::Io { .. } => None,
+        }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Network { transient: true, .. })
+    }
+}
+
+const _: () = {
+    const fn ok<T: Send + Sync + 'static>() {}
+    ok::<Error>();
+};
+
+/// Says on which file an I/O operation failed.
+pub(crate) trait IoResultExt<T> {
+    /// Completes the sentence "failed to {action} `{path}`".
+    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, Error>;
+}
+
+impl<T> IoResultExt<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { action, path: path.as_ref().to_owned(), source })
+    }
+}
+
+fn named_or(name: Option<&str>, otherwise: &str) -> String {
+    name.map_or_else(|| otherwise.to_owned(), |name| format!("`{name}`"))
+}

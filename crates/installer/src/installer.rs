@@ -1,0 +1,259 @@
+//! A package manager that was found, and what it does.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use envspec::{Install, Tool};
+use pep440_rs::Version;
+
+use crate::classify::{Kind, classify};
+use crate::command_line::{self, Abilities, Mode, Program};
+use crate::deadline::Deadline;
+use crate::error::{Error, IoResultExt};
+use crate::interpreter::distributions;
+use crate::outcome::{self, Changes, Conflict, Outcome};
+use crate::process::{self, Command, Finished, Streams};
+use crate::redact::Secrets;
+use crate::request::{Request, absolute};
+use crate::scratch::Scratch;
+use crate::shadow::{self, Shadow};
+use crate::transcript::Transcript;
+
+/// Pauses before the second and the third attempt, where the network failed.
+///
+/// Both tools retry single downloads by themselves; this covers an index that is down for longer.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
+
+/// A package manager that was found or fetched by [`Tools::locate`](crate::Tools::locate).
+///
+/// It runs from outside the environments that it works on: neither pip nor uv is ever added to one.
+/// Cheap to clone, and may be used by many threads at once.
+#[derive(Clone, Debug)]
+pub struct Installer {
+    program: Program,
+    version: Version,
+    abilities: Abilities,
+    variables: Arc<BTreeMap<OsString, OsString>>,
+}
+
+impl Installer {
+    pub(crate) fn new(
+        program: Program,
+        version: Version,
+        variables: Arc<BTreeMap<OsString, OsString>>,
+    ) -> Self {
+        let abilities = Abilities::of(program.tool(), &version);
+        Self { program, version, abilities, variables }
+    }
+
+    /// Which package manager it is.
+    #[must_use]
+    pub fn tool(&self) -> Tool {
+        self.program.tool()
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.version.to_string()
+    }
+
+    /// uv's executable, or what an interpreter runs to start pip.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        match &self.program {
+            Program::Uv(path) | Program::Pip(path) => path,
+        }
+    }
+
+    /// Installs what is missing, in one call of the tool, and says what came and went.
+    ///
+    /// The tool sees the packages of the environment as installed, so only the difference is
+    /// fetched. Bytecode is left to [`compile_bytecode`](crate::compile_bytecode). After an error
+    /// the environment may be half changed: build where nobody looks yet.
+    ///
+    /// # Errors
+    ///
+    /// Each variant of [`Error`] that has a [`Transcript`], and [`Error::Unsupported`] for overrides
+    /// with pip. Failures of the network are retried twice, inside the deadline.
+    pub fn install(&self, request: &Request<'_>) -> Result<Outcome, Error> {
+        self.call(request, Mode::Install)
+    }
+
+    /// Says what [`Installer::install`] would do, and changes nothing, also in an environment that
+    /// is read-only or managed by the system.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Installer::install`].
+    pub fn resolve(&self, request: &Request<'_>) -> Result<Outcome, Error> {
+        if self.tool() == Tool::Pip {
+            return self.call(request, Mode::DryRun);
+        }
+        // uv leaves a lock file in a virtualenv even after a dry run.
+        let shadow = shadow::of_virtualenv(&request.python)?;
+        let python = shadow.as_ref().map_or(request.python.clone(), Shadow::python);
+        self.call(&Request { python, ..request.clone() }, Mode::DryRun)
+    }
+
+    /// Lists the requirements among the installed packages that are not met, sorted.
+    ///
+    /// # Errors
+    ///
+    /// If the tool fails otherwise than by reporting conflicts, or the deadline passes.
+    pub fn conflicts(&self, python: &Path, deadline: Deadline) -> Result<Vec<Conflict>, Error> {
+        let scratch = Scratch::new()?;
+        let python = absolute(python);
+        let shadow = match self.tool() {
+            Tool::Uv => shadow::of_virtualenv(&python)?,
+            Tool::Pip => None,
+        };
+        let python = shadow.as_ref().map_or(python, Shadow::python);
+        let argv = command_line::check_argv(&self.program, &python);
+        let command = Self::command(argv, command_line::with_manners(&self.variables), &scratch);
+        let finished = process::run(&command, Streams::Together, deadline)?;
+        let conflicts = outcome::conflicts(self.tool(), &finished);
+        if conflicts.is_empty() && !finished.is_success() {
+            return Err(self.failure(&command, &finished, &Secrets::default(), 1));
+        }
+        Ok(conflicts)
+    }
+
+    fn call(&self, request: &Request<'_>, mode: Mode) -> Result<Outcome, Error> {
+        let install = request.install;
+        self.refuse_unsupported(install)?;
+        if install.requirements.is_empty() {
+            let changes = Changes::default();
+            return Ok(Outcome::new(self.version(), self.tool(), changes, Duration::ZERO));
+        }
+        let secrets = command_line::secrets(install, &self.variables);
+        let variables =
+            command_line::environment(self.abilities, install, request.links, &self.variables);
+        for attempt in 1.. {
+            if request.deadline.is_over() {
+                return Err(Error::Late { action: "the installation" });
+            }
+            let scratch = Scratch::new()?;
+            scratch.write(install, request.held)?;
+            let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
+            let command = Self::command(argv, variables.clone(), &scratch);
+            tracing::debug!(argv = %secrets.redact(&format!("{:?}", command.arguments)), attempt);
+            let streams = match self.tool() {
+                Tool::Pip => Streams::Together,
+                Tool::Uv => Streams::Apart,
+            };
+            let finished = process::run(&command, streams, request.deadline)?;
+            if finished.is_success() {
+                let changes = self.changes(&finished, mode, request, &scratch)?;
+                return Ok(Outcome::new(self.version(), self.tool(), changes, finished.elapsed));
+            }
+            let error = self.failure(&command, &finished, &secrets, attempt);
+            let pause = PAUSES.get(attempt as usize - 1).filter(|_| error.is_transient());
+            match pause {
+                Some(&pause) if request.deadline.pause(pause) == pause => {
+                    tracing::info!(%error, attempt, "trying again");
+                    std::thread::sleep(pause);
+                }
+                _ => return Err(error),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn refuse_unsupported(&self, install: &Install) -> Result<(), Error> {
+        if self.tool() == Tool::Pip && !install.overrides.is_empty() {
+            return Err(Error::Unsupported { tool: Tool::Pip, option: "overrides" });
+        }
+        Ok(())
+    }
+
+    fn command(
+        argv: Vec<OsString>,
+        environment: BTreeMap<OsString, OsString>,
+        scratch: &Scratch,
+    ) -> Command {
+        let mut argv = argv.into_iter();
+        Command {
+            program: argv.next().map(PathBuf::from).unwrap_or_default(),
+            arguments: argv.collect(),
+            environment,
+            working_dir: scratch.working_dir(),
+        }
+    }
+
+    /// What came and went, from the tool's report where it writes one.
+    fn changes(
+        &self,
+        finished: &Finished,
+        mode: Mode,
+        request: &Request<'_>,
+        scratch: &Scratch,
+    ) -> Result<Changes, Error> {
+        if self.tool() == Tool::Uv {
+            return Changes::of_uv(finished, self.abilities.has_report);
+        }
+        let added = if self.abilities.has_report {
+            let path = scratch.report_file();
+            let json = fs::read_to_string(&path).context("read", &path)?;
+            outcome::pip_report(&json)
+                .map_err(|source| Error::Report { tool: Tool::Pip, source })?
+        } else {
+            outcome::pip_installed(&finished.stderr)
+        };
+        let removed = match mode {
+            Mode::Install => outcome::pip_uninstalled(&finished.stderr),
+            // pip does not say what it would replace.
+            Mode::DryRun if added.is_empty() => Vec::new(),
+            Mode::DryRun => {
+                let Request { python, deadline, .. } = request;
+                let mut installed = distributions(python, &self.variables, *deadline)?;
+                installed.retain(|old| added.iter().any(|new| new.name == old.name));
+                installed
+            }
+        };
+        Ok(Changes { added, removed })
+    }
+
+    fn failure(
+        &self,
+        command: &Command,
+        finished: &Finished,
+        secrets: &Secrets,
+        attempts: u32,
+    ) -> Error {
+        failure(self.tool(), command, finished, secrets, attempts)
+    }
+}
+
+/// The error that a failed or stopped run of a tool amounts to.
+pub(crate) fn failure(
+    tool: Tool,
+    command: &Command,
+    finished: &Finished,
+    secrets: &Secrets,
+    attempts: u32,
+) -> Error {
+    let transcript = Transcript::new(command, finished, secrets).with_attempts(attempts);
+    let source = Box::new(transcript);
+    if finished.status.is_none() {
+        return Error::Timeout { tool, elapsed: finished.elapsed, source };
+    }
+    let words = if finished.stderr.is_empty() { &finished.stdout } else { &finished.stderr };
+    match classify(tool, words) {
+        Kind::Unsatisfiable => Error::Unsatisfiable { tool, source },
+        Kind::NotFound { package } => {
+            Error::NotFound { tool, package: secrets.redact(&package), source }
+        }
+        Kind::BuildFailed { package } => {
+            let package = package.map(|package| secrets.redact(&package));
+            Error::BuildFailed { tool, package, source }
+        }
+        Kind::Network { transient } => Error::Network { tool, transient, source },
+        Kind::NoSpace => Error::NoSpace { tool, source },
+        Kind::Other => Error::Failed { tool, source },
+    }
+}

@@ -1,0 +1,100 @@
+//! Questions to a Python interpreter, answered by short scripts that it runs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::outcome::Package;
+use crate::process::{self, Command, Streams};
+use crate::redact::Secrets;
+use crate::transcript::Transcript;
+
+const DESCRIBE: &str = include_str!("../python/describe.py");
+const DISTRIBUTIONS: &str = include_str!("../python/distributions.py");
+
+/// What an interpreter has to offer for starting pip.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Description {
+    /// `3.11`.
+    pub(crate) minor: String,
+    /// The folder of the package `pip`, if it is installed.
+    pub(crate) pip: Option<PathBuf>,
+    /// The wheels from which `ensurepip` would install pip.
+    pub(crate) bundled: Vec<PathBuf>,
+}
+
+/// Asks an interpreter what it has to offer.
+pub(crate) fn describe(
+    python: &Path,
+    variables: &BTreeMap<OsString, OsString>,
+    deadline: Deadline,
+) -> Result<Description, Error> {
+    ask(python, DESCRIBE, variables, deadline)
+}
+
+/// Asks an interpreter which distributions it sees.
+pub(crate) fn distributions(
+    python: &Path,
+    variables: &BTreeMap<OsString, OsString>,
+    deadline: Deadline,
+) -> Result<Vec<Package>, Error> {
+    #[derive(Deserialize)]
+    struct Distribution {
+        name: String,
+        version: String,
+    }
+    let found: Vec<Distribution> = ask(python, DISTRIBUTIONS, variables, deadline)?;
+    let mut packages = Vec::<Package>::with_capacity(found.len());
+    for Distribution { name, version } in found {
+        let package = Package::new(&name, version);
+        // The first of a name on the path is the one that is imported.
+        if !packages.iter().any(|seen| seen.name == package.name) {
+            packages.push(package);
+        }
+    }
+    Ok(packages)
+}
+
+/// Runs a script, isolated and without writing bytecode, and gives what it printed.
+pub(crate) fn run_script(
+    python: &Path,
+    script: &str,
+    arguments: &[String],
+    variables: &BTreeMap<OsString, OsString>,
+    deadline: Deadline,
+) -> Result<String, Error> {
+    let mut argv: Vec<OsString> =
+        ["-I", "-B", "-X", "utf8", "-c", script].map(OsString::from).into();
+    argv.extend(arguments.iter().map(OsString::from));
+    let command = Command {
+        program: python.to_owned(),
+        arguments: argv,
+        environment: variables.clone(),
+        working_dir: PathBuf::from("/"),
+    };
+    let finished = process::run(&command, Streams::Apart, deadline)?;
+    if finished.is_success() {
+        return Ok(finished.stdout);
+    }
+    if finished.status.is_none() {
+        return Err(Error::Late { action: "the interpreter answered" });
+    }
+    let source = Box::new(Transcript::new(&command, &finished, &Secrets::default()));
+    Err(Error::Interpreter { python: python.to_owned(), source })
+}
+
+fn ask<T: DeserializeOwned>(
+    python: &Path,
+    script: &str,
+    variables: &BTreeMap<OsString, OsString>,
+    deadline: Deadline,
+) -> Result<T, Error> {
+    let answer = run_script(python, script, &[], variables, deadline)?;
+    serde_json::from_str(&answer)
+        .map_err(|source| Error::Answer { python: python.to_owned(), source })
+}

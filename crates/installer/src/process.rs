@@ -1,0 +1,205 @@
+//! The one place where a child process starts: in a process group that ends with it, or with us.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use duct::Handle;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::deadline::Deadline;
+use crate::error::{Error, IoResultExt};
+
+/// Between the polite signal and the one that cannot be ignored.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// As much of a tool's output as is read back; what precedes it is lost.
+const OUTPUT_CAP: u64 = 16 << 20;
+
+/// Kills its process group as soon as its standard input ends, which it does when we die.
+const WATCHDOG: &str = "trap '' TERM; read -r _; kill -KILL 0";
+
+/// A command line with all that decides what it does.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    /// The whole environment: nothing else is inherited.
+    pub(crate) environment: BTreeMap<OsString, OsString>,
+    pub(crate) working_dir: PathBuf,
+}
+
+/// What a child left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// How it ended; `None` if the deadline passed and it was killed.
+    pub(crate) status: Option<ExitStatus>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) elapsed: Duration,
+}
+
+impl Finished {
+    pub(crate) fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| status.success())
+    }
+}
+
+/// Whether a tool's two output streams are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// Standard output is data, standard error is words.
+    Apart,
+    /// Both are words and are kept in one order, as `stderr`.
+    Together,
+}
+
+/// Runs a command to its end or to the deadline, whichever comes first.
+///
+/// Output goes to unnamed files, so that a grandchild that keeps a stream open cannot hold us up.
+/// Whatever is left of the process group when the child ends is killed.
+pub(crate) fn run(
+    command: &Command,
+    streams: Streams,
+    deadline: Deadline,
+) -> Result<Finished, Error> {
+    let started = Instant::now();
+    let mut stdout = unnamed_file()?;
+    let mut stderr = unnamed_file()?;
+    let group = Group::start();
+    let expression = duct::cmd(&command.program, &command.arguments)
+        .dir(&command.working_dir)
+        .full_env(&command.environment)
+        .stdin_null()
+        .stderr_file(clone(&stderr)?)
+        .stdout_file(clone(if streams == Streams::Together { &stderr } else { &stdout })?)
+        .unchecked();
+    let leader = group.leader();
+    let child = expression
+        .before_spawn(move |command| {
+            command.process_group(leader);
+            Ok(())
+        })
+        .start()
+        .context("start", &command.program)?;
+    let group = group.with_child(&child);
+    let status = match deadline.moment() {
+        Some(moment) => child.wait_deadline(moment).context("wait for", &command.program)?,
+        None => Some(child.wait().context("wait for", &command.program)?),
+    }
+    .map(|output| output.status);
+    if status.is_none() {
+        group.signal(Signal::TERM);
+        // It ends when it is killed below at the latest.
+        let _ = child.wait_timeout(GRACE);
+    }
+    drop(group);
+    child.wait().context("wait for", &command.program)?;
+    Ok(Finished {
+        status,
+        stdout: read_back(&mut stdout)?,
+        stderr: read_back(&mut stderr)?,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// A process group that is killed when this is dropped, and also when this process dies.
+///
+/// Its leader is a shell that waits for the end of a pipe of ours. It outlives the tool, so that
+/// the group's number stays taken until the group has been killed.
+struct Group {
+    watchdog: Option<(Handle, PipeWriter)>,
+    id: Option<Pid>,
+}
+
+impl Group {
+    /// Starts the watchdog; without a shell on this machine the tool leads a group of its own, and
+    /// survives us if we are killed.
+    fn start() -> Self {
+        match Self::start_watchdog() {
+            Ok((handle, pipe)) => {
+                let id = handle.pids().first().and_then(|&pid| as_pid(pid));
+                Self { watchdog: Some((handle, pipe)), id }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no watchdog for the process group");
+                Self { watchdog: None, id: None }
+            }
+        }
+    }
+
+    fn start_watchdog() -> io::Result<(Handle, PipeWriter)> {
+        let (reader, writer) = io::pipe()?;
+        let handle = duct::cmd("/bin/sh", ["-c", WATCHDOG])
+            .dir("/")
+            .full_env(BTreeMap::<OsString, OsString>::new())
+            .stdin_file(reader)
+            .stdout_null()
+            .stderr_null()
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            })
+            .start()?;
+        Ok((handle, writer))
+    }
+
+    /// The group that the tool joins; 0 is a new one of its own.
+    fn leader(&self) -> i32 {
+        Pid::as_raw(self.id)
+    }
+
+    fn with_child(mut self, child: &Handle) -> Self {
+        if self.id.is_none() {
+            self.id = child.pids().first().and_then(|&pid| as_pid(pid));
+        }
+        self
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
+            // It fails only when nobody is left to be signalled.
+            let _ = kill_process_group(id, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        if let Some((watchdog, _pipe)) = &self.watchdog {
+            let _ = watchdog.wait();
+        }
+    }
+}
+
+fn as_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+fn unnamed_file() -> Result<File, Error> {
+    tempfile::tempfile().context("make an unnamed file in", std::env::temp_dir())
+}
+
+fn clone(file: &File) -> Result<File, Error> {
+    file.try_clone().context("duplicate a file of", std::env::temp_dir())
+}
+
+/// The last [`OUTPUT_CAP`] bytes that were written to `file`, as text.
+fn read_back(file: &mut File) -> Result<String, Error> {
+    let read = |file: &mut File| {
+        let length = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(OUTPUT_CAP)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text: io::Result<String> = read(file);
+    text.context("read the output of a tool in", std::env::temp_dir())
+}

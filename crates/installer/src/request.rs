@@ -1,0 +1,82 @@
+//! What is asked of an installer.
+
+use std::path::{Path, PathBuf};
+
+use envspec::Install;
+
+use crate::deadline::Deadline;
+
+/// Whether installed files may share their bytes with the package manager's own cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Links {
+    /// Hard links where the tool can make them (uv), so that a package costs no space of its own.
+    #[default]
+    Hardlink,
+    /// Copies (by reference where the file system can), so that a program which edits an installed
+    /// file in place changes nothing else.
+    Copy,
+}
+
+/// One installation: what, into which interpreter's environment, and within which limits.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Request<'a> {
+    pub(crate) install: &'a Install,
+    pub(crate) python: PathBuf,
+    pub(crate) held: &'a [String],
+    pub(crate) deadline: Deadline,
+    pub(crate) links: Links,
+    pub(crate) is_offline: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Asks for `install` in the environment whose interpreter is `python`.
+    ///
+    /// By default, nothing is held, there is no deadline, files are hard links, and the network is
+    /// used. A relative `python` is taken from the current folder.
+    pub fn new(install: &'a Install, python: &Path) -> Self {
+        Self {
+            install,
+            python: absolute(python),
+            held: &[],
+            deadline: Deadline::NEVER,
+            links: Links::Hardlink,
+            is_offline: false,
+        }
+    }
+
+    /// Adds constraint lines (`name==version`) for packages that must not move.
+    ///
+    /// [`Install::keep`] has names alone; whoever knows the base knows their versions. By default,
+    /// nothing is held.
+    pub fn with_held(mut self, held: &'a [String]) -> Self {
+        self.held = held;
+        self
+    }
+
+    /// Sets the moment by which all of it must be over. By default, there is none.
+    pub fn with_deadline(mut self, deadline: Deadline) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sets whether files may be shared with uv's cache; pip always copies. By default, they may.
+    pub fn with_links(mut self, links: Links) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// Uses nothing but what is on this machine: uv its cache, pip the `--find-links` folders.
+    ///
+    /// By default, the network is used.
+    pub fn offline(mut self, is_offline: bool) -> Self {
+        self.is_offline = is_offline;
+        self
+    }
+}
+
+/// The path from the root, without looking at the disk.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    // It fails only for an empty path or without a current folder; the tool will say so.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,94 @@
+//! The temporary folder of one call: where the tool runs, and the files that it reads and writes.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use envspec::Install;
+use tempfile::TempDir;
+
+use crate::error::{Error, IoResultExt};
+
+/// Files that end uv's search for a configuration in the folders above its own: without them, a
+/// `pyproject.toml` in the folder for temporary files would steer it. The user's and the system's
+/// own configuration stay in force.
+const BARRIERS: [&str; 2] = ["pyproject.toml", "uv.toml"];
+
+/// A private folder (mode 0700) that goes away with the value.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    root: PathBuf,
+    _guard: Option<TempDir>,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Result<Self, Error> {
+        let guard = tempfile::Builder::new()
+            .prefix("installer-")
+            .tempdir()
+            .context("make a folder in", std::env::temp_dir())?;
+        let scratch = Self { root: guard.path().to_owned(), _guard: Some(guard) };
+        let dir = scratch.working_dir();
+        fs::create_dir(&dir).context("make", &dir)?;
+        for name in BARRIERS {
+            write_private(&dir.join(name), "")?;
+        }
+        Ok(scratch)
+    }
+
+    /// A scratch folder that is only a name.
+    #[cfg(test)]
+    pub(crate) fn named(root: &str) -> Self {
+        Self { root: root.into(), _guard: None }
+    }
+
+    /// Where the tool runs: a folder with nothing of the caller's.
+    pub(crate) fn working_dir(&self) -> PathBuf {
+        self.root.join("cwd")
+    }
+
+    pub(crate) fn requirements_file(&self) -> PathBuf {
+        self.root.join("requirements.txt")
+    }
+
+    pub(crate) fn overrides_file(&self) -> PathBuf {
+        self.root.join("overrides.txt")
+    }
+
+    pub(crate) fn report_file(&self) -> PathBuf {
+        self.root.join("report.json")
+    }
+
+    /// Writes what the tool reads. Only this user can read it, for a requirement may be a URL with
+    /// credentials.
+    pub(crate) fn write(&self, install: &Install, held: &[String]) -> Result<(), Error> {
+        let mut requirements = String::new();
+        let constraints = lines(&install.constraints) + &lines(held);
+        if !constraints.is_empty() {
+            write_private(&self.root.join("constraints.txt"), &constraints)?;
+            // Named by the file, not on the command line, where it would replace `UV_CONSTRAINT`.
+            requirements.push_str("-c constraints.txt\n");
+        }
+        requirements.push_str(&lines(&install.requirements));
+        write_private(&self.requirements_file(), &requirements)?;
+        if !install.overrides.is_empty() {
+            write_private(&self.overrides_file(), &lines(&install.overrides))?;
+        }
+        Ok(())
+    }
+}
+
+fn lines<T: ToString>(items: &[T]) -> String {
+    items.iter().map(|item| item.to_string() + "\n").collect()
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .context("write", path)
+}

@@ -1,0 +1,251 @@
+//! Finding pip and uv, and fetching what is not there.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use envspec::Tool;
+use pep440_rs::Version;
+
+use crate::ambient::Ambient;
+use crate::bootstrap::Bootstrap;
+use crate::command_line::Program;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::installer::Installer;
+use crate::interpreter::{self, Description};
+use crate::process::{self, Command, Streams};
+use crate::request::absolute;
+use crate::wanted::Wanted;
+
+/// Finds pip and uv, and keeps those that had to be fetched in a folder, by version.
+///
+/// uv is `$CURATOR_UV`, else the first on `PATH`, else the one beside the base's interpreter, else
+/// one in the folder, else fetched into it. pip is the base's, else one in the folder, else the one
+/// that this Python ships for `ensurepip`, else fetched. One that is older than what we need, or
+/// outside of the versions asked for, is passed over.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Tools {
+    dir: PathBuf,
+    ambient: Option<Ambient>,
+}
+
+impl Tools {
+    /// Keeps tools that had to be fetched in `tools_dir`, which is made when it is needed.
+    ///
+    /// By default, they run in the environment of this process ([`Ambient::from_env`], read at each
+    /// [`Tools::locate`]).
+    pub fn new(tools_dir: impl Into<PathBuf>) -> Self {
+        Self { dir: absolute(&tools_dir.into()), ambient: None }
+    }
+
+    /// Sets the environment in which tools are looked for and run, instead of this process's own.
+    pub fn with_ambient(mut self, ambient: Ambient) -> Self {
+        self.ambient = Some(ambient);
+        self
+    }
+
+    /// The folder of the tools that had to be fetched.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Finds a package manager, or fetches it once for all processes that share the folder.
+    ///
+    /// `version` is a specifier like `==24.1.2` or `<24.2, >19`, with a marker if need be, as in
+    /// Ray's `pip_version`; by default, any version that does what we need. The interpreter of the
+    /// base is asked for its pip and is not changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ToolVersion`] for a `version` that is no specifier; [`Error::ToolMissing`] if the
+    /// tool is nowhere and cannot be fetched; [`Error::Late`] or [`Error::Timeout`] when the
+    /// deadline passes, for instance while another process fetches it.
+    pub fn locate(
+        &self,
+        tool: Tool,
+        version: Option<&str>,
+        base_python: &Path,
+        deadline: Deadline,
+    ) -> Result<Installer, Error> {
+        let ambient = self.ambient.clone().unwrap_or_else(Ambient::from_env);
+        let search = Search {
+            dir: &self.dir,
+            variables: Arc::new(ambient.for_tool()),
+            ambient,
+            base_python: absolute(base_python),
+            deadline,
+        };
+        let wanted = Wanted::parse(tool, version)?;
+        let wanted = search.settle_marker(wanted)?;
+        let (program, version) = match tool {
+            Tool::Uv => search.uv(&wanted)?,
+            Tool::Pip => search.pip(&wanted)?,
+        };
+        tracing::debug!(?program, %version, "found");
+        Ok(Installer::new(program, version, search.variables))
+    }
+}
+
+/// One search, with all that it needs to know.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) ambient: Ambient,
+    pub(crate) variables: Arc<BTreeMap<OsString, OsString>>,
+    pub(crate) base_python: PathBuf,
+    pub(crate) deadline: Deadline,
+}
+
+impl Search<'_> {
+    fn uv(&self, wanted: &Wanted) -> Result<(Program, Version), Error> {
+        if let Some(found) = self.host_uv(wanted)? {
+            return Ok(found);
+        }
+        match self.kept_uv(wanted) {
+            Some(found) => Ok(found),
+            None => Bootstrap::new(self, wanted).uv(),
+        }
+    }
+
+    fn pip(&self, wanted: &Wanted) -> Result<(Program, Version), Error> {
+        let base = self.describe(&self.base_python)?;
+        if let Some(found) = base.pip.as_deref().and_then(|dir| usable_pip(dir, wanted)) {
+            return Ok(found);
+        }
+        match self.kept_pip(wanted, &base) {
+            Some(found) => Ok(found),
+            None => Bootstrap::new(self, wanted).pip(&base),
+        }
+    }
+
+    /// The uv that the operator names, that is on `PATH`, or that is the base's.
+    pub(crate) fn host_uv(&self, wanted: &Wanted) -> Result<Option<(Program, Version)>, Error> {
+        let named = self.ambient.variable("CURATOR_UV").filter(|path| !path.is_empty());
+        let named = named.map(|path| absolute(Path::new(path)));
+        let on_path = self.on_path("uv");
+        let beside = self.base_python.parent().map(|bin| bin.join("uv"));
+        for uv in named.into_iter().chain(on_path).chain(beside.filter(|uv| uv.is_file())) {
+            match self.uv_version(&uv)? {
+                Some(version) if wanted.accepts(&version) => {
+                    return Ok(Some((Program::Uv(uv), version)));
+                }
+                version => tracing::debug!(uv = %uv.display(), ?version, "passed over"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Drops the specifier of a marker that does not hold for the base's Python, as pip would.
+    fn settle_marker(&self, wanted: Wanted) -> Result<Wanted, Error> {
+        const HOLDS: &str = "import sys; sys.path.insert(0, sys.argv[1]); \
+            from pip._vendor.packaging.markers import Marker; print(Marker(sys.argv[2]).evaluate())";
+        let Some(marker) = wanted.marker.clone() else { return Ok(wanted) };
+        let (Program::Pip(entry) | Program::Uv(entry), _) = self.pip(&Wanted::any(Tool::Pip))?;
+        let pip_dir = entry.ancestors().find(|dir| dir.join("pip").is_dir()).unwrap_or(&entry);
+        let arguments = [pip_dir.to_string_lossy().into_owned(), marker];
+        let holds = interpreter::run_script(
+            &self.base_python,
+            HOLDS,
+            &arguments,
+            &self.variables,
+            self.deadline,
+        )?;
+        Ok(if holds.trim() == "True" { wanted } else { Wanted::any(wanted.tool) })
+    }
+
+    /// The newest uv among those that were fetched before.
+    pub(crate) fn kept_uv(&self, wanted: &Wanted) -> Option<(Program, Version)> {
+        let kept = self.kept("uv-", "").into_iter();
+        let kept = kept.filter(|(version, dir)| wanted.accepts(version) && uv_in(dir).is_file());
+        kept.max().map(|(version, dir)| (Program::Uv(uv_in(&dir)), version))
+    }
+
+    /// The newest pip for this Python among those that were fetched before.
+    pub(crate) fn kept_pip(
+        &self,
+        wanted: &Wanted,
+        python: &Description,
+    ) -> Option<(Program, Version)> {
+        let kept = self.kept("pip-", &format!("-py{}", python.minor)).into_iter();
+        let kept =
+            kept.filter(|(version, dir)| wanted.accepts(version) && dir.join("pip").is_dir());
+        kept.max().map(|(version, dir)| (Program::Pip(pip_entry(&dir.join("pip"))), version))
+    }
+
+    pub(crate) fn describe(&self, python: &Path) -> Result<Description, Error> {
+        interpreter::describe(python, &self.variables, self.deadline)
+    }
+
+    /// The programs of this name on `PATH`, the first first.
+    pub(crate) fn on_path(&self, program: &str) -> Vec<PathBuf> {
+        let Some(path) = self.ambient.variable("PATH") else { return Vec::new() };
+        which::which_in_all(program, Some(path), "/").map(Iterator::collect).unwrap_or_default()
+    }
+
+    /// What a uv says of its version; `None` if it does not run.
+    pub(crate) fn uv_version(&self, uv: &Path) -> Result<Option<Version>, Error> {
+        let command = Command {
+            program: uv.to_owned(),
+            arguments: vec!["--version".into()],
+            environment: (*self.variables).clone(),
+            working_dir: PathBuf::from("/"),
+        };
+        let finished = match process::run(&command, Streams::Apart, self.deadline) {
+            Ok(finished) => finished,
+            // It is no program of this machine.
+            Err(Error::Io { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if finished.status.is_none() {
+            return Err(Error::Late { action: "uv told its version" });
+        }
+        let words = finished.stdout.strip_prefix("uv ").unwrap_or_default();
+        Ok(words.split_whitespace().next().and_then(|version| version.parse().ok()))
+    }
+
+    /// The tools that were fetched before, by the version in the name of their folder.
+    fn kept(&self, prefix: &str, suffix: &str) -> Vec<(Version, PathBuf)> {
+        // A folder that is not there yet holds nothing.
+        let Ok(entries) = fs::read_dir(self.dir) else { return Vec::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                let version = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+                Some((version.parse().ok()?, entry.path()))
+            })
+            .collect()
+    }
+}
+
+/// Where `pip install --target` puts uv.
+pub(crate) fn uv_in(dir: &Path) -> PathBuf {
+    dir.join("bin").join("uv")
+}
+
+/// What an interpreter runs to start the pip of this folder.
+pub(crate) fn pip_entry(package_dir: &Path) -> PathBuf {
+    let runner = package_dir.join("__pip-runner__.py");
+    // Without one it is an old pip in a folder of its own, which is started as a folder.
+    if runner.is_file() { runner } else { package_dir.to_owned() }
+}
+
+/// The pip of a base, if it can be run for another environment and is among the versions wanted.
+fn usable_pip(package_dir: &Path, wanted: &Wanted) -> Option<(Program, Version)> {
+    let runner = package_dir.join("__pip-runner__.py");
+    let version = pip_version(package_dir)?;
+    (runner.is_file() && version >= Wanted::oldest(Tool::Pip) && wanted.accepts(&version))
+        .then_some((Program::Pip(runner), version))
+}
+
+/// The version that a pip's `__init__.py` states.
+pub(crate) fn pip_version(package_dir: &Path) -> Option<Version> {
+    let text = fs::read_to_string(package_dir.join("__init__.py")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("__version__ = "))?;
+    line.trim().trim_matches(['"', '\'']).parse().ok()
+}

@@ -1,0 +1,103 @@
+//! Which versions of a package manager will do.
+
+use std::str::FromStr;
+
+use envspec::Tool;
+use pep440_rs::{Version, VersionSpecifiers};
+
+use crate::error::Error;
+use crate::transcript::tool_name;
+
+/// The versions of a package manager that will do.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) tool: Tool,
+    /// What the spec asks for; `None` is any that does what we need.
+    specifiers: Option<VersionSpecifiers>,
+    /// A condition (PEP 508) under which it asks; it is settled before anything is looked for.
+    pub(crate) marker: Option<String>,
+}
+
+impl Wanted {
+    /// Reads `==24.1.2`, `<24.2, >19` or, as in Ray's documentation, `==22.0.2;python_version<'3.9'`.
+    pub(crate) fn parse(tool: Tool, version: Option<&str>) -> Result<Self, Error> {
+        let Some(text) = version.map(str::trim).filter(|text| !text.is_empty()) else {
+            return Ok(Self { tool, specifiers: None, marker: None });
+        };
+        let (specifiers, marker) = text.split_once(';').unwrap_or((text, ""));
+        let specifiers = VersionSpecifiers::from_str(specifiers.trim()).map_err(|source| {
+            Error::ToolVersion { tool, version: text.to_owned(), source: Box::new(source) }
+        })?;
+        let marker = Some(marker.trim()).filter(|marker| !marker.is_empty()).map(str::to_owned);
+        Ok(Self { tool, specifiers: Some(specifiers), marker })
+    }
+
+    /// The same without a specifier.
+    pub(crate) fn any(tool: Tool) -> Self {
+        Self { tool, specifiers: None, marker: None }
+    }
+
+    /// The oldest version that is taken where none is asked for.
+    ///
+    /// pip 22.3 reports what it installed and can be run for another interpreter; uv 0.4.23 takes
+    /// its indexes from variables that are still in use.
+    pub(crate) fn oldest(tool: Tool) -> Version {
+        match tool {
+            Tool::Pip => Version::new([22, 3]),
+            Tool::Uv => Version::new([0, 4, 23]),
+        }
+    }
+
+    /// Whether this version will do. One that the spec asks for may be older than we would choose.
+    pub(crate) fn accepts(&self, version: &Version) -> bool {
+        match &self.specifiers {
+            Some(specifiers) => specifiers.contains(version),
+            None => *version >= Self::oldest(self.tool),
+        }
+    }
+
+    /// The versions as a specifier.
+    pub(crate) fn specifier(&self) -> String {
+        match &self.specifiers {
+            Some(specifiers) => specifiers.to_string(),
+            None => format!(">={}", Self::oldest(self.tool)),
+        }
+    }
+
+    /// The versions as a requirement.
+    pub(crate) fn requirement(&self) -> String {
+        format!("{}{}", tool_name(self.tool), self.specifier())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(tool: Tool, wanted: &str, version: &str) -> bool {
+        Wanted::parse(tool, Some(wanted)).unwrap().accepts(&version.parse().unwrap())
+    }
+
+    #[test]
+    fn versions_are_compared_by_pythons_rules() {
+        assert!(accepts(Tool::Pip, "==24.1.2", "24.1.2"));
+        assert!(accepts(Tool::Pip, "<24.2, >19", "24.1.2"));
+        assert!(!accepts(Tool::Pip, "<24.2, >19", "24.2"));
+        assert!(accepts(Tool::Uv, "==0.4.0", "0.4.0"));
+        assert!(accepts(Tool::Uv, "", "0.13.9"));
+        assert!(!accepts(Tool::Uv, " ", "0.3.1"));
+    }
+
+    #[test]
+    fn what_is_no_specifier_is_refused() {
+        let error = Wanted::parse(Tool::Pip, Some("24.1")).unwrap_err();
+        assert_eq!(error.to_string(), "`24.1` is no version specifier for `pip`");
+    }
+
+    #[test]
+    fn a_marker_is_set_apart() {
+        let wanted = Wanted::parse(Tool::Pip, Some("==22.0.2; python_version<'3.9'")).unwrap();
+        assert_eq!(wanted.requirement(), "pip==22.0.2");
+        assert_eq!(wanted.marker.as_deref(), Some("python_version<'3.9'"));
+    }
+}
