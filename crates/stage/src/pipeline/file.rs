@@ -26,15 +26,9 @@ struct File {
 }
 
 /// A stage as it is written, with its code understood.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Entry", into = "Entry")]
 struct FileStage(PythonStage);
-
-impl Clone for FileStage {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
 
 impl TryFrom<Entry> for FileStage {
     type Error = WrongStage;

@@ -1,1 +1,25 @@
-//! Strategies.
+//! Strategies that generate tasks, settings, overrides and pipelines, for property tests here and elsewhere.
+//!
+//! Unless their words say otherwise they generate valid values only: settings pass
+//! [`Settings::check`](crate::Settings::check), pipelines [build](crate::Pipeline::build). Floating-point numbers are
+//! dyadic, so that they survive every text form exactly.
+//!
+//! ```
+//! use proptest::prelude::*;
+//!
+//! proptest!(|(pipeline in stage::strategies::pipeline())| {
+//!     prop_assert!(pipeline.build().is_ok());
+//! });
+//! ```
+
+mod json;
+mod pipeline;
+mod settings;
+mod task;
+
+pub use json::{json, json_object, toml_object};
+pub use pipeline::{composite, composite_and_children, pipeline, python_pipeline};
+pub use settings::{
+    any_stage, overrides, python_code, python_stage, resources, rust_stage, settings, workers,
+};
+pub use task::{data, task, task_id, timing};
