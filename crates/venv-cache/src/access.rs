@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, fchown};
 use std::path::Path;
 
 use crate::error::IoResultExt;
@@ -34,13 +34,12 @@ impl Access {
     pub(crate) fn ensure_dir(self, dir: &Path) -> Result<()> {
         match DirBuilder::new().mode(0o700).create(dir) {
             Ok(()) => {
-                if let Self::Group { gid } = self {
-                    // Not owning the group (another one at work here) leaves a private folder.
-                    chown(dir, None, Some(gid)).context("share", dir)?;
-                    fs::set_permissions(dir, Permissions::from_mode(0o2770))
-                        .context("share", dir)?;
+                let Self::Group { gid } = self else { return Ok(()) };
+                if is_refused(chown(dir, None, Some(gid))).context("share", dir)? {
+                    // Who is not in the group keeps what they make for themselves.
+                    return Ok(());
                 }
-                Ok(())
+                fs::set_permissions(dir, Permissions::from_mode(0o2770)).context("share", dir)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.require_trust(dir, &fs::metadata(dir).context("read", dir)?)
@@ -56,8 +55,8 @@ impl Access {
         if metadata.uid() != effective_uid() {
             return Ok(());
         }
-        if metadata.gid() != gid {
-            std::os::unix::fs::fchown(file, None, Some(gid))?;
+        if metadata.gid() != gid && is_refused(fchown(file, None, Some(gid)))? {
+            return Ok(());
         }
         if metadata.mode() & 0o777 != self.file_mode() {
             file.set_permissions(Permissions::from_mode(self.file_mode()))?;
@@ -74,6 +73,15 @@ impl Access {
         } else {
             Err(Error::Untrusted { path: path.to_owned(), owner })
         }
+    }
+}
+
+/// Whether the system forbids it, any other failure being one.
+fn is_refused(done: io::Result<()>) -> io::Result<bool> {
+    match done {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -198,15 +198,21 @@ impl Cache {
             };
             let entry = self.layout().entry(&key);
             let path = entry.manifest_file();
-            contents.push(match Manifest::read(&path, &key).context("read", &path)? {
-                Some(Ok(manifest)) => {
+            contents.push(match Manifest::read(&path, &key) {
+                Ok(Some(Ok(manifest))) => {
                     let last_used = fs::metadata(&entry.lock_file)
                         .and_then(|metadata| metadata.modified())
                         .unwrap_or(UNIX_EPOCH);
                     Content::Whole(Box::new(Listed { key, dir: entry.dir, manifest, last_used }))
                 }
-                Some(Err(Fault::Newer)) => Content::Newer(key),
-                Some(Err(Fault::Corrupt)) | None => Content::Leftover(key),
+                Ok(Some(Err(Fault::Newer))) => Content::Newer(key),
+                Ok(Some(Err(Fault::Corrupt)) | None) => Content::Leftover(key),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    // Another user's, who shares the cache but not this.
+                    tracing::debug!(%key, %error, "passed over");
+                    continue;
+                }
+                Err(error) => return Err(error).context("read", &path),
             });
         }
         Ok(contents)

@@ -89,6 +89,8 @@ pub struct Report {
     pub removed: Vec<Removed>,
     /// Environments that should have gone, but somebody uses them.
     pub in_use: Vec<Key>,
+    /// Environments that should have gone, but this user may not remove them.
+    pub refused: Vec<Key>,
     /// How many half-built or damaged environments were removed, or would be.
     pub leftovers: usize,
     /// How many environments stay.
@@ -151,8 +153,8 @@ impl Cache {
                 return Err(Error::Needed { key: *key, by: listed.key });
             }
             match self.evict(key, &lock)? {
-                Eviction::InUse => return Err(Error::InUse { key: *key }),
                 Eviction::Done(trashed) => trashed,
+                Eviction::InUse | Eviction::Refused => return Err(Error::InUse { key: *key }),
             }
         };
         trashed.iter().for_each(Trash::delete);
@@ -185,18 +187,22 @@ impl Cache {
         let now = SystemTime::now();
         let mut total: u64 = kept.iter().map(|listed| listed.manifest.own_bytes).sum();
         let mut needed = Needed::by(&kept);
-        let mut in_use = HashSet::new();
+        let mut passed_over = HashSet::new();
         // Removing an environment may set free what it needed, which was passed over before.
         while let Some(index) = kept.iter().position(|listed| {
             budget.removes(listed, total, now)
-                && !in_use.contains(&listed.key)
+                && !passed_over.contains(&listed.key)
                 && !needed.contains(&listed.key)
         }) {
             let key = kept[index].key;
             match self.evict_unless_dry(&key, budget, lock)? {
                 Eviction::InUse => {
-                    in_use.insert(key);
+                    passed_over.insert(key);
                     report.in_use.push(key);
+                }
+                Eviction::Refused => {
+                    passed_over.insert(key);
+                    report.refused.push(key);
                 }
                 Eviction::Done(tree) => {
                     let listed = kept.remove(index);
@@ -221,9 +227,15 @@ impl Cache {
     ) -> Result<Eviction> {
         if budget.dry_run {
             let in_use = self.is_in_use(key)?;
-            Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) })
-        } else {
-            self.evict(key, lock)
+            return Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) });
+        }
+        match self.evict(key, lock) {
+            // One that resists keeps nobody from the others.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::warn!(%key, %source, "not removed");
+                Ok(Eviction::Refused)
+            }
+            other => other,
         }
     }
 
@@ -234,17 +246,12 @@ impl Cache {
             return Ok(Eviction::InUse);
         };
         let manifest_file = entry.manifest_file();
-        match fs::remove_file(&manifest_file) {
-            Err(error)
-                if !matches!(
-                    error.kind(),
-                    // A folder in its place leaves with the rest.
-                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
-                ) =>
-            {
-                return Err(error).context("remove", &manifest_file);
+        if let Err(error) = fs::remove_file(&manifest_file) {
+            match error.kind() {
+                // A folder in its place leaves with the rest.
+                io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => {}
+                _ => return Err(error).context("remove", &manifest_file),
             }
-            _ => {}
         }
         self.trash().take(&entry.dir).map(Eviction::Done)
     }
@@ -253,6 +260,7 @@ impl Cache {
 /// How an eviction ended.
 enum Eviction {
     InUse,
+    Refused,
     Done(Option<Trashed>),
 }
 

@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
@@ -142,9 +143,13 @@ impl Difference {
 }
 
 /// What tells this boot of the machine from the others, where the system says it.
-pub(crate) fn current_boot() -> Option<String> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
+pub(crate) fn current_boot() -> Option<&'static str> {
+    static BOOT: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(id.trim().to_owned())
+    };
+    BOOT.get_or_init(read).as_deref()
 }
 
 fn is_ours(name: &OsStr) -> bool {

@@ -122,12 +122,16 @@ impl Manifest {
 
     /// Reads the manifest of the environment with this key.
     pub(crate) fn parse(bytes: &[u8], key: &Key) -> Result<Self, Fault> {
-        let Version { format } = serde_json::from_slice(bytes).map_err(|_| Fault::Corrupt)?;
-        if format > FORMAT {
+        let Ok(manifest) = serde_json::from_slice::<Self>(bytes) else {
+            // A newer one may have other fields, but it says that it is newer.
+            let version = serde_json::from_slice::<Version>(bytes);
+            let newer = version.is_ok_and(|version| version.format > FORMAT);
+            return Err(if newer { Fault::Newer } else { Fault::Corrupt });
+        };
+        if manifest.format > FORMAT {
             return Err(Fault::Newer);
         }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|_| Fault::Corrupt)?;
-        let sound = format == FORMAT
+        let sound = manifest.format == FORMAT
             && manifest.key == *key
             && manifest.needs.iter().all(|need| need.key != *key)
             && stays_inside(Path::new(&manifest.python));
@@ -208,6 +212,8 @@ mod tests {
     fn a_newer_format_is_told_from_damage() {
         let newer = br#"{"format": 2, "anything": {}}"#;
         assert_eq!(Manifest::parse(newer, &key()), Err(Fault::Newer));
+        let like_ours = Manifest { format: 2, ..manifest() }.to_bytes().unwrap();
+        assert_eq!(Manifest::parse(&like_ours, &key()), Err(Fault::Newer));
         assert_eq!(Manifest::parse(br#"{"format": 0}"#, &key()), Err(Fault::Corrupt));
     }
 

@@ -219,7 +219,7 @@ impl Cache {
     /// everything was on the disk.
     fn check_after_boot(&self, entry: &Entry, manifest: Manifest) -> Result<Option<Manifest>> {
         let boot = current_boot();
-        if manifest.boot == boot {
+        if manifest.boot.as_deref() == boot {
             return Ok(Some(manifest));
         }
         let sizes = fs::read(entry.sizes_file())
@@ -243,7 +243,7 @@ impl Cache {
                 fs::remove_file(&path).context("remove", &path)?;
             }
         }
-        let manifest = Manifest { boot, ..manifest };
+        let manifest = Manifest { boot: boot.map(str::to_owned), ..manifest };
         // Holders of the shared lock may do this at the same time: they write the same.
         match self.write_manifest(entry, &manifest) {
             Ok(()) => {}
@@ -298,7 +298,7 @@ impl Cache {
                 .map(|env| Need { key: *env.key(), build: env.manifest().build.clone() })
                 .collect(),
             created: created.as_secs(),
-            boot: current_boot(),
+            boot: current_boot().map(str::to_owned),
             build_millis,
             files: inventory.files,
             bytes: inventory.bytes,
@@ -375,6 +375,9 @@ impl Drop for Unfinished<'_> {
 /// The interpreter relative to the environment's folder, if it is in there.
 fn python_inside(entry: &Entry, python: &Path) -> Result<String> {
     let misbuilt = |problem| Error::Misbuilt { dir: entry.dir.clone(), problem };
+    if !fs::symlink_metadata(&entry.dir).is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(misbuilt("it is no folder"));
+    }
     let relative = if python.is_absolute() {
         python
             .strip_prefix(&entry.dir)
