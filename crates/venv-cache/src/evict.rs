@@ -152,10 +152,7 @@ impl Cache {
             if let Some(listed) = self.list()?.into_iter().find(needs) {
                 return Err(Error::Needed { key: *key, by: listed.key });
             }
-            match self.evict(key, &lock)? {
-                Eviction::Done(trashed) => trashed,
-                Eviction::InUse | Eviction::Refused => return Err(Error::InUse { key: *key }),
-            }
+            self.evict(key, &lock)?
         };
         trashed.iter().for_each(Trash::delete);
         Ok(trashed.is_some())
@@ -175,7 +172,7 @@ impl Cache {
                 Content::Whole(listed) => kept.push(*listed),
                 Content::Newer(_) if !budget.all => {}
                 Content::Newer(key) | Content::Leftover(key) => {
-                    if let Eviction::Done(tree) = self.evict_unless_dry(&key, budget, lock)? {
+                    if let Eviction::Done(tree) = self.try_evict(&key, budget, lock)? {
                         report.leftovers += 1;
                         trashed.extend(tree);
                     }
@@ -195,7 +192,7 @@ impl Cache {
                 && !needed.contains(&listed.key)
         }) {
             let key = kept[index].key;
-            match self.evict_unless_dry(&key, budget, lock)? {
+            match self.try_evict(&key, budget, lock)? {
                 Eviction::InUse => {
                     passed_over.insert(key);
                     report.in_use.push(key);
@@ -219,31 +216,28 @@ impl Cache {
         Ok((report, trashed))
     }
 
-    fn evict_unless_dry(
-        &self,
-        key: &Key,
-        budget: &Budget,
-        lock: &ExclusiveLock,
-    ) -> Result<Eviction> {
+    fn try_evict(&self, key: &Key, budget: &Budget, lock: &ExclusiveLock) -> Result<Eviction> {
         if budget.dry_run {
             let in_use = self.is_in_use(key)?;
             return Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) });
         }
         match self.evict(key, lock) {
+            Ok(trashed) => Ok(Eviction::Done(trashed)),
+            Err(Error::InUse { .. }) => Ok(Eviction::InUse),
             // One that resists keeps nobody from the others.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
                 tracing::warn!(%key, %source, "not removed");
                 Ok(Eviction::Refused)
             }
-            other => other,
+            Err(error) => Err(error),
         }
     }
 
     /// Takes an environment out of the store: the manifest, then the folder as a whole.
-    fn evict(&self, key: &Key, _eviction: &ExclusiveLock) -> Result<Eviction> {
+    fn evict(&self, key: &Key, _eviction: &ExclusiveLock) -> Result<Option<Trashed>> {
         let entry = self.layout().entry(key);
         let Some(_lock) = ExclusiveLock::try_acquire(&entry.lock_file, self.access())? else {
-            return Ok(Eviction::InUse);
+            return Err(Error::InUse { key: *key });
         };
         let manifest_file = entry.manifest_file();
         if let Err(error) = fs::remove_file(&manifest_file) {
@@ -253,7 +247,7 @@ impl Cache {
                 _ => return Err(error).context("remove", &manifest_file),
             }
         }
-        self.trash().take(&entry.dir).map(Eviction::Done)
+        self.trash().take(&entry.dir)
     }
 }
 
