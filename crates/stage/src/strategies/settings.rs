@@ -109,16 +109,14 @@ pub fn python_code() -> impl Strategy<Value = PythonCode> {
         toml_object().prop_map(|entries| entries.into_iter().map(|(_, value)| value).collect()),
     ];
     let name = "[A-Z_][a-z0-9]{0,6}(\\.[A-Z][a-z]{0,3})?";
-    (0_u8..3, "[a-z]{1,6}(/[a-zé][a-z_ -]{0,6}){0,2}", any::<String>(), name, args).prop_map(
-        |(kind, place, text, name, args)| {
-            let code = match kind {
-                0 => PythonCode::from_file(format!("{place}.py"), name),
-                1 => PythonCode::from_module(place.replace(['/', ' ', '-'], "."), name),
-                _ => PythonCode::from_source(text, name),
-            };
-            code.with_args(args)
-        },
-    )
+    let code = prop_oneof![
+        ("[a-z]{1,6}(/[a-zé][a-z_ -]{0,6}){0,2}", name)
+            .prop_map(|(path, name)| PythonCode::from_file(format!("{path}.py"), name)),
+        ("[a-z]{1,6}(\\.[a-zé_][a-z_0-9]{0,6}){0,2}", name)
+            .prop_map(|(module, name)| PythonCode::from_module(module, name)),
+        (any::<String>(), name).prop_map(|(text, name)| PythonCode::from_source(text, name)),
+    ];
+    (code, args).prop_map(|(code, args)| code.with_args(args))
 }
 
 /// A stage in Python that passes its checks.

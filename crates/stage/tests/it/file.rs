@@ -1,0 +1,197 @@
+//! The pipeline file.
+//!
+//! - A pipeline of Python stages that is written and read again, in the same folder, is the same.
+//! - No text makes the reader panic, and no error of it shows a value of the text.
+
+use std::path::{Path, PathBuf};
+
+use envspec::RuntimeEnv;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::json;
+use stage::strategies::{pipeline, python_pipeline};
+use stage::{Base, Error, Isolation, Pipeline, PythonSource, Resources, RustStage, Task, Workers};
+
+proptest! {
+    #[test]
+    fn a_pipeline_survives_its_file(pipeline in python_pipeline()) {
+        let text = pipeline.to_toml().unwrap();
+        // The empty folder leaves relative paths as they are.
+        let again = Pipeline::from_toml(&text, "").unwrap();
+        prop_assert_eq!(again, pipeline.with_dir(""), "{}", text);
+    }
+
+    #[test]
+    fn writing_any_pipeline_ends_well_or_with_an_error(pipeline in pipeline()) {
+        if let Err(error) = pipeline.to_toml() {
+            prop_assert!(matches!(error, Error::RustCode { .. }), "{}", error);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_pipeline_or_refused(text in any::<String>()) {
+        drop(Pipeline::from_toml(&text, "/dir"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_a_pipeline_or_refused(
+        pipeline in python_pipeline(),
+        cut in any::<(Index, Index)>(),
+        patch in select(vec!["", "\"", "[", "]]", "=", "x = 1\n", "{", "nan", "1979-05-27", "\u{0}", "é"]),
+    ) {
+        let text = pipeline.to_toml().unwrap();
+        let boundaries: Vec<usize> = text.char_indices().map(|(start, _)| start).collect();
+        let (from, to) = (boundaries[cut.0.index(boundaries.len())], boundaries[cut.1.index(boundaries.len())]);
+        let damaged = format!("{}{patch}{}", &text[..from], &text[to..]);
+        if let Err(error) = Pipeline::from_toml(&damaged, "/dir") {
+            let Error::File { line, column, .. } = error else { panic!("{error}") };
+            prop_assert!(line >= 1 && line <= damaged.matches('\n').count() + 1);
+            prop_assert!(column >= 1 && column <= damaged.chars().count() + 1);
+        }
+    }
+}
+
+fn refused(text: &str) -> Error {
+    Pipeline::from_toml(text, "/dir").unwrap_err()
+}
+
+#[test]
+fn every_field_of_a_file_is_read() {
+    let text = r#"
+name = "demo"
+description = "shows all"
+base = { uv = ["packaging==26.0"] }
+runtime_env = { pip = ["a==1"] }
+
+[[stage]]
+name = "first"
+python = "stages.py:Clean"
+args = { language = "en", depth = 2 }
+runtime_env = { uv = ["packaging==24.0"] }
+resources = { cpus = 0.5, gpu_memory_gb = 8 }
+batch_size = 4
+num_workers = 2
+inputs = ["text"]
+outputs = ["text"]
+task_timeout_seconds = 1.5
+isolation = "full"
+max_attempts = 3
+recycle_after_tasks = 1000
+ray_stage_spec = { is_actor_stage = true }
+xenna_stage_spec = { slots_per_actor = 2 }
+
+[[stage]]
+python = "package.module:Outer.Name"
+num_workers_per_node = 1.5
+
+[[stage]]
+name = "inline"
+python = "Inline"
+source = "class Inline: ..."
+args = ["positional"]
+"#;
+    let pipeline = Pipeline::from_toml(text, "/dir").unwrap();
+    assert_eq!(pipeline.description(), Some("shows all"));
+    assert_eq!(pipeline.dir(), Some(Path::new("/dir")));
+    assert_eq!(pipeline.base(), Some(&Base::Managed(RuntimeEnv::uv(["packaging==26.0"]))));
+    assert_eq!(pipeline.runtime_env(), Some(&RuntimeEnv::pip(["a==1"])));
+    let built = pipeline.build().unwrap();
+    let [first, named, inline] = built.stages() else { panic!("three stages") };
+
+    let settings = first.settings();
+    assert_eq!(settings.runtime_env, Some(RuntimeEnv::uv(["packaging==24.0"])));
+    assert_eq!(settings.resources, Resources::cpus(0.5).with_gpu_memory_gb(8.0));
+    assert_eq!((settings.batch_size, settings.workers), (Some(4), Workers::Fixed(2)));
+    assert_eq!(settings.task_timeout, Some(std::time::Duration::from_millis(1500)));
+    assert_eq!(settings.isolation, Some(Isolation::Full));
+    assert_eq!((settings.max_attempts, settings.recycle_after), (Some(3), Some(1000)));
+    assert_eq!(settings.ray_options["is_actor_stage"], true);
+    assert_eq!(settings.xenna_options["slots_per_actor"], 2);
+    let code = first.behaviour().as_python().unwrap();
+    assert_eq!(code.source(), &PythonSource::File(PathBuf::from("/dir/stages.py")));
+    assert_eq!(code.args(), &json!({ "language": "en", "depth": 2 }));
+
+    assert_eq!((named.name(), named.settings().workers), ("Name", Workers::PerNode(1.5)));
+    let code = inline.behaviour().as_python().unwrap();
+    assert_eq!(code.source(), &PythonSource::Inline("class Inline: ...".to_owned()));
+    assert_eq!(code.args(), &json!(["positional"]));
+}
+
+#[test]
+fn the_path_of_a_base_is_relative_to_the_file() {
+    let base = |text: &str| {
+        let text = format!("name = \"p\"\nbase = {text}");
+        Pipeline::from_toml(&text, "/dir").map(|pipeline| pipeline.base().cloned())
+    };
+    assert_eq!(base("'venv'").unwrap(), Some(Base::Python("/dir/venv".into())));
+    assert_eq!(base("'/usr/bin/python3'").unwrap(), Some(Base::Python("/usr/bin/python3".into())));
+    assert!(base("''").is_err());
+    assert!(base("1").is_err());
+}
+
+#[test]
+fn an_unknown_field_is_refused_where_it_stands_with_the_nearest() {
+    let error = refused("name = \"p\"\n\n[[stage]]\npython = \"a.py:B\"\nbacth_size = 1\n");
+    assert!(matches!(error, Error::File { line: 5, column: 1, .. }), "{error}");
+    assert!(error.to_string().contains("unknown field `bacth_size`"), "{error}");
+    assert_eq!(error.hint().as_deref(), Some("did you mean `batch_size`?"));
+    for (text, nearest) in [
+        ("nmae = \"p\"", "name"),
+        ("name = \"p\"\n[[stages]]\npython = \"a:B\"", "stage"),
+        ("name = \"p\"\n[[stage]]\npython = \"a:B\"\nresources = { cpu = 1 }", "cpus"),
+        ("name = \"p\"\n[[stage]]\npython = \"a:B\"\nruntime-env = {}", "runtime_env"),
+    ] {
+        let hint = refused(text).hint().unwrap();
+        assert_eq!(hint, format!("did you mean `{nearest}`?"), "{text}");
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_where_they_stand() {
+    for (line, word) in [
+        ("batch_size = \"4\"", "usize"),
+        ("batch_size = -1", "usize"),
+        ("batch_size = true", "usize"),
+        ("num_workers = 1\nnum_workers_per_node = 1.0", "exclude each other"),
+        ("isolation = \"none\"", "shared"),
+        ("task_timeout_seconds = -1", "negative"),
+        ("args = { when = 1979-05-27 }", "dates"),
+        ("args = { what = nan }", "number"),
+        ("ray_stage_spec = [1]", "table"),
+        ("python = \"c.py:D\"", "duplicate"),
+        ("source = 1", "string"),
+    ] {
+        let error = refused(&format!("name = \"p\"\n[[stage]]\npython = \"a.py:B\"\n{line}"));
+        assert!(matches!(error, Error::File { line: 2.., .. }), "{line}: {error}");
+        assert!(error.to_string().contains(word), "{line}: {error}");
+    }
+    assert!(refused("name = \"p\"\n[[stage]]\nname = \"a\"").to_string().contains("`python`"));
+    let error = refused("name = \"p\"\n[[stage]]\npython = \"a.py\"").to_string();
+    assert!(error.contains("file.py:Name"), "{error}");
+}
+
+#[test]
+fn an_error_quotes_no_line_and_no_text() {
+    for text in [
+        "name = \"p\"\nruntime_env = { env_vars = { TOKEN = \"hush\" }, pipp = [] }",
+        "name = \"p\"\nruntime_env = \"hush\"",
+        "name = \"p\"\nruntime_env = { env_vars = { TOKEN = \"hush\" }",
+        "name = \"p\"\n[[stage]]\npython = \"a:B\"\nbatch_size = \"hush\\\", expected x\"",
+        "name = \"p\"\n[[stage]]\npython = \"a:B\"\nargs = { token = \"hush\", token = 1 }",
+    ] {
+        let error = refused(text);
+        let shown = format!("{error} {error:?} {:?}", error.hint());
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
+
+#[test]
+fn what_a_file_cannot_hold_is_not_written() {
+    let pass =
+        RustStage::from_fn("pass", |task: Task, _: &mut stage::Context| Ok::<_, Error>(task));
+    let error = Pipeline::new("p").with_stage(pass).to_toml().unwrap_err();
+    assert!(matches!(error, Error::RustCode { stage } if stage == "pass"));
+    let null = stage::PythonStage::from_module("a", "B").with_args(json!({ "a": null }));
+    let error = Pipeline::new("p").with_stage(null).to_toml().unwrap_err();
+    assert!(matches!(error, Error::ToFile { .. }));
+}
