@@ -125,7 +125,9 @@ impl Encoder {
         members.sort_unstable();
         members.dedup();
         self.length(members.len());
-        members.iter().for_each(|member| self.blob(member));
+        for member in members {
+            self.blob(&member);
+        }
     }
 }
 

@@ -46,10 +46,10 @@ impl IndexUrl {
 
     fn parse(text: &str) -> Self {
         let text = text.trim();
-        if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
-            if let Ok((path, _)) = location::file_url(text) {
-                return Self(path.to_string_lossy().into_owned());
-            }
+        if location::is_file_url(text)
+            && let Ok((path, _)) = location::file_url(text)
+        {
+            return Self(path.to_string_lossy().into_owned());
         }
         let url = location::normal_url(text);
         // pip and uv both add the slash that a simple index ends in.

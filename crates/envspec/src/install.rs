@@ -252,15 +252,12 @@ fn encode_index(encoder: &mut Encoder, index: &IndexOptions, contents: &BTreeMap
     let mut addresses = |urls: &[IndexUrl]| {
         encoder.length(urls.len());
         for url in urls {
-            match url.path().and_then(|path| contents.get(path)) {
-                Some(digest) => {
-                    encoder.tag(1);
-                    encoder.blob(digest.as_bytes());
-                }
-                None => {
-                    encoder.tag(0);
-                    encoder.text(&url.identity());
-                }
+            if let Some(digest) = url.path().and_then(|path| contents.get(path)) {
+                encoder.tag(1);
+                encoder.blob(digest.as_bytes());
+            } else {
+                encoder.tag(0);
+                encoder.text(&url.identity());
             }
         }
     };

@@ -73,7 +73,7 @@ impl RuntimeEnv {
     /// Checks what the builders cannot.
     fn check(&self) -> Result<(), Error> {
         if let Some(name) = self.engine_fields.keys().find(|name| !is_engine_field(name)) {
-            return Err(unknown(name.clone(), "", &FIELDS));
+            return Err(unknown(name, "", &FIELDS));
         }
         self.check_conda()?;
         let mut interpreters = Vec::new();
@@ -264,14 +264,13 @@ fn tool_options(
             files.push(path);
             continue;
         }
-        match options::take(&mut words).map_err(|error| error.in_field(field))? {
-            Some(option) => collector
-                .option(option, dir, Role::Requirement)
-                .map_err(|error| error.in_field(field))?,
-            None => {
-                kept.push(word.clone());
-                words = rest;
-            }
+        let option = options::take(&mut words).map_err(|error| error.in_field(field))?;
+        if let Some(option) = option {
+            let taken = collector.option(option, dir, Role::Requirement);
+            taken.map_err(|error| error.in_field(field))?;
+        } else {
+            kept.push(word.clone());
+            words = rest;
         }
     }
     Ok(kept)

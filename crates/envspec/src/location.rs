@@ -34,6 +34,11 @@ pub(crate) fn normal_url(url: &str) -> String {
     format!("{scheme}://{user}{host}{path}")
 }
 
+/// Whether the text starts with `file:`.
+pub(crate) fn is_file_url(text: &str) -> bool {
+    text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:"))
+}
+
 /// The absolute path that a `file:` URL names, and its fragment.
 pub(crate) fn file_url(url: &str) -> Result<(PathBuf, Option<&str>), &'static str> {
     let rest = &url[5..];

@@ -5,9 +5,9 @@
 //! comparisons as they are; it orders them, and writes each in one way.
 
 use std::fmt;
+use std::str::FromStr;
 
 use pep440_rs::Version;
-use std::str::FromStr;
 
 use crate::name;
 use crate::specifier::{Operator, Specifier, without_trailing_zeros};
@@ -279,12 +279,12 @@ impl<'a> Parser<'a> {
                 comparison(variable, operator, text)
             }
             (Side::Variable(variable), Relation::In { negated }, Side::Text(text)) => {
-                let test = Test::In { negated, text: text.to_owned() };
-                Ok(Marker::Compare { variable, test })
+                let text = text.to_owned();
+                Ok(Marker::Compare { variable, test: Test::In { negated, text } })
             }
             (Side::Text(text), Relation::In { negated }, Side::Variable(variable)) => {
-                let test = Test::Contains { negated, text: text.to_owned() };
-                Ok(Marker::Compare { variable, test })
+                let text = text.to_owned();
+                Ok(Marker::Compare { variable, test: Test::Contains { negated, text } })
             }
             (Side::Variable(_), _, Side::Variable(_)) | (Side::Text(_), _, Side::Text(_)) => {
                 Err("its marker must compare a variable with a quoted text".to_owned())

@@ -29,17 +29,23 @@ pub(crate) fn normalize(name: &str) -> String {
 
 /// The distribution that a wheel's or a source archive's file name starts with.
 pub(crate) fn of_archive(file_name: &str) -> Option<String> {
-    let name = if let Some(stem) = file_name.strip_suffix(".whl") {
-        stem.split('-').next()?
-    } else {
-        strip_archive_suffix(file_name)?.rsplit_once('-')?.0
-    };
+    let stem = archive_stem(file_name)?;
+    let name = if is_wheel(file_name) { stem.split('-').next()? } else { stem.rsplit_once('-')?.0 };
     is_name(name).then(|| normalize(name))
 }
 
-/// `file_name` without the suffix of a source archive that pip accepts.
-pub(crate) fn strip_archive_suffix(file_name: &str) -> Option<&str> {
-    const SUFFIXES: [&str; 11] = [
+/// Whether a file name is that of a wheel or a source archive, by the suffixes that pip accepts.
+pub(crate) fn is_archive(file_name: &str) -> bool {
+    archive_stem(file_name).is_some()
+}
+
+fn is_wheel(file_name: &str) -> bool {
+    strip_suffix(file_name, ".whl").is_some()
+}
+
+fn archive_stem(file_name: &str) -> Option<&str> {
+    const SUFFIXES: [&str; 12] = [
+        ".whl",
         ".tar.gz",
         ".tgz",
         ".tar.bz2",
@@ -52,12 +58,13 @@ pub(crate) fn strip_archive_suffix(file_name: &str) -> Option<&str> {
         ".tar",
         ".zip",
     ];
-    SUFFIXES.iter().find_map(|suffix| file_name.strip_suffix(suffix))
+    SUFFIXES.iter().find_map(|suffix| strip_suffix(file_name, suffix))
 }
 
-/// Whether a file name is that of a wheel or a source archive.
-pub(crate) fn is_archive(file_name: &str) -> bool {
-    file_name.ends_with(".whl") || strip_archive_suffix(file_name).is_some()
+/// `text` without a suffix of either case.
+fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let (stem, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
+    end.eq_ignore_ascii_case(suffix).then_some(stem)
 }
 
 #[cfg(test)]

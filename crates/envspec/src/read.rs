@@ -59,7 +59,7 @@ pub(crate) fn runtime_env(value: Value) -> Result<RuntimeEnv, Error> {
             _ if ENGINE_FIELDS.contains(&name) => {
                 spec.engine_fields.insert(field, value);
             }
-            _ => return Err(unknown(field, "", &FIELDS)),
+            _ => return Err(unknown(name, "", &FIELDS)),
         }
     }
     spec.packages = match (spec.packages.take(), other_packages) {
@@ -90,13 +90,13 @@ impl<'de> Deserialize<'de> for RuntimeEnv {
 }
 
 /// The error for a field that is not known. Fields that only Ray serves are suggested too.
-pub(crate) fn unknown(field: String, prefix: &str, known: &[&'static str]) -> Error {
+pub(crate) fn unknown(field: &str, prefix: &str, known: &[&'static str]) -> Error {
     let mut known = known.to_vec();
     if prefix.is_empty() {
         known.extend(ENGINE_FIELDS.iter().filter(|name| !name.starts_with('_')));
     }
-    let nearest = nearest(&field, &known);
-    Error::UnknownField { field: format!("{prefix}{}", excerpt(&field)), nearest }
+    let nearest = nearest(field, &known);
+    Error::UnknownField { field: format!("{prefix}{}", excerpt(field)), nearest }
 }
 
 /// Turns TOML into JSON; a date and a number that JSON has not are refused.
@@ -172,7 +172,7 @@ fn packages_table(tool: Tool, table: Map<String, Value>) -> Result<Packages, Err
         } else if key == fields.options {
             packages.options = Some(texts(&field, value)?);
         } else {
-            return Err(unknown(key, &format!("{name}."), &fields.all));
+            return Err(unknown(&key, &format!("{name}."), &fields.all));
         }
     }
     if is_given {
@@ -207,7 +207,7 @@ fn config(value: Value) -> Result<Config, Error> {
             "eager_install" => config.eager_install = Some(flag(&field, &value)?),
             "log_files" => config.log_files = texts(&field, value)?,
             "build_env" => config.build_env = texts(&field, value)?,
-            _ => return Err(unknown(key, "config.", &CONFIG_FIELDS)),
+            _ => return Err(unknown(&key, "config.", &CONFIG_FIELDS)),
         }
     }
     Ok(config)

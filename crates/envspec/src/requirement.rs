@@ -285,11 +285,12 @@ impl fmt::Display for Line<'_> {
                     write!(f, "{name}{extras} @ ")?;
                 }
                 // A bare `file:` URL cannot carry extras.
-                let needs_url = match extras.is_empty() {
-                    true => !location::is_plain(path),
-                    false => !location::is_plain_but_for_blanks(path),
+                let is_plain = if extras.is_empty() {
+                    location::is_plain(path)
+                } else {
+                    location::is_plain_but_for_blanks(path)
                 };
-                if name.is_none() && fragment.is_none() && !needs_url {
+                if name.is_none() && fragment.is_none() && is_plain {
                     write!(f, "{}{extras}", path.display())?;
                 } else {
                     f.write_str(&location::to_file_url(path))?;

@@ -160,7 +160,7 @@ fn reference(
     is_editable: bool,
 ) -> Result<Requirement, String> {
     let is_url = location::scheme(text).is_some();
-    let is_file = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:"));
+    let is_file = location::is_file_url(text);
     let mut text = text;
     if name.is_none() && (!is_url || is_file) {
         let (path, found) = split_trailing_extras(text)?;

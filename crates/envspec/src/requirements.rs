@@ -153,7 +153,7 @@ impl<'a> Collector<'a> {
     }
 
     fn include(&mut self, path: &str, dir: &Path, role: Role) -> Result<(), Error> {
-        let path = if path.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) {
+        let path = if location::is_file_url(path) {
             let (path, _) = location::file_url(path).map_err(|reason| Error::InvalidValue {
                 field: "-r".to_owned(),
                 value: path.to_owned(),
