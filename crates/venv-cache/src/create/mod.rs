@@ -14,5 +14,6 @@ mod site;
 mod skeleton;
 mod tree;
 mod walk;
+mod way;
 
 pub use environment::{Created, create, create_bare};

@@ -1,6 +1,6 @@
 //! Placing many files at once, on as many threads as there are processors.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Write};
@@ -24,7 +24,7 @@ const MOST_THREADS: usize = 8;
 const BATCH: usize = 128;
 
 /// A symbolic link whose text is longer than this needs a block of its own (ext4, xfs).
-const INLINE_LINK: usize = 59;
+pub(super) const INLINE_LINK: usize = 59;
 
 /// What such a block takes.
 const BLOCK: u64 = 4096;
@@ -72,6 +72,7 @@ pub(super) struct Placement<'a> {
     batches: Sender<Batch>,
     tally: RefCell<Tally>,
     folders: RefCell<Vec<PathBuf>>,
+    aliases: Cell<usize>,
 }
 
 /// Runs `plan`, while other threads place the files that it names.
@@ -99,6 +100,7 @@ pub(super) fn with_placement(
             batches: sender,
             tally: RefCell::default(),
             folders: RefCell::default(),
+            aliases: Cell::new(0),
         };
         let planned = plan(&placement);
         if planned.is_err() {
@@ -156,6 +158,11 @@ impl Placement<'_> {
     /// Whether files become symbolic links.
     pub(super) fn makes_symlinks(&self) -> bool {
         self.shared.strategy == Strategy::Symlink
+    }
+
+    /// A number that no link into the base has yet.
+    pub(super) fn next_alias(&self) -> usize {
+        self.aliases.replace(self.aliases.get() + 1)
     }
 
     /// Whether a thread has failed, so that walking on is in vain.

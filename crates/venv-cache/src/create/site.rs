@@ -13,7 +13,8 @@ use super::record;
 use super::repoint::{Moves, normalized};
 use super::scripts::Scripts;
 use super::tree::{holds_paths, own_paths};
-use super::walk::{Folder, Verdict, Visitor, alias, walk};
+use super::walk::{Folder, Verdict, Visitor, walk};
+use super::way::Way;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::Interpreter;
 
@@ -74,13 +75,11 @@ impl<'a> Sites<'a> {
     /// without `__init__` are merged (PEP 420). Of a distribution the first one counts.
     pub(super) fn merge(&mut self, from: &Path) -> Result<(), Error> {
         let Some(from) = self.fresh(from)? else { return Ok(()) };
-        let target = if self.placement.makes_symlinks() {
-            alias(self.placement, &from, self.site_dir)?
-        } else {
-            from.clone()
-        };
-        let root =
-            Folder { from: from.clone(), to: self.site_dir.to_path_buf(), target, in_site: true };
+        let mut root = Folder::new(from.clone(), self.site_dir.to_path_buf());
+        root.in_site = true;
+        if self.placement.makes_symlinks() {
+            root.way = Way::alias(self.placement, &from, self.site_dir)?;
+        }
         let merge = Merge { sites: self, root: &root, metadata: RefCell::default() };
         walk(self.placement, self.moves, root.clone(), &merge)?;
         for metadata in merge.metadata.into_inner() {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::place::{Placement, times_of};
 use super::repoint::Moves;
 use super::scripts::Scripts;
-use super::walk::{Folder, Verdict, Visitor, alias, walk};
+use super::walk::{Folder, Verdict, Visitor, walk};
+use super::way::Way;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::Interpreter;
 
@@ -37,12 +38,7 @@ impl<'a> Tree<'a> {
 
     /// Clones into `dir` everything but what the skeleton has already.
     pub(super) fn clone_into(&self, dir: &Path) -> Result<(), Error> {
-        let root = Folder {
-            from: self.prefix.to_path_buf(),
-            to: dir.to_path_buf(),
-            target: self.prefix.to_path_buf(),
-            in_site: false,
-        };
+        let root = Folder::new(self.prefix.to_path_buf(), dir.to_path_buf());
         walk(self.placement, self.moves, root, self)
     }
 }
@@ -52,7 +48,7 @@ impl Visitor for Tree<'_> {
         if self.site_dirs.contains(folder.from.as_path()) {
             folder.in_site = true;
             if self.placement.makes_symlinks() {
-                folder.target = alias(self.placement, &folder.from, &folder.to)?;
+                folder.way = Way::alias(self.placement, &folder.from, &folder.to)?;
             }
         }
         Ok(())

@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, FileType};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::place::{Batch, Placement};
 use super::repoint::{Moves, normalized};
+use super::way::Way;
 use crate::error::{Error, IoResultExt};
 
 /// A folder on its way from the base to the environment.
@@ -13,21 +14,25 @@ use crate::error::{Error, IoResultExt};
 pub(super) struct Folder {
     pub(super) from: PathBuf,
     pub(super) to: PathBuf,
-    /// The way from a link in `to` to the files in `from`.
-    pub(super) target: PathBuf,
+    /// What links in `to` to the files in `from` say.
+    pub(super) way: Way,
     /// Whether it is in a site folder, where installers write.
     pub(super) in_site: bool,
 }
 
 impl Folder {
-    pub(super) fn child(&self, name: &OsStr) -> Self {
-        let target = if self.target.is_absolute() {
-            self.target.join(name)
-        } else {
-            // A link one folder deeper climbs one folder more.
-            Path::new("..").join(&self.target).join(name)
-        };
-        Self { from: self.from.join(name), to: self.to.join(name), target, in_site: self.in_site }
+    /// The folder `from`, to become `to`, whose files are linked to by their full names.
+    pub(super) fn new(from: PathBuf, to: PathBuf) -> Self {
+        Self { way: Way::Direct, from, to, in_site: false }
+    }
+
+    fn child(&self, name: &OsStr) -> Self {
+        Self {
+            from: self.from.join(name),
+            to: self.to.join(name),
+            way: self.way.child(name),
+            in_site: self.in_site,
+        }
     }
 }
 
@@ -83,8 +88,11 @@ pub(super) fn walk(
             }
             // A socket or a pipe is somebody's, not the environment's.
         }
-        let Folder { from, to, target, .. } = folder;
-        placement.files(Batch { from, to, target, names });
+        let target = match folder.way.clone() {
+            Way::Direct => folder.from.clone(),
+            way @ Way::Alias { .. } => way.shortened(placement, &names)?.text(),
+        };
+        placement.files(Batch { from: folder.from, to: folder.to, target, names });
     }
     Ok(())
 }
@@ -103,27 +111,10 @@ pub(super) fn link(
     if there.is_none() && folder.in_site && named.is_dir() {
         // An installer would write through it. Links inside are not followed again.
         let real = fs::canonicalize(&named).context("resolve", &named)?;
-        return Ok(Some(Folder { target: real.clone(), from: real, in_site: false, ..link }));
+        return Ok(Some(Folder::new(real, link.to)));
     }
     let there = there.unwrap_or(named);
     let still_leads_there = target.is_relative() && normalized(&folder.to.join(&target)) == there;
     placement.own_link(if still_leads_there { &target } else { &there }, &link.to)?;
     Ok(None)
-}
-
-/// Makes the short way from a site folder of the environment to one of the base: a link beside
-/// it. Returns the text of a link in `to` that takes it.
-///
-/// The text of a symbolic link longer than 59 bytes takes a block of disk, so links to the files
-/// go through this one rather than naming the base's folder each.
-pub(super) fn alias(placement: &Placement<'_>, from: &Path, to: &Path) -> Result<PathBuf, Error> {
-    let beside = to.parent().unwrap_or(to);
-    let base = from.parent().unwrap_or(from);
-    // The base may be an environment of ours and bring such a link along.
-    let is_free = |name: &String| {
-        [base, beside].iter().all(|dir| fs::symlink_metadata(dir.join(name)).is_err())
-    };
-    let name = (0..=u16::MAX).map(|number| format!(".b{number}")).find(is_free).unwrap_or_default();
-    placement.own_link(from, &beside.join(&name))?;
-    Ok(Path::new("..").join(name))
 }

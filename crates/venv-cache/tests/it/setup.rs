@@ -1,0 +1,209 @@
+//! Wheels, bases, tools and questions that the tests share.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+use venv_cache::testing::Snapshot;
+use venv_cache::{Base, Interpreter, create_bare};
+
+/// Variables of the host that would change what the programs do.
+const AMBIENT: [&str; 6] = [
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "PIP_FIND_LINKS",
+    "UV_FIND_LINKS",
+];
+
+/// What is in every base of the tests.
+pub(crate) const BASE: [&str; 4] = ["alpha==1.0", "kept", "gone", "space_one"];
+
+/// An installer, run from outside the environment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tool {
+    Pip,
+    Uv,
+}
+
+impl Tool {
+    pub(crate) fn install(self, python: &Path, requirements: &[&str]) {
+        let mut words = self.words("install", python);
+        words.extend(["--no-index", "--find-links"].map(OsString::from));
+        words.push(wheels().into());
+        words.extend(requirements.iter().map(OsString::from));
+        run(&words[0], &words[1..]);
+    }
+
+    pub(crate) fn uninstall(self, python: &Path, name: &str) {
+        let mut words = self.words("uninstall", python);
+        if matches!(self, Self::Pip) {
+            words.push("--yes".into());
+        }
+        words.push(name.into());
+        run(&words[0], &words[1..]);
+    }
+
+    fn words(self, action: &str, python: &Path) -> Vec<OsString> {
+        let python = python.as_os_str().to_owned();
+        match self {
+            Self::Pip => {
+                let host = host().executable().as_os_str().to_owned();
+                let pip = ["-m", "pip", "--isolated", "--disable-pip-version-check", "--python"];
+                [host]
+                    .into_iter()
+                    .chain(pip.map(OsString::from))
+                    .chain([python, action.into()])
+                    .collect()
+            }
+            Self::Uv => {
+                let uv = uv().as_os_str().to_owned();
+                vec![
+                    uv,
+                    "pip".into(),
+                    action.into(),
+                    "--no-config".into(),
+                    "--python".into(),
+                    python,
+                ]
+            }
+        }
+    }
+}
+
+/// Runs a program to its end and returns what it printed.
+pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> String {
+    let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+    let program = program.as_ref();
+    let mut command = duct::cmd(Path::new(program), &arguments).stdin_null();
+    for name in AMBIENT {
+        command = command.env_remove(name);
+    }
+    let output = command.stdout_capture().stderr_capture().unchecked().run().expect("to start");
+    assert!(
+        output.status.success(),
+        "{program:?} {arguments:?} failed: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The machine's Python, which has pip.
+pub(crate) fn host() -> &'static Interpreter {
+    static HOST: OnceLock<Interpreter> = OnceLock::new();
+    HOST.get_or_init(|| {
+        Interpreter::describe(Path::new("python3"), None).expect("a python3 on PATH")
+    })
+}
+
+/// A folder with the tests' wheels.
+pub(crate) fn wheels() -> &'static Path {
+    static WHEELS: OnceLock<TempDir> = OnceLock::new();
+    WHEELS
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().expect("a folder for wheels");
+            let program = OsStr::new(include_str!("wheels.py"));
+            run(host().executable(), &[OsStr::new("-c"), program, folder.path().as_os_str()]);
+            folder
+        })
+        .path()
+}
+
+/// uv: the one on `PATH`, or one fetched from the package index.
+fn uv() -> &'static Path {
+    static UV: OnceLock<(Option<TempDir>, PathBuf)> = OnceLock::new();
+    let (_, path) = UV.get_or_init(|| {
+        if let Ok(found) = which::which("uv") {
+            return (None, found);
+        }
+        let folder = tempfile::tempdir().expect("a folder for uv");
+        let target = folder.path().as_os_str();
+        let pip = ["-m", "pip", "install", "--quiet", "--target"].map(OsStr::new);
+        run(host().executable(), &[&pip[..], &[target, OsStr::new("uv")]].concat());
+        let path = folder.path().join("bin/uv");
+        (Some(folder), path)
+    });
+    path
+}
+
+/// A virtualenv with [`BASE`] in it, and bytecode of some.
+pub(crate) fn virtualenv(dir: &Path) -> PathBuf {
+    let python = create_bare(host(), dir).expect("a bare virtualenv").python;
+    Tool::Pip.install(&python, &BASE);
+    python
+}
+
+/// A virtualenv that all tests share: what they prove is that nothing in it changes.
+pub(crate) fn shared_base() -> (&'static Base, &'static Snapshot) {
+    static SHARED: OnceLock<(TempDir, Base, Snapshot)> = OnceLock::new();
+    let (_, base, snapshot) = SHARED.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder for the base");
+        let python = virtualenv(&folder.path().join("base"));
+        let base = open(&python);
+        let snapshot = snapshot(&base);
+        (folder, base, snapshot)
+    });
+    (base, snapshot)
+}
+
+pub(crate) fn open(python: &Path) -> Base {
+    Base::open(python, None).expect("a base")
+}
+
+/// The base's folder as it is now.
+pub(crate) fn snapshot(base: &Base) -> Snapshot {
+    Snapshot::of(base.interpreter().prefix()).expect("to read the base")
+}
+
+/// Fails with what differs if the shared base is not what it was.
+pub(crate) fn assert_untouched(base: &Base, before: &Snapshot) {
+    let changes = before.difference(&snapshot(base));
+    assert!(changes.is_empty(), "the base has changed:\n{}", changes.join("\n"));
+}
+
+/// What an environment says of some distributions: a line each of name, version by metadata,
+/// `__version__` of the module, and how many distributions of that name there are.
+pub(crate) fn seen(python: &Path, modules: &[(&str, &str)]) -> BTreeMap<String, String> {
+    const PROGRAM: &str = "
+import importlib, importlib.metadata as metadata, sys
+names = [d.metadata['Name'] for d in metadata.distributions()]
+for pair in sys.argv[1:]:
+    name, module = pair.split('=')
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        version = '-'
+    try:
+        found = importlib.import_module(module)
+        assert found.__file__.startswith(sys.prefix), found.__file__
+        found = found.__version__
+    except ImportError:
+        found = '-'
+    print(name, version, found, names.count(name))
+";
+    let pairs = modules.iter().map(|(name, module)| format!("{name}={module}"));
+    let words: Vec<_> = ["-c".to_owned(), PROGRAM.to_owned()].into_iter().chain(pairs).collect();
+    let lines = run(python, &words);
+    let line = |line: &str| {
+        let (name, rest) = line.split_once(' ').expect("a name and what is seen");
+        (name.to_owned(), rest.to_owned())
+    };
+    lines.lines().map(line).collect()
+}
+
+/// Whether the environment can import the module.
+pub(crate) fn imports(python: &Path, module: &str) -> bool {
+    let program = format!(
+        "import importlib.util as u\ntry: found = u.find_spec('{module}')\nexcept ImportError: found = None\nprint(bool(found))"
+    );
+    run(python, &["-c", &program]).trim() == "True"
+}
+
+/// The site folder of an environment.
+pub(crate) fn site(python: &Path) -> PathBuf {
+    Interpreter::describe(python, None).expect("an interpreter").purelib().to_path_buf()
+}
