@@ -1,0 +1,221 @@
+//! Building an environment: create, install, check, compile, record.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use envspec::{Install, Requirement};
+use installer::{Deadline, Links, Outcome, Request, Tools, compile_bytecode};
+use stage::Isolation;
+use venv_cache::{Base, BaseRecord, Built, CachedEnv, Interpreter, Strategy, create, create_bare};
+
+use super::installed::{Installed, broken_by, normal_name};
+use super::record::Record;
+use crate::error::Error;
+
+/// Names that must not move where the base has them: a worker that Ray starts speaks to a cluster
+/// of just this version.
+const KEPT: [&str; 1] = ["ray"];
+
+/// What a build needs besides its place.
+pub(crate) struct Build<'a> {
+    pub(crate) tools: &'a Tools,
+    pub(crate) install: &'a Install,
+    pub(crate) deadline: Deadline,
+}
+
+/// How long each step took.
+#[derive(Default)]
+struct Steps(Vec<(&'static str, Duration)>);
+
+impl Steps {
+    fn time<T>(&mut self, name: &'static str, step: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = step();
+        self.0.push((name, begun.elapsed()));
+        result
+    }
+}
+
+impl Build<'_> {
+    /// Builds an environment over a base.
+    pub(crate) fn over(
+        &self,
+        base: &Base,
+        managed: Option<&CachedEnv>,
+        isolation: Isolation,
+        dir: &Path,
+    ) -> Result<Built, Error> {
+        let mut steps = Steps::default();
+        let before = base_packages(base.interpreter());
+        let held = self.held(&before);
+        let tool = steps.time("tool", || self.tool(base.python()))?;
+        let parent = dir.parent().unwrap_or(dir);
+        let isolation = match isolation {
+            Isolation::Shared => venv_cache::Isolation::Shared,
+            Isolation::Full => venv_cache::Isolation::Full,
+        };
+        let choice = Strategy::probe(base, parent, isolation).map_err(Error::cache)?;
+        let created =
+            steps.time("create", || create(base, dir, choice.strategy)).map_err(Error::cache)?;
+        let links = match choice.strategy {
+            // Files that share their bytes with uv's cache are no more isolated than the base's.
+            Strategy::Copy => Links::Copy,
+            Strategy::Hardlink | Strategy::Symlink => Links::Hardlink,
+        };
+        let request = Request::new(self.install, &created.python)
+            .with_held(&held)
+            .with_deadline(self.deadline)
+            .with_links(links);
+        let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
+        let site = site_packages(base.interpreter(), dir);
+        let now = Installed::read([site.as_path()]);
+        let mut record = Record::new(self.install, &outcome, &now);
+        record.strategy_reason = Some(choice.reason.to_string());
+        self.check_requested(&mut record, &now)?;
+        steps.time("check", || -> Result<(), Error> {
+            self.check_ray(&created.python, &before, &outcome)?;
+            record.warnings = warnings(&before, &now);
+            if self.install.check {
+                let known = tool.conflicts(base.python(), self.deadline).map_err(Error::install)?;
+                let found = tool.conflicts(&created.python, self.deadline).map_err(Error::install)?;
+                let new = found.into_iter().filter(|conflict| !known.contains(conflict));
+                let conflicts: Vec<String> = new.map(|conflict| conflict.to_string()).collect();
+                if !conflicts.is_empty() {
+                    return Err(Error::Conflicts { conflicts });
+                }
+            }
+            Ok(())
+        })?;
+        steps
+            .time("compile", || compile_bytecode(&created.python, &outcome.added, self.deadline))
+            .map_err(Error::install)?;
+        // A base that somebody installed into meanwhile is not the one that the key names.
+        if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
+            return Err(Error::BaseChanged { python: base.python().to_owned() });
+        }
+        let mut base_record = BaseRecord::new(base.python(), base.fingerprint().to_string());
+        if let Some(managed) = managed {
+            base_record = base_record.with_key(managed.key().clone());
+        }
+        Ok(Built::new(created.python)
+            .with_strategy(choice.strategy.to_string())
+            .with_base(base_record)
+            .with_needs(managed.map(|managed| managed.key().clone()))
+            .with_details(details(record, steps)))
+    }
+
+    /// Builds an environment of its own, to serve as a base.
+    pub(crate) fn bare(&self, interpreter: &Interpreter, dir: &Path) -> Result<Built, Error> {
+        let mut steps = Steps::default();
+        let tool = steps.time("tool", || self.tool(interpreter.executable()))?;
+        let created =
+            steps.time("create", || create_bare(interpreter, dir)).map_err(Error::cache)?;
+        let request = Request::new(self.install, &created.python).with_deadline(self.deadline);
+        let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
+        let now = Installed::read([site_packages(interpreter, dir).as_path()]);
+        let mut record = Record::new(self.install, &outcome, &now);
+        self.check_requested(&mut record, &now)?;
+        steps
+            .time("compile", || compile_bytecode(&created.python, &outcome.added, self.deadline))
+            .map_err(Error::install)?;
+        Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
+    }
+
+    fn tool(&self, base_python: &Path) -> Result<installer::Installer, Error> {
+        let version = self.install.tool_version.as_deref();
+        self.tools
+            .locate(self.install.tool, version, base_python, self.deadline)
+            .map_err(Error::install)
+    }
+
+    /// Constraint lines for the packages of the base that must not move.
+    fn held(&self, before: &Installed) -> Vec<String> {
+        let own = self.install.keep.iter().map(String::as_str);
+        let mut lines: Vec<String> = own
+            .chain(KEPT)
+            .filter_map(|name| {
+                let name = normal_name(name);
+                before.version(&name).map(|version| format!("{name}=={version}"))
+            })
+            .collect();
+        lines.sort();
+        lines.dedup();
+        lines
+    }
+
+    /// What was asked for is there, in a version that was asked for; a worker must see just this.
+    fn check_requested(&self, record: &mut Record, now: &Installed) -> Result<(), Error> {
+        for requirement in &self.install.requirements {
+            let Some(name) = requirement.name() else { continue };
+            let name = normal_name(&name);
+            let Some(version) = now.version(&name) else {
+                // A marker may say that it is not wanted here.
+                if requirement.marker().is_some() {
+                    continue;
+                }
+                return Err(misinstalled(requirement, "is not there"));
+            };
+            if requirement.marker().is_none() && !requirement.accepts(version) {
+                return Err(misinstalled(requirement, &format!("is there as {version}")));
+            }
+            record.expected.insert(name, version.to_owned());
+        }
+        Ok(())
+    }
+
+    /// A base with Ray must still import it: a package that Ray needs in another version would kill
+    /// every worker as it starts.
+    fn check_ray(&self, python: &Path, before: &Installed, outcome: &Outcome) -> Result<(), Error> {
+        if before.version("ray").is_none() || outcome.is_unchanged() {
+            return Ok(());
+        }
+        let output = duct::cmd(python, ["-I", "-c", "import ray"])
+            .stdin_null()
+            .stdout_null()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .map_err(|source| Error::io("run", python.display().to_string(), source))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(&output.stderr);
+        let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+        Err(Error::RayBroken {
+            added: outcome.added.iter().map(ToString::to_string).collect(),
+            words: last.to_owned(),
+        })
+    }
+}
+
+fn misinstalled(requirement: &Requirement, problem: &str) -> Error {
+    Error::Misinstalled { requirement: requirement.to_string(), problem: problem.to_owned() }
+}
+
+fn warnings(before: &Installed, now: &Installed) -> Vec<String> {
+    broken_by(before, now)
+        .into_iter()
+        .map(|broken| {
+            let (package, requires, found) = (broken.package, broken.requires, broken.found);
+            format!("{package} of the base asks for {requires}, and this environment has {found}")
+        })
+        .collect()
+}
+
+fn details(mut record: Record, steps: Steps) -> serde_json::Value {
+    let seconds = steps.0.into_iter().map(|(name, time)| (name.to_owned(), time.as_secs_f64()));
+    record.seconds = seconds.collect();
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+/// What the base holds, in the order of its `sys.path`.
+pub(crate) fn base_packages(interpreter: &Interpreter) -> Installed {
+    Installed::read(interpreter.site_dirs().iter().map(PathBuf::as_path))
+}
+
+/// Where an environment of this interpreter keeps its packages.
+fn site_packages(interpreter: &Interpreter, dir: &Path) -> PathBuf {
+    let mut numbers = interpreter.version().split('.');
+    let (major, minor) = (numbers.next().unwrap_or("3"), numbers.next().unwrap_or("0"));
+    dir.join(format!("lib/python{major}.{minor}/site-packages"))
+}

@@ -1,0 +1,329 @@
+//! A prepared environment: how to start an interpreter in it, and how to know that it did.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use envspec::LoadedEnv;
+use serde::Serialize;
+use serde_json::{Value, json};
+use stage::{EnvView, PythonCode, PythonSource};
+use venv_cache::{CachedEnv, Interpreter, Key, State};
+
+use super::record::Record;
+use super::vars;
+use crate::error::Error;
+use crate::wire::Proof;
+use crate::worker::{Launch, write_shim, write_source};
+
+/// How an environment was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvState {
+    /// The base environment itself: there was nothing to do.
+    Base,
+    /// An interpreter that the spec names: nothing was built.
+    Prebuilt,
+    /// It was in the cache.
+    Hit,
+    /// It was built.
+    Built,
+}
+
+/// What is the same for all stages that share an environment.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// The interpreter, with arguments if the spec gives a command line.
+    pub(crate) python: Vec<OsString>,
+    pub(crate) prefix: Option<PathBuf>,
+    pub(crate) scripts: Option<PathBuf>,
+    /// Whether the interpreter is known to have `-P` (3.11).
+    pub(crate) has_safe_path: bool,
+    pub(crate) state: EnvState,
+    /// What took the lookup, the wait and the build.
+    pub(crate) duration: Duration,
+    /// The environment in the cache: this one, or the managed base.
+    pub(crate) cached: Option<CachedEnv>,
+    pub(crate) record: Option<Record>,
+}
+
+impl Core {
+    /// The base environment itself.
+    pub(crate) fn base(interpreter: &Interpreter, cached: Option<CachedEnv>, duration: Duration) -> Self {
+        Self {
+            python: vec![interpreter.executable().into()],
+            prefix: Some(interpreter.prefix().to_owned()),
+            scripts: Some(interpreter.scripts().to_owned()),
+            has_safe_path: has_safe_path(interpreter),
+            state: EnvState::Base,
+            duration,
+            cached,
+            record: None,
+        }
+    }
+
+    /// An environment of the cache.
+    pub(crate) fn cached(interpreter: &Interpreter, env: CachedEnv, duration: Duration) -> Self {
+        let state = match env.state() {
+            State::Hit => EnvState::Hit,
+            State::Built => EnvState::Built,
+        };
+        Self {
+            python: vec![env.python().into()],
+            prefix: Some(env.dir().to_owned()),
+            scripts: env.python().parent().map(Path::to_owned),
+            has_safe_path: has_safe_path(interpreter),
+            state,
+            duration,
+            record: serde_json::from_value(env.manifest().details.clone()).ok(),
+            cached: Some(env),
+        }
+    }
+
+    /// A prebuilt interpreter, described.
+    pub(crate) fn prebuilt(interpreter: &Interpreter) -> Self {
+        let base = Self::base(interpreter, None, Duration::ZERO);
+        Self { state: EnvState::Prebuilt, ..base }
+    }
+
+    /// A command line that starts some interpreter.
+    pub(crate) fn command(command: Vec<String>) -> Self {
+        Self {
+            python: command.into_iter().map(Into::into).collect(),
+            prefix: None,
+            scripts: None,
+            has_safe_path: false,
+            state: EnvState::Prebuilt,
+            duration: Duration::ZERO,
+            cached: None,
+            record: None,
+        }
+    }
+
+    /// The key of the environment; none for the base and for prebuilt ones.
+    fn key(&self) -> Option<&Key> {
+        match self.state {
+            EnvState::Hit | EnvState::Built => self.cached.as_ref().map(CachedEnv::key),
+            EnvState::Base | EnvState::Prebuilt => None,
+        }
+    }
+
+    pub(crate) fn report(&self, stages: Vec<String>) -> EnvironmentReport {
+        let manifest = self.cached.as_ref().filter(|_| self.key().is_some()).map(CachedEnv::manifest);
+        let record = self.record.as_ref();
+        EnvironmentReport {
+            stages,
+            key: self.key().map(ToString::to_string),
+            state: self.state,
+            duration: self.duration,
+            own_bytes: manifest.map_or(0, |manifest| manifest.own_bytes),
+            strategy: manifest.map(|manifest| manifest.strategy.clone()),
+            python: self.python.first().map(PathBuf::from).unwrap_or_default(),
+            added: record.map_or_else(Vec::new, |record| {
+                record.added.iter().map(|it| format!("{}=={}", it.name, it.version)).collect()
+            }),
+            replaced: record.map_or_else(Vec::new, |record| {
+                record.replaced.iter().map(|it| format!("{}=={}", it.name, it.version)).collect()
+            }),
+            warnings: record.map_or_else(Vec::new, |record| record.warnings.clone()),
+        }
+    }
+}
+
+fn has_safe_path(interpreter: &Interpreter) -> bool {
+    let mut numbers = interpreter.version().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (3, 11)
+}
+
+/// An environment, as a report shows it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct EnvironmentReport {
+    /// The stages that ran in it.
+    pub stages: Vec<String>,
+    /// Its key; none for the base and for prebuilt environments.
+    pub key: Option<String>,
+    /// How it was come by.
+    pub state: EnvState,
+    /// What the lookup, the wait for others and the build took.
+    #[serde(rename = "seconds", serialize_with = "crate::event::seconds")]
+    pub duration: Duration,
+    /// The disk that is its own, in bytes; 0 for the base and for prebuilt environments.
+    pub own_bytes: u64,
+    /// How it adds to the base.
+    pub strategy: Option<String>,
+    /// Its interpreter.
+    pub python: PathBuf,
+    /// What was installed into it, as `name==version`.
+    pub added: Vec<String>,
+    /// What that replaced of the base, as `name==version`.
+    pub replaced: Vec<String>,
+    /// Packages of the base that do not get what they ask for any more.
+    pub warnings: Vec<String>,
+}
+
+/// An environment that is ready, with the variables and folders of one stage.
+///
+/// While it or a worker in it lives, it is not evicted.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    core: Arc<Core>,
+    vars: Arc<BTreeMap<OsString, OsString>>,
+    own_vars: Arc<BTreeMap<String, String>>,
+    dir: PathBuf,
+    shims_dir: PathBuf,
+}
+
+impl Environment {
+    pub(crate) fn new(core: Arc<Core>, env: &LoadedEnv, shims_dir: &Path) -> Result<Self, Error> {
+        let io = |action, path: &Path| {
+            let path = path.display().to_string();
+            move |source| Error::io(action, path, source)
+        };
+        let mut modules = Vec::new();
+        for module in &env.py_modules {
+            modules.push(vars::module_entry(shims_dir, module).map_err(io("offer the module", module))?);
+        }
+        let (prefix, scripts) = (core.prefix.as_deref(), core.scripts.as_deref());
+        let vars = vars::for_process(std::env::vars_os(), prefix, scripts, env, &modules);
+        let own = env.env_vars.keys().map(String::as_str).chain(["PATH", "PYTHONNOUSERSITE", "PYTHONPATH"]);
+        let own_vars = own
+            .filter_map(|name| Some((name.to_owned(), vars.get(&OsString::from(name))?.to_str()?.to_owned())))
+            .collect();
+        let dir = match &env.working_dir {
+            Some(dir) => dir.clone(),
+            None => std::env::current_dir().map_err(io("find", Path::new("the current folder")))?,
+        };
+        Ok(Self {
+            core,
+            vars: Arc::new(vars),
+            own_vars: Arc::new(own_vars),
+            dir,
+            shims_dir: shims_dir.to_owned(),
+        })
+    }
+
+    /// How it was come by.
+    #[must_use]
+    pub fn state(&self) -> EnvState {
+        self.core.state
+    }
+
+    /// Its key; none for the base and for prebuilt environments.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        self.core.key()
+    }
+
+    /// The interpreter; where the spec gives a command line, its program.
+    #[must_use]
+    pub fn python(&self) -> &Path {
+        self.core.python.first().map_or(Path::new(""), Path::new)
+    }
+
+    /// All variables that a process in it is started with. Values may be secret.
+    #[must_use]
+    pub fn vars(&self) -> &BTreeMap<OsString, OsString> {
+        &self.vars
+    }
+
+    /// It, as it stands in a report.
+    #[must_use]
+    pub fn report(&self) -> EnvironmentReport {
+        self.core.report(Vec::new())
+    }
+
+    /// It, as a Rust stage sees it.
+    pub(crate) fn view(&self) -> EnvView {
+        EnvView::new(self.python(), self.own_vars.as_ref().clone())
+    }
+
+    pub(crate) fn key_text(&self) -> Option<String> {
+        self.key().map(ToString::to_string)
+    }
+
+    /// How to start a worker in it.
+    pub(crate) fn launch(&self, visible_devices: Option<String>) -> io::Result<Launch> {
+        let mut vars = self.vars.as_ref().clone();
+        if let Some(devices) = visible_devices {
+            // A spec that sets it itself knows better, as on NeMo Curator.
+            if !self.own_vars.contains_key("CUDA_VISIBLE_DEVICES") {
+                vars.insert("CUDA_VISIBLE_DEVICES".into(), devices.into());
+            }
+        }
+        Ok(Launch {
+            python: self.core.python.clone(),
+            has_safe_path: self.core.has_safe_path,
+            shim: write_shim(&self.shims_dir)?,
+            dir: self.dir.clone(),
+            vars,
+        })
+    }
+
+    /// Where a worker finds a stage's code.
+    pub(crate) fn locate(&self, code: &PythonCode) -> io::Result<Value> {
+        Ok(match code.source() {
+            PythonSource::File(file) => json!({ "file": file, "name": code.name() }),
+            PythonSource::Module(module) => json!({ "module": module, "name": code.name() }),
+            PythonSource::Inline(text) => {
+                json!({ "file": write_source(&self.shims_dir, text)?, "name": code.name() })
+            }
+        })
+    }
+
+    /// The locks that a worker holds for as long as it lives.
+    pub(crate) fn leases(&self) -> Vec<BorrowedFd<'_>> {
+        self.core.cached.iter().map(|cached| cached.lease().as_fd()).collect()
+    }
+
+    /// The distributions whose versions a worker must report.
+    pub(crate) fn package_names(&self) -> Vec<String> {
+        self.expected().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn expected(&self) -> Option<&BTreeMap<String, String>> {
+        self.core.record.as_ref().map(|record| &record.expected)
+    }
+
+    /// Whether a worker is where it should be; if not, what differs.
+    pub(crate) fn verify(&self, proof: &Proof) -> Result<(), String> {
+        if proof.version < [3, 9, 0] {
+            let [major, minor, _] = proof.version;
+            return Err(format!("its interpreter is Python {major}.{minor}, and 3.9 is the least"));
+        }
+        if let Some(prefix) = &self.core.prefix {
+            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            if real(prefix) != real(Path::new(&proof.prefix)) {
+                return Err(format!(
+                    "it runs `{}` of `{}` instead of `{}`",
+                    proof.python,
+                    proof.prefix,
+                    prefix.display()
+                ));
+            }
+        }
+        let key = self.core.cached.as_ref().map(|cached| cached.key().to_string());
+        if self.core.prefix.is_some() && key.is_some() && key != proof.environment {
+            let found = proof.environment.as_deref().unwrap_or("none");
+            return Err(format!(
+                "its environment's key is {found} instead of {}",
+                key.as_deref().unwrap_or("none")
+            ));
+        }
+        for (name, version) in self.expected().into_iter().flatten() {
+            match proof.packages.get(name).map_or(&[][..], Vec::as_slice) {
+                [only] if only == version => {}
+                [] => return Err(format!("it does not see `{name}`, which should be {version}")),
+                found => {
+                    let found = found.join(" and ");
+                    return Err(format!("it sees `{name}` {found} instead of {version}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! The distributions that a folder of packages holds, read from their metadata.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use envspec::Requirement;
+use sha2::{Digest, Sha256};
+
+/// One installed distribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Distribution {
+    pub(crate) version: String,
+    dist_info: PathBuf,
+}
+
+/// What is installed, by normal name (PEP 503).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Installed(BTreeMap<String, Distribution>);
+
+impl Installed {
+    /// Reads folders in the order of `sys.path`: of a name that stands twice, the first counts.
+    ///
+    /// A folder that is not there holds nothing, as for Python itself.
+    pub(crate) fn read<'a>(folders: impl IntoIterator<Item = &'a Path>) -> Self {
+        let mut found = BTreeMap::new();
+        for folder in folders {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            for entry in entries {
+                let file_name = entry.file_name();
+                let Some(stem) = file_name.to_str().and_then(|name| name.strip_suffix(".dist-info"))
+                else {
+                    continue;
+                };
+                if let Some((name, version)) = stem.split_once('-') {
+                    let (version, dist_info) = (version.to_owned(), entry.path());
+                    found.entry(normal_name(name)).or_insert(Distribution { version, dist_info });
+                }
+            }
+        }
+        Self(found)
+    }
+
+    pub(crate) fn version(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|distribution| distribution.version.as_str())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Distribution)> {
+        self.0.iter().map(|(name, distribution)| (name.as_str(), distribution))
+    }
+}
+
+impl Distribution {
+    /// The SHA-256 of its list of files; none where it has no such list.
+    pub(crate) fn record_digest(&self) -> Option<String> {
+        let bytes = fs::read(self.dist_info.join("RECORD")).ok()?;
+        Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// What it asks of other distributions where no extra is asked for.
+    ///
+    /// What cannot be read, or holds only on some platforms, is left to the package manager's own
+    /// check: this list is for warnings.
+    pub(crate) fn requirements(&self) -> Vec<Requirement> {
+        let text = fs::read_to_string(self.dist_info.join("METADATA")).unwrap_or_default();
+        // The headers end at the first empty line; the description follows.
+        let headers = text.lines().take_while(|line| !line.is_empty());
+        headers
+            .filter_map(|line| line.strip_prefix("Requires-Dist:"))
+            .filter_map(|line| line.trim().parse::<Requirement>().ok())
+            .filter(|requirement| requirement.marker().is_none())
+            .collect()
+    }
+}
+
+/// A name in the normal form of PEP 503.
+pub(crate) fn normal_name(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
+    for character in name.chars() {
+        if matches!(character, '-' | '_' | '.') {
+            if !normal.ends_with('-') {
+                normal.push('-');
+            }
+        } else {
+            normal.extend(character.to_lowercase());
+        }
+    }
+    normal
+}
+
+/// A package of the base that no longer gets what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) package: String,
+    pub(crate) requires: String,
+    pub(crate) found: String,
+}
+
+/// The packages that were content with the base and are not with what took its place.
+pub(crate) fn broken_by(base: &Installed, now: &Installed) -> Vec<Broken> {
+    let changed: Vec<&str> = now
+        .iter()
+        .filter(|(name, distribution)| base.version(name) != Some(distribution.version.as_str()))
+        .map(|(name, _)| name)
+        .collect();
+    let mut broken = Vec::new();
+    if changed.is_empty() {
+        return broken;
+    }
+    for (name, distribution) in now.iter() {
+        // What was just installed was resolved as a whole.
+        if base.version(name) != Some(distribution.version.as_str()) {
+            continue;
+        }
+        for requirement in distribution.requirements() {
+            let Some(wanted) = requirement.name() else { continue };
+            let wanted = normal_name(&wanted);
+            let (Some(before), Some(after)) = (base.version(&wanted), now.version(&wanted)) else {
+                continue;
+            };
+            let is_changed = changed.contains(&wanted.as_str());
+            if is_changed && requirement.accepts(before) && !requirement.accepts(after) {
+                broken.push(Broken {
+                    package: format!("{name} {}", distribution.version),
+                    requires: requirement.to_string(),
+                    found: format!("{wanted} {after}"),
+                });
+            }
+        }
+    }
+    broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(packages: &[(&str, &str, &str)]) -> (tempfile::TempDir, Installed) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, version, requires) in packages {
+            let folder = dir.path().join(format!("{name}-{version}.dist-info"));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("METADATA"), format!("Name: {name}\n{requires}\n\nRequires-Dist: no"))
+                .unwrap();
+        }
+        let installed = Installed::read([dir.path()]);
+        (dir, installed)
+    }
+
+    #[test]
+    fn only_what_the_override_broke_is_reported() {
+        let vision = ("torch_vision", "1.0", "Requires-Dist: Torch==2.0\nRequires-Dist: other<1");
+        let extra = ("sound", "1.0", "Requires-Dist: torch==2.0; extra == \"gpu\"");
+        let (_base, base) = site(&[("torch", "2.0", ""), ("other", "1.5", ""), vision, extra]);
+        let (_now, now) = site(&[("torch", "2.1", ""), ("other", "1.5", ""), vision, extra]);
+        let broken = broken_by(&base, &now);
+        assert_eq!(broken.len(), 1, "{broken:?}");
+        assert_eq!(broken[0].package, "torch-vision 1.0");
+        assert_eq!(broken[0].found, "torch 2.1");
+        assert!(broken_by(&base, &base).is_empty());
+    }
+}

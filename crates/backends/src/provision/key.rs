@@ -1,0 +1,119 @@
+//! The name of an environment: everything that decides what is in it.
+
+use std::collections::BTreeMap;
+
+use envspec::{Install, Tool};
+use stage::Isolation;
+use venv_cache::{Base, Interpreter, Key};
+
+/// The key of an environment over a base.
+pub(crate) fn environment(base: &Base, install: &Install, isolation: Isolation) -> Key {
+    let interpreter = interpreter_identity(base.interpreter());
+    let prefix = base.interpreter().prefix().to_string_lossy().into_owned();
+    let isolation: &[u8] = match isolation {
+        Isolation::Shared => b"shared",
+        Isolation::Full => b"full",
+    };
+    Key::derive(
+        "curator/environment/v1",
+        &[
+            ("base", prefix.as_bytes()),
+            ("fingerprint", base.fingerprint().as_bytes()),
+            ("interpreter", interpreter.as_bytes()),
+            ("install", install.digest().as_bytes()),
+            ("isolation", isolation),
+            ("settings", &ambient(install.tool, std::env::vars())),
+        ],
+    )
+}
+
+/// The key of a managed base.
+pub(crate) fn managed_base(interpreter: &Interpreter, install: &Install) -> Key {
+    let identity = interpreter_identity(interpreter);
+    Key::derive(
+        "curator/base/v1",
+        &[
+            ("interpreter", identity.as_bytes()),
+            ("install", install.digest().as_bytes()),
+            ("settings", &ambient(install.tool, std::env::vars())),
+        ],
+    )
+}
+
+/// Which interpreter, which build of it, and for which platform.
+fn interpreter_identity(interpreter: &Interpreter) -> String {
+    let libc = interpreter.libc().map(ToString::to_string).unwrap_or_default();
+    [
+        interpreter.base_executable().to_string_lossy().as_ref(),
+        interpreter.implementation(),
+        interpreter.version(),
+        interpreter.soabi().unwrap_or_default(),
+        interpreter.platform(),
+        &libc,
+    ]
+    .join("\n")
+}
+
+/// The package manager's own settings in this process's environment, without credentials and
+/// without those that decide where it keeps its things and how it talks, not what it installs.
+fn ambient(tool: Tool, vars: impl Iterator<Item = (String, String)>) -> Vec<u8> {
+    const PIP: [&str; 12] = [
+        "PIP_CACHE_DIR",
+        "PIP_CERT",
+        "PIP_DEFAULT_TIMEOUT",
+        "PIP_DISABLE_PIP_VERSION_CHECK",
+        "PIP_LOG",
+        "PIP_NO_CACHE_DIR",
+        "PIP_NO_COLOR",
+        "PIP_NO_INPUT",
+        "PIP_PROGRESS_BAR",
+        "PIP_QUIET",
+        "PIP_TIMEOUT",
+        "PIP_VERBOSE",
+    ];
+    const UV: [&str; 9] = [
+        "UV_CACHE_DIR",
+        "UV_CONCURRENT_BUILDS",
+        "UV_CONCURRENT_DOWNLOADS",
+        "UV_CONCURRENT_INSTALLS",
+        "UV_HTTP_TIMEOUT",
+        "UV_LINK_MODE",
+        "UV_NO_CACHE",
+        "UV_NO_PROGRESS",
+        "UV_OFFLINE",
+    ];
+    let (prefix, without_effect) = match tool {
+        Tool::Pip => ("PIP_", &PIP[..]),
+        Tool::Uv => ("UV_", &UV[..]),
+    };
+    let settings: BTreeMap<String, String> = vars
+        .filter(|(name, _)| name.starts_with(prefix) && !without_effect.contains(&name.as_str()))
+        .collect();
+    let mut bytes = Vec::new();
+    for (name, value) in settings {
+        for text in [name.as_str(), &envspec::redact(&value)] {
+            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_count_where_they_decide_what_is_installed() {
+        let of = |tool, vars: &[(&str, &str)]| {
+            let owned = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            ambient(tool, owned)
+        };
+        let none = of(Tool::Uv, &[]);
+        assert_eq!(of(Tool::Uv, &[("UV_CACHE_DIR", "/a"), ("PIP_PRE", "1"), ("HOME", "/b")]), none);
+        let index = of(Tool::Uv, &[("UV_INDEX_URL", "https://u:secret@host/simple")]);
+        assert_ne!(index, none);
+        assert_eq!(of(Tool::Uv, &[("UV_INDEX_URL", "https://u:other@host/simple")]), index);
+        assert!(!String::from_utf8_lossy(&index).contains("secret"));
+    }
+}

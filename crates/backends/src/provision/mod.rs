@@ -1,0 +1,22 @@
+//! From specs to environments: the only place where the cache and the package managers meet.
+//!
+//! A [`Provisioner`] stands for one base and one cache. It looks an environment up by its key, and
+//! builds it if it is not there: created over the base, installed into in one call, checked,
+//! compiled, and recorded. What it gives is an [`Environment`], which knows how to start an
+//! interpreter in it and keeps it from being evicted.
+
+mod base_choice;
+mod build;
+mod environment;
+mod installed;
+mod key;
+mod preview;
+mod provisioner;
+mod record;
+mod vars;
+
+pub use base_choice::BaseChoice;
+pub(crate) use environment::Core;
+pub use environment::{EnvState, Environment, EnvironmentReport};
+pub use preview::{Preview, PreviewState};
+pub use provisioner::Provisioner;

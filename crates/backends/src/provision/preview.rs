@@ -1,0 +1,120 @@
+//! What a run of a plan would do about its environments, found out without doing it.
+
+use envspec::LoadedEnv;
+use installer::{Deadline, Request};
+use serde::Serialize;
+use stage::Isolation;
+
+use super::key;
+use super::provisioner::Provisioner;
+use crate::error::Error;
+use crate::plan::Plan;
+
+/// What a run would do about one stage's environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Preview {
+    /// The stage.
+    pub stage: String,
+    /// The environment's key; none for the base, for prebuilt environments, and where the managed
+    /// base is not built yet.
+    pub key: Option<String>,
+    /// What a run would find.
+    pub state: PreviewState,
+    /// What would be installed, as `name==version`; where that cannot be known yet, what is asked
+    /// for.
+    pub added: Vec<String>,
+    /// What of the base that would replace, as `name==version`.
+    pub replaced: Vec<String>,
+}
+
+/// What a run would find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PreviewState {
+    /// The stage runs in the base environment.
+    Base,
+    /// The spec names an interpreter.
+    Prebuilt,
+    /// The environment is in the cache.
+    Hit,
+    /// It would be built.
+    ToBuild,
+    /// It would be built, and its base before it.
+    ToBuildWithBase,
+    /// The stage is Rust code without packages, and needs no interpreter.
+    None,
+}
+
+impl Provisioner {
+    /// What a run of the plan would do about its environments, stage by stage. Nothing is built and
+    /// the base is not touched; requirements are resolved, so a package manager may be fetched into
+    /// the cache, and an impossible one is found out here.
+    pub fn preview(&self, plan: &Plan) -> Result<Vec<Preview>, Error> {
+        let stages = plan.stages().iter();
+        stages
+            .map(|stage| {
+                let name = stage.settings.name.clone();
+                let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);
+                match &stage.env {
+                    Some(env) => self
+                        .preview_env(&name, env, isolation)
+                        .map_err(|error| error.of_stages(vec![name])),
+                    None if stage.needs_python() => Ok(Preview::new(name, PreviewState::Base)),
+                    None => Ok(Preview::new(name, PreviewState::None)),
+                }
+            })
+            .collect()
+    }
+
+    fn preview_env(
+        &self,
+        stage: &str,
+        env: &LoadedEnv,
+        isolation: Isolation,
+    ) -> Result<Preview, Error> {
+        if env.python.is_some() || env.py_executable.is_some() {
+            return Ok(Preview::new(stage, PreviewState::Prebuilt));
+        }
+        let Some(install) = &env.install else {
+            return Ok(Preview::new(stage, PreviewState::Base));
+        };
+        let Some(open) = self.peek_base()? else {
+            let added = install.requirements.iter().map(ToString::to_string).collect();
+            return Ok(Preview { added, ..Preview::new(stage, PreviewState::ToBuildWithBase) });
+        };
+        let key = key::environment(&open.base, install, isolation);
+        let preview = Preview::new(stage, PreviewState::ToBuild).with_key(&key.to_string());
+        if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
+            let core = super::Core::cached(open.base.interpreter(), cached, Default::default());
+            let report = core.report(Vec::new());
+            let (added, replaced) = (report.added, report.replaced);
+            return Ok(Preview { state: PreviewState::Hit, added, replaced, ..preview });
+        }
+        let deadline = env.setup_timeout.map_or(Deadline::NEVER, Deadline::after);
+        let version = install.tool_version.as_deref();
+        let tool = self
+            .tools()
+            .locate(install.tool, version, open.base.python(), deadline)
+            .map_err(Error::install)?;
+        let request = Request::new(install, open.base.python()).with_deadline(deadline);
+        let outcome = tool.resolve(&request).map_err(Error::install)?;
+        let text = |packages: &[installer::Package]| {
+            packages.iter().map(|package| format!("{}=={}", package.name, package.version)).collect()
+        };
+        let (added, replaced) = (text(&outcome.added), text(&outcome.removed));
+        Ok(Preview { added, replaced, ..preview })
+    }
+}
+
+impl Preview {
+    fn new(stage: impl Into<String>, state: PreviewState) -> Self {
+        let (added, replaced) = (Vec::new(), Vec::new());
+        Self { stage: stage.into(), key: None, state, added, replaced }
+    }
+
+    fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the manifest of an environment keeps about how it was made.
+
+use std::collections::BTreeMap;
+
+use envspec::Install;
+use installer::{Outcome, Package};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::installed::Installed;
+
+/// The details in an environment's manifest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The spec in normal form, without credentials.
+    pub(crate) spec: Value,
+    /// The package manager, and its version.
+    pub(crate) tool: String,
+    pub(crate) tool_version: String,
+    /// What was installed.
+    pub(crate) added: Vec<Added>,
+    /// What it replaced.
+    #[serde(default)]
+    pub(crate) replaced: Vec<Replaced>,
+    /// The versions that a worker must see, by normal name.
+    pub(crate) expected: BTreeMap<String, String>,
+    /// Packages of the base that do not get what they ask for any more, in words.
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+    /// Why the strategy was chosen.
+    #[serde(default)]
+    pub(crate) strategy_reason: Option<String>,
+    /// How long each step took.
+    pub(crate) seconds: BTreeMap<String, f64>,
+}
+
+/// A distribution that was installed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Added {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// The SHA-256 of its `RECORD`.
+    #[serde(default)]
+    pub(crate) record: Option<String>,
+}
+
+/// A distribution that was there and is not any more, or in another version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Replaced {
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+impl Record {
+    pub(crate) fn new(install: &Install, outcome: &Outcome, installed: &Installed) -> Self {
+        let digests: BTreeMap<&str, Option<String>> = installed
+            .iter()
+            .map(|(name, distribution)| (name, distribution))
+            .filter(|(name, _)| outcome.added.iter().any(|package| package.name == *name))
+            .map(|(name, distribution)| (name, distribution.record_digest()))
+            .collect();
+        let added = |package: &Package| Added {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            record: digests.get(package.name.as_str()).cloned().flatten(),
+        };
+        let replaced = |package: &Package| Replaced {
+            name: package.name.clone(),
+            version: package.version.clone(),
+        };
+        Self {
+            spec: serde_json::to_value(install).unwrap_or_default(),
+            tool: outcome.tool.clone(),
+            tool_version: outcome.tool_version.clone(),
+            added: outcome.added.iter().map(added).collect(),
+            replaced: outcome.removed.iter().map(replaced).collect(),
+            expected: BTreeMap::new(),
+            warnings: Vec::new(),
+            strategy_reason: None,
+            seconds: BTreeMap::new(),
+        }
+    }
+}
