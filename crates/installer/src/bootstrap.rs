@@ -14,15 +14,18 @@ use envspec::Tool;
 use pep440_rs::Version;
 use tempfile::TempDir;
 
-use crate::command_line::{Program, with_manners};
+use crate::bytecode::compile_recorded;
+use crate::command_line::Program;
 use crate::error::{Error, IoResultExt};
 use crate::installer::failure;
-use crate::interpreter::{Description, run_script};
+use crate::interpreter::{Bytecode, Description, run_script};
+use crate::outcome::Package;
 use crate::process::{self, Command, Streams};
 use crate::redact::Secrets;
 use crate::scratch::Scratch;
 use crate::tools::{Search, pip_version, uv_in};
 use crate::transcript::tool_name;
+use crate::variables::with_manners;
 use crate::wanted::Wanted;
 
 /// The names of folders that are being made start with this.
@@ -165,7 +168,10 @@ impl<'a> Bootstrap<'a> {
             "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
         let arguments = [wheel, dir].map(|path| path.to_string_lossy().into_owned());
         let Search { base_python, variables, deadline, .. } = self.search;
-        run_script(base_python, UNPACK, &arguments, variables, *deadline).map(drop)
+        run_script(base_python, Bytecode::Unwritten, UNPACK, &arguments, variables, *deadline)?;
+        // Without bytecode every call would take a second longer.
+        let packages = [Package::new("pip", "")];
+        compile_recorded(base_python, Some(dir), &packages, variables, *deadline).map(drop)
     }
 
     /// Installs the tool alone into a folder, with whatever can do it.
@@ -223,7 +229,7 @@ impl<'a> Bootstrap<'a> {
             let any = Wanted::any(Tool::Uv);
             let uv = self.search.host_uv(&any)?.or_else(|| self.search.kept_uv(&any));
             seeds.extend(uv.map(|(program, _)| match program {
-                Program::Uv(path) | Program::Pip(path) => Seed::Uv(path),
+                Program::Uv(path) | Program::Pip { entry: path, .. } => Seed::Uv(path),
             }));
         }
         if let Some(base) = base {
@@ -273,7 +279,9 @@ fn fetch_argv(
             argv.extend(["-I", "-B", "-u", "-X", "utf8", "-m", "pip"].map(OsString::from));
             argv
         }
-        Seed::Wheel { python, wheel } => Program::Pip(wheel.join("pip")).start(python),
+        Seed::Wheel { python, wheel } => {
+            Program::Pip { entry: wheel.join("pip"), bytecode_dir: None }.start(python)
+        }
     };
     argv.extend(["install", "--no-deps", "--only-binary", ":all:"].map(OsString::from));
     if let Seed::Uv(_) = seed {

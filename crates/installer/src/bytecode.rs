@@ -1,12 +1,14 @@
 //! Compiling what was installed, on all cores.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::thread;
 
 use crate::ambient::Ambient;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::interpreter::run_script;
+use crate::interpreter::{Bytecode, run_script};
 use crate::outcome::Package;
 use crate::request::absolute;
 
@@ -29,16 +31,27 @@ pub fn compile_bytecode(
     packages: &[Package],
     deadline: Deadline,
 ) -> Result<usize, Error> {
+    compile_recorded(&absolute(python), None, packages, &Ambient::from_env().for_tool(), deadline)
+}
+
+/// Compiles packages of a folder, or of the interpreter's own folders.
+pub(crate) fn compile_recorded(
+    python: &Path,
+    folder: Option<&Path>,
+    packages: &[Package],
+    variables: &BTreeMap<OsString, OsString>,
+    deadline: Deadline,
+) -> Result<usize, Error> {
     if packages.is_empty() {
         return Ok(0);
     }
-    let python = &absolute(python);
-    let variables = &Ambient::from_env().for_tool();
+    let folder = &folder.map_or_else(String::new, |folder| folder.to_string_lossy().into_owned());
     let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_PROCESSES);
     let compile = |index: usize| {
-        let mut arguments = vec![index.to_string(), count.to_string()];
+        let mut arguments = vec![index.to_string(), count.to_string(), folder.clone()];
         arguments.extend(packages.iter().map(|package| package.name.clone()));
-        let printed = run_script(python, COMPILE, &arguments, variables, deadline)?;
+        let printed =
+            run_script(python, Bytecode::Written, COMPILE, &arguments, variables, deadline)?;
         Ok(printed.trim().parse().unwrap_or(0))
     };
     thread::scope(|scope| {

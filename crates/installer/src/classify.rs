@@ -157,3 +157,87 @@ fn last_word(text: &str) -> String {
     let word = text.split_whitespace().next_back().unwrap_or_default();
     word.trim_matches(['`', '\'', '"']).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_uv_are_understood() {
+        let not_found = |package: &str| Kind::NotFound { package: package.to_owned() };
+        let failed = |package: &str| Kind::BuildFailed { package: Some(package.to_owned()) };
+        for (words, kind) in [
+            (
+                "error: No solution found when resolving dependencies\n  cause: Because there is no \
+                 version of packaging==99.9 and you require packaging==99.9, we can conclude that \
+                 your requirements are unsatisfiable.",
+                Kind::Unsatisfiable,
+            ),
+            (
+                "  × No solution found when resolving dependencies:\n  ╰─▶ Because packagin-g was not \
+                 found in the package registry and you require packagin-g, we can conclude",
+                not_found("packagin-g"),
+            ),
+            (
+                "error: No solution found when resolving dependencies\n  cause: Because idna was not \
+                 found in the cache and you require idna, we can conclude that your requirements are \
+                 unsatisfiable.\n\nhint: Packages were unavailable because the network was disabled.",
+                Kind::Network { transient: false },
+            ),
+            (
+                "error: Request failed after 3 retries in 10.1s\n  cause: Failed to fetch: \
+                 http://127.0.0.1:9/simple/idna/\n  cause: tcp connect error\n  cause: Connection \
+                 refused (os error 111)",
+                Kind::Network { transient: true },
+            ),
+            (
+                "  cause: dns error\n  cause: failed to lookup address information: Name or service \
+                 not known",
+                Kind::Network { transient: false },
+            ),
+            (
+                "  × Failed to build `broken @ file:///w/broken`\n  ├─▶ The build backend returned an \
+                 error\n  [stderr] Connection refused",
+                failed("broken @ file:///w/broken"),
+            ),
+            ("error: Failed to write: No space left on device (os error 28)", Kind::NoSpace),
+            ("error: unexpected argument '--no-such' found", Kind::Other),
+        ] {
+            assert_eq!(classify(Tool::Uv, words), kind, "{words}");
+        }
+    }
+
+    #[test]
+    fn words_of_pip_are_understood() {
+        const NONE: &str = "ERROR: Could not find a version that satisfies the requirement idna \
+                            (from versions: none)\nERROR: No matching distribution found for idna\n";
+        let retrying = "WARNING: Retrying (Retry(total=4)) after connection broken by \
+                        'NewConnectionError(': Failed to establish a new connection: [Errno 111] \
+                        Connection refused')': /simple/idna/\n"
+            .to_owned();
+        let failed = |package: &str| Kind::BuildFailed { package: Some(package.to_owned()) };
+        for (words, kind) in [
+            (NONE.to_owned(), Kind::NotFound { package: "idna".to_owned() }),
+            (NONE.replace("none", "1.0, 2.0"), Kind::Unsatisfiable),
+            (retrying + NONE, Kind::Network { transient: true }),
+            (
+                "ERROR: Cannot install packaging==24.0 because these package versions have \
+                 conflicting dependencies.\nThe conflict is caused by:\n    The user requested \
+                 packaging==24.0\nERROR: ResolutionImpossible: for help visit"
+                    .to_owned(),
+                Kind::Unsatisfiable,
+            ),
+            (
+                "Processing /w/broken-1.0.tar.gz\n  Preparing metadata (setup.py): started\n  error: \
+                 subprocess-exited-with-error\n  × python setup.py egg_info did not run successfully."
+                    .to_owned(),
+                Kind::BuildFailed { package: None },
+            ),
+            ("x\n  ERROR: Failed building wheel for broken\n".to_owned(), failed("broken")),
+            ("OSError: [Errno 28] No space left on device".to_owned(), Kind::NoSpace),
+            ("ERROR: Invalid requirement".to_owned(), Kind::Other),
+        ] {
+            assert_eq!(classify(Tool::Pip, &words), kind, "{words}");
+        }
+    }
+}

@@ -22,6 +22,7 @@ use crate::request::{Request, absolute};
 use crate::scratch::Scratch;
 use crate::shadow::{self, Shadow};
 use crate::transcript::Transcript;
+use crate::variables;
 
 /// Pauses before the second and the third attempt, where the network failed.
 ///
@@ -66,7 +67,7 @@ impl Installer {
     #[must_use]
     pub fn program(&self) -> &Path {
         match &self.program {
-            Program::Uv(path) | Program::Pip(path) => path,
+            Program::Uv(path) | Program::Pip { entry: path, .. } => path,
         }
     }
 
@@ -114,7 +115,7 @@ impl Installer {
         };
         let python = shadow.as_ref().map_or(python, Shadow::python);
         let argv = command_line::check_argv(&self.program, &python);
-        let command = Self::command(argv, command_line::with_manners(&self.variables), &scratch);
+        let command = Self::command(argv, variables::with_manners(&self.variables), &scratch);
         let finished = process::run(&command, Streams::Together, deadline)?;
         let conflicts = outcome::conflicts(self.tool(), &finished);
         if conflicts.is_empty() && !finished.is_success() {
@@ -130,9 +131,9 @@ impl Installer {
             let changes = Changes::default();
             return Ok(Outcome::new(self.version(), self.tool(), changes, Duration::ZERO));
         }
-        let secrets = command_line::secrets(install, &self.variables);
-        let variables =
-            command_line::environment(self.abilities, install, request.links, &self.variables);
+        let secrets = variables::secrets(install, &self.variables);
+        let environment =
+            variables::environment(self.abilities, install, request.links, &self.variables);
         for attempt in 1.. {
             if request.deadline.is_over() {
                 return Err(Error::Late { action: "the installation" });
@@ -140,7 +141,7 @@ impl Installer {
             let scratch = Scratch::new()?;
             scratch.write(install, request.held)?;
             let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
-            let command = Self::command(argv, variables.clone(), &scratch);
+            let command = Self::command(argv, environment.clone(), &scratch);
             tracing::debug!(argv = %secrets.redact(&format!("{:?}", command.arguments)), attempt);
             let streams = match self.tool() {
                 Tool::Pip => Streams::Together,

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -18,7 +17,7 @@ const DESCRIBE: &str = include_str!("../python/describe.py");
 const DISTRIBUTIONS: &str = include_str!("../python/distributions.py");
 
 /// What an interpreter has to offer for starting pip.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Description {
     /// `3.11`.
     pub(crate) minor: String,
@@ -34,7 +33,11 @@ pub(crate) fn describe(
     variables: &BTreeMap<OsString, OsString>,
     deadline: Deadline,
 ) -> Result<Description, Error> {
-    ask(python, DESCRIBE, variables, deadline)
+    let answer = run_script(python, Bytecode::Unwritten, DESCRIBE, &[], variables, deadline)?;
+    let mut answers = answer.split('\0');
+    let minor = answers.next().unwrap_or_default().to_owned();
+    let pip = answers.next().filter(|path| !path.is_empty()).map(PathBuf::from);
+    Ok(Description { minor, pip, bundled: answers.map(PathBuf::from).collect() })
 }
 
 /// Asks an interpreter which distributions it sees.
@@ -48,7 +51,9 @@ pub(crate) fn distributions(
         name: String,
         version: String,
     }
-    let found: Vec<Distribution> = ask(python, DISTRIBUTIONS, variables, deadline)?;
+    let answer = run_script(python, Bytecode::Unwritten, DISTRIBUTIONS, &[], variables, deadline)?;
+    let found: Vec<Distribution> = serde_json::from_str(&answer)
+        .map_err(|source| Error::Answer { python: python.to_owned(), source })?;
     let mut packages = Vec::<Package>::with_capacity(found.len());
     for Distribution { name, version } in found {
         let package = Package::new(&name, version);
@@ -60,16 +65,26 @@ pub(crate) fn distributions(
     Ok(packages)
 }
 
-/// Runs a script, isolated and without writing bytecode, and gives what it printed.
+/// Whether a script may leave bytecode of what it imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bytecode {
+    Written,
+    Unwritten,
+}
+
+/// Runs a script, isolated, and gives what it printed.
 pub(crate) fn run_script(
     python: &Path,
+    bytecode: Bytecode,
     script: &str,
     arguments: &[String],
     variables: &BTreeMap<OsString, OsString>,
     deadline: Deadline,
 ) -> Result<String, Error> {
-    let mut argv: Vec<OsString> =
-        ["-I", "-B", "-X", "utf8", "-c", script].map(OsString::from).into();
+    let mut argv: Vec<OsString> = ["-I", "-X", "utf8", "-c", script].map(OsString::from).into();
+    if bytecode == Bytecode::Unwritten {
+        argv.insert(0, "-B".into());
+    }
     argv.extend(arguments.iter().map(OsString::from));
     let command = Command {
         program: python.to_owned(),
@@ -86,15 +101,4 @@ pub(crate) fn run_script(
     }
     let source = Box::new(Transcript::new(&command, &finished, &Secrets::default()));
     Err(Error::Interpreter { python: python.to_owned(), source })
-}
-
-fn ask<T: DeserializeOwned>(
-    python: &Path,
-    script: &str,
-    variables: &BTreeMap<OsString, OsString>,
-    deadline: Deadline,
-) -> Result<T, Error> {
-    let answer = run_script(python, script, &[], variables, deadline)?;
-    serde_json::from_str(&answer)
-        .map_err(|source| Error::Answer { python: python.to_owned(), source })
 }

@@ -49,8 +49,10 @@ mod redact;
 mod request;
 mod scratch;
 mod shadow;
+mod tool_options;
 mod tools;
 mod transcript;
+mod variables;
 mod wanted;
 
 pub use ambient::Ambient;

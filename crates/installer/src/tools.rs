@@ -15,10 +15,13 @@ use crate::command_line::Program;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::installer::Installer;
-use crate::interpreter::{self, Description};
+use crate::interpreter::{self, Bytecode, Description};
 use crate::process::{self, Command, Streams};
 use crate::request::absolute;
 use crate::wanted::Wanted;
+
+/// The file by which a pip is run for another interpreter, and imports nothing beside itself.
+const PIP_RUNNER: &str = "__pip-runner__.py";
 
 /// Finds pip and uv, and keeps those that had to be fetched in a folder, by version.
 ///
@@ -114,7 +117,7 @@ impl Search<'_> {
 
     fn pip(&self, wanted: &Wanted) -> Result<(Program, Version), Error> {
         let base = self.describe(&self.base_python)?;
-        if let Some(found) = base.pip.as_deref().and_then(|dir| usable_pip(dir, wanted)) {
+        if let Some(found) = base.pip.as_deref().and_then(|dir| self.usable_pip(dir, wanted)) {
             return Ok(found);
         }
         match self.kept_pip(wanted, &base) {
@@ -145,11 +148,13 @@ impl Search<'_> {
         const HOLDS: &str = "import sys; sys.path.insert(0, sys.argv[1]); \
             from pip._vendor.packaging.markers import Marker; print(Marker(sys.argv[2]).evaluate())";
         let Some(marker) = wanted.marker.clone() else { return Ok(wanted) };
-        let (Program::Pip(entry) | Program::Uv(entry), _) = self.pip(&Wanted::any(Tool::Pip))?;
+        let (Program::Pip { entry, .. } | Program::Uv(entry), _) =
+            self.pip(&Wanted::any(Tool::Pip))?;
         let pip_dir = entry.ancestors().find(|dir| dir.join("pip").is_dir()).unwrap_or(&entry);
         let arguments = [pip_dir.to_string_lossy().into_owned(), marker];
         let holds = interpreter::run_script(
             &self.base_python,
+            Bytecode::Unwritten,
             HOLDS,
             &arguments,
             &self.variables,
@@ -174,7 +179,25 @@ impl Search<'_> {
         let kept = self.kept("pip-", &format!("-py{}", python.minor)).into_iter();
         let kept =
             kept.filter(|(version, dir)| wanted.accepts(version) && dir.join("pip").is_dir());
-        kept.max().map(|(version, dir)| (Program::Pip(pip_entry(&dir.join("pip"))), version))
+        kept.max().map(|(version, dir)| (self.pip_program(&dir.join("pip")), version))
+    }
+
+    /// The pip of a base, if it can be run for another environment and is among those wanted.
+    fn usable_pip(&self, package_dir: &Path, wanted: &Wanted) -> Option<(Program, Version)> {
+        let version = pip_version(package_dir)?;
+        let has_runner = package_dir.join(PIP_RUNNER).is_file();
+        (has_runner && version >= Wanted::oldest(Tool::Pip) && wanted.accepts(&version))
+            .then(|| (self.pip_program(package_dir), version))
+    }
+
+    /// How the pip of this folder is run.
+    fn pip_program(&self, package_dir: &Path) -> Program {
+        let runner = package_dir.join(PIP_RUNNER);
+        // Without one it is an old pip in a folder of its own, which is started as a folder.
+        let entry = if runner.is_file() { runner } else { package_dir.to_owned() };
+        let has_bytecode = package_dir.join("_internal").join("__pycache__").is_dir();
+        let bytecode_dir = (!has_bytecode).then(|| self.dir.join("bytecode"));
+        Program::Pip { entry, bytecode_dir }
     }
 
     pub(crate) fn describe(&self, python: &Path) -> Result<Description, Error> {
@@ -226,21 +249,6 @@ impl Search<'_> {
 /// Where `pip install --target` puts uv.
 pub(crate) fn uv_in(dir: &Path) -> PathBuf {
     dir.join("bin").join("uv")
-}
-
-/// What an interpreter runs to start the pip of this folder.
-pub(crate) fn pip_entry(package_dir: &Path) -> PathBuf {
-    let runner = package_dir.join("__pip-runner__.py");
-    // Without one it is an old pip in a folder of its own, which is started as a folder.
-    if runner.is_file() { runner } else { package_dir.to_owned() }
-}
-
-/// The pip of a base, if it can be run for another environment and is among the versions wanted.
-fn usable_pip(package_dir: &Path, wanted: &Wanted) -> Option<(Program, Version)> {
-    let runner = package_dir.join("__pip-runner__.py");
-    let version = pip_version(package_dir)?;
-    (runner.is_file() && version >= Wanted::oldest(Tool::Pip) && wanted.accepts(&version))
-        .then_some((Program::Pip(runner), version))
 }
 
 /// The version that a pip's `__init__.py` states.

@@ -1,0 +1,250 @@
+//! The environment variables of a call, as pure data.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use envspec::{IndexUrl, Install, Tool};
+
+use crate::ambient::reaches_tool;
+use crate::command_line::Abilities;
+use crate::redact::Secrets;
+use crate::request::Links;
+use crate::tool_options::ToolOptions;
+
+/// What the tools are told in every call, whatever their version.
+const MANNERS: &[(&str, &str)] = &[
+    // A prompt on the terminal would stop a background process group until the deadline.
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("NO_COLOR", "1"),
+    ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ("PIP_NO_COLOR", "1"),
+    ("PIP_NO_INPUT", "1"),
+    ("PIP_PROGRESS_BAR", "off"),
+    // A configuration file may ask for these two; the target is the request's alone.
+    ("PIP_REQUIRE_VIRTUALENV", "0"),
+    ("PIP_USER", "0"),
+    ("PIP_ROOT_USER_ACTION", "ignore"),
+    // pip starts itself again to prepare builds: its own folder may belong to the base.
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONNOUSERSITE", "1"),
+    ("UV_NO_PROGRESS", "1"),
+    ("UV_PYTHON_DOWNLOADS", "never"),
+];
+
+/// The environment of one call: the operator's, the spec's, and ours, the later winning.
+pub(crate) fn environment(
+    abilities: Abilities,
+    install: &Install,
+    links: Links,
+    ambient: &BTreeMap<OsString, OsString>,
+) -> BTreeMap<OsString, OsString> {
+    let mut variables = with_manners(ambient);
+    for (name, value) in &install.build_env {
+        if reaches_tool(name.as_ref()) && !MANNERS.iter().any(|(ours, _)| ours == name) {
+            variables.insert(name.into(), value.into());
+        }
+    }
+    if links == Links::Hardlink {
+        // The operator may have a reason to copy, such as a cache on another file system.
+        variables.entry("UV_LINK_MODE".into()).or_insert_with(|| "hardlink".into());
+    }
+    let options = ToolOptions::of(install);
+    let index = &install.index;
+    let index_url = options.index_url.or(index.index_url.as_ref().map(IndexUrl::expose));
+    let extra: Vec<_> = expose(&index.extra_index_urls).chain(options.extra_index_urls).collect();
+    let links: Vec<_> = expose(&index.find_links).chain(options.find_links).collect();
+    let names = IndexVariables::of(install.tool, abilities);
+    if let Some(url) = index_url {
+        for name in names.index_url {
+            variables.remove(&OsString::from(name));
+        }
+        variables.insert(names.index_url[0].into(), url.into());
+    }
+    prepend(&mut variables, names.extra_index_urls, &extra, ' ');
+    prepend(&mut variables, names.find_links, &links, names.find_links_separator);
+    variables
+}
+
+/// The operator's variables and those that every call needs.
+pub(crate) fn with_manners(ambient: &BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
+    let mut variables = ambient.clone();
+    variables.extend(MANNERS.iter().map(|(name, value)| (name.into(), value.into())));
+    variables
+}
+
+/// The credentials that a call knows, to be cut from what it says.
+pub(crate) fn secrets(install: &Install, ambient: &BTreeMap<OsString, OsString>) -> Secrets {
+    let mut secrets = Secrets::default();
+    let index = &install.index;
+    let urls = index.index_url.iter().chain(&index.extra_index_urls).chain(&index.find_links);
+    urls.for_each(|url| secrets.add_url(url.expose()));
+    install.tool_options.iter().for_each(|option| secrets.add_url(option));
+    let texts = install.build_env.values().cloned();
+    let texts = texts.chain(ambient.values().map(|value| value.to_string_lossy().into_owned()));
+    let texts = texts.chain(install.requirements.iter().map(ToString::to_string));
+    for text in texts.filter(|text| text.contains("://")) {
+        text.split([' ', ',', '\n']).for_each(|url| secrets.add_url(url));
+    }
+    secrets
+}
+
+/// The variables of a tool that hold addresses of indexes.
+struct IndexVariables {
+    /// The one to set, then others that mean the same.
+    index_url: &'static [&'static str],
+    extra_index_urls: &'static str,
+    find_links: &'static str,
+    find_links_separator: char,
+}
+
+impl IndexVariables {
+    fn of(tool: Tool, abilities: Abilities) -> Self {
+        match tool {
+            Tool::Pip => Self {
+                index_url: &["PIP_INDEX_URL", "PIP_PYPI_URL"],
+                extra_index_urls: "PIP_EXTRA_INDEX_URL",
+                find_links: "PIP_FIND_LINKS",
+                find_links_separator: ' ',
+            },
+            Tool::Uv if abilities.has_named_indexes => Self {
+                index_url: &["UV_DEFAULT_INDEX", "UV_INDEX_URL"],
+                extra_index_urls: "UV_INDEX",
+                find_links: "UV_FIND_LINKS",
+                find_links_separator: ',',
+            },
+            Tool::Uv => Self {
+                index_url: &["UV_INDEX_URL", "UV_DEFAULT_INDEX"],
+                extra_index_urls: "UV_EXTRA_INDEX_URL",
+                find_links: "UV_FIND_LINKS",
+                find_links_separator: ',',
+            },
+        }
+    }
+}
+
+fn expose(urls: &[IndexUrl]) -> impl Iterator<Item = &str> {
+    urls.iter().map(IndexUrl::expose)
+}
+
+/// Puts values before those that a list-like variable has already.
+fn prepend(
+    variables: &mut BTreeMap<OsString, OsString>,
+    name: &str,
+    values: &[&str],
+    separator: char,
+) {
+    if values.is_empty() {
+        return;
+    }
+    let mut list = OsString::new();
+    for value in values {
+        list.push(one_word(value, separator));
+        list.push(separator.to_string());
+    }
+    let before = variables.remove(&OsString::from(name)).unwrap_or_default();
+    list.push(before);
+    let list = list.to_string_lossy().trim_end_matches(separator).to_owned();
+    variables.insert(name.into(), list.into());
+}
+
+/// A path or URL that has the separator of a list in it, as a URL that has not.
+fn one_word(value: &str, separator: char) -> String {
+    if !value.contains(separator) {
+        return value.to_owned();
+    }
+    let encoded = value.replace(separator, &format!("%{:02X}", u32::from(separator)));
+    if value.starts_with('/') { format!("file://{encoded}") } else { encoded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PINNED: &[&str] =
+        &["--index-url", "https://me:pw@a/simple", "--extra-index-url", "https://b"];
+
+    fn abilities(tool: Tool, version: &str) -> Abilities {
+        Abilities::of(tool, &version.parse().unwrap())
+    }
+
+    fn map(variables: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
+        variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    fn with_options(tool: Tool, options: &[&str]) -> Install {
+        let mut install = Install::new(tool, Vec::new());
+        install.tool_options = options.iter().map(|&option| option.to_owned()).collect();
+        install
+    }
+
+    /// The variables that differ from those of a call without any wishes.
+    fn wishes(install: &Install, version: &str, ambient: &[(&str, &str)]) -> Vec<String> {
+        let tool = abilities(install.tool, version);
+        let mut variables = environment(tool, install, Links::Copy, &map(ambient));
+        variables.retain(|name, _| !MANNERS.iter().any(|(ours, _)| name == ours));
+        variables
+            .iter()
+            .map(|(name, value)| format!("{}={}", name.display(), value.display()))
+            .collect()
+    }
+
+    #[test]
+    fn the_specs_index_replaces_the_operators_and_its_extra_ones_come_first() {
+        let ambient = [("PIP_INDEX_URL", "https://old"), ("PIP_EXTRA_INDEX_URL", "https://c")];
+        assert_eq!(
+            wishes(&with_options(Tool::Pip, PINNED), "24.0", &ambient),
+            ["PIP_EXTRA_INDEX_URL=https://b https://c", "PIP_INDEX_URL=https://me:pw@a/simple"]
+        );
+        let ambient = [("UV_INDEX_URL", "https://old"), ("UV_INDEX", "https://c")];
+        assert_eq!(
+            wishes(&with_options(Tool::Uv, PINNED), "0.13.9", &ambient),
+            ["UV_DEFAULT_INDEX=https://me:pw@a/simple", "UV_INDEX=https://b https://c"]
+        );
+        assert_eq!(
+            wishes(&with_options(Tool::Uv, PINNED), "0.4.0", &[]),
+            ["UV_EXTRA_INDEX_URL=https://b", "UV_INDEX_URL=https://me:pw@a/simple"]
+        );
+    }
+
+    #[test]
+    fn a_path_with_the_lists_separator_stays_one_item() {
+        let install = with_options(Tool::Pip, &["-f", "/my wheels"]);
+        assert_eq!(
+            wishes(&install, "24.0", &[("PIP_FIND_LINKS", "/w")]),
+            ["PIP_FIND_LINKS=file:///my%20wheels /w"]
+        );
+        let install = with_options(Tool::Uv, &["-f", "/a,b", "-f", "/c d"]);
+        assert_eq!(wishes(&install, "0.13.9", &[]), ["UV_FIND_LINKS=file:///a%2Cb,/c d"]);
+    }
+
+    #[test]
+    fn the_specs_variables_win_over_the_operators_but_not_over_ours() {
+        let mut install = Install::new(Tool::Uv, Vec::new());
+        for (name, value) in
+            [("UV_INDEX_STRATEGY", "spec"), ("UV_PYTHON", "/other"), ("UV_NO_PROGRESS", "0")]
+        {
+            install.build_env.insert(name.to_owned(), value.to_owned());
+        }
+        let ambient = map(&[("UV_INDEX_STRATEGY", "operator"), ("HOME", "/h")]);
+        let tool = abilities(Tool::Uv, "0.13.9");
+        let variables = environment(tool, &install, Links::Hardlink, &ambient);
+        let value = |name: &str| variables.get(&OsString::from(name)).and_then(|v| v.to_str());
+        assert_eq!(value("UV_INDEX_STRATEGY"), Some("spec"));
+        assert_eq!(value("UV_PYTHON"), None);
+        assert_eq!(value("UV_NO_PROGRESS"), Some("1"));
+        assert_eq!(value("UV_LINK_MODE"), Some("hardlink"));
+        assert_eq!(value("HOME"), Some("/h"));
+    }
+
+    #[test]
+    fn credentials_of_every_source_are_known() {
+        let mut install =
+            with_options(Tool::Pip, &["--extra-index-url=https://me:secret-1@b/simple"]);
+        install.build_env.insert("PIP_PROXY".to_owned(), "http://me:secret-2@proxy".to_owned());
+        install.requirements = vec!["a @ https://secret-3@host/a.whl".parse().unwrap()];
+        let ambient = map(&[("UV_INDEX", "https://x https://me:secret-4@c")]);
+        let secrets = secrets(&install, &ambient);
+        let told = "secret-1 secret-2 secret-3 secret-4";
+        assert_eq!(secrets.redact(told), "**** **** **** ****");
+    }
+}
