@@ -60,6 +60,8 @@ mod requirements;
 mod runtime_env;
 mod source;
 mod specifier;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod variables;
 mod write;
 

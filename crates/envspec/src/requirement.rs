@@ -38,6 +38,8 @@ pub struct Requirement {
     pub(crate) marker: Option<Marker>,
     /// `algorithm:hexadecimal`.
     pub(crate) hashes: BTreeSet<String>,
+    /// What a URL or a path tells of the distribution's name; it follows from `target`.
+    told_name: Option<String>,
 }
 
 /// What is to be installed.
@@ -52,6 +54,15 @@ pub(crate) enum Target {
 }
 
 impl Requirement {
+    pub(crate) fn new(target: Target, extras: BTreeSet<String>, marker: Option<Marker>) -> Self {
+        let told_name = target.told_name();
+        Self { target, extras, marker, hashes: BTreeSet::new(), told_name }
+    }
+
+    pub(crate) fn with_hashes(self, hashes: BTreeSet<String>) -> Self {
+        Self { hashes, ..self }
+    }
+
     /// Reads a line of a requirements file that lies in the absolute folder `dir`, from which
     /// relative paths start.
     ///
@@ -64,20 +75,10 @@ impl Requirement {
     /// The distribution's normal name (PEP 503), where the text names one: before `@`, in a file
     /// name or after `#egg=`.
     #[must_use]
-    pub fn name(&self) -> Option<Cow<'_, str>> {
+    pub fn name(&self) -> Option<&str> {
         match &self.target {
-            Target::Index { name, .. }
-            | Target::Url { name: Some(name), .. }
-            | Target::Path { name: Some(name), .. } => Some(Cow::Borrowed(name)),
-            Target::Path { path, .. } => {
-                name::of_archive(path.file_name()?.to_str()?).map(Cow::Owned)
-            }
-            Target::Url { url, .. } => requirement_parser::egg_name(url)
-                .or_else(|| {
-                    let path = url.split(['?', '#']).next()?;
-                    name::of_archive(path.rsplit('/').next()?)
-                })
-                .map(Cow::Owned),
+            Target::Index { name, .. } => Some(name),
+            Target::Url { .. } | Target::Path { .. } => self.told_name.as_deref(),
         }
     }
 
@@ -168,7 +169,7 @@ impl Requirement {
     /// by the digest, so that neither moving the project nor cloning it anew asks for another
     /// environment. An editable goes by its path too, since the environment will point there.
     pub(crate) fn encode(&self, contents: Option<&Digest>) -> Vec<u8> {
-        let Self { target, extras, marker, hashes } = self;
+        let Self { target, extras, marker, hashes, told_name: _ } = self;
         let mut encoder = Encoder::default();
         match target {
             Target::Index { name, specifiers } => {
@@ -215,6 +216,26 @@ impl Requirement {
     }
 }
 
+impl Target {
+    /// The normal name before `@`, after `#egg=` or in a file name.
+    fn told_name(&self) -> Option<String> {
+        match self {
+            Self::Index { .. } => None,
+            Self::Url { name: Some(name), .. } | Self::Path { name: Some(name), .. } => {
+                Some(name.clone())
+            }
+            Self::Url { url, .. } => requirement_parser::egg_name(url).or_else(|| {
+                let path = url.split(['?', '#']).next()?;
+                name::of_archive(path.rsplit('/').next()?)
+            }),
+            Self::Path { path, fragment, .. } => fragment
+                .as_deref()
+                .and_then(requirement_parser::egg_in_fragment)
+                .or_else(|| name::of_archive(path.file_name()?.to_str()?)),
+        }
+    }
+}
+
 impl FromStr for Requirement {
     type Err = Error;
 
@@ -257,7 +278,7 @@ struct Line<'a> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Requirement { target, extras, marker, hashes } = self.requirement;
+        let Requirement { target, extras, marker, hashes, told_name: _ } = self.requirement;
         let extras = if extras.is_empty() {
             String::new()
         } else {

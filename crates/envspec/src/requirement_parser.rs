@@ -21,13 +21,13 @@ pub(crate) fn parse(line: &str, dir: Option<&Path>) -> Result<Requirement, Error
         None => (text, false),
     };
     let (body, hashes) = split_hashes(text)?;
-    read(body.trim(), dir, is_editable)
-        .map(|requirement| Requirement { hashes, ..requirement })
-        .map_err(|reason| Error::Requirement {
+    read(body.trim(), dir, is_editable).map(|requirement| requirement.with_hashes(hashes)).map_err(
+        |reason| Error::Requirement {
             text: redact(text).into_owned(),
             // It may quote a part of the text.
             reason: redact(&reason).into_owned(),
-        })
+        },
+    )
 }
 
 /// The line up to a `#` at its start or after a blank, as pip cuts it.
@@ -103,7 +103,7 @@ fn read(text: &str, dir: Option<&Path>, is_editable: bool) -> Result<Requirement
     if text.is_empty() {
         return Err("it is empty".to_owned());
     }
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|c| c.is_control() && c != '\t') {
         return Err("it holds a control character".to_owned());
     }
     if location::scheme(text).is_some() {
@@ -147,7 +147,7 @@ fn named(text: &str, dir: Option<&Path>) -> Result<Requirement, String> {
     };
     let specifiers = if versions.is_empty() { Vec::new() } else { Specifier::parse_set(versions)? };
     let target = Target::Index { name, specifiers };
-    Ok(Requirement { target, extras, marker, hashes: BTreeSet::new() })
+    Ok(Requirement::new(target, extras, marker))
 }
 
 /// Reads a URL or a path, with or without a name before it.
@@ -181,7 +181,7 @@ fn reference(
         } else {
             Target::Url { name, url, is_editable }
         };
-        return Ok(Requirement { target, extras, marker, hashes: BTreeSet::new() });
+        return Ok(Requirement::new(target, extras, marker));
     }
     let (path, fragment) = if is_file {
         let (path, fragment) = location::file_url(text)?;
@@ -200,7 +200,7 @@ fn reference(
         return Err("its path holds a control character or is no text".to_owned());
     }
     let target = Target::Path { name, path, fragment, is_editable };
-    Ok(Requirement { target, extras, marker, hashes: BTreeSet::new() })
+    Ok(Requirement::new(target, extras, marker))
 }
 
 /// Whether the text is a path rather than a name: it starts with a dot, holds a slash that no `@`
@@ -215,7 +215,10 @@ fn looks_like_path(text: &str) -> bool {
 
 /// The name in `egg=name` or `egg=name[extras]`, among the parts of a URL's fragment.
 pub(crate) fn egg_name(url: &str) -> Option<String> {
-    let (_, fragment) = url.split_once('#')?;
+    egg_in_fragment(url.split_once('#')?.1)
+}
+
+pub(crate) fn egg_in_fragment(fragment: &str) -> Option<String> {
     let egg = fragment.split('&').find_map(|part| part.strip_prefix("egg="))?;
     let egg = egg.split('[').next()?;
     name::is_name(egg).then(|| name::normalize(egg))
@@ -347,7 +350,7 @@ mod tests {
     #[test]
     fn names_come_from_where_they_are_written() {
         let name =
-            |line: &str| normal(line).parse::<Requirement>().unwrap().name().map(String::from);
+            |line: &str| normal(line).parse::<Requirement>().unwrap().name().map(str::to_owned);
         assert_eq!(name("/w/My_Pkg-1.0-py3-none-any.whl").as_deref(), Some("my-pkg"));
         assert_eq!(name("https://h/My_Pkg-1.0.zip?x=1").as_deref(), Some("my-pkg"));
         assert_eq!(name("git+https://h/r#egg=My_Pkg").as_deref(), Some("my-pkg"));
