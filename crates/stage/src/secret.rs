@@ -18,8 +18,8 @@ const PARTS: [&str; 8] = [
 ];
 
 /// Words that make it one when they stand alone.
-const WORDS: [&str; 9] =
-    ["key", "pat", "pwd", "pass", "auth", "dsn", "cookie", "bearer", "signature"];
+const WORDS: [&str; 10] =
+    ["key", "pat", "pwd", "pass", "auth", "dsn", "cookie", "bearer", "signature", "username"];
 
 /// Whether a variable or an argument of this name probably holds a secret.
 pub(crate) fn is_secret(name: &str) -> bool {

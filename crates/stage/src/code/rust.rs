@@ -33,7 +33,7 @@ pub trait Stage: Send + Sync {
 
     /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each task, in order.
     ///
-    /// A batch holds at most the stage's batch size and at least one task.
+    /// This is what executors call. A batch holds at least one task and at most the stage's batch size.
     fn process_batch(
         &self,
         tasks: Vec<Task>,

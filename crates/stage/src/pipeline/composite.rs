@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::PipelineStage;
+use crate::settings::check_name;
 use crate::suggest::nearest;
 use crate::{AnyStage, Error, Overrides};
 
@@ -79,8 +80,9 @@ impl CompositeStage {
 
     /// The stages that it stands for, with the overrides made.
     ///
-    /// Fails with [`Error::NoStages`], [`Error::DuplicateName`] or [`Error::UnknownChild`].
+    /// Fails with [`Error::Name`], [`Error::NoStages`], [`Error::DuplicateName`] or [`Error::UnknownChild`].
     pub fn expand(&self) -> Result<Vec<AnyStage>, Error> {
+        check_name("composite stage", &self.name)?;
         let owner = || format!("composite stage `{}`", self.name);
         if self.stages.is_empty() {
             return Err(Error::NoStages { owner: owner() });

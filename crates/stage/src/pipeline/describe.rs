@@ -1,5 +1,6 @@
 //! A pipeline as text for people.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use envspec::RuntimeEnv;
@@ -10,7 +11,7 @@ use super::composite::expand_all;
 use super::{Base, Pipeline, PipelineStage};
 use crate::{AnyStage, Behaviour, Error, Resources, Settings, secret};
 
-/// The longest a name or an argument is shown, in characters: a stage may carry megabytes of them.
+/// The longest a name or a text within arguments is shown, in characters: a stage may carry megabytes of them.
 const LONGEST: usize = 400;
 
 pub(super) fn describe(pipeline: &Pipeline) -> String {
@@ -108,21 +109,40 @@ impl Writer<'_> {
 
 /// A text on one line, cut where it is too long, without credentials.
 fn shown(text: &str) -> String {
-    let redacted = envspec::redact(text);
-    let mut letters = redacted.chars();
-    let mut line = String::new();
-    for letter in letters.by_ref().take(LONGEST) {
+    one_line(&cut(&envspec::redact(text)))
+}
+
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
         if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
-    }
-    if letters.next().is_some() {
-        line.push('…');
     }
     line
 }
 
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_value(value)
-        .map_or("not to be shown".to_owned(), |value| shown(&secret::redacted(&value).to_string()))
+    serde_json::to_value(value).map_or("not to be shown".to_owned(), |value| {
+        one_line(&cut_texts(secret::redacted(&value)).to_string())
+    })
+}
+
+/// The same value with its long texts cut. Lists stay whole: people look for their packages here.
+fn cut_texts(value: Value) -> Value {
+    match value {
+        Value::String(text) => cut(&text).into(),
+        Value::Array(items) => items.into_iter().map(cut_texts).collect(),
+        Value::Object(entries) => {
+            entries.into_iter().map(|(key, value)| (key, cut_texts(value))).collect()
+        }
+        other => other,
+    }
 }
 
 fn env(env: &RuntimeEnv) -> String {

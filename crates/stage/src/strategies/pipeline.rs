@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use envspec::strategies::runtime_env;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::settings::{any_stage, python_stage, resources};
+use super::settings::{any_stage, python_stage, resources, runtime_env};
 use crate::{AnyStage, Base, CompositeStage, Overrides, Pipeline, PipelineStage};
 
 /// A composite stage that expands, with some overrides.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envspec::strategies::runtime_env;
+use envspec::RuntimeEnv;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -40,11 +40,11 @@ pub fn workers() -> impl Strategy<Value = Workers> {
 
 /// Settings that pass [`Settings::check`].
 pub fn settings() -> impl Strategy<Value = Settings> {
-    let environment = (name(), option::of(runtime_env()), option::of(isolation()));
-    let size = (resources(), option::of(1_usize..1000), workers());
+    let environment = (name(), option::of(runtime_env()), option::of(isolation())).boxed();
+    let size = (resources(), option::of(1_usize..1000), workers()).boxed();
     let declared = (keys(), keys());
-    let options = (pool_sizes(), any::<[bool; 3]>());
-    let limits = (option::of(timeout()), option::of(1_u32..9), option::of(1_u64..1000));
+    let options = (pool_sizes(), any::<[bool; 3]>()).boxed();
+    let limits = (option::of(timeout()), option::of(1_u32..9), option::of(1_u64..1000)).boxed();
     (environment, size, declared, options, limits).prop_map(
         |(environment, size, declared, (pool_sizes, options), limits)| {
             let mut settings = Settings::new(environment.0);
@@ -121,12 +121,13 @@ pub fn python_code() -> impl Strategy<Value = PythonCode> {
 
 /// A stage in Python that passes its checks.
 pub fn python_stage() -> impl Strategy<Value = PythonStage> {
-    (python_code(), settings()).prop_map(|(code, settings)| PythonStage::new(code, settings))
+    (python_code().boxed(), settings().boxed())
+        .prop_map(|(code, settings)| PythonStage::new(code, settings))
 }
 
 /// A stage in Rust that passes its checks, and each task on.
 pub fn rust_stage() -> impl Strategy<Value = RustStage> {
-    settings().prop_map(|settings| {
+    settings().boxed().prop_map(|settings| {
         let code =
             RustStage::from_fn("pass", |task: Task, _: &mut Context| Ok::<_, crate::Error>(task));
         RustStage::new(code.behaviour().clone(), settings)
@@ -136,6 +137,12 @@ pub fn rust_stage() -> impl Strategy<Value = RustStage> {
 /// A stage of either kind that passes its checks.
 pub fn any_stage() -> impl Strategy<Value = AnyStage> {
     prop_oneof![python_stage().prop_map(AnyStage::from), rust_stage().prop_map(AnyStage::from),]
+}
+
+/// Boxed, as the large strategies below are: in an unoptimized build, strategies by value within strategies by value
+/// overflow a test thread's stack.
+pub(super) fn runtime_env() -> BoxedStrategy<RuntimeEnv> {
+    envspec::strategies::runtime_env().boxed()
 }
 
 fn name() -> impl Strategy<Value = String> {

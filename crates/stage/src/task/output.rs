@@ -92,12 +92,12 @@ impl<T> From<Option<T>> for Output<T> {
 }
 
 /// What a stage makes of a batch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum BatchOutput {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchOutput<T = Task> {
     /// One entry per task of the batch, in its order: the i-th entry is what the i-th task became.
-    PerTask(Vec<Output>),
+    PerTask(Vec<Output<T>>),
     /// What the batch as a whole became.
-    Aggregate(Output),
+    Aggregate(Output<T>),
 }
 
 impl BatchOutput {

@@ -174,7 +174,7 @@ fn wrong_values_are_refused_where_they_stand() {
 fn an_error_quotes_no_line_and_no_text() {
     for text in [
         "name = \"p\"\nruntime_env = { env_vars = { TOKEN = \"hush\" }, pipp = [] }",
-        "name = \"p\"\nruntime_env = \"hush\"",
+        "name = \"p\"\nruntime_env = { env_vars = { TOKEN = [\"hush\"] } }",
         "name = \"p\"\nruntime_env = { env_vars = { TOKEN = \"hush\" }",
         "name = \"p\"\n[[stage]]\npython = \"a:B\"\nbatch_size = \"hush\\\", expected x\"",
         "name = \"p\"\n[[stage]]\npython = \"a:B\"\nargs = { token = \"hush\", token = 1 }",
