@@ -24,7 +24,7 @@ use crate::error::IoResultExt;
 use crate::{Error, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Held while an environment is in use.
 #[derive(Debug)]
