@@ -28,7 +28,8 @@ pub enum Strategy {
     /// that edits an installed file *in place* (or changes its mode) edits the base's.
     Hardlink,
     /// Every file is a symbolic link to the base's, in real folders. It works across devices and
-    /// on overlayfs. What is edited in place is the base's file here, too.
+    /// on overlayfs. What is edited in place is the base's file here, too. `compileall -f` refuses
+    /// to replace the bytecode of the base's packages, as it does with every link; imports do.
     Symlink,
     /// Every file is a copy, by reflink where the file system can: nothing that happens in the
     /// environment reaches the base.

@@ -1,1 +1,222 @@
-//! todo
+//! Virtualenvs of every make and with everything that people do to them.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use venv_cache::{Base, Error, Kind, Strategy, create, create_bare};
+
+use crate::setup::{Tool, assert_untouched, host, open, run, site, snapshot, uv, virtualenv};
+
+const ALL: [Strategy; 3] = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
+
+/// Makes a file and the folders above it.
+fn file(path: PathBuf, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("to create a folder");
+    fs::write(path, text).expect("to write");
+}
+
+#[test]
+fn virtualenvs_of_every_make() {
+    let folder = tempfile::tempdir().unwrap();
+    let python = host().executable().to_str().unwrap();
+    let makes: [(&str, &Path, &[&str]); 4] = [
+        ("venv", host().executable(), &["-m", "venv", "--without-pip"]),
+        ("venv-copies", host().executable(), &["-m", "venv", "--copies", "--without-pip"]),
+        ("uv", uv(), &["venv", "--no-config", "--python", python]),
+        ("uv-relocatable", uv(), &["venv", "--no-config", "--relocatable", "--python", python]),
+    ];
+    for (make, program, arguments) in makes {
+        let dir = folder.path().join(make);
+        run(program, &[arguments, &[dir.to_str().unwrap()]].concat());
+        let tool = if make.starts_with("uv") { Tool::Uv } else { Tool::Pip };
+        tool.install(&dir.join("bin/python"), &["kept"]);
+        // By its folder and by its interpreter it is the same.
+        let base = open(&dir);
+        assert_eq!(base.kind(), Kind::Virtualenv);
+        assert_eq!(base.fingerprint(), open(&dir.join("bin/python3")).fingerprint(), "{make}");
+        let before = snapshot(&base);
+        for strategy in ALL {
+            let dir = folder.path().join(format!("{make}-{strategy}"));
+            let python = create(&base, &dir, strategy).unwrap().python;
+            let said = run(dir.join("bin/kept-show"), &[] as &[&str]);
+            assert_eq!(said.trim(), format!("1.0 {}", dir.display()), "{make}, {strategy}");
+            let link = fs::read_link(&python).unwrap();
+            assert_eq!(link, host().base_executable(), "{make}");
+            let said = run(
+                "sh",
+                &["-c", ". \"$1/bin/activate\" && kept-show", "sh", dir.to_str().unwrap()],
+            );
+            assert_eq!(said.trim(), format!("1.0 {}", dir.display()), "{make}, {strategy}");
+        }
+        assert_untouched(&base, &before);
+    }
+}
+
+#[test]
+fn editables_come_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("base");
+    let base = open(&virtualenv(&dir));
+    let site_dir = base.interpreter().purelib().to_path_buf();
+    let outside = folder.path().join("checkout");
+    file(outside.join("by_path.py"), "");
+    file(outside.join("by_relative_path/by_relative_path.py"), "");
+    file(outside.join("by_finder/__init__.py"), "");
+    file(dir.join("src/inside/inside.py"), "");
+    file(dir.join("src/inside_by_finder/__init__.py"), "");
+    file(site_dir.join("path.pth"), &format!("{}\n", outside.display()));
+    file(site_dir.join("relative.pth"), "../../../../checkout/by_relative_path\n");
+    file(site_dir.join("inside.pth"), &format!("{}\n", dir.join("src/inside").display()));
+    file(site_dir.join("inside.egg-link"), &format!("{}\n../", dir.join("src/inside").display()));
+    file(
+        site_dir.join("__editable__.finder.pth"),
+        "import __editable___finder; __editable___finder.install()\n",
+    );
+    file(
+        site_dir.join("__editable___finder.py"),
+        &format!(
+            "import importlib.util, sys
+MAPPING = {{'by_finder': {:?}, 'inside_by_finder': {:?}}}
+class Finder:
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in MAPPING:
+            return importlib.util.spec_from_file_location(name, MAPPING[name] + '/__init__.py')
+def install():
+    sys.meta_path.append(Finder)
+",
+            outside.join("by_finder"),
+            dir.join("src/inside_by_finder"),
+        ),
+    );
+    // With bytecode of the finder, which must not be taken for that of the changed one.
+    run(
+        base.python(),
+        &["-c", "import by_path, by_finder, by_relative_path, inside, inside_by_finder"],
+    );
+    let before = snapshot(&base);
+    for strategy in ALL {
+        let env = folder.path().join("environments").join(strategy.to_string());
+        let python = create(&base, &env, strategy).unwrap().python;
+        let names = ["by_path", "by_relative_path", "by_finder", "inside", "inside_by_finder"];
+        let program = format!(
+            "import {}\nfor m in ({}): print(m.__file__)",
+            names.join(", "),
+            names.join(", ")
+        );
+        let said = run(&python, &["-c", &program]);
+        let files: Vec<_> = said.lines().map(Path::new).collect();
+        for outer in &files[..3] {
+            assert!(outer.starts_with(&outside), "{strategy}: {}", outer.display());
+        }
+        for inner in &files[3..] {
+            assert!(inner.starts_with(&env), "{strategy}: {}", inner.display());
+        }
+        let link = fs::read_to_string(site(&python).join("inside.egg-link")).unwrap();
+        assert!(link.starts_with(env.to_str().unwrap()), "{link}");
+    }
+    assert_untouched(&base, &before);
+}
+
+#[test]
+fn an_installer_finds_no_link_to_write_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = open(&virtualenv(&folder.path().join("base")));
+    let site_dir = base.interpreter().purelib().to_path_buf();
+    // A package that is a link to a checkout, and one that is a link inside the base.
+    let checkout = folder.path().join("checkout");
+    file(checkout.join("__init__.py"), "__version__ = 'checkout'\n");
+    symlink(&checkout, site_dir.join("added")).unwrap();
+    symlink(&checkout, checkout.join("itself")).unwrap();
+    symlink(site_dir.join("kept"), site_dir.join("kept_too")).unwrap();
+    symlink("kept", site_dir.join("kept_as_well")).unwrap();
+    symlink("/nowhere", site_dir.join("dangling")).unwrap();
+    let before = snapshot(&base);
+    for strategy in ALL {
+        let dir = folder.path().join(strategy.to_string());
+        let python = create(&base, &dir, strategy).unwrap().python;
+        let site = site(&python);
+        assert!(fs::symlink_metadata(site.join("added")).unwrap().is_dir());
+        assert_eq!(fs::canonicalize(site.join("kept_too")).unwrap(), site.join("kept"));
+        assert_eq!(fs::read_link(site.join("kept_as_well")).unwrap(), Path::new("kept"));
+        assert_eq!(fs::read_link(site.join("dangling")).unwrap(), Path::new("/nowhere"));
+        fs::remove_file(site.join("added/__init__.py")).unwrap();
+        fs::write(site.join("added/__init__.py"), "").unwrap();
+        for entry in walkdir::WalkDir::new(&site) {
+            let entry = entry.unwrap();
+            let leads_out =
+                fs::canonicalize(entry.path()).is_ok_and(|real| !real.starts_with(&dir));
+            let is_own_folder =
+                !leads_out || !entry.path().is_dir() || entry.path().ends_with("itself");
+            assert!(is_own_folder, "{}", entry.path().display());
+        }
+    }
+    assert!(fs::read_to_string(checkout.join("__init__.py")).unwrap().contains("checkout"));
+    assert_untouched(&base, &before);
+}
+
+#[test]
+fn an_environment_is_a_base_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = open(&virtualenv(&folder.path().join("base")));
+    for outer in ALL {
+        for inner in ALL {
+            let first = folder.path().join(format!("{outer}-{inner}-1"));
+            let base = open(&create(&root, &first, outer).unwrap().python);
+            Tool::Uv.install(base.python(), &["alpha==2.0"]);
+            let before = snapshot(&base);
+            let second = folder.path().join(format!("{outer}-{inner}-2"));
+            let python = create(&base, &second, inner).unwrap().python;
+            Tool::Uv.install(&python, &["alpha==1.0", "added"]);
+            assert_untouched(&base, &before);
+            let said = run(second.join("bin/alpha-show"), &[] as &[&str]);
+            assert_eq!(said.trim(), format!("1.0 {}", second.display()));
+        }
+    }
+}
+
+#[test]
+fn a_base_that_cannot_be_one_is_refused_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let conda = folder.path().join("conda");
+    create_bare(host(), &conda).unwrap();
+    fs::create_dir(conda.join("conda-meta")).unwrap();
+    let error = Base::open(&conda, None).unwrap_err();
+    assert!(matches!(&error, Error::Conda { prefix } if *prefix == conda), "{error:?}");
+    assert!(error.hint().unwrap().contains("virtualenv"));
+
+    let broken = folder.path().join("broken");
+    create_bare(host(), &broken).unwrap();
+    fs::remove_file(broken.join("bin/python")).unwrap();
+    symlink("/nowhere/python3", broken.join("bin/python")).unwrap();
+    let error = Base::open(&broken, None).unwrap_err();
+    assert!(matches!(error, Error::InterpreterGone { .. }), "{error:?}");
+}
+
+#[test]
+fn an_environment_inside_its_base_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = open(&virtualenv(&folder.path().join("base")));
+    let before = snapshot(&base);
+    let dir = base.interpreter().prefix().join("environment");
+    let error = create(&base, &dir, Strategy::Copy).unwrap_err();
+    assert!(matches!(error, Error::InsideBase { .. }), "{error:?}");
+    assert!(!dir.exists());
+    let changes = before.difference(&snapshot(&base));
+    assert!(changes.iter().all(|line| line.contains(" size 0 ")), "{changes:?}");
+}
+
+#[test]
+fn a_failed_attempt_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = open(&virtualenv(&folder.path().join("base")));
+    // A module that lies in the way of a folder makes the walk fail half-way.
+    fs::remove_dir_all(base.interpreter().purelib()).unwrap();
+    fs::write(base.interpreter().purelib(), "no folder").unwrap();
+    let dir = folder.path().join("env");
+    for strategy in ALL {
+        assert!(create(&base, &dir, strategy).is_err(), "{strategy}");
+        assert!(!dir.exists());
+    }
+}

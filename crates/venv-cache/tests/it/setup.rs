@@ -78,7 +78,7 @@ impl Tool {
 pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> String {
     let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
     let program = program.as_ref();
-    let mut command = duct::cmd(Path::new(program), &arguments).stdin_null();
+    let mut command = duct::cmd(program.to_os_string(), &arguments).stdin_null();
     for name in AMBIENT {
         command = command.env_remove(name);
     }
@@ -114,7 +114,7 @@ pub(crate) fn wheels() -> &'static Path {
 }
 
 /// uv: the one on `PATH`, or one fetched from the package index.
-fn uv() -> &'static Path {
+pub(crate) fn uv() -> &'static Path {
     static UV: OnceLock<(Option<TempDir>, PathBuf)> = OnceLock::new();
     let (_, path) = UV.get_or_init(|| {
         if let Ok(found) = which::which("uv") {
@@ -130,10 +130,10 @@ fn uv() -> &'static Path {
     path
 }
 
-/// A virtualenv with [`BASE`] in it, and bytecode of some.
+/// A virtualenv with [`BASE`] in it, and no pip.
 pub(crate) fn virtualenv(dir: &Path) -> PathBuf {
     let python = create_bare(host(), dir).expect("a bare virtualenv").python;
-    Tool::Pip.install(&python, &BASE);
+    Tool::Uv.install(&python, &BASE);
     python
 }
 
@@ -142,7 +142,9 @@ pub(crate) fn shared_base() -> (&'static Base, &'static Snapshot) {
     static SHARED: OnceLock<(TempDir, Base, Snapshot)> = OnceLock::new();
     let (_, base, snapshot) = SHARED.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder for the base");
-        let python = virtualenv(&folder.path().join("base"));
+        let python = create_bare(host(), &folder.path().join("base")).expect("a base").python;
+        // pip compiles what it installs, uv does not.
+        Tool::Pip.install(&python, &BASE);
         let base = open(&python);
         let snapshot = snapshot(&base);
         (folder, base, snapshot)
