@@ -5,7 +5,7 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{BoxError, Context, Data, Error, Output, Stage, Task};
+use crate::{BatchOutput, BoxError, Context, Data, Error, Output, Stage, Task};
 
 /// A stage in Rust that sees its tasks' data as Rust values.
 ///
@@ -23,6 +23,18 @@ pub trait TypedStage: Send + Sync {
         input: Self::In,
         context: &mut Context,
     ) -> Result<Output<Self::Out>, BoxError>;
+
+    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each value, in order.
+    ///
+    /// An aggregate has the first task's data set and no metadata.
+    fn process_batch(
+        &self,
+        inputs: Vec<Self::In>,
+        context: &mut Context,
+    ) -> Result<BatchOutput<Self::Out>, BoxError> {
+        let entries = inputs.into_iter().map(|input| self.process(input, context));
+        entries.collect::<Result<_, _>>().map(BatchOutput::PerTask)
+    }
 
     /// Prepares the node. By default, nothing.
     fn setup_on_node(&self, context: &mut Context) -> Result<(), BoxError> {
@@ -47,14 +59,28 @@ pub(crate) struct Typed<T>(pub(crate) T);
 
 impl<T: TypedStage> Stage for Typed<T> {
     fn process(&self, mut task: Task, context: &mut Context) -> Result<Output, BoxError> {
-        let input = read(std::mem::take(&mut task.data))?;
-        match self.0.process(input, context)? {
-            // The only copy of a task's metadata is made when there is more than one task to carry it.
-            Output::Dropped => Ok(Output::Dropped),
-            Output::One(value) => Ok(Output::One(task.with_data(write(&value)?))),
-            several @ Output::Many(_) => {
-                Ok(several
-                    .try_map(|value| Ok::<_, Error>(task.clone().with_data(write(&value)?)))?)
+        let input = read(&mut task)?;
+        Ok(written(self.0.process(input, context)?, task)?)
+    }
+
+    fn process_batch(
+        &self,
+        mut tasks: Vec<Task>,
+        context: &mut Context,
+    ) -> Result<BatchOutput, BoxError> {
+        let inputs = tasks.iter_mut().map(read).collect::<Result<_, _>>()?;
+        match self.0.process_batch(inputs, context)? {
+            BatchOutput::PerTask(entries) if entries.len() != tasks.len() => {
+                Err(Error::EntryCount { expected: tasks.len(), given: entries.len() }.into())
+            }
+            BatchOutput::PerTask(entries) => {
+                let entries = entries.into_iter().zip(tasks);
+                let outputs = entries.map(|(entry, task)| written(entry, task));
+                Ok(BatchOutput::PerTask(outputs.collect::<Result<_, _>>()?))
+            }
+            BatchOutput::Aggregate(output) => {
+                let output = output.try_map(|value| write(&value).map(Task::new))?;
+                Ok(BatchOutput::Aggregate(output))
             }
         }
     }
@@ -72,11 +98,23 @@ impl<T: TypedStage> Stage for Typed<T> {
     }
 }
 
-fn read<T: DeserializeOwned>(data: Data) -> Result<T, Error> {
+/// Takes the task's data as a value.
+fn read<T: DeserializeOwned>(task: &mut Task) -> Result<T, Error> {
     let failed = |source| Error::Input { expected: type_name::<T>(), source };
-    match data {
+    match std::mem::take(&mut task.data) {
         Data::Json(value) => serde_json::from_value(value).map_err(|err| failed(err.into())),
         Data::Bytes(_) => Err(failed("it is bytes, not JSON".into())),
+    }
+}
+
+/// The tasks that `task` became, each with its metadata, which is copied only where there is more than one.
+fn written<T: Serialize>(output: Output<T>, task: Task) -> Result<Output, Error> {
+    match output {
+        Output::Dropped => Ok(Output::Dropped),
+        Output::One(value) => Ok(Output::One(task.with_data(write(&value)?))),
+        several @ Output::Many(_) => {
+            several.try_map(|value| Ok(task.clone().with_data(write(&value)?)))
+        }
     }
 }
 

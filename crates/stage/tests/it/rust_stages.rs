@@ -184,6 +184,42 @@ fn a_typed_stage_sees_values_and_keeps_what_surrounds_them() {
     assert!(tasks.iter().all(|task| task.metadata == metadata && task.dataset_name == "set"));
 }
 
+/// How many pages there are; `fails` leaves one out.
+struct Count {
+    fails: bool,
+}
+
+impl TypedStage for Count {
+    type In = Page;
+    type Out = usize;
+
+    fn process(&self, _: Page, _: &mut Context) -> Result<Output<usize>, BoxError> {
+        Err("a count needs its batch".into())
+    }
+
+    fn process_batch(
+        &self,
+        pages: Vec<Page>,
+        _: &mut Context,
+    ) -> Result<BatchOutput<usize>, BoxError> {
+        if self.fails {
+            return Ok(BatchOutput::PerTask(vec![Output::One(1); pages.len() - 1]));
+        }
+        Ok(BatchOutput::Aggregate(pages.len().into()))
+    }
+}
+
+#[test]
+fn a_typed_stage_may_take_the_whole_batch() {
+    let pages = || vec![json!({ "text": "a" }), json!({ "text": "b" })];
+    let count = RustStage::typed(Count { fails: false }).with_batch_size(2);
+    assert_eq!(values(&run(count, pages()).unwrap()), [&json!(2)]);
+    let count = RustStage::typed(Count { fails: true }).with_batch_size(2);
+    let error = run(count, pages()).unwrap_err();
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(cause.as_deref(), Some("a batch of 2 tasks came back with 1 entries"));
+}
+
 #[test]
 fn a_typed_stage_refuses_what_it_cannot_read() {
     let pipeline = Pipeline::new("p").with_stage(RustStage::typed(Words));
