@@ -16,7 +16,13 @@ pub enum Base {
     /// An interpreter, or the folder of its environment.
     Python(PathBuf),
     /// An environment made from a bare interpreter and requirements, and kept in the cache.
-    Managed(RuntimeEnv),
+    Managed(Box<RuntimeEnv>),
+}
+
+impl From<RuntimeEnv> for Base {
+    fn from(env: RuntimeEnv) -> Self {
+        Self::Managed(Box::new(env))
+    }
 }
 
 impl Serialize for Base {
@@ -52,6 +58,6 @@ impl<'de> Visitor<'de> for BaseVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Base, A::Error> {
-        RuntimeEnv::deserialize(MapAccessDeserializer::new(map)).map(Base::Managed)
+        RuntimeEnv::deserialize(MapAccessDeserializer::new(map)).map(Base::from)
     }
 }

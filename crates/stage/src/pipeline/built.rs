@@ -49,7 +49,6 @@ impl BuiltPipeline {
     }
 
     /// The environment that a stage runs in; see [`Pipeline::effective_runtime_env`].
-    #[must_use]
     pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
         self.pipeline.effective_runtime_env(stage)
     }

@@ -113,8 +113,8 @@ impl Pipeline {
     }
 
     /// The same on another base. By default, the executor finds one (`$VIRTUAL_ENV`, else `python3`).
-    pub fn with_base(self, base: Base) -> Self {
-        Self { base: Some(base), ..self }
+    pub fn with_base(self, base: impl Into<Base>) -> Self {
+        Self { base: Some(base.into()), ..self }
     }
 
     /// The same with a folder that relative paths are relative to. By default, the current one when it runs.
@@ -172,7 +172,6 @@ impl Pipeline {
     ///
     /// A stage without one has the default; a stage with an empty one has none, whatever the default is; otherwise
     /// `env_vars` are merged by name and other fields replaced. An empty result is the base environment.
-    #[must_use]
     pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
         effective_runtime_env(stage.settings().runtime_env.as_ref(), self.runtime_env.as_ref())
     }

@@ -59,7 +59,7 @@ pub fn python_pipeline() -> impl Strategy<Value = Pipeline> {
 fn frame() -> impl Strategy<Value = Pipeline> {
     let base = prop_oneof![
         "[a-z]{1,8}(/[a-z0-9.]{1,8}){0,2}".prop_map(|path| Base::Python(PathBuf::from(path))),
-        runtime_env().prop_map(Base::Managed),
+        runtime_env().prop_map(Base::from),
     ];
     (
         "[a-zA-Zé][a-z_ ]{0,8}",

@@ -99,6 +99,8 @@ fn what_cannot_be_expanded_says_why() {
     let none = CompositeStage::new("c", [] as [PythonStage; 0]);
     let error = none.expand().unwrap_err();
     assert_eq!(error.to_string(), "composite stage `c` has no stages");
+    let unnamed = CompositeStage::new("a\nb", [stage("a")]);
+    assert!(matches!(unnamed.expand(), Err(Error::Name { what: "composite stage", .. })));
     let twins = CompositeStage::new("c", [stage("a"), stage("a")]);
     let error = twins.expand().unwrap_err();
     assert_eq!(error.to_string(), "composite stage `c` has more than one stage named `a`");

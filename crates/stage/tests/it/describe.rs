@@ -57,7 +57,7 @@ proptest! {
             .with_ray_option("ray_remote_args", json!({ "label": { name.to_lowercase(): SECRET } }));
         let pipeline = Pipeline::new("p")
             .with_description(format!("see {url}"))
-            .with_base(stage::Base::Managed(env.clone()))
+            .with_base(env.clone())
             .with_runtime_env(env)
             .with_stage(stage);
         let text = pipeline.describe();
@@ -126,6 +126,17 @@ pipeline demo
    xenna_stage_spec  none
 "
     );
+}
+
+#[test]
+fn long_texts_are_cut_and_long_lists_are_not() {
+    let packages: Vec<String> = (0..200).map(|i| format!("package-{i}==1")).collect();
+    let stage = PythonStage::from_module("a", "B")
+        .with_args(json!({ "prompt": "é".repeat(10_000) }))
+        .with_runtime_env(RuntimeEnv::pip(packages));
+    let text = Pipeline::new("p").with_stage(stage).describe();
+    assert!(text.contains("package-199==1") && text.contains("é…"), "{text}");
+    assert!(text.chars().count() < 10_000);
 }
 
 #[test]

@@ -52,7 +52,7 @@ proptest! {
 }
 
 fn refused(text: &str) -> Error {
-    Pipeline::from_toml(text, "/dir").unwrap_err()
+    Pipeline::from_toml(text, "/dir").expect_err("the text is no pipeline")
 }
 
 #[test]
@@ -93,7 +93,7 @@ args = ["positional"]
     let pipeline = Pipeline::from_toml(text, "/dir").unwrap();
     assert_eq!(pipeline.description(), Some("shows all"));
     assert_eq!(pipeline.dir(), Some(Path::new("/dir")));
-    assert_eq!(pipeline.base(), Some(&Base::Managed(RuntimeEnv::uv(["packaging==26.0"]))));
+    assert_eq!(pipeline.base(), Some(&Base::from(RuntimeEnv::uv(["packaging==26.0"]))));
     assert_eq!(pipeline.runtime_env(), Some(&RuntimeEnv::pip(["a==1"])));
     let built = pipeline.build().unwrap();
     let [first, named, inline] = built.stages() else { panic!("three stages") };

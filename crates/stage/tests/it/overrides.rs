@@ -23,7 +23,7 @@ enum Change {
     Resources(Resources),
     BatchSize(Option<usize>),
     Workers(Workers),
-    RuntimeEnv(Option<RuntimeEnv>),
+    RuntimeEnv(Option<Box<RuntimeEnv>>),
     Inputs(Vec<String>),
     Outputs(Vec<String>),
     Ray(Map<String, Value>),
@@ -43,7 +43,7 @@ impl Change {
             Self::Resources(it) => settings.resources = it,
             Self::BatchSize(it) => settings.batch_size = it,
             Self::Workers(it) => settings.workers = it,
-            Self::RuntimeEnv(it) => settings.runtime_env = it,
+            Self::RuntimeEnv(it) => settings.runtime_env = it.map(|it| *it),
             Self::Inputs(it) => settings.inputs = it,
             Self::Outputs(it) => settings.outputs = it,
             Self::Ray(it) => settings.ray_options.extend(it),
@@ -64,7 +64,7 @@ impl Change {
             Self::BatchSize(Some(it)) => to.with_batch_size(it),
             Self::BatchSize(None) => to.without_batch_size(),
             Self::Workers(it) => to.with_workers(it),
-            Self::RuntimeEnv(Some(it)) => to.with_runtime_env(it),
+            Self::RuntimeEnv(Some(it)) => to.with_runtime_env(*it),
             Self::RuntimeEnv(None) => to.without_runtime_env(),
             Self::Inputs(it) => to.with_inputs(it),
             Self::Outputs(it) => to.with_outputs(it),
@@ -91,7 +91,7 @@ fn change() -> impl Strategy<Value = Change> {
         resources().prop_map(Change::Resources),
         any::<Option<usize>>().prop_map(Change::BatchSize),
         workers().prop_map(Change::Workers),
-        proptest::option::of(runtime_env()).prop_map(Change::RuntimeEnv),
+        proptest::option::of(runtime_env().prop_map(Box::new)).prop_map(Change::RuntimeEnv),
         any::<Vec<String>>().prop_map(Change::Inputs),
         any::<Vec<String>>().prop_map(Change::Outputs),
         json_object().prop_map(Change::Ray),
@@ -180,9 +180,9 @@ fn options_are_laid_over_and_tables_within_are_replaced() {
     let stage = PythonStage::from_file("a.py", "A")
         .with_ray_option("is_actor_stage", true)
         .with_ray_option("ray_remote_args", json!({ "a": 1 }));
-    let changes = json!({ "ray_remote_args": { "b": 2 } });
+    let options = json!({ "ray_remote_args": { "b": 2 } });
     let changed =
-        stage.with_(Overrides::default().with_ray_options(changes.as_object().unwrap().clone()));
+        stage.with_(Overrides::default().with_ray_options(options.as_object().unwrap().clone()));
     assert_eq!(
         Value::Object(changed.settings().ray_options.clone()),
         json!({ "is_actor_stage": true, "ray_remote_args": { "b": 2 } })

@@ -131,7 +131,7 @@ fn an_aggregate_of_one_task_has_the_bare_id_and_several_are_its_children() {
         let tasks = BatchOutput::Aggregate(output).into_tasks(&parents).unwrap();
         tasks.iter().map(|task| task.id().clone()).collect::<Vec<_>>()
     };
-    assert_eq!(ids(1), [bare.clone()]);
+    assert_eq!(ids(1), std::slice::from_ref(&bare));
     assert_eq!(ids(2), [bare.child(0), bare.child(1)]);
 }
 
