@@ -153,7 +153,8 @@ pub enum Error {
 
     /// A pipeline file cannot be read.
     ///
-    /// The parser's own error quotes the line, which may hold a secret, so only its position and its words are kept.
+    /// The parser's own error quotes the line, which may hold a secret, so only its position and
+    /// its words are kept.
     #[error("line {line}, column {column}: {message}")]
     File {
         /// The line, from 1.

@@ -1,6 +1,7 @@
 //! JSON values read from a format that has more than JSON, without losing anything in silence.
 //!
-//! `serde_json` itself turns a `nan` of TOML into `null`, and a date into an object with a private key.
+//! `serde_json` itself turns a `nan` of TOML into `null`, and a date into an object with a private
+//! key.
 
 use std::fmt;
 

@@ -1,9 +1,11 @@
 //! Stages, tasks and pipelines, as plain data and one trait.
 //!
-//! A [`Pipeline`] is a row of stages through which [`Task`]s flow. A stage is code with [`Settings`]: a Python class or
-//! function ([`PythonStage`]), or a Rust type that implements [`Stage`] ([`RustStage`]). Each may bring its own Python
-//! packages, as a [`RuntimeEnv`](envspec::RuntimeEnv) over the pipeline's default. A [`CompositeStage`] is one stage to
-//! its user and several to an executor. [`Overrides`] are changes to a stage, always made on a copy.
+//! A [`Pipeline`] is a row of stages through which [`Task`]s flow. A stage is code with
+//! [`Settings`]: a Python class or function ([`PythonStage`]), or a Rust type that implements
+//! [`Stage`] ([`RustStage`]). Each may bring its own Python packages, as a
+//! [`RuntimeEnv`](envspec::RuntimeEnv) over the pipeline's default. A [`CompositeStage`] is one
+//! stage to its user and several to an executor. [`Overrides`] are changes to a stage, always made
+//! on a copy.
 //!
 //! ```
 //! use envspec::RuntimeEnv;
@@ -26,8 +28,9 @@
 //!
 //! # What it does not do
 //!
-//! It starts no process, builds no environment and runs no pipeline: executors do, in the crate `backends`. (The feature
-//! `testing` has one for unit tests, which runs Rust stages in one thread.)
+//! It starts no process, builds no environment and runs no pipeline: executors do, in the crate
+//! `backends`. (The feature `testing` has one for unit tests, which runs Rust stages in one
+//! thread.)
 //!
 //! # Features
 //!

@@ -3,7 +3,8 @@
 /// Longer texts are no misspelt names, and comparing them is quadratic.
 const LONGEST: usize = 64;
 
-/// The candidate that `name` most likely stands for, if any is near: at most a third of its letters differ.
+/// The candidate that `name` most likely stands for, if any is near: at most a third of its letters
+/// differ.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,

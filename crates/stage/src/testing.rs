@@ -10,9 +10,10 @@ use crate::{
 
 /// Runs the Rust stages of a pipeline one after the other in the calling thread.
 ///
-/// Hooks are called as a real executor calls them: `setup_on_node`, `setup`, the batches, and `teardown` also after an
-/// error, each stage with one worker. Batch sizes, numbers of attempts, declared inputs, ids and timings are heeded;
-/// what needs processes or several workers (timeouts, recycling, resources) is not.
+/// Hooks are called as a real executor calls them: `setup_on_node`, `setup`, the batches, and
+/// `teardown` also after an error, each stage with one worker. Batch sizes, numbers of attempts,
+/// declared inputs, ids and timings are heeded; what needs processes or several workers (timeouts,
+/// recycling, resources) is not.
 ///
 /// ```
 /// use serde_json::json;
@@ -21,7 +22,8 @@ use crate::{
 ///
 /// let split = RustStage::from_fn("split", |task: Task, _: &mut Context| {
 ///     let words = task.data.as_json().and_then(|text| text.as_str()).ok_or("no text")?;
-///     Ok::<_, stage::BoxError>(words.split(' ').map(|word| Task::new(json!(word))).collect::<Vec<_>>())
+///     let tasks: Vec<Task> = words.split(' ').map(|word| Task::new(json!(word))).collect();
+///     Ok::<_, stage::BoxError>(tasks)
 /// });
 /// let pipeline = Pipeline::new("words").with_stage(split);
 /// let tasks = InMemoryExecutor::default().run(&pipeline, [json!("a b"), json!("c")])?;
@@ -35,7 +37,8 @@ pub struct InMemoryExecutor {
 }
 
 impl InMemoryExecutor {
-    /// The same with an environment that the stage of that name finds in its context. By default, it finds none.
+    /// The same with an environment that the stage of that name finds in its context. By default,
+    /// it finds none.
     #[must_use]
     pub fn with_environment(mut self, stage: impl Into<String>, environment: EnvView) -> Self {
         self.environments.insert(stage.into(), environment);
@@ -44,8 +47,8 @@ impl InMemoryExecutor {
 
     /// Runs the pipeline over the tasks and returns what comes out, sorted by id.
     ///
-    /// Fails as [`Pipeline::build`] does, with [`Error::PythonOnly`] before anything runs if a stage is Python code, and
-    /// with the first error of a stage, after that stage's `teardown`.
+    /// Fails as [`Pipeline::build`] does, with [`Error::PythonOnly`] before anything runs if a
+    /// stage is Python code, and with the first error of a stage, after that stage's `teardown`.
     pub fn run<I>(&self, pipeline: &Pipeline, tasks: I) -> Result<Vec<Task>, Error>
     where
         I: IntoIterator<Item: Into<Task>>,
@@ -74,7 +77,8 @@ impl InMemoryExecutor {
                 source,
             }
         };
-        // A node's context is its own: what `setup_on_node` keeps in memory is on no other worker either.
+        // A node's context is its own: what `setup_on_node` keeps in memory is on no other worker
+        // either.
         stage.setup_on_node(&mut self.context(settings)).map_err(failed("setup_on_node"))?;
         let mut context = self.context(settings);
         stage.setup(&mut context).map_err(failed("setup"))?;

@@ -17,8 +17,8 @@ pub struct EnvView {
 impl EnvView {
     /// The environment of an interpreter at `<prefix>/bin/python`.
     ///
-    /// `vars` are the variables that its programs are started with, besides those they inherit; the executor puts `PATH`
-    /// and the spec's `env_vars` there.
+    /// `vars` are the variables that its programs are started with, besides those they inherit; the
+    /// executor puts `PATH` and the spec's `env_vars` there.
     #[must_use]
     pub fn new(python: impl Into<PathBuf>, vars: BTreeMap<String, String>) -> Self {
         let python = python.into();
@@ -53,8 +53,8 @@ impl EnvView {
 
     /// A program of this environment, or, if it has none of that name, the one that `PATH` finds.
     ///
-    /// `VIRTUAL_ENV` is set as activating would set it; `PYTHONHOME` is not inherited, since it would move every
-    /// interpreter.
+    /// `VIRTUAL_ENV` is set as activating would set it; `PYTHONHOME` is not inherited, since it
+    /// would move every interpreter.
     pub fn command(&self, program: &str) -> Command {
         let own = self.bin.join(program);
         let is_name = Path::new(program).components().count() == 1;
@@ -90,7 +90,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// A program, by its path or by a name for `PATH`, without arguments and with the inherited environment.
+    /// A program, by its path or by a name for `PATH`, without arguments and with the inherited
+    /// environment.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),

@@ -27,7 +27,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of the first worker of a stage, on a node named `local`, in the base environment.
+    /// The context of the first worker of a stage, on a node named `local`, in the base
+    /// environment.
     #[must_use]
     pub fn new(stage_name: impl Into<String>) -> Self {
         Self {

@@ -10,7 +10,8 @@ use crate::{Error, secret};
 
 /// A Python class or function, by where it is and what it is called.
 ///
-/// As text it is `file.py:Name` or `package.module:Name`. Whether the code is there, only a worker finds out.
+/// As text it is `file.py:Name` or `package.module:Name`. Whether the code is there, only a worker
+/// finds out.
 ///
 /// ```
 /// use stage::PythonCode;
@@ -58,7 +59,8 @@ impl PythonCode {
         Self { source, name: name.into(), args: Value::Null }
     }
 
-    /// The same with arguments for the class: a JSON object gives keyword arguments, an array positional ones.
+    /// The same with arguments for the class: a JSON object gives keyword arguments, an array
+    /// positional ones.
     ///
     /// By default, `null`: the class is constructed without arguments. A function takes none.
     pub fn with_args(self, args: impl Into<Value>) -> Self {
@@ -156,7 +158,8 @@ fn is_python_file(file: &Path) -> bool {
         && file.file_stem().is_some_and(|stem| !stem.is_empty())
 }
 
-/// Rust's alphanumerics stand in for Python's `XID` classes, which differ in a handful of rare letters.
+/// Rust's alphanumerics stand in for Python's `XID` classes, which differ in a handful of rare
+/// letters.
 fn is_dotted_name(text: &str) -> bool {
     text.split('.').all(|part| {
         let mut letters = part.chars();

@@ -9,9 +9,10 @@ use crate::{BatchOutput, BoxError, Context, Output, Task, TypedStage};
 
 /// A stage in Rust. Only [`process`](Self::process) is required.
 ///
-/// One value serves all workers of a stage at once, each with its own [`Context`]; what a worker needs for itself (a
-/// model, a connection) it makes in [`setup`](Self::setup) and keeps in the context. Each hook is called exactly once:
-/// `setup_on_node` per node and stage, `setup` per worker, `teardown` per worker that ends in order, also after an error.
+/// One value serves all workers of a stage at once, each with its own [`Context`]; what a worker
+/// needs for itself (a model, a connection) it makes in [`setup`](Self::setup) and keeps in the
+/// context. Each hook is called exactly once: `setup_on_node` per node and stage, `setup` per
+/// worker, `teardown` per worker that ends in order, also after an error.
 ///
 /// ```
 /// use serde_json::json;
@@ -31,9 +32,11 @@ pub trait Stage: Send + Sync {
     /// Makes of one task another, several or none.
     fn process(&self, task: Task, context: &mut Context) -> Result<Output, BoxError>;
 
-    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each task, in order.
+    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each
+    /// task, in order.
     ///
-    /// This is what executors call. A batch holds at least one task and at most the stage's batch size.
+    /// This is what executors call. A batch holds at least one task and at most the stage's batch
+    /// size.
     fn process_batch(
         &self,
         tasks: Vec<Task>,

@@ -9,8 +9,9 @@ use crate::{BatchOutput, BoxError, Context, Data, Error, Output, Stage, Task};
 
 /// A stage in Rust that sees its tasks' data as Rust values.
 ///
-/// The data travels as JSON between stages, so that a stage before or after may be Python or run elsewhere. What comes
-/// out keeps the task's data set and metadata. Made a stage by [`RustStage::typed`](crate::RustStage::typed).
+/// The data travels as JSON between stages, so that a stage before or after may be Python or run
+/// elsewhere. What comes out keeps the task's data set and metadata. Made a stage by
+/// [`RustStage::typed`](crate::RustStage::typed).
 pub trait TypedStage: Send + Sync {
     /// What a task's JSON is read as.
     type In: DeserializeOwned;
@@ -24,7 +25,8 @@ pub trait TypedStage: Send + Sync {
         context: &mut Context,
     ) -> Result<Output<Self::Out>, BoxError>;
 
-    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each value, in order.
+    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each
+    /// value, in order.
     ///
     /// An aggregate has the first task's data set and no metadata.
     fn process_batch(
@@ -107,7 +109,8 @@ fn read<T: DeserializeOwned>(task: &mut Task) -> Result<T, Error> {
     }
 }
 
-/// The tasks that `task` became, each with its metadata, which is copied only where there is more than one.
+/// The tasks that `task` became, each with its metadata, which is copied only where there is more
+/// than one.
 fn written<T: Serialize>(output: Output<T>, task: Task) -> Result<Output, Error> {
     match output {
         Output::Dropped => Ok(Output::Dropped),

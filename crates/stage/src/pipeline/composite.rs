@@ -9,8 +9,8 @@ use crate::{AnyStage, Error, Overrides};
 
 /// Several stages under one name, put in their place when a pipeline is built.
 ///
-/// Overrides reach the stages within by their names. A composite stage may hold others: what counts is the flat list of
-/// stages that comes out, inner overrides first. One stage expands like many.
+/// Overrides reach the stages within by their names. A composite stage may hold others: what counts
+/// is the flat list of stages that comes out, inner overrides first. One stage expands like many.
 ///
 /// ```
 /// use stage::{CompositeStage, Overrides, PythonStage};
@@ -53,14 +53,14 @@ impl CompositeStage {
 
     /// A copy in which the stage of that name is changed.
     ///
-    /// A stage that an earlier call renamed is known by its new name. That there is one of that name, and that all names
-    /// differ afterwards, is checked on expansion.
+    /// A stage that an earlier call renamed is known by its new name. That there is one of that
+    /// name, and that all names differ afterwards, is checked on expansion.
     pub fn with_(&self, stage: impl Into<String>, overrides: Overrides) -> Self {
         self.with_all([(stage, overrides)])
     }
 
-    /// A copy in which several stages are changed at once: each is known by the name it had before this call, so that two
-    /// may swap names.
+    /// A copy in which several stages are changed at once: each is known by the name it had before
+    /// this call, so that two may swap names.
     pub fn with_all<I, N>(&self, overrides: I) -> Self
     where
         I: IntoIterator<Item = (N, Overrides)>,
@@ -80,7 +80,8 @@ impl CompositeStage {
 
     /// The stages that it stands for, with the overrides made.
     ///
-    /// Fails with [`Error::Name`], [`Error::NoStages`], [`Error::DuplicateName`] or [`Error::UnknownChild`].
+    /// Fails with [`Error::Name`], [`Error::NoStages`], [`Error::DuplicateName`] or
+    /// [`Error::UnknownChild`].
     pub fn expand(&self) -> Result<Vec<AnyStage>, Error> {
         check_name("composite stage", &self.name)?;
         let owner = || format!("composite stage `{}`", self.name);

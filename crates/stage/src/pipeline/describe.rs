@@ -11,7 +11,8 @@ use super::composite::expand_all;
 use super::{Base, Pipeline, PipelineStage};
 use crate::{AnyStage, Behaviour, Error, Resources, Settings, secret};
 
-/// The longest a name or a text within arguments is shown, in characters: a stage may carry megabytes of them.
+/// The longest a name or a text within arguments is shown, in characters: a stage may carry
+/// megabytes of them.
 const LONGEST: usize = 400;
 
 pub(super) fn describe(pipeline: &Pipeline) -> String {

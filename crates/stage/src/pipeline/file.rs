@@ -67,7 +67,8 @@ impl From<FileStage> for Entry {
     }
 }
 
-/// What is wrong with a stage as a whole; it reaches the user through the parser, which knows where.
+/// What is wrong with a stage as a whole; it reaches the user through the parser, which knows
+/// where.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct WrongStage(String);
@@ -102,12 +103,23 @@ pub(super) fn write(pipeline: &Pipeline) -> Result<String, Error> {
 }
 
 fn to_file(stage: &AnyStage) -> Result<FileStage, Error> {
-    match stage.behaviour() {
-        Behaviour::Python(code) => {
-            Ok(FileStage(PythonStage::new(code.clone(), stage.settings().clone())))
-        }
-        Behaviour::Rust(_) => Err(Error::RustCode { stage: stage.name().to_owned() }),
+    let name = || stage.name().to_owned();
+    let Behaviour::Python(code) = stage.behaviour() else {
+        return Err(Error::RustCode { stage: name() });
+    };
+    if !matches!(code.source(), PythonSource::Inline(_)) && !reads_back(code) {
+        let problem = "is not what its text form says: the path is not Unicode, or the module is \
+             named as a file is";
+        return Err(Error::Setting { stage: name(), setting: "python", problem: problem.into() });
     }
+    Ok(FileStage(PythonStage::new(code.clone(), stage.settings().clone())))
+}
+
+/// Whether the text form means the same code. It does not for a module `py` of a package: `a.py` is
+/// a file.
+fn reads_back(code: &PythonCode) -> bool {
+    let read = code.to_string().parse::<PythonCode>();
+    read.is_ok_and(|read| read.with_args(code.args().clone()) == *code)
 }
 
 /// The parser's error without the line that it quotes.
@@ -127,11 +139,11 @@ fn located(text: &str, error: &toml::de::Error) -> Error {
 /// Cuts the text out of "invalid type: string "…", expected …", since it may be secret.
 fn without_values(message: &str) -> String {
     let message = envspec::redact(message);
-    let Some(start) = message.find(": string \"").map(|start| start + ": string".len()) else {
+    let Some((before, text)) = message.split_once(": string \"") else {
         return message.into_owned();
     };
-    let end = message.rfind("\", expected ").map_or(message.len(), |end| end + 1);
-    format!("{}{}", &message[..start], message.get(end..).unwrap_or_default())
+    let expected = text.rfind("\", expected ").map_or("", |end| &text[end + 1..]);
+    format!("{before}: string{expected}")
 }
 
 /// The nearest of the fields that serde lists in "unknown field `a`, expected one of `b`, `c`".

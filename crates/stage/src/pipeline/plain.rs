@@ -10,7 +10,8 @@ use crate::{AnyStage, CompositeStage, Error, PythonStage, RustStage};
 
 /// Stages in a row, and what they have in common.
 ///
-/// Plain data: nothing is checked before it is [built](Self::build), and stages given to it are never changed.
+/// Plain data: nothing is checked before it is [built](Self::build), and stages given to it are
+/// never changed.
 ///
 /// ```
 /// use envspec::RuntimeEnv;
@@ -19,7 +20,7 @@ use crate::{AnyStage, CompositeStage, Error, PythonStage, RustStage};
 /// let record = PythonStage::from_file("stages.py", "Record");
 /// let pipeline = Pipeline::new("two_versions")
 ///     .with_stage(record.clone().with_name("base_env"))
-///     .with_stage(record.with_name("pinned").with_runtime_env(RuntimeEnv::uv(["packaging==24.0"])));
+///     .with_stage(record.with_name("pinned").with_runtime_env(RuntimeEnv::uv(["attrs==24.2.0"])));
 /// assert_eq!(pipeline.build()?.stages().len(), 2);
 /// # Ok::<(), stage::Error>(())
 /// ```
@@ -76,11 +77,13 @@ impl Pipeline {
         file::parse(text, &dir.into())
     }
 
-    /// Writes a pipeline file, with everything that is in it: values of `env_vars` and arguments may be secret.
+    /// Writes a pipeline file, with everything that is in it: values of `env_vars` and arguments
+    /// may be secret.
     ///
-    /// Composite stages are written as what they stand for, and the pipeline's folder is not written. Fails as
-    /// [`build`](Self::build) does, with [`Error::RustCode`] for a stage in Rust, and with [`Error::ToFile`] for values
-    /// that TOML does not have (`null` within arguments, paths that are not Unicode).
+    /// Composite stages are written as what they stand for, and the pipeline's folder is not
+    /// written. Fails as [`build`](Self::build) does, with [`Error::RustCode`] for a stage in Rust,
+    /// with [`Error::Setting`] for code that has no text form (a path that is not Unicode), and with
+    /// [`Error::ToFile`] for values that TOML does not have (`null` within arguments).
     pub fn to_toml(&self) -> Result<String, Error> {
         file::write(self)
     }
@@ -102,7 +105,8 @@ impl Pipeline {
         self
     }
 
-    /// The same with a default environment for its stages, replaced whole. By default, there is none.
+    /// The same with a default environment for its stages, replaced whole. By default, there is
+    /// none.
     pub fn with_runtime_env(self, runtime_env: RuntimeEnv) -> Self {
         Self { runtime_env: Some(runtime_env), ..self }
     }
@@ -112,12 +116,14 @@ impl Pipeline {
         Self { runtime_env: None, ..self }
     }
 
-    /// The same on another base. By default, the executor finds one (`$VIRTUAL_ENV`, else `python3`).
+    /// The same on another base. By default, the executor finds one (`$VIRTUAL_ENV`, else
+    /// `python3`).
     pub fn with_base(self, base: impl Into<Base>) -> Self {
         Self { base: Some(base.into()), ..self }
     }
 
-    /// The same with a folder that relative paths are relative to. By default, the current one when it runs.
+    /// The same with a folder that relative paths are relative to. By default, the current one when
+    /// it runs.
     pub fn with_dir(self, dir: impl Into<PathBuf>) -> Self {
         Self { dir: Some(dir.into()), ..self }
     }
@@ -160,25 +166,29 @@ impl Pipeline {
 
     /// Expands composite stages and checks everything that can be checked without running it.
     ///
-    /// There is a stage, names differ, all settings make sense ([`Settings::check`](crate::Settings::check)), and what a
-    /// stage declares to need is declared by a stage before it. The last holds only as far as declarations go: keys that
-    /// the first stage needs are there, a stage adds its outputs, and behind a stage that declares no outputs anything
-    /// may be there.
+    /// There is a stage, names differ, all settings make sense
+    /// ([`Settings::check`](crate::Settings::check)), and what a stage declares to need is declared
+    /// by a stage before it. The last holds only as far as declarations go: keys that the first
+    /// stage needs are there, a stage adds its outputs, and behind a stage that declares no outputs
+    /// anything may be there.
     pub fn build(&self) -> Result<BuiltPipeline, Error> {
         BuiltPipeline::new(self)
     }
 
     /// The environment that a stage runs in: its own over the default.
     ///
-    /// A stage without one has the default; a stage with an empty one has none, whatever the default is; otherwise
-    /// `env_vars` are merged by name and other fields replaced. An empty result is the base environment.
+    /// A stage without one has the default; a stage with an empty one has none, whatever the
+    /// default is; otherwise `env_vars` are merged by name and other fields replaced. An empty
+    /// result is the base environment.
     pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
         effective_runtime_env(stage.settings().runtime_env.as_ref(), self.runtime_env.as_ref())
     }
 
-    /// A text that shows the stages with all their settings, and what is wrong if it cannot be built.
+    /// A text that shows the stages with all their settings, and what is wrong if it cannot be
+    /// built.
     ///
-    /// Values of variables and arguments whose names look secret are hidden, and credentials are cut from URLs.
+    /// Values of variables and arguments whose names look secret are hidden, and credentials are
+    /// cut from URLs.
     #[must_use]
     pub fn describe(&self) -> String {
         describe::describe(self)

@@ -7,8 +7,8 @@ use crate::{
 
 /// Code with its settings: one stage of a pipeline.
 ///
-/// A value like any other: every `with_…` works on a copy or consumes the stage, so that one stage may stand in many
-/// pipelines, or several times in one under different names.
+/// A value like any other: every `with_…` works on a copy or consumes the stage, so that one stage
+/// may stand in many pipelines, or several times in one under different names.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Configured<B> {
@@ -66,7 +66,8 @@ impl<B> Configured<B> {
 }
 
 impl PythonStage {
-    /// A class or function of a `.py` file, called as it is; a relative path is relative to the pipeline's folder.
+    /// A class or function of a `.py` file, called as it is; a relative path is relative to the
+    /// pipeline's folder.
     pub fn from_file(file: impl Into<std::path::PathBuf>, name: impl Into<String>) -> Self {
         PythonCode::from_file(file, name).into()
     }
@@ -81,7 +82,8 @@ impl PythonStage {
         PythonCode::from_source(text, name).into()
     }
 
-    /// The same with arguments for the class: a JSON object gives keyword arguments, an array positional ones.
+    /// The same with arguments for the class: a JSON object gives keyword arguments, an array
+    /// positional ones.
     ///
     /// By default, `null`: the class is constructed without arguments.
     pub fn with_args(self, args: impl Into<serde_json::Value>) -> Self {

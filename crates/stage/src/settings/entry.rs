@@ -10,7 +10,8 @@ use crate::json;
 use crate::task::seconds;
 use crate::{Isolation, Resources, Settings, Workers};
 
-/// A stage as it is written. One struct for both uses, since `flatten` and strict fields exclude each other.
+/// A stage as it is written. One struct for both uses, since `flatten` and strict fields exclude
+/// each other.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Entry {

@@ -169,14 +169,28 @@ mod tests {
     #[test]
     fn every_option_takes_what_its_engine_takes() {
         let ray = json!({
-            "is_actor_stage": true, "is_fanout_stage": false, "is_raft_actor": true, "is_lsh_stage": true,
-            "is_shuffle_stage": true, "max_calls_per_worker": 3, "min_workers": 1, "initial_workers": 2,
-            "max_workers": 2, "ray_remote_args": { "scheduling_strategy": "SPREAD" }, "ray_num_cpus": 0.5,
+            "is_actor_stage": true,
+            "is_fanout_stage": false,
+            "is_raft_actor": true,
+            "is_lsh_stage": true,
+            "is_shuffle_stage": true,
+            "max_calls_per_worker": 3,
+            "min_workers": 1,
+            "initial_workers": 2,
+            "max_workers": 2,
+            "ray_remote_args": { "scheduling_strategy": "SPREAD" },
+            "ray_num_cpus": 0.5,
         });
         let xenna = json!({
-            "num_setup_attempts_python": 2, "num_run_attempts_python": 2, "ignore_failures": true,
-            "reset_workers_on_failure": true, "slots_per_actor": 2, "worker_max_lifetime_m": 60,
-            "worker_restart_interval_m": 1, "max_setup_failure_percentage": 12.5, "num_workers_per_node": 2,
+            "num_setup_attempts_python": 2,
+            "num_run_attempts_python": 2,
+            "ignore_failures": true,
+            "reset_workers_on_failure": true,
+            "slots_per_actor": 2,
+            "worker_max_lifetime_m": 60,
+            "worker_restart_interval_m": 1,
+            "max_setup_failure_percentage": 12.5,
+            "num_workers_per_node": 2,
         });
         check(&RAY, Workers::Auto, &ray).unwrap();
         check(&XENNA, Workers::Auto, &xenna).unwrap();

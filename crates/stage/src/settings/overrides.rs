@@ -9,18 +9,17 @@ use crate::{Isolation, Resources, Settings, Workers};
 
 /// Several changes to a stage's settings at once.
 ///
-/// What is not mentioned is kept. `with_…` replaces a setting, `without_…` puts it back to its default, the last one wins.
-/// Applied by [`Configured::with_`](crate::Configured::with_) and [`CompositeStage::with_`](crate::CompositeStage::with_)
-/// to a copy.
+/// What is not mentioned is kept. `with_…` replaces a setting, `without_…` puts it back to its
+/// default, the last one wins. Applied by [`Configured::with_`](crate::Configured::with_) and
+/// [`CompositeStage::with_`](crate::CompositeStage::with_) to a copy.
 ///
 /// ```
 /// use envspec::RuntimeEnv;
 /// use stage::{Overrides, PythonStage};
 ///
 /// let clean = PythonStage::from_file("stages.py", "Clean");
-/// let pinned = clean.with_(
-///     Overrides::default().with_name("pinned").with_runtime_env(RuntimeEnv::uv(["packaging==24.0"])),
-/// );
+/// let env = RuntimeEnv::uv(["packaging==24.0"]);
+/// let pinned = clean.with_(Overrides::default().with_name("pinned").with_runtime_env(env));
 /// assert_eq!((clean.name(), pinned.name()), ("Clean", "pinned"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -170,9 +169,11 @@ fn replace<T>(setting: &mut T, value: Option<T>) {
     }
 }
 
-/// Writes the `with_…` methods, once for [`Overrides`] and once for a stage, which must never differ.
+/// Writes the `with_…` methods, once for [`Overrides`] and once for a stage, which must never
+/// differ.
 ///
-/// The type needs `fn edit(self, impl FnOnce(&mut Overrides)) -> Self`. Expanded here only: the fields are private.
+/// The type needs `fn edit(self, impl FnOnce(&mut Overrides)) -> Self`. Expanded here only: the
+/// fields are private.
 macro_rules! with_methods {
     ($($generics:ident)?, $target:ty) => {
         impl$(<$generics>)? $target {
@@ -187,7 +188,8 @@ macro_rules! with_methods {
                 self.edit(|changes| changes.resources = Some(resources))
             }
 
-            /// The same with at most that many tasks handed over at once, at least 1. By default, the engine's choice.
+            /// The same with at most that many tasks handed over at once, at least 1. By default,
+            /// the engine's choice.
             pub fn with_batch_size(self, batch_size: usize) -> Self {
                 self.edit(|changes| changes.batch_size = Change::Set(batch_size))
             }
@@ -197,24 +199,26 @@ macro_rules! with_methods {
                 self.edit(|changes| changes.batch_size = Change::Reset)
             }
 
-            /// The same with that rule for the number of workers, in place of any other. By default,
-            /// [`Workers::Auto`], which is also how a number is taken back.
+            /// The same with that rule for the number of workers, in place of any other. By
+            /// default, [`Workers::Auto`], which is also how a number is taken back.
             pub fn with_workers(self, workers: Workers) -> Self {
                 self.edit(|changes| changes.workers = Some(workers))
             }
 
-            /// The same with exactly that many workers, at least one. By default, the executor's choice.
+            /// The same with exactly that many workers, at least one. By default, the executor's
+            /// choice.
             pub fn with_num_workers(self, num_workers: usize) -> Self {
                 self.with_workers(Workers::Fixed(num_workers))
             }
 
-            /// The same with that many workers per node, above 0. By default, the executor's choice.
+            /// The same with that many workers per node, above 0. By default, the executor's
+            /// choice.
             pub fn with_num_workers_per_node(self, num_workers: f64) -> Self {
                 self.with_workers(Workers::PerNode(num_workers))
             }
 
-            /// The same with that environment, replaced whole. An empty one is the base environment, whatever the
-            /// pipeline's default is. By default, the pipeline's.
+            /// The same with that environment, replaced whole. An empty one is the base
+            /// environment, whatever the pipeline's default is. By default, the pipeline's.
             pub fn with_runtime_env(self, runtime_env: RuntimeEnv) -> Self {
                 self.edit(|changes| changes.runtime_env = Change::Set(runtime_env))
             }
@@ -230,13 +234,15 @@ macro_rules! with_methods {
                 self.edit(|changes| changes.inputs = Some(keys))
             }
 
-            /// The same with those keys promised of every task that comes out, replaced whole. By default, none.
+            /// The same with those keys promised of every task that comes out, replaced whole. By
+            /// default, none.
             pub fn with_outputs<I: IntoIterator<Item: Into<String>>>(self, keys: I) -> Self {
                 let keys = keys.into_iter().map(Into::into).collect();
                 self.edit(|changes| changes.outputs = Some(keys))
             }
 
-            /// The same with one more option of `ray_stage_spec`, or another value for it. By default, none.
+            /// The same with one more option of `ray_stage_spec`, or another value for it. By
+            /// default, none.
             pub fn with_ray_option(
                 self,
                 option: impl Into<String>,
@@ -246,8 +252,8 @@ macro_rules! with_methods {
                 self.edit(|changes| _ = changes.ray_options.laid_over.insert(option, value))
             }
 
-            /// The same with those options of `ray_stage_spec` laid over the ones that are there; a table within is
-            /// replaced whole. By default, none.
+            /// The same with those options of `ray_stage_spec` laid over the ones that are there; a
+            /// table within is replaced whole. By default, none.
             pub fn with_ray_options(self, options: Map<String, Value>) -> Self {
                 self.edit(|changes| changes.ray_options.laid_over.extend(options))
             }
@@ -258,7 +264,8 @@ macro_rules! with_methods {
                 self.edit(|changes| changes.ray_options = none)
             }
 
-            /// The same with one more option of `xenna_stage_spec`, or another value for it. By default, none.
+            /// The same with one more option of `xenna_stage_spec`, or another value for it. By
+            /// default, none.
             pub fn with_xenna_option(
                 self,
                 option: impl Into<String>,
@@ -268,8 +275,8 @@ macro_rules! with_methods {
                 self.edit(|changes| _ = changes.xenna_options.laid_over.insert(option, value))
             }
 
-            /// The same with those options of `xenna_stage_spec` laid over the ones that are there; a table within is
-            /// replaced whole. By default, none.
+            /// The same with those options of `xenna_stage_spec` laid over the ones that are there;
+            /// a table within is replaced whole. By default, none.
             pub fn with_xenna_options(self, options: Map<String, Value>) -> Self {
                 self.edit(|changes| changes.xenna_options.laid_over.extend(options))
             }
@@ -290,7 +297,8 @@ macro_rules! with_methods {
                 self.edit(|changes| changes.task_timeout = Change::Reset)
             }
 
-            /// The same with its environment kept apart that far from the base. By default, as the cache is set.
+            /// The same with its environment kept apart that far from the base. By default, as the
+            /// cache is set.
             pub fn with_isolation(self, isolation: Isolation) -> Self {
                 self.edit(|changes| changes.isolation = Change::Set(isolation))
             }
@@ -300,8 +308,9 @@ macro_rules! with_methods {
                 self.edit(|changes| changes.isolation = Change::Reset)
             }
 
-            /// The same with each task tried that many times in all, at least 1, whatever went wrong. By default, once
-            /// more after its worker died, and never after an error of the stage's code.
+            /// The same with each task tried that many times in all, at least 1, whatever went
+            /// wrong. By default, once more after its worker died, and never after an error of the
+            /// stage's code.
             pub fn with_max_attempts(self, max_attempts: u32) -> Self {
                 self.edit(|changes| changes.max_attempts = Change::Set(max_attempts))
             }
@@ -311,7 +320,8 @@ macro_rules! with_methods {
                 self.edit(|changes| changes.max_attempts = Change::Reset)
             }
 
-            /// The same with a worker replaced by a fresh one after that many tasks, at least 1. By default, never.
+            /// The same with a worker replaced by a fresh one after that many tasks, at least 1. By
+            /// default, never.
             pub fn with_recycle_after(self, tasks: u64) -> Self {
                 self.edit(|changes| changes.recycle_after = Change::Set(tasks))
             }

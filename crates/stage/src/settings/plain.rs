@@ -12,8 +12,9 @@ use crate::{Data, Error, Isolation, Resources, TaskId, Workers};
 
 /// What a stage is besides its code.
 ///
-/// Plain data that anybody may build or change; a value that makes no sense is refused when a pipeline is built. As JSON
-/// it has the names of a pipeline file, and what is at its default is left out.
+/// Plain data that anybody may build or change; a value that makes no sense is refused when a
+/// pipeline is built. As JSON it has the names of a pipeline file, and what is at its default is
+/// left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Entry", into = "Entry")]
 #[non_exhaustive]
@@ -22,13 +23,13 @@ pub struct Settings {
     pub name: String,
     /// What one worker occupies. By default, one core.
     pub resources: Resources,
-    /// At most how many tasks are handed over at once, at least 1. By default, `None`: the engine's choice (1 here and
-    /// on Xenna, a whole block on Ray Data).
+    /// At most how many tasks are handed over at once, at least 1. By default, `None`: the engine's
+    /// choice (1 here and on Xenna, a whole block on Ray Data).
     pub batch_size: Option<usize>,
     /// How many workers. By default, the executor's choice.
     pub workers: Workers,
-    /// The Python packages of the stage. By default, `None`: the pipeline's own. An empty one is the base environment,
-    /// whatever the pipeline's is.
+    /// The Python packages of the stage. By default, `None`: the pipeline's own. An empty one is
+    /// the base environment, whatever the pipeline's is.
     pub runtime_env: Option<RuntimeEnv>,
     /// Keys that a task must have to enter. By default, none is asked for.
     pub inputs: Vec<String>,
@@ -40,12 +41,15 @@ pub struct Settings {
     pub xenna_options: Map<String, Value>,
     /// The longest that one task may take, above zero. By default, `None`: for ever.
     pub task_timeout: Option<Duration>,
-    /// How far the environment is kept apart from its base. By default, `None`: as the environment cache is set.
+    /// How far the environment is kept apart from its base. By default, `None`: as the environment
+    /// cache is set.
     pub isolation: Option<Isolation>,
-    /// How many times a task is tried in all, whatever went wrong, at least 1. By default, `None`: a task whose worker
-    /// died is tried once more on a fresh one, a task that the stage's code failed on is not.
+    /// How many times a task is tried in all, whatever went wrong, at least 1. By default, `None`:
+    /// a task whose worker died is tried once more on a fresh one, a task that the stage's code
+    /// failed on is not.
     pub max_attempts: Option<u32>,
-    /// After how many tasks a worker is replaced by a fresh one, at least 1. By default, `None`: never.
+    /// After how many tasks a worker is replaced by a fresh one, at least 1. By default, `None`:
+    /// never.
     pub recycle_after: Option<u64>,
 }
 
@@ -70,11 +74,13 @@ impl Settings {
         }
     }
 
-    /// Refuses values that make no sense and options that no engine knows. A pipeline does it when it is built.
+    /// Refuses values that make no sense and options that no engine knows. A pipeline does it when
+    /// it is built.
     ///
-    /// What `nemo_curator` refuses is refused here: `gpus` with `gpu_memory_gb`, two ways to give the number of workers,
-    /// unknown keys of `ray_stage_spec`, what `ray_remote_args` may not hold. What it lets pass is refused too: unknown
-    /// keys of `xenna_stage_spec`, values of the wrong type, and a `runtime_env` within `ray_remote_args`.
+    /// What `nemo_curator` refuses is refused here: `gpus` with `gpu_memory_gb`, two ways to give
+    /// the number of workers, unknown keys of `ray_stage_spec`, what `ray_remote_args` may not
+    /// hold. What it lets pass is refused too: unknown keys of `xenna_stage_spec`, values of the
+    /// wrong type, and a `runtime_env` within `ray_remote_args`.
     pub fn check(&self) -> Result<(), Error> {
         check_name("stage", &self.name)?;
         let wrong = |setting, problem: &str| {
@@ -108,7 +114,8 @@ impl Settings {
         XENNA.check(&self.name, &self.xenna_options, self.workers)
     }
 
-    /// Refuses a task that lacks a key which the stage declares as an input. Executors do it at the stage's door.
+    /// Refuses a task that lacks a key which the stage declares as an input. Executors do it at the
+    /// stage's door.
     ///
     /// Keys are those of a JSON object: other data has none.
     pub fn check_task(&self, task: &TaskId, data: &Data) -> Result<(), Error> {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Resources {
     /// Processor cores; fractions share one. By default, 1.
     pub cpus: f64,
-    /// GPUs; a fraction below 1 shares one, above 1 the number is whole (Ray's rule). By default, 0.
+    /// GPUs; a fraction below 1 shares one, above 1 the number is whole (Ray's rule). By default,
+    /// 0.
     pub gpus: f64,
     /// Memory on one GPU in GB, in place of `gpus`. By default, 0: none.
     pub gpu_memory_gb: f64,
@@ -38,11 +39,12 @@ impl Resources {
         Self { gpu_memory_gb, ..self }
     }
 
-    /// The share of GPUs that a worker occupies where each GPU has `device_memory_gb`; `None` if that is not known.
+    /// The share of GPUs that a worker occupies where each GPU has `device_memory_gb`; `None` if
+    /// that is not known.
     ///
-    /// Memory is turned into a share as `nemo_curator` does it: by a device of 24 GB if unknown, rounded to tenths as
-    /// Python rounds, at least one tenth. A share above 1 cannot be met by one device: it comes back as it is, and
-    /// [`fits`](Self::fits) is false.
+    /// Memory is turned into a share as `nemo_curator` does it: by a device of 24 GB if unknown,
+    /// rounded to tenths as Python rounds, at least one tenth. A share above 1 cannot be met by one
+    /// device: it comes back as it is, and [`fits`](Self::fits) is false.
     #[must_use]
     pub fn gpu_share(&self, device_memory_gb: Option<f64>) -> f64 {
         if self.gpu_memory_gb <= 0.0 {
@@ -54,7 +56,8 @@ impl Resources {
         format!("{share:.1}").parse().unwrap_or(share).max(0.1)
     }
 
-    /// Whether the memory asked for fits one GPU of `device_memory_gb`; `nemo_curator` refuses a stage where not.
+    /// Whether the memory asked for fits one GPU of `device_memory_gb`; `nemo_curator` refuses a
+    /// stage where not.
     #[must_use]
     pub fn fits(&self, device_memory_gb: Option<f64>) -> bool {
         self.gpu_memory_gb <= 0.0 || self.gpu_share(device_memory_gb) <= 1.0

@@ -12,7 +12,8 @@ pub enum Workers {
     Auto,
     /// Exactly that many, at least one.
     Fixed(usize),
-    /// That many per node, more than 0; over all nodes the number is rounded up (1.5 on 3 nodes: 5).
+    /// That many per node, more than 0; over all nodes the number is rounded up (1.5 on 3 nodes:
+    /// 5).
     PerNode(f64),
 }
 
@@ -49,8 +50,8 @@ impl fmt::Display for Workers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
-    /// Files may be linked to the base's: installers and normal use change nothing of the base, a program that edits an
-    /// installed file in place does.
+    /// Files may be linked to the base's: installers and normal use change nothing of the base, a
+    /// program that edits an installed file in place does.
     Shared,
     /// Every file is the environment's own.
     Full,

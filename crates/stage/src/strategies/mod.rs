@@ -1,8 +1,9 @@
-//! Strategies that generate tasks, settings, overrides and pipelines, for property tests here and elsewhere.
+//! Strategies that generate tasks, settings, overrides and pipelines, for property tests here and
+//! elsewhere.
 //!
 //! Unless their words say otherwise they generate valid values only: settings pass
-//! [`Settings::check`](crate::Settings::check), pipelines [build](crate::Pipeline::build). Floating-point numbers are
-//! dyadic, so that they survive every text form exactly.
+//! [`Settings::check`](crate::Settings::check), pipelines [build](crate::Pipeline::build).
+//! Floating-point numbers are dyadic, so that they survive every text form exactly.
 //!
 //! ```
 //! use proptest::prelude::*;

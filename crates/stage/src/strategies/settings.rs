@@ -69,8 +69,8 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     )
 }
 
-/// Several changes of any kind. What they make of valid settings need not be valid: a fixed number of workers may meet
-/// options that exclude it.
+/// Several changes of any kind. What they make of valid settings need not be valid: a fixed number
+/// of workers may meet options that exclude it.
 pub fn overrides() -> impl Strategy<Value = Overrides> {
     let with = Overrides::default;
     let change = prop_oneof![
@@ -139,8 +139,8 @@ pub fn any_stage() -> impl Strategy<Value = AnyStage> {
     prop_oneof![python_stage().prop_map(AnyStage::from), rust_stage().prop_map(AnyStage::from),]
 }
 
-/// Boxed, as the large strategies below are: in an unoptimized build, strategies by value within strategies by value
-/// overflow a test thread's stack.
+/// Boxed, as the large strategies below are: in an unoptimized build, strategies by value within
+/// strategies by value overflow a test thread's stack.
 pub(super) fn runtime_env() -> BoxedStrategy<RuntimeEnv> {
     envspec::strategies::runtime_env().boxed()
 }

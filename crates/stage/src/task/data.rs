@@ -12,7 +12,8 @@ use serde_json::Value;
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Data {
-    /// A JSON value; most often an object, whose keys are what stages declare as inputs and outputs.
+    /// A JSON value; most often an object, whose keys are what stages declare as inputs and
+    /// outputs.
     Json(Value),
     /// Bytes.
     #[serde(rename = "base64", serialize_with = "to_base64", deserialize_with = "from_base64")]

@@ -10,10 +10,11 @@ use crate::Error;
 
 /// Where a task comes from; it displays as `0`, `0_3_1` or `r0f3a…_2`.
 ///
-/// Ids are given by the executor and depend on nothing but the input's order and what the stages returned: the root is
-/// `0`, the i-th task that a user hands in is `0_i`, what a stage makes of a task is `parent_i`, and what it makes of a
-/// whole batch is `r` with 12 hex digits of the SHA-256 over the parents' ids. (`nemo_curator` names the last kind at
-/// random.) Ids sort naturally, `0_9` before `0_10`, and a task sorts before its children.
+/// Ids are given by the executor and depend on nothing but the input's order and what the stages
+/// returned: the root is `0`, the i-th task that a user hands in is `0_i`, what a stage makes of a
+/// task is `parent_i`, and what it makes of a whole batch is `r` with 12 hex digits of the SHA-256
+/// over the parents' ids. (`nemo_curator` names the last kind at random.) Ids sort naturally, `0_9`
+/// before `0_10`, and a task sorts before its children.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TaskId {
@@ -48,7 +49,8 @@ impl TaskId {
 
     /// The id of a task made of several.
     ///
-    /// It depends on which tasks they were and not on their order, because not every engine keeps the order in a batch.
+    /// It depends on which tasks they were and not on their order, because not every engine keeps
+    /// the order in a batch.
     #[must_use]
     pub fn aggregate<'a>(parents: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut parents: Vec<&Self> = parents.into_iter().collect();
@@ -66,7 +68,8 @@ impl TaskId {
         Self { origin: Origin::Aggregate(short), path: Vec::new() }
     }
 
-    /// The task that this one was made of: `None` for the root and for an aggregate, which has several.
+    /// The task that this one was made of: `None` for the root and for an aggregate, which has
+    /// several.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         let (_, path) = self.path.split_last()?;
@@ -105,7 +108,8 @@ impl fmt::Debug for TaskId {
 impl FromStr for TaskId {
     type Err = Error;
 
-    /// Reads exactly what `Display` writes; anything else, for instance `0_01` or `R…`, is [`Error::TaskId`].
+    /// Reads exactly what `Display` writes; anything else, for instance `0_01` or `R…`, is
+    /// [`Error::TaskId`].
     fn from_str(text: &str) -> Result<Self, Error> {
         parse(text).ok_or_else(|| Error::TaskId { text: text.chars().take(64).collect() })
     }

@@ -103,8 +103,9 @@ pub enum BatchOutput<T = Task> {
 impl BatchOutput {
     /// The tasks with their ids.
     ///
-    /// An entry's tasks are children of its own task, so a dropped task leaves its number unused and moves no other. An
-    /// aggregate's single task has the [aggregate id](crate::TaskId::aggregate) of the batch; of several, each is its child.
+    /// An entry's tasks are children of its own task, so a dropped task leaves its number unused
+    /// and moves no other. An aggregate's single task has the [aggregate
+    /// id](crate::TaskId::aggregate) of the batch; of several, each is its child.
     ///
     /// Fails with [`Error::EntryCount`] unless there is one entry per parent.
     pub fn into_tasks(self, parents: &[Lineage]) -> Result<Vec<Task>, Error> {

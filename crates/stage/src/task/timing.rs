@@ -51,7 +51,8 @@ impl Timing {
         }
     }
 
-    /// The costs of several tasks as one: summed by stage, in the order in which stages first appear.
+    /// The costs of several tasks as one: summed by stage, in the order in which stages first
+    /// appear.
     pub(crate) fn sum<'a>(timings: impl IntoIterator<Item = &'a Self>) -> Vec<Self> {
         let mut sums: Vec<Self> = Vec::new();
         for timing in timings {

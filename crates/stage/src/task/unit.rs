@@ -7,8 +7,9 @@ use crate::{Data, TaskId, Timing};
 
 /// What flows between stages: some data, and where it comes from.
 ///
-/// A stage changes `data`, `dataset_name` and `metadata` as it likes. The id and the timings belong to the executor: it
-/// gives every task that a stage returns a new id, whatever task the stage made it from.
+/// A stage changes `data`, `dataset_name` and `metadata` as it likes. The id and the timings belong
+/// to the executor: it gives every task that a stage returns a new id, whatever task the stage made
+/// it from.
 ///
 /// ```
 /// use serde_json::json;
@@ -24,12 +25,14 @@ use crate::{Data, TaskId, Timing};
 pub struct Task {
     #[serde(default)]
     id: TaskId,
-    /// The data set that the task belongs to; empty for none. What a stage returns without one inherits its parent's.
+    /// The data set that the task belongs to; empty for none. What a stage returns without one
+    /// inherits its parent's.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dataset_name: String,
     /// What the task carries.
     pub data: Data,
-    /// Anything else that should travel with the data. A stage that makes a new task from nothing gives it none.
+    /// Anything else that should travel with the data. A stage that makes a new task from nothing
+    /// gives it none.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -87,7 +90,8 @@ impl Task {
         &self.id
     }
 
-    /// What each stage so far has cost this task, in order. Tasks that a stage made of one share its history.
+    /// What each stage so far has cost this task, in order. Tasks that a stage made of one share
+    /// its history.
     #[must_use]
     pub fn timings(&self) -> &[Timing] {
         &self.timings
@@ -95,7 +99,8 @@ impl Task {
 
     /// What the tasks that a stage makes of this one inherit.
     ///
-    /// Taken before the stage consumes the task, given to [`Output::into_tasks`](crate::Output::into_tasks) after.
+    /// Taken before the stage consumes the task, given to
+    /// [`Output::into_tasks`](crate::Output::into_tasks) after.
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         Lineage {
@@ -134,7 +139,8 @@ impl Lineage {
         self
     }
 
-    /// What an aggregate of several tasks inherits: the first one's data set, and what all of them have cost.
+    /// What an aggregate of several tasks inherits: the first one's data set, and what all of them
+    /// have cost.
     pub(super) fn aggregate(parents: &[Self]) -> Self {
         Self {
             id: TaskId::aggregate(parents.iter().map(|parent| &parent.id)),

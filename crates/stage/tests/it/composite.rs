@@ -1,7 +1,9 @@
 //! Laws of composite stages.
 //!
-//! - Without overrides a composite stage expands to its stages, in order, however they are nested; also to a single one.
-//! - An override of a child is that override of that stage, and of no other; what it was made from stays as it was.
+//! - Without overrides a composite stage expands to its stages, in order, however they are nested;
+//!   also to a single one.
+//! - An override of a child is that override of that stage, and of no other; what it was made from
+//!   stays as it was.
 //! - A rename is seen by later overrides only; names differ after each call.
 //! - It needs what its first stage needs and gives what its last one gives.
 
@@ -25,7 +27,8 @@ proptest! {
     #[test]
     fn a_composite_expands_to_its_stages((composite, stages) in composite_and_children()) {
         prop_assert_eq!(composite.inputs().unwrap(), stages[0].settings().inputs.clone());
-        prop_assert_eq!(composite.outputs().unwrap(), stages.last().unwrap().settings().outputs.clone());
+        let last = stages.last().unwrap();
+        prop_assert_eq!(composite.outputs().unwrap(), last.settings().outputs.clone());
         let built = Pipeline::new("p").with_stage(composite.clone()).build().unwrap();
         prop_assert_eq!(built.stages(), &stages);
         prop_assert_eq!(composite.expand().unwrap(), stages);

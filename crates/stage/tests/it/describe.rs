@@ -47,14 +47,17 @@ proptest! {
         depth in 0_usize..4,
     ) {
         let url = format!("https://user:{SECRET}@example.org/simple");
-        let env = RuntimeEnv::pip(["packaging==24.0".to_owned(), format!("--extra-index-url {url}")])
+        let index = format!("--extra-index-url {url}");
+        let env = RuntimeEnv::pip(["packaging==24.0", &index])
             .with_env_var(&name, SECRET)
             .with_env_var("PROXY", &url);
-        let nested = (0..depth).fold(json!({ name.clone(): SECRET }), |inner, _| json!([{ "a": inner }]));
+        let secret = json!({ name.clone(): SECRET });
+        let nested = (0..depth).fold(secret, |inner, _| json!([{ "a": inner }]));
+        let remote_args = json!({ "label": { name.to_lowercase(): SECRET } });
         let stage = PythonStage::from_module("a", "B")
             .with_args(json!({ "nested": nested, "index": url }))
             .with_runtime_env(env.clone())
-            .with_ray_option("ray_remote_args", json!({ "label": { name.to_lowercase(): SECRET } }));
+            .with_ray_option("ray_remote_args", remote_args);
         let pipeline = Pipeline::new("p")
             .with_description(format!("see {url}"))
             .with_base(env.clone())

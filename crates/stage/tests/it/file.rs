@@ -37,11 +37,12 @@ proptest! {
     fn a_damaged_file_is_a_pipeline_or_refused(
         pipeline in python_pipeline(),
         cut in any::<(Index, Index)>(),
-        patch in select(vec!["", "\"", "[", "]]", "=", "x = 1\n", "{", "nan", "1979-05-27", "\u{0}", "é"]),
+        patch in select(&["", "\"", "[", "]]", "=", "x = 1\n", "{", "nan", "1979-05-27", "\0", "é"][..]),
     ) {
         let text = pipeline.to_toml().unwrap();
         let boundaries: Vec<usize> = text.char_indices().map(|(start, _)| start).collect();
-        let (from, to) = (boundaries[cut.0.index(boundaries.len())], boundaries[cut.1.index(boundaries.len())]);
+        let boundary = |cut: Index| *cut.get(&boundaries);
+        let (from, to) = (boundary(cut.0), boundary(cut.1));
         let damaged = format!("{}{patch}{}", &text[..from], &text[to..]);
         if let Err(error) = Pipeline::from_toml(&damaged, "/dir") {
             let Error::File { line, column, .. } = error else { panic!("{error}") };
@@ -171,6 +172,15 @@ fn wrong_values_are_refused_where_they_stand() {
 }
 
 #[test]
+fn deep_nesting_is_refused_and_overflows_no_stack() {
+    for (open, close) in [("[", "]"), ("{ a = ", " }")] {
+        let value = format!("{}1{}", open.repeat(50_000), close.repeat(50_000));
+        refused(&format!("name = \"p\"\n[[stage]]\npython = \"a:B\"\nargs = {value}"));
+        refused(&format!("name = \"p\"\nbase = {value}"));
+    }
+}
+
+#[test]
 fn an_error_quotes_no_line_and_no_text() {
     for text in [
         "name = \"p\"\nruntime_env = { env_vars = { TOKEN = \"hush\" }, pipp = [] }",
@@ -191,6 +201,9 @@ fn what_a_file_cannot_hold_is_not_written() {
         RustStage::from_fn("pass", |task: Task, _: &mut stage::Context| Ok::<_, Error>(task));
     let error = Pipeline::new("p").with_stage(pass).to_toml().unwrap_err();
     assert!(matches!(error, Error::RustCode { stage } if stage == "pass"));
+    let submodule = stage::PythonStage::from_module("package.py", "B");
+    let error = Pipeline::new("p").with_stage(submodule).to_toml().unwrap_err();
+    assert!(matches!(error, Error::Setting { setting: "python", .. }));
     let null = stage::PythonStage::from_module("a", "B").with_args(json!({ "a": null }));
     let error = Pipeline::new("p").with_stage(null).to_toml().unwrap_err();
     assert!(matches!(error, Error::ToFile { .. }));

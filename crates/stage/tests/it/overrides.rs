@@ -1,7 +1,7 @@
 //! Laws of overrides.
 //!
-//! - `stage.with_(a).with_(b)` is what a model says that sets one field after the other: what is mentioned is replaced,
-//!   what is not is kept, the last one wins.
+//! - `stage.with_(a).with_(b)` is what a model says that sets one field after the other: what is
+//!   mentioned is replaced, what is not is kept, the last one wins.
 //! - `stage.with_(a).with_(b)` and `stage.with_(a.then(b))` are the same.
 //! - The original is what it was.
 //! - A stage's own `with_…` does what the override of that name does.
@@ -128,7 +128,12 @@ proptest! {
     }
 
     #[test]
-    fn two_overrides_are_one(stage in any_stage(), a in overrides(), b in overrides(), c in overrides()) {
+    fn two_overrides_are_one(
+        stage in any_stage(),
+        a in overrides(),
+        b in overrides(),
+        c in overrides(),
+    ) {
         let one_by_one = stage.with_(a.clone()).with_(b.clone());
         prop_assert_eq!(stage.with_(a.clone().then(b.clone())), one_by_one);
         let left = a.clone().then(b.clone()).then(c.clone());

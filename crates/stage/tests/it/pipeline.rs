@@ -1,7 +1,7 @@
 //! Building pipelines: what is refused, what is kept, and which environment a stage runs in.
 //!
-//! The law of environments: `None` is the pipeline's default; an empty one is the base environment, whatever the default
-//! is; any other is laid over the default.
+//! The law of environments: `None` is the pipeline's default; an empty one is the base environment,
+//! whatever the default is; any other is laid over the default.
 
 use envspec::RuntimeEnv;
 use envspec::strategies::runtime_env;
@@ -62,7 +62,8 @@ proptest! {
     #[test]
     fn no_json_makes_settings_panic(text in any::<String>(), value in stage::strategies::json()) {
         drop(serde_json::from_str::<Settings>(&text));
-        let around = json!({ "name": "a", "ray_stage_spec": value.clone(), "resources": value.clone() });
+        let around =
+            json!({ "name": "a", "ray_stage_spec": value.clone(), "resources": value.clone() });
         for value in [value, around] {
             if let Ok(settings) = serde_json::from_value::<Settings>(value) {
                 drop(settings.check());

@@ -1,10 +1,13 @@
 //! Laws of tasks and their ids.
 //!
-//! - An id is its text: reading what it displays gives it back, and any other text is refused, never with a panic.
+//! - An id is its text: reading what it displays gives it back, and any other text is refused,
+//!   never with a panic.
 //! - Ids are ordered as their numbers are, and a task comes before its children.
-//! - Children of different tasks, and different children of one, have different ids; so have aggregates of different
-//!   sets of tasks. The order of the parents makes no difference to an aggregate.
-//! - What a batch becomes has ids that depend on nothing but the parents and the positions, all different.
+//! - Children of different tasks, and different children of one, have different ids; so have
+//!   aggregates of different sets of tasks. The order of the parents makes no difference to an
+//!   aggregate.
+//! - What a batch becomes has ids that depend on nothing but the parents and the positions, all
+//!   different.
 //! - A task survives JSON.
 
 use std::cmp::Ordering;
@@ -81,7 +84,8 @@ proptest! {
         let output = if is_aggregate {
             BatchOutput::Aggregate(entry(sizes[0]))
         } else {
-            BatchOutput::PerTask(sizes.iter().take(parents.len()).map(|size| entry(*size)).collect())
+            let sizes = sizes.iter().take(parents.len());
+            BatchOutput::PerTask(sizes.map(|size| entry(*size)).collect())
         };
         let expected = if is_aggregate { sizes[0] } else { sizes.iter().take(parents.len()).sum() };
         let tasks = output.clone().into_tasks(&parents).unwrap();
@@ -100,7 +104,8 @@ proptest! {
     fn no_json_makes_a_task_panic(text in any::<String>(), value in stage::strategies::json()) {
         drop(serde_json::from_str::<Task>(&text));
         drop(serde_json::from_value::<Task>(value.clone()));
-        drop(serde_json::from_value::<Task>(json!({ "id": value.clone(), "data": { "base64": value } })));
+        let around = json!({ "id": value.clone(), "data": { "base64": value } });
+        drop(serde_json::from_value::<Task>(around));
     }
 }
 
