@@ -87,21 +87,6 @@ fn the_cache_is_private_and_tagged() {
 }
 
 #[test]
-fn a_group_writable_root_makes_a_cache_for_the_group() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("shared");
-    fs::create_dir(&root).unwrap();
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o770)).unwrap();
-    let cache = Cache::open(&root).unwrap();
-    let env = cache.get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap();
-    assert_eq!(mode(&root.join("envs-v1")), 0o2770);
-    assert_eq!(mode(&root.join("locks").join(format!("{}.lock", key(1)))), 0o660);
-    assert_eq!(mode(&env.dir().join("manifest.json")), 0o660);
-    assert_eq!(mode(&env.dir().join("sizes.json")), 0o660);
-    assert_eq!(mode(&env.dir().join("lib")) & 0o070, 0o070, "the group can evict it");
-}
-
-#[test]
 fn an_existing_folder_keeps_its_mode() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,6 +1,7 @@
 //! Jobs for a process of their own, and how to start one: this test binary runs itself.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use venv_cache::testing::{build_fake, key};
 use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, State};
 
-use crate::faults;
+use crate::{faults, sharing};
 
 const JOB: &str = "VENV_CACHE_JOB";
 const ROOT: &str = "VENV_CACHE_JOB_ROOT";
@@ -27,6 +28,13 @@ static FORKS: RwLock<()> = RwLock::new(());
 pub(crate) fn start(expression: &duct::Expression) -> duct::Handle {
     let _forking = FORKS.write().unwrap_or_else(PoisonError::into_inner);
     expression.start().expect("not started")
+}
+
+/// Whether a program is there and may do what it is asked for.
+fn works(program: &str, arguments: &[String]) -> bool {
+    let _forking = FORKS.write().unwrap_or_else(PoisonError::into_inner);
+    let tried = duct::cmd(program, arguments.iter().map(String::as_str).chain(["true"]));
+    tried.stderr_null().run().is_ok()
 }
 
 /// Keeps the other tests of this program from starting processes.
@@ -52,21 +60,41 @@ pub(crate) fn job(name: &str, root: &Path, seed: u64) -> duct::Expression {
 /// The same on a small file system of its own, mounted at `root` for this process alone.
 /// None, with a line that says so, where this user may not do that.
 pub(crate) fn job_on_small_disk(name: &str, root: &Path, size: &str) -> Option<duct::Expression> {
-    let namespace = ["--user", "--map-root-user", "--mount"];
-    let tried = duct::cmd("unshare", namespace.iter().chain(&["true"])).stderr_null().unchecked();
-    if !start(&tried).wait().expect("not waited").status.success() {
-        let line = format!("{name}: NOT TESTED, `unshare {}` is refused\n", namespace.join(" "));
-        std::io::stderr().write_all(line.as_bytes()).expect("stderr is closed");
+    let namespace = ["--user", "--map-root-user", "--mount"].map(str::to_owned);
+    if !works("unshare", &namespace) {
+        not_tested(name, "unshare --user --mount");
         return None;
     }
     let script = r#"mount -t tmpfs -o size="$1",mode=0700 tmpfs "$2" && shift 2 && exec "$@""#;
-    let mut argv: Vec<_> = namespace.into_iter().map(Into::into).collect();
+    let mut argv: Vec<OsString> = namespace.into_iter().map(Into::into).collect();
     argv.extend(["sh", "-c", script, "sh", size].map(Into::into));
     argv.push(root.as_os_str().to_owned());
     argv.push(env::current_exe().expect("no path to this program").into());
     argv.extend(arguments().map(Into::into));
     let job = duct::cmd("unshare", argv).env(JOB, name).env(ROOT, root).env(SEED, "0");
     Some(job.stdin_null().stdout_null().unchecked())
+}
+
+/// The same as a user of a group, both by number. None, with a line that says so, where this user
+/// may not become another one.
+pub(crate) fn job_as(name: &str, root: &Path, user: u32, group: u32) -> Option<duct::Expression> {
+    let identity =
+        [format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()];
+    if !works("setpriv", &identity) {
+        not_tested(name, "setpriv");
+        return None;
+    }
+    let program = env::current_exe().expect("no path to this program");
+    let mut argv: Vec<OsString> = identity.into_iter().map(Into::into).collect();
+    argv.push(program.into());
+    argv.extend(arguments().map(Into::into));
+    let job = duct::cmd("setpriv", argv).env(JOB, name).env(ROOT, root).env(SEED, "0");
+    Some(job.stdin_null().stdout_null().unchecked())
+}
+
+fn not_tested(name: &str, needs: &str) {
+    let line = format!("{name}: NOT TESTED, `{needs}` is refused here\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr is closed");
 }
 
 fn arguments() -> [&'static str; 4] {
@@ -85,6 +113,9 @@ fn helper_process() {
         "anything" => anything(&root, seed),
         "full disk" => faults::on_a_full_disk(&root),
         "read-only" => faults::on_a_read_only_disk(&root),
+        "first user" => sharing::as_the_first_user(&root),
+        "second user" => sharing::as_the_second_user(&root),
+        "stranger" => sharing::as_a_stranger(&root),
         other => panic!("no job is called {other}"),
     }
 }

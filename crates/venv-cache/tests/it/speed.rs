@@ -1,6 +1,9 @@
-//! What a hit costs: one small manifest read, one open, one lock, one touch.
+//! What the store itself costs: a hit (one small manifest read, one open, one lock, one touch), and
+//! a commit (a walk over all files for their sizes).
 
-use std::time::Instant;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use venv_cache::BuildOptions;
 use venv_cache::testing::{Scratch, build_fake, key};
@@ -14,10 +17,41 @@ fn a_hit() {
     let scratch = Scratch::new();
     let options = BuildOptions::default();
     drop(scratch.cache().get_or_build(&key(1), &options, build_fake).unwrap());
-    let unused = |_: &std::path::Path| unreachable!("it was built");
+    let unused = |_: &Path| unreachable!("it was built");
     let start = Instant::now();
     for _ in 0..ROUNDS {
         drop(scratch.cache().get_or_build(&key(1), &options, unused).unwrap());
     }
     println!("get_or_build of a cached environment: {:?}", start.elapsed() / ROUNDS);
+}
+
+#[test]
+#[ignore = "a measurement: run with --ignored --nocapture"]
+#[expect(clippy::print_stdout, reason = "the number is the point")]
+fn a_commit_and_a_removal_of_25_000_files() {
+    let scratch = Scratch::new();
+    let build = |dir: &Path| {
+        for folder in 0..1000 {
+            let folder = dir.join(format!("lib/site-packages/package_{folder}"));
+            fs::create_dir_all(&folder)?;
+            for file in 0..25 {
+                fs::write(folder.join(format!("module_{file}.py")), "x")?;
+            }
+        }
+        build_fake(dir)
+    };
+    let start = Instant::now();
+    let env = scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build).unwrap();
+    let build_time = Duration::from_millis(env.manifest().build_millis);
+    let commit = start.elapsed().saturating_sub(build_time);
+    println!("commit: {commit:?}");
+    let sizes = fs::metadata(env.dir().join("sizes.json")).unwrap().len();
+    println!("sizes.json: {sizes} bytes");
+    let start = Instant::now();
+    assert_eq!(env.differences().unwrap(), []);
+    println!("check after a boot: {:?}", start.elapsed());
+    drop(env);
+    let start = Instant::now();
+    scratch.cache().remove(&key(1)).unwrap();
+    println!("removal: {:?}", start.elapsed());
 }
