@@ -54,15 +54,15 @@ pub struct Created {
 /// base, [`Error::NotUtf8`], [`Error::LinkRefused`] if `strategy` is [`Strategy::Hardlink`] and
 /// links do not work, and [`Error::Io`]. On an error `dir` is removed again.
 pub fn create(base: &Base, dir: &Path, strategy: Strategy) -> Result<Created, Error> {
-    let interpreter = base.interpreter();
+    is_outside(base, dir)?;
     let dir = claim(dir)?;
-    let result = is_outside(base, &dir)
-        .and_then(|()| match (strategy, dir.parent()) {
-            (Strategy::Hardlink, Some(parent)) => try_link(base, parent),
-            _ => Ok(()),
-        })
-        .and_then(|()| with_placement(strategy, |placement| fill(base, &dir, placement)));
-    finish(&dir, interpreter, Some(strategy), result)
+    let linked = match (strategy, dir.parent()) {
+        (Strategy::Hardlink, Some(parent)) => try_link(base, parent),
+        _ => Ok(()),
+    };
+    let result =
+        linked.and_then(|()| with_placement(strategy, |placement| fill(base, &dir, placement)));
+    finish(&dir, base.interpreter(), Some(strategy), result)
 }
 
 /// Makes an empty virtualenv of `interpreter` in `dir`, as `python -m venv --without-pip` does,
@@ -143,22 +143,22 @@ fn claim(dir: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Whether `dir` lies outside of all that is cloned: else it would be cloned into itself.
+/// Refuses a `dir` inside of what is cloned: it would be cloned into itself.
 fn is_outside(base: &Base, dir: &Path) -> Result<(), Error> {
     let interpreter = base.interpreter();
-    let real = fs::canonicalize(dir).context("resolve", dir)?;
-    let cloned = match base.kind() {
-        Kind::Virtualenv => Some(interpreter.prefix()),
-        Kind::Installation => None,
+    let absolute = std::path::absolute(dir).context("resolve", dir)?;
+    // Most of it may not exist yet.
+    let Some(real) = absolute.ancestors().find_map(|folder| fs::canonicalize(folder).ok()) else {
+        return Ok(());
     };
+    let cloned = (base.kind() == Kind::Virtualenv).then(|| interpreter.prefix());
+    let site_dirs = interpreter.site_dirs().iter().map(PathBuf::as_path);
     let inside = cloned
         .into_iter()
-        .chain(interpreter.site_dirs().iter().map(PathBuf::as_path))
+        .chain(site_dirs)
         .find(|prefix| fs::canonicalize(prefix).is_ok_and(|prefix| real.starts_with(prefix)));
     match inside {
-        Some(prefix) => {
-            Err(Error::InsideBase { dir: dir.to_path_buf(), prefix: prefix.to_path_buf() })
-        }
+        Some(prefix) => Err(Error::InsideBase { dir: absolute, prefix: prefix.to_path_buf() }),
         None => Ok(()),
     }
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use venv_cache::testing::Snapshot;
-use venv_cache::{Base, Error, Isolation, Reason, Strategy, create};
+use venv_cache::{Base, Error, Interpreter, Isolation, Reason, Strategy, create, create_bare};
 
-use crate::setup::{Tool, assert_untouched, open, run, seen, shared_base, snapshot, virtualenv};
+use crate::setup::{
+    Tool, assert_untouched, given, open, run, run_test, seen, shared_base, snapshot, virtualenv,
+};
 
 const ALL: [Strategy; 3] = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
 
@@ -63,7 +64,15 @@ fn the_strategy_is_chosen_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let choose = |isolation| Strategy::probe(base, folder.path(), isolation).unwrap();
     let shared = choose(Isolation::Shared);
-    assert_eq!((shared.strategy, shared.reason), (Strategy::Hardlink, Reason::LinksWork));
+    // In a container the folder for temporary files is on overlayfs.
+    let expected = if run("stat", &["-f", "-c", "%T", folder.path().to_str().unwrap()])
+        .starts_with("overlay")
+    {
+        (Strategy::Symlink, Reason::Overlayfs)
+    } else {
+        (Strategy::Hardlink, Reason::LinksWork)
+    };
+    assert_eq!((shared.strategy, shared.reason), expected);
     let full = choose(Isolation::Full);
     assert_eq!((full.strategy, full.reason), (Strategy::Copy, Reason::FullIsolation));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing of the trial is left");
@@ -94,62 +103,111 @@ fn another_device() {
     assert_untouched(&base, &before);
 }
 
-/// A folder that nobody can write to, for as long as this lives.
-struct ReadOnly {
-    dir: PathBuf,
-    is_mounted: bool,
-}
-
-impl ReadOnly {
-    fn new(dir: &Path) -> Self {
-        let text = dir.to_str().expect("text");
-        // Permissions do not stop root.
-        let is_mounted = rustix::process::geteuid().is_root();
-        if is_mounted {
-            run("mount", &["--bind", text, text]);
-            run("mount", &["-o", "remount,bind,ro", text]);
-        } else {
-            Self::set_writable(dir, false);
-        }
-        assert!(fs::write(dir.join("probe"), "").is_err(), "the folder is not read-only");
-        Self { dir: dir.to_path_buf(), is_mounted }
-    }
-
-    fn set_writable(dir: &Path, writable: bool) {
-        for entry in walkdir::WalkDir::new(dir).contents_first(true) {
-            let entry = entry.expect("an entry");
-            if !entry.file_type().is_symlink() {
-                let mode = entry.metadata().expect("its mode").permissions().mode();
-                let mode = if writable { mode | 0o200 } else { mode & !0o222 };
-                fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))
-                    .expect("to set it");
-            }
-        }
-    }
-}
-
-impl Drop for ReadOnly {
-    fn drop(&mut self) {
-        if self.is_mounted {
-            run("umount", &[self.dir.as_os_str()]);
-        } else {
-            Self::set_writable(&self.dir, true);
-        }
-    }
+/// Runs an ignored test where it may mount, and where its mounts end with it.
+fn run_where_mounting_is_allowed(test: &str, dir: &Path) {
+    let is_root = rustix::process::geteuid().is_root();
+    run_test(&["unshare", if is_root { "-m" } else { "-Urm" }], test, dir);
 }
 
 #[test]
 fn a_read_only_base() {
     let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("base");
-    virtualenv(&dir);
-    let _read_only = ReadOnly::new(&dir);
+    virtualenv(&folder.path().join("base"));
+    run_where_mounting_is_allowed("places::inside_a_read_only_base", folder.path());
+}
+
+#[test]
+#[ignore = "run by another test, where it may mount"]
+fn inside_a_read_only_base() {
+    let folder = given();
+    let dir = folder.join("base");
+    let text = dir.to_str().unwrap();
+    run("mount", &["--bind", text, text]);
+    run("mount", &["-o", "remount,bind,ro", text]);
+    assert!(fs::write(dir.join("probe"), "").is_err(), "the base is not read-only");
     let base = open(&dir);
-    let before = Snapshot::of(&dir).unwrap();
-    let choice = Strategy::probe(&base, folder.path(), Isolation::Shared).unwrap();
-    for (strategy, tool) in [(choice.strategy, Tool::Uv), (Strategy::Symlink, Tool::Pip)] {
-        assert_works(&base, &folder.path().join(format!("{strategy}-{tool:?}")), strategy, tool);
+    let before = snapshot(&base);
+    // The device is the same, and only trying shows that the mount is another.
+    let choice = Strategy::probe(&base, &folder, Isolation::Shared).unwrap();
+    assert_eq!(choice.strategy, Strategy::Symlink);
+    for (strategy, tool) in [(choice.strategy, Tool::Uv), (Strategy::Copy, Tool::Pip)] {
+        assert_works(&base, &folder.join(strategy.to_string()), strategy, tool);
     }
-    assert_works(&base, &folder.path().join("copy"), Strategy::Copy, Tool::Uv);
     assert_untouched(&base, &before);
+}
+
+#[test]
+fn a_base_on_overlayfs() {
+    // A file system that can be the upper layer, which overlayfs itself cannot.
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let merged = folder.path().join("merged");
+    virtualenv(&merged.join("base"));
+    fs::rename(merged, folder.path().join("lower")).unwrap();
+    run_where_mounting_is_allowed("places::inside_an_overlay", folder.path());
+}
+
+#[test]
+#[ignore = "run by another test, where it may mount"]
+fn inside_an_overlay() {
+    let folder = given();
+    let layers = ["lower", "upper", "work", "merged"].map(|name| folder.join(name));
+    for layer in &layers[1..] {
+        fs::create_dir(layer).unwrap();
+    }
+    let [lower, upper, work, merged] = layers.map(|layer| layer.to_str().unwrap().to_owned());
+    let options = format!("userxattr,lowerdir={lower},upperdir={upper},workdir={work}");
+    run("mount", &["-t", "overlay", "overlay", "-o", &options, &merged]);
+    let merged = PathBuf::from(merged);
+    let base = open(&merged.join("base"));
+    let before = snapshot(&base);
+    let choice = Strategy::probe(&base, &merged.join("cache"), Isolation::Shared).unwrap();
+    assert_eq!((choice.strategy, choice.reason), (Strategy::Symlink, Reason::Overlayfs));
+    assert_works(&base, &merged.join("cache/env"), choice.strategy, Tool::Uv);
+    assert_untouched(&base, &before);
+    // Nothing of the base has been copied up.
+    assert!(!folder.join("upper/base").exists());
+}
+
+/// `fs.protected_hardlinks` lets nobody link the files of others that he cannot write to.
+#[test]
+fn a_base_of_another_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("base");
+    let system = Interpreter::describe(Path::new("/usr/bin/python3"), None).unwrap();
+    let python = create_bare(&system, &dir).unwrap().python;
+    Tool::Uv.install(&python, &["alpha==1.0", "kept"]);
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let theirs = folder.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).unwrap();
+    let test = "places::inside_a_base_of_another_owner";
+    if rustix::process::geteuid().is_root() {
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        run_test(&nobody, test, folder.path());
+    } else {
+        // Root's files are another owner's already.
+        fs::remove_dir_all(&dir).unwrap();
+        run_test(&["env"], test, folder.path());
+    }
+}
+
+#[test]
+#[ignore = "run by another test, as another user"]
+fn inside_a_base_of_another_owner() {
+    let folder = given();
+    let dir = folder.join("base");
+    let base = open(if dir.exists() { &dir } else { Path::new("/usr/bin/python3") });
+    let choice = Strategy::probe(&base, &folder.join("theirs"), Isolation::Shared).unwrap();
+    let is_protected = fs::read_to_string("/proc/sys/fs/protected_hardlinks").unwrap();
+    if is_protected.trim() == "1" {
+        assert_eq!((choice.strategy, choice.reason), (Strategy::Symlink, Reason::LinkRefused));
+        let error = create(&base, &folder.join("theirs/no"), Strategy::Hardlink).unwrap_err();
+        assert!(matches!(error, Error::LinkRefused { .. }), "{error:?}");
+    }
+    let env = folder.join("theirs/env");
+    let python = create(&base, &env, choice.strategy).unwrap().python;
+    assert_eq!(
+        run(&python, &["-c", "import sys; print(sys.prefix)"]).trim(),
+        env.to_str().unwrap()
+    );
 }

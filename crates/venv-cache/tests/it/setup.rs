@@ -76,20 +76,50 @@ impl Tool {
 
 /// Runs a program to its end and returns what it printed.
 pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> String {
+    run_with(program, arguments, &[])
+}
+
+/// As [`run`], with more variables.
+pub(crate) fn run_with(
+    program: impl AsRef<OsStr>,
+    arguments: &[impl AsRef<OsStr>],
+    variables: &[(&str, &Path)],
+) -> String {
     let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
     let program = program.as_ref();
     let mut command = duct::cmd(program.to_os_string(), &arguments).stdin_null();
     for name in AMBIENT {
         command = command.env_remove(name);
     }
+    for (name, value) in variables {
+        command = command.env(name, value);
+    }
     let output = command.stdout_capture().stderr_capture().unchecked().run().expect("to start");
     assert!(
         output.status.success(),
-        "{program:?} {arguments:?} failed: {}\n{}",
+        "`{}` {arguments:?} failed: {}\n{}{}",
+        program.display(),
         output.status,
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).expect("text")
+}
+
+/// Runs one of the ignored tests of this program as a child of `launcher` (a program and its
+/// arguments), which puts it where it cannot go by itself. It finds `dir` in [`given`].
+pub(crate) fn run_test(launcher: &[&str], test: &str, dir: &Path) {
+    // A copy: another user may not get to the folder that this program was built in.
+    let program = dir.join("tests");
+    std::fs::copy(std::env::current_exe().expect("a path"), &program).expect("to copy it");
+    let words = [&launcher[1..], &[program.to_str().expect("text"), "--exact", test, "--ignored"]];
+    let said = run_with(launcher[0], &words.concat(), &[("VENV_CACHE_TEST_DIR", dir)]);
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+/// The folder that [`run_test`] was given.
+pub(crate) fn given() -> PathBuf {
+    std::env::var_os("VENV_CACHE_TEST_DIR").expect("this is run by another test").into()
 }
 
 /// The machine's Python, which has pip.
