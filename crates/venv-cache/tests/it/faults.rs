@@ -65,6 +65,20 @@ fn a_panicking_build_leaves_nothing_and_the_lock_is_free() {
 }
 
 #[test]
+fn what_a_crashed_build_left_is_gone_before_the_next_one_starts() {
+    let scratch = Scratch::new();
+    let dir = scratch.cache().env_dir(&key(1));
+    fs::create_dir_all(dir.join("bin")).unwrap();
+    fs::write(dir.join("bin/left"), "x").unwrap();
+    let clean = |dir: &Path| {
+        assert!(!dir.exists());
+        build_fake(dir)
+    };
+    let env = scratch.cache().get_or_build(&key(1), &BuildOptions::default(), clean).unwrap();
+    assert!(!env.dir().join("bin/left").exists());
+}
+
+#[test]
 fn a_build_without_an_interpreter_of_its_own_is_refused() {
     let scratch = Scratch::new();
     for python in ["bin/missing", "/bin/sh", "../other/bin/python", ""] {
