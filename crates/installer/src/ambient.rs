@@ -10,6 +10,7 @@ const OVERRULED: &[&str] = &[
     "CLICOLOR_FORCE",
     "FORCE_COLOR",
     "PIP_DRY_RUN",
+    "PIP_LOG",
     "PIP_PREFIX",
     "PIP_PYTHON",
     "PIP_QUIET",

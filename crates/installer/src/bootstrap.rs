@@ -89,6 +89,7 @@ impl<'a> Bootstrap<'a> {
             Some((_, wheel)) => self.unpack(wheel, staging.path())?,
             None => self.fetch(staging.path(), Some(base))?,
         }
+        self.compile(staging.path())?;
         let Some(version) = pip_version(&staging.path().join("pip")) else {
             return Err(self.missing(None));
         };
@@ -168,8 +169,13 @@ impl<'a> Bootstrap<'a> {
             "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
         let arguments = [wheel, dir].map(|path| path.to_string_lossy().into_owned());
         let Search { base_python, variables, deadline, .. } = self.search;
-        run_script(base_python, Bytecode::Unwritten, UNPACK, &arguments, variables, *deadline)?;
-        // Without bytecode every call would take a second longer.
+        run_script(base_python, Bytecode::Unwritten, UNPACK, &arguments, variables, *deadline)
+            .map(drop)
+    }
+
+    /// Compiles pip: without bytecode every call would take a second longer.
+    fn compile(&self, dir: &Path) -> Result<(), Error> {
+        let Search { base_python, variables, deadline, .. } = self.search;
         let packages = [Package::new("pip", "")];
         compile_recorded(base_python, Some(dir), &packages, variables, *deadline).map(drop)
     }

@@ -33,6 +33,9 @@ const NETWORK: &[&str] = &[
     "500 Server Error",
     "502 Server Error",
     "503 Server Error",
+    "too many 500 error responses",
+    "too many 502 error responses",
+    "too many 503 error responses",
     "504 Server Error",
     "429 Client Error",
     "429 Too Many Requests",
@@ -139,10 +142,12 @@ fn pip_build(words: &str) -> Option<String> {
             }
         }
     }
-    // The build hook failed before pip knew the name: it was working on the last file named.
+    // The build failed before pip knew the name: it was working on the last one that it named.
     let before =
         words.split_once("subprocess-exited-with-error").map_or(words, |(before, _)| before);
-    let (_, named) = before.rsplit_once("\nProcessing ").or(before.rsplit_once("\nCollecting "))?;
+    let named = before.lines().rev().find_map(|line| {
+        line.trim_start().strip_prefix("Processing ").or(line.strip_prefix("Collecting "))
+    })?;
     named.split_whitespace().next().map(str::to_owned)
 }
 
@@ -231,7 +236,7 @@ mod tests {
                 "Processing /w/broken-1.0.tar.gz\n  Preparing metadata (setup.py): started\n  error: \
                  subprocess-exited-with-error\n  × python setup.py egg_info did not run successfully."
                     .to_owned(),
-                Kind::BuildFailed { package: None },
+                failed("/w/broken-1.0.tar.gz"),
             ),
             ("x\n  ERROR: Failed building wheel for broken\n".to_owned(), failed("broken")),
             ("OSError: [Errno 28] No space left on device".to_owned(), Kind::NoSpace),

@@ -16,6 +16,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::distributions;
 use crate::outcome::{self, Changes, Conflict, Outcome};
+use crate::pip_log;
 use crate::process::{self, Command, Finished, Streams};
 use crate::redact::Secrets;
 use crate::request::{Request, absolute};
@@ -141,16 +142,24 @@ impl Installer {
             let scratch = Scratch::new()?;
             scratch.write(install, request.held)?;
             let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
-            let command = Self::command(argv, environment.clone(), &scratch);
+            let mut command = Self::command(argv, environment.clone(), &scratch);
+            if self.tool() == Tool::Pip {
+                command.environment.insert("PIP_LOG".into(), scratch.log_file().into());
+            }
             tracing::debug!(argv = %secrets.redact(&format!("{:?}", command.arguments)), attempt);
             let streams = match self.tool() {
                 Tool::Pip => Streams::Together,
                 Tool::Uv => Streams::Apart,
             };
-            let finished = process::run(&command, streams, request.deadline)?;
+            let mut finished = process::run(&command, streams, request.deadline)?;
             if finished.is_success() {
                 let changes = self.changes(&finished, mode, request, &scratch)?;
                 return Ok(Outcome::new(self.version(), self.tool(), changes, finished.elapsed));
+            }
+            if self.tool() == Tool::Pip {
+                let log = fs::read_to_string(scratch.log_file()).unwrap_or_default();
+                let is_build = finished.status.is_none() || finished.stderr.contains("See above");
+                finished.stderr.push_str(&pip_log::untold(&log, is_build));
             }
             let error = self.failure(&command, &finished, &secrets, attempt);
             let pause = PAUSES.get(attempt as usize - 1).filter(|_| error.is_transient());

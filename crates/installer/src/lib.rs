@@ -44,6 +44,7 @@ mod error;
 mod installer;
 mod interpreter;
 mod outcome;
+mod pip_log;
 mod process;
 mod redact;
 mod request;

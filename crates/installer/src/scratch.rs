@@ -60,6 +60,11 @@ impl Scratch {
         self.root.join("report.json")
     }
 
+    /// What pip tells nobody else.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.root.join("pip.log")
+    }
+
     /// Writes what the tool reads. Only this user can read it, for a requirement may be a URL with
     /// credentials.
     pub(crate) fn write(&self, install: &Install, held: &[String]) -> Result<(), Error> {

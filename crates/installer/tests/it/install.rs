@@ -1,7 +1,7 @@
 //! Installing, replacing, resolving and checking.
 
 use envspec::Tool;
-use installer::{Deadline, Error, Package, Request, compile_bytecode};
+use installer::{Deadline, Links, Package, Request, compile_bytecode};
 
 use crate::world::{Environment, LIMIT, install, installer};
 
@@ -69,31 +69,72 @@ fn what_was_added_is_compiled() {
 }
 
 #[test]
-fn an_impossible_version_is_told_in_the_resolvers_words() {
+fn an_override_replaces_what_a_requirement_asks_for() {
+    let environment = Environment::bare();
+    let python = environment.python();
+    let mut wanted = install(Tool::Uv, &["packaging>=24.0"]);
+    wanted.overrides = vec!["packaging==23.2".parse().unwrap()];
+    let outcome = installer(Tool::Uv, &python).install(&Request::new(&wanted, &python)).unwrap();
+    assert_eq!(outcome.added, packaging("23.2"));
+}
+
+#[test]
+fn a_constraint_holds_without_asking_for_the_package() {
     for tool in TOOLS {
         let environment = Environment::bare();
         let python = environment.python();
-        let impossible = install(tool, &["packaging==99.9"]);
-        let error = installer(tool, &python).install(&Request::new(&impossible, &python));
-        let error = error.unwrap_err();
-        let Error::Unsatisfiable { ref source, .. } = error else { panic!("{error:?}") };
-        assert!(source.to_string().contains("packaging==99.9"), "{source}");
-        assert_eq!(source.exit_code(), Some(1));
-        assert_eq!(source.attempts(), 1);
-        assert!(error.hint().is_some());
+        let mut wanted = install(tool, &["packaging"]);
+        wanted.constraints = vec!["packaging<24".parse().unwrap(), "six==1.16.0".parse().unwrap()];
+        let request = Request::new(&wanted, &python);
+        let outcome = installer(tool, &python).install(&request).unwrap();
+        assert_eq!(outcome.added, packaging("23.2"), "{tool:?}");
     }
 }
 
 #[test]
-fn a_misspelt_name_is_not_found() {
+fn conflicts_are_listed_alike_by_both_tools() {
+    let environment = Environment::bare();
+    let python = environment.python();
+    let mut wanted = install(Tool::Uv, &["requests==2.31.0", "urllib3==1.20"]);
+    wanted.tool_options = vec!["--no-deps".to_owned()];
+    let uv = installer(Tool::Uv, &python);
+    uv.install(&Request::new(&wanted, &python)).unwrap();
+    let before = environment.snapshot();
+    let mut told = Vec::new();
     for tool in TOOLS {
+        let conflicts =
+            installer(tool, &python).conflicts(&python, Deadline::after(LIMIT)).unwrap();
+        assert!(conflicts.iter().all(|conflict| conflict.package == "requests"), "{conflicts:?}");
+        told.push(conflicts.iter().map(|conflict| conflict.installed.clone()).collect::<Vec<_>>());
+        told.last_mut().unwrap().sort();
+    }
+    assert_eq!(told[0], [None, None, None, Some("1.20".to_owned())]);
+    assert_eq!(told[0], told[1]);
+    assert!(before == environment.snapshot(), "checking changes nothing");
+}
+
+#[test]
+fn a_python_that_is_no_virtualenv_can_be_planned_against() {
+    let python = which::which("python3").unwrap();
+    for tool in TOOLS {
+        let wanted = install(tool, &["six==1.15.0"]);
+        let plan = installer(tool, &python).resolve(&Request::new(&wanted, &python)).unwrap();
+        assert_eq!(plan.added, [Package::new("six", "1.15.0")]);
+    }
+}
+
+#[test]
+fn copies_share_nothing_with_uvs_cache() {
+    use std::os::unix::fs::MetadataExt;
+    for links in [Links::Hardlink, Links::Copy] {
         let environment = Environment::bare();
         let python = environment.python();
-        let misspelt = install(tool, &["packagin-g-curator-no-such"]);
-        let error = installer(tool, &python).install(&Request::new(&misspelt, &python));
-        match error.unwrap_err() {
-            Error::NotFound { package, .. } => assert_eq!(package, "packagin-g-curator-no-such"),
-            error => panic!("{error:?}"),
-        }
+        let wanted = install(Tool::Uv, &["packaging==24.0"]);
+        let request = Request::new(&wanted, &python).with_links(links);
+        installer(Tool::Uv, &python).install(&request).unwrap();
+        let file = environment.eval("__import__('packaging').__file__");
+        let count = std::fs::metadata(file.trim()).unwrap().nlink();
+        // Hard links need a cache on the same file system.
+        assert!(links == Links::Hardlink || count == 1, "{links:?}: {count}");
     }
 }

@@ -116,3 +116,55 @@ pub(crate) fn install(tool: Tool, requirements: &[&str]) -> Install {
     let requirements = requirements.iter().map(|text| text.parse().expect("a requirement"));
     Install::new(tool, requirements.collect())
 }
+
+/// A source tree of the package `local`, version 1.0, with a build backend of its own, so that
+/// building it needs nothing from an index. `body` is the backend's first act.
+pub(crate) fn source_tree(body: &str) -> TempDir {
+    const WHEEL: &str = r#"
+import os, zipfile
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = "local-1.0-py3-none-any.whl"
+    info = "local-1.0.dist-info/"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
+        wheel.writestr("local.py", "")
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: local\nVersion: 1.0\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(info + "RECORD", "")
+    return name
+"#;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let project = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n\
+                   [project]\nname = \"local\"\nversion = \"1.0\"\n";
+    fs::write(dir.path().join("pyproject.toml"), project).expect("a writable folder");
+    fs::write(dir.path().join("backend.py"), format!("{body}\n{WHEEL}"))
+        .expect("a writable folder");
+    dir
+}
+
+/// The requirement for a source tree.
+pub(crate) fn requirement_of(tree: &TempDir) -> String {
+    format!("local @ file://{}", tree.path().display())
+}
+
+/// Whether a process runs; one that was killed and waits to be reaped does not.
+pub(crate) fn is_running(pid: &str) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']))
+}
+
+/// Waits until something holds, for some seconds.
+pub(crate) fn eventually(what: impl Fn() -> bool) -> bool {
+    (0..500).any(|_| {
+        let holds = what();
+        if !holds {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        holds
+    })
+}
+
+/// Runs one of the ignored tests of this binary in a process of its own.
+pub(crate) fn in_a_process(test: &str) -> duct::Expression {
+    let binary = std::env::current_exe().expect("the path of the test binary");
+    duct::cmd(binary, ["--exact", test, "--ignored", "--nocapture"]).stderr_to_stdout()
+}

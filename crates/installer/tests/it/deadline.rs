@@ -1,0 +1,98 @@
+//! A deadline is a total, and nothing outlives it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use envspec::Tool;
+use installer::{Deadline, Error, Request};
+
+use crate::world::{
+    Environment, eventually, in_a_process, install, installer, is_running, requirement_of,
+    source_tree,
+};
+
+/// A build that forks a child which ignores the polite signal, tells both ids, and never ends.
+fn hanging_build(pids: &std::path::Path) -> String {
+    format!(
+        "import os, signal, time\n\
+         child = os.fork()\n\
+         if child == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(600)\n\
+         with open({pids:?} + '.new', 'w') as file:\n    file.write('%d %d' % (os.getpid(), child))\n\
+         os.rename({pids:?} + '.new', {pids:?})\n\
+         time.sleep(600)\n"
+    )
+}
+
+fn pids_in(file: &std::path::Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_whole_process_group_is_killed_at_the_deadline() {
+    for tool in [Tool::Pip, Tool::Uv] {
+        let environment = Environment::bare();
+        let python = environment.python();
+        let installer = installer(tool, &python);
+        let notes = tempfile::tempdir().unwrap();
+        let pids = notes.path().join("pids");
+        let tree = source_tree(&hanging_build(&pids));
+        let install = install(tool, &[&requirement_of(&tree)]);
+
+        let started = Instant::now();
+        let deadline = Deadline::after(Duration::from_secs(12));
+        let request = Request::new(&install, &python).with_deadline(deadline);
+        let error = installer.install(&request).unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+        let pids = pids_in(&pids);
+        assert_eq!(pids.len(), 2, "the build had started: {error:?}");
+        for pid in pids {
+            assert!(eventually(|| !is_running(&pid)), "{tool:?} left {pid}");
+        }
+    }
+}
+
+#[test]
+fn a_deadline_that_has_passed_starts_nothing() {
+    let environment = Environment::bare();
+    let python = environment.python();
+    let install = install(Tool::Uv, &["packaging==24.0"]);
+    let request = Request::new(&install, &python).with_deadline(Deadline::after(Duration::ZERO));
+    let error = installer(Tool::Uv, &python).install(&request).unwrap_err();
+    assert!(matches!(error, Error::Late { .. }), "{error:?}");
+}
+
+#[test]
+#[ignore = "runs in a process that is killed"]
+fn an_installation_that_hangs() {
+    let python = std::env::var_os("TEST_PYTHON").unwrap();
+    let requirement = std::env::var("TEST_REQUIREMENT").unwrap();
+    let install = install(Tool::Uv, &[&requirement]);
+    let request = Request::new(&install, python.as_ref());
+    installer(Tool::Uv, python.as_ref()).install(&request).unwrap();
+}
+
+#[test]
+fn nothing_outlives_a_killed_caller() {
+    let environment = Environment::bare();
+    installer(Tool::Uv, &environment.python());
+    let notes = tempfile::tempdir().unwrap();
+    let pids = notes.path().join("pids");
+    let tree = source_tree(&hanging_build(&pids));
+    let caller = in_a_process("deadline::an_installation_that_hangs")
+        .env("TEST_PYTHON", environment.python())
+        .env("TEST_REQUIREMENT", requirement_of(&tree))
+        .stdout_null()
+        .unchecked()
+        .start()
+        .unwrap();
+    assert!(eventually(|| pids.exists()), "the build starts");
+    let pids = pids_in(&pids);
+    assert!(pids.iter().all(|pid| is_running(pid)));
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+    for pid in pids {
+        assert!(eventually(|| !is_running(&pid)), "{pid} outlived its caller");
+    }
+}

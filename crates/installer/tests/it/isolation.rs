@@ -1,0 +1,101 @@
+//! What of the caller's surroundings reaches a tool, and what does not.
+
+use std::fs;
+use std::path::Path;
+
+use envspec::Tool;
+use installer::{Ambient, Request, Tools};
+
+use crate::world::{
+    Environment, in_a_process, install, installer, requirement_of, source_tree, tools_dir,
+};
+
+const TOOLS: [Tool; 2] = [Tool::Pip, Tool::Uv];
+
+/// Configuration files that would send every tool to an index that does not exist.
+fn litter(folder: &Path) {
+    let dead = "index-url = \"http://127.0.0.1:9/simple\"\n";
+    let project = format!(
+        "[project]\nname = \"stray\"\nversion = \"1\"\n[tool.uv]\n{dead}\
+         override-dependencies = [\"packaging==20.0\"]\n[tool.uv.pip]\n{dead}"
+    );
+    for (name, text) in [
+        ("pyproject.toml", project.as_str()),
+        ("uv.toml", dead),
+        ("pip.conf", "[global]\nindex-url = http://127.0.0.1:9/simple\n"),
+        ("setup.cfg", "[install]\nprefix = /nowhere\n"),
+        (".python-version", "2.7\n"),
+        ("packaging.py", "raise RuntimeError('imported from the caller')\n"),
+        ("pip.py", "raise RuntimeError('imported from the caller')\n"),
+    ] {
+        fs::write(folder.join(name), text).expect("a writable folder");
+    }
+}
+
+#[test]
+#[ignore = "runs in a folder full of stray files"]
+fn an_installation_with_both_tools() {
+    for tool in TOOLS {
+        let environment = Environment::bare();
+        let python = environment.python();
+        let wanted = install(tool, &["packaging==24.0"]);
+        let installer = installer(tool, &python);
+        installer.resolve(&Request::new(&wanted, &python)).unwrap();
+        installer.install(&Request::new(&wanted, &python)).unwrap();
+        assert_eq!(environment.version_of("packaging"), "24.0");
+    }
+}
+
+#[test]
+fn stray_files_in_the_callers_folder_and_above_the_temporary_one_change_nothing() {
+    installer(Tool::Uv, &Environment::bare().python());
+    let caller = tempfile::tempdir().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    litter(caller.path());
+    litter(temporary.path());
+    let output = in_a_process("isolation::an_installation_with_both_tools")
+        .dir(caller.path())
+        .env("TMPDIR", temporary.path())
+        .stdout_capture()
+        .unchecked()
+        .run()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && words.contains("1 passed"), "{words}");
+    let left = fs::read_dir(temporary.path()).unwrap().count();
+    assert_eq!(left, 7, "only what was strewn is left in the folder for temporary files");
+}
+
+#[test]
+fn the_operators_settings_reach_the_tool_and_the_callers_python_does_not() {
+    for tool in TOOLS {
+        let environment = Environment::bare();
+        let python = environment.python();
+        // Fetched first: a variable below would stand in the way.
+        installer(tool, &python);
+        let notes = tempfile::tempdir().unwrap();
+        let seen = notes.path().join("seen");
+        let tree = source_tree(&format!(
+            "import os\nwith open({seen:?}, 'w') as file:\n    \
+             file.writelines('%s=%s\\n' % item for item in os.environ.items())"
+        ));
+        let mut ambient = Ambient::from_env();
+        for name in ["PIP_MARK", "UV_MARK", "HTTP_MARK", "CC"] {
+            ambient = ambient.with_variable(name, "reaches");
+        }
+        for name in ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET"] {
+            ambient = ambient.with_variable(name, "/stray-path");
+        }
+        let mut wanted = install(tool, &[&requirement_of(&tree)]);
+        wanted.build_env.insert("SPEC_MARK".to_owned(), "reaches".to_owned());
+        let tools = Tools::new(tools_dir()).with_ambient(ambient);
+        let installer = tools.locate(tool, None, &python, installer::Deadline::NEVER).unwrap();
+        installer.install(&Request::new(&wanted, &python)).unwrap();
+        assert_eq!(environment.version_of("local"), "1.0");
+        let seen = fs::read_to_string(&seen).unwrap();
+        for name in ["PIP_MARK", "UV_MARK", "HTTP_MARK", "CC", "SPEC_MARK"] {
+            assert!(seen.contains(&format!("{name}=reaches\n")), "{tool:?} {name}\n{seen}");
+        }
+        assert!(!seen.contains("/stray-path"), "{tool:?}\n{seen}");
+    }
+}
