@@ -8,6 +8,7 @@ use crate::digest::{Digest, Encoder};
 use crate::error::Error;
 use crate::install::Install;
 use crate::name;
+use crate::requirement::Requirement;
 use crate::source::Source;
 
 /// The files that tell how a project is built, and what it depends on.
@@ -19,18 +20,12 @@ pub(crate) fn digest_contents(
     files: &[PathBuf],
     source: &dyn Source,
 ) -> Result<BTreeMap<PathBuf, Digest>, Error> {
-    let mut contents = BTreeMap::new();
     let lists = [&install.requirements, &install.constraints, &install.overrides];
-    for requirement in lists.into_iter().flatten() {
-        let Some(path) = requirement.path() else { continue };
-        let digest = if requirement.is_editable() {
-            editable(path, source)?
-        } else if is_archive(path) {
-            file(path, source)?
-        } else {
-            folder(path, source, |_| true)?
-        };
-        contents.insert(path.to_owned(), digest);
+    let requirements = || lists.into_iter().flatten();
+    let mut contents = BTreeMap::new();
+    // A path that is named twice keeps the digest over more of it, so those come last.
+    for path in requirements().filter(|one| one.is_editable()).filter_map(Requirement::path) {
+        contents.insert(path.to_owned(), editable(path, source)?);
     }
     for (path, is_whole) in install.index.local_paths() {
         let digest = if path.extension().is_some_and(|end| end == "html" || end == "htm") {
@@ -42,6 +37,11 @@ pub(crate) fn digest_contents(
             folder(&path, source, |below| below.components().count() == 1 && is_archive(below))?
         };
         contents.insert(path, digest);
+    }
+    for path in requirements().filter(|one| !one.is_editable()).filter_map(Requirement::path) {
+        let digest =
+            if is_archive(path) { file(path, source)? } else { folder(path, source, |_| true)? };
+        contents.insert(path.to_owned(), digest);
     }
     for path in files {
         contents.insert(path.clone(), file(path, source)?);

@@ -167,9 +167,9 @@ impl IndexOptions {
     /// The local folders and files among the addresses, and whether the whole folder counts.
     pub(crate) fn local_paths(&self) -> impl Iterator<Item = (PathBuf, bool)> {
         let indexes = self.index_url.iter().chain(&self.extra_index_urls);
-        indexes
-            .map(|url| (url, true))
-            .chain(self.find_links.iter().map(|url| (url, false)))
+        let links = self.find_links.iter().map(|url| (url, false));
+        links
+            .chain(indexes.map(|url| (url, true)))
             .filter_map(|(url, whole)| Some((url.path()?.to_owned(), whole)))
     }
 }

@@ -189,6 +189,7 @@ fn local_path(text: &str, dir: &Path) -> Option<PathBuf> {
 fn once(mut requirements: Vec<Requirement>) -> Vec<Requirement> {
     requirements.sort_by_cached_key(ToString::to_string);
     requirements.dedup_by_key(|requirement| requirement.to_string());
+    requirements.sort_unstable();
     requirements
 }
 

@@ -102,8 +102,10 @@ fn user_info_length(rest: &str) -> Option<usize> {
     }
     // A password with a raw `/`, `?` or `#` ends the authority early. What follows the colon is
     // then no port, and the host comes after a later `@`.
-    let (_, port) = authority.rsplit_once(':')?;
-    if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() {
+    let after_address = authority.rsplit(']').next()?;
+    let (host, port) = after_address.rsplit_once(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_port && !host.contains(':') {
         return None;
     }
     word.rfind('@')
@@ -122,6 +124,8 @@ mod tests {
             ("git+https://tok@h/r.git@main", "git+https://h/r.git@main"),
             ("https://u:a@b@h/", "https://h/"),
             ("https://u:a/b@h/x", "https://h/x"),
+            ("https://u:a:0/b@h/x", "https://h/x"),
+            ("https://[::1]:80/x@1", "https://[::1]:80/x@1"),
             ("https://h:8080/x@1", "https://h:8080/x@1"),
             ("https://${U}:${P}@h/", "https://h/"),
             ("a://b c://d:e@f", "a://b c://f"),

@@ -305,8 +305,9 @@ impl fmt::Display for Line<'_> {
                 if let Some(name) = name {
                     write!(f, "{name}{extras} @ ")?;
                 }
-                // A bare `file:` URL cannot carry extras.
-                let is_plain = if extras.is_empty() {
+                // pip takes extras after a bare `file:` URL only behind `-e`, and blanks in a path
+                // only without it.
+                let is_plain = if extras.is_empty() || self.requirement.is_editable() {
                     location::is_plain(path)
                 } else {
                     location::is_plain_but_for_blanks(path)

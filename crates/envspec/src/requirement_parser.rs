@@ -203,14 +203,18 @@ fn reference(
     Ok(Requirement::new(target, extras, marker))
 }
 
-/// Whether the text is a path rather than a name: it starts with a dot, holds a slash that no `@`
-/// precedes, or has no `@` and ends as a wheel or a source archive does.
+/// What shows that a name is meant: the start of a URL or of a comparison.
+const NOT_IN_PATHS: [char; 6] = ['@', '=', '<', '>', '~', '!'];
+
+/// Whether the text is a path rather than a name: it starts with a dot, holds a slash, or ends as a
+/// wheel or a source archive does, and none of the above comes before. A path with such a character
+/// is written with `./` before it.
 fn looks_like_path(text: &str) -> bool {
     let word = text.split([';', ' ', '\t']).next().unwrap_or(text);
     let before_extras = word.split('[').next().unwrap_or(word);
     word.starts_with('.')
-        || word.split_once('/').is_some_and(|(before, _)| !before.contains('@'))
-        || (name::is_archive(before_extras) && !word.contains('@'))
+        || word.split_once('/').is_some_and(|(before, _)| !before.contains(&NOT_IN_PATHS[..]))
+        || (name::is_archive(before_extras) && !word.contains(&NOT_IN_PATHS[..]))
 }
 
 /// The name in `egg=name` or `egg=name[extras]`, among the parts of a URL's fragment.
@@ -334,6 +338,8 @@ mod tests {
             "a b",
             "a==",
             "a (==1",
+            "a==1/2",
+            "~/x",
             "a @",
             "-x",
             "a --hash=md5:00",

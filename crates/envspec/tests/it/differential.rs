@@ -34,7 +34,7 @@ fn environment(python: &str, platform: &str) -> MarkerEnvironment {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn the_parts_are_read_alike(line in strategies::requirement()) {

@@ -1,1 +1,226 @@
-//! todo
+//! Requirements files, local packages, and what a spec refers to besides.
+
+use std::io;
+use std::path::Path;
+
+use envspec::{Digest, Error, Install, MemorySource, RuntimeEnv, Tool};
+
+use crate::{chain, install_with, load, load_with};
+
+fn lines(install: &Install) -> Vec<String> {
+    install.requirements.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_file_with_everything_in_it_is_understood() {
+    let hash = "0".repeat(64);
+    let source = MemorySource::new()
+        .with_file(
+            "/project/requirements.txt",
+            format!(
+                "\u{feff}# top\r\n\
+                 -i https://me:pw@Index.example/simple/\r\n\
+                 --extra-index-url=https://two.example\n\
+                 --find-links links  # a folder beside this file\n\
+                 --pre --no-binary A_a,b\n\
+                 --only-binary=:none:\n\
+                 --require-hashes\n\
+                 -r nested/more.txt\n\
+                 -c \"nested/con straints.txt\"\n\
+                 Foo[X]==1.0.0 \\\n    --hash=sha256:{hash} \\\n    --hash sha256:{hash}\n\
+                 bar ; python_version<\"4\" # why\n"
+            ),
+        )
+        .with_file(
+            "/project/nested/more.txt",
+            "-e ../local\n./one-1-py3-none-any.whl\n-r more2.txt",
+        )
+        .with_file("/project/nested/more2.txt", "baz")
+        .with_file("/project/nested/con straints.txt", "foo<2\n-r more2.txt")
+        .with_file("/project/local/setup.py", "")
+        .with_file("/project/nested/one-1-py3-none-any.whl", "wheel")
+        .with_file("/project/links/x-1-py3-none-any.whl", "x")
+        .with_file("/project/links/README", "not a package");
+    let spec = RuntimeEnv::requirements_file(Tool::Pip, "requirements.txt");
+    let install = install_with(&spec, &source);
+    assert_eq!(
+        lines(&install),
+        [
+            "bar ; python_version < '4.0'".to_owned(),
+            "baz".to_owned(),
+            format!("foo[x]==1.0 --hash=sha256:{hash}"),
+            "-e /project/local".to_owned(),
+            "/project/nested/one-1-py3-none-any.whl".to_owned(),
+        ]
+    );
+    let constraints: Vec<_> = install.constraints.iter().map(ToString::to_string).collect();
+    assert_eq!(constraints, ["baz", "foo<2.0"]);
+    let index = &install.index;
+    assert_eq!(index.index_url.as_ref().unwrap().to_string(), "https://index.example/simple");
+    assert_eq!(index.extra_index_urls[0].expose(), "https://two.example");
+    assert_eq!(index.find_links[0].path(), Some(Path::new("/project/links")));
+    assert_eq!(index.no_binary, ["a-a", "b"]);
+    assert!(index.pre && index.require_hashes && index.only_binary.is_empty() && !index.no_index);
+    assert_eq!(
+        install.contents.keys().map(|path| path.to_str().unwrap()).collect::<Vec<_>>(),
+        ["/project/links", "/project/local", "/project/nested/one-1-py3-none-any.whl"]
+    );
+    // The index, the links' contents and the wheel's are part of the digest; the README is not.
+    let digest = |source: MemorySource| install_with(&spec, &source).digest();
+    let first = digest(source.clone());
+    assert_eq!(first, digest(source.clone().with_file("/project/links/README", "changed")));
+    for file in ["links/x-1-py3-none-any.whl", "local/setup.py", "nested/one-1-py3-none-any.whl"] {
+        let changed = source.clone().with_file(format!("/project/{file}"), "changed");
+        assert_ne!(first, digest(changed), "{file}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_file_is_told_by_line() {
+    let source = MemorySource::new()
+        .with_file("/project/requirements.txt", "a\n# b\n-r nested/more.txt\n")
+        .with_file("/project/nested/more.txt", "\nc \\\n  ; nonsense\n");
+    let error = load_with(&RuntimeEnv::uv(["-r requirements.txt"]), &source).unwrap_err();
+    assert_eq!(
+        chain(&error),
+        "`uv[0]` cannot be used: line 3 of `/project/requirements.txt` cannot be used: \
+         line 2 of `/project/nested/more.txt` cannot be used: \
+         `c   ; nonsense` is no requirement: `nonsense` is no variable of a marker"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_had_are_refused() {
+    for (file, message) in [
+        ("-r missing.txt", "failed to read `/project/missing.txt`: entity not found"),
+        ("-r https://h/r.txt", "a requirements file must be local"),
+        ("-r own.txt", "`/project/own.txt` includes itself"),
+        ("-c own.txt", "`/project/own.txt` includes itself"),
+        ("./missing-1-py3-none-any.whl", "failed to read"),
+        ("./missing", "failed to list"),
+        ("-e ./missing", "holds no pyproject.toml, setup.py or setup.cfg"),
+        ("a\n-f missing", "failed to list `/project/missing`"),
+    ] {
+        let source = MemorySource::new().with_file("/project/own.txt", "-r ./sub/../own.txt");
+        let error = load_with(&RuntimeEnv::pip([file]), &source).unwrap_err();
+        assert!(chain(&error).contains(message), "{file}: {}", chain(&error));
+    }
+}
+
+#[test]
+fn constraints_and_overrides_need_a_name() {
+    for line in ["-e ./x", "./folder", "a[x]==1", "https://h/folder"] {
+        let error = load(&RuntimeEnv::pip(["a"]).with_constraints([line])).unwrap_err();
+        assert!(chain(&error).contains("cannot be a constraint"), "{}", chain(&error));
+    }
+    let error = load(&RuntimeEnv::pip(["a"]).with_overrides(["-e ./x"])).unwrap_err();
+    assert!(chain(&error).contains("cannot be an override"), "{}", chain(&error));
+    let source = MemorySource::new()
+        .with_file("/project/c.txt", "b<2\n-r d.txt")
+        .with_file("/project/d.txt", "c<2");
+    let spec = RuntimeEnv::from_json(r#"{"pip": ["a"], "constraints": "c.txt"}"#).unwrap();
+    assert_eq!(install_with(&spec, &source).constraints.len(), 2);
+}
+
+#[test]
+fn a_folder_counts_by_its_contents_wherever_it_lies() {
+    let at = |dir: &str| {
+        MemorySource::new()
+            .with_file(format!("{dir}/pyproject.toml"), "[project]")
+            .with_file(format!("{dir}/pkg/__init__.py"), "x = 1")
+    };
+    let digest =
+        |line: &str, source: &MemorySource| install_with(&RuntimeEnv::pip([line]), source).digest();
+    let here = digest("./lib", &at("/project/lib"));
+    assert_eq!(here, digest("/elsewhere/other", &at("/elsewhere/other")));
+    let built = at("/project/lib")
+        .with_file("/project/lib/build/lib/pkg/__init__.py", "x = 1")
+        .with_file("/project/lib/pkg/__pycache__/__init__.cpython-311.pyc", "bytes")
+        .with_file("/project/lib/.git/HEAD", "ref");
+    assert_eq!(here, digest("./lib", &built));
+    let changed = at("/project/lib").with_file("/project/lib/pkg/__init__.py", "x = 2");
+    assert_ne!(here, digest("./lib", &changed));
+    // An editable points to its folder: it counts by path and build files, not by its sources.
+    let editable = digest("-e ./lib", &at("/project/lib"));
+    assert_eq!(editable, digest("-e ./lib", &changed));
+    assert_ne!(editable, digest("-e /elsewhere/other", &at("/elsewhere/other")));
+    let rebuilt = at("/project/lib").with_file("/project/lib/pyproject.toml", "[project] # 2");
+    assert_ne!(editable, digest("-e ./lib", &rebuilt));
+}
+
+#[test]
+fn a_folder_that_is_named_twice_counts_whole() {
+    for lines in [["./lib", "-e ./lib"], ["./lib", "-f ./lib"]] {
+        let digest = |text: &str| {
+            let source = MemorySource::new()
+                .with_file("/project/lib/setup.py", "")
+                .with_file("/project/lib/pkg.py", text);
+            install_with(&RuntimeEnv::pip(lines), &source).digest()
+        };
+        assert_ne!(digest("x = 1"), digest("x = 2"), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_closure_reads_files_but_lists_none() {
+    let source = |path: &Path| match path.to_str() {
+        Some("/project/r.txt") => Ok(b"a\n./folder\n".to_vec()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let error = RuntimeEnv::pip(["-r r.txt"]).load(&source, Path::new("/project")).unwrap_err();
+    assert!(matches!(error, Error::List { .. }), "{error:?}");
+    assert_eq!(error.hint().as_deref(), Some("load the spec with a `Source` that lists folders"));
+}
+
+#[test]
+fn options_for_the_package_manager_are_sorted_out() {
+    let source = MemorySource::new().with_file("/project/c.txt", "b<2");
+    let spec = RuntimeEnv::uv(["a"]).with_tool_options([
+        "--no-build-isolation",
+        "-c",
+        "c.txt",
+        "--build-constraint=c.txt",
+        "--prerelease",
+        "allow",
+        "--no-index",
+    ]);
+    let install = install_with(&spec, &source);
+    assert_eq!(
+        install.tool_options,
+        ["--no-build-isolation", "--build-constraint", "/project/c.txt", "--prerelease", "allow"]
+    );
+    assert_eq!(install.constraints.len(), 1);
+    assert!(install.index.no_index);
+    assert_eq!(install.contents[Path::new("/project/c.txt")], Digest::of(b"b<2"));
+    for option in ["--target=x", "--user", "-t", "--prefix", "--python", "--dry-run"] {
+        let error = load(&RuntimeEnv::pip(["a"]).with_tool_options([option, "x"])).unwrap_err();
+        assert!(chain(&error).contains("is refused"), "{option}");
+    }
+}
+
+#[test]
+fn variables_that_name_files_count_by_their_contents() {
+    let digest = |text: &str| {
+        let source = MemorySource::new().with_file("/project/c.txt", text);
+        let spec = RuntimeEnv::pip(["a"]).with_env_var("PIP_CONSTRAINT", "c.txt");
+        let install = install_with(&spec, &source);
+        assert_eq!(install.build_env["PIP_CONSTRAINT"], "/project/c.txt");
+        install.digest()
+    };
+    assert_ne!(digest("b<1"), digest("b<2"));
+    let spec = RuntimeEnv::pip(["a"]).with_env_var("PIP_CONFIG_FILE", "/dev/null");
+    assert!(load(&spec).is_ok());
+}
+
+#[test]
+fn a_spec_without_a_requirement_installs_nothing() {
+    let source = MemorySource::new().with_file("/project/r.txt", "# nothing\n--pre\n");
+    for spec in [
+        RuntimeEnv::new(),
+        RuntimeEnv::pip(["# nothing", ""]),
+        RuntimeEnv::requirements_file(Tool::Uv, "r.txt"),
+        RuntimeEnv::new().with_constraints(["a"]),
+    ] {
+        assert_eq!(load_with(&spec, &source).unwrap().install, None, "{spec:?}");
+    }
+}

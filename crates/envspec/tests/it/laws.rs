@@ -34,7 +34,7 @@ fn digest(spec: &RuntimeEnv) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn spellings_of_one_requirement_are_equal(spellings in strategies::spellings(3)) {

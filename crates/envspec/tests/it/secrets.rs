@@ -1,1 +1,127 @@
-//! todo
+//! Law: a secret stays secret. Credentials of URLs and values of environment variables whose names
+//! tell a credential reach no digest, no serialized install, no debug output and no error; the
+//! package manager alone gets them.
+
+use std::fmt::Debug;
+
+use envspec::{LoadedEnv, MemorySource, RuntimeEnv, redact};
+use proptest::prelude::*;
+
+use crate::{chain, install_with, load, load_with};
+
+const SECRET: &str = "hunter2";
+
+fn spec(secret: &str) -> RuntimeEnv {
+    RuntimeEnv::pip([
+        format!("--index-url https://me:{secret}@h/simple"),
+        format!("--extra-index-url https://{secret}@h/extra"),
+        format!("a @ https://me:{secret}@h/a-1-py3-none-any.whl"),
+        format!("b @ git+https://{secret}@h/b.git@main"),
+        format!("-f http://me:{secret}@h/links/"),
+    ])
+    .with_tool_options([format!("--proxy=http://me:{secret}@proxy"), "--no-deps".to_owned()])
+    .with_env_var("PIP_INDEX_URL", format!("https://me:{secret}@h/"))
+    .with_env_var("UV_INDEX_H_PASSWORD", secret)
+    .with_env_var("HF_TOKEN", secret)
+}
+
+fn hides(value: &impl Debug) {
+    let text = format!("{value:?}\n{value:#?}");
+    assert!(!text.contains(SECRET), "{text}");
+}
+
+#[test]
+fn nothing_that_is_kept_or_shown_holds_a_credential() {
+    let spec = spec(SECRET);
+    hides(&spec);
+    let loaded = load(&spec).unwrap();
+    hides(&loaded);
+    let json = serde_json::to_string(&loaded).unwrap();
+    assert!(!json.contains(SECRET), "{json}");
+    let install = loaded.install.clone().unwrap();
+    for requirement in &install.requirements {
+        assert!(!requirement.to_string().contains(SECRET));
+    }
+    assert!(!String::from_utf8_lossy(&install.canonical_bytes()).contains(SECRET));
+    // What was left out stays out; the rest is read back, with the same digest.
+    let again: LoadedEnv = serde_json::from_str(&json).unwrap();
+    assert_eq!(again.install.unwrap().requirements.len(), install.requirements.len());
+}
+
+#[test]
+fn the_package_manager_gets_them() {
+    let install = load(&spec(SECRET)).unwrap().install.unwrap();
+    assert!(install.index.index_url.as_ref().unwrap().expose().contains(SECRET));
+    assert!(install.requirements.iter().all(|requirement| requirement.expose().contains(SECRET)));
+    assert_eq!(install.build_env["UV_INDEX_H_PASSWORD"], SECRET);
+}
+
+#[test]
+fn another_password_is_no_other_environment() {
+    let digest = |secret: &str| install_with(&spec(secret), &MemorySource::new()).digest();
+    assert_eq!(digest("one"), digest("two"));
+}
+
+#[test]
+fn errors_hold_none() {
+    let url = format!("https://me:{SECRET}@h/x");
+    for line in [
+        format!("a b {url}"),
+        format!("a ; os_name == 'x' {url}"),
+        format!("-x{url}"),
+        format!("--unknown={url}"),
+        format!("-r {url}"),
+        format!("-i '{url}"),
+        format!("a==1 --hash={url}"),
+        format!("a==1 --x{url}"),
+        format!("a=={url}"),
+        format!("a @ {url} {url}"),
+        format!("{url}/${{A}}"),
+        format!("--no-binary={url}"),
+    ] {
+        let error = load(&RuntimeEnv::pip([line.clone()])).unwrap_err();
+        let text = format!("{} {:?} {error:?}", chain(&error), error.hint());
+        assert!(!text.contains(SECRET), "{line}: {text}");
+    }
+    for json in [
+        format!(r#"{{"pip": {{"packages": ["a"], "{url}": 1}}}}"#),
+        format!(r#"{{"config": "{url}"}}"#),
+        format!(r#"{{"env_vars": {{"A": ["{SECRET}"]}}}}"#),
+        format!(r#"{{"pip": ["{url}"#),
+    ] {
+        let error = RuntimeEnv::from_json(&json).unwrap_err();
+        let text = format!("{} {:?} {error:?}", chain(&error), error.hint());
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    let error = RuntimeEnv::from_toml(&format!("pip = ['{url}' 1]")).unwrap_err();
+    assert!(!format!("{} {error:?}", chain(&error)).contains(SECRET), "{error:?}");
+}
+
+#[test]
+fn a_variable_is_expanded_among_credentials_only() {
+    let spec = RuntimeEnv::uv(["a", "-i https://${USER_NAME}:${OTHER}@h/simple"])
+        .with_env_var("USER_NAME", "me");
+    let install = load(&spec).unwrap().install.unwrap();
+    assert_eq!(install.index.index_url.unwrap().expose(), "https://me:${OTHER}@h/simple");
+    let error = load(&RuntimeEnv::uv(["a==${VERSION}"]).with_env_var("VERSION", "1")).unwrap_err();
+    assert!(chain(&error).contains("uses the variable `VERSION`"));
+    let source = MemorySource::new().with_file("/project/src/r.txt", "a");
+    let spec = RuntimeEnv::pip(["-r ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/r.txt"]);
+    assert!(load_with(&spec.clone().with_working_dir("src"), &source).is_ok());
+    assert!(load_with(&spec, &source).is_err());
+}
+
+proptest! {
+    #[test]
+    fn redacting_leaves_no_password_and_nothing_to_redact(
+        before in "[a-z =,]{0,8}",
+        user in "[a-z0-9.%-]{0,6}",
+        password in "[A-Z][A-Z0-9/?#:$]{7}[A-Z0-9]",
+        after in "[a-z/]{0,8}",
+    ) {
+        let text = format!("{before}https://{user}:{password}@host{after} and more");
+        let cut = redact(&text);
+        prop_assert!(!cut.contains(&password), "{}", cut);
+        prop_assert_eq!(redact(&cut), cut.as_ref());
+    }
+}
