@@ -17,8 +17,6 @@ pub enum Event {
     EnvironmentPreparing {
         /// The stages that share it.
         stages: Vec<String>,
-        /// Its key; none while the base is not known.
-        key: Option<String>,
     },
     /// An environment is ready.
     EnvironmentReady {

@@ -1,12 +1,14 @@
 //! The executor itself: starts the threads of a run and joins them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use stage::{Behaviour, BoxError, Task, Workers};
+use envspec::{Digest, Install, LoadedEnv};
+use stage::{Behaviour, Isolation, Task, Workers};
 
 use super::devices::Devices;
 use super::parcel::Parcel;
@@ -15,10 +17,10 @@ use super::run::Run;
 use super::stage_run::StageRun;
 use super::{python_slot, rust_slot};
 use crate::error::Error;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::executor::{Executor, FailurePolicy, Sink};
-use crate::plan::Plan;
-use crate::provision::{BaseChoice, Provisioner};
+use crate::plan::{Plan, PlannedStage};
+use crate::provision::{BaseChoice, Environment, EnvironmentReport, Provisioner};
 use crate::report::RunReport;
 use crate::worker::Cancel;
 
@@ -80,7 +82,7 @@ impl LocalExecutor {
 
     /// Where environments come from for a plan: this executor's base and cache.
     pub fn provisioner(&self, plan: &Plan) -> Result<Provisioner, Error> {
-        Provisioner::new(self.base.clone().or_planned(plan), self.cache_dir.as_deref())
+        Provisioner::new(&self.base, Some(plan), self.cache_dir.as_deref())
     }
 
     fn cpus(&self) -> usize {
@@ -103,11 +105,11 @@ impl Executor for LocalExecutor {
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
         let cancel = Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
-        let sizes = plan.stages().iter().map(super::super::plan::PlannedStage::batch_size);
+        let sizes = plan.stages().iter().map(PlannedStage::batch_size);
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
         let run = Run::new(cancel, self.failure_policy, observer, queues, devices);
-        let stages: Vec<StageRun<'_>> = plan
+        let stages: Vec<StageRun> = plan
             .stages()
             .iter()
             .enumerate()
@@ -118,12 +120,13 @@ impl Executor for LocalExecutor {
             scope.spawn(|| guarded(&run, || feed(&run, tasks)));
             let provided = scope.spawn(|| guarded(&run, || self.provide(plan, &run)));
             for stage in &stages {
-                scope.spawn(|| guarded(&run, || self.manage(stage, scope)));
+                let stages = &stages;
+                scope.spawn(move || guarded(stage.run, || self.manage(stage, stages, scope)));
             }
             if let Err(error) = drain(&run, sink) {
                 run.fail(error);
             }
-            provided.join().ok().flatten().unwrap_or_default()
+            provided.join().unwrap_or_default()
         });
         if let Some(error) = run.take_error() {
             return Err(error);
@@ -138,4 +141,245 @@ impl Executor for LocalExecutor {
             wall: begun.elapsed(),
         })
     }
+}
+
+impl LocalExecutor {
+    /// Prepares the environments, distinct ones side by side, and lets each stage begin as soon as
+    /// its own is ready.
+    fn provide(&self, plan: &Plan, run: &Run) -> Vec<EnvironmentReport> {
+        if !plan.stages().iter().any(PlannedStage::needs_python) {
+            return Vec::new();
+        }
+        let provisioner = match self.provisioner(plan) {
+            Ok(provisioner) => provisioner,
+            Err(error) => {
+                run.fail(error);
+                return Vec::new();
+            }
+        };
+        let groups = Group::of(plan);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = groups
+                .iter()
+                .map(|group| scope.spawn(|| guarded(run, || group.provide(plan, &provisioner, run))))
+                .collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+        })
+    }
+
+    /// Starts a stage's workers once its environment is ready, and more where it falls behind.
+    fn manage<'scope, 'env>(
+        &self,
+        stage: &'env StageRun<'env>,
+        stages: &'env [StageRun<'env>],
+        scope: &'scope Scope<'scope, 'env>,
+    ) {
+        let environment = if stage.planned.needs_python() {
+            let Some(environment) = stage.run.environments[stage.index].wait() else { return };
+            Some(environment)
+        } else {
+            None
+        };
+        let start = |index: usize| {
+            let environment = environment.clone();
+            stage.slots.fetch_add(1, Ordering::Relaxed);
+            scope.spawn(move || {
+                guarded(stage.run, || match (&stage.planned.behaviour, &environment) {
+                    (Behaviour::Python(code), Some(environment)) => {
+                        python_slot::run(stage, code, index, environment);
+                    }
+                    (Behaviour::Rust(code), environment) => {
+                        rust_slot::run(stage, code, index, environment.as_ref());
+                    }
+                    (Behaviour::Python(_), None) => {}
+                });
+                stage.slot_ended();
+            });
+        };
+        let (first, most) = self.worker_counts(stage.planned);
+        // Held here, so that the stage does not end between the start of one slot and the next.
+        stage.slots.fetch_add(1, Ordering::Relaxed);
+        (0..first).for_each(start);
+        let (mut count, mut behind) = (first, 0);
+        while count < most && !stage.queue().wait_finished(TICK) {
+            behind = if self.is_behind(stage, stages, count) { behind + 1 } else { 0 };
+            if behind == PATIENCE {
+                start(count);
+                count += 1;
+                behind = 0;
+            }
+        }
+        stage.slot_ended();
+    }
+
+    /// How many workers a stage starts with, and may come to have.
+    fn worker_counts(&self, planned: &PlannedStage) -> (usize, usize) {
+        match planned.settings.workers {
+            Workers::Fixed(count) => (count, count),
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+            Workers::PerNode(count) => (count.ceil() as usize, count.ceil() as usize),
+            Workers::Auto => (1, self.cpus()),
+        }
+    }
+
+    /// Whether one more worker would help: batches wait, all workers are at work, the next stage
+    /// takes what comes, and there are cores that nobody uses.
+    fn is_behind(&self, stage: &StageRun, stages: &[StageRun], count: usize) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "nobody has that many cores or workers")]
+        let cores = |number: usize, planned: &PlannedStage| {
+            number as f64 * planned.settings.resources.cpus
+        };
+        let in_use: f64 = stages
+            .iter()
+            .map(|other| cores(other.busy.load(Ordering::Relaxed), other.planned))
+            .sum();
+        #[expect(clippy::cast_precision_loss, reason = "nobody has that many cores")]
+        let all = self.cpus() as f64;
+        stage.busy.load(Ordering::Relaxed) >= count
+            && stage.queue().backlog() > count
+            && !stage.next_queue().is_at_limit()
+            && in_use + cores(1, stage.planned) <= all
+    }
+}
+
+/// Stages that share an environment.
+struct Group {
+    /// The places of the stages in the pipeline, at least one.
+    stages: Vec<usize>,
+    isolation: Isolation,
+}
+
+impl Group {
+    fn of(plan: &Plan) -> Vec<Self> {
+        let mut groups: BTreeMap<(Option<Digest>, Option<PathBuf>, Option<String>, bool), Self> =
+            BTreeMap::new();
+        for (index, stage) in plan.stages().iter().enumerate() {
+            if !stage.needs_python() {
+                continue;
+            }
+            let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);
+            let env = stage.env.as_ref();
+            let key = (
+                env.and_then(|env| env.install.as_ref()).map(Install::digest),
+                env.and_then(|env| env.python.clone()),
+                env.and_then(|env| env.py_executable.clone()),
+                isolation == Isolation::Full,
+            );
+            let group = groups.entry(key).or_insert_with(|| Self { stages: Vec::new(), isolation });
+            group.stages.push(index);
+        }
+        groups.into_values().collect()
+    }
+
+    fn names(&self, plan: &Plan) -> Vec<String> {
+        let names = self.stages.iter().map(|index| plan.stages()[*index].settings.name.clone());
+        names.collect()
+    }
+
+    /// Prepares the environment and opens the stages' gates; a failure ends the run.
+    fn provide(
+        &self,
+        plan: &Plan,
+        provisioner: &Provisioner,
+        run: &Run,
+    ) -> Option<EnvironmentReport> {
+        let names = self.names(plan);
+        let result = self.prepare(plan, provisioner, run).map_err(|error| error.of_stages(names.clone()));
+        match result {
+            Ok(report) => {
+                for message in &report.warnings {
+                    let (stage, message) = (names.first().cloned(), message.clone());
+                    run.emit(&Event::Warning { stage, message });
+                }
+                run.emit(&Event::EnvironmentReady {
+                    stages: names,
+                    key: report.key.clone(),
+                    state: report.state,
+                    duration: report.duration,
+                });
+                Some(report)
+            }
+            Err(error) => {
+                run.fail(error);
+                None
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        plan: &Plan,
+        provisioner: &Provisioner,
+        run: &Run,
+    ) -> Result<EnvironmentReport, Error> {
+        let names = self.names(plan);
+        run.emit(&Event::EnvironmentPreparing { stages: names.clone() });
+        let bare = LoadedEnv::default();
+        let envs = self.stages.iter().map(|index| plan.stages()[*index].env.as_ref().unwrap_or(&bare));
+        for (env, stage) in envs.clone().zip(&names) {
+            if let Some(field) = env.engine_fields.keys().next() {
+                return Err(Error::EngineField { stage: stage.clone(), field: field.clone() });
+            }
+        }
+        // The longest patience of the stages that share it.
+        let longest = envs.clone().max_by_key(|env| env.setup_timeout.unwrap_or(Duration::MAX));
+        let core = provisioner.prepare_core(longest.unwrap_or(&bare), self.isolation)?;
+        for (index, env) in self.stages.iter().zip(envs) {
+            let environment = Environment::new(core.clone(), env, &provisioner.cache().shims_dir())?;
+            run.environments[*index].open(environment);
+        }
+        Ok(core.report(names))
+    }
+}
+
+/// Moves the caller's tasks into the first queue.
+fn feed(run: &Run, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
+    for task in Task::numbered(tasks) {
+        let id = task.id().to_string();
+        let parcel = match Parcel::pack(task) {
+            Ok(parcel) => parcel,
+            Err(source) => return run.fail(Error::Data { task: id, source }),
+        };
+        if run.queues[0].push([parcel]).is_err() {
+            return;
+        }
+    }
+    run.queues[0].close();
+}
+
+/// Moves what leaves the last queue into the sink, until the run is over.
+fn drain(run: &Run, sink: &mut Sink<'_>) -> Result<(), Error> {
+    let Some(queue) = run.queues.last() else { return Ok(()) };
+    loop {
+        match queue.take(Duration::from_secs(1)) {
+            Taken::Finished => return Ok(()),
+            Taken::Nothing => {}
+            Taken::Batch(batch) => {
+                for parcel in batch.parcels {
+                    let task = parcel.head.id().to_string();
+                    let unpacked = parcel
+                        .unpack()
+                        .map_err(|source| Error::Data { task: task.clone(), source })?;
+                    sink(unpacked).map_err(|source| Error::Sink { task, source })?;
+                }
+                queue.settle();
+            }
+        }
+    }
+}
+
+/// Ends the run if the thread panics, so that nobody waits for it for ever.
+struct StopOnPanic<'a>(&'a Run);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+fn guarded<T>(run: &Run, body: impl FnOnce() -> T) -> T {
+    let _guard = StopOnPanic(run);
+    body()
 }

@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const MAX_START_DEATHS: u32 = 3;
 
 /// Runs the slot until the stage is finished or the run is cancelled.
-pub(crate) fn run(stage: &StageRun<'_>, code: &PythonCode, index: usize, environment: &Environment) {
+pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment: &Environment) {
     let slot = Slot { stage, code, index, environment };
     let gpus = stage.planned.gpus();
     let mut deaths = 0;

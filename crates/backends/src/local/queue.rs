@@ -210,6 +210,13 @@ impl Queue {
         self.lock().is_finished()
     }
 
+    /// Waits for at most `patience`, and says whether nothing more will come out.
+    pub(crate) fn wait_finished(&self, patience: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.filled.wait_timeout_while(state, patience, |state| !state.is_finished());
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_finished()
+    }
+
     /// Complete batches that wait now.
     pub(crate) fn backlog(&self) -> usize {
         let state = self.lock();

@@ -1,6 +1,6 @@
 //! What all stages of a run share: the order to stop, the policy, and who is told what.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::devices::Devices;
 use super::gate::Gate;
@@ -13,10 +13,10 @@ use crate::provision::Environment;
 use crate::worker::Cancel;
 
 /// A run of a pipeline.
-pub(crate) struct Run<'a> {
+pub(crate) struct Run {
     pub(crate) cancel: Cancel,
     pub(crate) policy: FailurePolicy,
-    pub(crate) observer: &'a dyn Observer,
+    pub(crate) observer: Arc<dyn Observer>,
     /// The queue in front of each stage, and behind the last one.
     pub(crate) queues: Vec<Queue>,
     /// The environment of each stage, once it is ready.
@@ -26,11 +26,11 @@ pub(crate) struct Run<'a> {
     failed: Mutex<Vec<FailedTask>>,
 }
 
-impl<'a> Run<'a> {
+impl Run {
     pub(crate) fn new(
         cancel: Cancel,
         policy: FailurePolicy,
-        observer: &'a dyn Observer,
+        observer: Arc<dyn Observer>,
         queues: Vec<Queue>,
         devices: Devices,
     ) -> Self {

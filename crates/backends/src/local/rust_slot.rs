@@ -34,8 +34,7 @@ pub(crate) fn run(
         Ok(true) => {}
         Ok(false) => return,
         Err(cause) => {
-            let (stage_name, hook) = (stage.name().to_owned(), "setup");
-            return stage.run.fail(Error::RustHook { stage: stage_name, hook, cause });
+            return stage.run.fail(Error::RustSetup { stage: stage.name().to_owned(), cause });
         }
     }
     stage.worker_ready(index, None, begun.elapsed());

@@ -19,7 +19,7 @@ pub(crate) const NODE: &str = "local";
 
 /// One stage during a run.
 pub(crate) struct StageRun<'a> {
-    pub(crate) run: &'a Run<'a>,
+    pub(crate) run: &'a Run,
     pub(crate) planned: &'a PlannedStage,
     pub(crate) index: usize,
     pub(crate) node_setup: NodeSetup,
@@ -37,7 +37,7 @@ pub(crate) struct Trouble {
 }
 
 impl<'a> StageRun<'a> {
-    pub(crate) fn new(run: &'a Run<'a>, planned: &'a PlannedStage, index: usize) -> Self {
+    pub(crate) fn new(run: &'a Run, planned: &'a PlannedStage, index: usize) -> Self {
         Self {
             run,
             planned,
@@ -164,6 +164,7 @@ impl<'a> StageRun<'a> {
     }
 
     pub(crate) fn environment_key(&self) -> Option<String> {
+        self.planned.env.as_ref()?;
         self.run.environments[self.index].wait().and_then(|environment| environment.key_text())
     }
 

@@ -48,8 +48,10 @@ pub(crate) enum Input<'a> {
 /// How far a worker came before it failed to get ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Phase {
+pub enum Phase {
+    /// Its code was being imported and constructed.
     Load,
+    /// `setup_on_node` or `setup` was running.
     Setup,
 }
 

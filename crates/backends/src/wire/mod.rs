@@ -10,7 +10,7 @@ mod socket;
 
 pub(crate) use frame::{Frame, FrameReader, Kind, encode};
 pub(crate) use message::{
-    Answer, BatchResult, Bye, Entry, Failed, Input, Outcome, OutputRecord, Phase, Proof, Setup,
-    Start,
+    Answer, BatchResult, Bye, Entry, Failed, Input, Outcome, OutputRecord, Proof, Setup, Start,
 };
+pub use message::Phase;
 pub(crate) use socket::{pair, send_with_descriptors};

@@ -6,8 +6,9 @@ mod process;
 mod shim;
 
 pub(crate) use cancel::Cancel;
+pub(crate) use logs::LogTail;
 pub use logs::Stream;
 pub use process::Exit;
-pub(crate) use process::{Incoming, Launch, Process, inherited_vars, path_with};
+pub(crate) use process::{Incoming, Launch, Process};
 pub(crate) use shim::write_source;
 pub use shim::{CURATOR_STAGE_PY, write_shim};

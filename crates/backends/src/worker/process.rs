@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -334,31 +334,4 @@ impl Read for NonBlocking<'_> {
         let (count, _) = rustix::net::recv(self.0, buffer, RecvFlags::DONTWAIT)?;
         Ok(count)
     }
-}
-
-/// The variables that a worker gets from this program's own: all but those that would lead its
-/// interpreter elsewhere. Returned with the names of those that were dropped.
-pub(crate) fn inherited_vars() -> (BTreeMap<OsString, OsString>, Vec<String>) {
-    const DROPPED: [&str; 4] = ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"];
-    let mut dropped = Vec::new();
-    let vars = std::env::vars_os()
-        .filter(|(name, _)| {
-            let is_dropped = DROPPED.iter().any(|other| name == other);
-            if is_dropped {
-                dropped.push(name.to_string_lossy().into_owned());
-            }
-            !is_dropped
-        })
-        .collect();
-    (vars, dropped)
-}
-
-/// `PATH` with the environment's programs first, so that child processes land in it too.
-pub(crate) fn path_with(first: &Path, path: Option<&OsString>) -> OsString {
-    let mut value = OsString::from(first);
-    if let Some(path) = path.filter(|path| !path.is_empty()) {
-        value.push(":");
-        value.push(path);
-    }
-    value
 }

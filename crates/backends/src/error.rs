@@ -1,0 +1,340 @@
+//! What can go wrong with a run, cut by what the caller can do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use stage::BoxError;
+
+use crate::failure::{Cause, FailedTask, PythonError, append_log};
+use crate::wire::Phase;
+use crate::worker::Exit;
+
+/// Why a pipeline could not be run to its end.
+///
+/// The message never holds its cause; walk [`source`](std::error::Error::source) to print the
+/// chain, and ask [`hint`](Self::hint) for advice and [`detail`](Self::detail) for tracebacks and
+/// log lines.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The pipeline itself is wrong.
+    #[error("the pipeline cannot be run")]
+    Pipeline {
+        /// What is wrong with it.
+        source: stage::Error,
+    },
+
+    /// A `runtime_env` is wrong, or a file that it names cannot be read.
+    #[error("the runtime_env of {owner} cannot be used")]
+    Spec {
+        /// Whose it is: a stage, or the base.
+        owner: String,
+        /// What is wrong with it.
+        source: Box<envspec::Error>,
+    },
+
+    /// A field of a `runtime_env` that only Ray can serve, on an executor without Ray.
+    #[error("the field `{field}` of the runtime_env of stage `{stage}` needs one of the Ray executors")]
+    EngineField {
+        /// The stage.
+        stage: String,
+        /// The field.
+        field: String,
+    },
+
+    /// `py_executable` is no command line.
+    #[error("`py_executable` is `{command}`, which is no command line")]
+    PyExecutable {
+        /// Its text, without credentials.
+        command: String,
+    },
+
+    /// A managed base without packages.
+    #[error("a managed base must name packages under `pip` or `uv`")]
+    EmptyManagedBase,
+
+    /// The environment of some stages could not be had.
+    #[error("no environment for {}", stages_text(stages))]
+    Environment {
+        /// The stages; empty for the base of all.
+        stages: Vec<String>,
+        /// Why not.
+        source: Box<Self>,
+    },
+
+    /// The environment cache failed, or the base cannot be used.
+    #[error(transparent)]
+    Cache(Box<venv_cache::Error>),
+
+    /// The package manager failed.
+    #[error(transparent)]
+    Install(Box<installer::Error>),
+
+    /// The package manager succeeded, but what was asked for is not there.
+    #[error("the package manager reported success, but `{requirement}` {problem}")]
+    Misinstalled {
+        /// The requirement.
+        requirement: String,
+        /// What is the matter with it.
+        problem: String,
+    },
+
+    /// `pip_check` or `uv_check` found packages that do not get what they ask for.
+    #[error("the packages do not fit together: {}", conflicts.join("; "))]
+    Conflicts {
+        /// Each conflict that the base does not have, in the tool's words.
+        conflicts: Vec<String>,
+    },
+
+    /// The base has Ray, and the environment cannot import it any more.
+    #[error("with {} in the environment, Ray cannot be imported: {words}", added.join(", "))]
+    RayBroken {
+        /// What was installed.
+        added: Vec<String>,
+        /// The last line of the traceback.
+        words: String,
+    },
+
+    /// Somebody installed into the base while an environment was being built over it.
+    #[error("the base `{}` changed while an environment was being built over it", python.display())]
+    BaseChanged {
+        /// The base's interpreter.
+        python: PathBuf,
+    },
+
+    /// A worker does not run in the environment of its stage.
+    #[error("a worker of stage `{stage}` is in the wrong environment: {mismatch}")]
+    WrongEnvironment {
+        /// The stage.
+        stage: String,
+        /// What differs.
+        mismatch: String,
+    },
+
+    /// A worker process could not be started.
+    #[error("failed to {action} for stage `{stage}`")]
+    Worker {
+        /// What was tried.
+        action: &'static str,
+        /// The stage.
+        stage: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// A worker ended before it was ready.
+    #[error("a worker of stage `{stage}` {exit} before it was ready")]
+    WorkerDied {
+        /// The stage.
+        stage: String,
+        /// The key of its environment; none for the base environment.
+        environment: Option<String>,
+        /// How it ended.
+        exit: Exit,
+        /// The last lines that it printed.
+        log: Vec<String>,
+    },
+
+    /// A stage's Python code could not be loaded, or a set-up hook of it raised.
+    #[error("stage `{stage}` {}: {error}", phase_text(*phase))]
+    WorkerSetup {
+        /// The stage.
+        stage: String,
+        /// How far it came.
+        phase: Phase,
+        /// The key of its environment; none for the base environment.
+        environment: Option<String>,
+        /// What was raised.
+        error: PythonError,
+        /// The last lines that the worker printed.
+        log: Vec<String>,
+    },
+
+    /// A set-up hook of a Rust stage failed.
+    #[error("stage `{stage}` failed to set up: {cause}")]
+    RustSetup {
+        /// The stage.
+        stage: String,
+        /// Why.
+        cause: Cause,
+    },
+
+    /// A worker does not keep to the protocol.
+    #[error("a worker of stage `{stage}` does not keep to the protocol: {problem}")]
+    Protocol {
+        /// The stage.
+        stage: String,
+        /// What it did.
+        problem: String,
+    },
+
+    /// A task failed, and the policy is to stop then.
+    #[error("{0}")]
+    Task(Box<FailedTask>),
+
+    /// The sink refused an output.
+    #[error("the sink refused task {task}")]
+    Sink {
+        /// The task.
+        task: String,
+        /// What it said.
+        source: BoxError,
+    },
+
+    /// An input task cannot travel, or an output of a worker is no JSON.
+    #[error("task {task} holds data that is no JSON")]
+    Data {
+        /// The task.
+        task: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+
+    /// The operating system refused something.
+    #[error("failed to {action} `{what}`")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What it was tried on.
+        what: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, what: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { action, what: what.into(), source }
+    }
+
+    pub(crate) fn cache(source: venv_cache::Error) -> Self {
+        Self::Cache(Box::new(source))
+    }
+
+    pub(crate) fn install(source: installer::Error) -> Self {
+        Self::Install(Box::new(source))
+    }
+
+    /// The same, said of these stages.
+    pub(crate) fn of_stages(self, stages: Vec<String>) -> Self {
+        match self {
+            // These say it already.
+            Self::Spec { .. } | Self::EngineField { .. } | Self::Environment { .. } => self,
+            source => Self::Environment { stages, source: Box::new(source) },
+        }
+    }
+
+    /// What the person who reads the message can do, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Pipeline { source } => return source.hint().map(Into::into),
+            Self::Spec { source, .. } => return source.hint(),
+            Self::Environment { source, .. } => return source.hint(),
+            Self::Cache(source) => return source.hint().map(Into::into),
+            Self::Install(source) => return source.hint().map(Into::into),
+            Self::EngineField { .. } => {
+                "run the pipeline on a Ray executor, or leave the field out"
+            }
+            Self::PyExecutable { .. } => "quote it as in a shell, or name an interpreter with `python`",
+            Self::EmptyManagedBase => "name a package, or use an interpreter as the base",
+            Self::Misinstalled { .. } => {
+                "the package's metadata may not say what it installs; run the package manager by \
+                 hand to see what it does"
+            }
+            Self::Conflicts { .. } => {
+                "ask for versions that fit together, or leave the check out"
+            }
+            Self::RayBroken { .. } => {
+                "keep the packages that Ray needs as the base has them, by `keep` or `constraints`"
+            }
+            Self::BaseChanged { .. } => "run again once nobody installs into the base any more",
+            Self::WrongEnvironment { .. } => {
+                "look for a `sitecustomize`, a `.pth` file or a variable that leads the interpreter \
+                 elsewhere; if the environment was changed by hand, remove it from the cache"
+            }
+            Self::WorkerDied { .. } => "the worker's last lines tell why",
+            Self::WorkerSetup { error, .. } if error.kind == "ModuleNotFoundError" => {
+                "add the package to the stage's runtime_env or to the base; a module of your own \
+                 must lie beside the stage's file, or in `py_modules` or `working_dir`"
+            }
+            Self::Task(failed) => match &failed.cause {
+                Cause::Died(Exit::Signal(9)) => {
+                    "the system ends processes that take too much memory: give the stage smaller \
+                     batches or fewer workers"
+                }
+                Cause::Deadline(_) => "raise the stage's task timeout, or give it less per task",
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines,
+    /// the package manager's words.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        let mut text = String::new();
+        match self {
+            Self::Environment { source, .. } => return source.detail(),
+            Self::Install(source) => return source.transcript().map(ToString::to_string),
+            Self::Task(failed) => {
+                if let Cause::Raised(error) = &failed.cause {
+                    text.push_str(error.traceback.trim_end());
+                }
+                append_log(&mut text, &failed.log);
+            }
+            Self::WorkerSetup { error, log, .. } => {
+                text.push_str(error.traceback.trim_end());
+                append_log(&mut text, log);
+            }
+            Self::WorkerDied { log, .. } => append_log(&mut text, log),
+            _ => return None,
+        }
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// Everything for a person: the chain of messages, the details, the hint.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut text = format!("error: {self}");
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text.push_str("\n  caused by: ");
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        if let Some(detail) = self.detail() {
+            text.push_str("\n\n");
+            text.push_str(&detail);
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str("\n\nhint: ");
+            text.push_str(&hint);
+        }
+        text
+    }
+}
+
+fn stages_text(stages: &[String]) -> String {
+    let names: Vec<String> = stages.iter().map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0 => "the base".to_owned(),
+        1 => format!("stage {}", names[0]),
+        _ => format!("stages {}", names.join(", ")),
+    }
+}
+
+fn phase_text(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Load => "cannot be loaded",
+        Phase::Setup => "failed to set up",
+    }
+}
+
+const _: () = {
+    const fn ok<T: Send + Sync + 'static>() {}
+    ok::<Error>();
+};
