@@ -1,6 +1,8 @@
 //! What must not be shown: values under names that look secret, and credentials in URLs.
 
-use serde_json::Value;
+use std::fmt;
+
+use serde_json::{Map, Value};
 
 /// What is shown in place of a secret.
 pub(crate) const HIDDEN: &str = "<hidden>";
@@ -47,6 +49,15 @@ pub(crate) fn redacted(value: &Value) -> Value {
             })
             .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+/// Options as debug output shows them.
+pub(crate) struct Shown<'a>(pub(crate) &'a Map<String, Value>);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", redacted(&Value::Object(self.0.clone())))
     }
 }
 

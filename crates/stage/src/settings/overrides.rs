@@ -1,10 +1,12 @@
 //! Changes to settings, kept apart from the settings they change.
 
+use std::fmt;
 use std::time::Duration;
 
 use envspec::RuntimeEnv;
 use serde_json::{Map, Value};
 
+use crate::secret::Shown;
 use crate::{Isolation, Resources, Settings, Workers};
 
 /// Several changes to a stage's settings at once.
@@ -67,10 +69,19 @@ impl<T> Change<T> {
 }
 
 /// A change to engine options: some laid over those that are there, or over none.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 struct Options {
     clears: bool,
     laid_over: Map<String, Value>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("clears", &self.clears)
+            .field("laid_over", &Shown(&self.laid_over))
+            .finish()
+    }
 }
 
 impl Options {

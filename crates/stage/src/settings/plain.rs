@@ -1,5 +1,6 @@
 //! A stage's settings as plain data, and their check.
 
+use std::fmt;
 use std::time::Duration;
 
 use envspec::RuntimeEnv;
@@ -8,14 +9,15 @@ use serde_json::{Map, Value};
 
 use super::entry::Entry;
 use super::options::{RAY, XENNA};
+use crate::secret::Shown;
 use crate::{Data, Error, Isolation, Resources, TaskId, Workers};
 
 /// What a stage is besides its code.
 ///
 /// Plain data that anybody may build or change; a value that makes no sense is refused when a
 /// pipeline is built. As JSON it has the names of a pipeline file, and what is at its default is
-/// left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// left out. Debug output hides what looks secret.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Entry", into = "Entry")]
 #[non_exhaustive]
 pub struct Settings {
@@ -125,6 +127,41 @@ impl Settings {
             return Ok(());
         }
         Err(Error::MissingKeys { stage: self.name.clone(), task: task.clone(), missing })
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            resources,
+            batch_size,
+            workers,
+            runtime_env,
+            inputs,
+            outputs,
+            ray_options,
+            xenna_options,
+            task_timeout,
+            isolation,
+            max_attempts,
+            recycle_after,
+        } = self;
+        f.debug_struct("Settings")
+            .field("name", name)
+            .field("resources", resources)
+            .field("batch_size", batch_size)
+            .field("workers", workers)
+            .field("runtime_env", runtime_env)
+            .field("inputs", inputs)
+            .field("outputs", outputs)
+            .field("ray_options", &Shown(ray_options))
+            .field("xenna_options", &Shown(xenna_options))
+            .field("task_timeout", task_timeout)
+            .field("isolation", isolation)
+            .field("max_attempts", max_attempts)
+            .field("recycle_after", recycle_after)
+            .finish()
     }
 }
 

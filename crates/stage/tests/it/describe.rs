@@ -1,6 +1,7 @@
 //! What people see of a pipeline.
 //!
-//! Describing never fails, never shows a secret, and shows every stage.
+//! Describing never fails, never shows a secret, and shows every stage. Debug output of stages and
+//! overrides shows no secret either.
 
 use envspec::RuntimeEnv;
 use proptest::prelude::*;
@@ -43,7 +44,7 @@ proptest! {
 
     #[test]
     fn secrets_are_not_described(
-        name in "[A-Z]{0,4}_?(TOKEN|SECRET|PASSWORD|API_KEY|CREDENTIALS)(_[A-Z]{1,4})?",
+        name in "([A-Z]{1,4}_)?(TOKEN|SECRET|PASSWORD|API_KEY|CREDENTIALS)(_[A-Z]{1,4})?",
         depth in 0_usize..4,
     ) {
         let url = format!("https://user:{SECRET}@example.org/simple");
@@ -58,6 +59,11 @@ proptest! {
             .with_args(json!({ "nested": nested, "index": url }))
             .with_runtime_env(env.clone())
             .with_ray_option("ray_remote_args", remote_args);
+        let changes = Overrides::default()
+            .with_runtime_env(env.clone())
+            .with_xenna_option("a", json!({ name.to_lowercase(): SECRET }));
+        let debug = format!("{stage:?} {changes:?}");
+        prop_assert!(!debug.contains(SECRET), "{}", debug);
         let pipeline = Pipeline::new("p")
             .with_description(format!("see {url}"))
             .with_base(env.clone())
