@@ -50,6 +50,8 @@ mod redact;
 mod request;
 mod scratch;
 mod shadow;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tool_options;
 mod tools;
 mod transcript;

@@ -24,8 +24,10 @@ fn unanswered(line: &str) -> Option<String> {
 fn build_words<'a>(lines: &[&'a str]) -> Option<String> {
     let is_start = |line: &&'a str| line.trim_start().starts_with("Running command ");
     let start = lines.iter().rposition(is_start)?;
-    let output = lines[start..].iter().take_while(|line| !line.trim_start().starts_with("ERROR: "));
-    Some(output.map(|line| format!("\n{line}")).collect())
+    let is_end = |line: &&'a str| line.trim_start().starts_with("ERROR: ");
+    let output: Vec<&str> =
+        lines[start..].iter().copied().take_while(|line| !is_end(line)).collect();
+    Some("\n".to_owned() + &output.join("\n"))
 }
 
 /// `2026-11-23T19:00:47,173 words` without the time.

@@ -13,12 +13,13 @@ use crate::world::{
 
 /// A build that forks a child which ignores the polite signal, tells both ids, and never ends.
 fn hanging_build(pids: &std::path::Path) -> String {
+    let pids = pids.display();
     format!(
         "import os, signal, time\n\
          child = os.fork()\n\
          if child == 0:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    time.sleep(600)\n\
-         with open({pids:?} + '.new', 'w') as file:\n    file.write('%d %d' % (os.getpid(), child))\n\
-         os.rename({pids:?} + '.new', {pids:?})\n\
+         with open('{pids}.new', 'w') as file:\n    file.write('%d %d' % (os.getpid(), child))\n\
+         os.rename('{pids}.new', '{pids}')\n\
          time.sleep(600)\n"
     )
 }

@@ -15,7 +15,8 @@ fn error_of(tool: Tool, requirements: &[&str], change: impl Fn(&mut envspec::Ins
     let python = environment.python();
     let mut install = install(tool, requirements);
     change(&mut install);
-    installer(tool, &python).install(&Request::new(&install, &python)).unwrap_err()
+    let outcome = installer(tool, &python).install(&Request::new(&install, &python));
+    outcome.expect_err("it fails")
 }
 
 /// Everything that is printed of an error, by anybody.
@@ -23,7 +24,7 @@ fn all_that_is_said(error: &Error) -> String {
     let mut said = format!("{error:?} {error} {:?}", error.transcript());
     let mut source = error.source();
     while let Some(cause) = source {
-        said += &format!(" {cause}");
+        said.push_str(&cause.to_string());
         source = cause.source();
     }
     said

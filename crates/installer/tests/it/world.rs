@@ -10,7 +10,7 @@ use installer::{Ambient, Deadline, Installer, Tools};
 use tempfile::TempDir;
 
 /// Long enough for a slow index, short enough to fail a hanging test.
-pub(crate) const LIMIT: Duration = Duration::from_secs(240);
+pub(crate) const LIMIT: Duration = Duration::from_mins(4);
 
 /// An environment of its own, with or without pip.
 pub(crate) struct Environment {
