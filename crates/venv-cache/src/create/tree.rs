@@ -55,7 +55,8 @@ impl Visitor for Tree<'_> {
     }
 
     fn visit(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error> {
-        if folder.from == self.prefix && name == "pyvenv.cfg" {
+        // uv locks `.lock`: environments that shared it would wait for each other.
+        if folder.from == self.prefix && (name == "pyvenv.cfg" || name == ".lock") {
             return Ok(Verdict::Leave);
         }
         if folder.to == self.scripts.folder() {

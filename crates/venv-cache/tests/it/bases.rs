@@ -157,6 +157,33 @@ fn an_installer_finds_no_link_to_write_through() {
 }
 
 #[test]
+fn links_into_the_base_are_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = open(&virtualenv(&folder.path().join("a-base-with-quite-a-long-name".repeat(4))));
+    let deep = "a_rather_long_package_name/with_a_long_subpackage/and_another_one";
+    let site_dir = base.interpreter().purelib();
+    for name in ["__init__.py", "module_with_a_name.py"] {
+        file(site_dir.join(deep).join(name), "");
+        file(site_dir.join(deep).join("tests/data").join(name), "");
+    }
+    let python = create(&base, &folder.path().join("env"), Strategy::Symlink).unwrap().python;
+    let (mut links, env_site) = (0, site(&python));
+    for entry in walkdir::WalkDir::new(&env_site) {
+        let entry = entry.unwrap();
+        if entry.path_is_symlink() {
+            let text = fs::read_link(entry.path()).unwrap();
+            assert!(text.as_os_str().len() < 60, "{}", text.display());
+            let real = fs::canonicalize(entry.path()).unwrap();
+            let inside = entry.path().strip_prefix(&env_site).unwrap();
+            assert_eq!(real, site_dir.join(inside));
+            links += 1;
+        }
+    }
+    assert!(links > 10);
+    run(&python, &["-c", &format!("import {}.module_with_a_name", deep.replace('/', "."))]);
+}
+
+#[test]
 fn an_environment_is_a_base_too() {
     let folder = tempfile::tempdir().unwrap();
     let root = open(&virtualenv(&folder.path().join("base")));

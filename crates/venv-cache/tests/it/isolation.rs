@@ -54,10 +54,13 @@ fn what_has_to_differ_is_never_shared() {
     let folder = tempfile::tempdir().unwrap();
     let base = open(&virtualenv(&folder.path().join("base")));
     fs::write(base.interpreter().purelib().join("paths.pth"), "/nowhere\n").unwrap();
+    fs::write(base.interpreter().prefix().join(".lock"), "").unwrap();
     let before = snapshot(&base);
     for strategy in ALL {
         let dir = folder.path().join(strategy.to_string());
         let python = create(&base, &dir, strategy).unwrap().python;
+        // uv would make environments that share its lock wait for each other.
+        assert!(!dir.join(".lock").exists(), "{strategy}");
         append(&site(&python).join("paths.pth"));
         for own in ["bin/kept-show", "bin/activate", "pyvenv.cfg"] {
             append(&dir.join(own));
