@@ -34,7 +34,9 @@ pub enum Error {
     },
 
     /// A field of a `runtime_env` that only Ray can serve, on an executor without Ray.
-    #[error("the field `{field}` of the runtime_env of stage `{stage}` needs one of the Ray executors")]
+    #[error(
+        "the field `{field}` of the runtime_env of stage `{stage}` needs one of the Ray executors"
+    )]
     EngineField {
         /// The stage.
         stage: String,
@@ -236,15 +238,15 @@ impl Error {
             Self::EngineField { .. } => {
                 "run the pipeline on a Ray executor, or leave the field out"
             }
-            Self::PyExecutable { .. } => "quote it as in a shell, or name an interpreter with `python`",
+            Self::PyExecutable { .. } => {
+                "quote it as in a shell, or name an interpreter with `python`"
+            }
             Self::EmptyManagedBase => "name a package, or use an interpreter as the base",
             Self::Misinstalled { .. } => {
                 "the package's metadata may not say what it installs; run the package manager by \
                  hand to see what it does"
             }
-            Self::Conflicts { .. } => {
-                "ask for versions that fit together, or leave the check out"
-            }
+            Self::Conflicts { .. } => "ask for versions that fit together, or leave the check out",
             Self::RayBroken { .. } => {
                 "keep the packages that Ray needs as the base has them, by `keep` or `constraints`"
             }

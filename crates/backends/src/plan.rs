@@ -45,10 +45,8 @@ impl Plan {
         }
         .map_err(|source| Error::io("find the folder of pipeline", built.name(), source))?;
         let load = |owner: &str, env: &RuntimeEnv| {
-            env.load(&DiskSource, &dir).map_err(|source| Error::Spec {
-                owner: owner.to_owned(),
-                source: Box::new(source),
-            })
+            env.load(&DiskSource, &dir)
+                .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
         };
         let base = match built.base() {
             None => None,

@@ -51,7 +51,9 @@ fn run() -> Result<(), Box<dyn Error>> {
             "--json" => is_json = true,
             "--tasks" => tasks = value()?.parse()?,
             "--base" => base = Base::Python(PathBuf::from(value()?)),
-            _ => return Err(format!("{argument} is none of --tasks N, --base PYTHON, --json").into()),
+            _ => {
+                return Err(format!("{argument} is none of --tasks N, --base PYTHON, --json").into());
+            }
         }
     }
     let inputs = (0..tasks).map(|_| Task::new(json!({})));
@@ -61,7 +63,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         println!("{summary}");
         return Ok(());
     }
-    println!("{:<14} {:<12} {:<14} {:<6} {:>8}", "stage", "packaging", "environment", "state", "seconds");
+    println!(
+        "{:<14} {:<12} {:<14} {:<6} {:>8}",
+        "stage", "packaging", "environment", "state", "seconds"
+    );
     for stage in summary["stages"].as_array().into_iter().flatten() {
         let (name, env) = (stage["name"].as_str().unwrap_or_default(), &stage["env"]);
         let version = summary["versions"][name].as_str().unwrap_or("-");

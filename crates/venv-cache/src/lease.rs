@@ -108,8 +108,7 @@ impl CachedEnv {
     pub fn differences(&self) -> Result<Vec<Difference>> {
         let path = self.inner.entry.sizes_file();
         let bytes = fs::read(&path).context("read", &path)?;
-        let sizes: Sizes =
-            serde_json::from_slice(&bytes).map_err(Into::into).context("read", &path)?;
+        let sizes: Sizes = serde_json::from_slice(&bytes).context("read", &path)?;
         let mut differences = sizes.differences(self.dir()).context("check", self.dir())?;
         differences.retain(|difference| !difference.is_bytecode());
         Ok(differences)

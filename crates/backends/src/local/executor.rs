@@ -104,7 +104,8 @@ impl Executor for LocalExecutor {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
-        let cancel = Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
+        let cancel =
+            Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
         let sizes = plan.stages().iter().map(PlannedStage::batch_size);
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
@@ -161,7 +162,9 @@ impl LocalExecutor {
         std::thread::scope(|scope| {
             let threads: Vec<_> = groups
                 .iter()
-                .map(|group| scope.spawn(|| guarded(run, || group.provide(plan, &provisioner, run))))
+                .map(|group| {
+                    scope.spawn(|| guarded(run, || group.provide(plan, &provisioner, run)))
+                })
                 .collect();
             threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
         })
@@ -216,7 +219,11 @@ impl LocalExecutor {
     fn worker_counts(&self, planned: &PlannedStage) -> (usize, usize) {
         match planned.settings.workers {
             Workers::Fixed(count) => (count, count),
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates"
+            )]
             Workers::PerNode(count) => (count.ceil() as usize, count.ceil() as usize),
             Workers::Auto => (1, self.cpus()),
         }
@@ -226,9 +233,8 @@ impl LocalExecutor {
     /// takes what comes, and there are cores that nobody uses.
     fn is_behind(&self, stage: &StageRun, stages: &[StageRun], count: usize) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "nobody has that many cores or workers")]
-        let cores = |number: usize, planned: &PlannedStage| {
-            number as f64 * planned.settings.resources.cpus
-        };
+        let cores =
+            |number: usize, planned: &PlannedStage| number as f64 * planned.settings.resources.cpus;
         let in_use: f64 = stages
             .iter()
             .map(|other| cores(other.busy.load(Ordering::Relaxed), other.planned))
@@ -284,7 +290,8 @@ impl Group {
         run: &Run,
     ) -> Option<EnvironmentReport> {
         let names = self.names(plan);
-        let result = self.prepare(plan, provisioner, run).map_err(|error| error.of_stages(names.clone()));
+        let result =
+            self.prepare(plan, provisioner, run).map_err(|error| error.of_stages(names.clone()));
         match result {
             Ok(report) => {
                 for message in &report.warnings {
@@ -315,7 +322,8 @@ impl Group {
         let names = self.names(plan);
         run.emit(&Event::EnvironmentPreparing { stages: names.clone() });
         let bare = LoadedEnv::default();
-        let envs = self.stages.iter().map(|index| plan.stages()[*index].env.as_ref().unwrap_or(&bare));
+        let envs =
+            self.stages.iter().map(|index| plan.stages()[*index].env.as_ref().unwrap_or(&bare));
         for (env, stage) in envs.clone().zip(&names) {
             if let Some(field) = env.engine_fields.keys().next() {
                 return Err(Error::EngineField { stage: stage.clone(), field: field.clone() });
@@ -325,7 +333,8 @@ impl Group {
         let longest = envs.clone().max_by_key(|env| env.setup_timeout.unwrap_or(Duration::MAX));
         let core = provisioner.prepare_core(longest.unwrap_or(&bare), self.isolation)?;
         for (index, env) in self.stages.iter().zip(envs) {
-            let environment = Environment::new(core.clone(), env, &provisioner.cache().shims_dir())?;
+            let environment =
+                Environment::new(core.clone(), env, &provisioner.cache().shims_dir())?;
             run.environments[*index].open(environment);
         }
         Ok(core.report(names))

@@ -92,10 +92,10 @@ impl Slot<'_> {
 
     fn spawn(&self, visible_devices: Option<String>) -> Result<Process, Fate> {
         let stage = self.stage;
-        let failed = |action| {
-            move |source| Error::Worker { action, stage: stage.name().to_owned(), source }
-        };
-        let launch = self.environment.launch(visible_devices).map_err(failed("write the program"))?;
+        let failed =
+            |action| move |source| Error::Worker { action, stage: stage.name().to_owned(), source };
+        let launch =
+            self.environment.launch(visible_devices).map_err(failed("write the program"))?;
         let code = self.environment.locate(self.code).map_err(failed("write the source"))?;
         let key = self.environment.key_text();
         let packages = self.environment.package_names();

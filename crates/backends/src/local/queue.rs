@@ -59,7 +59,10 @@ struct State {
 impl State {
     fn is_finished(&self) -> bool {
         self.is_cancelled
-            || (!self.is_open && self.tasks.is_empty() && self.retries.is_empty() && self.taken == 0)
+            || (!self.is_open
+                && self.tasks.is_empty()
+                && self.retries.is_empty()
+                && self.taken == 0)
     }
 }
 
@@ -153,10 +156,8 @@ impl Queue {
             if patience.is_zero() {
                 return Taken::Nothing;
             }
-            let (woken, timeout) = self
-                .filled
-                .wait_timeout(state, patience)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (woken, timeout) =
+                self.filled.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             if timeout.timed_out() {
                 let batch = self.next_batch(&mut state);

@@ -19,9 +19,13 @@ pub(crate) enum Verdict {
 }
 
 /// Reads an answer; a text that says what is wrong if it makes no sense.
-pub(crate) fn read(stage: &str, batch: &Batch, frame: &Frame) -> Result<(Duration, Verdict), String> {
-    let BatchResult(seconds, answer) = serde_json::from_slice(&frame.meta)
-        .map_err(|error| format!("a result that is {error}"))?;
+pub(crate) fn read(
+    stage: &str,
+    batch: &Batch,
+    frame: &Frame,
+) -> Result<(Duration, Verdict), String> {
+    let BatchResult(seconds, answer) =
+        serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::try_from_secs_f64(seconds)
         .map_err(|_| format!("a result that took {seconds} s"))?;
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
@@ -53,7 +57,11 @@ pub(crate) fn read(stage: &str, batch: &Batch, frame: &Frame) -> Result<(Duratio
         }
     };
     if body.at != frame.body.len() {
-        return Err(format!("a result with {} bytes of which it names {}", frame.body.len(), body.at));
+        return Err(format!(
+            "a result with {} bytes of which it names {}",
+            frame.body.len(),
+            body.at
+        ));
     }
     Ok((duration, verdict))
 }
@@ -74,7 +82,10 @@ struct Body<'a> {
 }
 
 impl Body<'_> {
-    fn take_all(&mut self, records: Vec<OutputRecord>) -> Result<(Vec<Task>, Vec<Payload>), String> {
+    fn take_all(
+        &mut self,
+        records: Vec<OutputRecord>,
+    ) -> Result<(Vec<Task>, Vec<Payload>), String> {
         let mut heads = Vec::with_capacity(records.len());
         let mut payloads = Vec::with_capacity(records.len());
         for record in records {

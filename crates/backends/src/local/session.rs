@@ -119,7 +119,8 @@ impl<'a> Session<'a> {
                 let end = self.take_results(process);
                 // Whoever feeds may be waiting for room in the socket of a worker that reads no
                 // more. What it cannot read any more is to it like the order to end.
-                let how = if matches!(end, End::Cancelled) { Shutdown::Write } else { Shutdown::Both };
+                let how =
+                    if matches!(end, End::Cancelled) { Shutdown::Write } else { Shutdown::Both };
                 process.shut_down(how);
                 let mut state = self.lock();
                 state.is_over = true;
@@ -259,7 +260,10 @@ impl<'a> Session<'a> {
                     return End::Stopped;
                 }
                 Incoming::Frame(frame) => {
-                    return End::Broken(format!("a {:?} frame in the middle of its work", frame.kind));
+                    return End::Broken(format!(
+                        "a {:?} frame in the middle of its work",
+                        frame.kind
+                    ));
                 }
                 Incoming::Gone => return End::Gone,
                 Incoming::Broken(error) => return End::Broken(error.to_string()),
@@ -353,7 +357,8 @@ impl<'a> Session<'a> {
 }
 
 fn encode(buffer: &mut Vec<u8>, sequence: u64, batch: &Batch) {
-    let ids: Vec<String> = batch.parcels.iter().map(|parcel| parcel.head.id().to_string()).collect();
+    let ids: Vec<String> =
+        batch.parcels.iter().map(|parcel| parcel.head.id().to_string()).collect();
     let inputs: Vec<Input<'_>> = batch
         .parcels
         .iter()

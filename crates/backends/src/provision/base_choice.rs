@@ -61,8 +61,9 @@ impl BaseChoice {
             }
             (Self::Python(python), _) => Ok(ResolvedBase::Python(python.clone())),
             (Self::Managed(env), _) => {
-                let dir = std::env::current_dir()
-                    .map_err(|source| Error::io("find the current folder for", "the base", source))?;
+                let dir = std::env::current_dir().map_err(|source| {
+                    Error::io("find the current folder for", "the base", source)
+                })?;
                 let loaded = env.load(&DiskSource, &dir).map_err(|source| Error::Spec {
                     owner: "the base".to_owned(),
                     source: Box::new(source),

@@ -77,7 +77,8 @@ impl Build<'_> {
             record.warnings = warnings(&before, &now);
             if self.install.check {
                 let known = tool.conflicts(base.python(), self.deadline).map_err(Error::install)?;
-                let found = tool.conflicts(&created.python, self.deadline).map_err(Error::install)?;
+                let found =
+                    tool.conflicts(&created.python, self.deadline).map_err(Error::install)?;
                 let new = found.into_iter().filter(|conflict| !known.contains(conflict));
                 let conflicts: Vec<String> = new.map(|conflict| conflict.to_string()).collect();
                 if !conflicts.is_empty() {

@@ -53,7 +53,11 @@ pub(crate) struct Core {
 
 impl Core {
     /// The base environment itself.
-    pub(crate) fn base(interpreter: &Interpreter, cached: Option<CachedEnv>, duration: Duration) -> Self {
+    pub(crate) fn base(
+        interpreter: &Interpreter,
+        cached: Option<CachedEnv>,
+        duration: Duration,
+    ) -> Self {
         Self {
             python: vec![interpreter.executable().into()],
             prefix: Some(interpreter.prefix().to_owned()),
@@ -113,7 +117,8 @@ impl Core {
     }
 
     pub(crate) fn report(&self, stages: Vec<String>) -> EnvironmentReport {
-        let manifest = self.cached.as_ref().filter(|_| self.key().is_some()).map(CachedEnv::manifest);
+        let manifest =
+            self.cached.as_ref().filter(|_| self.key().is_some()).map(CachedEnv::manifest);
         let record = self.record.as_ref();
         EnvironmentReport {
             stages,
@@ -186,13 +191,21 @@ impl Environment {
         };
         let mut modules = Vec::new();
         for module in &env.py_modules {
-            modules.push(vars::module_entry(shims_dir, module).map_err(io("offer the module", module))?);
+            modules.push(
+                vars::module_entry(shims_dir, module).map_err(io("offer the module", module))?,
+            );
         }
         let (prefix, scripts) = (core.prefix.as_deref(), core.scripts.as_deref());
         let vars = vars::for_process(std::env::vars_os(), prefix, scripts, env, &modules);
-        let own = env.env_vars.keys().map(String::as_str).chain(["PATH", "PYTHONNOUSERSITE", "PYTHONPATH"]);
+        let own = env.env_vars.keys().map(String::as_str).chain([
+            "PATH",
+            "PYTHONNOUSERSITE",
+            "PYTHONPATH",
+        ]);
         let own_vars = own
-            .filter_map(|name| Some((name.to_owned(), vars.get(&OsString::from(name))?.to_str()?.to_owned())))
+            .filter_map(|name| {
+                Some((name.to_owned(), vars.get(&OsString::from(name))?.to_str()?.to_owned()))
+            })
             .collect();
         let dir = match &env.working_dir {
             Some(dir) => dir.clone(),

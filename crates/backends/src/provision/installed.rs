@@ -28,7 +28,8 @@ impl Installed {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             for entry in entries {
                 let file_name = entry.file_name();
-                let Some(stem) = file_name.to_str().and_then(|name| name.strip_suffix(".dist-info"))
+                let Some(stem) =
+                    file_name.to_str().and_then(|name| name.strip_suffix(".dist-info"))
                 else {
                     continue;
                 };
@@ -140,8 +141,11 @@ mod tests {
         for (name, version, requires) in packages {
             let folder = dir.path().join(format!("{name}-{version}.dist-info"));
             fs::create_dir(&folder).unwrap();
-            fs::write(folder.join("METADATA"), format!("Name: {name}\n{requires}\n\nRequires-Dist: no"))
-                .unwrap();
+            fs::write(
+                folder.join("METADATA"),
+                format!("Name: {name}\n{requires}\n\nRequires-Dist: no"),
+            )
+            .unwrap();
         }
         let installed = Installed::read([dir.path()]);
         (dir, installed)

@@ -101,7 +101,10 @@ impl Provisioner {
         let request = Request::new(install, open.base.python()).with_deadline(deadline);
         let outcome = tool.resolve(&request).map_err(Error::install)?;
         let text = |packages: &[installer::Package]| {
-            packages.iter().map(|package| format!("{}=={}", package.name, package.version)).collect()
+            packages
+                .iter()
+                .map(|package| format!("{}=={}", package.name, package.version))
+                .collect()
         };
         let (added, replaced) = (text(&outcome.added), text(&outcome.removed));
         Ok(Preview { added, replaced, ..preview })

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use envspec::{Install, LoadedEnv};
 use installer::{Deadline, Tools};
 use stage::Isolation;
-use venv_cache::{Base, BoxError, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key};
+use venv_cache::{
+    Base, BoxError, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key,
+};
 
 use super::base_choice::{BaseChoice, ResolvedBase};
 use super::build::Build;
@@ -92,9 +94,10 @@ impl Provisioner {
             return Ok(Arc::new(Core::prebuilt(&interpreter)));
         }
         if let Some(command) = &env.py_executable {
-            let words = shlex::split(command).filter(|words| !words.is_empty()).ok_or_else(|| {
-                Error::PyExecutable { command: envspec::redact(command).into_owned() }
-            })?;
+            let words =
+                shlex::split(command).filter(|words| !words.is_empty()).ok_or_else(|| {
+                    Error::PyExecutable { command: envspec::redact(command).into_owned() }
+                })?;
             return Ok(Arc::new(Core::command(words)));
         }
         let open = self.open_base()?;
@@ -121,7 +124,8 @@ impl Provisioner {
         }
         let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
         let context = Build { tools: &self.tools, install, deadline };
-        let closure = |dir: &Path| build(&context, dir).map_err(|error| -> BoxError { error.into() });
+        let closure =
+            |dir: &Path| build(&context, dir).map_err(|error| -> BoxError { error.into() });
         self.cache.get_or_build(key, &options, closure).map_err(|error| match error {
             venv_cache::Error::Build { source, key } => match source.downcast::<Error>() {
                 Ok(own) => *own,
@@ -160,8 +164,8 @@ impl Provisioner {
                 let build = |build: &Build<'_>, dir: &Path| build.bare(&interpreter, dir);
                 let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
                 let fingerprint = Fingerprint::from_bytes(*key.as_bytes());
-                let base = Base::managed(cached.python(), records, fingerprint)
-                    .map_err(Error::cache)?;
+                let base =
+                    Base::managed(cached.python(), records, fingerprint).map_err(Error::cache)?;
                 let core = Core::base(base.interpreter(), Some(cached.clone()), begun.elapsed());
                 Ok(OpenBase { base, managed: Some(cached), core: Arc::new(core) })
             }

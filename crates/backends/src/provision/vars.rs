@@ -28,7 +28,11 @@ pub(crate) fn for_process(
     }
     if let Some(scripts) = scripts {
         // The environment's programs come first, so that child processes land in it too.
-        let path = joined([scripts.as_os_str()].into_iter().chain(vars.get(OsStr::new("PATH")).map(OsString::as_os_str)));
+        let path = joined(
+            [scripts.as_os_str()]
+                .into_iter()
+                .chain(vars.get(OsStr::new("PATH")).map(OsString::as_os_str)),
+        );
         vars.insert("PATH".into(), path);
     }
     let mut own: BTreeMap<OsString, OsString> = BTreeMap::new();
@@ -37,8 +41,7 @@ pub(crate) fn for_process(
     }
     let given = own.remove(OsStr::new("PYTHONPATH"));
     let folders = modules.iter().map(PathBuf::as_path).chain(env.working_dir.as_deref());
-    let python_path =
-        joined(folders.map(Path::as_os_str).chain(given.as_deref()));
+    let python_path = joined(folders.map(Path::as_os_str).chain(given.as_deref()));
     if !python_path.is_empty() {
         own.insert("PYTHONPATH".into(), python_path);
     }
@@ -127,8 +130,12 @@ mod tests {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         let entry = module_entry(&dir.path().join("shims"), &dir.path().join("wanted")).unwrap();
-        let names: Vec<_> = std::fs::read_dir(&entry).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(&entry).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["wanted"]);
-        assert_eq!(module_entry(&dir.path().join("shims"), &dir.path().join("wanted")).unwrap(), entry);
+        assert_eq!(
+            module_entry(&dir.path().join("shims"), &dir.path().join("wanted")).unwrap(),
+            entry
+        );
     }
 }

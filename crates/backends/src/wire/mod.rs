@@ -9,8 +9,8 @@ mod message;
 mod socket;
 
 pub(crate) use frame::{Frame, FrameReader, Kind, encode};
+pub use message::Phase;
 pub(crate) use message::{
     Answer, BatchResult, Bye, Entry, Failed, Input, Outcome, OutputRecord, Proof, Setup, Start,
 };
-pub use message::Phase;
 pub(crate) use socket::{pair, send_with_descriptors};

@@ -190,7 +190,11 @@ impl Process {
     }
 
     /// Waits for the next frame, or for whatever else happens first.
-    pub(crate) fn receive(&mut self, deadline: Option<Instant>, cancel: Option<&Cancel>) -> Incoming {
+    pub(crate) fn receive(
+        &mut self,
+        deadline: Option<Instant>,
+        cancel: Option<&Cancel>,
+    ) -> Incoming {
         loop {
             match self.reader.next() {
                 Ok(Some(frame)) => return Incoming::Frame(frame),
@@ -220,7 +224,6 @@ impl Process {
         // It fails only where there is nothing to end.
         let _ = self.socket.shutdown(how);
     }
-
 
     fn wait(&self, deadline: Option<Instant>, cancel: Option<&Cancel>) -> Ready {
         let mut fds = vec![

@@ -1,0 +1,22 @@
+//! The local executor with real Python workers, over whatever `python3` the machine has.
+
+mod flow; // many tasks: bounded memory, order, workers, devices
+mod hooks; // setup_on_node, setup and teardown, each in its place and once
+mod outputs; // what a stage may return, and the ids that come of it
+mod plan; // what is read and refused before anything runs
+mod processes; // what is left of workers and their children
+mod rust_stages; // Rust and Python stages in one pipeline
+mod support;
+mod trouble; // stages that raise, exit, crash, hang, flood or lie
+
+/// A file of tests that no module names would never run.
+#[test]
+fn every_file_is_a_module() {
+    let main = include_str!("main.rs");
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name}");
+    }
+}

@@ -1,0 +1,173 @@
+//! What a stage may return, and the ids that come of it.
+
+use backends::{Cause, Error, ExecutorExt};
+use serde_json::{Value, json};
+use stage::{Data, Pipeline, PythonStage, Task};
+
+use crate::support::{local, numbers, one, outputs, python, recording};
+
+#[test]
+fn a_value_a_task_a_list_and_none() {
+    let text = r#"
+from curator_stage import Task
+class Stage:
+    def process(self, task):
+        n = task.data["n"]
+        if n == 0:
+            return {"value": n}
+        if n == 1:
+            task.data["seen"] = task.id
+            return task
+        if n == 2:
+            return [{"i": i} for i in range(3)]
+        if n == 3:
+            return Task([1, 2], metadata={"kind": "list"})
+        if n == 4:
+            return (item for item in "ab")
+        return None
+"#;
+    let report = local().run(&one(text), numbers(6)).unwrap();
+    let expected = [
+        ("0_0_0", json!({ "value": 0 })),
+        ("0_1_0", json!({ "n": 1, "seen": "0_1" })),
+        ("0_2_0", json!({ "i": 0 })),
+        ("0_2_1", json!({ "i": 1 })),
+        ("0_2_2", json!({ "i": 2 })),
+        ("0_3_0", json!([1, 2])),
+        ("0_4_0", json!("a")),
+        ("0_4_1", json!("b")),
+    ];
+    assert_eq!(outputs(&report), expected.map(|(id, data)| (id.to_owned(), data)));
+    assert_eq!(report.outputs[5].metadata["kind"], "list");
+    assert_eq!((report.stages[0].tasks, report.stages[0].outputs), (6, 8));
+}
+
+#[test]
+fn metadata_and_dataset_travel_and_bytes_stay_bytes() {
+    let text = r#"
+class Stage:
+    def process(self, task):
+        assert task.dataset_name == "set" and task.metadata == {"a": 1}, task.metadata
+        task.metadata["b"] = 2
+        task.data = task.data + b"\x00\xff"
+        return task
+"#;
+    let pipeline = one(text).with_stage(
+        python("class Stage:\n def process(self, task): return bytes(reversed(task.data))")
+            .with_name("second"),
+    );
+    let metadata = json!({ "a": 1 }).as_object().cloned().unwrap();
+    let task = Task::new(vec![1_u8]).with_dataset_name("set").with_metadata(metadata);
+    let report = local().run(&pipeline, [task]).unwrap();
+    let output = &report.outputs[0];
+    assert_eq!(output.data, Data::Bytes(vec![0xff, 0, 1]));
+    assert_eq!(output.dataset_name, "set");
+    assert_eq!(Value::Object(output.metadata.clone()), json!({ "a": 1, "b": 2 }));
+    let timed: Vec<&str> = output.timings().iter().map(|timing| timing.stage.as_str()).collect();
+    assert_eq!(timed, ["stage", "second"]);
+}
+
+#[test]
+fn a_batch_gives_one_entry_per_task_or_an_aggregate() {
+    let text = r#"
+from curator_stage import Aggregate
+class Stage:
+    def __init__(self, mode):
+        self.mode = mode
+    def process_batch(self, tasks):
+        ns = [task.data["n"] for task in tasks]
+        if self.mode == "sum":
+            return Aggregate([{"sum": sum(ns)}])
+        if self.mode == "short":
+            return [None]
+        return [n if n % 2 else None for n in ns]
+"#;
+    let stage = |mode: &str| {
+        let stage = python(text).with_args(json!({ "mode": mode })).with_batch_size(4);
+        Pipeline::new("test").with_stage(stage)
+    };
+    let report = local().run(&stage("odd"), numbers(10)).unwrap();
+    let odd: Vec<Value> = outputs(&report).into_iter().map(|(_, data)| data).collect();
+    assert_eq!(odd, [1, 3, 5, 7, 9].map(Value::from));
+    assert_eq!(report.outputs[0].id().to_string(), "0_1_0");
+    assert_eq!(report.stages[0].batches, 3, "two full ones and the rest");
+
+    let report = local().run(&stage("sum"), numbers(8)).unwrap();
+    let sums: Vec<Value> =
+        outputs(&report).into_iter().map(|(_, data)| data["sum"].clone()).collect();
+    assert_eq!(sums.len(), 2);
+    assert!(sums.contains(&json!(6)) && sums.contains(&json!(22)));
+    assert!(report.outputs.iter().all(|task| task.id().to_string().starts_with('r')));
+    let again = local().run(&stage("sum"), numbers(8)).unwrap();
+    assert_eq!(outputs(&again), outputs(&report), "ids follow from the parents alone");
+
+    let error = local().run(&stage("short"), numbers(4)).unwrap_err();
+    assert!(error.to_string().contains("got 4 tasks and returned 1 entries"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_sent_is_named_with_its_place() {
+    let text = r#"
+class Stage:
+    def process(self, task):
+        loop = []
+        loop.append(loop)
+        return [
+            {"a": [1, {"b": object()}]}, {"a": float("nan")}, {1: "key"}, "\ud800", loop, {"set": {1}},
+        ][task.data["n"]]
+"#;
+    let report = recording().run(&one(text), numbers(6)).unwrap();
+    let messages: Vec<String> = report
+        .failed
+        .iter()
+        .map(|failed| match &failed.cause {
+            Cause::Raised(error) => error.message.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // The list is data here, so its items are outputs; one that contains itself still cannot travel.
+    for expected in [
+        "data['a'][1]['b'] is a builtins.object",
+        "data['a'] is nan, which JSON cannot hold",
+        "has the key 1, and keys must be text",
+        "half of a surrogate pair",
+        "contains itself",
+        "data['set'] is a builtins.set",
+    ] {
+        assert!(
+            messages.iter().any(|message| message.contains(expected)),
+            "{expected}: {messages:?}"
+        );
+    }
+    assert!(report.outputs.is_empty());
+}
+
+#[test]
+fn declared_inputs_are_checked_at_the_door() {
+    let stage = python("class Stage:\n def process(self, task): return task").with_inputs(["text"]);
+    let pipeline = Pipeline::new("test").with_stage(stage);
+    let error = local().run(&pipeline, numbers(1)).unwrap_err();
+    let Error::Task(failed) = &error else { panic!("{error:?}") };
+    assert!(failed.to_string().contains("it needs the key 'text', and has 'n'"), "{failed}");
+}
+
+#[test]
+fn functions_modules_and_arguments() {
+    let text = "def double(task): return task.data['n'] * 2\nclass Outer:\n  class Inner:\n    def __init__(self, a, b=0): self.sum = a + b\n    def process(self, task): return task.data + self.sum";
+    let pipeline = Pipeline::new("test")
+        .with_stage(PythonStage::from_source(text, "double"))
+        .with_stage(
+            PythonStage::from_source(text, "Outer.Inner").with_args(json!([10])).with_name("a"),
+        )
+        .with_stage(
+            PythonStage::from_source(text, "Outer.Inner")
+                .with_args(json!({ "a": 100, "b": 1 }))
+                .with_name("b"),
+        )
+        .with_stage(PythonStage::from_module("copy", "copy").with_name("module"));
+    let report = local().run(&pipeline, numbers(2)).unwrap();
+    assert_eq!(
+        outputs(&report),
+        [("0_0_0_0_0_0".to_owned(), json!(111)), ("0_1_0_0_0_0".to_owned(), json!(113))]
+    );
+}

@@ -1,0 +1,80 @@
+//! What is read and refused before anything runs.
+
+use backends::{Error, ExecutorExt, Plan};
+use envspec::RuntimeEnv;
+use serde_json::json;
+use stage::Pipeline;
+
+use crate::support::{local, numbers, python};
+
+const PASS: &str = "class Stage:\n def process(self, task): return task";
+
+#[test]
+fn a_field_that_only_ray_serves_is_named() {
+    let env = RuntimeEnv::new().with_engine_field("conda", json!("some"));
+    let pipeline = Pipeline::new("test").with_stage(python(PASS).with_runtime_env(env));
+    let error = local().run(&pipeline, numbers(1)).unwrap_err();
+    assert!(matches!(error, Error::EngineField { .. }));
+    assert!(error.report().contains("the field `conda` of the runtime_env of stage `stage`"));
+}
+
+#[test]
+fn a_missing_requirements_file_is_named_with_its_stage() {
+    let env = RuntimeEnv::from_json(r#"{ "uv": "no-such-file.txt" }"#).unwrap();
+    let pipeline = Pipeline::new("test").with_stage(python(PASS).with_runtime_env(env));
+    let error = Plan::new(&pipeline).unwrap_err();
+    let report = error.report();
+    assert!(report.contains("the runtime_env of stage `stage` cannot be used"), "{report}");
+    assert!(report.contains("no-such-file.txt"), "{report}");
+}
+
+#[test]
+fn variables_and_folders_reach_the_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = dir.path().join("own_module");
+    std::fs::create_dir(&module).unwrap();
+    std::fs::write(module.join("__init__.py"), "VALUE = 5").unwrap();
+    std::fs::write(dir.path().join("beside.py"), "").unwrap();
+    let work = dir.path().join("work");
+    std::fs::create_dir(&work).unwrap();
+    let text = r#"
+import importlib.util, os
+import own_module
+class Stage:
+    def process(self, task):
+        return {
+            "value": own_module.VALUE,
+            "var": os.environ["VAR"],
+            "cwd": os.getcwd(),
+            "beside": importlib.util.find_spec("beside") is not None,
+            "home": os.environ.get("PYTHONHOME"),
+        }
+"#;
+    let env = RuntimeEnv::new()
+        .with_env_var("VAR", "<${HOME}>")
+        .with_working_dir(work.to_str().unwrap())
+        .with_py_modules([module.to_str().unwrap()]);
+    let pipeline = Pipeline::new("test").with_stage(python(text).with_runtime_env(env));
+    let report = local().run(&pipeline, numbers(1)).unwrap();
+    let home = std::env::var("HOME").unwrap_or_default();
+    let work = work.canonicalize().unwrap();
+    assert_eq!(
+        report.outputs[0].data.as_json().unwrap(),
+        &json!({ "value": 5, "var": format!("<{home}>"), "cwd": work, "beside": false, "home": null })
+    );
+}
+
+#[test]
+fn a_prebuilt_interpreter_is_used_as_it_is() {
+    let python3 = which::which("python3").unwrap();
+    let text = "import sys\nclass Stage:\n def process(self, task): return sys.flags.optimize";
+    let command = format!("'{}' -O", python3.display());
+    for (env, optimize) in
+        [(RuntimeEnv::python(&python3), 0), (RuntimeEnv::new().with_py_executable(command), 1)]
+    {
+        let pipeline = Pipeline::new("test").with_stage(python(text).with_runtime_env(env));
+        let report = local().run(&pipeline, numbers(1)).unwrap();
+        assert_eq!(report.outputs[0].data.as_json().unwrap(), &json!(optimize));
+        assert_eq!(serde_json::to_value(report.environments[0].state).unwrap(), "prebuilt");
+    }
+}

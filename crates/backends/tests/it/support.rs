@@ -1,0 +1,113 @@
+//! What the tests share: a cache of their own, and runs in one line.
+
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use backends::{Error, Event, ExecutorExt, FailurePolicy, LocalExecutor, RunReport};
+use serde_json::{Value, json};
+use stage::{Pipeline, PythonStage, Task};
+
+/// One cache for all tests of this binary: the base environment needs none, but shims do.
+static CACHE: LazyLock<tempfile::TempDir> =
+    LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
+
+/// The executor under test: the base is the machine's `python3`, whatever is active.
+pub(crate) fn local() -> LocalExecutor {
+    let python = which::which("python3").expect("python3 on PATH");
+    LocalExecutor::default().with_base(python).with_cache_dir(CACHE.path())
+}
+
+/// The same, going on after failures.
+pub(crate) fn recording() -> LocalExecutor {
+    local().with_failure_policy(FailurePolicy::Record)
+}
+
+/// A Python stage from the text of a module that defines `Stage`.
+pub(crate) fn python(text: &str) -> PythonStage {
+    PythonStage::from_source(text, "Stage").with_name("stage")
+}
+
+/// A pipeline of one such stage.
+pub(crate) fn one(text: &str) -> Pipeline {
+    Pipeline::new("test").with_stage(python(text))
+}
+
+pub(crate) fn numbers(count: usize) -> impl Iterator<Item = Task> + Send {
+    (0..count).map(|number| Task::new(json!({ "n": number })))
+}
+
+/// Ids and data of what came out.
+pub(crate) fn outputs(report: &RunReport) -> Vec<(String, Value)> {
+    let pair =
+        |task: &Task| (task.id().to_string(), task.data.as_json().cloned().unwrap_or_default());
+    report.outputs.iter().map(pair).collect()
+}
+
+/// Runs with everything that happened on the side.
+pub(crate) fn watched(
+    executor: &LocalExecutor,
+    pipeline: &Pipeline,
+    tasks: impl IntoIterator<Item = Task, IntoIter: Send>,
+) -> (Result<RunReport, Error>, Vec<Event>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&events);
+    let observer = move |event: &Event| sink.lock().expect("no panic").push(event.clone());
+    let result = executor.run_observed(pipeline, tasks, Arc::new(observer));
+    let events = events.lock().expect("no panic").clone();
+    (result, events)
+}
+
+/// A file that a stage may append lines to.
+pub(crate) struct Notes {
+    _dir: tempfile::TempDir,
+    pub(crate) path: PathBuf,
+}
+
+impl Notes {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("notes");
+        Self { _dir: dir, path }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    pub(crate) fn count(&self, line: &str) -> usize {
+        self.lines().iter().filter(|other| *other == line).count()
+    }
+
+    /// The number that the first line with this prefix ends in, once it is there.
+    pub(crate) fn wait_for_number(&self, prefix: &str) -> i32 {
+        for _ in 0..600 {
+            let found = self.lines().into_iter().find_map(|line| {
+                line.strip_prefix(prefix).and_then(|number| number.trim().parse().ok())
+            });
+            if let Some(number) = found {
+                return number;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("no line starts with {prefix:?}: {:?}", self.lines());
+    }
+}
+
+/// Whether a process is there and no zombie.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());
+    state.is_some_and(|state| state != 'Z')
+}
+
+/// Waits until a process is gone.
+pub(crate) fn assert_ends(pid: i32) {
+    for _ in 0..200 {
+        if !is_alive(pid) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("process {pid} is still there");
+}
