@@ -33,7 +33,7 @@
 //!
 //! # Features
 //!
-//! - `testing`: [`MemorySource`].
+//! - `testing`: `MemorySource`, files held in memory.
 //! - `proptest`: that and `strategies`, which generate specs, requirements and requirements files
 //!   for property tests.
 

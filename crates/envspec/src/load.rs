@@ -13,7 +13,7 @@ use crate::location;
 use crate::name;
 use crate::options;
 use crate::packages::{Fields, Packages};
-use crate::read::{FIELDS, excerpt, unknown};
+use crate::read::{FIELDS, check_variable, excerpt, unknown};
 use crate::redact::redact;
 use crate::requirement::{Requirement, Target};
 use crate::requirements::{Collector, Role};
@@ -76,6 +76,9 @@ impl RuntimeEnv {
             return Err(unknown(name, "", &FIELDS));
         }
         self.check_conda()?;
+        for (name, value) in &self.env_vars {
+            check_variable(name, value)?;
+        }
         let mut interpreters = Vec::new();
         interpreters.extend(self.packages.as_ref().map(|packages| packages.tool.as_str()));
         interpreters.extend(self.python.as_ref().map(|_| "python"));

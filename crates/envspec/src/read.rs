@@ -235,26 +235,15 @@ fn setup_timeout(field: &str, value: &Value) -> Result<SetupTimeout, Error> {
 fn env_vars(value: Value) -> Result<BTreeMap<String, String>, Error> {
     let mut variables = BTreeMap::new();
     for (name, value) in table("env_vars", value)? {
-        let field = format!("env_vars.{}", excerpt(&name));
-        let invalid = |value: &str, reason| Error::InvalidValue {
-            field: field.clone(),
-            value: value.to_owned(),
-            reason,
-        };
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(invalid(&excerpt(&name), "it is no name of an environment variable"));
-        }
         match value {
-            Value::String(value) if value.contains('\0') => {
-                return Err(invalid("…", "it holds a zero byte"));
-            }
             Value::String(value) => {
+                check_variable(&name, &value)?;
                 variables.insert(name, value);
             }
             // The value may be a credential: its kind alone is told.
             other => {
                 return Err(Error::WrongType {
-                    field,
+                    field: format!("env_vars.{}", excerpt(&name)),
                     expected: "text",
                     found: kind(&other).to_owned(),
                 });
@@ -262,6 +251,22 @@ fn env_vars(value: Value) -> Result<BTreeMap<String, String>, Error> {
         }
     }
     Ok(variables)
+}
+
+/// Refuses what no process can be given as an environment variable.
+pub(crate) fn check_variable(name: &str, value: &str) -> Result<(), Error> {
+    let invalid = |shown: String, reason| Error::InvalidValue {
+        field: format!("env_vars.{}", excerpt(name)),
+        value: shown,
+        reason,
+    };
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(invalid(excerpt(name), "it is no name of an environment variable"));
+    }
+    if value.contains('\0') {
+        return Err(invalid("…".to_owned(), "it holds a zero byte"));
+    }
+    Ok(())
 }
 
 fn names(field: &str, value: Value) -> Result<Vec<String>, Error> {

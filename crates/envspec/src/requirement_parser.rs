@@ -314,7 +314,10 @@ mod tests {
             ("-e .", "-e /project"),
             ("--editable=pkg", "-e /project/pkg"),
             ("./my pkg", "file:///project/my%20pkg"),
+            ("./my pkg[dev]", "/project/my pkg[dev]"),
+            ("-e './my pkg[dev]'", "-e file:///project/my%20pkg[dev]"),
             ("file:///a/b[c]", "/a/b[c]"),
+            ("-e file:///a/b#egg=c", "-e file:///a/b#egg=c"),
         ] {
             let found = normal(line);
             assert_eq!(found, expected, "{line}");

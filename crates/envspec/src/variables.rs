@@ -69,14 +69,11 @@ fn uses(text: &str) -> Vec<(usize, &str, usize)> {
     while let Some(offset) = text[from..].find("${") {
         let start = from + offset;
         from = start + 2;
-        let Some(length) = text[from..].find('}') else {
-            break;
-        };
-        let name = &text[from..from + length];
-        let is_replaced =
-            |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-        if !name.is_empty() && name.bytes().all(is_replaced) {
-            from += length + 1;
+        let is_replaced = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let rest = &text[from..];
+        let (name, rest) = rest.split_at(rest.find(|c| !is_replaced(c)).unwrap_or(rest.len()));
+        if !name.is_empty() && rest.starts_with('}') {
+            from += name.len() + 1;
             uses.push((start, name, from));
         }
     }

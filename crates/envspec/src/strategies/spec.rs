@@ -32,7 +32,8 @@ pub fn json() -> impl Strategy<Value = Value> {
 }
 
 /// A valid spec as JSON, in any of the forms that Ray takes: at most one of `pip`, `uv`, `conda`,
-/// `python` and `py_executable`, and any of the other fields.
+/// `python` and `py_executable`, and any of the other fields. It loads where its folder holds a
+/// `requirements.txt`.
 pub fn spec_json() -> impl Strategy<Value = Value> {
     let interpreter = prop_oneof![
         1 => Just(None),
@@ -70,7 +71,7 @@ pub fn spec_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A valid spec.
+/// A valid spec; it loads where its folder holds a `requirements.txt`.
 pub fn runtime_env() -> impl Strategy<Value = RuntimeEnv> {
     let timeout = option::of(option::of((1_u64..10_000).prop_map(Duration::from_secs)));
     (spec_json(), timeout).prop_map(|(value, timeout)| {

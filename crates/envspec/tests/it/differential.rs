@@ -34,8 +34,6 @@ fn environment(python: &str, platform: &str) -> MarkerEnvironment {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
     #[test]
     fn the_parts_are_read_alike(line in strategies::requirement()) {
         let ours: Requirement = line.parse().unwrap();

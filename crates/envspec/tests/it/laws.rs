@@ -34,8 +34,6 @@ fn digest(spec: &RuntimeEnv) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn spellings_of_one_requirement_are_equal(spellings in strategies::spellings(3)) {
         let first: Requirement = spellings[0].parse().unwrap();
@@ -81,11 +79,7 @@ proptest! {
     #[test]
     fn an_install_survives_json(spec in strategies::runtime_env()) {
         let source = MemorySource::new().with_file("/project/requirements.txt", "a\n-i https://h/\n");
-        let loaded = load_with(&spec, &source);
-        prop_assume!(loaded.is_ok());
-        let install = loaded.unwrap().install;
-        prop_assume!(install.is_some());
-        let install = install.unwrap();
+        let Some(install) = load_with(&spec, &source).unwrap().install else { return Ok(()) };
         let again: Install = serde_json::from_str(&serde_json::to_string(&install).unwrap()).unwrap();
         prop_assert_eq!(&again, &install);
         prop_assert_eq!(again.canonical_bytes(), install.canonical_bytes());

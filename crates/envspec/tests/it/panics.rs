@@ -111,8 +111,6 @@ fn fragments() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn on_any_text(text in prop_oneof![any::<String>(), fragments()]) {
         try_requirement(&text);
