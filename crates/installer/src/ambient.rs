@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 
 /// Variables that point a tool at another place than the interpreter of the request, at the
 /// caller's folder, or that hide the output which is read for the outcome.
@@ -39,7 +40,9 @@ const FOREIGN_PREFIXES: &[&str] = &["CONDA_", "PYTHON", "_CONDA_", "_CE_"];
 /// compilers); what belongs to the caller's own Python does not (`PYTHONPATH`, `PYTHONHOME`,
 /// `VIRTUAL_ENV`, `CONDA_PREFIX`), nor does a variable that would move the installation elsewhere
 /// (`PIP_TARGET`, `PIP_USER`, `UV_PYTHON`, `UV_PROJECT`, and so on).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// It debugs as the names alone, for any value may be a secret.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Ambient {
     variables: BTreeMap<OsString, OsString>,
 }
@@ -81,6 +84,12 @@ impl Ambient {
     }
 }
 
+impl fmt::Debug for Ambient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
 /// Whether a variable of this name may reach a tool, from the process or from a spec.
 pub(crate) fn reaches_tool(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return true };
@@ -90,6 +99,12 @@ pub(crate) fn reaches_tool(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_not_debugged() {
+        let ambient = Ambient::default().with_variable("UV_INDEX_X_PASSWORD", "hunter22");
+        assert_eq!(format!("{ambient:?}"), r#"{"UV_INDEX_X_PASSWORD"}"#);
+    }
 
     #[test]
     fn configuration_reaches_the_tool_and_the_callers_python_does_not() {

@@ -35,7 +35,6 @@ const STAGING_PREFIX: &str = ".new-";
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Making a tool that is nowhere yet.
-#[derive(Debug)]
 pub(crate) struct Bootstrap<'a> {
     search: &'a Search<'a>,
     wanted: &'a Wanted,
@@ -147,6 +146,11 @@ impl<'a> Bootstrap<'a> {
     /// Gives what was made its own name, by which others find it. Needs the lock.
     fn publish(&self, staging: TempDir, name: &str) -> Result<PathBuf, Error> {
         let path = self.search.dir.join(name);
+        // A temporary folder is its maker's alone; a tool is for whoever may use the cache.
+        let permissions = fs::metadata(self.search.dir).map(|metadata| metadata.permissions());
+        permissions
+            .and_then(|permissions| fs::set_permissions(staging.path(), permissions))
+            .context("open to others", staging.path())?;
         sync_tree(staging.path()).context("write out", staging.path())?;
         match fs::remove_dir_all(&path) {
             // What has this name and was not found to be usable is broken.

@@ -240,7 +240,7 @@ mod tests {
         install.index.no_binary = vec!["c".to_owned(), "d".to_owned()];
         install.index.only_binary = vec![":all:".to_owned()];
         install.tool_options = vec!["--no-build-isolation".to_owned(), "--quiet".to_owned()];
-        let wishes = request(&install).with_links(Links::Copy).offline(true);
+        let wishes = request(&install).with_links(Links::Copy).offline();
         assert_eq!(
             line(&uv(), "0.13.9", &wishes, Mode::DryRun),
             "/tools/uv pip install --dry-run --break-system-packages --output-format json \
@@ -250,7 +250,7 @@ mod tests {
         );
         install.tool = Tool::Pip;
         install.overrides.clear();
-        let wishes = request(&install).with_links(Links::Copy).offline(true);
+        let wishes = request(&install).with_links(Links::Copy).offline();
         assert_eq!(
             line(&pip(), "26.3", &wishes, Mode::DryRun),
             "/env/bin/python -I -u -X utf8 -B /base/pip/__pip-runner__.py install --no-compile \

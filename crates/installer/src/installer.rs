@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +35,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3
 ///
 /// It runs from outside the environments that it works on: neither pip nor uv is ever added to one.
 /// Cheap to clone, and may be used by many threads at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Installer {
     program: Program,
     version: Version,
@@ -236,6 +237,17 @@ impl Installer {
         attempts: u32,
     ) -> Error {
         failure(self.tool(), command, finished, secrets, attempts)
+    }
+}
+
+impl fmt::Debug for Installer {
+    /// Without the environment variables, any of which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { program, version, .. } = self;
+        f.debug_struct("Installer")
+            .field("program", program)
+            .field("version", version)
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,7 +25,7 @@ const OUTPUT_CAP: u64 = 16 << 20;
 const WATCHDOG: &str = "trap '' TERM; read -r _; kill -KILL 0";
 
 /// A command line with all that decides what it does.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Command {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,

@@ -69,8 +69,8 @@ impl<'a> Request<'a> {
     /// Uses nothing but what is on this machine: uv its cache, pip the `--find-links` folders.
     ///
     /// By default, the network is used.
-    pub fn offline(mut self, is_offline: bool) -> Self {
-        self.is_offline = is_offline;
+    pub fn offline(mut self) -> Self {
+        self.is_offline = true;
         self
     }
 }

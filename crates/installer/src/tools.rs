@@ -95,7 +95,6 @@ impl Tools {
 }
 
 /// One search, with all that it needs to know.
-#[derive(Debug)]
 pub(crate) struct Search<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) ambient: Ambient,

@@ -11,7 +11,8 @@ use installer::{Deadline, Error, Installer, Tools};
 use crate::world::{Environment, LIMIT, eventually, in_a_process, tools_dir, uv, without_uv};
 
 fn locate(tool: Tool, version: &str, environment: &Environment) -> Result<Installer, Error> {
-    let tools = Tools::new(tools_dir()).with_ambient(without_uv());
+    // Not where the other tests would find a pip of another version than the base's.
+    let tools = Tools::new(tools_dir().join("pinned")).with_ambient(without_uv());
     tools.locate(tool, Some(version), &environment.python(), Deadline::after(LIMIT))
 }
 

@@ -99,3 +99,38 @@ fn the_operators_settings_reach_the_tool_and_the_callers_python_does_not() {
         assert!(!seen.contains("/stray-path"), "{tool:?}\n{seen}");
     }
 }
+
+#[test]
+fn the_base_whose_pip_is_used_stays_as_it_is() {
+    let base = Environment::with_pip();
+    // As in an image that was stripped of bytecode.
+    let removed =
+        "__import__('shutil').rmtree(__import__('pip').__path__[0] + '/_internal/__pycache__')";
+    base.eval(removed);
+    let before = base.snapshot();
+    let environment = Environment::bare();
+    let python = environment.python();
+    let pip = installer(Tool::Pip, &base.python());
+    assert!(pip.program().starts_with(base.root()));
+    let tree = source_tree("");
+    let wanted = install(Tool::Pip, &[&requirement_of(&tree), "packaging==24.0"]);
+    pip.install(&Request::new(&wanted, &python)).unwrap();
+    assert_eq!(environment.version_of("packaging"), "24.0");
+    assert!(before == base.snapshot(), "the base has changed");
+}
+
+#[test]
+fn offline_uv_installs_from_its_cache_and_nothing_else() {
+    let environment = Environment::bare();
+    let python = environment.python();
+    let uv = installer(Tool::Uv, &python);
+    let cached = install(Tool::Uv, &["packaging==24.0"]);
+    uv.install(&Request::new(&cached, &python)).unwrap();
+    let fresh = Environment::bare();
+    let outcome = uv.install(&Request::new(&cached, &fresh.python()).offline()).unwrap();
+    assert_eq!(outcome.added.len(), 1);
+    let absent = install(Tool::Uv, &["packagin-g-no-such-name"]);
+    let error = uv.install(&Request::new(&absent, &python).offline()).unwrap_err();
+    let installer::Error::Network { transient, .. } = error else { panic!("{error:?}") };
+    assert!(!transient, "another attempt is not worth making");
+}
