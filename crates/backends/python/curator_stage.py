@@ -380,7 +380,8 @@ def _find_unsendable(value, path, seen):
         seen = seen | {id(value)}
         if isinstance(value, dict):
             for key, item in value.items():
-                if not isinstance(key, str):
+                # As JSON does everywhere, numbers among the keys become text.
+                if not isinstance(key, (str, int, float, bool, type(None))):
                     return f"{path} has the key {key!r}, and keys must be text"
                 found = _find_unsendable(item, f"{path}[{key!r}]", seen)
                 if found:

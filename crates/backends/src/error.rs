@@ -21,7 +21,7 @@ pub enum Error {
     #[error("the pipeline cannot be run")]
     Pipeline {
         /// What is wrong with it.
-        source: stage::Error,
+        source: Box<stage::Error>,
     },
 
     /// A `runtime_env` is wrong, or a file that it names cannot be read.
@@ -147,7 +147,7 @@ pub enum Error {
         /// The key of its environment; none for the base environment.
         environment: Option<String>,
         /// What was raised.
-        error: PythonError,
+        error: Box<PythonError>,
         /// The last lines that the worker printed.
         log: Vec<String>,
     },
@@ -230,7 +230,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Pipeline { source } => return source.hint().map(Into::into),
+            Self::Pipeline { source } => return source.hint(),
             Self::Spec { source, .. } => return source.hint(),
             Self::Environment { source, .. } => return source.hint(),
             Self::Cache(source) => return source.hint().map(Into::into),

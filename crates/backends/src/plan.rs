@@ -38,7 +38,8 @@ impl Plan {
     ///
     /// Relative paths are relative to the pipeline's folder, or, if it has none, to the current one.
     pub fn new(pipeline: &Pipeline) -> Result<Self, Error> {
-        let built = pipeline.build().map_err(|source| Error::Pipeline { source })?;
+        let built =
+            pipeline.build().map_err(|source| Error::Pipeline { source: Box::new(source) })?;
         let dir = match built.dir() {
             Some(dir) => std::path::absolute(dir),
             None => std::env::current_dir(),

@@ -43,16 +43,18 @@ fn summary(report: &RunReport) -> Value {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let (mut tasks, mut is_json) = (1, false);
-    let mut base = Base::Managed(RuntimeEnv::uv(["packaging==26.0"]));
+    let mut base = Base::from(RuntimeEnv::uv(["packaging==26.0"]));
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--json" => is_json = true,
             "--tasks" => tasks = value()?.parse()?,
-            "--base" => base = Base::Python(PathBuf::from(value()?)),
+            "--base" => base = PathBuf::from(value()?).into(),
             _ => {
-                return Err(format!("{argument} is none of --tasks N, --base PYTHON, --json").into());
+                return Err(
+                    format!("{argument} is none of --tasks N, --base PYTHON, --json").into()
+                );
             }
         }
     }

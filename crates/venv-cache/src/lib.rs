@@ -1,4 +1,4 @@
-//! Virtual environments that add to a base without copying it.
+//! Virtual environments that add to a base without copying it, cached on disk under a key.
 //!
 //! A [`Base`] is an [`Interpreter`] and the packages that it sees: a virtualenv, or an
 //! installation such as the system's Python. [`create`] makes an environment in which all of them
@@ -7,40 +7,106 @@
 //! [`create_bare`] makes an empty virtualenv, to be a base of its own. A base's [`Fingerprint`]
 //! tells, without starting a process, whether it still holds what it held.
 //!
+//! A [`Cache`] is a folder that any number of threads and processes share. It maps a [`Key`], a
+//! digest over all that an environment is made from, to an environment that is built once and
+//! found ever after. The cache does not know how to build one: [`Cache::get_or_build`] is handed a
+//! closure, and gives out a [`CachedEnv`], which keeps the environment from eviction for as long
+//! as it lives.
+//!
 //! ```
-//! use venv_cache::{Base, Isolation, Strategy, create, create_bare};
+//! use venv_cache::{
+//!     Base, BoxError, BuildOptions, Built, Cache, Isolation, Key, State, Strategy, create,
+//! };
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let folder = tempfile::tempdir()?;
-//! # let folder = folder.path();
-//! let python = Base::discover(None)?;
-//! let base = create_bare(python.interpreter(), &folder.join("base"))?;
+//! # fn main() -> Result<(), BoxError> {
+//! # let dir = tempfile::tempdir()?;
+//! # let root = dir.path();
+//! let cache = Cache::open(root)?;
+//! let base = Base::discover(Some(&cache.interpreters_dir()))?;
+//! let key = Key::derive(
+//!     "example/v1",
+//!     &[("base", base.fingerprint().as_bytes()), ("packages", b"packaging==24.0")],
+//! );
+//! let build = |dir: &std::path::Path| {
+//!     let choice = Strategy::probe(&base, dir.parent().unwrap_or(dir), Isolation::Shared)?;
+//!     let created = create(&base, dir, choice.strategy)?;
+//!     // Here a package manager would install `packaging==24.0` for `created.python`.
+//!     Ok(Built::new(created.python).with_strategy(choice.strategy.to_string()))
+//! };
+//! let env = cache.get_or_build(&key, &BuildOptions::default(), build)?;
+//! assert_eq!(env.state(), State::Built);
+//! assert!(env.python().is_file());
 //!
-//! let base = Base::open(&base.python, None)?;
-//! let choice = Strategy::probe(&base, folder, Isolation::Shared)?;
-//! let environment = create(&base, &folder.join("environment"), choice.strategy)?;
-//! assert!(environment.python.ends_with("bin/python"));
-//! assert_eq!(base.fingerprint_now()?, *base.fingerprint());
+//! let again = cache.get(&key)?.expect("it was built");
+//! assert_eq!(again.state(), State::Hit);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! This crate installs nothing, and the one program that it starts is the base's interpreter, to
-//! describe itself.
+//! # What holds
+//!
+//! - **Built once.** However many ask at once, one closure runs, and the others wait for it.
+//! - **All or nothing.** An environment exists if its `manifest.json` does, which is written last
+//!   and in one step. What a crash leaves is no environment, and the next call removes it. After
+//!   another boot of the machine the first use compares the sizes of the files with the recorded
+//!   ones, because a power cut may undo what was not on the disk yet.
+//! - **In use means kept.** Whoever uses an environment holds a lock that the kernel releases when
+//!   the last process with it is gone: a dead worker blocks nothing. [`Cache::prune`] and
+//!   [`Cache::remove`] only take what nobody holds and nothing kept needs.
+//!
+//! # On disk
+//!
+//! ```text
+//! CACHEDIR.TAG          tells backup programs to pass the folder over
+//! envs-v1/<key>/        the environment, built where it lives; manifest.json is written last
+//! locks/<key>.lock      never unlinked: exclusive = build or evict, shared = in use; its
+//!                       modification time is the last use
+//! locks/eviction.lock   exclusive = an evictor chooses, shared = a builder commits
+//! locks/trash.lock      exclusive = a sweep of what crashes left, shared = a deletion
+//! interpreters/         what an interpreter said of itself
+//! tools/                bootstrapped package managers, by version
+//! shims/                the Python side of workers
+//! trash/                evicted trees on their way out
+//! ```
+//!
+//! # What it does not do
+//!
+//! It runs no package manager and reads no requirement; the one program that it starts is the
+//! base's interpreter, to describe itself. It stores what it is told as it is, so a caller keeps
+//! secrets out of keys and details.
 
+mod access;
 mod base;
+mod cache;
 mod create;
+mod durable;
 mod error;
+mod evict;
 mod fingerprint;
 mod interpreter;
+mod inventory;
+mod key;
+mod layout;
+mod lease;
+mod lock;
+mod manifest;
 mod pyenv;
+mod store;
 mod strategy;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trash;
 
-pub use base::{Base, Kind};
-pub use create::{Created, create, create_bare};
-pub use error::Error;
-pub use fingerprint::{Fingerprint, ParseFingerprintError};
-pub use interpreter::{Interpreter, Libc};
-pub use strategy::{Choice, Isolation, Reason, Strategy};
+pub use crate::base::{Base, Kind};
+pub use crate::cache::{Cache, Listed};
+pub use crate::create::{Created, create, create_bare};
+pub use crate::error::{BoxError, Error, Result};
+pub use crate::evict::{Budget, Removed, Report};
+pub use crate::fingerprint::{Fingerprint, ParseFingerprintError};
+pub use crate::interpreter::{Interpreter, Libc};
+pub use crate::inventory::Difference;
+pub use crate::key::Key;
+pub use crate::lease::{CachedEnv, State};
+pub use crate::manifest::{BaseRecord, Manifest, Need};
+pub use crate::store::{BuildOptions, Built};
+pub use crate::strategy::{Choice, Isolation, Reason, Strategy};

@@ -177,6 +177,12 @@ impl LocalExecutor {
         stages: &'env [StageRun<'env>],
         scope: &'scope Scope<'scope, 'env>,
     ) {
+        let (wanted, there) = (stage.planned.gpus(), stage.run.devices.count());
+        #[expect(clippy::cast_precision_loss, reason = "nobody has that many devices")]
+        if wanted > there as f64 {
+            stage
+                .warn(format!("it asks for {wanted} devices, and {there} are here: it gets these"));
+        }
         let environment = if stage.planned.needs_python() {
             let Some(environment) = stage.run.environments[stage.index].wait() else { return };
             Some(environment)
@@ -257,8 +263,8 @@ struct Group {
 
 impl Group {
     fn of(plan: &Plan) -> Vec<Self> {
-        let mut groups: BTreeMap<(Option<Digest>, Option<PathBuf>, Option<String>, bool), Self> =
-            BTreeMap::new();
+        type Sameness = (Option<Digest>, Option<PathBuf>, Option<String>, bool);
+        let mut groups: BTreeMap<Sameness, Self> = BTreeMap::new();
         for (index, stage) in plan.stages().iter().enumerate() {
             if !stage.needs_python() {
                 continue;

@@ -16,7 +16,7 @@ use crate::wire::{Failed, Kind, Proof, Setup, Start};
 use crate::worker::{Exit, Incoming, Process};
 
 /// A worker that has not said which environment it is in by then never will.
-const PROOF_LIMIT: Duration = Duration::from_secs(120);
+const PROOF_LIMIT: Duration = Duration::from_mins(2);
 /// How long a worker at work may take to finish when the run is cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// Between SIGTERM and SIGKILL, and for a process that is about to end.
@@ -167,7 +167,7 @@ impl Slot<'_> {
                     stage: stage(),
                     phase: failed.phase,
                     environment: self.environment.key_text(),
-                    error: failed.error,
+                    error: Box::new(failed.error),
                     log: process.tail().lines(),
                 }))
             }

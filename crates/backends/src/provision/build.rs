@@ -73,7 +73,7 @@ impl Build<'_> {
         record.strategy_reason = Some(choice.reason.to_string());
         self.check_requested(&mut record, &now)?;
         steps.time("check", || -> Result<(), Error> {
-            self.check_ray(&created.python, &before, &outcome)?;
+            Self::check_ray(&created.python, &before, &outcome)?;
             record.warnings = warnings(&before, &now);
             if self.install.check {
                 let known = tool.conflicts(base.python(), self.deadline).map_err(Error::install)?;
@@ -96,12 +96,12 @@ impl Build<'_> {
         }
         let mut base_record = BaseRecord::new(base.python(), base.fingerprint().to_string());
         if let Some(managed) = managed {
-            base_record = base_record.with_key(managed.key().clone());
+            base_record = base_record.with_key(*managed.key());
         }
         Ok(Built::new(created.python)
             .with_strategy(choice.strategy.to_string())
             .with_base(base_record)
-            .with_needs(managed.map(|managed| managed.key().clone()))
+            .with_needs(managed.map(|managed| *managed.key()))
             .with_details(details(record, steps)))
     }
 
@@ -148,7 +148,7 @@ impl Build<'_> {
     fn check_requested(&self, record: &mut Record, now: &Installed) -> Result<(), Error> {
         for requirement in &self.install.requirements {
             let Some(name) = requirement.name() else { continue };
-            let name = normal_name(&name);
+            let name = normal_name(name.as_ref());
             let Some(version) = now.version(&name) else {
                 // A marker may say that it is not wanted here.
                 if requirement.marker().is_some() {
@@ -166,7 +166,7 @@ impl Build<'_> {
 
     /// A base with Ray must still import it: a package that Ray needs in another version would kill
     /// every worker as it starts.
-    fn check_ray(&self, python: &Path, before: &Installed, outcome: &Outcome) -> Result<(), Error> {
+    fn check_ray(python: &Path, before: &Installed, outcome: &Outcome) -> Result<(), Error> {
         if before.version("ray").is_none() || outcome.is_unchanged() {
             return Ok(());
         }

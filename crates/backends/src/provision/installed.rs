@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use envspec::Requirement;
-use sha2::{Digest, Sha256};
+use envspec::{Digest, Requirement};
 
 /// One installed distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Distribution {
     /// The SHA-256 of its list of files; none where it has no such list.
     pub(crate) fn record_digest(&self) -> Option<String> {
         let bytes = fs::read(self.dist_info.join("RECORD")).ok()?;
-        Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(Digest::of(&bytes).to_string())
     }
 
     /// What it asks of other distributions where no extra is asked for.
@@ -115,7 +114,7 @@ pub(crate) fn broken_by(base: &Installed, now: &Installed) -> Vec<Broken> {
         }
         for requirement in distribution.requirements() {
             let Some(wanted) = requirement.name() else { continue };
-            let wanted = normal_name(&wanted);
+            let wanted = normal_name(wanted.as_ref());
             let (Some(before), Some(after)) = (base.version(&wanted), now.version(&wanted)) else {
                 continue;
             };

@@ -1,5 +1,7 @@
 //! What a run of a plan would do about its environments, found out without doing it.
 
+use std::time::Duration;
+
 use envspec::LoadedEnv;
 use installer::{Deadline, Request};
 use serde::Serialize;
@@ -87,7 +89,7 @@ impl Provisioner {
         let key = key::environment(&open.base, install, isolation);
         let preview = Preview::new(stage, PreviewState::ToBuild).with_key(&key.to_string());
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
-            let core = super::Core::cached(open.base.interpreter(), cached, Default::default());
+            let core = super::Core::cached(open.base.interpreter(), cached, Duration::ZERO);
             let report = core.report(Vec::new());
             let (added, replaced) = (report.added, report.replaced);
             return Ok(Preview { state: PreviewState::Hit, added, replaced, ..preview });

@@ -178,10 +178,7 @@ impl Provisioner {
         let records = self.cache.interpreters_dir();
         let interpreter = match &env.python {
             Some(python) => Interpreter::describe(python, Some(&records)).map_err(Error::cache)?,
-            None => {
-                let found = Base::discover(Some(&records)).map_err(Error::cache)?;
-                found.interpreter().clone()
-            }
+            None => Base::discover(Some(&records)).map_err(Error::cache)?.interpreter().clone(),
         };
         let key = key::managed_base(&interpreter, install);
         Ok((interpreter, key, install))

@@ -55,7 +55,6 @@ impl Record {
     pub(crate) fn new(install: &Install, outcome: &Outcome, installed: &Installed) -> Self {
         let digests: BTreeMap<&str, Option<String>> = installed
             .iter()
-            .map(|(name, distribution)| (name, distribution))
             .filter(|(name, _)| outcome.added.iter().any(|package| package.name == *name))
             .map(|(name, distribution)| (name, distribution.record_digest()))
             .collect();

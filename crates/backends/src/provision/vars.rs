@@ -5,8 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use envspec::LoadedEnv;
-use sha2::{Digest, Sha256};
+use envspec::{Digest, LoadedEnv};
 
 /// All variables for a process in an environment, from those of this program.
 ///
@@ -84,9 +83,8 @@ pub(crate) fn module_entry(shims_dir: &Path, module: &Path) -> io::Result<PathBu
         return Ok(module.to_owned());
     }
     let name = module.file_name().ok_or_else(|| io::Error::other("a module needs a name"))?;
-    let digest = Sha256::digest(module.as_os_str().as_encoded_bytes());
-    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let folder = shims_dir.join(format!("module-{digest}"));
+    let digest = Digest::of(module.as_os_str().as_encoded_bytes()).to_string();
+    let folder = shims_dir.join(format!("module-{}", &digest[..16]));
     std::fs::create_dir_all(&folder)?;
     match std::os::unix::fs::symlink(module, folder.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

@@ -1,6 +1,7 @@
 //! What a worker prints: lines for whoever watches, and the last of them for error reports.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -162,7 +163,7 @@ impl Lines {
     fn flush(&mut self, emit: &mut impl FnMut(Stream, String)) {
         let mut line = String::from_utf8_lossy(&self.line).trim_end_matches('\r').to_owned();
         if self.dropped > 0 {
-            line.push_str(&format!(" ({} bytes more)", self.dropped));
+            let _ = write!(line, " ({} bytes more)", self.dropped);
         }
         self.line.clear();
         self.dropped = 0;

@@ -291,9 +291,21 @@ impl Process {
             Ok(output) => exit_of(output.status),
             Err(_) => Exit::Signal(Signal::KILL.as_raw()),
         };
+        self.wait_for_group();
         self.logs.stop();
         self.exit = Some(exit);
         exit
+    }
+
+    /// Waits for the rest of the killed group: the kernel takes a moment to end a process. Where
+    /// nobody reaps orphans some members stay as zombies, so the wait is short.
+    fn wait_for_group(&self) {
+        for _ in 0..100 {
+            if rustix::process::test_kill_process_group(self.pid).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use envspec::Digest;
 
 /// The one file that a worker runs, and that stage code may import.
 pub const CURATOR_STAGE_PY: &str = include_str!("../../python/curator_stage.py");
@@ -20,16 +20,12 @@ pub fn write_shim(shims_dir: &Path) -> io::Result<PathBuf> {
 /// Writes the source of a stage that has no file of its own, so that tracebacks show its lines and
 /// child processes can import it; returns its path.
 pub(crate) fn write_source(shims_dir: &Path, source: &str) -> io::Result<PathBuf> {
-    let digest = digest(source);
+    let digest = Digest::of(source.as_bytes()).to_string();
     write_once(shims_dir, &format!("stage_{}.py", &digest[..12]), source)
 }
 
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn write_once(shims_dir: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
-    let folder = shims_dir.join(&digest(text)[..16]);
+    let folder = shims_dir.join(&Digest::of(text.as_bytes()).to_string()[..16]);
     let file = folder.join(name);
     // What is there is compared, not trusted: a full disk may have cut it.
     if fs::read(&file).is_ok_and(|bytes| bytes == text.as_bytes()) {

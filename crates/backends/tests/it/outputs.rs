@@ -113,7 +113,7 @@ class Stage:
         loop = []
         loop.append(loop)
         return [
-            {"a": [1, {"b": object()}]}, {"a": float("nan")}, {1: "key"}, "\ud800", loop, {"set": {1}},
+            {"a": [1, {"b": object()}]}, {"a": float("nan")}, {(1, 2): "key"}, "\ud800", loop, {"set": {1}},
         ][task.data["n"]]
 "#;
     let report = recording().run(&one(text), numbers(6)).unwrap();
@@ -129,7 +129,7 @@ class Stage:
     for expected in [
         "data['a'][1]['b'] is a builtins.object",
         "data['a'] is nan, which JSON cannot hold",
-        "has the key 1, and keys must be text",
+        "has the key (1, 2), and keys must be text",
         "half of a surrogate pair",
         "contains itself",
         "data['set'] is a builtins.set",

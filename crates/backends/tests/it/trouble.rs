@@ -119,12 +119,12 @@ fn a_worker_that_dies_as_it_starts_does_not_start_for_ever() {
 #[test]
 fn a_task_past_its_deadline_ends_with_its_worker() {
     let text = "import time\nclass Stage:\n def process(self, task):\n  if task.data['n'] == 2: time.sleep(600)\n  return task";
-    let stage = python(text).with_task_timeout(Duration::from_millis(400));
+    let stage = python(text).with_task_timeout(Duration::from_secs(3));
     let report = recording().run(&Pipeline::new("test").with_stage(stage), numbers(6)).unwrap();
     assert_eq!(report.outputs.len(), 5);
     let failed = &report.failed[0];
     assert_eq!(failed.tasks[0].to_string(), "0_2");
-    assert_eq!(failed.cause, Cause::Deadline(Duration::from_millis(400)));
+    assert_eq!(failed.cause, Cause::Deadline(Duration::from_secs(3)));
 }
 
 #[test]

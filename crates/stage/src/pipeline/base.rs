@@ -19,6 +19,12 @@ pub enum Base {
     Managed(Box<RuntimeEnv>),
 }
 
+impl From<PathBuf> for Base {
+    fn from(python: PathBuf) -> Self {
+        Self::Python(python)
+    }
+}
+
 impl From<RuntimeEnv> for Base {
     fn from(env: RuntimeEnv) -> Self {
         Self::Managed(Box::new(env))
