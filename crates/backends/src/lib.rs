@@ -19,9 +19,7 @@ pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub use failure::{Cause, FailedTask, PythonError};
 pub use local::LocalExecutor;
 pub use plan::{Plan, PlannedStage};
-pub use provision::{
-    BaseChoice, EnvState, Environment, EnvironmentReport, Preview, PreviewState, Provisioner,
-};
+pub use provision::{EnvState, Environment, EnvironmentReport, Preview, PreviewState, Provisioner};
 pub use report::{RunReport, StageReport};
 pub use wire::Phase;
 pub use worker::{CURATOR_STAGE_PY, Exit, Stream, write_shim};

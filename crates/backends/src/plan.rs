@@ -17,11 +17,21 @@ pub struct Plan {
     base: Option<PlannedBase>,
 }
 
-/// The base that a pipeline asks for.
+/// A base with everything read that it refers to.
 #[derive(Clone, Debug)]
 pub(crate) enum PlannedBase {
     Python(PathBuf),
     Managed(Box<LoadedEnv>),
+}
+
+impl PlannedBase {
+    /// Reads what a base refers to; relative paths are relative to `dir`.
+    pub(crate) fn load(base: &Base, dir: &Path) -> Result<Self, Error> {
+        match base {
+            Base::Python(path) => Ok(Self::Python(dir.join(path))),
+            Base::Managed(env) => load("the base", env, dir).map(Box::new).map(Self::Managed),
+        }
+    }
 }
 
 /// One stage of a plan.
@@ -45,24 +55,14 @@ impl Plan {
             None => std::env::current_dir(),
         }
         .map_err(|source| Error::io("find the folder of pipeline", built.name(), source))?;
-        let load = |owner: &str, env: &RuntimeEnv| {
-            env.load(&DiskSource, &dir)
-                .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
-        };
-        let base = match built.base() {
-            None => None,
-            Some(Base::Python(path)) => Some(PlannedBase::Python(dir.join(path))),
-            Some(Base::Managed(env)) => {
-                Some(PlannedBase::Managed(Box::new(load("the base", env)?)))
-            }
-        };
+        let base = built.base().map(|base| PlannedBase::load(base, &dir)).transpose()?;
         let mut stages = Vec::with_capacity(built.stages().len());
         for stage in built.stages() {
             let env = built.effective_runtime_env(stage);
             let env = if env.is_empty() {
                 None
             } else {
-                Some(load(&format!("stage `{}`", stage.name()), &env)?)
+                Some(load(&format!("stage `{}`", stage.name()), &env, &dir)?)
             };
             stages.push(PlannedStage {
                 settings: stage.settings().clone(),
@@ -88,6 +88,11 @@ impl Plan {
     pub(crate) fn base(&self) -> Option<&PlannedBase> {
         self.base.as_ref()
     }
+}
+
+fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
+    env.load(&DiskSource, dir)
+        .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
 }
 
 /// Code with its path made absolute: workers run in other folders.

@@ -4,6 +4,8 @@
 //! cargo run --release --example multi_version -- [--tasks N] [--base PYTHON] [--json]
 //! ```
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
+
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use envspec::{Digest, Install, LoadedEnv};
-use stage::{Behaviour, Isolation, Task, Workers};
+use stage::{Base, Behaviour, Isolation, Task, Workers};
 
 use super::devices::Devices;
 use super::parcel::Parcel;
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::executor::{Executor, FailurePolicy, Sink};
 use crate::plan::{Plan, PlannedStage};
-use crate::provision::{BaseChoice, Environment, EnvironmentReport, Provisioner};
+use crate::provision::{Environment, EnvironmentReport, Provisioner};
 use crate::report::RunReport;
 use crate::worker::Cancel;
 
@@ -45,7 +45,7 @@ const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct LocalExecutor {
-    base: BaseChoice,
+    base: Option<Base>,
     cache_dir: Option<PathBuf>,
     failure_policy: FailurePolicy,
     cpus: Option<usize>,
@@ -53,9 +53,10 @@ pub struct LocalExecutor {
 }
 
 impl LocalExecutor {
-    /// The same over another base, whatever the pipelines ask for. By default, the pipeline's.
-    pub fn with_base(self, base: impl Into<BaseChoice>) -> Self {
-        Self { base: base.into(), ..self }
+    /// The same over another base, whatever the pipelines ask for: an interpreter, the folder of a
+    /// virtualenv, or packages for a managed base. By default, the pipeline's.
+    pub fn with_base(self, base: impl Into<Base>) -> Self {
+        Self { base: Some(base.into()), ..self }
     }
 
     /// The same with another cache. By default, `$CURATOR_CACHE_DIR`, else `curator` in the user's
@@ -82,7 +83,11 @@ impl LocalExecutor {
 
     /// Where environments come from for a plan: this executor's base and cache.
     pub fn provisioner(&self, plan: &Plan) -> Result<Provisioner, Error> {
-        Provisioner::new(&self.base, Some(plan), self.cache_dir.as_deref())
+        let cache_dir = self.cache_dir.as_deref();
+        match &self.base {
+            Some(base) => Provisioner::new(Some(base), cache_dir),
+            None => Provisioner::of_plan(plan, cache_dir),
+        }
     }
 
     fn cpus(&self) -> usize {

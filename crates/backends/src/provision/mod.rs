@@ -5,7 +5,6 @@
 //! compiled, and recorded. What it gives is an [`Environment`], which knows how to start an
 //! interpreter in it and keeps it from being evicted.
 
-mod base_choice;
 mod build;
 mod environment;
 mod installed;
@@ -15,7 +14,6 @@ mod provisioner;
 mod record;
 mod vars;
 
-pub use base_choice::BaseChoice;
 pub(crate) use environment::Core;
 pub use environment::{EnvState, Environment, EnvironmentReport};
 pub use preview::{Preview, PreviewState};

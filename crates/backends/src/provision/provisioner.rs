@@ -6,17 +6,14 @@ use std::time::{Duration, Instant};
 
 use envspec::{Install, LoadedEnv};
 use installer::{Deadline, Tools};
-use stage::Isolation;
-use venv_cache::{
-    Base, BoxError, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key,
-};
+use stage::{Base, Isolation};
+use venv_cache::{BoxError, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key};
 
-use super::base_choice::{BaseChoice, ResolvedBase};
 use super::build::Build;
 use super::environment::{Core, Environment};
 use super::key;
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedBase};
 
 /// Makes environments: one base, one cache.
 ///
@@ -26,14 +23,15 @@ use crate::plan::Plan;
 pub struct Provisioner {
     cache: Cache,
     tools: Tools,
-    choice: ResolvedBase,
+    /// Where the base comes from; if nobody says, it is discovered.
+    choice: Option<PlannedBase>,
     base: Mutex<Option<Arc<OpenBase>>>,
 }
 
 /// A base that was opened, or built.
 #[derive(Debug)]
 pub(crate) struct OpenBase {
-    pub(crate) base: Base,
+    pub(crate) base: venv_cache::Base,
     /// The environment of the cache that it is, if it is a managed one.
     pub(crate) managed: Option<CachedEnv>,
     pub(crate) core: Arc<Core>,
@@ -42,19 +40,29 @@ pub(crate) struct OpenBase {
 impl Provisioner {
     /// Opens the cache; the base is opened, or built, when it is first needed.
     ///
-    /// `cache_dir` is by default `$CURATOR_CACHE_DIR`, else `curator` in the user's cache folder.
-    pub fn new(
-        base: &BaseChoice,
-        plan: Option<&Plan>,
-        cache_dir: Option<&Path>,
-    ) -> Result<Self, Error> {
+    /// `base` is by default the virtualenv that `$VIRTUAL_ENV` names, else `python3` on `PATH`;
+    /// relative paths in it are relative to the current folder. `cache_dir` is by default
+    /// `$CURATOR_CACHE_DIR`, else `curator` in the user's cache folder.
+    pub fn new(base: Option<&Base>, cache_dir: Option<&Path>) -> Result<Self, Error> {
+        let dir = std::env::current_dir()
+            .map_err(|source| Error::io("find", "the current folder", source))?;
+        let choice = base.map(|base| PlannedBase::load(base, &dir)).transpose()?;
+        Self::open(choice, cache_dir)
+    }
+
+    /// The same with the base that a plan asks for.
+    pub fn of_plan(plan: &Plan, cache_dir: Option<&Path>) -> Result<Self, Error> {
+        Self::open(plan.base().cloned(), cache_dir)
+    }
+
+    fn open(choice: Option<PlannedBase>, cache_dir: Option<&Path>) -> Result<Self, Error> {
         let cache = match cache_dir {
             Some(dir) => Cache::open(dir),
             None => Cache::from_env(),
         }
         .map_err(Error::cache)?;
         let tools = Tools::new(cache.tools_dir());
-        Ok(Self { cache, tools, choice: base.resolve(plan)?, base: Mutex::new(None) })
+        Ok(Self { cache, tools, choice, base: Mutex::new(None) })
     }
 
     /// The cache.
@@ -151,21 +159,21 @@ impl Provisioner {
         let records = Some(records.as_path());
         let begun = Instant::now();
         match &self.choice {
-            ResolvedBase::Discovered => {
-                let base = Base::discover(records).map_err(Error::cache)?;
+            None => {
+                let base = venv_cache::Base::discover(records).map_err(Error::cache)?;
                 Ok(OpenBase::found(base, begun.elapsed()))
             }
-            ResolvedBase::Python(python) => {
-                let base = Base::open(python, records).map_err(Error::cache)?;
+            Some(PlannedBase::Python(python)) => {
+                let base = venv_cache::Base::open(python, records).map_err(Error::cache)?;
                 Ok(OpenBase::found(base, begun.elapsed()))
             }
-            ResolvedBase::Managed(env) => {
+            Some(PlannedBase::Managed(env)) => {
                 let (interpreter, key, install) = self.managed(env)?;
                 let build = |build: &Build<'_>, dir: &Path| build.bare(&interpreter, dir);
                 let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
                 let fingerprint = Fingerprint::from_bytes(*key.as_bytes());
-                let base =
-                    Base::managed(cached.python(), records, fingerprint).map_err(Error::cache)?;
+                let base = venv_cache::Base::managed(cached.python(), records, fingerprint)
+                    .map_err(Error::cache)?;
                 let core = Core::base(base.interpreter(), Some(cached.clone()), begun.elapsed());
                 Ok(OpenBase { base, managed: Some(cached), core: Arc::new(core) })
             }
@@ -178,7 +186,10 @@ impl Provisioner {
         let records = self.cache.interpreters_dir();
         let interpreter = match &env.python {
             Some(python) => Interpreter::describe(python, Some(&records)).map_err(Error::cache)?,
-            None => Base::discover(Some(&records)).map_err(Error::cache)?.interpreter().clone(),
+            None => venv_cache::Base::discover(Some(&records))
+                .map_err(Error::cache)?
+                .interpreter()
+                .clone(),
         };
         let key = key::managed_base(&interpreter, install);
         Ok((interpreter, key, install))
@@ -186,7 +197,7 @@ impl Provisioner {
 
     /// The base as far as it is there already: a managed one that is not built is not built now.
     pub(crate) fn peek_base(&self) -> Result<Option<Arc<OpenBase>>, Error> {
-        if let ResolvedBase::Managed(env) = &self.choice {
+        if let Some(PlannedBase::Managed(env)) = &self.choice {
             let (_, key, _) = self.managed(env)?;
             if self.cache.get(&key).map_err(Error::cache)?.is_none() {
                 return Ok(None);
@@ -197,7 +208,7 @@ impl Provisioner {
 }
 
 impl OpenBase {
-    fn found(base: Base, duration: Duration) -> Self {
+    fn found(base: venv_cache::Base, duration: Duration) -> Self {
         let core = Arc::new(Core::base(base.interpreter(), None, duration));
         Self { base, managed: None, core }
     }

@@ -82,7 +82,7 @@ fn hooks_errors_and_panics_of_rust_stages() {
 fn a_rust_stage_without_packages_needs_no_python() {
     let pass = RustStage::from_fn("pass", |task: Task, _: &mut Context| Ok::<_, BoxError>(task));
     let executor = backends::LocalExecutor::default()
-        .with_base(std::path::Path::new("/no/python/here"))
+        .with_base(std::path::PathBuf::from("/no/python/here"))
         .with_cache_dir("/proc/no/cache/here");
     let report = executor.run(&Pipeline::new("test").with_stage(pass), numbers(3)).unwrap();
     assert_eq!((report.outputs.len(), report.environments.len()), (3, 0));
