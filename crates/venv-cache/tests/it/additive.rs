@@ -10,7 +10,8 @@ use venv_cache::{Strategy, create};
 use crate::setup::{Tool, assert_untouched, imports, run, seen, shared_base, site};
 
 fn law(strategy: Strategy, tool: Tool) {
-    let (base, before) = shared_base();
+    let shared = shared_base();
+    let (base, before) = (&shared.base, &shared.before);
     let folder = tempfile::tempdir().expect("a folder");
     let dir = folder.path().join("env");
     let created = create(base, &dir, strategy).expect("an environment");

@@ -14,7 +14,8 @@ const ALL: [Strategy; 3] = [Strategy::Hardlink, Strategy::Symlink, Strategy::Cop
 
 #[test]
 fn use_of_an_environment_leaves_the_base_alone() {
-    let (base, before) = shared_base();
+    let shared = shared_base();
+    let (base, before) = (&shared.base, &shared.before);
     for strategy in ALL {
         let folder = tempfile::tempdir().unwrap();
         let python = create(base, &folder.path().join("env"), strategy).unwrap().python;

@@ -51,7 +51,8 @@ fn paths_with_spaces_and_long_ones() {
 fn a_path_that_is_no_text_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
-    let (base, _) = shared_base();
+    let shared = shared_base();
+    let base = &shared.base;
     let dir = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
     let error = create(base, &dir, Strategy::Symlink).unwrap_err();
     assert!(matches!(error, Error::NotUtf8 { .. }), "{error:?}");
@@ -60,10 +61,11 @@ fn a_path_that_is_no_text_is_refused() {
 
 #[test]
 fn the_strategy_is_chosen_with_a_reason() {
-    let (base, before) = shared_base();
+    let shared = shared_base();
+    let (base, before) = (&shared.base, &shared.before);
     let folder = tempfile::tempdir().unwrap();
     let choose = |isolation| Strategy::probe(base, folder.path(), isolation).unwrap();
-    let shared = choose(Isolation::Shared);
+    let choice = choose(Isolation::Shared);
     // In a container the folder for temporary files is on overlayfs.
     let expected = if run("stat", &["-f", "-c", "%T", folder.path().to_str().unwrap()])
         .starts_with("overlay")
@@ -72,7 +74,7 @@ fn the_strategy_is_chosen_with_a_reason() {
     } else {
         (Strategy::Hardlink, Reason::LinksWork)
     };
-    assert_eq!((shared.strategy, shared.reason), expected);
+    assert_eq!((choice.strategy, choice.reason), expected);
     let full = choose(Isolation::Full);
     assert_eq!((full.strategy, full.reason), (Strategy::Copy, Reason::FullIsolation));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing of the trial is left");

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use venv_cache::testing::Snapshot;
 use venv_cache::{Base, Interpreter, create_bare};
@@ -130,34 +131,49 @@ pub(crate) fn host() -> &'static Interpreter {
     })
 }
 
+/// A folder in the build folder, made once and kept there: a static is never dropped, and a
+/// temporary folder in it would be left behind by each run.
+fn kept(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = root.join(name);
+    if !folder.exists() {
+        let scratch = tempfile::tempdir_in(root).expect("a folder");
+        let fresh = scratch.path().join("fresh");
+        std::fs::create_dir(&fresh).expect("a folder");
+        make(&fresh);
+        // Another process may have been faster.
+        let renamed = std::fs::rename(&fresh, &folder);
+        assert!(renamed.is_ok() || folder.exists(), "{renamed:?}");
+    }
+    folder
+}
+
 /// A folder with the tests' wheels.
 pub(crate) fn wheels() -> &'static Path {
-    static WHEELS: OnceLock<TempDir> = OnceLock::new();
-    WHEELS
-        .get_or_init(|| {
-            let folder = tempfile::tempdir().expect("a folder for wheels");
-            let program = OsStr::new(include_str!("wheels.py"));
-            run(host().executable(), &[OsStr::new("-c"), program, folder.path().as_os_str()]);
-            folder
+    static WHEELS: OnceLock<PathBuf> = OnceLock::new();
+    WHEELS.get_or_init(|| {
+        let program = include_str!("wheels.py");
+        let digest = Sha256::digest(program);
+        kept(&format!("wheels-{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2]), |folder| {
+            let words = [OsStr::new("-c"), OsStr::new(program), folder.as_os_str()];
+            run(host().executable(), &words);
         })
-        .path()
+    })
 }
 
 /// uv: the one on `PATH`, or one fetched from the package index.
 pub(crate) fn uv() -> &'static Path {
-    static UV: OnceLock<(Option<TempDir>, PathBuf)> = OnceLock::new();
-    let (_, path) = UV.get_or_init(|| {
-        if let Ok(found) = which::which("uv") {
-            return (None, found);
-        }
-        let folder = tempfile::tempdir().expect("a folder for uv");
-        let target = folder.path().as_os_str();
-        let pip = ["-m", "pip", "install", "--quiet", "--target"].map(OsStr::new);
-        run(host().executable(), &[&pip[..], &[target, OsStr::new("uv")]].concat());
-        let path = folder.path().join("bin/uv");
-        (Some(folder), path)
-    });
-    path
+    static UV: OnceLock<PathBuf> = OnceLock::new();
+    UV.get_or_init(|| {
+        which::which("uv").unwrap_or_else(|_| {
+            let fetch = |folder: &Path| {
+                let pip = ["-m", "pip", "install", "--quiet", "--target"].map(OsStr::new);
+                let rest = [folder.as_os_str(), OsStr::new("uv")];
+                run(host().executable(), &[&pip[..], &rest].concat());
+            };
+            kept("uv", fetch).join("bin/uv")
+        })
+    })
 }
 
 /// A virtualenv with [`BASE`] in it, and no pip.
@@ -167,19 +183,27 @@ pub(crate) fn virtualenv(dir: &Path) -> PathBuf {
     python
 }
 
-/// A virtualenv that all tests share: what they prove is that nothing in it changes.
-pub(crate) fn shared_base() -> (&'static Base, &'static Snapshot) {
-    static SHARED: OnceLock<(TempDir, Base, Snapshot)> = OnceLock::new();
-    let (_, base, snapshot) = SHARED.get_or_init(|| {
+/// A virtualenv that several tests share: what they prove is that nothing in it changes.
+pub(crate) struct Shared {
+    pub(crate) base: Base,
+    pub(crate) before: Snapshot,
+    _folder: TempDir,
+}
+
+/// The shared virtualenv; it is gone when the last test that uses it ends.
+pub(crate) fn shared_base() -> Arc<Shared> {
+    static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
         let folder = tempfile::tempdir().expect("a folder for the base");
         let python = create_bare(host(), &folder.path().join("base")).expect("a base").python;
         // pip compiles what it installs, uv does not.
         Tool::Pip.install(&python, &BASE);
         let base = open(&python);
-        let snapshot = snapshot(&base);
-        (folder, base, snapshot)
-    });
-    (base, snapshot)
+        let fresh = Arc::new(Shared { before: snapshot(&base), base, _folder: folder });
+        *shared = Arc::downgrade(&fresh);
+        fresh
+    })
 }
 
 pub(crate) fn open(python: &Path) -> Base {
