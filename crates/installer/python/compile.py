@@ -43,7 +43,7 @@ for position, path in enumerate(recorded(names)):
         # py_compile would do the same, but takes longer to import than ten files to compile.
         SourceFileLoader("module", path).get_code("module")
         compiled += 1
-    except Exception:
+    except (ImportError, OSError, RecursionError, SyntaxError, ValueError):
         # Templates and files for another Python do not compile, and need not.
         continue
 print(compiled)

@@ -20,7 +20,7 @@ use crate::error::{Error, IoResultExt};
 use crate::installer::failure;
 use crate::interpreter::{Bytecode, Description, run_script};
 use crate::outcome::Package;
-use crate::process::{self, Command, Streams};
+use crate::process::{self, Streams};
 use crate::redact::Secrets;
 use crate::scratch::Scratch;
 use crate::tools::{Search, pip_version, uv_in};
@@ -212,14 +212,8 @@ impl<'a> Bootstrap<'a> {
 
     fn fetch_with(&self, seed: &Seed, dir: &Path, base: Option<&Description>) -> Result<(), Error> {
         let scratch = Scratch::new()?;
-        let mut argv =
-            fetch_argv(seed, self.wanted, dir, base, &self.search.base_python).into_iter();
-        let command = Command {
-            program: argv.next().map(PathBuf::from).unwrap_or_default(),
-            arguments: argv.collect(),
-            environment: with_manners(&self.search.variables),
-            working_dir: scratch.working_dir(),
-        };
+        let argv = fetch_argv(seed, self.wanted, dir, base, &self.search.base_python);
+        let command = scratch.command(argv, with_manners(&self.search.variables));
         tracing::info!(
             tool = tool_name(self.wanted.tool),
             versions = self.wanted.specifier(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ impl Installer {
         };
         let python = shadow.as_ref().map_or(python, Shadow::python);
         let argv = command_line::check_argv(&self.program, &python);
-        let command = Self::command(argv, variables::with_manners(&self.variables), &scratch);
+        let command = scratch.command(argv, variables::with_manners(&self.variables));
         let finished = process::run(&command, Streams::Together, deadline)?;
         let conflicts = outcome::conflicts(self.tool(), &finished);
         if conflicts.is_empty() && !finished.is_success() {
@@ -143,7 +143,7 @@ impl Installer {
             let scratch = Scratch::new()?;
             scratch.write(install, request.held)?;
             let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
-            let mut command = Self::command(argv, environment.clone(), &scratch);
+            let mut command = scratch.command(argv, environment.clone());
             if self.tool() == Tool::Pip {
                 command.environment.insert("PIP_LOG".into(), scratch.log_file().into());
             }
@@ -180,20 +180,6 @@ impl Installer {
             return Err(Error::Unsupported { tool: Tool::Pip, option: "overrides" });
         }
         Ok(())
-    }
-
-    fn command(
-        argv: Vec<OsString>,
-        environment: BTreeMap<OsString, OsString>,
-        scratch: &Scratch,
-    ) -> Command {
-        let mut argv = argv.into_iter();
-        Command {
-            program: argv.next().map(PathBuf::from).unwrap_or_default(),
-            arguments: argv.collect(),
-            environment,
-            working_dir: scratch.working_dir(),
-        }
     }
 
     /// What came and went, from the tool's report where it writes one.

@@ -91,6 +91,7 @@ pub(crate) fn run_script(
         arguments: argv,
         environment: variables.clone(),
         working_dir: PathBuf::from("/"),
+        doomed_dir: None,
     };
     let finished = process::run(&command, Streams::Apart, deadline)?;
     if finished.is_success() {

@@ -1,11 +1,11 @@
 //! The one place where a child process starts: in a process group that ends with it, or with us.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,10 @@ const GRACE: Duration = Duration::from_millis(500);
 /// As much of a tool's output as is read back; what precedes it is lost.
 const OUTPUT_CAP: u64 = 16 << 20;
 
-/// Kills its process group as soon as its standard input ends, which it does when we die.
-const WATCHDOG: &str = "trap '' TERM; read -r _; kill -KILL 0";
+/// Removes a folder and kills its process group as soon as its standard input ends, which it does
+/// when we die.
+const WATCHDOG: &str =
+    r#"trap '' TERM; read -r _; [ -z "$1" ] || /bin/rm -rf -- "$1"; kill -KILL 0"#;
 
 /// A command line with all that decides what it does.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub(crate) struct Command {
     /// The whole environment: nothing else is inherited.
     pub(crate) environment: BTreeMap<OsString, OsString>,
     pub(crate) working_dir: PathBuf,
+    /// A folder that must not outlive this process, for it may hold credentials.
+    pub(crate) doomed_dir: Option<PathBuf>,
 }
 
 /// What a child left behind.
@@ -71,7 +75,7 @@ pub(crate) fn run(
     let started = Instant::now();
     let mut stdout = unnamed_file()?;
     let mut stderr = unnamed_file()?;
-    let group = Group::start();
+    let group = Group::start(command.doomed_dir.as_deref());
     let expression = duct::cmd(&command.program, &command.arguments)
         .dir(&command.working_dir)
         .full_env(&command.environment)
@@ -120,8 +124,8 @@ struct Group {
 impl Group {
     /// Starts the watchdog; without a shell on this machine the tool leads a group of its own, and
     /// survives us if we are killed.
-    fn start() -> Self {
-        match Self::start_watchdog() {
+    fn start(doomed_dir: Option<&Path>) -> Self {
+        match Self::start_watchdog(doomed_dir) {
             Ok((handle, pipe)) => {
                 let id = handle.pids().first().and_then(|&pid| as_pid(pid));
                 Self { watchdog: Some((handle, pipe)), id }
@@ -133,9 +137,11 @@ impl Group {
         }
     }
 
-    fn start_watchdog() -> io::Result<(Handle, PipeWriter)> {
+    fn start_watchdog(doomed_dir: Option<&Path>) -> io::Result<(Handle, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
-        let handle = duct::cmd("/bin/sh", ["-c", WATCHDOG])
+        let script = ["-c", WATCHDOG, "watchdog"].map(OsStr::new);
+        let doomed_dir = doomed_dir.map_or(OsStr::new(""), Path::as_os_str);
+        let handle = duct::cmd("/bin/sh", script.into_iter().chain([doomed_dir]))
             .dir("/")
             .full_env(BTreeMap::<OsString, OsString>::new())
             .stdin_file(reader)

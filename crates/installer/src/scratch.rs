@@ -1,5 +1,7 @@
 //! The temporary folder of one call: where the tool runs, and the files that it reads and writes.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,6 +11,7 @@ use envspec::Install;
 use tempfile::TempDir;
 
 use crate::error::{Error, IoResultExt};
+use crate::process::Command;
 
 /// Files that end uv's search for a configuration in the folders above its own: without them, a
 /// `pyproject.toml` in the folder for temporary files would steer it. The user's and the system's
@@ -31,6 +34,7 @@ impl Scratch {
         let scratch = Self { root: guard.path().to_owned(), _guard: Some(guard) };
         let dir = scratch.working_dir();
         fs::create_dir(&dir).context("make", &dir)?;
+        fs::create_dir(scratch.temporary_dir()).context("make", scratch.temporary_dir())?;
         for name in BARRIERS {
             write_private(&dir.join(name), "")?;
         }
@@ -46,6 +50,28 @@ impl Scratch {
     /// Where the tool runs: a folder with nothing of the caller's.
     pub(crate) fn working_dir(&self) -> PathBuf {
         self.root.join("cwd")
+    }
+
+    /// Where the tool puts its own temporary files, so that they go away even if it is killed.
+    pub(crate) fn temporary_dir(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// A command that runs in this folder, and leaves nothing elsewhere.
+    pub(crate) fn command(
+        &self,
+        argv: Vec<OsString>,
+        mut environment: BTreeMap<OsString, OsString>,
+    ) -> Command {
+        let mut argv = argv.into_iter();
+        environment.insert("TMPDIR".into(), self.temporary_dir().into());
+        Command {
+            program: argv.next().map(PathBuf::from).unwrap_or_default(),
+            arguments: argv.collect(),
+            environment,
+            working_dir: self.working_dir(),
+            doomed_dir: Some(self.root.clone()),
+        }
     }
 
     pub(crate) fn requirements_file(&self) -> PathBuf {

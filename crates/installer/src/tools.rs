@@ -216,6 +216,7 @@ impl Search<'_> {
             arguments: vec!["--version".into()],
             environment: (*self.variables).clone(),
             working_dir: PathBuf::from("/"),
+            doomed_dir: None,
         };
         let finished = match process::run(&command, Streams::Apart, self.deadline) {
             Ok(finished) => finished,

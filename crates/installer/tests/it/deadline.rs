@@ -81,9 +81,11 @@ fn nothing_outlives_a_killed_caller() {
     let notes = tempfile::tempdir().unwrap();
     let pids = notes.path().join("pids");
     let tree = source_tree(&hanging_build(&pids));
+    let temporary = tempfile::tempdir().unwrap();
     let caller = in_a_process("deadline::an_installation_that_hangs")
         .env("TEST_PYTHON", environment.python())
         .env("TEST_REQUIREMENT", requirement_of(&tree))
+        .env("TMPDIR", temporary.path())
         .stdout_null()
         .unchecked()
         .start()
@@ -96,4 +98,6 @@ fn nothing_outlives_a_killed_caller() {
     for pid in pids {
         assert!(eventually(|| !is_running(&pid)), "{pid} outlived its caller");
     }
+    let is_empty = || fs::read_dir(temporary.path()).unwrap().count() == 0;
+    assert!(eventually(is_empty), "no requirements file is left, for it may hold credentials");
 }
