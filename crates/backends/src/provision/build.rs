@@ -148,7 +148,7 @@ impl Build<'_> {
     fn check_requested(&self, record: &mut Record, now: &Installed) -> Result<(), Error> {
         for requirement in &self.install.requirements {
             let Some(name) = requirement.name() else { continue };
-            let name = normal_name(&name);
+            let name = normal_name(name);
             let Some(version) = now.version(&name) else {
                 // A marker may say that it is not wanted here.
                 if requirement.marker().is_some() {

@@ -114,7 +114,7 @@ pub(crate) fn broken_by(base: &Installed, now: &Installed) -> Vec<Broken> {
         }
         for requirement in distribution.requirements() {
             let Some(wanted) = requirement.name() else { continue };
-            let wanted = normal_name(&wanted);
+            let wanted = normal_name(wanted);
             let (Some(before), Some(after)) = (base.version(&wanted), now.version(&wanted)) else {
                 continue;
             };

@@ -88,7 +88,7 @@ fn workers_are_replaced_after_their_share_of_tasks() {
 
 const DEVICES: &str = "import os\nclass Stage:\n def process(self, task):\n  seen = os.environ.get('CUDA_VISIBLE_DEVICES')\n  return (task.data if isinstance(task.data, list) else []) + [[seen]]";
 
-fn devices(executor: LocalExecutor, gpus: [f64; 2]) -> Vec<serde_json::Value> {
+fn devices(executor: &LocalExecutor, gpus: [f64; 2]) -> Vec<serde_json::Value> {
     // A list would be a fan-out, so the stages wrap it in a task.
     let text = DEVICES.replace("return ", "from curator_stage import Task\n  return Task(") + ")";
     let stage = |name: &str, gpus| {
@@ -96,23 +96,23 @@ fn devices(executor: LocalExecutor, gpus: [f64; 2]) -> Vec<serde_json::Value> {
     };
     let pipeline =
         Pipeline::new("test").with_stage(stage("a", gpus[0])).with_stage(stage("b", gpus[1]));
-    let report = executor.run(&pipeline, numbers(3)).unwrap();
+    let report = executor.run(&pipeline, numbers(3)).expect("a run");
     outputs(&report).into_iter().map(|(_, data)| data).collect()
 }
 
 #[test]
 fn stages_see_their_own_devices() {
-    let seen = devices(local().with_devices(["3", "5"]), [1.0, 1.0]);
+    let seen = devices(&local().with_devices(["3", "5"]), [1.0, 1.0]);
     assert!(
         seen.iter().all(|seen| *seen == json!([["3"], ["5"]]) || *seen == json!([["5"], ["3"]]))
     );
-    let seen = devices(local().with_devices(["3", "5"]), [2.0, 0.0]);
+    let seen = devices(&local().with_devices(["3", "5"]), [2.0, 0.0]);
     assert!(seen.iter().all(|seen| seen[0] == json!(["3,5"])), "{seen:?}");
 }
 
 #[test]
 fn stages_take_turns_at_a_device_that_both_want() {
-    let seen = devices(local().with_devices(["7"]), [1.0, 1.0]);
+    let seen = devices(&local().with_devices(["7"]), [1.0, 1.0]);
     assert_eq!(seen.len(), 3);
     assert!(seen.iter().all(|seen| *seen == json!([["7"], ["7"]])), "{seen:?}");
 }
@@ -122,7 +122,7 @@ fn more_than_the_machine_has_is_not_refused() {
     let stage = |name: &str| python(PASS).with_name(name).with_resources(Resources::cpus(64.0));
     let pipeline = Pipeline::new("test").with_stage(stage("a")).with_stage(stage("b"));
     assert_eq!(local().run(&pipeline, numbers(100)).unwrap().outputs.len(), 100);
-    let seen = devices(local().with_devices(Vec::<String>::new()), [1.0, 0.0]);
+    let seen = devices(&local().with_devices(Vec::<String>::new()), [1.0, 0.0]);
     assert!(seen.iter().all(|seen| seen[0] == json!([""])), "{seen:?}");
 }
 

@@ -10,7 +10,7 @@ use crate::support::{Notes, local, numbers, one, outputs, python, recording, wat
 
 /// The only failure of a run that goes on, and the number of outputs beside it.
 fn only_failure(text: &str, tasks: usize) -> (FailedTask, usize) {
-    let report = recording().run(&one(text), numbers(tasks)).unwrap();
+    let report = recording().run(&one(text), numbers(tasks)).expect("a run");
     assert_eq!(report.failed.len(), 1, "{:?}", report.failed);
     (report.failed[0].clone(), report.outputs.len())
 }
