@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use venv_cache::{
-//!     Base, BoxError, BuildOptions, Built, Cache, Isolation, Key, State, Strategy, create,
+//!     Base, BoxError, BuildOptions, Built, Cache, Isolation, Key, Site, State, Strategy, create,
 //! };
 //!
 //! # fn main() -> Result<(), BoxError> {
@@ -27,7 +27,7 @@
 //!     "example/v1",
 //!     &[("base", base.fingerprint().as_bytes()), ("packages", b"packaging==24.0")],
 //! );
-//! let build = |dir: &std::path::Path| {
+//! let build = |dir: &Site<'_>| {
 //!     let choice = Strategy::probe(&base, dir.parent().unwrap_or(dir), Isolation::Shared)?;
 //!     let created = create(&base, dir, choice.strategy)?;
 //!     // Here a package manager would install `packaging==24.0` for `created.python`.
@@ -108,5 +108,5 @@ pub use crate::inventory::Difference;
 pub use crate::key::Key;
 pub use crate::lease::{CachedEnv, State};
 pub use crate::manifest::{BaseRecord, Manifest, Need};
-pub use crate::store::{BuildOptions, Built};
+pub use crate::store::{BuildOptions, Built, Site};
 pub use crate::strategy::{Choice, Isolation, Reason, Strategy};

@@ -35,7 +35,6 @@ pub(crate) struct SharedLock(File);
 #[derive(Debug)]
 #[must_use = "the lock is released when this is dropped"]
 pub(crate) struct ExclusiveLock {
-    #[expect(dead_code, reason = "held for as long as the lock is")]
     file: File,
 }
 
@@ -72,6 +71,10 @@ impl SharedLock {
 }
 
 impl ExclusiveLock {
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Waits for the lock, for ever without `patience`.
     pub(crate) fn acquire(path: &Path, access: Access, patience: Option<Duration>) -> Result<Self> {
         acquire(path, access, Mode::Exclusive, patience).map(|file| Self { file })

@@ -1,7 +1,8 @@
 //! Environments in and out of the cache: built once, whole or not at all.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -97,6 +98,40 @@ impl Built {
     }
 }
 
+/// Where an environment is built: its folder, which is its final place, and the lock that keeps
+/// others away from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    dir: &'a Path,
+    lock: &'a File,
+}
+
+impl Site<'_> {
+    /// The environment's folder: it does not exist yet, the one that it lies in does.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir
+    }
+
+    /// The open lock file, held exclusively.
+    ///
+    /// Whoever has a duplicate of the descriptor holds the lock too. A process that writes into the
+    /// folder should, or it may outlive a builder that is killed, and write into what the next one
+    /// builds. The file is empty, so it can be such a process's standard input.
+    #[must_use]
+    pub fn lock(&self) -> &File {
+        self.lock
+    }
+}
+
+impl Deref for Site<'_> {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        self.dir
+    }
+}
+
 /// A usable environment, found while its lock is held.
 struct Found {
     manifest: Manifest,
@@ -115,8 +150,8 @@ impl Cache {
     /// The environment with this key, built by the closure if it is not there.
     ///
     /// However many threads and processes ask at once, one closure runs and the others wait for
-    /// it. The closure gets the environment's folder, which does not exist yet, in one that does;
-    /// it is the final place, so paths into it may be written anywhere. When the closure returns,
+    /// it. The closure gets the [`Site`]: the environment's folder, which does not exist yet, in
+    /// one that does; it is the final place, so paths into it may be written anywhere. When the closure returns,
     /// its result becomes visible in one step. When it fails or panics, or the process dies,
     /// nothing does: what it left is removed, at once or by whoever asks next.
     ///
@@ -124,7 +159,7 @@ impl Cache {
     /// for its own key.
     pub fn get_or_build<F>(&self, key: &Key, options: &BuildOptions, build: F) -> Result<CachedEnv>
     where
-        F: FnOnce(&Path) -> Result<Built, BoxError>,
+        F: FnOnce(&Site<'_>) -> Result<Built, BoxError>,
     {
         let entry = self.layout().entry(key);
         let mut build = Some(build);
@@ -268,16 +303,17 @@ impl Cache {
     }
 
     /// Runs the closure and commits what it made. Returns what keeps evictors away.
-    fn build<F>(&self, key: &Key, entry: &Entry, _: &ExclusiveLock, run: F) -> Result<SharedLock>
+    fn build<F>(&self, key: &Key, entry: &Entry, lock: &ExclusiveLock, run: F) -> Result<SharedLock>
     where
-        F: FnOnce(&Path) -> Result<Built, BoxError>,
+        F: FnOnce(&Site<'_>) -> Result<Built, BoxError>,
     {
         self.prepare()?;
         self.discard(&entry.dir)?;
         let unfinished = Unfinished { cache: self, dir: &entry.dir };
 
         let start = Instant::now();
-        let built = run(&entry.dir).map_err(|source| Error::Build { key: *key, source })?;
+        let site = Site { dir: &entry.dir, lock: lock.file() };
+        let built = run(&site).map_err(|source| Error::Build { key: *key, source })?;
         let build_millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
 
         let python = python_inside(entry, &built.python)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{BaseRecord, BuildOptions, Built, Cache, Error, State};
+use venv_cache::{BaseRecord, BuildOptions, Built, Cache, Error, Site, State};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("no metadata").permissions().mode() & 0o7777
@@ -22,7 +22,7 @@ fn a_build_is_found_again_by_another_handle() {
     assert_eq!(built.python(), scratch.cache().env_dir(&key).join("bin/python"));
 
     let other = Cache::open(scratch.cache().root()).unwrap();
-    let unused = |_: &Path| panic!("it was built");
+    let unused = |_: &Site<'_>| panic!("it was built");
     let hit = other.get_or_build(&key, &BuildOptions::default(), unused).unwrap();
     assert_eq!(hit.state(), State::Hit);
     assert_eq!(hit.manifest(), built.manifest());
@@ -33,7 +33,7 @@ fn a_build_is_found_again_by_another_handle() {
 fn the_manifest_records_what_the_builder_and_the_store_know() {
     let scratch = Scratch::new();
     let base = BaseRecord::new(Path::new("/usr/bin/python3"), "fingerprint");
-    let build = |dir: &Path| {
+    let build = |dir: &Site<'_>| {
         build_fake(dir)?;
         Ok(Built::new(dir.join("bin/python"))
             .with_strategy("hardlink")
@@ -54,10 +54,10 @@ fn the_manifest_records_what_the_builder_and_the_store_know() {
 #[test]
 fn the_folder_does_not_exist_yet_when_the_closure_runs() {
     let scratch = Scratch::new();
-    let build = |dir: &Path| {
+    let build = |dir: &Site<'_>| {
         assert!(!dir.exists());
         assert!(dir.parent().is_some_and(Path::is_dir));
-        assert_eq!(dir, scratch.cache().env_dir(&key(1)));
+        assert_eq!(dir.dir(), scratch.cache().env_dir(&key(1)));
         build_fake(dir)
     };
     scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build).unwrap();

@@ -1,18 +1,17 @@
 //! Which environments go.
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{Budget, BuildOptions, Built, Cache, Key, Report};
+use venv_cache::{Budget, BuildOptions, Built, Cache, Key, Report, Site};
 
 use crate::processes::no_forks;
 
 const CONTENTS: usize = 100_000;
 
 fn build(cache: &Cache, number: u64) {
-    let build = |dir: &Path| {
+    let build = |dir: &Site<'_>| {
         let built: Built = build_fake(dir)?;
         fs::write(dir.join("lib/contents"), vec![1; CONTENTS])?;
         Ok(built)
@@ -119,7 +118,7 @@ fn a_base_outlives_what_needs_it_however_long_it_was_not_used() {
     let scratch = Scratch::new();
     let cache = scratch.cache();
     build(cache, 0);
-    let needing = |dir: &Path| build_fake(dir).map(|built| built.with_needs([key(0)]));
+    let needing = |dir: &Site<'_>| build_fake(dir).map(|built| built.with_needs([key(0)]));
     drop(cache.get_or_build(&key(1), &BuildOptions::default(), needing).unwrap());
     used_ago(cache, 0, hours(1000));
     used_ago(cache, 1, hours(1));
@@ -155,7 +154,7 @@ fn one_that_is_being_built_is_no_leftover() {
     let _quiet = no_forks();
     let scratch = Scratch::new();
     let cache = scratch.cache();
-    let build = |dir: &Path| {
+    let build = |dir: &Site<'_>| {
         let built = build_fake(dir)?;
         let report = cache.prune(&Budget::default().with_all())?;
         assert_eq!(report.leftovers, 0);

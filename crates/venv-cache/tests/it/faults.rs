@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{BuildOptions, Built, Cache, Error, Key, State};
+use venv_cache::{BuildOptions, Built, Cache, Error, Key, Site, State};
 
 use crate::processes::{job_on_small_disk, start};
 
@@ -36,7 +36,7 @@ fn edit_manifest(cache: &Cache, key: &Key, edit: impl FnOnce(&mut Value)) {
 #[test]
 fn a_failed_build_leaves_nothing_and_the_next_one_works() {
     let scratch = Scratch::new();
-    let failing = |dir: &Path| {
+    let failing = |dir: &Site<'_>| {
         build_fake(dir)?;
         Err("no such package".into())
     };
@@ -52,7 +52,7 @@ fn a_failed_build_leaves_nothing_and_the_next_one_works() {
 #[test]
 fn a_panicking_build_leaves_nothing_and_the_lock_is_free() {
     let scratch = Scratch::new();
-    let panicking = |dir: &Path| -> Result<Built, _> {
+    let panicking = |dir: &Site<'_>| -> Result<Built, _> {
         build_fake(dir)?;
         panic!("the closure panics in this test");
     };
@@ -70,7 +70,7 @@ fn what_a_crashed_build_left_is_gone_before_the_next_one_starts() {
     let dir = scratch.cache().env_dir(&key(1));
     fs::create_dir_all(dir.join("bin")).unwrap();
     fs::write(dir.join("bin/left"), "x").unwrap();
-    let clean = |dir: &Path| {
+    let clean = |dir: &Site<'_>| {
         assert!(!dir.exists());
         build_fake(dir)
     };
@@ -82,7 +82,7 @@ fn what_a_crashed_build_left_is_gone_before_the_next_one_starts() {
 fn a_build_without_an_interpreter_of_its_own_is_refused() {
     let scratch = Scratch::new();
     for python in ["bin/missing", "/bin/sh", "../other/bin/python", ""] {
-        let wrong = |dir: &Path| build_fake(dir).map(|_| Built::new(python));
+        let wrong = |dir: &Site<'_>| build_fake(dir).map(|_| Built::new(python));
         let error =
             scratch.cache().get_or_build(&key(1), &BuildOptions::default(), wrong).unwrap_err();
         assert!(matches!(error, Error::Misbuilt { .. }), "{python}: {error}");
@@ -171,7 +171,7 @@ fn after_another_boot_the_sizes_are_checked_once() {
 fn after_another_boot_damaged_bytecode_is_removed_and_nothing_else_happens() {
     let scratch = Scratch::new();
     let cache = scratch.cache();
-    let compiled = |dir: &Path| {
+    let compiled = |dir: &Site<'_>| {
         fs::create_dir_all(dir.join("lib/__pycache__"))?;
         fs::write(dir.join("lib/__pycache__/module.cpython-312.pyc"), "bytecode")?;
         build_fake(dir)
@@ -188,7 +188,7 @@ fn after_another_boot_damaged_bytecode_is_removed_and_nothing_else_happens() {
 #[test]
 fn a_wait_ends_with_the_lock_file_and_a_hint() {
     let scratch = Scratch::new();
-    let inner = |dir: &Path| {
+    let inner = |dir: &Site<'_>| {
         let wait = Duration::from_millis(50);
         let start = Instant::now();
         let error = scratch
@@ -252,7 +252,7 @@ pub(crate) fn on_a_full_disk(root: &Path) {
     let filler = root.join("filler");
 
     // The closure meets the end of the disk.
-    let greedy = |dir: &Path| {
+    let greedy = |dir: &Site<'_>| {
         build_fake(dir)?;
         fs::write(dir.join("lib/big"), vec![1; 1 << 20])?;
         unreachable!("it does not fit");

@@ -1,10 +1,9 @@
 //! In use means kept, for as long as anybody has the lock file open.
 
 use std::fs;
-use std::path::Path;
 
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{Budget, BuildOptions, Cache, CachedEnv, Error, Key};
+use venv_cache::{Budget, BuildOptions, Cache, CachedEnv, Error, Key, Site};
 
 use crate::processes::{no_forks, start};
 
@@ -73,7 +72,7 @@ fn a_lease_covers_what_the_environment_needs() {
     let cache = scratch.cache();
     let (base, middle, top) = (key(1), key(2), key(3));
     let needing =
-        |need: Key| move |dir: &Path| build_fake(dir).map(|built| built.with_needs([need]));
+        |need: Key| move |dir: &Site<'_>| build_fake(dir).map(|built| built.with_needs([need]));
     drop(build(cache, &base));
     let options = BuildOptions::default();
     drop(cache.get_or_build(&middle, &options, needing(base)).unwrap());
@@ -100,7 +99,7 @@ fn a_lease_covers_what_the_environment_needs() {
 fn an_environment_whose_base_was_built_anew_is_built_anew() {
     let scratch = Scratch::new();
     let cache = scratch.cache();
-    let needing = |dir: &Path| build_fake(dir).map(|built| built.with_needs([key(1)]));
+    let needing = |dir: &Site<'_>| build_fake(dir).map(|built| built.with_needs([key(1)]));
     drop(build(cache, &key(1)));
     drop(cache.get_or_build(&key(2), &BuildOptions::default(), needing).unwrap());
     // As if by hand.
@@ -116,7 +115,7 @@ fn an_environment_whose_base_was_built_anew_is_built_anew() {
 fn a_build_that_needs_what_is_not_there_is_refused() {
     let scratch = Scratch::new();
     for need in [key(1), key(2)] {
-        let needing = |dir: &Path| build_fake(dir).map(|built| built.with_needs([need]));
+        let needing = |dir: &Site<'_>| build_fake(dir).map(|built| built.with_needs([need]));
         let error =
             scratch.cache().get_or_build(&key(2), &BuildOptions::default(), needing).unwrap_err();
         assert!(matches!(error, Error::NeedMissing { .. }), "{error}");

@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use venv_cache::testing::{build_fake, key};
-use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, State};
+use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, Site, State};
 
 use crate::processes::no_forks;
 
@@ -114,7 +114,7 @@ impl World {
 
     fn build(&mut self, number: u64) {
         let needs = need_of(number).map(key);
-        let build = |dir: &Path| Ok(build_fake(dir)?.with_needs(needs));
+        let build = |dir: &Site<'_>| Ok(build_fake(dir)?.with_needs(needs));
         let options = BuildOptions::default();
         let result = self.cache.get_or_build(&key(number), &options, build);
         let need_is_there = need_of(number).is_none_or(|need| self.is_whole(need));
@@ -154,7 +154,7 @@ impl World {
 
     /// A build that fails or panics: what was whole stays, what was not is gone.
     fn build_badly(&mut self, number: u64, fail: impl FnOnce() -> Result<Built, BoxError>) {
-        let build = |dir: &Path| build_fake(dir).and_then(|_| fail());
+        let build = |dir: &Site<'_>| build_fake(dir).and_then(|_| fail());
         let options = BuildOptions::default();
         let key = key(number);
         let result =

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use venv_cache::testing::{build_fake, key};
-use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, State};
+use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, Site, State};
 
 use crate::{faults, sharing};
 
@@ -174,7 +174,7 @@ fn anything(root: &Path, seed: u64) {
                 cache.prune(&budget).expect("not pruned");
             }
             6 => {
-                let failing = |dir: &Path| -> Result<Built, BoxError> {
+                let failing = |dir: &Site<'_>| -> Result<Built, BoxError> {
                     build_slowly(dir)?;
                     Err("fails on purpose".into())
                 };
@@ -196,7 +196,7 @@ fn anything(root: &Path, seed: u64) {
 }
 
 /// Like `build_fake`, over about 20 ms.
-pub(crate) fn build_slowly(dir: &Path) -> Result<Built, BoxError> {
+pub(crate) fn build_slowly(dir: &Site<'_>) -> Result<Built, BoxError> {
     let built = build_fake(dir)?;
     for file in 0..FILES {
         fs::write(dir.join("lib").join(file.to_string()), "contents")?;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{Budget, BuildOptions, Error, State};
+use venv_cache::{Budget, BuildOptions, Error, Site, State};
 
 use crate::processes::{Random, assert_whole, build_slowly, job, no_forks, start};
 
@@ -19,7 +19,7 @@ fn eight_threads_that_ask_at_once_build_once() {
     let states = thread::scope(|scope| {
         let ask = || {
             barrier.wait();
-            let build = |dir: &std::path::Path| {
+            let build = |dir: &Site<'_>| {
                 builds.fetch_add(1, Ordering::Relaxed);
                 build_slowly(dir)
             };
@@ -54,7 +54,7 @@ fn a_waiter_builds_when_the_builder_before_it_failed() {
     let scratch = Scratch::new();
     let options = BuildOptions::default();
     let building = Barrier::new(2);
-    let failing = |dir: &std::path::Path| {
+    let failing = |dir: &Site<'_>| {
         building.wait();
         build_slowly(dir)?;
         Err("fails on purpose".into())

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use venv_cache::BuildOptions;
 use venv_cache::testing::{Scratch, build_fake, key};
+use venv_cache::{BuildOptions, Site};
 
 #[test]
 #[ignore = "a measurement: run with --ignored --nocapture"]
@@ -17,7 +17,7 @@ fn a_hit() {
     let scratch = Scratch::new();
     let options = BuildOptions::default();
     drop(scratch.cache().get_or_build(&key(1), &options, build_fake).unwrap());
-    let unused = |_: &Path| unreachable!("it was built");
+    let unused = |_: &Site<'_>| unreachable!("it was built");
     let start = Instant::now();
     for _ in 0..ROUNDS {
         drop(scratch.cache().get_or_build(&key(1), &options, unused).unwrap());
@@ -30,7 +30,7 @@ fn a_hit() {
 #[expect(clippy::print_stdout, reason = "the number is the point")]
 fn a_commit_and_a_removal_of_25_000_files() {
     let scratch = Scratch::new();
-    let build = |dir: &Path| {
+    let build = |dir: &Site<'_>| {
         for folder in 0..1000 {
             let folder = dir.join(format!("lib/site-packages/package_{folder}"));
             fs::create_dir_all(&folder)?;
