@@ -2,7 +2,6 @@
 //! a commit (a walk over all files for their sizes).
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use venv_cache::testing::{Scratch, build_fake, key};
