@@ -144,6 +144,7 @@ impl Installer {
             scratch.write(install, request.held)?;
             let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
             let mut command = scratch.command(argv, environment.clone());
+            command.lock.clone_from(&request.lock);
             if self.tool() == Tool::Pip {
                 command.environment.insert("PIP_LOG".into(), scratch.log_file().into());
             }

@@ -92,6 +92,7 @@ pub(crate) fn run_script(
         environment: variables.clone(),
         working_dir: PathBuf::from("/"),
         doomed_dir: None,
+        lock: None,
     };
     let finished = process::run(&command, Streams::Apart, deadline)?;
     if finished.is_success() {

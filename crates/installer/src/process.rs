@@ -7,6 +7,7 @@ use std::io::{self, PipeWriter, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use duct::Handle;
@@ -36,6 +37,8 @@ pub(crate) struct Command {
     pub(crate) working_dir: PathBuf,
     /// A folder that must not outlive this process, for it may hold credentials.
     pub(crate) doomed_dir: Option<PathBuf>,
+    /// An empty file to be its standard input, so that its lock is held for as long as it runs.
+    pub(crate) lock: Option<Arc<File>>,
 }
 
 /// What a child left behind.
@@ -79,7 +82,10 @@ pub(crate) fn run(
     let expression = duct::cmd(&command.program, &command.arguments)
         .dir(&command.working_dir)
         .full_env(&command.environment)
-        .stdin_null()
+        .stdin_file(match &command.lock {
+            Some(lock) => clone(lock)?,
+            None => null()?,
+        })
         .stderr_file(clone(&stderr)?)
         .stdout_file(clone(if streams == Streams::Together { &stderr } else { &stdout })?)
         .unchecked();
@@ -191,6 +197,11 @@ fn as_pid(pid: u32) -> Option<Pid> {
 
 fn unnamed_file() -> Result<File, Error> {
     tempfile::tempfile().context("make an unnamed file in", std::env::temp_dir())
+}
+
+fn null() -> Result<File, Error> {
+    let null = Path::new("/dev/null");
+    File::open(null).context("open", null)
 }
 
 fn clone(file: &File) -> Result<File, Error> {

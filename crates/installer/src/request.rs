@@ -1,6 +1,8 @@
 //! What is asked of an installer.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use envspec::Install;
 
@@ -27,6 +29,7 @@ pub struct Request<'a> {
     pub(crate) deadline: Deadline,
     pub(crate) links: Links,
     pub(crate) is_offline: bool,
+    pub(crate) lock: Option<Arc<File>>,
 }
 
 impl<'a> Request<'a> {
@@ -42,6 +45,7 @@ impl<'a> Request<'a> {
             deadline: Deadline::NEVER,
             links: Links::Hardlink,
             is_offline: false,
+            lock: None,
         }
     }
 
@@ -63,6 +67,15 @@ impl<'a> Request<'a> {
     /// Sets whether files may be shared with uv's cache; pip always copies. By default, they may.
     pub fn with_links(mut self, links: Links) -> Self {
         self.links = links;
+        self
+    }
+
+    /// Has the tool's processes hold the lock of an open, empty file for as long as they run: one
+    /// that outlives this program, however that ended, keeps others from what it writes to.
+    ///
+    /// By default, they hold none.
+    pub fn with_lock(mut self, lock: Arc<File>) -> Self {
+        self.lock = Some(lock);
         self
     }
 

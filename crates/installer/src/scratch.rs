@@ -71,6 +71,7 @@ impl Scratch {
             environment,
             working_dir: self.working_dir(),
             doomed_dir: Some(self.root.clone()),
+            lock: None,
         }
     }
 

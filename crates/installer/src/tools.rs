@@ -217,6 +217,7 @@ impl Search<'_> {
             environment: (*self.variables).clone(),
             working_dir: PathBuf::from("/"),
             doomed_dir: None,
+            lock: None,
         };
         let finished = match process::run(&command, Streams::Apart, self.deadline) {
             Ok(finished) => finished,

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use envspec::{Install, LoadedEnv};
 use installer::{Deadline, Tools};
 use stage::{Base, Isolation};
-use venv_cache::{BoxError, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key};
+use venv_cache::{
+    BoxError, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key, Site,
+};
 
 use super::build::Build;
 use super::environment::{Core, Environment};
@@ -112,8 +114,8 @@ impl Provisioner {
         let Some(install) = &env.install else { return Ok(open.core.clone()) };
         let begun = Instant::now();
         let key = key::environment(&open.base, install, isolation);
-        let build = |build: &Build<'_>, dir: &Path| {
-            build.over(&open.base, open.managed.as_ref(), isolation, dir)
+        let build = |build: &Build<'_>, site: &Site<'_>| {
+            build.over(&open.base, open.managed.as_ref(), isolation, site)
         };
         let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
         Ok(Arc::new(Core::cached(open.base.interpreter(), cached, begun.elapsed())))
@@ -124,7 +126,7 @@ impl Provisioner {
         key: &Key,
         install: &Install,
         timeout: Option<Duration>,
-        build: impl FnOnce(&Build<'_>, &Path) -> Result<Built, Error>,
+        build: impl FnOnce(&Build<'_>, &Site<'_>) -> Result<Built, Error>,
     ) -> Result<CachedEnv, Error> {
         let mut options = BuildOptions::default();
         if let Some(timeout) = timeout {
@@ -133,7 +135,7 @@ impl Provisioner {
         let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
         let context = Build { tools: &self.tools, install, deadline };
         let closure =
-            |dir: &Path| build(&context, dir).map_err(|error| -> BoxError { error.into() });
+            |site: &Site<'_>| build(&context, site).map_err(|error| -> BoxError { error.into() });
         self.cache.get_or_build(key, &options, closure).map_err(|error| match error {
             venv_cache::Error::Build { source, key } => match source.downcast::<Error>() {
                 Ok(own) => *own,
@@ -169,7 +171,7 @@ impl Provisioner {
             }
             Some(PlannedBase::Managed(env)) => {
                 let (interpreter, key, install) = self.managed(env)?;
-                let build = |build: &Build<'_>, dir: &Path| build.bare(&interpreter, dir);
+                let build = |build: &Build<'_>, site: &Site<'_>| build.bare(&interpreter, site);
                 let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
                 let fingerprint = Fingerprint::from_bytes(*key.as_bytes());
                 let base = venv_cache::Base::managed(cached.python(), records, fingerprint)
