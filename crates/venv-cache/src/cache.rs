@@ -114,6 +114,17 @@ impl Cache {
         self.layout().shims_dir()
     }
 
+    /// The length in bytes of all files of bootstrapped tools, which no budget counts.
+    ///
+    /// Fails if a file of them cannot be read; 0 if there are none.
+    pub fn tools_bytes(&self) -> Result<u64> {
+        let dir = self.tools_dir();
+        match fs::symlink_metadata(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            _ => fs_extra::dir::get_size(&dir).map_err(io::Error::other).context("measure", &dir),
+        }
+    }
+
     /// The folder of the environment with this key, whether it is there or not.
     #[must_use]
     pub fn env_dir(&self, key: &Key) -> PathBuf {

@@ -129,3 +129,14 @@ fn names_with_spaces_and_other_letters_and_long_paths_work() {
     cache.get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap();
     assert_eq!(cache.list().unwrap().len(), 1);
 }
+
+#[test]
+fn the_size_of_the_tools_is_told() {
+    let scratch = Scratch::new();
+    assert_eq!(scratch.cache().tools_bytes().unwrap(), 0);
+    let dir = scratch.cache().tools_dir().join("uv-1.0");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("uv"), [0; 1000]).unwrap();
+    std::os::unix::fs::symlink("uv", dir.join("link")).unwrap();
+    assert!((1000..1100).contains(&scratch.cache().tools_bytes().unwrap()));
+}
