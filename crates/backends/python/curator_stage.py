@@ -356,7 +356,7 @@ def _printable(text):
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class _Unsendable(TypeError):
+class _UnsendableError(TypeError):
     """A value that a stage returned and that cannot travel."""
 
 
@@ -421,8 +421,7 @@ class _Worker:
         self._is_batched = callable(getattr(self._stage, "process_batch", None))
         if not self._is_batched and not callable(getattr(self._stage, "process", None)):
             raise TypeError(
-                f"{start['code']['name']!r} has neither `process(task)`"
-                " nor `process_batch(tasks)`"
+                f"{start['code']['name']!r} has neither `process(task)` nor `process_batch(tasks)`"
             )
 
     def hook(self, name):
@@ -544,15 +543,15 @@ class _Worker:
                 kind, part = "j", self._encode(data).encode()
             except (TypeError, ValueError, RecursionError) as error:
                 why = _find_unsendable(data, "data", frozenset()) or str(error)
-                raise _Unsendable(f"the stage returned what cannot be sent: {why}") from None
+                raise _UnsendableError(f"the stage returned what cannot be sent: {why}") from None
         if metadata:
             if not isinstance(metadata, dict):
-                raise _Unsendable(f"metadata must be a dict, not {type(metadata).__name__}")
+                raise _UnsendableError(f"metadata must be a dict, not {type(metadata).__name__}")
             why = _find_unsendable(metadata, "metadata", frozenset())
             if why:
-                raise _Unsendable(f"the stage returned what cannot be sent: {why}")
+                raise _UnsendableError(f"the stage returned what cannot be sent: {why}")
         if not isinstance(dataset, str):
-            raise _Unsendable(f"dataset_name must be text, not {type(dataset).__name__}")
+            raise _UnsendableError(f"dataset_name must be text, not {type(dataset).__name__}")
         if not metadata and not dataset:
             parts.append(part)
             return [kind, len(part)]

@@ -12,3 +12,16 @@ class RecordPackagingVersion:
 
         task.data[self.key] = packaging.__version__
         return task
+
+
+class AsciiName:
+    """Writes the name in plain letters; needs `unidecode`."""
+
+    def setup(self):
+        from unidecode import unidecode
+
+        self.unidecode = unidecode
+
+    def process(self, task):
+        task.data["ascii"] = self.unidecode(task.data["name"])
+        return task

@@ -31,5 +31,5 @@ def bundled():
     return wheels
 
 
-answer = [f"{sys.version_info[0]}.{sys.version_info[1]}", package_dir("pip")] + bundled()
+answer = [f"{sys.version_info[0]}.{sys.version_info[1]}", package_dir("pip"), *bundled()]
 sys.stdout.buffer.write(b"\0".join(os.fsencode(text) for text in answer))

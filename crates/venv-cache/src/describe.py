@@ -21,7 +21,7 @@ def site_dirs():
 
 
 def base_executable():
-    """The interpreter proper, under the most exact of its names, never a virtualenv's link to it."""
+    """The interpreter proper, by the most exact of its names, never a virtualenv's link to it."""
     import os.path
 
     found = getattr(sys, "_base_executable", None) or sys.executable

@@ -8,28 +8,29 @@ import zipfile
 
 
 def wheel(name, version, files, scripts=()):
-    info = "%s-%s.dist-info" % (name, version)
+    info = f"{name}-{version}.dist-info"
     files = dict(files)
-    files[info + "/METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)
+    files[info + "/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     files[info + "/WHEEL"] = (
         "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
     if scripts:
-        lines = ["%s = %s" % script for script in scripts]
-        files[info + "/entry_points.txt"] = "[console_scripts]\n%s\n" % "\n".join(lines)
+        lines = ["{} = {}".format(*script) for script in scripts]
+        files[info + "/entry_points.txt"] = "[console_scripts]\n{}\n".format("\n".join(lines))
     record = ""
     for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-        record += "%s,sha256=%s,%d\n" % (path, digest.decode(), len(text.encode()))
+        record += f"{path},sha256={digest.decode()},{len(text.encode())}\n"
     files[info + "/RECORD"] = record + info + "/RECORD,,\n"
-    target = pathlib.Path(sys.argv[1], "%s-%s-py3-none-any.whl" % (name, version))
+    target = pathlib.Path(sys.argv[1], f"{name}-{version}-py3-none-any.whl")
     with zipfile.ZipFile(target, "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)
 
 
 def shows(version):
-    return "__version__ = %r\n\ndef main():\n    import sys\n    print(__version__, sys.prefix)\n" % version
+    main = "def main():\n    import sys\n    print(__version__, sys.prefix)\n"
+    return f"__version__ = {version!r}\n\n{main}"
 
 
 wheel(
