@@ -1,4 +1,44 @@
-//! Executors: the local one with its Python workers, and what joins environments to stages.
+//! Executors, and what joins environments to stages.
+//!
+//! An [`Executor`] runs the stages of a [`Plan`], which is a pipeline made ready: checked, and with
+//! all read that its specs refer to. [`ExecutorExt::run`] is what a program calls. A
+//! [`Provisioner`] makes the environments: it looks each up in the cache by all that decides what
+//! is in it, and builds it if it is not there. Python code runs in worker processes, each of which
+//! proves its environment before it gets a task; Rust code runs on threads. What happens on the way
+//! is one stream of [`Event`]s to an [`Observer`], and what is left at the end a [`RunReport`].
+//!
+//! ```
+//! use backends::{ExecutorExt, LocalExecutor};
+//! use serde_json::json;
+//! use stage::{Pipeline, PythonStage, Task};
+//!
+//! # fn main() -> Result<(), backends::Error> {
+//! let count = "def count(task): return {'words': len(task.data['text'].split())}";
+//! let pipeline = Pipeline::new("words").with_stage(PythonStage::from_source(count, "count"));
+//! let executor = LocalExecutor::default();
+//! # let cache = tempfile::tempdir().expect("a temporary folder");
+//! # let executor = executor.with_cache_dir(cache.path());
+//! let report = executor.run(&pipeline, [Task::new(json!({ "text": "to be or not" }))])?;
+//! assert_eq!(report.outputs[0].data.as_json(), Some(&json!({ "words": 4 })));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What holds
+//!
+//! - **The right environment or no run.** A worker's first message tells its interpreter, its
+//!   environment's key and the versions of what its stage asked for. A mismatch ends the run.
+//! - **Each hook once, in the stage's environment**: `setup_on_node` per node and stage, `setup` per
+//!   worker, `teardown` per worker that ends in order, also after a failed task.
+//! - **A task is never lost and never done twice in the output.** What a dead worker held is tried
+//!   again; the task that kills its worker is found and fails alone.
+//! - **Nothing outlives a run**: workers and the processes that they started end with it, also when
+//!   the program is killed. A child that opened a session of its own is the exception.
+//!
+//! # What it does not do
+//!
+//! It installs no signal handler, changes no variable or folder of the process, prints nothing, and
+//! never executes what a worker sends: there is no pickle.
 
 mod disk_source;
 mod error;

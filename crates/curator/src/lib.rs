@@ -1,7 +1,64 @@
 //! Data pipelines in which every stage may bring its own Python packages.
+//!
+//! One stage needs `transformers==4.40.0`, the next `4.45.0`. A stage declares its `runtime_env`
+//! (`{"pip": [...]}` or `{"uv": [...]}`, in the shape of Ray's); its workers then run in an isolated
+//! environment that adds to a common base, and that is kept in a cache under the hash of all that
+//! it is made of. The next run finds it there.
+//!
+//! ```no_run
+//! use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, RuntimeEnv, Task};
+//! use serde_json::json;
+//!
+//! # fn main() -> Result<(), curator::backends::Error> {
+//! let record = PythonStage::from_file("stages.py", "RecordPackagingVersion");
+//! let pipeline = Pipeline::new("multi_version_demo")
+//!     .with_stage(record.clone().with_name("base_env"))
+//!     .with_stage(
+//!         record
+//!             .clone()
+//!             .with_name("pinned_v232")
+//!             .with_runtime_env(RuntimeEnv::pip(["packaging==23.2"])),
+//!     )
+//!     .with_stage(
+//!         record.with_name("pinned_v240").with_runtime_env(RuntimeEnv::uv(["packaging==24.0"])),
+//!     );
+//! let report = LocalExecutor::default().run(&pipeline, [Task::new(json!({ "text": "hello" }))])?;
+//! # let _ = report;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The Python side of that is plain: a class with `process(task)`, and optionally `setup_on_node`,
+//! `setup` and `teardown`.
+//!
+//! ```python
+//! class RecordPackagingVersion:
+//!     def process(self, task):
+//!         import packaging
+//!         task.data.setdefault("versions", []).append(packaging.__version__)
+//!         return task
+//! ```
+//!
+//! # Crate layout
+//!
+//! This crate has no type of its own: it gives the others under their names, and those names of
+//! theirs that every program needs. Each can be used alone.
+//!
+//! | crate | what it holds |
+//! |---|---|
+//! | [`envspec`] | `runtime_env`: parsing, normal form, digest, merging |
+//! | [`installer`] | pip and uv, found or fetched, driven from outside of the environment |
+//! | [`venv_cache`] | environments over a base, and the cache that keeps them |
+//! | [`stage`] | stages, tasks and pipelines as data |
+//! | [`backends`] | executors, and what joins environments to stages |
 
 pub use {backends, envspec, installer, stage, venv_cache};
 
 pub use backends::{Executor, ExecutorExt, LocalExecutor, RunReport};
 pub use envspec::RuntimeEnv;
 pub use stage::{CompositeStage, Overrides, Pipeline, PythonStage, RustStage, Stage, Task};
+
+/// The README's program must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
