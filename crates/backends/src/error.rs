@@ -124,8 +124,8 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A worker ended before it was ready.
-    #[error("a worker of stage `{stage}` {exit} before it was ready")]
+    /// A worker ended before it did any work.
+    #[error("a worker of stage `{stage}` {exit} before it did any work")]
     WorkerDied {
         /// The stage.
         stage: String,
@@ -273,14 +273,12 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines,
-    /// the package manager's words.
+    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         let mut text = String::new();
         match self {
             Self::Environment { source, .. } => return source.detail(),
-            Self::Install(source) => return source.transcript().map(ToString::to_string),
             Self::Task(failed) => {
                 if let Cause::Raised(error) = &failed.cause {
                     text.push_str(error.traceback.trim_end());

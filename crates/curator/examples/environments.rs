@@ -32,7 +32,12 @@ fn main() -> Result<(), BoxError> {
         let uv = tools.locate(install.tool, None, base.python(), Deadline::NEVER)?;
         let outcome = uv.install(&Request::new(&install, &created.python))?;
         let added: Vec<String> = outcome.added.iter().map(ToString::to_string).collect();
-        println!("installed {} by uv {} over {} files", added.join(", "), uv.version(), created.files);
+        println!(
+            "installed {} by uv {} over {} files",
+            added.join(", "),
+            uv.version(),
+            created.files
+        );
         Ok(Built::new(created.python).with_strategy(choice.strategy.to_string()))
     };
     let env = cache.get_or_build(&key, &BuildOptions::default(), build)?;

@@ -163,6 +163,15 @@ impl LocalExecutor {
                 return Vec::new();
             }
         };
+        for name in ["PYTHONPATH", "PYTHONHOME"] {
+            if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
+                let message = format!(
+                    "`{name}` of this program is not passed on to workers; a stage can set it in \
+                     `env_vars`"
+                );
+                run.emit(&Event::Warning { stage: None, message });
+            }
+        }
         let groups = Group::of(plan);
         std::thread::scope(|scope| {
             let threads: Vec<_> = groups

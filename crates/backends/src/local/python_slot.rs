@@ -64,6 +64,7 @@ struct Slot<'a> {
 /// Why a worker's life ended other than with its work.
 enum Fate {
     Cancelled,
+    /// It was never of use.
     DiedAtStart(Exit, Vec<String>),
     Failed(Box<Error>),
 }
@@ -87,7 +88,13 @@ impl Slot<'_> {
         self.stage.worker_ready(self.index, Some(process.pid()), begun.elapsed());
         let session = Session::new(self.stage, self.index, process.tail());
         let end = session.run(&mut process);
-        self.conclude(process, session.into_held(), end)
+        let (held, has_worked) = session.into_held();
+        let is_idle_death = matches!(end, End::Gone) && held.is_empty() && !has_worked;
+        let exit = self.conclude(&mut process, held, end)?;
+        if is_idle_death {
+            return Err(Fate::DiedAtStart(exit, process.tail().lines()));
+        }
+        Ok(())
     }
 
     fn spawn(&self, visible_devices: Option<String>) -> Result<Process, Fate> {
@@ -187,7 +194,7 @@ impl Slot<'_> {
     }
 
     /// Ends the process in the way that its session ended, and says what becomes of what it held.
-    fn conclude(&self, mut process: Process, held: Vec<Batch>, end: End) -> Result<(), Fate> {
+    fn conclude(&self, process: &mut Process, held: Vec<Batch>, end: End) -> Result<Exit, Fate> {
         let mut is_in_order = false;
         let (exit, cause) = match end {
             End::Stopped => {
@@ -195,7 +202,7 @@ impl Slot<'_> {
                 (process.finish(GRACE), None)
             }
             End::Cancelled => {
-                is_in_order = say_goodbye(&mut process);
+                is_in_order = say_goodbye(process);
                 let exit =
                     if is_in_order { process.finish(GRACE) } else { process.terminate(GRACE) };
                 self.stage.worker_ended(self.index, Some(exit), is_in_order);
@@ -213,8 +220,8 @@ impl Slot<'_> {
             End::Broken(problem) => (process.reap(), Some(Cause::Protocol(problem))),
         };
         self.stage.worker_ended(self.index, Some(exit), is_in_order);
-        self.blame(held, cause, &process);
-        Ok(())
+        self.blame(held, cause, process);
+        Ok(exit)
     }
 
     /// Holds a batch responsible if it was the one at work beyond doubt. Of several batches in a

@@ -1,7 +1,7 @@
 //! A worker's answer about a batch, checked and turned into tasks.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stage::{BatchOutput, Lineage, Output, Task};
 
@@ -73,7 +73,12 @@ fn join(
     payloads: Vec<Payload>,
 ) -> Result<Vec<Parcel>, String> {
     let heads = outputs.into_tasks(lineages).map_err(|error| error.to_string())?;
-    Ok(heads.into_iter().zip(payloads).map(|(head, payload)| Parcel { head, payload }).collect())
+    let ready = Instant::now();
+    Ok(heads
+        .into_iter()
+        .zip(payloads)
+        .map(|(head, payload)| Parcel { head, payload, ready })
+        .collect())
 }
 
 struct Body<'a> {

@@ -66,6 +66,7 @@ struct State {
     front_since: Instant,
     told_to_end: Option<Instant>,
     is_over: bool,
+    has_worked: bool,
 }
 
 impl State {
@@ -94,6 +95,7 @@ impl<'a> Session<'a> {
             front_since: Instant::now(),
             told_to_end: None,
             is_over: false,
+            has_worked: false,
         };
         Self { stage, index, log, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -102,10 +104,11 @@ impl<'a> Session<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The batches that the worker still had, in the order in which it got them.
-    pub(crate) fn into_held(self) -> Vec<Batch> {
+    /// The batches that the worker still had, in the order in which it got them, and whether it
+    /// finished any.
+    pub(crate) fn into_held(self) -> (Vec<Batch>, bool) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.in_flight.into_iter().map(|(_, batch)| batch).collect()
+        (state.in_flight.into_iter().map(|(_, batch)| batch).collect(), state.has_worked)
     }
 
     /// Feeds the worker until there is nothing left, or something ends it.
@@ -326,6 +329,7 @@ impl<'a> Session<'a> {
             };
             state.bytes -= batch.size();
             state.front_since = Instant::now();
+            state.has_worked = true;
             let pace = state.pace.unwrap_or(duration);
             state.pace = Some((3 * pace + duration) / 4);
             if state.in_flight.is_empty() {
