@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use envspec::Install;
+use envspec::{Install, Requirement};
 use tempfile::TempDir;
 
 use crate::error::{Error, IoResultExt};
@@ -96,7 +96,7 @@ impl Scratch {
     /// credentials.
     pub(crate) fn write(&self, install: &Install, held: &[String]) -> Result<(), Error> {
         let mut requirements = String::new();
-        let constraints = lines(&install.constraints) + &lines(held);
+        let constraints = lines(&install.constraints) + &held.join("\n");
         if !constraints.is_empty() {
             write_private(&self.root.join("constraints.txt"), &constraints)?;
             // Named by the file, not on the command line, where it would replace `UV_CONSTRAINT`.
@@ -111,8 +111,9 @@ impl Scratch {
     }
 }
 
-fn lines<T: ToString>(items: &[T]) -> String {
-    items.iter().map(|item| item.to_string() + "\n").collect()
+/// As lines of a requirements file, credentials included: the tool needs them.
+fn lines(requirements: &[Requirement]) -> String {
+    requirements.iter().map(|requirement| requirement.expose() + "\n").collect()
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), Error> {

@@ -178,7 +178,7 @@ mod tests {
         let calls = fake.calls().unwrap();
         assert_eq!(calls.len(), 2);
         assert_eq!(calls[0].arguments[..2], ["pip", "install"]);
-        assert_eq!(calls[0].requirements, ["-c constraints.txt", "a==1"]);
+        assert_eq!(calls[0].requirements, ["-c constraints.txt", "a==1.0"]);
         assert!(calls[1].arguments.iter().any(|argument| argument == "--dry-run"));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use envspec::{IndexUrl, Install, Tool};
+use envspec::{IndexUrl, Install, Requirement, Tool};
 
 use crate::ambient::reaches_tool;
 use crate::command_line::Abilities;
@@ -81,7 +81,7 @@ pub(crate) fn secrets(install: &Install, ambient: &BTreeMap<OsString, OsString>)
     install.tool_options.iter().for_each(|option| secrets.add_url(option));
     let texts = install.build_env.values().cloned();
     let texts = texts.chain(ambient.values().map(|value| value.to_string_lossy().into_owned()));
-    let texts = texts.chain(install.requirements.iter().map(ToString::to_string));
+    let texts = texts.chain(install.requirements.iter().map(Requirement::expose));
     for text in texts.filter(|text| text.contains("://")) {
         text.split([' ', ',', '\n']).for_each(|url| secrets.add_url(url));
     }
