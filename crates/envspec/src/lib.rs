@@ -74,7 +74,7 @@ pub use {
     install::{Install, Tool},
     loaded::LoadedEnv,
     packages::{PackageList, Packages},
-    redact::redact,
+    redact::{names_a_secret, redact},
     requirement::Requirement,
     runtime_env::RuntimeEnv,
     source::Source,

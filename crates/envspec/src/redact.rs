@@ -36,29 +36,39 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(cut)
 }
 
-/// Whether an environment variable's name says that its value is a credential.
+/// Parts of a name that make its value a secret, wherever they stand once separators are cut.
+const SECRET_PARTS: [&str; 8] = [
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "credential",
+    "apikey",
+    "accesskey",
+    "privatekey",
+];
+
+/// Words that make it one when they stand alone.
+const SECRET_WORDS: [&str; 10] =
+    ["key", "pat", "pwd", "pass", "auth", "dsn", "cookie", "bearer", "signature", "username"];
+
+/// Whether a variable or an argument of this name probably holds a secret: `HF_TOKEN`,
+/// `AWS_SECRET_KEY`, `UV_INDEX_INTERNAL_PASSWORD`.
 ///
-/// It does when one of its words is `PASSWORD`, `PASSWD`, `TOKEN`, `SECRET`, `CREDENTIALS`,
-/// `USERNAME` or `KEY`, or the like: `UV_INDEX_INTERNAL_PASSWORD`, `HF_TOKEN`, `AWS_SECRET_KEY`.
-pub(crate) fn names_a_secret(variable: &str) -> bool {
-    const WORDS: [&str; 14] = [
-        "PASSWORD",
-        "PASSWD",
-        "PASSPHRASE",
-        "PASS",
-        "PWD",
-        "TOKEN",
-        "TOKENS",
-        "SECRET",
-        "SECRETS",
-        "CREDENTIAL",
-        "CREDENTIALS",
-        "USERNAME",
-        "KEY",
-        "APIKEY",
-    ];
-    let upper = variable.to_ascii_uppercase();
-    upper.split('_').any(|word| WORDS.contains(&word))
+/// ```
+/// assert!(envspec::names_a_secret("hfToken"));
+/// assert!(!envspec::names_a_secret("TOKENIZERS_PARALLELISM"));
+/// ```
+#[must_use]
+pub fn names_a_secret(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let joined: String = lower.chars().filter(|letter| letter.is_alphanumeric()).collect();
+    // A tokenizer is no token.
+    joined.replace("tokeniz", "").contains("token")
+        || SECRET_PARTS.iter().any(|part| joined.contains(part))
+        || lower
+            .split(|letter: char| !letter.is_alphanumeric())
+            .any(|word| SECRET_WORDS.contains(&word))
 }
 
 /// The `user` or `user:password` of a URL, without the `@` that follows it.
@@ -136,10 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_tells_a_secret() {
-        assert!(names_a_secret("UV_INDEX_INTERNAL_PASSWORD"));
-        assert!(names_a_secret("hf_token"));
-        assert!(!names_a_secret("PIP_INDEX_URL"));
-        assert!(!names_a_secret("KEYBOARD"));
+    fn names_of_secrets_are_told_from_others() {
+        for name in ["HF_TOKEN", "hftoken", "AWS_SECRET_ACCESS_KEY", "api-key", "Password", "KEY"] {
+            assert!(names_a_secret(name), "{name}");
+        }
+        for name in ["tokenizer", "MONKEY", "PATH", "keyword", "author", "compass", ""] {
+            assert!(!names_a_secret(name), "{name}");
+        }
     }
 }
