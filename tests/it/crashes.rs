@@ -1,0 +1,115 @@
+//! Law 6, all or nothing: builders that are killed at any instant, and what the next run finds.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use curator::venv_cache::testing::Snapshot;
+
+use crate::local_packages::Package;
+use crate::support::{PipelineFile, base, environments, folder, fresh_cache, listing, once};
+
+/// Numbers between 0 and 1 that are spread as by chance, and the same in each run.
+fn spread(count: u32) -> impl Iterator<Item = f64> {
+    let golden = 0.618_033_988_749_895;
+    (1..=count).map(move |number| (f64::from(number) * golden).fract())
+}
+
+/// Every environment that has a manifest has all its files.
+fn assert_only_whole_environments_are_committed(cache: &Path, whole: &[String]) {
+    for key in environments(cache) {
+        let dir = cache.join("envs-v1").join(key);
+        if dir.join("manifest.json").exists() {
+            assert_eq!(listing(&dir), whole);
+        }
+    }
+}
+
+/// Kills a builder at many instants of its life; after each, a run must succeed in a whole
+/// environment. Gives how often the builder died before its end.
+fn kill_builders(spec: &str, version: &str, kills: u32) -> u32 {
+    let file = PipelineFile::new(base(), &[("stage", spec)], &["packaging", "tqdm"]);
+    let cache = fresh_cache();
+    let begun = Instant::now();
+    let answer = file.run(cache.path(), &[]);
+    let life = begun.elapsed();
+    assert_eq!(answer.states()["stage"], "built");
+    let [key] = &environments(cache.path())[..] else { panic!("one environment") };
+    let whole = listing(&cache.path().join("envs-v1").join(key));
+
+    let mut died = 0;
+    let mut cache = fresh_cache();
+    for part in spread(kills) {
+        let process = file.command(cache.path()).stdout_null().start().expect("a process");
+        sleep(life.mul_f64(part));
+        died += u32::from(process.try_wait().expect("a process").is_none());
+        process.kill().expect("a process to kill");
+        assert_only_whole_environments_are_committed(cache.path(), &whole);
+
+        let answer = file.run(cache.path(), &[]);
+        assert_eq!(answer.output()["stage"]["packaging"], once(version));
+        assert_eq!(answer.output()["stage"]["tqdm"]["visible"].as_array().map(Vec::len), Some(1));
+        assert_eq!(environments(cache.path()).len(), 1);
+        assert_only_whole_environments_are_committed(cache.path(), &whole);
+        assert_eq!(std::fs::read_dir(cache.path().join("trash")).unwrap().count(), 0);
+        cache = fresh_cache();
+    }
+    died
+}
+
+#[test]
+fn a_builder_with_uv_is_killed_at_many_instants() {
+    let died = kill_builders("{ uv = [\"packaging==24.0\"] }", "24.0", 16);
+    assert!(died >= 8, "only {died} builders died before their end");
+}
+
+#[test]
+fn a_builder_with_pip_is_killed_at_many_instants() {
+    let died = kill_builders("{ pip = [\"packaging==23.2\"] }", "23.2", 8);
+    assert!(died >= 4, "only {died} builders died before their end");
+}
+
+/// Kills a builder while its package manager is at work; the package's build, deaf to everything
+/// but SIGKILL, waits, and then goes on if nobody has ended it.
+fn kill_while_the_package_manager_works(tool: &str) {
+    let place = folder();
+    let package = Package::new("slowpoke", "1.0").with_pause(place.path());
+    let dir = package.write_to(place.path());
+    let spec =
+        format!("{{ {tool} = [\"packaging==24.0\", \"slowpoke @ file://{}\"] }}", dir.display());
+    let file = PipelineFile::new(base(), &[("stage", &spec)], &["packaging", "slowpoke"]);
+    let cache = fresh_cache();
+    let process = file.command(cache.path()).stdout_null().start().expect("a process");
+    let begun = Instant::now();
+    while !place.path().join("paused").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the build should have started");
+        sleep(Duration::from_millis(10));
+    }
+    process.kill().expect("a process to kill");
+    // From here on builds do not pause, but the one that is under way still does, for a while.
+    std::fs::write(place.path().join("go"), "").expect("a file");
+
+    let answer = file.run(cache.path(), &[]);
+    assert_eq!(answer.states()["stage"], "built");
+    assert_eq!(answer.output()["stage"]["packaging"], once("24.0"));
+    assert_eq!(answer.output()["stage"]["slowpoke"]["module"], "1.0");
+    let [key] = &environments(cache.path())[..] else { panic!("one environment") };
+    let env = cache.path().join("envs-v1").join(key);
+    let before = Snapshot::of(&env).expect("a readable environment");
+    // Longer than the paused build waits.
+    while begun.elapsed() < Package::PAUSE + Duration::from_secs(3) {
+        sleep(Duration::from_millis(50));
+    }
+    let changes = before.difference(&Snapshot::of(&env).expect("a readable environment"));
+    assert!(changes.is_empty(), "an orphan wrote into the environment: {changes:#?}");
+}
+
+#[test]
+fn a_builder_is_killed_while_pip_works() {
+    kill_while_the_package_manager_works("pip");
+}
+
+#[test]
+fn a_builder_is_killed_while_uv_works() {
+    kill_while_the_package_manager_works("uv");
+}

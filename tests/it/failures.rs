@@ -1,0 +1,90 @@
+//! Packages that cannot be had: the tool's words, the stage's name, advice, and nothing left over.
+
+use std::time::Duration;
+
+use curator::backends::Event;
+use curator::{LocalExecutor, RuntimeEnv};
+
+use crate::support::{base, environments, fresh_cache, is_alive, pipeline, versions, watched};
+
+/// Runs three stages of which one cannot have its packages; gives the error's report.
+fn fails(spec: RuntimeEnv) -> String {
+    let cache = fresh_cache();
+    let executor =
+        LocalExecutor::default().with_base(base().to_owned()).with_cache_dir(cache.path());
+    let good = versions("good", &["packaging"]);
+    let stages = [
+        versions("first", &["packaging"]),
+        good.with_runtime_env(RuntimeEnv::uv(["packaging==24.0"])),
+        versions("hopeless", &["packaging"]).with_runtime_env(spec),
+    ];
+    let (result, events) = watched(&executor, &pipeline(stages));
+    let error = result.unwrap_err().report();
+    assert!(error.contains("no environment for stage `hopeless`"), "{error}");
+    assert!(!error.contains("`good`"), "{error}");
+
+    // The environment of the other stage may be there, whole; of this one there is nothing.
+    for key in environments(cache.path()) {
+        let manifest = cache.path().join("envs-v1").join(key).join("manifest.json");
+        let manifest = std::fs::read_to_string(manifest).expect("only whole environments");
+        assert!(manifest.contains("packaging==24.0"), "{manifest}");
+    }
+    assert_eq!(std::fs::read_dir(cache.path().join("trash")).unwrap().count(), 0);
+    for event in events {
+        let Event::WorkerReady { pid: Some(pid), .. } = event else { continue };
+        assert!(!is_alive(pid), "a worker is still there: {pid}");
+    }
+    error
+}
+
+#[test]
+fn a_misspelt_package_by_pip() {
+    let error = fails(RuntimeEnv::pip(["packagign-misspelt==1.0"]));
+    assert!(error.contains("No matching distribution found for packagign-misspelt"), "{error}");
+    assert!(error.contains("`pip` found no package"), "{error}");
+    assert!(error.contains("hint: check the spelling"), "{error}");
+}
+
+#[test]
+fn a_misspelt_package_by_uv() {
+    let error = fails(RuntimeEnv::uv(["packagign-misspelt==1.0"]));
+    assert!(error.contains("packagign-misspelt was not found in the package registry"), "{error}");
+    assert!(error.contains("`uv` found no package"), "{error}");
+    assert!(error.contains("hint: check the spelling"), "{error}");
+}
+
+#[test]
+fn a_version_that_does_not_exist_by_pip() {
+    let error = fails(RuntimeEnv::pip(["packaging==999.0"]));
+    assert!(error.contains("packaging==999.0"), "{error}");
+    assert!(error.contains("hint: "), "{error}");
+}
+
+#[test]
+fn a_version_that_does_not_exist_by_uv() {
+    let error = fails(RuntimeEnv::uv(["packaging==999.0"]));
+    assert!(error.contains("packaging==999.0"), "{error}");
+    assert!(error.contains("hint: loosen"), "{error}");
+}
+
+#[test]
+fn requirements_that_exclude_each_other() {
+    for spec in [
+        RuntimeEnv::pip(["packaging==24.0"]).with_constraints(["packaging<24"]),
+        RuntimeEnv::uv(["packaging==24.0"]).with_constraints(["packaging<24"]),
+    ] {
+        let error = fails(spec);
+        assert!(error.contains("hint: loosen one of the requirements"), "{error}");
+        assert!(error.contains("packaging<24"), "{error}");
+    }
+}
+
+#[test]
+fn a_set_up_that_takes_too_long_is_cut_off() {
+    // A second is not enough for pip to look at what is on no server.
+    let hangs = "--index-url http://10.255.255.1/simple";
+    for spec in [RuntimeEnv::pip([hangs, "iniconfig"]), RuntimeEnv::uv([hangs, "iniconfig"])] {
+        let error = fails(spec.with_setup_timeout(Duration::from_secs(2)));
+        assert!(error.contains("hint: "), "{error}");
+    }
+}

@@ -1,0 +1,139 @@
+//! The arrows between the crates, and what every crate must show its readers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crates, and what of ours each may depend on: lowest layer first.
+const LAYERS: [(&str, &[&str]); 6] = [
+    ("envspec", &[]),
+    ("installer", &["envspec"]),
+    ("venv-cache", &["envspec"]),
+    ("stage", &["envspec"]),
+    ("backends", &["envspec", "installer", "stage", "venv-cache"]),
+    ("curator", &["backends", "envspec", "installer", "stage", "venv-cache"]),
+];
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("crates")
+}
+
+fn manifest(name: &str) -> toml::Table {
+    let path = crates().join(name).join("Cargo.toml");
+    fs::read_to_string(path).expect("a manifest").parse().expect("TOML")
+}
+
+/// The names in a table of dependencies, also in those for one platform.
+fn dependencies(manifest: &toml::Table, table: &str) -> Vec<String> {
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let targets = targets.into_iter().flat_map(toml::Table::values);
+    let tables = targets.filter_map(|target| target.get(table)).chain(manifest.get(table));
+    tables
+        .filter_map(toml::Value::as_table)
+        .flatten()
+        .map(|(name, value)| {
+            // A dependency may be renamed.
+            let package = value.get("package").and_then(toml::Value::as_str);
+            package.unwrap_or(name).to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_arrows_between_the_crates_point_one_way() {
+    let mut found: Vec<String> = fs::read_dir(crates())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    let mut known: Vec<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
+    known.sort_unstable();
+    assert_eq!(found, known, "every crate has its place in the layers");
+    for (name, allowed) in LAYERS {
+        let manifest = manifest(name);
+        for table in ["dependencies", "build-dependencies"] {
+            for dependency in dependencies(&manifest, table) {
+                let is_ours = LAYERS.iter().any(|(name, _)| *name == dependency);
+                assert!(
+                    !is_ours || allowed.contains(&dependency.as_str()),
+                    "`{name}` must not depend on `{dependency}`"
+                );
+            }
+        }
+        // A test may reach lower, never sideways or up.
+        for dependency in dependencies(&manifest, "dev-dependencies") {
+            let position = |name: &str| LAYERS.iter().position(|(other, _)| *other == name);
+            if let Some(position_of_dependency) = position(&dependency) {
+                assert!(
+                    Some(position_of_dependency) <= position(name),
+                    "the tests of `{name}` must not depend on `{dependency}`"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn these_tests_reach_the_product_through_the_facade() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    let ours = dependencies(&manifest, "dependencies");
+    let ours: Vec<_> = ours.iter().filter(|it| LAYERS.iter().any(|(name, _)| name == it)).collect();
+    assert_eq!(ours, ["curator"]);
+    for file in files_below(Path::new(env!("CARGO_MANIFEST_DIR")), &["rs"]) {
+        let text = fs::read_to_string(&file).unwrap();
+        for (name, _) in LAYERS.iter().filter(|(name, _)| *name != "curator") {
+            let name = name.replace('-', "_");
+            let direct = text.lines().find(|line| line.starts_with(&format!("use {name}")));
+            assert!(direct.is_none(), "{}: {direct:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_crate_opens_with_its_purpose_and_an_example() {
+    for (name, _) in LAYERS {
+        let text = fs::read_to_string(crates().join(name).join("src/lib.rs")).unwrap();
+        let docs: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        assert!(docs.len() >= 10, "lib.rs of `{name}` says too little: {} lines", docs.len());
+        let opens = docs.iter().any(|line| {
+            let fence = line.trim_start_matches("//!").trim();
+            fence.starts_with("```") && !fence.contains("text") && fence != "```ignore"
+        });
+        assert!(opens, "lib.rs of `{name}` has no example");
+    }
+}
+
+fn files_below(dir: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            files.extend(files_below(&path, extensions));
+        } else if path.extension().is_some_and(|it| extensions.iter().any(|other| it == *other)) {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn files_speak_of_the_product_alone() {
+    // Put together here, lest this file finds itself.
+    let words = [["issue", " #"], ["/work", "/"], ["/tmp", "/h/"]].map(|parts| parts.concat());
+    let root = crates().parent().unwrap().to_owned();
+    let mut files = files_below(&root.join("crates"), &["rs", "py", "toml", "md"]);
+    files.extend(files_below(&root.join("tests"), &["rs", "py", "toml", "md"]));
+    for entry in fs::read_dir(&root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "md" || it == "toml") {
+            files.push(path);
+        }
+    }
+    assert!(files.len() > 100, "{} files", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap().to_lowercase();
+        for word in &words {
+            assert!(!text.contains(word), "{} mentions `{word}`", file.display());
+        }
+    }
+}

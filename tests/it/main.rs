@@ -1,0 +1,28 @@
+//! The whole of Curator through its facade, with real pip, uv, Python and the package index.
+//!
+//! Nothing here is imitated, so the index must be reachable; a test that cannot reach it fails.
+
+mod bases; // bases of every kind: bare, read-only, the system's, on another device, none
+mod costs; // what a stage without packages does not pay, and what a preview does not do
+mod crashes; // builders that are killed, and what they leave
+mod failures; // packages that cannot be had
+mod isolation; // the base and the neighbours stay byte for byte what they were
+mod layers; // the arrows between the crates, and what a crate must show
+mod local_packages; // folders and wheels as requirements
+mod secrets; // credentials, and where they must not be
+mod specs; // the forms of a `runtime_env`
+mod support;
+mod together; // processes that want the same environment at once
+mod versions; // several versions of a package in one pipeline
+
+/// A file of tests that no module names would never run.
+#[test]
+fn every_file_is_a_module() {
+    let main = include_str!("main.rs");
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("it");
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(module) = name.strip_suffix(".rs") else { continue };
+        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name}");
+    }
+}
