@@ -356,7 +356,26 @@ def _printable(text):
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class _UnsendableError(TypeError):
+def _takes_argument(hook):
+    """Whether a hook wants the context: looks through decorators, as `inspect.signature` does."""
+    function = getattr(hook, "__func__", hook)
+    is_bound = function is not hook
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return code.co_argcount > is_bound
+    import inspect  # Costs milliseconds, and only `functools.partial` and its like need it.
+
+    try:
+        parameters = inspect.signature(hook).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(parameter.kind in positional for parameter in parameters)
+
+
+class _Unsendable(TypeError):
     """A value that a stage returned and that cannot travel."""
 
 
@@ -406,6 +425,8 @@ class _Worker:
         self._encode = json.JSONEncoder(
             ensure_ascii=False, allow_nan=False, separators=(",", ":")
         ).encode
+        # A child that the stage's code forks must not go on as a second worker.
+        self._pid = os.getpid()
         self._stage = None
         self._inputs = ()
         self._context = Context()
@@ -421,16 +442,15 @@ class _Worker:
         self._is_batched = callable(getattr(self._stage, "process_batch", None))
         if not self._is_batched and not callable(getattr(self._stage, "process", None)):
             raise TypeError(
-                f"{start['code']['name']!r} has neither `process(task)` nor `process_batch(tasks)`"
+                f"{start['code']['name']!r} has neither `process(task)`"
+                " nor `process_batch(tasks)`"
             )
 
     def hook(self, name):
         hook = getattr(self._stage, name, None)
         if hook is None:
             return
-        code = getattr(getattr(hook, "__func__", hook), "__code__", None)
-        takes = code.co_argcount - hasattr(hook, "__func__") if code else 0
-        if takes:
+        if _takes_argument(hook):
             hook(self._context)
         else:
             hook()
@@ -457,14 +477,21 @@ class _Worker:
         parts = []
         begin = clock()
         if self._is_batched:
-            answer = self._run_batch(tasks, entries, parts)
+            answer = self._run_batch(tasks, parts)
         else:
-            for task in tasks:
-                entries.append(self._run_one(task, parts))
-            answer = entries
+            answer = f"[{','.join([self._run_one(task, parts) for task in tasks])}]"
         seconds = clock() - begin
-        text = self._encode([seconds, answer])
-        self._channel.send(_RESULT, sequence, text.encode(), parts)
+        if os.getpid() != self._pid:
+            os._exit(0)
+        self._channel.send(_RESULT, sequence, f"[{seconds!r},{answer}]".encode(), parts)
+
+    def _raised(self, error):
+        """The error, as JSON; but one in a forked child is the child's own."""
+        if os.getpid() != self._pid:
+            raise error
+        return self._encode(_describe_error(error))
+
+    # Answers are written as JSON at once: what a stage goes on changing was sent as it returned it.
 
     def _run_one(self, task, parts):
         metadata, dataset = task.metadata, task.dataset_name
@@ -473,17 +500,17 @@ class _Worker:
             output = self._stage.process(task)
             return self._entry(output, parts, metadata, dataset)
         except BaseException as error:
-            return _describe_error(error)
+            return self._raised(error)
 
-    def _run_batch(self, tasks, entries, parts):
+    def _run_batch(self, tasks, parts):
         parents = [(task.metadata, task.dataset_name) for task in tasks]
         try:
             for task in tasks:
                 self._check_inputs(task)
             outputs = self._stage.process_batch(tasks)
             if isinstance(outputs, Aggregate):
-                metadata, dataset = {}, parents[0][1]
-                return {"aggregate": self._outputs(outputs.outputs, parts, metadata, dataset)}
+                outputs = self._outputs(outputs.outputs, parts, {}, parents[0][1])
+                return f'{{"aggregate":{outputs}}}'
             if not isinstance(outputs, (list, tuple)):
                 kind = type(outputs).__name__
                 raise TypeError(f"process_batch must return a list or an Aggregate, not {kind}")
@@ -492,12 +519,14 @@ class _Worker:
                     f"process_batch got {len(tasks)} tasks and returned {len(outputs)} entries:"
                     " return one entry per task (None drops it), or an Aggregate"
                 )
-            for output, (metadata, dataset) in zip(outputs, parents):
-                entries.append(self._entry(output, parts, metadata, dataset))
-            return entries
+            entries = [
+                self._entry(output, parts, metadata, dataset)
+                for output, (metadata, dataset) in zip(outputs, parents)
+            ]
+            return f"[{','.join(entries)}]"
         except BaseException as error:
             parts.clear()
-            return {"failed": _describe_error(error)}
+            return f'{{"failed":{self._raised(error)}}}'
 
     def _check_inputs(self, task):
         for name in self._inputs:
@@ -510,7 +539,7 @@ class _Worker:
 
     def _entry(self, output, parts, metadata, dataset):
         if output is None:
-            return []
+            return "[]"
         if isinstance(output, list):
             return self._outputs(output, parts, metadata, dataset)
         if isinstance(output, _GENERATOR):
@@ -533,30 +562,37 @@ class _Worker:
         except BaseException:
             del parts[mark:]
             raise
-        return records
+        return f"[{','.join(records)}]"
 
     def _record(self, data, parts, metadata, dataset):
         if isinstance(data, (bytes, bytearray, memoryview)):
-            kind, part = "b", memoryview(data).cast("B") if len(data) else b""
+            # A copy, unless it cannot change: the stage may reuse its buffer for the next task.
+            kind, part = "b", bytes(data)
         else:
-            try:
-                kind, part = "j", self._encode(data).encode()
-            except (TypeError, ValueError, RecursionError) as error:
-                why = _find_unsendable(data, "data", frozenset()) or str(error)
-                raise _UnsendableError(f"the stage returned what cannot be sent: {why}") from None
-        if metadata:
-            if not isinstance(metadata, dict):
-                raise _UnsendableError(f"metadata must be a dict, not {type(metadata).__name__}")
-            why = _find_unsendable(metadata, "metadata", frozenset())
-            if why:
-                raise _UnsendableError(f"the stage returned what cannot be sent: {why}")
-        if not isinstance(dataset, str):
-            raise _UnsendableError(f"dataset_name must be text, not {type(dataset).__name__}")
-        if not metadata and not dataset:
-            parts.append(part)
-            return [kind, len(part)]
+            kind, part = "j", self._encoded(data, "data")
+        if metadata or dataset:
+            metadata, dataset = self._described(metadata or {}, dataset)
+            record = f'["{kind}",{len(part)},{metadata},{dataset}]'
+        else:
+            record = f'["{kind}",{len(part)}]'
         parts.append(part)
-        return [kind, len(part), metadata or {}, dataset]
+        return record
+
+    def _described(self, metadata, dataset):
+        if not isinstance(metadata, dict):
+            raise _Unsendable(f"metadata must be a dict, not {type(metadata).__name__}")
+        if not isinstance(dataset, str):
+            raise _Unsendable(f"dataset_name must be text, not {type(dataset).__name__}")
+        metadata, dataset = self._encoded(metadata, "metadata"), self._encoded(dataset, "dataset")
+        return metadata.decode(), dataset.decode()
+
+    def _encoded(self, value, name):
+        """The value as JSON, in UTF-8."""
+        try:
+            return self._encode(value).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            why = _find_unsendable(value, name, frozenset()) or f"{name}: {error}"
+            raise _Unsendable(f"the stage returned what cannot be sent: {why}") from None
 
 
 def _serve():
@@ -568,7 +604,9 @@ def _serve():
     # The module that stage code imports is this one, not a second copy of it.
     sys.modules["curator_stage"] = sys.modules["__main__"]
     if not getattr(sys.flags, "safe_path", False):
-        del sys.path[0]  # Python 3.9 and 3.10 have no `-P`.
+        # Python 3.9 and 3.10 have no `-P`; under `-I` the folder is not there.
+        if sys.path[:1] == [os.path.dirname(os.path.abspath(__file__))]:
+            del sys.path[0]
 
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
@@ -605,6 +643,7 @@ def _serve():
     # Last on the path: whatever the environment or the stage calls by this name comes first.
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     worker = _Worker(channel, json)
+    pid = os.getpid()
     phase = "load"
     try:
         worker.load(start)
@@ -616,9 +655,13 @@ def _serve():
             worker.setup(json.loads(frame[2])["on_node"])
             send(_READY, {})
     except BaseException as error:
+        if os.getpid() != pid:
+            raise  # It is a forked child's own.
         send(_FAILED, {"phase": phase, "error": _describe_error(error)})
         return
 
+    # Where tasks have a time limit a result must not wait behind a task that hangs.
+    is_timed = start["is_timed"]
     flushed = perf_counter()
     while True:
         frame = channel.receive()
@@ -626,7 +669,12 @@ def _serve():
             break
         worker.batch(frame[1], frame[2], frame[3], perf_counter)
         now = perf_counter()
-        if not channel.has_pending() or channel.is_full() or now - flushed > _FLUSH_SECONDS:
+        if (
+            is_timed
+            or not channel.has_pending()
+            or channel.is_full()
+            or now - flushed > _FLUSH_SECONDS
+        ):
             channel.flush()
             flushed = now
 
@@ -634,6 +682,8 @@ def _serve():
     try:
         worker.teardown()
     except BaseException as error:
+        if os.getpid() != pid:
+            raise
         problem = _describe_error(error)
     try:
         send(_BYE, {"error": problem})

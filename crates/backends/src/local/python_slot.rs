@@ -64,7 +64,6 @@ struct Slot<'a> {
 /// Why a worker's life ended other than with its work.
 enum Fate {
     Cancelled,
-    /// It was never of use.
     DiedAtStart(Exit, Vec<String>),
     Failed(Box<Error>),
 }
@@ -88,13 +87,7 @@ impl Slot<'_> {
         self.stage.worker_ready(self.index, Some(process.pid()), begun.elapsed());
         let session = Session::new(self.stage, self.index, process.tail());
         let end = session.run(&mut process);
-        let (held, has_worked) = session.into_held();
-        let is_idle_death = matches!(end, End::Gone) && held.is_empty() && !has_worked;
-        let exit = self.conclude(&mut process, held, end)?;
-        if is_idle_death {
-            return Err(Fate::DiedAtStart(exit, process.tail().lines()));
-        }
-        Ok(())
+        self.conclude(process, session.into_held(), end)
     }
 
     fn spawn(&self, visible_devices: Option<String>) -> Result<Process, Fate> {
@@ -115,6 +108,7 @@ impl Slot<'_> {
             code,
             args: self.code.args(),
             inputs: &stage.planned.settings.inputs,
+            is_timed: stage.planned.settings.task_timeout.is_some(),
         };
         let (observer, name, worker) =
             (stage.run.observer.clone(), stage.name().to_owned(), self.index);
@@ -194,7 +188,7 @@ impl Slot<'_> {
     }
 
     /// Ends the process in the way that its session ended, and says what becomes of what it held.
-    fn conclude(&self, process: &mut Process, held: Vec<Batch>, end: End) -> Result<Exit, Fate> {
+    fn conclude(&self, mut process: Process, held: Vec<Batch>, end: End) -> Result<(), Fate> {
         let mut is_in_order = false;
         let (exit, cause) = match end {
             End::Stopped => {
@@ -202,7 +196,7 @@ impl Slot<'_> {
                 (process.finish(GRACE), None)
             }
             End::Cancelled => {
-                is_in_order = say_goodbye(process);
+                is_in_order = say_goodbye(&mut process);
                 let exit =
                     if is_in_order { process.finish(GRACE) } else { process.terminate(GRACE) };
                 self.stage.worker_ended(self.index, Some(exit), is_in_order);
@@ -220,8 +214,8 @@ impl Slot<'_> {
             End::Broken(problem) => (process.reap(), Some(Cause::Protocol(problem))),
         };
         self.stage.worker_ended(self.index, Some(exit), is_in_order);
-        self.blame(held, cause, process);
-        Ok(exit)
+        self.blame(held, cause, &process);
+        Ok(())
     }
 
     /// Holds a batch responsible if it was the one at work beyond doubt. Of several batches in a

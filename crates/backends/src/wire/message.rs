@@ -16,6 +16,8 @@ pub(crate) struct Start<'a> {
     pub(crate) code: Value,
     pub(crate) args: &'a Value,
     pub(crate) inputs: &'a [String],
+    /// Whether tasks have a time limit: each result is then sent at once.
+    pub(crate) is_timed: bool,
 }
 
 /// Engine to worker, once: run the hooks.
