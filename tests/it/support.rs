@@ -270,7 +270,7 @@ impl Answer {
     /// What the stages noted.
     pub(crate) fn output(&self) -> &Value {
         assert!(self.0["error"].is_null(), "{}", self.0["error"].as_str().unwrap_or_default());
-        &self.0["report"]["outputs"][0]["data"]
+        &self.0["report"]["outputs"][0]["data"]["json"]
     }
 
     /// The state of each stage's environment.
