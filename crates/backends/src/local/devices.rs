@@ -2,7 +2,9 @@
 //!
 //! A worker holds its devices for as long as its process lives, because memory on a device is
 //! freed only when the process ends. Where workers of several stages want the same device they
-//! take turns: one that has nothing to do ends and gives its device up.
+//! take turns: one that has nothing to do, or that the next stage holds up, ends and gives its device
+//! up. Only a stage that has something to do waits for a device, so that idle ones do not chase each
+//! other.
 
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,7 +24,8 @@ pub(crate) struct Devices {
 #[derive(Debug)]
 struct State {
     free: Vec<u32>,
-    waiting: usize,
+    /// The stages that wait, each as often as workers of it do.
+    waiting: Vec<usize>,
 }
 
 /// Shares of devices, given back on drop.
@@ -53,7 +56,7 @@ impl Drop for Allotment<'_> {
 
 impl Devices {
     pub(crate) fn new(names: Vec<String>) -> Self {
-        let state = State { free: vec![WHOLE; names.len()], waiting: 0 };
+        let state = State { free: vec![WHOLE; names.len()], waiting: Vec::new() };
         Self { names, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -81,21 +84,33 @@ impl Devices {
         self.names.len()
     }
 
-    /// Whether a worker waits for what others hold.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.lock().waiting > 0
+    /// Whether a worker of another stage waits for what this one's hold.
+    pub(crate) fn is_wanted_beside(&self, stage: usize) -> bool {
+        self.lock().waiting.iter().any(|other| *other != stage)
     }
 
     /// Takes `gpus` devices, or a part of one; more than there are is cut to what there is.
-    /// Waits for at most `patience`.
-    pub(crate) fn take(&self, gpus: f64, patience: Duration) -> Option<Allotment<'_>> {
+    /// Waits for at most `patience`; without any, it does not go ahead of those who wait.
+    pub(crate) fn take(
+        &self,
+        stage: usize,
+        gpus: f64,
+        patience: Duration,
+    ) -> Option<Allotment<'_>> {
         let mut state = self.lock();
-        state.waiting += 1;
-        let (mut state, _) = self
-            .changed
-            .wait_timeout_while(state, patience, |state| self.fit(state, gpus).is_none())
-            .unwrap_or_else(PoisonError::into_inner);
-        state.waiting -= 1;
+        if !patience.is_zero() {
+            state.waiting.push(stage);
+            let (woken, _) = self
+                .changed
+                .wait_timeout_while(state, patience, |state| self.fit(state, gpus).is_none())
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if let Some(at) = state.waiting.iter().position(|waiting| *waiting == stage) {
+                state.waiting.swap_remove(at);
+            }
+        } else if gpus > 0.0 && !state.waiting.is_empty() {
+            return None;
+        }
         let shares = self.fit(&state, gpus)?;
         for (at, share) in &shares {
             state.free[*at] -= share;
@@ -134,20 +149,20 @@ mod tests {
     #[test]
     fn shares_fill_one_device_before_the_next() {
         let devices = Devices::new(vec!["4".to_owned(), "7".to_owned()]);
-        let half = devices.take(0.5, Duration::ZERO).unwrap();
-        let other = devices.take(0.5, Duration::ZERO).unwrap();
+        let half = devices.take(0, 0.5, Duration::ZERO).unwrap();
+        let other = devices.take(0, 0.5, Duration::ZERO).unwrap();
         assert_eq!((half.visible().as_str(), other.visible().as_str()), ("4", "4"));
-        let whole = devices.take(1.0, Duration::ZERO).unwrap();
+        let whole = devices.take(0, 1.0, Duration::ZERO).unwrap();
         assert_eq!(whole.visible(), "7");
-        assert!(devices.take(0.1, Duration::ZERO).is_none());
+        assert!(devices.take(0, 0.1, Duration::ZERO).is_none());
         drop(other);
-        assert_eq!(devices.take(0.1, Duration::ZERO).unwrap().visible(), "4");
+        assert_eq!(devices.take(0, 0.1, Duration::ZERO).unwrap().visible(), "4");
     }
 
     #[test]
     fn more_than_there_are_is_cut_to_what_there_is() {
         let devices = Devices::new(vec!["0".to_owned()]);
-        assert_eq!(devices.take(8.0, Duration::ZERO).unwrap().visible(), "0");
-        assert_eq!(Devices::new(Vec::new()).take(1.0, Duration::ZERO).unwrap().visible(), "");
+        assert_eq!(devices.take(0, 8.0, Duration::ZERO).unwrap().visible(), "0");
+        assert_eq!(Devices::new(Vec::new()).take(0, 1.0, Duration::ZERO).unwrap().visible(), "");
     }
 }

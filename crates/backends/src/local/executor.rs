@@ -132,7 +132,7 @@ impl Executor for LocalExecutor {
             if let Err(error) = drain(&run, sink) {
                 run.fail(error);
             }
-            provided.join().unwrap_or_default()
+            provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         if let Some(error) = run.take_error() {
             return Err(error);
@@ -163,15 +163,6 @@ impl LocalExecutor {
                 return Vec::new();
             }
         };
-        for name in ["PYTHONPATH", "PYTHONHOME"] {
-            if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
-                let message = format!(
-                    "`{name}` of this program is not passed on to workers; a stage can set it in \
-                     `env_vars`"
-                );
-                run.emit(&Event::Warning { stage: None, message });
-            }
-        }
         let groups = Group::of(plan);
         std::thread::scope(|scope| {
             let threads: Vec<_> = groups
@@ -180,7 +171,12 @@ impl LocalExecutor {
                     scope.spawn(|| guarded(run, || group.provide(plan, &provisioner, run)))
                 })
                 .collect();
-            threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined
+                .filter_map(|joined| {
+                    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
         })
     }
 

@@ -15,6 +15,8 @@ use crate::provision::Environment;
 use crate::wire::{Failed, Kind, Proof, Setup, Start};
 use crate::worker::{Exit, Incoming, Process};
 
+/// How long a thread waits before it looks around.
+const TICK: Duration = Duration::from_millis(100);
 /// A worker that has not said which environment it is in by then never will.
 const PROOF_LIMIT: Duration = Duration::from_mins(2);
 /// How long a worker at work may take to finish when the run is cancelled.
@@ -30,7 +32,16 @@ pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment
     let gpus = stage.planned.gpus();
     let mut deaths = 0;
     while !stage.queue().is_finished() {
-        let Some(allotment) = stage.run.devices.take(gpus, Duration::from_millis(100)) else {
+        // A device that others hold is asked for only when there is something to do with it.
+        let is_held_up = || gpus > 0.0 && stage.next_queue().is_at_limit();
+        let is_needed = gpus == 0.0 || stage.queue().wait_for_batch(Duration::ZERO);
+        let patience = if is_needed && !is_held_up() { TICK } else { Duration::ZERO };
+        let Some(allotment) = stage.run.devices.take(stage.index, gpus, patience) else {
+            if is_held_up() {
+                std::thread::sleep(TICK);
+            } else if !is_needed {
+                stage.queue().wait_for_batch(TICK);
+            }
             continue;
         };
         let visible_devices = (gpus > 0.0).then(|| allotment.visible());
@@ -114,7 +125,7 @@ impl Slot<'_> {
             (stage.run.observer.clone(), stage.name().to_owned(), self.index);
         let on_line = move |stream, line: &str| {
             let (stage, line) = (name.clone(), line.to_owned());
-            observer.on_event(&Event::Log { stage, worker, stream, line });
+            observer.on_line(&Event::Log { stage, worker, stream, line });
         };
         let process = Process::spawn(&launch, &start, &self.environment.leases(), on_line);
         Ok(process.map_err(failed("start the worker"))?)

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use super::parcel::{Batch, Parcel};
 
+/// How often a push that waits asks whether it is urgent by now.
+const TICK: Duration = Duration::from_millis(50);
+
 /// The run is over; nobody wants the task any more.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cancelled;
@@ -42,6 +45,8 @@ pub(crate) struct Queue {
     filled: Condvar,
     /// Room to push, or the end.
     drained: Condvar,
+    /// The end. Who waits for it alone must not be woken in place of who waits for tasks.
+    ended: Condvar,
     batch_size: usize,
     limits: Limits,
 }
@@ -81,6 +86,7 @@ impl Queue {
             state: Mutex::new(state),
             filled: Condvar::new(),
             drained: Condvar::new(),
+            ended: Condvar::new(),
             batch_size,
             limits,
         }
@@ -92,15 +98,25 @@ impl Queue {
 
     /// Adds tasks in order; waits for room before each.
     pub(crate) fn push(&self, parcels: impl IntoIterator<Item = Parcel>) -> Result<(), Cancelled> {
+        self.push_unless(parcels, || false)
+    }
+
+    /// The same, but does not wait for room where `is_urgent` says that there is no time.
+    pub(crate) fn push_unless(
+        &self,
+        parcels: impl IntoIterator<Item = Parcel>,
+        is_urgent: impl Fn() -> bool,
+    ) -> Result<(), Cancelled> {
         let mut state = self.lock();
         let mut added = 0;
         for parcel in parcels {
-            while !state.is_cancelled && self.is_full(&state, &parcel) {
+            while !state.is_cancelled && self.is_full(&state, &parcel) && !is_urgent() {
                 if added > 0 {
                     self.filled.notify_all();
                     added = 0;
                 }
-                state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let waited = self.drained.wait_timeout(state, TICK);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
             if state.is_cancelled {
                 return Err(Cancelled);
@@ -130,6 +146,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().is_open = false;
         self.filled.notify_all();
+        self.ended.notify_all();
     }
 
     /// Ends all waiting; what is queued is dropped.
@@ -140,6 +157,7 @@ impl Queue {
         state.retries.clear();
         self.filled.notify_all();
         self.drained.notify_all();
+        self.ended.notify_all();
     }
 
     /// Takes a batch; waits for at most `patience` until there is one.
@@ -193,6 +211,7 @@ impl Queue {
         state.taken -= 1;
         if state.is_finished() {
             self.filled.notify_all();
+            self.ended.notify_all();
         }
     }
 
@@ -214,8 +233,21 @@ impl Queue {
     /// Waits for at most `patience`, and says whether nothing more will come out.
     pub(crate) fn wait_finished(&self, patience: Duration) -> bool {
         let state = self.lock();
-        let waited = self.filled.wait_timeout_while(state, patience, |state| !state.is_finished());
+        let waited = self.ended.wait_timeout_while(state, patience, |state| !state.is_finished());
         waited.unwrap_or_else(PoisonError::into_inner).0.is_finished()
+    }
+
+    /// Waits for at most `patience` until there is a batch to take, and says whether there is.
+    pub(crate) fn wait_for_batch(&self, patience: Duration) -> bool {
+        let has_batch = |state: &State| {
+            let least = if state.is_open { self.batch_size } else { 1 };
+            !state.retries.is_empty() || state.tasks.len() >= least
+        };
+        let state = self.lock();
+        let waited = self
+            .filled
+            .wait_timeout_while(state, patience, |state| !has_batch(state) && !state.is_finished());
+        has_batch(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Complete batches that wait now.

@@ -1,5 +1,7 @@
 //! What all stages of a run share: the order to stop, the policy, and who is told what.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::devices::Devices;
@@ -12,11 +14,36 @@ use crate::failure::FailedTask;
 use crate::provision::Environment;
 use crate::worker::Cancel;
 
+/// The caller's observer, and its panic, if it had one on a thread that must go on.
+pub(crate) struct Watch {
+    observer: Arc<dyn Observer>,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Watch {
+    /// Tells of a worker's line. Whoever reads them must read on, or the worker would choke on its
+    /// own output; so a panic here is kept for the next who tells of anything else.
+    pub(crate) fn on_line(&self, event: &Event) {
+        let told = catch_unwind(AssertUnwindSafe(|| self.observer.on_event(event)));
+        if let Err(panic) = told {
+            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+        }
+    }
+
+    fn on_event(&self, event: &Event) {
+        let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+        self.observer.on_event(event);
+    }
+}
+
 /// A run of a pipeline.
 pub(crate) struct Run {
     pub(crate) cancel: Cancel,
     pub(crate) policy: FailurePolicy,
-    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) observer: Arc<Watch>,
     /// The queue in front of each stage, and behind the last one.
     pub(crate) queues: Vec<Queue>,
     /// The environment of each stage, once it is ready.
@@ -37,6 +64,7 @@ impl Run {
         // One queue more than stages: the last one is the way out.
         let environments = queues.iter().skip(1).map(|_| Gate::new()).collect();
         let (error, failed) = (Mutex::new(None), Mutex::new(Vec::new()));
+        let observer = Arc::new(Watch { observer, panic: Mutex::new(None) });
         Self { cancel, policy, observer, queues, environments, devices, error, failed }
     }
 

@@ -66,7 +66,6 @@ struct State {
     front_since: Instant,
     told_to_end: Option<Instant>,
     is_over: bool,
-    has_worked: bool,
 }
 
 impl State {
@@ -95,7 +94,6 @@ impl<'a> Session<'a> {
             front_since: Instant::now(),
             told_to_end: None,
             is_over: false,
-            has_worked: false,
         };
         Self { stage, index, log, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -104,11 +102,10 @@ impl<'a> Session<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The batches that the worker still had, in the order in which it got them, and whether it
-    /// finished any.
-    pub(crate) fn into_held(self) -> (Vec<Batch>, bool) {
+    /// The batches that the worker still had, in the order in which it got them.
+    pub(crate) fn into_held(self) -> Vec<Batch> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (state.in_flight.into_iter().map(|(_, batch)| batch).collect(), state.has_worked)
+        state.in_flight.into_iter().map(|(_, batch)| batch).collect()
     }
 
     /// Feeds the worker until there is nothing left, or something ends it.
@@ -119,6 +116,7 @@ impl<'a> Session<'a> {
         };
         std::thread::scope(|scope| {
             let results = scope.spawn(|| {
+                let _guard = OverOnPanic(self, &writer);
                 let end = self.take_results(process);
                 // Whoever feeds may be waiting for room in the socket of a worker that reads no
                 // more. What it cannot read any more is to it like the order to end.
@@ -135,7 +133,8 @@ impl<'a> Session<'a> {
                 end
             });
             self.feed(&writer);
-            results.join().unwrap_or_else(|_| End::Broken("an observer of the run panicked".into()))
+            // A panic here is the observer's, and the caller's to see.
+            results.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -159,7 +158,10 @@ impl<'a> Session<'a> {
             if !has_room {
                 continue;
             }
-            if tasks_sent >= recycle_after {
+            // While the next stage takes nothing more, another one may need the device to go on.
+            let is_turn_over =
+                self.stage.is_device_wanted() && self.stage.next_queue().is_at_limit();
+            if tasks_sent >= recycle_after || is_turn_over {
                 if is_idle {
                     break;
                 }
@@ -169,13 +171,7 @@ impl<'a> Session<'a> {
             let batch = match queue.take(TICK) {
                 Taken::Finished => break,
                 // Others wait for the device that this idle worker holds.
-                Taken::Nothing
-                    if is_idle
-                        && self.stage.planned.gpus() > 0.0
-                        && self.stage.run.devices.is_wanted() =>
-                {
-                    break;
-                }
+                Taken::Nothing if is_idle && self.stage.is_device_wanted() => break,
                 Taken::Nothing => continue,
                 Taken::Batch(batch) => batch,
             };
@@ -329,7 +325,6 @@ impl<'a> Session<'a> {
             };
             state.bytes -= batch.size();
             state.front_since = Instant::now();
-            state.has_worked = true;
             let pace = state.pace.unwrap_or(duration);
             state.pace = Some((3 * pace + duration) / 4);
             if state.in_flight.is_empty() {
@@ -357,6 +352,21 @@ impl<'a> Session<'a> {
         // Time spent waiting for room downstream is not the worker's.
         self.lock().front_since = Instant::now();
         Ok(())
+    }
+}
+
+/// Stops whoever feeds a worker if the thread that takes its results panics.
+struct OverOnPanic<'a>(&'a Session<'a>, &'a UnixStream);
+
+impl Drop for OverOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stage.run.stop();
+            // It may be waiting for room in the socket.
+            let _ = self.1.shutdown(Shutdown::Both);
+            self.0.lock().is_over = true;
+            self.0.changed.notify_all();
+        }
     }
 }
 

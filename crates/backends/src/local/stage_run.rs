@@ -61,6 +61,13 @@ impl<'a> StageRun<'a> {
         &self.run.queues[self.index + 1]
     }
 
+    /// Whether another stage waits for a device, and this one's workers hold some.
+    pub(crate) fn is_device_wanted(&self) -> bool {
+        self.planned.gpus() > 0.0
+            && self.planned.behaviour.as_python().is_some()
+            && self.run.devices.is_wanted_beside(self.index)
+    }
+
     /// A batch is done: passes its outputs on and settles it. `again` are those of its tasks that
     /// are to be tried once more.
     pub(crate) fn done(
@@ -83,7 +90,9 @@ impl<'a> StageRun<'a> {
             outputs: count,
             duration,
         });
-        self.next_queue().push(outputs)?;
+        // Whoever makes room may wait for the device that this worker holds until it has passed on
+        // what it has.
+        self.next_queue().push_unless(outputs, || self.is_device_wanted())?;
         if again.is_empty() {
             self.queue().settle();
         } else {
