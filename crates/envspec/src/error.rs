@@ -265,14 +265,3 @@ impl Error {
         Self::InField { field: field.into(), source: Box::new(self) }
     }
 }
-
-/// The name of `known` that is nearest to `text`, if one is near enough to be meant.
-pub(crate) fn nearest(text: &str, known: &[&'static str]) -> Option<&'static str> {
-    let text = text.to_lowercase();
-    known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(&text, name), *name))
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1) + 1)
-        .min()
-        .map(|(_, name)| name)
-}

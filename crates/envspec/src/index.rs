@@ -152,7 +152,7 @@ impl IndexOptions {
                 _ if name::is_name(item) => {
                     // A name says nothing that `:all:` has not said.
                     if !names.contains(":all:") {
-                        let item = name::normalize(item);
+                        let item = name::normal_name(item);
                         other.retain(|name| *name != item);
                         names.insert(item);
                     }

@@ -138,7 +138,7 @@ impl RuntimeEnv {
                     reason: "it is no name of a package",
                 });
             }
-            keep.push(name::normalize(name));
+            keep.push(name::normal_name(name));
         }
         keep.sort_unstable();
         keep.dedup();

@@ -159,7 +159,7 @@ fn compare(variable: &str, value: &str, operator: Operator, text: &str) -> bool 
     }
     let normal;
     let value = if variable == "extra" {
-        normal = name::normalize(value);
+        normal = name::normal_name(value);
         normal.as_str()
     } else {
         value
@@ -179,7 +179,7 @@ fn compare(variable: &str, value: &str, operator: Operator, text: &str) -> bool 
 /// The normal form of one comparison.
 fn comparison(variable: &'static str, operator: Operator, text: &str) -> Result<Marker, String> {
     let text = if variable == "extra" {
-        name::normalize(text)
+        name::normal_name(text)
     } else if !is_version(variable) {
         if operator == Operator::Compatible {
             return Err(format!("`{variable}` is no version, and `~=` compares versions only"));

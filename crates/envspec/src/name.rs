@@ -13,7 +13,8 @@ pub(crate) fn is_name_byte(byte: u8) -> bool {
 }
 
 /// The normal form of a name: lower case, each run of `-`, `_` and `.` a single `-` (PEP 503).
-pub(crate) fn normalize(name: &str) -> String {
+#[must_use]
+pub fn normal_name(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
     for character in name.chars() {
         if matches!(character, '-' | '_' | '.') {
@@ -31,7 +32,7 @@ pub(crate) fn normalize(name: &str) -> String {
 pub(crate) fn of_archive(file_name: &str) -> Option<String> {
     let stem = archive_stem(file_name)?;
     let name = if is_wheel(file_name) { stem.split('-').next()? } else { stem.rsplit_once('-')?.0 };
-    is_name(name).then(|| normalize(name))
+    is_name(name).then(|| normal_name(name))
 }
 
 /// Whether a file name is that of a wheel or a source archive, by the suffixes that pip accepts.
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn runs_of_separators_are_one_dash() {
-        assert_eq!(normalize("Foo_.-Bar.baz"), "foo-bar-baz");
+        assert_eq!(normal_name("Foo_.-Bar.baz"), "foo-bar-baz");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Option lines of requirements files, and the same options given to a package manager.
 
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use crate::redact::redact;
+use crate::suggest::nearest;
 
 /// An option that is understood, with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ pub(crate) fn parse_line(line: &str) -> Result<Vec<Known>, Error> {
         match take(&mut words)? {
             Some(known) => options.push(known),
             None if word.starts_with('-') => {
-                let nearest = nearest(&name, &NAMES);
+                let nearest = nearest(&name, NAMES);
                 return Err(Error::UnknownOption { option: redact(&name).into_owned(), nearest });
             }
             None => {

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use crate::install::Tool;
 use crate::name;
 use crate::packages::{Fields, PackageList, Packages};
 use crate::redact::redact;
 use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
+use crate::suggest::nearest;
 
 /// The fields that are modelled.
 pub(crate) const FIELDS: [&str; 13] = [
@@ -95,7 +96,7 @@ pub(crate) fn unknown(field: &str, prefix: &str, known: &[&'static str]) -> Erro
     if prefix.is_empty() {
         known.extend(ENGINE_FIELDS.iter().filter(|name| !name.starts_with('_')));
     }
-    let nearest = nearest(field, &known);
+    let nearest = nearest(field, known.iter().copied());
     Error::UnknownField { field: format!("{prefix}{}", excerpt(field)), nearest }
 }
 

@@ -128,7 +128,7 @@ fn named(text: &str, dir: Option<&Path>) -> Result<Requirement, String> {
             format!("`{name}` is no name: it starts and ends with a letter or a digit")
         });
     }
-    let name = name::normalize(name);
+    let name = name::normal_name(name);
     let (extras, rest) = split_extras(rest.trim_start())?;
     let rest = rest.trim_start();
     if let Some(address) = rest.strip_prefix('@') {
@@ -225,7 +225,7 @@ pub(crate) fn egg_name(url: &str) -> Option<String> {
 pub(crate) fn egg_in_fragment(fragment: &str) -> Option<String> {
     let egg = fragment.split('&').find_map(|part| part.strip_prefix("egg="))?;
     let egg = egg.split('[').next()?;
-    name::is_name(egg).then(|| name::normalize(egg))
+    name::is_name(egg).then(|| name::normal_name(egg))
 }
 
 /// Splits `[a, b]rest` into the extras' normal names and the rest.
@@ -256,7 +256,7 @@ fn extras(inside: &str) -> Result<BTreeSet<String>, String> {
         .map(|extra| {
             let is_name = name::is_name(extra);
             is_name
-                .then(|| name::normalize(extra))
+                .then(|| name::normal_name(extra))
                 .ok_or_else(|| format!("`{extra}` is no name of an extra"))
         })
         .collect()

@@ -45,7 +45,6 @@ mod secret;
 mod settings;
 #[cfg(feature = "proptest")]
 pub mod strategies;
-mod suggest;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use envspec::{Install, Requirement};
+use envspec::{Install, Requirement, normal_name};
 use installer::{Deadline, Links, Outcome, Request, Tools, compile_bytecode};
 use stage::Isolation;
 use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
 };
 
-use super::installed::{Installed, broken_by, normal_name};
+use super::installed::{Installed, broken_by};
 use super::record::Record;
 use crate::error::Error;
 

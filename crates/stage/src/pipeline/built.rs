@@ -7,8 +7,8 @@ use envspec::RuntimeEnv;
 use super::composite::{expand_all, positions_by_name};
 use super::{Base, Pipeline};
 use crate::settings::check_name;
-use crate::suggest::nearest;
 use crate::{AnyStage, Error};
+use envspec::nearest;
 
 /// A pipeline that was checked, with its composite stages expanded: what executors run.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +94,7 @@ fn check_keys(stages: &[AnyStage]) -> Result<(), Error> {
                 return Err(Error::MissingInput {
                     stage: settings.name.clone(),
                     input: input.clone(),
-                    nearest: nearest(input, known),
+                    nearest: nearest(input, known).map(str::to_owned),
                 });
             }
         }

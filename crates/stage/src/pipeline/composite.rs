@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::PipelineStage;
 use crate::settings::check_name;
-use crate::suggest::nearest;
 use crate::{AnyStage, Error, Overrides};
+use envspec::nearest;
 
 /// Several stages under one name, put in their place when a pipeline is built.
 ///
@@ -97,7 +97,7 @@ impl CompositeStage {
                     return Err(Error::UnknownChild {
                         composite: self.name.clone(),
                         name: name.clone(),
-                        nearest: nearest(name, positions.keys().copied()),
+                        nearest: nearest(name, positions.keys().copied()).map(str::to_owned),
                     });
                 };
                 changed[position] = changed[position].with_(overrides.clone());

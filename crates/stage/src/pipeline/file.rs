@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Base, Pipeline};
 use crate::settings::Entry;
-use crate::suggest::nearest;
 use crate::{AnyStage, Behaviour, Error, PythonCode, PythonSource, PythonStage};
+use envspec::nearest;
 
 /// A pipeline as it is written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,5 +151,5 @@ fn nearest_field(message: &str) -> Option<String> {
     let (_, rest) = message.split_once("unknown field `")?;
     let (unknown, rest) = rest.split_once('`')?;
     let (_, expected) = rest.split_once("expected ")?;
-    nearest(unknown, expected.split('`').skip(1).step_by(2))
+    nearest(unknown, expected.split('`').skip(1).step_by(2)).map(str::to_owned)
 }

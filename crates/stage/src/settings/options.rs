@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::suggest::nearest;
 use crate::{Error, Workers};
+use envspec::nearest;
 
 /// The options of `nemo_curator`'s `ray_stage_spec`, for Ray Data and the Ray actor pool.
 pub(super) const RAY: Spec = Spec {
@@ -91,7 +91,8 @@ impl Spec {
                     stage: stage.to_owned(),
                     spec: self.name,
                     option: option.chars().take(64).collect(),
-                    nearest: nearest(option, self.options.iter().map(|(name, _)| *name)),
+                    nearest: nearest(option, self.options.iter().map(|(name, _)| *name))
+                        .map(str::to_owned),
                 });
             };
             if value.is_null() {

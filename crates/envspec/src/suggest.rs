@@ -3,23 +3,23 @@
 /// Longer texts are no misspelt names, and comparing them is quadratic.
 const LONGEST: usize = 64;
 
-/// The candidate that `name` most likely stands for, if any is near: at most a third of its letters
-/// differ.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+/// The candidate that `name` most likely stands for, if any is near: about a third of the letters
+/// may differ. For errors about names that are not known.
+///
+/// ```
+/// assert_eq!(envspec::nearest("bacth_size", ["batch_size", "resources"]), Some("batch_size"));
+/// ```
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST {
         return None;
     }
-    let allowed = (name.chars().count() / 3).max(1);
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter(|(distance, candidate)| *distance <= name.len().max(candidate.len()) / 3 + 1)
         .min()
-        .map(|(_, candidate)| candidate.to_owned())
+        .map(|(_, candidate)| candidate)
 }
 
 /// Case and the choice between `-` and `_` are the cheapest mistakes.
@@ -35,8 +35,8 @@ mod tests {
     #[test]
     fn a_near_name_is_found_and_a_far_one_is_not() {
         let names = ["batch_size", "resources", "runtime_env"];
-        assert_eq!(nearest("bacth_size", names).as_deref(), Some("batch_size"));
-        assert_eq!(nearest("Runtime-Env", names).as_deref(), Some("runtime_env"));
+        assert_eq!(nearest("bacth_size", names), Some("batch_size"));
+        assert_eq!(nearest("Runtime-Env", names), Some("runtime_env"));
         assert_eq!(nearest("colour", names), None);
         assert_eq!(nearest("", names), None);
         assert_eq!(nearest(&"x".repeat(100_000), names), None);
