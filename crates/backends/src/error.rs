@@ -124,8 +124,8 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A worker ended before it did any work.
-    #[error("a worker of stage `{stage}` {exit} before it did any work")]
+    /// A worker ended while it started, or before its first task.
+    #[error("a worker of stage `{stage}` {exit} before it did anything")]
     WorkerDied {
         /// The stage.
         stage: String,
@@ -273,12 +273,14 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines.
+    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines,
+    /// the package manager's words.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         let mut text = String::new();
         match self {
             Self::Environment { source, .. } => return source.detail(),
+            Self::Install(source) => return source.transcript().map(ToString::to_string),
             Self::Task(failed) => {
                 if let Cause::Raised(error) = &failed.cause {
                     text.push_str(error.traceback.trim_end());

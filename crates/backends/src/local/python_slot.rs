@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use stage::PythonCode;
 
 use super::parcel::Batch;
-use super::session::{End, Session};
+use super::session::{End, Remains, Session};
 use super::stage_run::{NODE, StageRun, Trouble};
 use crate::error::Error;
 use crate::event::Event;
@@ -23,8 +23,10 @@ const PROOF_LIMIT: Duration = Duration::from_mins(2);
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// Between SIGTERM and SIGKILL, and for a process that is about to end.
 const GRACE: Duration = Duration::from_millis(500);
-/// Workers of a stage that may be killed while they start, one after the other.
+/// Workers of a slot that may be killed while they start, one after the other.
 const MAX_START_DEATHS: u32 = 3;
+/// Workers of a slot that may be killed after that and before their first task, likewise.
+const MAX_IDLE_DEATHS: u32 = 10;
 
 /// Runs the slot until the stage is finished or the run is cancelled.
 pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment: &Environment) {
@@ -49,10 +51,11 @@ pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment
             Ok(()) => deaths = 0,
             Err(Fate::Cancelled) => return,
             Err(Fate::Failed(error)) => return stage.run.fail(*error),
-            Err(Fate::DiedAtStart(exit, log)) => {
+            Err(Fate::Died { exit, log, is_set_up }) => {
+                let most = if is_set_up { MAX_IDLE_DEATHS } else { MAX_START_DEATHS };
                 deaths += 1;
                 // A signal may have been an accident; an exit will be the same the next time.
-                if deaths == MAX_START_DEATHS || matches!(exit, Exit::Code(_)) {
+                if deaths >= most || matches!(exit, Exit::Code(_)) {
                     return stage.run.fail(Error::WorkerDied {
                         stage: stage.name().to_owned(),
                         environment: environment.key_text(),
@@ -75,7 +78,12 @@ struct Slot<'a> {
 /// Why a worker's life ended other than with its work.
 enum Fate {
     Cancelled,
-    DiedAtStart(Exit, Vec<String>),
+    /// By itself, before its first task.
+    Died {
+        exit: Exit,
+        log: Vec<String>,
+        is_set_up: bool,
+    },
     Failed(Box<Error>),
 }
 
@@ -98,7 +106,7 @@ impl Slot<'_> {
         self.stage.worker_ready(self.index, Some(process.pid()), begun.elapsed());
         let session = Session::new(self.stage, self.index, process.tail());
         let end = session.run(&mut process);
-        self.conclude(process, session.into_held(), end)
+        self.conclude(process, session.into_remains(), end)
     }
 
     fn spawn(&self, visible_devices: Option<String>) -> Result<Process, Fate> {
@@ -188,7 +196,7 @@ impl Slot<'_> {
             }
             Incoming::Gone => {
                 let exit = process.finish(GRACE);
-                Err(Fate::DiedAtStart(exit, process.tail().lines()))
+                Err(Fate::Died { exit, log: process.tail().lines(), is_set_up: false })
             }
             Incoming::Broken(error) => Err(nonsense(error.to_string())),
             Incoming::Cancelled => Err(Fate::Cancelled),
@@ -199,7 +207,8 @@ impl Slot<'_> {
     }
 
     /// Ends the process in the way that its session ended, and says what becomes of what it held.
-    fn conclude(&self, mut process: Process, held: Vec<Batch>, end: End) -> Result<(), Fate> {
+    fn conclude(&self, mut process: Process, remains: Remains, end: End) -> Result<(), Fate> {
+        let Remains { held, was_useful } = remains;
         let mut is_in_order = false;
         let (exit, cause) = match end {
             End::Stopped => {
@@ -225,6 +234,10 @@ impl Slot<'_> {
             End::Broken(problem) => (process.reap(), Some(Cause::Protocol(problem))),
         };
         self.stage.worker_ended(self.index, Some(exit), is_in_order);
+        if held.is_empty() && !was_useful && matches!(cause, Some(Cause::Died(_))) {
+            // No task is to blame, so nothing else would ever stop the stage from starting others.
+            return Err(Fate::Died { exit, log: process.tail().lines(), is_set_up: true });
+        }
         self.blame(held, cause, &process);
         Ok(())
     }

@@ -65,7 +65,16 @@ struct State {
     /// When the first batch in flight can have been begun.
     front_since: Instant,
     told_to_end: Option<Instant>,
+    has_answered: bool,
     is_over: bool,
+}
+
+/// What is left of a session.
+pub(crate) struct Remains {
+    /// The batches that the worker still had, in the order in which it got them.
+    pub(crate) held: Vec<Batch>,
+    /// Whether the worker was of any use: it answered, or was told to end before it could.
+    pub(crate) was_useful: bool,
 }
 
 impl State {
@@ -93,6 +102,7 @@ impl<'a> Session<'a> {
             pace: None,
             front_since: Instant::now(),
             told_to_end: None,
+            has_answered: false,
             is_over: false,
         };
         Self { stage, index, log, state: Mutex::new(state), changed: Condvar::new() }
@@ -102,10 +112,10 @@ impl<'a> Session<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The batches that the worker still had, in the order in which it got them.
-    pub(crate) fn into_held(self) -> Vec<Batch> {
+    pub(crate) fn into_remains(self) -> Remains {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.in_flight.into_iter().map(|(_, batch)| batch).collect()
+        let was_useful = state.has_answered || state.told_to_end.is_some();
+        Remains { held: state.in_flight.into_iter().map(|(_, batch)| batch).collect(), was_useful }
     }
 
     /// Feeds the worker until there is nothing left, or something ends it.
@@ -323,6 +333,7 @@ impl<'a> Session<'a> {
             let Some((_, batch)) = state.in_flight.pop_front() else {
                 return Err(End::Broken("a result that nobody waits for".to_owned()));
             };
+            state.has_answered = true;
             state.bytes -= batch.size();
             state.front_since = Instant::now();
             let pace = state.pace.unwrap_or(duration);

@@ -105,7 +105,7 @@ fn a_worker_that_dies_as_it_starts_does_not_start_for_ever() {
     let error = local().run(&one(text), numbers(1)).unwrap_err();
     let report = error.report();
     assert!(
-        report.contains("a worker of stage `stage` exited with code 3 before it did any work"),
+        report.contains("a worker of stage `stage` exited with code 3 before it did anything"),
         "{report}"
     );
     assert!(report.contains("no way"), "{report}");
