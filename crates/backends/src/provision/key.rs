@@ -1,6 +1,7 @@
 //! The name of an environment: everything that decides what is in it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use envspec::{Install, Tool};
 use stage::Isolation;
@@ -22,7 +23,7 @@ pub(crate) fn environment(base: &Base, install: &Install, isolation: Isolation) 
             ("interpreter", interpreter.as_bytes()),
             ("install", install.digest().as_bytes()),
             ("isolation", isolation),
-            ("settings", &ambient(install.tool, std::env::vars())),
+            ("settings", &ambient(install.tool, variables())),
         ],
     )
 }
@@ -35,7 +36,7 @@ pub(crate) fn managed_base(interpreter: &Interpreter, install: &Install) -> Key 
         &[
             ("interpreter", identity.as_bytes()),
             ("install", install.digest().as_bytes()),
-            ("settings", &ambient(install.tool, std::env::vars())),
+            ("settings", &ambient(install.tool, variables())),
         ],
     )
 }
@@ -52,6 +53,12 @@ fn interpreter_identity(interpreter: &Interpreter) -> String {
         &libc,
     ]
     .join("\n")
+}
+
+/// This process's variables; what is no text in one of them does not stop the rest.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
 /// The package manager's own settings in this process's environment, without credentials and
