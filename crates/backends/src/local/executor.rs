@@ -115,12 +115,9 @@ impl Executor for LocalExecutor {
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
         let run = Run::new(cancel, self.failure_policy, observer, queues, devices);
-        let stages: Vec<StageRun> = plan
-            .stages()
-            .iter()
-            .enumerate()
-            .map(|(index, planned)| StageRun::new(&run, planned, index))
-            .collect();
+        let indices = 0..plan.stages().len();
+        let stages: Vec<StageRun> =
+            indices.map(|index| StageRun::new(&run, plan.stages(), index)).collect();
         let environments = std::thread::scope(|scope| {
             let _guard = StopOnPanic(&run);
             scope.spawn(|| guarded(&run, || feed(&run, tasks)));
@@ -129,7 +126,7 @@ impl Executor for LocalExecutor {
                 let stages = &stages;
                 scope.spawn(move || guarded(stage.run, || self.manage(stage, stages, scope)));
             }
-            if let Err(error) = drain(&run, sink) {
+            if let Err(error) = drain(&run, plan.stages().last(), sink) {
                 run.fail(error);
             }
             provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -373,7 +370,7 @@ fn feed(run: &Run, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
 }
 
 /// Moves what leaves the last queue into the sink, until the run is over.
-fn drain(run: &Run, sink: &mut Sink<'_>) -> Result<(), Error> {
+fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<(), Error> {
     let Some(queue) = run.queues.last() else { return Ok(()) };
     loop {
         match queue.take(Duration::from_secs(1)) {
@@ -381,11 +378,15 @@ fn drain(run: &Run, sink: &mut Sink<'_>) -> Result<(), Error> {
             Taken::Nothing => {}
             Taken::Batch(batch) => {
                 for parcel in batch.parcels {
-                    let task = parcel.head.id().to_string();
-                    let unpacked = parcel
-                        .unpack()
-                        .map_err(|source| Error::Data { task: task.clone(), source })?;
-                    sink(unpacked).map_err(|source| Error::Sink { task, source })?;
+                    let task = match parcel.unpack() {
+                        Ok(task) => task,
+                        Err((parcel, error)) => {
+                            run.unreadable(last, &parcel, error);
+                            continue;
+                        }
+                    };
+                    let id = task.id().to_string();
+                    sink(task).map_err(|source| Error::Sink { task: id, source })?;
                 }
                 queue.settle();
             }

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::devices::Devices;
 use super::gate::Gate;
+use super::parcel::Parcel;
 use super::queue::Queue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::executor::FailurePolicy;
-use crate::failure::FailedTask;
+use crate::failure::{Cause, FailedTask};
+use crate::plan::PlannedStage;
 use crate::provision::Environment;
 use crate::worker::Cancel;
 
@@ -83,6 +85,28 @@ impl Run {
         self.cancel.cancel();
         self.queues.iter().for_each(Queue::cancel);
         self.environments.iter().for_each(Gate::shut);
+    }
+
+    /// What a stage returned turns out to be data that Rust cannot read, such as a number beyond all
+    /// bounds: between Python stages nobody looks at it. Without a stage, it is the caller's.
+    pub(crate) fn unreadable(
+        &self,
+        producer: Option<&PlannedStage>,
+        parcel: &Parcel,
+        source: serde_json::Error,
+    ) {
+        let id = parcel.head.id();
+        let Some(producer) = producer else {
+            return self.fail(Error::Data { task: id.to_string(), source });
+        };
+        self.task_failed(FailedTask {
+            tasks: vec![id.clone()],
+            stage: producer.settings.name.clone(),
+            cause: Cause::Protocol(format!("data that cannot be read: {source}")),
+            environment: None,
+            tries: 1,
+            log: Vec::new(),
+        });
     }
 
     /// A task failed for good.

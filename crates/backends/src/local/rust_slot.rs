@@ -80,13 +80,10 @@ impl Slot<'_> {
 
     fn process(&self, mut batch: Batch, context: &mut Context) {
         let stage = self.stage;
-        let tasks = match unpack(&batch) {
-            Ok(tasks) => tasks,
-            Err(problem) => {
-                let cause = Cause::Protocol(problem);
-                return stage.batch_trouble(batch, Trouble { cause, log: Vec::new() });
-            }
-        };
+        let tasks = self.unpack(&mut batch);
+        if tasks.is_empty() {
+            return stage.queue().settle();
+        }
         let begun = Instant::now();
         let missing = tasks
             .iter()
@@ -107,6 +104,22 @@ impl Slot<'_> {
         }
     }
 
+    /// The tasks of a batch. What cannot be read leaves the batch: it is its producer's failure.
+    fn unpack(&self, batch: &mut Batch) -> Vec<Task> {
+        let mut tasks = Vec::with_capacity(batch.parcels.len());
+        batch.parcels.retain(|parcel| match parcel.clone().unpack() {
+            Ok(task) => {
+                tasks.push(task);
+                true
+            }
+            Err((parcel, error)) => {
+                self.stage.run.unreadable(self.stage.producer, &parcel, error);
+                false
+            }
+        });
+        tasks
+    }
+
     fn pack(
         &self,
         outputs: BatchOutput,
@@ -120,11 +133,6 @@ impl Slot<'_> {
         let parcels = tasks.into_iter().map(Parcel::pack);
         parcels.collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
-}
-
-fn unpack(batch: &Batch) -> Result<Vec<Task>, String> {
-    let tasks = batch.parcels.iter().map(|parcel| parcel.clone().unpack());
-    tasks.collect::<Result<_, _>>().map_err(|error| format!("data that is no JSON: {error}"))
 }
 
 /// Calls a hook; an error or a panic of it becomes a cause.

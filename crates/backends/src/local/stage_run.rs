@@ -21,6 +21,8 @@ pub(crate) const NODE: &str = "local";
 pub(crate) struct StageRun<'a> {
     pub(crate) run: &'a Run,
     pub(crate) planned: &'a PlannedStage,
+    /// The stage that its tasks come from; none for the first one.
+    pub(crate) producer: Option<&'a PlannedStage>,
     pub(crate) index: usize,
     pub(crate) node_setup: NodeSetup,
     /// Slots that have not ended.
@@ -37,15 +39,16 @@ pub(crate) struct Trouble {
 }
 
 impl<'a> StageRun<'a> {
-    pub(crate) fn new(run: &'a Run, planned: &'a PlannedStage, index: usize) -> Self {
+    pub(crate) fn new(run: &'a Run, stages: &'a [PlannedStage], index: usize) -> Self {
         Self {
             run,
-            planned,
+            planned: &stages[index],
+            producer: index.checked_sub(1).map(|before| &stages[before]),
             index,
             node_setup: NodeSetup::default(),
             slots: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
-            tally: Mutex::new(StageReport::new(&planned.settings.name)),
+            tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
         }
     }
 
@@ -81,7 +84,9 @@ impl<'a> StageRun<'a> {
         let count = outputs.len();
         {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.add_batch(batch.parcels.len(), count, duration);
+            // Those that come again are counted then.
+            let come_again: usize = again.iter().map(|batch| batch.parcels.len()).sum();
+            tally.add_batch(batch.parcels.len() - come_again, count, duration);
         }
         self.run.emit(&Event::BatchDone {
             stage: self.name().to_owned(),
@@ -129,6 +134,8 @@ impl<'a> StageRun<'a> {
             self.emit_retry(&batch, &trouble.cause);
             self.queue().give_back(batch.split());
         } else {
+            self.tally.lock().unwrap_or_else(PoisonError::into_inner).tasks +=
+                batch.parcels.len() as u64;
             self.failed_for_good(&batch, trouble);
             self.queue().settle();
         }
