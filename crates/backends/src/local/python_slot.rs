@@ -163,7 +163,21 @@ impl Slot<'_> {
         let meta = serde_json::to_vec(&Setup { on_node }).unwrap_or_default();
         // If it cannot be sent the worker is gone, and the wait tells how.
         let _ = process.send(Kind::Setup, &meta);
+        if !on_node {
+            self.wait_while_needed(process)?;
+        }
         let _: serde_json::Value = self.expect(process, Kind::Ready, None)?;
+        Ok(())
+    }
+
+    /// Waits until a worker that sets up says something; gives it up if the stage's others have done
+    /// everything meanwhile, since a late helper must neither hold the run up nor fail it.
+    fn wait_while_needed(&self, process: &mut Process) -> Result<(), Fate> {
+        while !process.has_spoken(Instant::now() + TICK, &self.stage.run.cancel) {
+            if self.stage.has_workers() && self.stage.queue().is_finished() {
+                return Err(Fate::Cancelled);
+            }
+        }
         Ok(())
     }
 

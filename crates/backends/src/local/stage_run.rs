@@ -184,6 +184,11 @@ impl<'a> StageRun<'a> {
         self.run.environments[self.index].wait().and_then(|environment| environment.key_text())
     }
 
+    /// Whether any worker has been set up.
+    pub(crate) fn has_workers(&self) -> bool {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers > 0
+    }
+
     pub(crate) fn worker_ready(&self, worker: usize, pid: Option<i32>, duration: Duration) {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers += 1;
         let stage = self.name().to_owned();
