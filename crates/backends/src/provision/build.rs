@@ -1,18 +1,14 @@
 //! Building an environment: create, install, check, compile, record.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use envspec::{Install, Requirement, normal_name};
+use envspec::{Install, Requirement};
 use installer::{Deadline, Links, Outcome, Request, Tools, compile_bytecode};
 use stage::Isolation;
-use venv_cache::{
-    Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
-};
+use venv_cache::{Base, BaseRecord, Built, CachedEnv, Interpreter, Strategy, create, create_bare};
 
-use super::installed::{Installed, broken_by};
+use super::installed::{Installed, broken_by, normal_name};
 use super::record::Record;
 use crate::error::Error;
 
@@ -47,9 +43,8 @@ impl Build<'_> {
         base: &Base,
         managed: Option<&CachedEnv>,
         isolation: Isolation,
-        site: &Site<'_>,
+        dir: &Path,
     ) -> Result<Built, Error> {
-        let dir = site.dir();
         let mut steps = Steps::default();
         let before = base_packages(base.interpreter());
         let held = self.held(&before);
@@ -69,7 +64,6 @@ impl Build<'_> {
         };
         let request = Request::new(self.install, &created.python)
             .with_held(&held)
-            .with_lock(shared_lock(site)?)
             .with_deadline(self.deadline)
             .with_links(links);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
@@ -112,15 +106,12 @@ impl Build<'_> {
     }
 
     /// Builds an environment of its own, to serve as a base.
-    pub(crate) fn bare(&self, interpreter: &Interpreter, site: &Site<'_>) -> Result<Built, Error> {
-        let dir = site.dir();
+    pub(crate) fn bare(&self, interpreter: &Interpreter, dir: &Path) -> Result<Built, Error> {
         let mut steps = Steps::default();
         let tool = steps.time("tool", || self.tool(interpreter.executable()))?;
         let created =
             steps.time("create", || create_bare(interpreter, dir)).map_err(Error::cache)?;
-        let request = Request::new(self.install, &created.python)
-            .with_lock(shared_lock(site)?)
-            .with_deadline(self.deadline);
+        let request = Request::new(self.install, &created.python).with_deadline(self.deadline);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
         let now = Installed::read([site_packages(interpreter, dir).as_path()]);
         let mut record = Record::new(self.install, &outcome, &now);
@@ -139,7 +130,7 @@ impl Build<'_> {
     }
 
     /// Constraint lines for the packages of the base that must not move.
-    fn held(&self, before: &Installed) -> Vec<String> {
+    pub(crate) fn held(&self, before: &Installed) -> Vec<String> {
         let own = self.install.keep.iter().map(String::as_str);
         let mut lines: Vec<String> = own
             .chain(KEPT)
@@ -196,14 +187,6 @@ impl Build<'_> {
             words: last.to_owned(),
         })
     }
-}
-
-/// The lock of the place, for the package manager's processes: one that outlives us keeps the next
-/// builder waiting instead of writing into what that builds.
-fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
-    let lock = site.lock().try_clone();
-    lock.map(Arc::new)
-        .map_err(|source| Error::io("share the lock of", site.dir().display().to_string(), source))
 }
 
 fn misinstalled(requirement: &Requirement, problem: &str) -> Error {

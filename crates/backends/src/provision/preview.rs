@@ -7,6 +7,7 @@ use installer::{Deadline, Request};
 use serde::Serialize;
 use stage::Isolation;
 
+use super::build::{Build, base_packages};
 use super::key;
 use super::provisioner::Provisioner;
 use crate::error::Error;
@@ -100,7 +101,10 @@ impl Provisioner {
             .tools()
             .locate(install.tool, version, open.base.python(), deadline)
             .map_err(Error::install)?;
-        let request = Request::new(install, open.base.python()).with_deadline(deadline);
+        let build = Build { tools: self.tools(), install, deadline };
+        let held = build.held(&base_packages(open.base.interpreter()));
+        let request =
+            Request::new(install, open.base.python()).with_held(&held).with_deadline(deadline);
         let outcome = tool.resolve(&request).map_err(Error::install)?;
         let text = |packages: &[installer::Package]| {
             packages
