@@ -216,6 +216,64 @@ fn a_worker_that_dies_while_it_has_nothing_to_do_does_not_start_for_ever() {
 }
 
 #[test]
+fn a_worker_that_is_not_needed_any_more_holds_nobody_up() {
+    let notes = Notes::new();
+    let text = r#"
+import os, time
+class Stage:
+    def __init__(self, path):
+        self.path = path
+    def setup(self):
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            time.sleep(600)
+    def process(self, task):
+        time.sleep(0.02)
+        return task
+"#;
+    let stage = python(text).with_args(json!([notes.path]));
+    let report = within(60, move || {
+        local().with_cpus(4).run(&Pipeline::new("test").with_stage(stage), numbers(100)).unwrap()
+    });
+    assert_eq!((report.outputs.len(), report.stages[0].workers), (100, 1));
+}
+
+/// The body of the next test, in a process of its own: other tests open files too.
+#[test]
+fn helper_that_counts_files() {
+    if std::env::var_os("CURATOR_TEST_FILES").is_none() {
+        return;
+    }
+    let text = "import os\nclass Stage:\n def process(self, task):\n  if task.data['n'] % 5 == 1: os._exit(1)\n  return task";
+    let count = |dir: &str| std::fs::read_dir(dir).unwrap().count();
+    let counts: Vec<(usize, usize)> = (0..4)
+        .map(|_| {
+            recording().run(&one(text), numbers(12)).unwrap();
+            (count("/proc/self/fd"), count("/proc/self/task"))
+        })
+        .collect();
+    assert!(counts.iter().all(|(files, _)| *files == counts[0].0), "{counts:?}");
+    // A thread that was joined may take a moment to be gone.
+    assert!(counts.iter().all(|(_, threads)| *threads <= counts[0].1 + 2), "{counts:?}");
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    assert_eq!(children, "", "children that nobody reaped");
+}
+
+#[test]
+fn runs_leave_no_open_file_thread_or_zombie_behind() {
+    let program = std::env::current_exe().unwrap();
+    let output = duct::cmd(program, ["--exact", "review::helper_that_counts_files"])
+        .env("CURATOR_TEST_FILES", "1")
+        .stderr_to_stdout()
+        .stdout_capture()
+        .unchecked()
+        .run()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn data_that_rust_cannot_read_is_a_failed_task_of_the_stage_that_made_it() {
     let text =
         "class Stage:\n def process(self, task): return 10 ** 400 if task.data['n'] == 1 else task";
