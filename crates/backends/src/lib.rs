@@ -54,12 +54,15 @@ mod worker;
 
 pub use disk_source::DiskSource;
 pub use error::Error;
-pub use event::{Event, Observer};
+pub use event::{BuildPhase, Event, Observer};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub use failure::{Cause, FailedTask, PythonError};
 pub use local::LocalExecutor;
 pub use plan::{Plan, PlannedStage};
-pub use provision::{EnvState, Environment, EnvironmentReport, Preview, PreviewState, Provisioner};
+pub use provision::{
+    Added, Change, Dependent, Details, Diff, EnvCommand, EnvState, Environment, EnvironmentReport,
+    Origin, Preview, PreviewState, Provisioner, Replaced, Why,
+};
 pub use report::{RunReport, StageReport};
 pub use wire::Phase;
 pub use worker::{CURATOR_STAGE_PY, Exit, Stream, write_shim};

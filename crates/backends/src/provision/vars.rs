@@ -48,7 +48,8 @@ pub(crate) fn for_process(
     vars
 }
 
-fn joined<'a>(parts: impl Iterator<Item = &'a OsStr>) -> OsString {
+/// Joins folders to a search path; empty parts count as absent.
+pub(crate) fn joined<'a>(parts: impl Iterator<Item = &'a OsStr>) -> OsString {
     let mut path = OsString::new();
     for part in parts.filter(|part| !part.is_empty()) {
         if !path.is_empty() {

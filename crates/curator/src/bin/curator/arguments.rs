@@ -1,0 +1,212 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::spec::{BaseArguments, SpecArguments};
+use crate::values;
+
+const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
+
+/// Cached Python environments that add to a base, for pipelines and by themselves.
+#[derive(Debug, Parser)]
+#[command(version, after_help = CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The cache's folder [default: $CURATOR_CACHE_DIR, else `curator` in the user's cache folder].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes, uses and looks after environments.
+    #[command(subcommand, after_help = CODES)]
+    Env(EnvCommand),
+
+    /// Checks this machine: base, pip, uv, Ray, cache, file system, registry.
+    #[command(after_help = "Example:\n  curator doctor --base ./venv")]
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// Finds or builds an environment, and prints its interpreter.
+    #[command(after_help = "Examples:\n  \
+        curator env create --uv packaging==24.0 --base ./venv\n  \
+        curator env create --requirements requirements.txt --managed-base numpy 'pandas<3'\n  \
+        echo '{\"pip\": [\"packaging==23.2\"]}' | curator env create --spec - --json")]
+    Create(Create),
+
+    /// Becomes a command that runs in an environment, which is built if need be.
+    ///
+    /// `python` and `python3` are the environment's interpreter, and its programs come first on
+    /// PATH. The environment stays for as long as the command runs. PYTHONPATH is left as it is.
+    #[command(after_help = "Examples:\n  \
+        curator env exec --uv packaging==24.0 --base ./venv -- python -m pip list\n  \
+        curator env exec --spec 4fb0a6c1 -- python\n\n\
+        Exit codes: those of the command; 1 no environment, 2 wrong usage or spec, 126 the command \
+        cannot be started, 127 there is no such command.")]
+    Exec(Exec),
+
+    /// Lists the environments in the cache, least recently used first.
+    #[command(after_help = "Example:\n  curator env list --json | jq -r '.[].key'")]
+    List(Json),
+
+    /// Shows what an environment is made of.
+    #[command(after_help = "Example:\n  curator env show 4fb0a6c1")]
+    Show(OneKey),
+
+    /// Tells why a package is in an environment: who asks for it, and whether it is the base's.
+    #[command(after_help = "Example:\n  curator env why 4fb0a6c1 typing-extensions")]
+    Why(Why),
+
+    /// Compares two environments.
+    #[command(after_help = "Example:\n  curator env diff 4fb0a6c1 91d2b3")]
+    Diff(Diff),
+
+    /// Measures what the environments occupy on the disk, each file counted once.
+    #[command(after_help = "Example:\n  curator env du")]
+    Du(Json),
+
+    /// Compares environments with what was recorded when they were built.
+    #[command(after_help = "Examples:\n  curator env verify\n  curator env verify 4fb0a6c1\n\n\
+        Exit codes: 0 all are whole, 1 one is damaged, 2 wrong usage.")]
+    Verify(Verify),
+
+    /// Removes environments that nobody uses, least recently used first.
+    ///
+    /// Without a limit, down to the budget: $CURATOR_CACHE_MAX_BYTES, or 10 GiB.
+    #[command(after_help = "Examples:\n  \
+        curator env prune --max-bytes 5GiB --older-than 30d\n  curator env prune --all --dry-run")]
+    Prune(Prune),
+
+    /// Removes environments that nobody uses, by key.
+    #[command(after_help = "Example:\n  curator env remove 4fb0a6c1")]
+    Remove(Remove),
+
+    /// Prints what a spec resolves to, with hashes, as a requirements file.
+    #[command(after_help = "Example:\n  \
+        curator env lock --uv 'packaging>=24' > requirements.lock\n  \
+        curator env create --requirements requirements.lock")]
+    Lock(Lock),
+
+    /// Resolves a spec again and replaces its environment by what is newest now.
+    #[command(after_help = "Example:\n  curator env refresh --uv 'packaging>=24'")]
+    Refresh(Create),
+}
+
+/// The form of the result.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Json {
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    pub(crate) spec: SpecArguments,
+    #[command(flatten)]
+    pub(crate) base: BaseArguments,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    pub(crate) spec: SpecArguments,
+    #[command(flatten)]
+    pub(crate) base: BaseArguments,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lock {
+    #[command(flatten)]
+    pub(crate) spec: SpecArguments,
+    #[command(flatten)]
+    pub(crate) base: BaseArguments,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneKey {
+    /// The environment's key, or the start of it.
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The environment's key, or the start of it.
+    pub(crate) key: String,
+    /// The package's name.
+    pub(crate) package: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The one environment's key, or the start of it.
+    pub(crate) left: String,
+    /// The other one's.
+    pub(crate) right: String,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The environment's key, or the start of it [default: all environments].
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Keep so many bytes at most (`500MB`, `10GiB`).
+    #[arg(long, value_name = "N", value_parser = values::bytes)]
+    pub(crate) max_bytes: Option<u64>,
+    /// Remove what was not used for so long (`12h`, `30d`).
+    #[arg(long, value_name = "AGE", value_parser = values::age)]
+    pub(crate) older_than: Option<Duration>,
+    /// Remove everything.
+    #[arg(long, conflicts_with_all = ["max_bytes", "older_than"])]
+    pub(crate) all: bool,
+    /// Only tell what would be removed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The environments' keys, or the starts of them.
+    #[arg(required = true, value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) base: BaseArguments,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}

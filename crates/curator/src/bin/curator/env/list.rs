@@ -1,0 +1,57 @@
+//! `env list`: what is in the cache.
+
+use std::process::ExitCode;
+
+use curator::venv_cache::{Cache, Listed};
+use serde_json::{Value, json};
+
+use crate::arguments::Json;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) fn run(arguments: Json, cache: &Cache) -> Result<ExitCode, Failure> {
+    let environments = cache.list()?;
+    if arguments.json {
+        let entries = environments.iter().map(|listed| entry(cache, listed));
+        return output::json(&entries.collect::<Result<Vec<_>, _>>()?);
+    }
+    if environments.is_empty() {
+        return output::text("");
+    }
+    let mut rows = Vec::new();
+    for listed in &environments {
+        let used = if cache.is_in_use(&listed.key)? {
+            "now".to_owned()
+        } else {
+            output::ago(listed.last_used)
+        };
+        let own = output::bytes(listed.manifest.own_bytes);
+        let strategy = listed.manifest.strategy.clone();
+        rows.push([output::short(&listed.key), used, own, strategy, asked_for(listed).join(", ")]);
+    }
+    output::text(&output::table(["KEY", "USED", "OWN SIZE", "STRATEGY", "PACKAGES"], &rows))
+}
+
+fn entry(cache: &Cache, listed: &Listed) -> Result<Value, Failure> {
+    let manifest = &listed.manifest;
+    Ok(json!({
+        "key": listed.key,
+        "path": listed.dir.join(&manifest.python),
+        "dir": listed.dir,
+        "base": manifest.base.as_ref().map(|base| &base.python),
+        "strategy": manifest.strategy,
+        "in_use": cache.is_in_use(&listed.key)?,
+        "created": manifest.created,
+        "last_used": output::unix_seconds(listed.last_used),
+        "bytes": manifest.bytes,
+        "own_bytes": manifest.own_bytes,
+        "packages": asked_for(listed),
+    }))
+}
+
+/// The requirements that the environment was made of.
+fn asked_for(listed: &Listed) -> Vec<String> {
+    let requirements = listed.manifest.details["spec"]["requirements"].as_array();
+    let texts = requirements.into_iter().flatten().filter_map(Value::as_str);
+    texts.map(ToOwned::to_owned).collect()
+}

@@ -1,0 +1,68 @@
+//! `env prune`: removes environments down to a budget.
+
+use std::process::ExitCode;
+
+use curator::venv_cache::{Budget, Cache};
+use serde_json::{Value, json};
+
+use crate::arguments::Prune;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) fn run(arguments: &Prune, cache: &Cache) -> Result<ExitCode, Failure> {
+    let has_limit =
+        arguments.all || arguments.max_bytes.is_some() || arguments.older_than.is_some();
+    let mut budget = if has_limit { Budget::default() } else { Budget::from_env()? };
+    if let Some(max_bytes) = arguments.max_bytes {
+        budget = budget.with_max_bytes(max_bytes);
+    }
+    if let Some(age) = arguments.older_than {
+        budget = budget.with_older_than(age);
+    }
+    if arguments.all {
+        budget = budget.with_all();
+    }
+    if arguments.dry_run {
+        budget = budget.with_dry_run();
+    }
+    let report = cache.prune(&budget)?;
+    if arguments.output.json {
+        let removed: Vec<Value> = report
+            .removed
+            .iter()
+            .map(|removed| json!({ "key": removed.key, "bytes": removed.bytes }))
+            .collect();
+        return output::json(&json!({
+            "dry_run": arguments.dry_run,
+            "removed": removed,
+            "freed_bytes": report.freed_bytes(),
+            "in_use": report.in_use,
+            "refused": report.refused,
+            "leftovers": report.leftovers,
+            "kept": report.kept,
+            "kept_bytes": report.kept_bytes,
+        }));
+    }
+    let verb = if arguments.dry_run { "would remove" } else { "removed" };
+    let mut lines: Vec<String> = report
+        .removed
+        .iter()
+        .map(|removed| {
+            format!("{verb} {}  {}", output::short(&removed.key), output::bytes(removed.bytes))
+        })
+        .collect();
+    let stays = |key, why: &str| format!("kept    {}  {why}", output::short(key));
+    lines.extend(report.in_use.iter().map(|key| stays(key, "in use")));
+    lines.extend(report.refused.iter().map(|key| stays(key, "not yours to remove")));
+    if report.leftovers > 0 {
+        lines.push(format!("{verb} {} of builds", output::count(report.leftovers, "leftover")));
+    }
+    lines.push(format!(
+        "{verb} {} ({}), {} kept ({})",
+        output::count(report.removed.len(), "environment"),
+        output::bytes(report.freed_bytes()),
+        report.kept,
+        output::bytes(report.kept_bytes),
+    ));
+    output::text(&lines.join("\n"))
+}

@@ -1,0 +1,47 @@
+//! `env remove`: removes environments by key.
+
+use std::process::ExitCode;
+
+use curator::venv_cache::{Cache, Error};
+use serde_json::json;
+
+use crate::arguments::Remove;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) fn run(arguments: &Remove, cache: &Cache) -> Result<ExitCode, Failure> {
+    // All are looked up before the first goes, so that a misspelt key removes nothing.
+    let mut keys = Vec::new();
+    for prefix in &arguments.keys {
+        let key = cache.find(prefix)?;
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    // What needs another one goes first, in whichever order they were named.
+    let mut pending = keys.clone();
+    while !pending.is_empty() {
+        let before = pending.len();
+        let mut postponed = Vec::new();
+        let mut reason = None;
+        for key in pending {
+            match cache.remove(&key) {
+                Err(error @ Error::Needed { .. }) => {
+                    postponed.push(key);
+                    reason = Some(error);
+                }
+                // One that somebody else removed meanwhile is gone, as was asked for.
+                other => _ = other?,
+            }
+        }
+        match reason {
+            Some(error) if postponed.len() == before => return Err(error.into()),
+            _ => pending = postponed,
+        }
+    }
+    if arguments.output.json {
+        return output::json(&json!({ "removed": keys }));
+    }
+    let lines = keys.iter().map(|key| format!("removed {}", output::short(key)));
+    output::text(&lines.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,112 @@
+//! What is said, and returned, when a command fails.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use curator::{backends, venv_cache};
+
+/// The build or the command failed.
+const FAILED: u8 = 1;
+/// The arguments or the spec are wrong.
+const USAGE: u8 = 2;
+/// As `env(1)` has it: there is a program of that name, but it cannot be started.
+const NOT_STARTED: u8 = 126;
+/// As `env(1)` has it: there is no program of that name.
+const NOT_FOUND: u8 = 127;
+
+/// Why a command ends early: what people read, and what scripts see.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    /// For people, with its hint; empty if there is nobody to read it.
+    report: String,
+}
+
+impl Failure {
+    /// The arguments are wrong in a way that the parser does not see.
+    pub(crate) fn usage(problem: &str) -> Self {
+        Self { code: USAGE, report: format!("error: {problem}") }
+    }
+
+    /// A program that cannot be started.
+    pub(crate) fn not_started(program: &str, error: &io::Error) -> Self {
+        let is_absent = error.kind() == io::ErrorKind::NotFound;
+        let code = if is_absent { NOT_FOUND } else { NOT_STARTED };
+        let report = format!("error: failed to start `{program}`\n  caused by: {error}");
+        Self { code, report }
+    }
+
+    /// Something that the operating system refused.
+    pub(crate) fn io(action: &str, error: &io::Error) -> Self {
+        Self { code: FAILED, report: format!("error: failed to {action}\n  caused by: {error}") }
+    }
+
+    /// Nobody reads the output any more, as under `| head`.
+    pub(crate) fn unread() -> Self {
+        Self { code: 0, report: String::new() }
+    }
+
+    /// Tells it on the standard error stream, and gives the program's exit code.
+    pub(crate) fn show(self) -> ExitCode {
+        if !self.report.is_empty() {
+            let is_colourful = io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let text = if is_colourful { coloured(&self.report) } else { self.report };
+            // Where the error cannot be told there is nobody to tell that to.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<backends::Error> for Failure {
+    fn from(error: backends::Error) -> Self {
+        Self { code: code(&error), report: error.report() }
+    }
+}
+
+impl From<venv_cache::Error> for Failure {
+    fn from(error: venv_cache::Error) -> Self {
+        backends::Error::Cache(Box::new(error)).into()
+    }
+}
+
+/// Wrong usage, where another spec or argument would do; else a failure.
+fn code(error: &backends::Error) -> u8 {
+    use backends::Error;
+    use curator::installer;
+    let is_usage = match error {
+        Error::Spec { .. }
+        | Error::EngineField { .. }
+        | Error::PyExecutable { .. }
+        | Error::EmptyManagedBase => true,
+        Error::Environment { source, .. } => return code(source),
+        Error::Cache(error) => matches!(
+            **error,
+            venv_cache::Error::InvalidKey { .. }
+                | venv_cache::Error::Ambiguous { .. }
+                | venv_cache::Error::NoInterpreter { .. }
+                | venv_cache::Error::Setting { .. }
+        ),
+        Error::Install(error) => matches!(
+            **error,
+            installer::Error::ToolVersion { .. } | installer::Error::Unsupported { .. }
+        ),
+        _ => false,
+    };
+    if is_usage { USAGE } else { FAILED }
+}
+
+/// The same with the words that begin a part of it set off.
+fn coloured(report: &str) -> String {
+    let lines = report.lines().map(|line| {
+        if let Some(rest) = line.strip_prefix("error:") {
+            format!("\x1b[1;31merror:\x1b[0m{rest}")
+        } else if let Some(rest) = line.strip_prefix("hint:") {
+            format!("\x1b[1;36mhint:\x1b[0m{rest}")
+        } else {
+            line.to_owned()
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,29 @@
+//! The command `curator`: environments at the prompt, in scripts, and as Ray's launcher.
+//!
+//! Here are arguments and output only; what they stand for is in the libraries.
+
+mod arguments;
+mod doctor;
+mod env;
+mod failure;
+mod output;
+mod progress;
+mod spec;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    // Wrong usage ends the program here, with exit code 2.
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Env(command) => env::run(command, cli.cache_dir.as_deref()),
+        Command::Doctor(_) => Err(Failure::usage("this command is not there yet")),
+    };
+    done.unwrap_or_else(|failure: Failure| failure.show())
+}

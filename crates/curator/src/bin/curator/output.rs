@@ -1,0 +1,144 @@
+//! Results on the standard output: text for people, JSON for programs.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How much of a key people see: enough to be unique in any cache of theirs.
+const SHORT_KEY: usize = 12;
+
+/// Prints a result, and says that all went well.
+pub(crate) fn text(text: &str) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    let written = if text.is_empty() || text.ends_with('\n') {
+        out.write_all(text.as_bytes())
+    } else {
+        writeln!(out, "{text}")
+    };
+    match written.and_then(|()| out.flush()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unread()),
+        Err(error) => Err(Failure::io("write the result", &error)),
+    }
+}
+
+/// Prints a result as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<ExitCode, Failure> {
+    match serde_json::to_string_pretty(value) {
+        Ok(json) => text(&json),
+        Err(error) => Err(Failure::io("write the result", &error.into())),
+    }
+}
+
+/// The start of a key, as people see it.
+pub(crate) fn short(key: &impl ToString) -> String {
+    key.to_string().chars().take(SHORT_KEY).collect()
+}
+
+/// Bytes for people: `6.6 MB`.
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+pub(crate) fn bytes(count: u64) -> String {
+    let mut size = count as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if size < 1000.0 {
+            let decimals = usize::from(unit != "B");
+            return format!("{size:.decimals$} {unit}");
+        }
+        size /= 1000.0;
+    }
+    format!("{size:.1} TB")
+}
+
+/// How long ago something was, for people.
+pub(crate) fn ago(moment: SystemTime) -> String {
+    let elapsed = SystemTime::now().duration_since(moment).unwrap_or_default().as_secs();
+    let (count, unit) = match elapsed {
+        0..60 => return "just now".to_owned(),
+        60..3600 => (elapsed / 60, "minute"),
+        3600..86400 => (elapsed / 3600, "hour"),
+        _ => (elapsed / 86400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}
+
+/// A moment in JSON: seconds since 1970.
+pub(crate) fn unix_seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs)
+}
+
+/// The moment of so many seconds after 1970.
+pub(crate) fn moment(unix_seconds: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_secs(unix_seconds)).unwrap_or(UNIX_EPOCH)
+}
+
+/// One or many: `1 environment`, `2 environments`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Rows in columns as wide as their widest cell; the head stands out on a terminal.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = head.map(str::len);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        line.trim_end().to_owned()
+    };
+    let head = line(head);
+    let mut lines = vec![if is_colourful() { format!("\x1b[1m{head}\x1b[0m") } else { head }];
+    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
+    lines.join("\n")
+}
+
+/// Names and values, one pair a line; a value of several lines stays in its column.
+pub(crate) fn fields(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        for (number, line) in value.lines().enumerate() {
+            let name = if number == 0 { *name } else { "" };
+            let _ = writeln!(text, "{name:<width$}  {line}");
+        }
+    }
+    text
+}
+
+fn is_colourful() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [0, 999, 1000, 6_600_000, 10_737_418_240].map(bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "6.6 MB", "10.7 GB"]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a".to_owned(), "long cell".to_owned()], ["bcd".to_owned(), String::new()]];
+        assert_eq!(table(["x", "y"], &rows), "x    y\na    long cell\nbcd");
+    }
+
+    #[test]
+    fn values_stay_in_their_column() {
+        let text = fields(&[("key", "1".to_owned()), ("added", "a\nb".to_owned())]);
+        assert_eq!(text, "key    1\nadded  a\n       b\n");
+    }
+}

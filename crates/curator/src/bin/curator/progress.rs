@@ -1,0 +1,1 @@
+//! What happens meanwhile, on the standard error stream.

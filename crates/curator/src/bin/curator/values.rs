@@ -1,0 +1,67 @@
+//! Amounts as people write them.
+
+use std::time::Duration;
+
+/// Bytes: a whole number, or one with a unit (`500MB`, `10GiB`).
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = split(text);
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "t" | "tb" => 1_000_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return Err(format!("`{unit}` is none of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB")),
+    };
+    amount(number)?.checked_mul(factor).ok_or_else(|| "the number is too large".to_owned())
+}
+
+/// An age: a whole number with a unit (`90s`, `30m`, `12h`, `7d`, `2w`).
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text);
+    let factor: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        "" => return Err("it needs a unit: s, m, h, d or w".to_owned()),
+        _ => return Err(format!("`{unit}` is none of s, m, h, d, w")),
+    };
+    let seconds = amount(number)?.checked_mul(factor);
+    seconds.map(Duration::from_secs).ok_or_else(|| "the number is too large".to_owned())
+}
+
+fn split(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number, unit.trim())
+}
+
+fn amount(number: &str) -> Result<u64, String> {
+    number.parse().map_err(|_| "it has to begin with a whole number".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_units() {
+        assert_eq!(bytes("1024"), Ok(1024));
+        assert_eq!(bytes("10GiB"), Ok(10 << 30));
+        assert_eq!(bytes("500 MB"), Ok(500_000_000));
+        assert_eq!(age("7d"), Ok(Duration::from_hours(7 * 24)));
+        for wrong in ["", "GiB", "-1", "1.5GB", "10 bits", "99999999999TB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "7", "d", "7 years"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
+    }
+}
