@@ -15,11 +15,13 @@ use crate::request::{Links, Request};
 use crate::scratch::Scratch;
 use crate::tool_options::ToolOptions;
 
-/// Whether a call installs or only says what it would install.
+/// Whether a call installs, or only says what it would install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Install,
     DryRun,
+    /// Says what it would install where nothing is installed yet, with hashes.
+    Lock,
 }
 
 /// A package manager that can be started.
@@ -100,13 +102,19 @@ pub(crate) fn argv(
     let Install { index, .. } = request.install;
     let mut argv = program.start(&request.python);
     let mut add = |arguments: &[&str]| argv.extend(arguments.iter().map(OsString::from));
-    add(&["install"]);
+    add(match (program, mode) {
+        (Program::Uv(_), Mode::Lock) => &["compile"],
+        _ => &["install"],
+    });
     match program {
         Program::Pip { .. } => {
             // What was added is compiled afterwards, on all cores.
             add(&["--no-compile"]);
-            if mode == Mode::DryRun {
+            if mode != Mode::Install {
                 add(&["--dry-run"]);
+            }
+            if mode == Mode::Lock {
+                add(&["--ignore-installed"]);
             }
             if request.is_offline || index.no_index {
                 add(&["--no-index"]);
@@ -116,14 +124,20 @@ pub(crate) fn argv(
             }
         }
         Program::Uv(_) => {
+            if mode == Mode::Lock {
+                add(&["--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras"]);
+            }
             if mode == Mode::DryRun {
                 // Nothing is broken by a dry run, and without it uv refuses a system's Python.
                 add(&["--dry-run", "--break-system-packages"]);
             }
-            if abilities.has_report {
+            if abilities.has_report && mode != Mode::Lock {
                 add(&["--output-format", "json"]);
             }
-            if request.links == Links::Copy {
+            if request.is_fresh {
+                add(&["--refresh"]);
+            }
+            if request.links == Links::Copy && mode != Mode::Lock {
                 add(&["--link-mode", "copy"]);
             }
             if request.is_offline {
@@ -144,7 +158,7 @@ pub(crate) fn argv(
             add(&[option, name]);
         }
     }
-    if index.require_hashes {
+    if index.require_hashes && !(mode == Mode::Lock && program.tool() == Tool::Uv) {
         add(&["--require-hashes"]);
     }
     let options = ToolOptions::of(request.install);
@@ -162,7 +176,12 @@ pub(crate) fn argv(
         }
         Program::Pip { .. } => {}
     }
-    argv.extend(["-r".into(), scratch.requirements_file().into()]);
+    if mode == Mode::Lock && program.tool() == Tool::Uv {
+        argv.extend(["--output-file".into(), scratch.lock_file().into()]);
+        argv.push(scratch.requirements_file().into());
+    } else {
+        argv.extend(["-r".into(), scratch.requirements_file().into()]);
+    }
     argv
 }
 

@@ -102,6 +102,14 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The tool ended well, but what it resolved to could not be read.
+    #[error("the answer of `{}` could not be read: {text}", tool_name(*tool))]
+    Lock {
+        /// The package manager.
+        tool: Tool,
+        /// The line, or its words.
+        text: String,
+    },
     /// The package manager has no such option.
     #[error("`{}` has no {option}", tool_name(*tool))]
     Unsupported {
@@ -181,6 +189,7 @@ impl Error {
             Self::ToolVersion { .. } => Some("write it like `==24.1.2` or `>=24,<25`"),
             Self::Failed { .. }
             | Self::Report { .. }
+            | Self::Lock { .. }
             | Self::Unsupported { .. }
             | Self::Interpreter { .. }
             | Self::Answer { .. }
@@ -203,6 +212,7 @@ impl Error {
             Self::ToolMissing { source, .. } => source.as_deref().and_then(Self::transcript),
             Self::Late { .. }
             | Self::Report { .. }
+            | Self::Lock { .. }
             | Self::Unsupported { .. }
             | Self::ToolVersion { .. }
             | Self::Answer { .. }

@@ -127,12 +127,26 @@ impl Installer {
     }
 
     fn call(&self, request: &Request<'_>, mode: Mode) -> Result<Outcome, Error> {
-        let install = request.install;
-        self.refuse_unsupported(install)?;
-        if install.requirements.is_empty() {
+        if request.install.requirements.is_empty() {
+            self.refuse_unsupported(request.install)?;
             let changes = Changes::default();
             return Ok(Outcome::new(self.version(), self.tool(), changes, Duration::ZERO));
         }
+        let (scratch, finished) = self.attempt(request, mode, |_| Ok(()))?;
+        let changes = self.changes(&finished, mode, request, &scratch)?;
+        Ok(Outcome::new(self.version(), self.tool(), changes, finished.elapsed))
+    }
+
+    /// Runs the tool until it succeeds, as often as is worth it. `prepare` adds to the folder that
+    /// the tool reads from.
+    pub(crate) fn attempt(
+        &self,
+        request: &Request<'_>,
+        mode: Mode,
+        prepare: impl Fn(&Scratch) -> Result<(), Error>,
+    ) -> Result<(Scratch, Finished), Error> {
+        let install = request.install;
+        self.refuse_unsupported(install)?;
         let secrets = variables::secrets(install, &self.variables);
         let environment =
             variables::environment(self.abilities, install, request.links, &self.variables);
@@ -142,6 +156,7 @@ impl Installer {
             }
             let scratch = Scratch::new()?;
             scratch.write(install, request.held)?;
+            prepare(&scratch)?;
             let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
             let mut command = scratch.command(argv, environment.clone());
             command.lock.clone_from(&request.lock);
@@ -155,8 +170,7 @@ impl Installer {
             };
             let mut finished = process::run(&command, streams, request.deadline)?;
             if finished.is_success() {
-                let changes = self.changes(&finished, mode, request, &scratch)?;
-                return Ok(Outcome::new(self.version(), self.tool(), changes, finished.elapsed));
+                return Ok((scratch, finished));
             }
             if self.tool() == Tool::Pip {
                 let log = fs::read_to_string(scratch.log_file()).unwrap_or_default();
@@ -205,8 +219,8 @@ impl Installer {
         let removed = match mode {
             Mode::Install => outcome::pip_uninstalled(&finished.stderr),
             // pip does not say what it would replace.
-            Mode::DryRun if added.is_empty() => Vec::new(),
-            Mode::DryRun => {
+            _ if added.is_empty() => Vec::new(),
+            Mode::DryRun | Mode::Lock => {
                 let Request { python, deadline, .. } = request;
                 let mut installed = distributions(python, &self.variables, *deadline)?;
                 installed.retain(|old| added.iter().any(|new| new.name == old.name));

@@ -43,6 +43,7 @@ mod deadline;
 mod error;
 mod installer;
 mod interpreter;
+mod locking;
 mod outcome;
 mod pip_log;
 mod process;

@@ -29,6 +29,7 @@ pub struct Request<'a> {
     pub(crate) deadline: Deadline,
     pub(crate) links: Links,
     pub(crate) is_offline: bool,
+    pub(crate) is_fresh: bool,
     pub(crate) lock: Option<Arc<File>>,
 }
 
@@ -45,6 +46,7 @@ impl<'a> Request<'a> {
             deadline: Deadline::NEVER,
             links: Links::Hardlink,
             is_offline: false,
+            is_fresh: false,
             lock: None,
         }
     }
@@ -76,6 +78,13 @@ impl<'a> Request<'a> {
     /// By default, they hold none.
     pub fn with_lock(mut self, lock: Arc<File>) -> Self {
         self.lock = Some(lock);
+        self
+    }
+
+    /// Asks the indexes and repositories again instead of trusting what uv remembers of them; pip
+    /// always asks. By default, uv trusts what it remembers for as long as the index allows.
+    pub fn fresh(mut self) -> Self {
+        self.is_fresh = true;
         self
     }
 

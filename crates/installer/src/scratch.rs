@@ -87,9 +87,20 @@ impl Scratch {
         self.root.join("report.json")
     }
 
+    /// What `uv pip compile` writes.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.root.join("lock.txt")
+    }
+
     /// What pip tells nobody else.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.root.join("pip.log")
+    }
+
+    /// Writes one more file that only this user can read.
+    #[expect(clippy::unused_self, reason = "a file of this folder")]
+    pub(crate) fn write_file(&self, path: &Path, text: &str) -> Result<(), Error> {
+        write_private(path, text)
     }
 
     /// Writes what the tool reads. Only this user can read it, for a requirement may be a URL with

@@ -1,0 +1,244 @@
+//! The whole set of distributions that a request resolves to, each with its hashes.
+
+use std::fs;
+use std::path::Path;
+
+use envspec::{Requirement, Tool};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::command_line::Mode;
+use crate::error::{Error, IoResultExt};
+use crate::installer::Installer;
+use crate::outcome::Package;
+use crate::request::Request;
+use crate::scratch::Scratch;
+
+impl Installer {
+    /// Resolves a request from nothing, and gives every distribution of the answer: pinned, sorted,
+    /// and with the hashes of its archives. Installs nothing.
+    ///
+    /// What is installed already does not count, but `preferred` versions are taken where the
+    /// request allows them; so the answer for an environment over a base is what that environment
+    /// would hold. What comes from a folder or a repository has no hash; a repository is pinned to
+    /// its commit. uv gives the hashes of every archive of a version, pip that of the one which fits
+    /// this interpreter.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Installer::install`], and [`Error::Lock`] if the tool's answer cannot be
+    /// read.
+    pub fn lock(
+        &self,
+        request: &Request<'_>,
+        preferred: &[Package],
+    ) -> Result<Vec<Requirement>, Error> {
+        if request.install.requirements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut locked = match self.tool() {
+            Tool::Uv => self.lock_by_uv(request, preferred)?,
+            Tool::Pip => self.lock_by_pip(request, preferred)?,
+        };
+        locked.sort_unstable();
+        locked.dedup();
+        Ok(locked)
+    }
+
+    fn lock_by_uv(
+        &self,
+        request: &Request<'_>,
+        preferred: &[Package],
+    ) -> Result<Vec<Requirement>, Error> {
+        let prepare = |scratch: &Scratch| scratch.write_lock(preferred);
+        let (scratch, _) = self.attempt(request, Mode::Lock, prepare)?;
+        let path = scratch.lock_file();
+        let text = fs::read_to_string(&path).context("read", &path)?;
+        uv_lock(&text, &scratch.working_dir())
+    }
+
+    /// pip has no preferences, so what it would do beside the preferred versions is found out
+    /// first, and then resolved from nothing with all of that held.
+    fn lock_by_pip(
+        &self,
+        request: &Request<'_>,
+        preferred: &[Package],
+    ) -> Result<Vec<Requirement>, Error> {
+        let direct: Vec<&str> = (request.install.requirements.iter())
+            .filter(|requirement| requirement.is_local() || requirement.url().is_some())
+            .filter_map(Requirement::name)
+            .collect();
+        let added = self.resolve(request)?.added;
+        let is_added = |name: &str| added.iter().any(|package| package.name == name);
+        let kept = preferred.iter().filter(|package| !is_added(&package.name));
+        let all = added.iter().chain(kept).filter(|package| !direct.contains(&&*package.name));
+        let mut held: Vec<String> = all.map(ToString::to_string).collect();
+        held.extend_from_slice(request.held);
+        held.sort();
+        held.dedup();
+        let exact = Request { held: &held, ..request.clone() };
+        let (scratch, finished) = match self.attempt(&exact, Mode::Lock, |_| Ok(())) {
+            // A version of the base may be on no index, such as one that was built there.
+            Err(Error::Unsatisfiable { .. } | Error::NotFound { .. }) => {
+                self.attempt(request, Mode::Lock, |_| Ok(()))?
+            }
+            other => other?,
+        };
+        let path = scratch.report_file();
+        let Ok(json) = fs::read_to_string(&path) else {
+            // A pip that is too old to write one.
+            return Err(Error::Lock { tool: Tool::Pip, text: finished.stderr });
+        };
+        pip_lock(&json)
+    }
+}
+
+/// Reads what `uv pip compile --generate-hashes` wrote.
+fn uv_lock(text: &str, dir: &Path) -> Result<Vec<Requirement>, Error> {
+    let joined = text.replace("\\\n", " ");
+    let lines = joined.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            Requirement::parse_in(line, dir).map_err(|_| {
+                let text = envspec::redact(line).into_owned();
+                Error::Lock { tool: Tool::Uv, text }
+            })
+        })
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct Report {
+    install: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    download_info: DirectUrl,
+    #[serde(default)]
+    is_direct: bool,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    version: String,
+}
+
+/// Where a distribution came from (PEP 610).
+#[derive(Deserialize)]
+struct DirectUrl {
+    url: String,
+    #[serde(default)]
+    archive_info: Option<Archive>,
+    #[serde(default)]
+    vcs_info: Option<Repository>,
+    #[serde(default)]
+    dir_info: Option<Folder>,
+}
+
+#[derive(Deserialize)]
+struct Archive {
+    #[serde(default)]
+    hashes: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    vcs: String,
+    commit_id: String,
+}
+
+#[derive(Deserialize)]
+struct Folder {
+    #[serde(default)]
+    editable: bool,
+}
+
+/// Reads what `pip install --dry-run --ignore-installed --report` wrote.
+fn pip_lock(json: &str) -> Result<Vec<Requirement>, Error> {
+    let report: Report =
+        serde_json::from_str(json).map_err(|source| Error::Report { tool: Tool::Pip, source })?;
+    report.install.iter().map(Item::requirement).collect()
+}
+
+impl Item {
+    fn requirement(&self) -> Result<Requirement, Error> {
+        let package = Package::new(&self.metadata.name, self.metadata.version.as_str());
+        let DirectUrl { url, archive_info, vcs_info, dir_info } = &self.download_info;
+        let mut line = match vcs_info {
+            Some(Repository { vcs, commit_id }) => {
+                format!("{} @ {vcs}+{url}@{commit_id}", package.name)
+            }
+            None if dir_info.as_ref().is_some_and(|folder| folder.editable) => format!("-e {url}"),
+            None if self.is_direct => format!("{} @ {url}", package.name),
+            None => package.to_string(),
+        };
+        for (algorithm, digest) in archive_info.iter().flat_map(|archive| &archive.hashes) {
+            if let Some(digest) = digest.as_str() {
+                line.extend([" --hash=", algorithm, ":", digest]);
+            }
+        }
+        line.parse()
+            .map_err(|_| Error::Lock { tool: Tool::Pip, text: envspec::redact(&line).into_owned() })
+    }
+}
+
+impl Scratch {
+    /// Writes the versions that uv should take where it can: it reads them from the file that it is
+    /// going to write.
+    fn write_lock(&self, preferred: &[Package]) -> Result<(), Error> {
+        let lines: String = preferred.iter().map(|package| package.to_string() + "\n").collect();
+        self.write_file(&self.lock_file(), &lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(locked: Result<Vec<Requirement>, Error>) -> Vec<String> {
+        locked.unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    const HASH: &str = "73191c47aaa79da394e8fee2dbc2ec827432cab56311122c9e47abf79e390f62";
+
+    #[test]
+    fn uvs_answer_is_read_over_its_broken_lines() {
+        let text = format!(
+            "# a comment\nb==2.0 \\\n    --hash=sha256:{HASH}\na @ file:///w/a-1-py3-none-any.whl \\\n    \
+             --hash=sha256:{HASH}\n"
+        );
+        assert_eq!(
+            texts(uv_lock(&text, Path::new("/"))),
+            [
+                format!("b==2.0 --hash=sha256:{HASH}"),
+                format!("a @ file:///w/a-1-py3-none-any.whl --hash=sha256:{HASH}")
+            ]
+        );
+        assert!(uv_lock("--strange https://me:secret@host\n", Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn pips_answer_tells_archives_repositories_and_folders_apart() {
+        let json = format!(
+            r#"{{"install": [
+            {{"download_info": {{"url": "https://h/b-2.whl", "archive_info": {{"hashes": {{"sha256": "{HASH}"}}}}}},
+              "is_direct": false, "metadata": {{"name": "B", "version": "2.0"}}}},
+            {{"download_info": {{"url": "https://h/r.git", "vcs_info": {{"vcs": "git", "commit_id": "abc"}}}},
+              "is_direct": true, "metadata": {{"name": "r", "version": "1"}}}},
+            {{"download_info": {{"url": "file:///src", "dir_info": {{"editable": true}}}},
+              "is_direct": true, "metadata": {{"name": "s", "version": "1"}}}}]}}"#
+        );
+        assert_eq!(
+            texts(pip_lock(&json)),
+            [
+                format!("b==2.0 --hash=sha256:{HASH}"),
+                "r @ git+https://h/r.git@abc".to_owned(),
+                "-e /src".to_owned()
+            ]
+        );
+    }
+}
