@@ -124,8 +124,8 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A worker ended while it started, or before its first task.
-    #[error("a worker of stage `{stage}` {exit} before it did anything")]
+    /// A worker ended before it did any work.
+    #[error("a worker of stage `{stage}` {exit} before it did any work")]
     WorkerDied {
         /// The stage.
         stage: String,
@@ -192,6 +192,22 @@ pub enum Error {
         source: serde_json::Error,
     },
 
+    /// A spec cannot be locked: what comes from a folder or a repository has no hash.
+    #[error("{} without a hash, so the spec cannot be locked", sources_text(packages))]
+    Unlockable {
+        /// Their requirements.
+        packages: Vec<String>,
+    },
+
+    /// An environment that is to be built anew is in use.
+    #[error("the answer for environment `{key}` has changed, but it is in use")]
+    RefreshInUse {
+        /// Its key.
+        key: String,
+        /// What changes, as `name==version`, with `-` before what goes and `+` before what comes.
+        changes: Vec<String>,
+    },
+
     /// The operating system refused something.
     #[error("failed to {action} `{what}`")]
     Io {
@@ -250,6 +266,10 @@ impl Error {
             Self::RayBroken { .. } => {
                 "keep the packages that Ray needs as the base has them, by `keep` or `constraints`"
             }
+            Self::Unlockable { .. } => {
+                "build wheels of these (`pip wheel`) and name those, or leave the spec unlocked"
+            }
+            Self::RefreshInUse { .. } => "end what runs in it, and refresh again",
             Self::BaseChanged { .. } => "run again once nobody installs into the base any more",
             Self::WrongEnvironment { .. } => {
                 "look for a `sitecustomize`, a `.pth` file or a variable that leads the interpreter \
@@ -273,14 +293,12 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines,
-    /// the package manager's words.
+    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         let mut text = String::new();
         match self {
             Self::Environment { source, .. } => return source.detail(),
-            Self::Install(source) => return source.transcript().map(ToString::to_string),
             Self::Task(failed) => {
                 if let Cause::Raised(error) = &failed.cause {
                     text.push_str(error.traceback.trim_end());
@@ -296,6 +314,18 @@ impl Error {
         }
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// The messages of the error and of all its causes, on one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        text
     }
 
     /// Everything for a person: the chain of messages, the details, the hint.
@@ -327,6 +357,12 @@ fn stages_text(stages: &[String]) -> String {
         1 => format!("stage {}", names[0]),
         _ => format!("stages {}", names.join(", ")),
     }
+}
+
+fn sources_text(packages: &[String]) -> String {
+    let names: Vec<String> = packages.iter().map(|name| format!("`{name}`")).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", names.join(", "))
 }
 
 fn phase_text(phase: Phase) -> &'static str {

@@ -18,6 +18,15 @@ pub enum Event {
         /// The stages that share it.
         stages: Vec<String>,
     },
+    /// The build of an environment has come to its next phase. What is in the cache has none.
+    EnvironmentBuilding {
+        /// Its key.
+        key: String,
+        /// What is being done from now on.
+        phase: BuildPhase,
+        /// How many packages that concerns, where it is known.
+        packages: Option<usize>,
+    },
     /// An environment is ready.
     EnvironmentReady {
         /// The stages that share it.
@@ -101,6 +110,43 @@ pub enum Event {
         /// The stage.
         stage: String,
     },
+}
+
+/// What a build of an environment is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum BuildPhase {
+    /// Looks for the package manager, or fetches it.
+    Locating,
+    /// Makes the environment over its base.
+    Creating,
+    /// Finds out which packages to install.
+    Resolving,
+    /// Fetches them.
+    Downloading,
+    /// Puts them into the environment.
+    Installing,
+    /// Looks whether what was asked for is there, and what the base says to it.
+    Checking,
+    /// Compiles what was added.
+    Compiling,
+}
+
+impl BuildPhase {
+    /// Its name, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Locating => "locating",
+            Self::Creating => "creating",
+            Self::Resolving => "resolving",
+            Self::Downloading => "downloading",
+            Self::Installing => "installing",
+            Self::Checking => "checking",
+            Self::Compiling => "compiling",
+        }
+    }
 }
 
 /// Sees what happens, as it happens, from several threads at once; it should be quick.

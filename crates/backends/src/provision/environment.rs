@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,20 +83,6 @@ impl Core {
             scripts: env.python().parent().map(Path::to_owned),
             has_safe_path: has_safe_path(interpreter),
             state,
-            duration,
-            record: serde_json::from_value(env.manifest().details.clone()).ok(),
-            cached: Some(env),
-        }
-    }
-
-    /// An environment of the cache whose base nobody looked at.
-    pub(crate) fn found(env: CachedEnv, duration: Duration) -> Self {
-        Self {
-            python: vec![env.python().into()],
-            prefix: Some(env.dir().to_owned()),
-            scripts: env.python().parent().map(Path::to_owned),
-            has_safe_path: super::found::has_safe_path(&env),
-            state: EnvState::Hit,
             duration,
             record: serde_json::from_value(env.manifest().details.clone()).ok(),
             cached: Some(env),
@@ -194,7 +181,6 @@ pub struct Environment {
     vars: Arc<BTreeMap<OsString, OsString>>,
     own_vars: Arc<BTreeMap<String, String>>,
     dir: PathBuf,
-    working_dir: Option<PathBuf>,
     shims_dir: PathBuf,
 }
 
@@ -231,7 +217,6 @@ impl Environment {
             vars: Arc::new(vars),
             own_vars: Arc::new(own_vars),
             dir,
-            working_dir: env.working_dir.clone(),
             shims_dir: shims_dir.to_owned(),
         })
     }
@@ -318,14 +303,9 @@ impl Environment {
         })
     }
 
-    /// The interpreter, with arguments if the spec gives a command line.
-    pub(crate) fn interpreter_words(&self) -> &[OsString] {
-        &self.core.python
-    }
-
-    /// The folder that the spec names for its processes.
-    pub(crate) fn working_dir(&self) -> Option<&Path> {
-        self.working_dir.as_deref()
+    /// The locks that a worker holds for as long as it lives.
+    pub(crate) fn leases(&self) -> Vec<BorrowedFd<'_>> {
+        self.core.cached.iter().map(|cached| cached.lease().as_fd()).collect()
     }
 
     /// The distributions whose versions a worker must report.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use envspec::{Digest, Requirement, normal_name};
+use envspec::{Digest, Requirement};
 
 /// One installed distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,9 @@ pub(crate) struct Distribution {
 
 /// What is installed, by normal name (PEP 503).
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Installed(BTreeMap<String, Distribution>);
+pub(crate) struct Installed {
+    distributions: BTreeMap<String, Distribution>,
+}
 
 impl Installed {
     /// Reads folders in the order of `sys.path`: of a name that stands twice, the first counts.
@@ -38,15 +40,37 @@ impl Installed {
                 }
             }
         }
-        Self(found)
+        Self { distributions: found }
+    }
+
+    /// What an environment of ours holds.
+    pub(crate) fn of_environment(dir: &Path) -> Self {
+        // One folder, named after the version of Python.
+        let entries = fs::read_dir(dir.join("lib")).into_iter().flatten().flatten();
+        let folders: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("python"))
+            .map(|entry| entry.path().join("site-packages"))
+            .collect();
+        Self::read(folders.iter().map(PathBuf::as_path))
+    }
+
+    /// The `3.12` of the folder that the distributions lie in.
+    pub(crate) fn python_version(&self) -> Option<String> {
+        let distribution = self.distributions.values().next()?;
+        let folder = distribution.dist_info.ancestors().nth(2)?.file_name()?.to_str()?;
+        folder.strip_prefix("python").map(ToOwned::to_owned)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Distribution> {
+        self.distributions.get(name)
     }
 
     pub(crate) fn version(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|distribution| distribution.version.as_str())
+        self.distributions.get(name).map(|distribution| distribution.version.as_str())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Distribution)> {
-        self.0.iter().map(|(name, distribution)| (name.as_str(), distribution))
+        self.distributions.iter().map(|(name, distribution)| (name.as_str(), distribution))
     }
 }
 
@@ -62,15 +86,47 @@ impl Distribution {
     /// What cannot be read, or holds only on some platforms, is left to the package manager's own
     /// check: this list is for warnings.
     pub(crate) fn requirements(&self) -> Vec<Requirement> {
+        let mut requirements = self.all_requirements();
+        requirements.retain(|requirement| requirement.marker().is_none());
+        requirements
+    }
+
+    /// What it asks of other distributions, here or elsewhere, with extras or without. What cannot
+    /// be read is left out.
+    pub(crate) fn all_requirements(&self) -> Vec<Requirement> {
         let text = fs::read_to_string(self.dist_info.join("METADATA")).unwrap_or_default();
         // The headers end at the first empty line; the description follows.
         let headers = text.lines().take_while(|line| !line.is_empty());
         headers
             .filter_map(|line| line.strip_prefix("Requires-Dist:"))
             .filter_map(|line| line.trim().parse::<Requirement>().ok())
-            .filter(|requirement| requirement.marker().is_none())
             .collect()
     }
+
+    /// Where it came from, if not from an index, and the commit if that is a repository (PEP 610).
+    pub(crate) fn origin(&self) -> (Option<String>, Option<String>) {
+        let Ok(bytes) = fs::read(self.dist_info.join("direct_url.json")) else {
+            return (None, None);
+        };
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let url = value["url"].as_str().map(|url| envspec::redact(url).into_owned());
+        (url, value["vcs_info"]["commit_id"].as_str().map(ToOwned::to_owned))
+    }
+}
+
+/// A name in the normal form of PEP 503.
+pub(crate) fn normal_name(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
+    for character in name.chars() {
+        if matches!(character, '-' | '_' | '.') {
+            if !normal.ends_with('-') {
+                normal.push('-');
+            }
+        } else {
+            normal.extend(character.to_lowercase());
+        }
+    }
+    normal
 }
 
 /// A package of the base that no longer gets what it asks for.

@@ -1,31 +1,42 @@
 //! The name of an environment: everything that decides what is in it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 
 use envspec::{Install, Tool};
 use stage::Isolation;
-use venv_cache::{Base, Interpreter, Key};
+use venv_cache::{Base, Interpreter, Key, Strategy};
 
 /// The key of an environment over a base.
-pub(crate) fn environment(base: &Base, install: &Install, isolation: Isolation) -> Key {
+///
+/// A strategy is a part of it only where somebody asked for one, so that what a probe finds out
+/// about file systems leaves keys alone.
+pub(crate) fn environment(
+    base: &Base,
+    install: &Install,
+    isolation: Isolation,
+    strategy: Option<Strategy>,
+) -> Key {
     let interpreter = interpreter_identity(base.interpreter());
     let prefix = base.interpreter().prefix().to_string_lossy().into_owned();
     let isolation: &[u8] = match isolation {
         Isolation::Shared => b"shared",
         Isolation::Full => b"full",
     };
-    Key::derive(
-        "curator/environment/v1",
-        &[
-            ("base", prefix.as_bytes()),
-            ("fingerprint", base.fingerprint().as_bytes()),
-            ("interpreter", interpreter.as_bytes()),
-            ("install", install.digest().as_bytes()),
-            ("isolation", isolation),
-            ("settings", &ambient(install.tool, variables())),
-        ],
-    )
+    let digest = install.digest();
+    let settings = ambient(install.tool, std::env::vars());
+    let mut parts: Vec<(&str, &[u8])> = vec![
+        ("base", prefix.as_bytes()),
+        ("fingerprint", base.fingerprint().as_bytes()),
+        ("interpreter", interpreter.as_bytes()),
+        ("install", digest.as_bytes()),
+        ("isolation", isolation),
+        ("settings", &settings),
+    ];
+    let strategy = strategy.map(|strategy| strategy.to_string());
+    if let Some(strategy) = &strategy {
+        parts.push(("strategy", strategy.as_bytes()));
+    }
+    Key::derive("curator/environment/v1", &parts)
 }
 
 /// The key of a managed base.
@@ -36,7 +47,7 @@ pub(crate) fn managed_base(interpreter: &Interpreter, install: &Install) -> Key 
         &[
             ("interpreter", identity.as_bytes()),
             ("install", install.digest().as_bytes()),
-            ("settings", &ambient(install.tool, variables())),
+            ("settings", &ambient(install.tool, std::env::vars())),
         ],
     )
 }
@@ -53,12 +64,6 @@ fn interpreter_identity(interpreter: &Interpreter) -> String {
         &libc,
     ]
     .join("\n")
-}
-
-/// This process's variables; what is no text in one of them does not stop the rest.
-fn variables() -> impl Iterator<Item = (String, String)> {
-    let text = |text: OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
 /// The package manager's own settings in this process's environment, without credentials and

@@ -6,25 +6,19 @@
 //! interpreter in it and keeps it from being evicted.
 
 mod build;
-mod command;
 mod details;
 mod environment;
-mod found;
 mod installed;
-mod keep;
 mod key;
 mod preview;
 mod provisioner;
 mod record;
 mod refresh;
-mod settings_files;
 mod vars;
 mod why;
 
-pub use command::EnvCommand;
 pub use details::{Added, Change, Dependent, Details, Diff, Origin, Replaced, Why};
 pub(crate) use environment::Core;
 pub use environment::{EnvState, Environment, EnvironmentReport};
 pub use preview::{Preview, PreviewState};
-pub(crate) use provisioner::Eviction;
 pub use provisioner::Provisioner;

@@ -7,8 +7,6 @@ use installer::{Deadline, Request};
 use serde::Serialize;
 use stage::Isolation;
 
-use super::build::{Build, base_packages};
-use super::key;
 use super::provisioner::Provisioner;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -87,7 +85,7 @@ impl Provisioner {
             let added = install.requirements.iter().map(ToString::to_string).collect();
             return Ok(Preview { added, ..Preview::new(stage, PreviewState::ToBuildWithBase) });
         };
-        let key = key::environment(&open.base, install, isolation);
+        let (key, _) = self.key_of(&open, install, isolation);
         let preview = Preview::new(stage, PreviewState::ToBuild).with_key(&key.to_string());
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
             let core = super::Core::cached(open.base.interpreter(), cached, Duration::ZERO);
@@ -101,10 +99,7 @@ impl Provisioner {
             .tools()
             .locate(install.tool, version, open.base.python(), deadline)
             .map_err(Error::install)?;
-        let build = Build { tools: self.tools(), install, deadline };
-        let held = build.held(&base_packages(open.base.interpreter()));
-        let request =
-            Request::new(install, open.base.python()).with_held(&held).with_deadline(deadline);
+        let request = Request::new(install, open.base.python()).with_deadline(deadline);
         let outcome = tool.resolve(&request).map_err(Error::install)?;
         let text = |packages: &[installer::Package]| {
             packages

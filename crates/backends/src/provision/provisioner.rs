@@ -1,6 +1,8 @@
 //! One base and one cache, and the environments that they make together.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,26 +10,41 @@ use envspec::{Install, LoadedEnv};
 use installer::{Deadline, Tools};
 use stage::{Base, Isolation};
 use venv_cache::{
-    BoxError, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key, Site,
+    BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key, Site,
+    Strategy,
 };
 
 use super::build::Build;
-use super::environment::{Core, Environment};
+use super::environment::{Core, EnvState, Environment};
 use super::key;
 use crate::error::Error;
+use crate::event::{BuildPhase, Event, Observer};
 use crate::plan::{Plan, PlannedBase};
 
 /// Makes environments: one base, one cache.
 ///
 /// It may be shared by threads; distinct environments are built side by side, and the same one is
 /// built once.
-#[derive(Debug)]
 pub struct Provisioner {
     cache: Cache,
     tools: Tools,
     /// Where the base comes from; if nobody says, it is discovered.
     choice: Option<PlannedBase>,
     base: Mutex<Option<Arc<OpenBase>>>,
+    strategy: Option<Strategy>,
+    eviction: Eviction,
+    observer: Arc<dyn Observer>,
+    /// Whether it has built an environment, so that there may be too much in the cache.
+    has_built: AtomicBool,
+}
+
+/// To what the cache is pruned after a build.
+#[derive(Clone, Debug)]
+enum Eviction {
+    /// What [`Budget::from_env`] says then.
+    FromEnv,
+    To(Budget),
+    Never,
 }
 
 /// A base that was opened, or built.
@@ -64,7 +81,41 @@ impl Provisioner {
         }
         .map_err(Error::cache)?;
         let tools = Tools::new(cache.tools_dir());
-        Ok(Self { cache, tools, choice, base: Mutex::new(None) })
+        Ok(Self {
+            cache,
+            tools,
+            choice,
+            base: Mutex::new(None),
+            strategy: None,
+            eviction: Eviction::FromEnv,
+            observer: Arc::new(()),
+            has_built: AtomicBool::new(false),
+        })
+    }
+
+    /// Has environments add to their base in this way, and by no other if it cannot be done.
+    ///
+    /// Such environments have keys of their own. Under full isolation every file is copied, whatever
+    /// is asked for here; to ask for [`Strategy::Copy`] is to ask for full isolation. By default,
+    /// the way is chosen by probing the file systems.
+    #[must_use]
+    pub fn with_strategy(self, strategy: Strategy) -> Self {
+        Self { strategy: Some(strategy), ..self }
+    }
+
+    /// Has the cache pruned to this budget after each build, or never.
+    ///
+    /// By default, it is pruned to [`Budget::from_env`]. What is in use stays in any case.
+    #[must_use]
+    pub fn with_budget(self, budget: Option<Budget>) -> Self {
+        Self { eviction: budget.map_or(Eviction::Never, Eviction::To), ..self }
+    }
+
+    /// Has somebody told of the phases of builds ([`Event::EnvironmentBuilding`]) and of evictions
+    /// that failed ([`Event::Warning`]). By default, nobody is.
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// The cache.
@@ -113,15 +164,71 @@ impl Provisioner {
         let open = self.open_base()?;
         let Some(install) = &env.install else { return Ok(open.core.clone()) };
         let begun = Instant::now();
-        let key = key::environment(&open.base, install, isolation);
+        let (key, isolation) = self.key_of(&open, install, isolation);
         let build = |build: &Build<'_>, site: &Site<'_>| {
             build.over(&open.base, open.managed.as_ref(), isolation, site)
         };
         let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
-        Ok(Arc::new(Core::cached(open.base.interpreter(), cached, begun.elapsed())))
+        let core = Core::cached(open.base.interpreter(), cached, begun.elapsed());
+        if core.state == EnvState::Built {
+            self.has_built.store(true, Ordering::Relaxed);
+            self.evict();
+        }
+        Ok(Arc::new(core))
     }
 
-    fn get_or_build(
+    /// The key of an environment over the base, and how far it is really kept apart from that.
+    pub(crate) fn key_of(
+        &self,
+        open: &OpenBase,
+        install: &Install,
+        isolation: Isolation,
+    ) -> (Key, Isolation) {
+        let (isolation, strategy) = match (isolation, self.strategy) {
+            (Isolation::Full, _) | (_, Some(Strategy::Copy)) => (Isolation::Full, None),
+            (Isolation::Shared, strategy) => (Isolation::Shared, strategy),
+        };
+        (key::environment(&open.base, install, isolation, strategy), isolation)
+    }
+
+    /// The key under which the environment for a spec is, or would be; none where nothing is built
+    /// for it. A managed base is built for this if need be.
+    pub fn key(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Option<Key>, Error> {
+        if env.python.is_some() || env.py_executable.is_some() {
+            return Ok(None);
+        }
+        let Some(install) = &env.install else { return Ok(None) };
+        Ok(Some(self.key_of(&*self.open_base()?, install, isolation).0))
+    }
+
+    /// Prunes the cache once more, now that what was built is no longer in use.
+    pub(crate) fn settle(&self) {
+        if self.has_built.load(Ordering::Relaxed) {
+            self.evict();
+        }
+    }
+
+    /// Prunes the cache to the budget. It never fails a run: what goes wrong is a warning.
+    fn evict(&self) {
+        let budget = match &self.eviction {
+            Eviction::Never => return,
+            Eviction::To(budget) => Ok(budget.clone()),
+            Eviction::FromEnv => Budget::from_env(),
+        };
+        let pruned = budget.and_then(|budget| self.cache.prune(&budget));
+        match pruned {
+            Ok(report) => {
+                tracing::debug!(removed = report.removed.len(), kept = report.kept, "pruned");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the cache was not pruned");
+                let message = format!("the cache was not pruned: {}", Error::cache(error).chain());
+                self.observer.on_event(&Event::Warning { stage: None, message });
+            }
+        }
+    }
+
+    pub(crate) fn get_or_build(
         &self,
         key: &Key,
         install: &Install,
@@ -133,7 +240,13 @@ impl Provisioner {
             options = options.with_wait(timeout);
         }
         let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
-        let context = Build { tools: &self.tools, install, deadline };
+        let text = key.to_string();
+        let on_phase = |phase: BuildPhase, packages: Option<usize>| {
+            let key = text.clone();
+            self.observer.on_event(&Event::EnvironmentBuilding { key, phase, packages });
+        };
+        let (tools, strategy) = (&self.tools, self.strategy);
+        let context = Build { tools, install, deadline, strategy, on_phase: &on_phase };
         let closure =
             |site: &Site<'_>| build(&context, site).map_err(|error| -> BoxError { error.into() });
         self.cache.get_or_build(key, &options, closure).map_err(|error| match error {
@@ -213,5 +326,19 @@ impl OpenBase {
     fn found(base: venv_cache::Base, duration: Duration) -> Self {
         let core = Arc::new(Core::base(base.interpreter(), None, duration));
         Self { base, managed: None, core }
+    }
+}
+
+impl fmt::Debug for Provisioner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cache, tools, choice, base, strategy, eviction, .. } = self;
+        f.debug_struct("Provisioner")
+            .field("cache", cache)
+            .field("tools", tools)
+            .field("choice", choice)
+            .field("base", base)
+            .field("strategy", strategy)
+            .field("eviction", eviction)
+            .finish_non_exhaustive()
     }
 }

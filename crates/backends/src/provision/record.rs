@@ -7,7 +7,8 @@ use installer::{Outcome, Package};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::installed::Installed;
+use super::details;
+use super::installed::{Distribution, Installed};
 
 /// The details in an environment's manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +43,18 @@ pub(crate) struct Added {
     /// The SHA-256 of its `RECORD`.
     #[serde(default)]
     pub(crate) record: Option<String>,
+    /// Where it came from, if not from an index, and its commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<String>,
+}
+
+impl From<Added> for details::Added {
+    fn from(added: Added) -> Self {
+        let Added { name, version, record, source, commit } = added;
+        Self { name, version, record, source, commit }
+    }
 }
 
 /// A distribution that was there and is not any more, or in another version.
@@ -53,15 +66,16 @@ pub(crate) struct Replaced {
 
 impl Record {
     pub(crate) fn new(install: &Install, outcome: &Outcome, installed: &Installed) -> Self {
-        let digests: BTreeMap<&str, Option<String>> = installed
-            .iter()
-            .filter(|(name, _)| outcome.added.iter().any(|package| package.name == *name))
-            .map(|(name, distribution)| (name, distribution.record_digest()))
-            .collect();
-        let added = |package: &Package| Added {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            record: digests.get(package.name.as_str()).cloned().flatten(),
+        let added = |package: &Package| {
+            let distribution = installed.get(&package.name);
+            let (source, commit) = distribution.map(Distribution::origin).unwrap_or_default();
+            Added {
+                name: package.name.clone(),
+                version: package.version.clone(),
+                record: distribution.and_then(Distribution::record_digest),
+                source,
+                commit,
+            }
         };
         let replaced = |package: &Package| Replaced {
             name: package.name.clone(),

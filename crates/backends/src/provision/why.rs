@@ -1,0 +1,149 @@
+//! Who brought a package into an environment.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use envspec::Requirement;
+
+use super::details::{Dependent, Details, Origin, Why};
+use super::installed::{Installed, normal_name};
+
+pub(crate) fn why(details: &Details, package: &str) -> Option<Why> {
+    let package = normal_name(package);
+    let version = details.packages.get(&package)?.clone();
+    let installed = Installed::of_environment(&details.dir);
+    let requirements = details.install().map(|install| install.requirements).unwrap_or_default();
+    let markers = Markers::of(&installed);
+    let edges = edges(&installed, &requirements, &markers);
+
+    let is_asked = |requirement: &&Requirement| {
+        requirement.name().is_some_and(|name| normal_name(name) == package)
+    };
+    let mut required_by: Vec<Dependent> = edges
+        .iter()
+        .flat_map(|(from, asks)| asks.iter().map(move |(to, requires)| (from, to, requires)))
+        .filter(|(from, to, _)| **to == package && **from != package)
+        .filter_map(|(from, _, requires)| {
+            let version = installed.version(from)?;
+            Some(Dependent { package: format!("{from}=={version}"), requires: requires.clone() })
+        })
+        .collect();
+    required_by.sort();
+    required_by.dedup();
+    Some(Why {
+        origin: if details.added.iter().any(|added| added.name == package) {
+            Origin::Added
+        } else {
+            Origin::Base
+        },
+        replaced: details
+            .replaced
+            .iter()
+            .find(|replaced| replaced.name == package)
+            .map(|replaced| replaced.version.clone()),
+        requested_by: requirements.iter().filter(is_asked).map(ToString::to_string).collect(),
+        required_by,
+        path: path(&requirements, &edges, &installed, &package),
+        version,
+        package,
+    })
+}
+
+/// What each package asks for: the names, each with the requirement in words.
+type Edges = BTreeMap<String, BTreeMap<String, String>>;
+
+/// All requirements among the packages that hold here, given the extras that are asked for.
+fn edges(installed: &Installed, requirements: &[Requirement], markers: &Markers) -> Edges {
+    let mut extras: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for requirement in requirements {
+        let Some(name) = requirement.name() else { continue };
+        extras.entry(normal_name(name)).or_default().extend(requirement.extras().map(Into::into));
+    }
+    let mut edges = Edges::new();
+    // An extra may ask for another extra: until nothing is new, which ends as there are so many.
+    let mut waiting: VecDeque<String> = installed.iter().map(|(name, _)| name.to_owned()).collect();
+    while let Some(name) = waiting.pop_front() {
+        let Some(distribution) = installed.get(&name) else { continue };
+        let asked = extras.get(&name).cloned().unwrap_or_default();
+        let mut found = BTreeMap::new();
+        for requirement in distribution.all_requirements() {
+            if !markers.hold(&requirement, &asked) {
+                continue;
+            }
+            let Some(wanted) = requirement.name().map(normal_name) else { continue };
+            let known = extras.entry(wanted.clone()).or_default();
+            let before = known.len();
+            known.extend(requirement.extras().map(Into::into));
+            if known.len() > before {
+                waiting.push_back(wanted.clone());
+            }
+            found.insert(wanted, requirement.to_string());
+        }
+        edges.insert(name, found);
+    }
+    edges
+}
+
+/// The shortest way from a requirement of the spec, if one leads there.
+fn path(
+    requirements: &[Requirement],
+    edges: &Edges,
+    installed: &Installed,
+    package: &str,
+) -> Vec<String> {
+    let mut reached: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut waiting = VecDeque::new();
+    for requirement in requirements {
+        let Some(name) = requirement.name().map(normal_name) else { continue };
+        if !reached.contains_key(&name) {
+            reached.insert(name.clone(), vec![requirement.to_string()]);
+            waiting.push_back(name);
+        }
+    }
+    while let Some(name) = waiting.pop_front() {
+        if name == package {
+            break;
+        }
+        for next in edges.get(&name).into_iter().flat_map(BTreeMap::keys) {
+            let Some(version) = installed.version(next) else { continue };
+            if !reached.contains_key(next) {
+                let mut way = reached[&name].clone();
+                way.push(format!("{next}=={version}"));
+                reached.insert(next.clone(), way);
+                waiting.push_back(next.clone());
+            }
+        }
+    }
+    reached.remove(package).unwrap_or_default()
+}
+
+/// The values of markers, as far as they can be told without starting the interpreter.
+struct Markers {
+    python_version: String,
+}
+
+impl Markers {
+    fn of(installed: &Installed) -> Self {
+        Self { python_version: installed.python_version().unwrap_or_default() }
+    }
+
+    fn hold(&self, requirement: &Requirement, extras: &BTreeSet<String>) -> bool {
+        let holds = |extra: &str| {
+            requirement.applies(|variable| match variable {
+                "extra" => Some(extra),
+                "python_version" | "python_full_version" | "implementation_version" => {
+                    Some(&self.python_version)
+                }
+                "os_name" => Some("posix"),
+                "sys_platform" => Some(if cfg!(target_os = "macos") { "darwin" } else { "linux" }),
+                "platform_system" => {
+                    Some(if cfg!(target_os = "macos") { "Darwin" } else { "Linux" })
+                }
+                "platform_machine" => Some(std::env::consts::ARCH),
+                "platform_python_implementation" => Some("CPython"),
+                "implementation_name" => Some("cpython"),
+                _ => None,
+            })
+        };
+        holds("") || extras.iter().any(|extra| holds(extra))
+    }
+}
