@@ -53,15 +53,10 @@ impl Parcel {
         Ok(Self { head: task, payload })
     }
 
-    /// Unpacks the task; gives the parcel back if a worker's data is no JSON that Rust can hold.
-    pub(crate) fn unpack(self) -> Result<Task, (Self, serde_json::Error)> {
+    /// Unpacks the task; fails if a worker's data is no JSON that Rust can hold.
+    pub(crate) fn unpack(self) -> Result<Task, serde_json::Error> {
         let data = match self.payload {
-            Payload::Json(text) => match serde_json::from_slice(&text) {
-                Ok(value) => Data::Json(value),
-                Err(error) => {
-                    return Err((Self { payload: Payload::Json(text), ..self }, error));
-                }
-            },
+            Payload::Json(text) => Data::Json(serde_json::from_slice(&text)?),
             Payload::Bytes(bytes) => Data::Bytes(bytes),
         };
         Ok(self.head.with_data(data))

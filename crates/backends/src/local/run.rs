@@ -4,9 +4,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stage::TaskId;
+
 use super::devices::Devices;
 use super::gate::Gate;
-use super::parcel::Parcel;
 use super::queue::Queue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
@@ -92,15 +93,14 @@ impl Run {
     pub(crate) fn unreadable(
         &self,
         producer: Option<&PlannedStage>,
-        parcel: &Parcel,
+        task: &TaskId,
         source: serde_json::Error,
     ) {
-        let id = parcel.head.id();
         let Some(producer) = producer else {
-            return self.fail(Error::Data { task: id.to_string(), source });
+            return self.fail(Error::Data { task: task.to_string(), source });
         };
         self.task_failed(FailedTask {
-            tasks: vec![id.clone()],
+            tasks: vec![task.clone()],
             stage: producer.settings.name.clone(),
             cause: Cause::Protocol(format!("data that cannot be read: {source}")),
             environment: None,

@@ -112,8 +112,8 @@ impl Slot<'_> {
                 tasks.push(task);
                 true
             }
-            Err((parcel, error)) => {
-                self.stage.run.unreadable(self.stage.producer, &parcel, error);
+            Err(error) => {
+                self.stage.run.unreadable(self.stage.producer, parcel.head.id(), error);
                 false
             }
         });
