@@ -218,7 +218,7 @@ fn a_worker_that_dies_while_it_has_nothing_to_do_does_not_start_for_ever() {
 #[test]
 fn a_worker_that_is_not_needed_any_more_holds_nobody_up() {
     let notes = Notes::new();
-    let text = r#"
+    let text = r"
 import os, time
 class Stage:
     def __init__(self, path):
@@ -231,7 +231,7 @@ class Stage:
     def process(self, task):
         time.sleep(0.02)
         return task
-"#;
+";
     let stage = python(text).with_args(json!([notes.path]));
     let report = within(60, move || {
         local().with_cpus(4).run(&Pipeline::new("test").with_stage(stage), numbers(100)).unwrap()
@@ -351,7 +351,11 @@ fn nothing_is_lost_or_doubled_while_workers_are_killed_at_random() {
                 random ^= random << 17;
                 std::thread::sleep(Duration::from_millis(20 + random % 130));
                 let alive: Vec<i32> = pids.lock().unwrap().values().copied().collect();
-                let Some(pid) = alive.get(random as usize % alive.len().max(1)) else { continue };
+                let Some(pid) =
+                    alive.get(usize::try_from(random >> 33).unwrap() % alive.len().max(1))
+                else {
+                    continue;
+                };
                 let kill = duct::cmd("kill", ["-KILL".to_owned(), pid.to_string()]);
                 kills += usize::from(kill.stderr_null().run().is_ok());
             }
@@ -384,7 +388,9 @@ fn nothing_is_lost_or_doubled_while_workers_are_killed_at_random() {
     let mut seen = vec![[0_u8; 2]; TASKS];
     let mut sink = |task: Task| {
         let data = task.data.as_json().ok_or("no JSON")?;
-        let at = |name: &str| data[name].as_u64().map(|number| number as usize).ok_or("no number");
+        let at = |name: &str| {
+            data[name].as_u64().and_then(|it| usize::try_from(it).ok()).ok_or("no number")
+        };
         seen[at("n")?][at("copy")?] += 1;
         Ok(())
     };
