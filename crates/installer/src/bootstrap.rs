@@ -181,7 +181,7 @@ impl<'a> Bootstrap<'a> {
     fn compile(&self, dir: &Path) -> Result<(), Error> {
         let Search { base_python, variables, deadline, .. } = self.search;
         let packages = [Package::new("pip", "")];
-        compile_recorded(base_python, Some(dir), &packages, variables, *deadline).map(drop)
+        compile_recorded(base_python, Some(dir), &packages, None, variables, *deadline).map(drop)
     }
 
     /// Installs the tool alone into a folder, with whatever can do it.

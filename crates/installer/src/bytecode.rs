@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use crate::ambient::Ambient;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::interpreter::{Bytecode, run_script};
+use crate::interpreter::{Bytecode, run_script_holding};
 use crate::outcome::Package;
 use crate::request::absolute;
 
@@ -23,15 +25,21 @@ const MOST_PROCESSES: usize = 8;
 /// that do not compile (templates, syntax of another Python) are passed over. Missing bytecode
 /// costs every process that imports the package, the workers of a stage for instance.
 ///
+/// The processes that compile hold `lock`, an open, empty file, for as long as they run, as the
+/// package manager does (see [`Request::with_lock`](crate::Request::with_lock)): they write into
+/// the same folders, and may outlive this process by a moment.
+///
 /// # Errors
 ///
 /// If the interpreter does not start, or the deadline passes.
 pub fn compile_bytecode(
     python: &Path,
     packages: &[Package],
+    lock: Option<&Arc<File>>,
     deadline: Deadline,
 ) -> Result<usize, Error> {
-    compile_recorded(&absolute(python), None, packages, &Ambient::from_env().for_tool(), deadline)
+    let variables = Ambient::from_env().for_tool();
+    compile_recorded(&absolute(python), None, packages, lock, &variables, deadline)
 }
 
 /// Compiles packages of a folder, or of the interpreter's own folders.
@@ -39,6 +47,7 @@ pub(crate) fn compile_recorded(
     python: &Path,
     folder: Option<&Path>,
     packages: &[Package],
+    lock: Option<&Arc<File>>,
     variables: &BTreeMap<OsString, OsString>,
     deadline: Deadline,
 ) -> Result<usize, Error> {
@@ -50,8 +59,15 @@ pub(crate) fn compile_recorded(
     let compile = |index: usize| {
         let mut arguments = vec![index.to_string(), count.to_string(), folder.clone()];
         arguments.extend(packages.iter().map(|package| package.name.clone()));
-        let printed =
-            run_script(python, Bytecode::Written, COMPILE, &arguments, variables, deadline)?;
+        let printed = run_script_holding(
+            lock.cloned(),
+            python,
+            Bytecode::Written,
+            COMPILE,
+            &arguments,
+            variables,
+            deadline,
+        )?;
         Ok(printed.trim().parse().unwrap_or(0))
     };
     thread::scope(|scope| {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -81,6 +83,19 @@ pub(crate) fn run_script(
     variables: &BTreeMap<OsString, OsString>,
     deadline: Deadline,
 ) -> Result<String, Error> {
+    run_script_holding(None, python, bytecode, script, arguments, variables, deadline)
+}
+
+/// The same, with a lock that the process holds for as long as it runs.
+pub(crate) fn run_script_holding(
+    lock: Option<Arc<File>>,
+    python: &Path,
+    bytecode: Bytecode,
+    script: &str,
+    arguments: &[String],
+    variables: &BTreeMap<OsString, OsString>,
+    deadline: Deadline,
+) -> Result<String, Error> {
     let mut argv: Vec<OsString> = ["-I", "-X", "utf8", "-c", script].map(OsString::from).into();
     if bytecode == Bytecode::Unwritten {
         argv.insert(0, "-B".into());
@@ -92,7 +107,7 @@ pub(crate) fn run_script(
         environment: variables.clone(),
         working_dir: PathBuf::from("/"),
         doomed_dir: None,
-        lock: None,
+        lock,
     };
     let finished = process::run(&command, Streams::Apart, deadline)?;
     if finished.is_success() {

@@ -41,7 +41,7 @@ fn a_dry_run_says_the_same_and_changes_nothing() {
         let installer = installer(tool, &python);
         let old = install(tool, &["packaging==23.2"]);
         installer.install(&Request::new(&old, &python)).unwrap();
-        compile_bytecode(&python, &packaging("23.2"), Deadline::NEVER).unwrap();
+        compile_bytecode(&python, &packaging("23.2"), None, Deadline::NEVER).unwrap();
 
         let before = environment.snapshot();
         let new = install(tool, &["packaging==24.0"]);
@@ -62,7 +62,8 @@ fn what_was_added_is_compiled() {
         let count = "sum(str(f).endswith('.py') for f in m.files('packaging'))";
         let cached = "sum(__import__('os').path.exists(__import__('importlib.util').util.cache_from_source(str(f.locate()))) for f in m.files('packaging') if str(f).endswith('.py'))";
         assert_eq!(environment.eval(cached), "0", "{tool:?} leaves compiling to us");
-        let compiled = compile_bytecode(&python, &outcome.added, Deadline::after(LIMIT)).unwrap();
+        let compiled =
+            compile_bytecode(&python, &outcome.added, None, Deadline::after(LIMIT)).unwrap();
         assert_eq!(environment.eval(count), compiled.to_string());
         assert_eq!(environment.eval(cached), compiled.to_string());
     }
