@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use curator::{ExecutorExt, LocalExecutor, RunReport, RuntimeEnv};
 
 use crate::support::{
-    folder, fresh_cache, local, once, one_task, output, pipeline, python3, shared_cache, versions,
-    virtualenv,
+    folder, fresh_cache, local, once, one_task, output, pipeline, python3, run, shared_cache,
+    versions, virtualenv,
 };
 
 /// Runs a stage in the base and two over it, by pip and by uv; gives the report.
@@ -17,8 +17,7 @@ fn run_over(base: &Path, cache: &Path) -> RunReport {
         versions("by_uv", &["packaging"]).with_runtime_env(RuntimeEnv::uv(["packaging==24.0"])),
     ];
     let executor = LocalExecutor::default().with_base(base.to_owned()).with_cache_dir(cache);
-    let report = executor.run(&pipeline(stages), one_task());
-    let report = report.unwrap_or_else(|error| panic!("{}", error.report()));
+    let report = run(&executor, &pipeline(stages));
     assert_eq!(output(&report)["by_pip"]["packaging"], once("23.2"));
     assert_eq!(output(&report)["by_uv"]["packaging"], once("24.0"));
     report

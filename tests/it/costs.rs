@@ -1,4 +1,4 @@
-//! Law 8, no runtime_env, no cost; and previews, which build nothing.
+//! Law 8, no `runtime_env`, no cost; and previews, which build nothing.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use curator::backends::Event;
 use curator::{LocalExecutor, RuntimeEnv};
 
-use crate::support::{base, environments, fresh_cache, is_alive, pipeline, versions, watched};
+use crate::support::{
+    base, environments, fresh_cache, is_alive, listing, pipeline, versions, watched,
+};
 
 /// Runs three stages of which one cannot have its packages; gives the error's report.
 fn fails(spec: RuntimeEnv) -> String {
@@ -19,7 +21,7 @@ fn fails(spec: RuntimeEnv) -> String {
         versions("hopeless", &["packaging"]).with_runtime_env(spec),
     ];
     let (result, events) = watched(&executor, &pipeline(stages));
-    let error = result.unwrap_err().report();
+    let error = result.expect_err("a stage without its packages").report();
     assert!(error.contains("no environment for stage `hopeless`"), "{error}");
     assert!(!error.contains("`good`"), "{error}");
 
@@ -29,7 +31,7 @@ fn fails(spec: RuntimeEnv) -> String {
         let manifest = std::fs::read_to_string(manifest).expect("only whole environments");
         assert!(manifest.contains("packaging==24.0"), "{manifest}");
     }
-    assert_eq!(std::fs::read_dir(cache.path().join("trash")).unwrap().count(), 0);
+    assert_eq!(listing(&cache.path().join("trash")), [""; 0]);
     for event in events {
         let Event::WorkerReady { pid: Some(pid), .. } = event else { continue };
         assert!(!is_alive(pid), "a worker is still there: {pid}");

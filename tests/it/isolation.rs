@@ -1,15 +1,15 @@
 //! Law 2: building and using an environment changes no byte of the base or of another environment.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use curator::stage::Isolation;
 use curator::venv_cache::testing::Snapshot;
-use curator::{ExecutorExt, LocalExecutor, PythonStage, RuntimeEnv};
+use curator::{LocalExecutor, PythonStage, RuntimeEnv};
 use serde_json::json;
 
 use crate::support::{
-    STAGES, folder, fresh_cache, one_task, output, pipeline, share_tools, uncompiled_virtualenv,
-    uv, versions,
+    STAGES, dir_of, environment, folder, fresh_cache, output, pipeline, run, share_tools,
+    uncompiled_virtualenv, uv, versions,
 };
 
 /// Runs the vandal in environments made by pip and by uv, with every kind of change to what the
@@ -23,19 +23,19 @@ fn vandals_change_their_own_environment_alone(strategy: &str, cache: &Path, isol
     let neighbour = versions("neighbour", &["packaging"])
         .with_runtime_env(RuntimeEnv::uv(["packaging==24.0"]))
         .with_isolation(isolation);
-    let report = executor.run(&pipeline([neighbour.clone()]), one_task()).unwrap();
-    let environment = report.environment_of("neighbour").unwrap();
-    assert_eq!(environment.strategy.as_deref(), Some(strategy));
-    let neighbour_dir: PathBuf = environment.python.ancestors().nth(2).unwrap().to_owned();
+    let report = run(&executor, &pipeline([neighbour]));
+    assert_eq!(environment(&report, "neighbour").strategy.as_deref(), Some(strategy));
+    let neighbour_dir = dir_of(environment(&report, "neighbour"));
 
-    let base_before = Snapshot::of(&place.path().join("base")).unwrap();
-    let neighbour_before = Snapshot::of(&neighbour_dir).unwrap();
+    let base_before = snapshot(&place.path().join("base"));
+    let neighbour_before = snapshot(&neighbour_dir);
     for (name, spec) in [
         ("by_pip", RuntimeEnv::pip(["packaging==23.2", "iniconfig==2.0.0"])),
         ("by_uv", RuntimeEnv::uv(["packaging==23.1", "iniconfig==2.0.0"])),
     ] {
         let uv = uv();
-        let installer = if name == "by_pip" { "pip" } else { uv.to_str().unwrap() };
+        let installer =
+            if name == "by_pip" { "pip" } else { uv.to_str().expect("a path that is text") };
         let vandal = PythonStage::from_file(STAGES, "Vandal")
             .with_args(
                 json!({ "installer": installer, "edits_in_place": isolation == Isolation::Full }),
@@ -43,21 +43,22 @@ fn vandals_change_their_own_environment_alone(strategy: &str, cache: &Path, isol
             .with_name(name)
             .with_runtime_env(spec)
             .with_isolation(isolation);
-        let report = executor
-            .run(&pipeline([vandal]), one_task())
-            .unwrap_or_else(|error| panic!("{}", error.report()));
+        let report = run(&executor, &pipeline([vandal]));
         assert_eq!(output(&report)["idna"], "3.6\n");
-        let environment = report.environment_of(name).unwrap();
+        let environment = environment(&report, name);
         assert_eq!(environment.strategy.as_deref(), Some(strategy));
         assert_eq!(environment.replaced, ["packaging==26.0"]);
-        let site = environment.python.ancestors().nth(2).unwrap();
-        assert_eq!(output(&report)["prefix"], json!(site));
+        assert_eq!(output(&report)["prefix"], json!(dir_of(environment)));
 
-        let changes = base_before.difference(&Snapshot::of(&place.path().join("base")).unwrap());
+        let changes = base_before.difference(&snapshot(&place.path().join("base")));
         assert!(changes.is_empty(), "{strategy}, {name}, the base: {changes:#?}");
-        let changes = neighbour_before.difference(&Snapshot::of(&neighbour_dir).unwrap());
+        let changes = neighbour_before.difference(&snapshot(&neighbour_dir));
         assert!(changes.is_empty(), "{strategy}, {name}, the neighbour: {changes:#?}");
     }
+}
+
+fn snapshot(dir: &Path) -> Snapshot {
+    Snapshot::of(dir).expect("a readable tree")
 }
 
 #[test]

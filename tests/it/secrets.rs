@@ -72,8 +72,8 @@ fn assert_tells_nothing(what: &str, bytes: &[u8]) {
 
 fn assert_files_tell_nothing(dir: &Path) -> usize {
     let mut count = 0;
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(dir).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
         if path.is_symlink() {
             continue;
         }
@@ -81,7 +81,10 @@ fn assert_files_tell_nothing(dir: &Path) -> usize {
         if path.is_dir() {
             count += assert_files_tell_nothing(&path);
         } else {
-            assert_tells_nothing(&path.display().to_string(), &std::fs::read(&path).unwrap());
+            assert_tells_nothing(
+                &path.display().to_string(),
+                &std::fs::read(&path).expect("a readable file"),
+            );
             count += 1;
         }
     }

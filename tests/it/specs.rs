@@ -20,7 +20,8 @@ fn spec(value: Value) -> RuntimeEnv {
 /// The text of the error that a stage with this spec ends in.
 fn refused(spec: RuntimeEnv) -> String {
     let stage = versions("stage", &["packaging"]).with_runtime_env(spec);
-    local().run(&pipeline([stage]), one_task()).unwrap_err().report()
+    let result = local().run(&pipeline([stage]), one_task());
+    result.expect_err("a spec that cannot be served").report()
 }
 
 #[test]

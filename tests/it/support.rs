@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use curator::backends::{DiskSource, Error, Event};
+use curator::backends::{DiskSource, EnvironmentReport, Error, Event};
 use curator::envspec::Tool;
 use curator::installer::{Deadline, Links, Request, Tools, compile_bytecode};
 use curator::venv_cache::{Interpreter, create_bare};
@@ -93,7 +93,7 @@ pub(crate) fn uv() -> PathBuf {
 /// Makes a virtualenv with these packages, sharing no file with any cache; returns its interpreter.
 pub(crate) fn virtualenv(dir: &Path, lines: &[&str]) -> PathBuf {
     let (python, added) = uncompiled_virtualenv(dir, lines);
-    compile_bytecode(&python, &added, Deadline::NEVER).expect("bytecode");
+    compile_bytecode(&python, &added, None, Deadline::NEVER).expect("bytecode");
     python
 }
 
@@ -157,18 +157,30 @@ pub(crate) fn output(report: &RunReport) -> &Value {
     task.data.as_json().expect("JSON")
 }
 
+/// Runs a pipeline that must succeed.
+pub(crate) fn run(executor: &LocalExecutor, pipeline: &Pipeline) -> RunReport {
+    executor.run(pipeline, one_task()).unwrap_or_else(|error| panic!("{}", error.report()))
+}
+
+/// The environment that a stage ran in.
+pub(crate) fn environment<'a>(report: &'a RunReport, stage: &str) -> &'a EnvironmentReport {
+    report.environment_of(stage).expect("the stage has an environment")
+}
+
+/// The folder of an environment.
+pub(crate) fn dir_of(environment: &EnvironmentReport) -> PathBuf {
+    environment.python.ancestors().nth(2).expect("bin/python in a folder").to_owned()
+}
+
 /// The state of a stage's environment: `base`, `prebuilt`, `hit` or `built`.
 pub(crate) fn state(report: &RunReport, stage: &str) -> Value {
-    json!(report.environment_of(stage).expect("an environment").state)
+    json!(environment(report, stage).state)
 }
 
 /// Runs one stage over the shared base and gives what it noted under its name.
 pub(crate) fn noted(stage: PythonStage) -> Value {
     let name = stage.settings().name.clone();
-    let report = match local().run(&pipeline([stage]), one_task()) {
-        Ok(report) => report,
-        Err(error) => panic!("{}", error.report()),
-    };
+    let report = run(&local(), &pipeline([stage]));
     output(&report)[name].clone()
 }
 
@@ -221,12 +233,17 @@ pub(crate) struct PipelineFile {
 impl PipelineFile {
     /// `stages` are names with their `runtime_env` in TOML, and what to look for.
     pub(crate) fn new(base: &Path, stages: &[(&str, &str)], packages: &[&str]) -> Self {
-        let mut text = format!("name = \"end_to_end\"\nbase = {:?}\n", base.display().to_string());
+        Self::over(&format!("{:?}", base.display().to_string()), stages, packages)
+    }
+
+    /// The same over a base in TOML.
+    pub(crate) fn over(base: &str, stages: &[(&str, &str)], packages: &[&str]) -> Self {
+        let mut text = format!("name = \"end_to_end\"\nbase = {base}\n");
         for (name, runtime_env) in stages {
-            text.push_str(&format!(
+            text += &format!(
                 "[[stage]]\nname = {name:?}\npython = \"{STAGES}:Versions\"\nargs = {{ key = \
                  {name:?}, names = {packages:?} }}\nruntime_env = {runtime_env}\n"
-            ));
+            );
         }
         let dir = folder();
         std::fs::write(dir.path().join("pipeline.toml"), text).expect("a pipeline file");

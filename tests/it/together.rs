@@ -26,36 +26,20 @@ fn eight_processes_that_ask_at_once_build_once() {
 #[test]
 fn eight_processes_that_need_the_same_managed_base_build_it_once() {
     let cache = fresh_cache();
-    let pipeline = |version: usize| {
-        let dir = crate::support::folder();
-        let text = format!(
-            "name = \"managed\"\nbase = {{ uv = [\"packaging==26.0\"] }}\n[[stage]]\nname = \
-             \"stage\"\npython = \"{}:Versions\"\nargs = {{ key = \"stage\", names = \
-             [\"packaging\"] }}\nruntime_env = {{ uv = [\"packaging==2{version}.0\"] }}\n",
-            crate::support::STAGES
-        );
-        std::fs::write(dir.path().join("pipeline.toml"), text).unwrap();
-        dir
-    };
     // Two environments over one base.
-    let files: Vec<_> = (0..8).map(|number| pipeline(3 + number % 2)).collect();
-    let processes: Vec<duct::Handle> = files
-        .iter()
-        .map(|dir| {
-            let file = dir.path().join("pipeline.toml");
-            duct::cmd(env!("CARGO_BIN_EXE_run-pipeline"), [cache.path(), &file])
-                .stdin_null()
-                .stdout_capture()
-                .unchecked()
-                .start()
-                .unwrap()
-        })
-        .collect();
+    let version = |number: usize| if number.is_multiple_of(2) { "23.2" } else { "24.0" };
+    let file = |number| {
+        let spec = format!("{{ uv = [\"packaging=={}\"] }}", version(number));
+        let base = "{ uv = [\"packaging==26.0\"] }";
+        PipelineFile::over(base, &[("stage", &spec)], &["packaging"])
+    };
+    let files: Vec<PipelineFile> = (0..8).map(file).collect();
+    let start = |file: &PipelineFile| file.command(cache.path()).stdout_capture().start().unwrap();
+    let processes: Vec<duct::Handle> = files.iter().map(start).collect();
     let mut built = 0;
     for (number, process) in processes.iter().enumerate() {
         let answer = Answer::read(&process.wait().unwrap().stdout);
-        let version = format!("2{}.0", 3 + number % 2);
-        assert_eq!(answer.output()["stage"]["packaging"], once(&version));
+        assert_eq!(answer.output()["stage"]["packaging"], once(version(number)));
         built += usize::from(answer.states()["stage"] == "built");
     }
     assert_eq!(built, 2);
