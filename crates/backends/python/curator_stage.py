@@ -464,7 +464,6 @@ class _Worker:
 
     def batch(self, sequence, meta, body, clock):
         tasks = []
-        entries = []
         at = 0
         view = memoryview(body)
         for record in self._loads(meta):
@@ -603,10 +602,10 @@ def _serve():
 
     # The module that stage code imports is this one, not a second copy of it.
     sys.modules["curator_stage"] = sys.modules["__main__"]
-    if not getattr(sys.flags, "safe_path", False):
-        # Python 3.9 and 3.10 have no `-P`; under `-I` the folder is not there.
-        if sys.path[:1] == [os.path.dirname(os.path.abspath(__file__))]:
-            del sys.path[0]
+    # Python 3.9 and 3.10 have no `-P`; under `-I` the folder is not there.
+    folder = os.path.dirname(os.path.abspath(__file__))
+    if not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [folder]:
+        del sys.path[0]
 
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
@@ -641,7 +640,7 @@ def _serve():
     )
 
     # Last on the path: whatever the environment or the stage calls by this name comes first.
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.append(folder)
     worker = _Worker(channel, json)
     pid = os.getpid()
     phase = "load"
