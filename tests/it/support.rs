@@ -238,13 +238,14 @@ impl PipelineFile {
 
     /// The same over a base in TOML.
     pub(crate) fn over(base: &str, stages: &[(&str, &str)], packages: &[&str]) -> Self {
-        let mut text = format!("name = \"end_to_end\"\nbase = {base}\n");
-        for (name, runtime_env) in stages {
-            text += &format!(
+        let stage = |(name, runtime_env): &(&str, &str)| {
+            format!(
                 "[[stage]]\nname = {name:?}\npython = \"{STAGES}:Versions\"\nargs = {{ key = \
                  {name:?}, names = {packages:?} }}\nruntime_env = {runtime_env}\n"
-            );
-        }
+            )
+        };
+        let stages: String = stages.iter().map(stage).collect();
+        let text = format!("name = \"end_to_end\"\nbase = {base}\n{stages}");
         let dir = folder();
         std::fs::write(dir.path().join("pipeline.toml"), text).expect("a pipeline file");
         Self { dir }
