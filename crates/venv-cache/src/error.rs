@@ -1,24 +1,160 @@
-//! What can go wrong, cut by what the caller can do about it.
+//! What can go wrong in the cache, cut by what the caller can do next.
 
+use std::error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Why an environment cannot be described, created or kept.
+use crate::Key;
+
+/// Any error, as a build closure returns it.
+pub type BoxError = Box<dyn error::Error + Send + Sync>;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the environment cache.
 ///
-/// The message is a fragment without its cause; walk [`std::error::Error::source`] for that, and
-/// show [`Error::hint`] once after the chain.
+/// The message never holds its cause; walk [`source`](error::Error::source) to print the chain,
+/// and ask [`hint`](Error::hint) for advice.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The file system refused something.
     #[error("failed to {action} `{}`", path.display())]
     Io {
-        /// What was being done, as the words after "failed to".
+        /// What was tried, as a verb.
         action: &'static str,
-        /// What it was done to.
+        /// The file or folder it was tried on.
         path: PathBuf,
-        /// The system's answer.
+        /// What the operating system said.
         source: io::Error,
+    },
+
+    /// The cache cannot be written, and the call needed to.
+    #[error("the cache is read-only: cannot {action} `{}`", path.display())]
+    ReadOnly {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder it was tried on.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The file system below the cache has no advisory locks.
+    #[error("the file system of `{}` has no file locks", path.display())]
+    LocksUnsupported {
+        /// The lock file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// Another process or thread held a lock for longer than the caller wanted to wait.
+    #[error("gave up after {:.1} s of waiting for `{}`", waited.as_secs_f64(), path.display())]
+    Timeout {
+        /// The lock file.
+        path: PathBuf,
+        /// How long the wait was.
+        waited: Duration,
+    },
+
+    /// The closure that builds the environment failed; nothing of it stays on disk.
+    #[error("failed to build environment `{key}`")]
+    Build {
+        /// The environment's key.
+        key: Key,
+        /// What the closure returned.
+        source: BoxError,
+    },
+
+    /// The closure returned, but what it left on disk is no environment.
+    #[error("the build of `{}` is not usable: {problem}", dir.display())]
+    Misbuilt {
+        /// The environment's folder, by now removed.
+        dir: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
+    /// An environment that the new one needs is not in the cache.
+    #[error("environment `{key}` needs `{need}`, which is not in the cache")]
+    NeedMissing {
+        /// The environment that was being built.
+        key: Key,
+        /// The one it needs.
+        need: Key,
+    },
+
+    /// An environment was gone right after it was built: something outside this crate removed it.
+    #[error("environment `{}` vanished after it was built", dir.display())]
+    Vanished {
+        /// The environment's folder.
+        dir: PathBuf,
+    },
+
+    /// The environment is in use and so cannot be removed.
+    #[error("environment `{key}` is in use")]
+    InUse {
+        /// The environment's key.
+        key: Key,
+    },
+
+    /// Another environment needs this one, so it cannot be removed.
+    #[error("environment `{key}` is needed by `{by}`")]
+    Needed {
+        /// The environment's key.
+        key: Key,
+        /// One environment that needs it.
+        by: Key,
+    },
+
+    /// A folder of the cache belongs to somebody whose programs are not to be run.
+    #[error("`{}` belongs to user {owner}, who is not trusted here", path.display())]
+    Untrusted {
+        /// The folder.
+        path: PathBuf,
+        /// The numeric id of its owner.
+        owner: u32,
+    },
+
+    /// The text is no key.
+    #[error("`{text}` is not a key: 64 lower-case hexadecimal digits")]
+    InvalidKey {
+        /// The text.
+        text: String,
+    },
+
+    /// No environment's key starts with the text.
+    #[error("no environment's key starts with `{prefix}`")]
+    NoMatch {
+        /// The start of a key.
+        prefix: String,
+    },
+
+    /// The keys of several environments start with the text.
+    #[error("`{prefix}` is the start of {} keys", matches.len())]
+    Ambiguous {
+        /// The start of a key.
+        prefix: String,
+        /// The keys, sorted.
+        matches: Vec<Key>,
+    },
+
+    /// Neither a cache folder nor a home folder is known.
+    #[error("no folder for the cache: neither `CURATOR_CACHE_DIR` nor a home folder is set")]
+    NoCacheDir,
+
+    /// An environment variable holds a value that cannot be understood.
+    #[error("`{name}` is `{value}`, which is not {expected}")]
+    Setting {
+        /// The variable's name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should have been.
+        expected: &'static str,
     },
 
     /// There is no interpreter where one was named.
@@ -112,13 +248,50 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the person who reads the message can do, where there is something.
+    /// Advice on what to do about the error, apart from its message.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoInterpreter { .. } => {
+            // The only program that is ever started is an interpreter.
+            Self::Io { action: "start", .. } | Self::NoInterpreter { .. } => {
                 Some("name a Python executable, or the folder of a virtualenv")
             }
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("free some space, or prune the cache to a smaller budget")
+                }
+                io::ErrorKind::PermissionDenied => Some(
+                    "the cache needs a folder of its own: set CURATOR_CACHE_DIR to one that you \
+                     can write",
+                ),
+                _ => None,
+            },
+            Self::ReadOnly { .. } => Some(
+                "environments that exist can be used, new ones cannot be built here: set \
+                 CURATOR_CACHE_DIR to a folder that you can write",
+            ),
+            Self::LocksUnsupported { .. } => Some(
+                "set CURATOR_CACHE_DIR to a folder on a local disk; some network file systems \
+                 have no locks",
+            ),
+            Self::Timeout { .. } => Some(
+                "another process builds this environment or is stuck; `fuser` on the lock file \
+                 names it, and the wait can be made longer",
+            ),
+            Self::NeedMissing { .. } => {
+                Some("hold the needed environment while you build what needs it")
+            }
+            Self::Vanished { .. } => {
+                Some("remove environments with `remove` or `prune`, never by hand")
+            }
+            Self::InUse { .. } => Some("a worker lives in it; it can be removed once that ends"),
+            Self::Needed { .. } => Some("remove the environments that need it first"),
+            Self::Untrusted { .. } => Some(
+                "set CURATOR_CACHE_DIR to a folder of your own; to share a cache, make its folder \
+                 group-writable and its group yours",
+            ),
+            Self::Ambiguous { .. } => Some("give more of the key's digits"),
+            Self::NoCacheDir => Some("set CURATOR_CACHE_DIR"),
             Self::InterpreterGone { .. } => {
                 Some("make the virtualenv anew: the Python it was made with has been removed")
             }
@@ -142,29 +315,30 @@ impl Error {
             Self::Occupied { .. } => Some("name a folder that does not exist yet"),
             Self::NotUtf8 { .. } => Some("use a folder whose name is valid UTF-8"),
             Self::LinkRefused { .. } => Some("use the `symlink` strategy, or `copy`"),
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull => Some("free some space, or move the cache"),
-                io::ErrorKind::PermissionDenied => {
-                    Some("check who owns the folder and who may write to it")
-                }
-                _ => None,
-            },
+            Self::Build { .. }
+            | Self::Misbuilt { .. }
+            | Self::InvalidKey { .. }
+            | Self::NoMatch { .. }
+            | Self::Setting { .. } => None,
         }
     }
 }
 
-/// Gives an I/O error its action and its path.
+/// Gives an I/O error the action and the path without which it says nothing.
 pub(crate) trait IoResultExt<T> {
-    /// Names what was done (the words after "failed to") and what to.
-    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, Error>;
+    /// Says what was tried, and on what.
+    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
 }
 
 impl<T, E: Into<io::Error>> IoResultExt<T> for Result<T, E> {
-    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, Error> {
-        self.map_err(|source| Error::Io {
-            action,
-            path: path.as_ref().to_path_buf(),
-            source: source.into(),
+    fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| {
+            let (path, source) = (path.as_ref().to_owned(), source.into());
+            if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+                Error::ReadOnly { action, path, source }
+            } else {
+                Error::Io { action, path, source }
+            }
         })
     }
 }
