@@ -157,7 +157,7 @@ fn is_ours(name: &OsStr) -> bool {
 }
 
 /// What the file takes on the disk. A file system that allocates late may still say nothing.
-fn occupied(metadata: &fs::Metadata) -> u64 {
+pub(crate) fn occupied(metadata: &fs::Metadata) -> u64 {
     (metadata.blocks() * 512).max(metadata.len())
 }
 

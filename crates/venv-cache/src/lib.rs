@@ -82,6 +82,7 @@ mod create;
 mod durable;
 mod error;
 mod evict;
+mod file_system;
 mod fingerprint;
 mod interpreter;
 mod inventory;
@@ -96,12 +97,14 @@ mod strategy;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trash;
+mod usage;
 
 pub use crate::base::{Base, Kind};
 pub use crate::cache::{Cache, Listed};
 pub use crate::create::{Created, create, create_bare};
 pub use crate::error::{BoxError, Error, Result};
 pub use crate::evict::{Budget, Removed, Report};
+pub use crate::file_system::FileSystem;
 pub use crate::fingerprint::{Fingerprint, ParseFingerprintError};
 pub use crate::interpreter::{Interpreter, Libc};
 pub use crate::inventory::Difference;
@@ -110,3 +113,4 @@ pub use crate::lease::{CachedEnv, State};
 pub use crate::manifest::{BaseRecord, Manifest, Need};
 pub use crate::store::{BuildOptions, Built, Site};
 pub use crate::strategy::{Choice, Isolation, Reason, Strategy};
+pub use crate::usage::{EnvUsage, Usage};

@@ -2,7 +2,7 @@
 //! the next one takes is never parsed in between.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stage::{Data, Lineage, Task, TaskId, Timing};
 
@@ -36,6 +36,8 @@ impl Payload {
 pub(crate) struct Parcel {
     pub(crate) head: Task,
     pub(crate) payload: Payload,
+    /// When it left the stage before.
+    pub(crate) ready: Instant,
 }
 
 impl Parcel {
@@ -50,7 +52,7 @@ impl Parcel {
             Data::Bytes(bytes) => Payload::Bytes(bytes),
             _ => return Err(serde::ser::Error::custom("a kind of data that cannot travel")),
         };
-        Ok(Self { head: task, payload })
+        Ok(Self { head: task, payload, ready: Instant::now() })
     }
 
     /// Unpacks the task; fails if a worker's data is no JSON that Rust can hold.
@@ -67,6 +69,8 @@ impl Parcel {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) parcels: Vec<Parcel>,
+    /// When its stage took it up.
+    pub(crate) taken: Instant,
     /// Tries of just these tasks that a worker did not survive or that raised.
     pub(crate) failures: u32,
     /// Whether it must be alone in its worker, so that it is known what kills it.
@@ -75,7 +79,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(parcels: Vec<Parcel>) -> Self {
-        Self { parcels, failures: 0, is_suspect: false }
+        Self { parcels, taken: Instant::now(), failures: 0, is_suspect: false }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -95,18 +99,22 @@ impl Batch {
     ) -> Vec<Lineage> {
         let count = u32::try_from(self.parcels.len()).unwrap_or(u32::MAX).max(1);
         let timing = Timing::new(stage, duration / count).with_metrics(metrics.clone());
-        self.parcels.iter().map(|parcel| parcel.head.lineage().add_timing(timing.clone())).collect()
+        let lineage = |parcel: &Parcel| {
+            let wait = self.taken.saturating_duration_since(parcel.ready);
+            parcel.head.lineage().add_timing(timing.clone().with_wait(wait))
+        };
+        self.parcels.iter().map(lineage).collect()
     }
 
     /// One task of it, as a batch of its own.
     pub(crate) fn single(&self, index: usize) -> Self {
         let parcels = vec![self.parcels[index].clone()];
-        Self { parcels, failures: self.failures, is_suspect: false }
+        Self { failures: self.failures, ..Self::new(parcels) }
     }
 
     /// Two halves, to find the task that kills its worker.
     pub(crate) fn split(mut self) -> [Self; 2] {
         let right = self.parcels.split_off(self.parcels.len() / 2);
-        [self.parcels, right].map(|parcels| Self { parcels, failures: 0, is_suspect: true })
+        [self.parcels, right].map(|parcels| Self { is_suspect: true, ..Self::new(parcels) })
     }
 }

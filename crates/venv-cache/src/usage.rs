@@ -1,0 +1,170 @@
+//! What environments occupy on the disk, every file counted once.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+use crate::error::IoResultExt;
+use crate::inventory::occupied;
+use crate::{Cache, Key, Result};
+
+/// What the environments of a cache occupy on the disk, as [`Cache::usage`] measures it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Each environment, least recently used first.
+    pub environments: Vec<EnvUsage>,
+    /// What all of them occupy and nothing else shares: what removing all would free, in bytes.
+    pub own_bytes: u64,
+    /// What they share with files outside of the environments, such as a base, in bytes.
+    pub shared_bytes: u64,
+    /// The length of the bootstrapped tools, in bytes.
+    pub tools_bytes: u64,
+}
+
+/// What one environment occupies on the disk. The three amounts together are all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnvUsage {
+    /// Its key.
+    pub key: Key,
+    /// Its files and links; folders are not counted.
+    pub files: u64,
+    /// What nothing else shares, its folders included: what removing it alone would free, in bytes.
+    pub own_bytes: u64,
+    /// What it shares with other environments of the cache, its managed base among them, in bytes.
+    pub shared_with_environments: u64,
+    /// What it shares with files outside of the environments alone, such as a base, in bytes.
+    pub shared_with_others: u64,
+}
+
+/// A file, by device and number, and its names that were met.
+struct File {
+    links: u64,
+    occupied: u64,
+    /// How many of its names lie in which environment (by number), in the order of the walk.
+    met: Vec<(usize, u64)>,
+}
+
+impl Cache {
+    /// Measures what the environments occupy on the disk, every file counted once.
+    ///
+    /// It walks over all files. What is removed by others meanwhile counts as far as it was seen.
+    pub fn usage(&self) -> Result<Usage> {
+        let listed = self.list()?;
+        let mut files: HashMap<(u64, u64), File> = HashMap::new();
+        let mut usage = Usage { tools_bytes: self.tools_bytes()?, ..Usage::default() };
+        for (number, environment) in listed.iter().enumerate() {
+            let mut own = EnvUsage {
+                key: environment.key,
+                files: 0,
+                own_bytes: 0,
+                shared_with_environments: 0,
+                shared_with_others: 0,
+            };
+            let dir = &environment.dir;
+            walk(dir, |metadata| {
+                if metadata.is_dir() {
+                    own.own_bytes += occupied(metadata);
+                    return;
+                }
+                own.files += 1;
+                let file = files.entry((metadata.dev(), metadata.ino())).or_insert(File {
+                    links: metadata.nlink(),
+                    occupied: occupied(metadata),
+                    met: Vec::new(),
+                });
+                match file.met.last_mut() {
+                    Some((last, count)) if *last == number => *count += 1,
+                    _ => file.met.push((number, 1)),
+                }
+            })
+            .context("measure", dir)?;
+            usage.own_bytes += own.own_bytes;
+            usage.environments.push(own);
+        }
+        for file in files.values() {
+            let all: u64 = file.met.iter().map(|(_, count)| count).sum();
+            if all == file.links {
+                usage.own_bytes += file.occupied;
+            } else {
+                usage.shared_bytes += file.occupied;
+            }
+            for (number, count) in &file.met {
+                let environment = &mut usage.environments[*number];
+                let part = if *count == file.links {
+                    &mut environment.own_bytes
+                } else if all > *count {
+                    &mut environment.shared_with_environments
+                } else {
+                    &mut environment.shared_with_others
+                };
+                *part += file.occupied;
+            }
+        }
+        Ok(usage)
+    }
+}
+
+/// Walks over a tree that others may be removing.
+fn walk(dir: &Path, mut visit: impl FnMut(&fs::Metadata)) -> io::Result<()> {
+    for entry in WalkDir::new(dir) {
+        let metadata = entry.and_then(|entry| entry.metadata()).map_err(io::Error::from);
+        match metadata {
+            Ok(metadata) => visit(&metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BoxError, BuildOptions, Built, Site};
+
+    #[test]
+    fn every_file_is_counted_once_and_where_it_belongs() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&dir.path().join("cache")).unwrap();
+        for (name, size) in [("base", 100_000), ("common", 200_000)] {
+            fs::write(dir.path().join(name), vec![1; size]).unwrap();
+        }
+        let build = |name: &str| {
+            let build = |site: &Site<'_>| -> Result<Built, BoxError> {
+                fs::create_dir(site.dir())?;
+                fs::write(site.dir().join("python"), vec![1; 50_000])?;
+                fs::hard_link(site.dir().join("python"), site.dir().join("python3"))?;
+                fs::hard_link(dir.path().join("common"), site.dir().join("common"))?;
+                if name == "one" {
+                    fs::hard_link(dir.path().join("base"), site.dir().join("base"))?;
+                }
+                Ok(Built::new("python"))
+            };
+            let key = Key::derive("test", &[("name", name.as_bytes())]);
+            cache.get_or_build(&key, &BuildOptions::default(), build).unwrap();
+            key
+        };
+        let (one, two) = (build("one"), build("two"));
+        // Now only the two environments have it.
+        fs::remove_file(dir.path().join("common")).unwrap();
+
+        let usage = cache.usage().unwrap();
+        let of = |key| *usage.environments.iter().find(|usage| usage.key == key).unwrap();
+        for key in [one, two] {
+            let usage = of(key);
+            assert!((50_000..100_000).contains(&usage.own_bytes), "{usage:?}");
+            assert!((200_000..210_000).contains(&usage.shared_with_environments), "{usage:?}");
+        }
+        assert!((100_000..110_000).contains(&of(one).shared_with_others));
+        assert_eq!(of(two).shared_with_others, 0);
+        assert_eq!(usage.shared_bytes, of(one).shared_with_others);
+        let own = of(one).own_bytes + of(two).own_bytes + of(one).shared_with_environments;
+        assert_eq!(usage.own_bytes, own);
+    }
+}
