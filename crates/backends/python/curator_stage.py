@@ -253,7 +253,7 @@ def _environment_key(json):
     return key if isinstance(key, str) else None
 
 
-def _follow_parent(lifeline):
+def _follow_parent(lifeline, group):
     """Has the kernel kill this whole process group when the parent's end of the pipe closes.
 
     A signal to the group also reaches the children that the stage's code started, needs no thread,
@@ -263,9 +263,10 @@ def _follow_parent(lifeline):
     import select
     import signal
 
-    if not hasattr(fcntl, "F_SETSIG") or os.getpgrp() != os.getpid():
+    # The group is the parent's word, and never one that this process has not been put into.
+    if not hasattr(fcntl, "F_SETSIG") or os.getpgrp() != group:
         return
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -group)
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
@@ -375,10 +376,6 @@ def _takes_argument(hook):
     return any(parameter.kind in positional for parameter in parameters)
 
 
-class _Unsendable(TypeError):
-    """A value that a stage returned and that cannot travel."""
-
-
 def _find_unsendable(value, path, seen):
     """Where in a value the first thing stands that JSON cannot hold, and why."""
     if value is None or isinstance(value, (bool, int)):
@@ -402,7 +399,8 @@ def _find_unsendable(value, path, seen):
                 # As JSON does everywhere, numbers among the keys become text.
                 if not isinstance(key, (str, int, float, bool, type(None))):
                     return f"{path} has the key {key!r}, and keys must be text"
-                found = _find_unsendable(item, f"{path}[{key!r}]", seen)
+                found = _find_unsendable(key, f"the key {key!r} of {path}", seen)
+                found = found or _find_unsendable(item, f"{path}[{key!r}]", seen)
                 if found:
                     return found
             return None
@@ -442,8 +440,7 @@ class _Worker:
         self._is_batched = callable(getattr(self._stage, "process_batch", None))
         if not self._is_batched and not callable(getattr(self._stage, "process", None)):
             raise TypeError(
-                f"{start['code']['name']!r} has neither `process(task)`"
-                " nor `process_batch(tasks)`"
+                f"{start['code']['name']!r} has neither `process(task)` nor `process_batch(tasks)`"
             )
 
     def hook(self, name):
@@ -579,9 +576,9 @@ class _Worker:
 
     def _described(self, metadata, dataset):
         if not isinstance(metadata, dict):
-            raise _Unsendable(f"metadata must be a dict, not {type(metadata).__name__}")
+            raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
         if not isinstance(dataset, str):
-            raise _Unsendable(f"dataset_name must be text, not {type(dataset).__name__}")
+            raise TypeError(f"dataset_name must be text, not {type(dataset).__name__}")
         metadata, dataset = self._encoded(metadata, "metadata"), self._encoded(dataset, "dataset")
         return metadata.decode(), dataset.decode()
 
@@ -591,7 +588,7 @@ class _Worker:
             return self._encode(value).encode()
         except (TypeError, ValueError, RecursionError) as error:
             why = _find_unsendable(value, name, frozenset()) or f"{name}: {error}"
-            raise _Unsendable(f"the stage returned what cannot be sent: {why}") from None
+            raise TypeError(f"the stage returned what cannot be sent: {why}") from None
 
 
 def _serve():
@@ -621,7 +618,7 @@ def _serve():
         raise RuntimeError(f"the first frame must be a start, not {kind}")
     start = json.loads(meta)
     # The first descriptor is the lifeline; the rest are locks that last as long as this process.
-    _follow_parent(channel.descriptors[0])
+    _follow_parent(channel.descriptors[0], start["group"])
 
     def send(kind, value):
         channel.send(kind, 0, json.dumps(value).encode())

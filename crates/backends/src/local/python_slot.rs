@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_millis(100);
 const PROOF_LIMIT: Duration = Duration::from_mins(2);
 /// How long a worker at work may take to finish when the run is cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// How long a worker that has torn down may take to leave: it may have handlers of its own to run.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 /// Between SIGTERM and SIGKILL, and for a process that is about to end.
 const GRACE: Duration = Duration::from_millis(500);
 /// Workers of a slot that may be killed while they start, one after the other.
@@ -121,10 +123,11 @@ impl Slot<'_> {
         let start = Start {
             stage: stage.name(),
             worker: self.index,
+            group: 0, // Known once it is started.
             node: NODE,
             environment: key.as_deref(),
             packages: &packages,
-            code,
+            code: &code,
             args: self.code.args(),
             inputs: &stage.planned.settings.inputs,
             is_timed: stage.planned.settings.task_timeout.is_some(),
@@ -227,7 +230,7 @@ impl Slot<'_> {
         let (exit, cause) = match end {
             End::Stopped => {
                 is_in_order = true;
-                (process.finish(GRACE), None)
+                (process.finish(LEAVE_LIMIT), None)
             }
             End::Cancelled => {
                 is_in_order = say_goodbye(&mut process);

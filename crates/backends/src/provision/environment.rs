@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Interpreter, Key, State};
 
-use super::details::Details;
 use super::record::Record;
 use super::vars;
 use crate::error::Error;
@@ -42,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) python: Vec<OsString>,
     pub(crate) prefix: Option<PathBuf>,
     pub(crate) scripts: Option<PathBuf>,
+    pub(crate) is_virtualenv: bool,
     /// Whether the interpreter is known to have `-P` (3.11).
     pub(crate) has_safe_path: bool,
     pub(crate) state: EnvState,
@@ -63,6 +63,7 @@ impl Core {
             python: vec![interpreter.executable().into()],
             prefix: Some(interpreter.prefix().to_owned()),
             scripts: Some(interpreter.scripts().to_owned()),
+            is_virtualenv: interpreter.is_virtualenv(),
             has_safe_path: has_safe_path(interpreter),
             state: EnvState::Base,
             duration,
@@ -81,6 +82,7 @@ impl Core {
             python: vec![env.python().into()],
             prefix: Some(env.dir().to_owned()),
             scripts: env.python().parent().map(Path::to_owned),
+            is_virtualenv: true,
             has_safe_path: has_safe_path(interpreter),
             state,
             duration,
@@ -101,6 +103,7 @@ impl Core {
             python: command.into_iter().map(Into::into).collect(),
             prefix: None,
             scripts: None,
+            is_virtualenv: false,
             has_safe_path: false,
             state: EnvState::Prebuilt,
             duration: Duration::ZERO,
@@ -196,7 +199,8 @@ impl Environment {
                 vars::module_entry(shims_dir, module).map_err(io("offer the module", module))?,
             );
         }
-        let (prefix, scripts) = (core.prefix.as_deref(), core.scripts.as_deref());
+        let prefix = core.prefix.as_deref().filter(|_| core.is_virtualenv);
+        let scripts = core.scripts.as_deref();
         let vars = vars::for_process(std::env::vars_os(), prefix, scripts, env, &modules);
         let own = env.env_vars.keys().map(String::as_str).chain([
             "PATH",
@@ -243,20 +247,6 @@ impl Environment {
     #[must_use]
     pub fn vars(&self) -> &BTreeMap<OsString, OsString> {
         &self.vars
-    }
-
-    /// How it was made and what is in it; none for the base and for prebuilt environments.
-    #[must_use]
-    pub fn details(&self) -> Option<Details> {
-        self.key()?;
-        self.core.cached.as_ref().and_then(Details::of)
-    }
-
-    /// The environment in the cache that it is, or over which it is the bare base; none where
-    /// nothing of the cache is in use. Its lease is what keeps it.
-    #[must_use]
-    pub fn cached(&self) -> Option<&CachedEnv> {
-        self.core.cached.as_ref()
     }
 
     /// It, as it stands in a report.

@@ -4,16 +4,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Engine to worker, once: who it is and what it runs.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Start<'a> {
     pub(crate) stage: &'a str,
     pub(crate) worker: usize,
+    /// The process group that it is in, which ends as a whole.
+    pub(crate) group: i32,
     pub(crate) node: &'a str,
     /// The key of the environment that it must find itself in.
     pub(crate) environment: Option<&'a str>,
     /// The distributions whose versions it must report, by normal name.
     pub(crate) packages: &'a [String],
-    pub(crate) code: Value,
+    pub(crate) code: &'a Value,
     pub(crate) args: &'a Value,
     pub(crate) inputs: &'a [String],
     /// Whether tasks have a time limit: each result is then sent at once.

@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags};
 
-/// Lines kept for an error report.
+/// Lines kept for an error report, and the bytes that they may have together.
 const KEPT_LINES: usize = 40;
+const KEPT_BYTES: usize = 16 << 10;
 /// A longer line is cut here, in bytes: a worker may print megabytes without a line break.
 const LONGEST_LINE: usize = 4096;
 
@@ -35,10 +36,11 @@ impl LogTail {
 
     fn push(&self, line: String) {
         let mut lines = self.lock();
-        if lines.len() == KEPT_LINES {
-            lines.pop_front();
-        }
         lines.push_back(line);
+        let mut bytes: usize = lines.iter().map(String::len).sum();
+        while lines.len() > KEPT_LINES || bytes > KEPT_BYTES {
+            bytes -= lines.pop_front().map_or(bytes, |line| line.len());
+        }
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {

@@ -149,7 +149,8 @@ impl Process {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         let logs = LogThread::spawn(stdout, stderr, tail.clone(), on_line)?;
         let mut bytes = Vec::new();
-        wire::encode(&mut bytes, Kind::Start, 0, &serde_json::to_vec(start)?, &[]);
+        let start = wire::Start { group: pid.as_raw_nonzero().get(), ..start.clone() };
+        wire::encode(&mut bytes, Kind::Start, 0, &serde_json::to_vec(&start)?, &[]);
         let mut descriptors = vec![lifeline_end.as_fd()];
         descriptors.extend_from_slice(leases);
         // A worker that died already cannot be told anything; the wait for its proof finds out.

@@ -78,3 +78,13 @@ fn a_prebuilt_interpreter_is_used_as_it_is() {
         assert_eq!(serde_json::to_value(report.environments[0].state).unwrap(), "prebuilt");
     }
 }
+
+#[test]
+fn arguments_are_an_object_or_a_list() {
+    let pipeline = Pipeline::new("test").with_stage(python(PASS).with_args(json!("text")));
+    let report = Plan::new(&pipeline).unwrap_err().report();
+    assert!(
+        report.contains("`args` is neither a table of keyword arguments nor a list"),
+        "{report}"
+    );
+}

@@ -176,8 +176,7 @@ class Stage:
     assert_eq!(report.outputs.len(), 1);
     assert_eq!(report.failed.len(), 4);
     for failed in &report.failed {
-        let is_raised =
-            matches!(&failed.cause, Cause::Raised(error) if error.kind == "_Unsendable");
+        let is_raised = matches!(&failed.cause, Cause::Raised(error) if error.kind == "TypeError");
         assert!(is_raised, "{failed}");
     }
 }
