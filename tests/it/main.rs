@@ -9,6 +9,7 @@ mod failures; // packages that cannot be had
 mod isolation; // the base and the neighbours stay byte for byte what they were
 mod layers; // the arrows between the crates, and what a crate must show
 mod local_packages; // folders and wheels as requirements
+mod overlap; // who waits for whom while environments are built
 mod secrets; // credentials, and where they must not be
 mod specs; // the forms of a `runtime_env`
 mod support;
