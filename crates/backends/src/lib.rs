@@ -60,8 +60,9 @@ pub use failure::{Cause, FailedTask, PythonError};
 pub use local::LocalExecutor;
 pub use plan::{Plan, PlannedStage};
 pub use provision::{
-    Added, Change, Dependent, Details, Diff, EnvState, Environment, EnvironmentReport, Origin,
-    Preview, PreviewState, Provisioner, Replaced, Why,
+    Added, Change, Damage, Dependent, Details, Diff, EnvCommand, EnvState, Environment,
+    EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, Replaced,
+    Status, Why,
 };
 pub use report::{RunReport, StageReport};
 pub use wire::Phase;

@@ -75,9 +75,14 @@ impl Installed {
 }
 
 impl Distribution {
+    /// Its list of files, which not every distribution has.
+    pub(crate) fn record_file(&self) -> PathBuf {
+        self.dist_info.join("RECORD")
+    }
+
     /// The SHA-256 of its list of files; none where it has no such list.
     pub(crate) fn record_digest(&self) -> Option<String> {
-        let bytes = fs::read(self.dist_info.join("RECORD")).ok()?;
+        let bytes = fs::read(self.record_file()).ok()?;
         Some(Digest::of(&bytes).to_string())
     }
 

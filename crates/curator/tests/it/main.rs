@@ -1,1 +1,20 @@
+//! The command `curator`, run as people and scripts run it, with real uv, pip and Python.
 
+mod building;
+mod executing;
+mod explaining;
+mod keeping;
+mod support;
+mod usage;
+
+/// A file that is not listed above would be compiled and run by nobody.
+#[test]
+fn no_file_is_left_out() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap();
+        let is_listed = include_str!("main.rs").contains(&format!("\nmod {name};"));
+        assert!(name == "main" || is_listed, "{name}.rs");
+    }
+}

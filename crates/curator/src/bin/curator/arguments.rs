@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::spec::{BaseArguments, SpecArguments};
+use crate::spec::{BaseArguments, SpecArguments, StrategyArguments};
 use crate::values;
 
 const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
@@ -15,7 +15,8 @@ const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
 #[derive(Debug, Parser)]
 #[command(version, after_help = CODES, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The cache's folder [default: $CURATOR_CACHE_DIR, else `curator` in the user's cache folder].
+    /// The cache's folder [default: `$CURATOR_CACHE_DIR`, else `curator` in the user's
+    /// cache folder].
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) cache_dir: Option<PathBuf>,
 
@@ -46,7 +47,7 @@ pub(crate) enum EnvCommand {
     /// Becomes a command that runs in an environment, which is built if need be.
     ///
     /// `python` and `python3` are the environment's interpreter, and its programs come first on
-    /// PATH. The environment stays for as long as the command runs. PYTHONPATH is left as it is.
+    /// `PATH`. The environment stays for as long as the command runs. `PYTHONPATH` is left as it is.
     #[command(after_help = "Examples:\n  \
         curator env exec --uv packaging==24.0 --base ./venv -- python -m pip list\n  \
         curator env exec --spec 4fb0a6c1 -- python\n\n\
@@ -81,7 +82,7 @@ pub(crate) enum EnvCommand {
 
     /// Removes environments that nobody uses, least recently used first.
     ///
-    /// Without a limit, down to the budget: $CURATOR_CACHE_MAX_BYTES, or 10 GiB.
+    /// Without a limit, down to the budget: `$CURATOR_CACHE_MAX_BYTES`, or 10 GiB.
     #[command(after_help = "Examples:\n  \
         curator env prune --max-bytes 5GiB --older-than 30d\n  curator env prune --all --dry-run")]
     Prune(Prune),
@@ -116,6 +117,8 @@ pub(crate) struct Create {
     #[command(flatten)]
     pub(crate) base: BaseArguments,
     #[command(flatten)]
+    pub(crate) strategy: StrategyArguments,
+    #[command(flatten)]
     pub(crate) output: Json,
 }
 
@@ -125,6 +128,8 @@ pub(crate) struct Exec {
     pub(crate) spec: SpecArguments,
     #[command(flatten)]
     pub(crate) base: BaseArguments,
+    #[command(flatten)]
+    pub(crate) strategy: StrategyArguments,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

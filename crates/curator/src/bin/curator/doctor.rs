@@ -1,1 +1,38 @@
-//! What this machine lacks.
+//! `doctor`: what this machine lacks.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use curator::backends::{Finding, Provisioner, Status};
+use serde_json::json;
+
+use crate::arguments::Doctor;
+use crate::failure::Failure;
+use crate::output;
+
+pub(crate) fn run(arguments: &Doctor, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
+    let base = arguments.base.base()?;
+    let findings = Provisioner::examine(base.as_ref(), cache_dir);
+    let worst = findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Good);
+    if arguments.output.json {
+        output::json(&json!({ "status": worst, "findings": findings }))?;
+    } else {
+        output::text(&findings.iter().map(lines).collect::<Vec<_>>().join("\n"))?;
+    }
+    Ok(ExitCode::from(u8::from(worst == Status::Bad)))
+}
+
+fn lines(finding: &Finding) -> String {
+    let (word, colour) = match finding.status {
+        Status::Good => ("ok", "32"),
+        Status::Warning => ("warning", "33"),
+        Status::Bad => ("bad", "31"),
+    };
+    // Padded first: what colours a word has no width.
+    let word = output::coloured(&format!("{word:<8}"), colour);
+    let line = format!("{word}{:<16}{}", finding.subject, finding.message);
+    match &finding.advice {
+        Some(advice) => format!("{line}\n{:24}{advice}", ""),
+        None => line,
+    }
+}

@@ -28,6 +28,11 @@ impl Failure {
         Self { code: USAGE, report: format!("error: {problem}") }
     }
 
+    /// What was asked for is not there.
+    pub(crate) fn failed(problem: &str) -> Self {
+        Self { code: FAILED, report: format!("error: {problem}") }
+    }
+
     /// A program that cannot be started.
     pub(crate) fn not_started(program: &str, error: &io::Error) -> Self {
         let is_absent = error.kind() == io::ErrorKind::NotFound;

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Env(command) => env::run(command, cli.cache_dir.as_deref()),
-        Command::Doctor(_) => Err(Failure::usage("this command is not there yet")),
+        Command::Doctor(arguments) => doctor::run(&arguments, cli.cache_dir.as_deref()),
     };
     done.unwrap_or_else(|failure: Failure| failure.show())
 }

@@ -98,7 +98,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
         line.trim_end().to_owned()
     };
     let head = line(head);
-    let mut lines = vec![if is_colourful() { format!("\x1b[1m{head}\x1b[0m") } else { head }];
+    let mut lines = vec![coloured(&head, "1")];
     lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
     lines.join("\n")
 }
@@ -114,6 +114,11 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
         }
     }
     text
+}
+
+/// A text in a colour (a number of ANSI's), on a terminal.
+pub(crate) fn coloured(text: &str, colour: &str) -> String {
+    if is_colourful() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 fn is_colourful() -> bool {

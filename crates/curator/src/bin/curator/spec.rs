@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use curator::RuntimeEnv;
 use curator::backends::{self, DiskSource, Environment, Provisioner};
 use curator::envspec::{self, LoadedEnv, Tool};
 use curator::stage::{Base, Isolation};
+use curator::venv_cache::Strategy;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -30,7 +31,7 @@ pub(crate) struct SpecArguments {
     /// A requirements file, read by uv unless `--pip` is given, too; may be repeated.
     #[arg(long, value_name = "FILE")]
     requirements: Vec<PathBuf>,
-    /// The key of an environment or the start of it, a runtime_env as JSON, a JSON or TOML file
+    /// The key of an environment or the start of it, a `runtime_env` as JSON, a JSON or TOML file
     /// that holds one, or `-` for one on the standard input.
     ///
     /// A text of hexadecimal digits alone is a key: write `./abc` for a file of such a name.
@@ -42,7 +43,7 @@ pub(crate) struct SpecArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Base")]
 pub(crate) struct BaseArguments {
-    /// The base: an interpreter, or the folder of a virtualenv [default: $VIRTUAL_ENV, else
+    /// The base: an interpreter, or the folder of a virtualenv [default: `$VIRTUAL_ENV`, else
     /// `python3` on PATH].
     #[arg(long, value_name = "PYTHON", conflicts_with = "managed_base")]
     base: Option<PathBuf>,
@@ -52,6 +53,25 @@ pub(crate) struct BaseArguments {
     /// The interpreter that a managed base is made from [default: that of the default base].
     #[arg(long, value_name = "PYTHON", requires = "managed_base")]
     python: Option<PathBuf>,
+}
+
+/// How an environment adds to its base.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Base")]
+pub(crate) struct StrategyArguments {
+    /// How the environment comes by the base's files [default: chosen by what the disk can do].
+    #[arg(long)]
+    strategy: Option<StrategyName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StrategyName {
+    /// Hard links.
+    Hardlink,
+    /// Symbolic links.
+    Symlink,
+    /// Copies, so that nothing is shared with the base.
+    Copy,
 }
 
 /// What was asked for.
@@ -106,24 +126,59 @@ impl SpecArguments {
 }
 
 impl BaseArguments {
+    /// The base that is named; none if none is.
+    pub(crate) fn base(&self) -> Result<Option<Base>, Failure> {
+        if let Some(python) = &self.base {
+            return Ok(Some(Base::from(python.clone())));
+        }
+        if self.managed_base.is_empty() {
+            return Ok(None);
+        }
+        let mut spec = json!({ "uv": self.managed_base });
+        if let Some(python) = &self.python {
+            spec["python"] = json!(python);
+        }
+        Ok(Some(Base::from(RuntimeEnv::from_value(spec).map_err(wrong)?)))
+    }
+
+    /// Whether no base is named.
+    pub(crate) fn is_default(&self) -> bool {
+        self.base.is_none() && self.managed_base.is_empty()
+    }
+
     /// Opens the cache; the base is opened or built when it is needed.
     pub(crate) fn open(&self, cache_dir: Option<&Path>) -> Result<Provisioner, Failure> {
-        let base = match (&self.base, &self.managed_base[..]) {
-            (Some(python), _) => Some(Base::from(python.clone())),
-            (None, []) => None,
-            (None, requirements) => {
-                let mut spec = json!({ "uv": requirements });
-                if let Some(python) = &self.python {
-                    spec["python"] = json!(python);
-                }
-                Some(Base::from(RuntimeEnv::from_value(spec).map_err(wrong)?))
-            }
-        };
+        let base = self.base()?;
         Ok(Provisioner::new(base.as_ref(), cache_dir)?)
     }
 }
 
+impl StrategyArguments {
+    /// The same provisioner with the strategy that is asked for.
+    pub(crate) fn apply(&self, provisioner: Provisioner) -> Provisioner {
+        let strategy = self.strategy.map(|name| match name {
+            StrategyName::Hardlink => Strategy::Hardlink,
+            StrategyName::Symlink => Strategy::Symlink,
+            StrategyName::Copy => Strategy::Copy,
+        });
+        match strategy {
+            Some(strategy) => provisioner.with_strategy(strategy),
+            None => provisioner,
+        }
+    }
+}
+
 impl Wanted {
+    /// The spec, of an environment that the cache has as far as it is recorded.
+    pub(crate) fn into_spec(self) -> Result<LoadedEnv, Failure> {
+        match self {
+            Self::Spec(env) => Ok(*env),
+            Self::Found(environment) => environment
+                .spec()
+                .ok_or_else(|| Failure::failed("what the environment was made of is not recorded")),
+        }
+    }
+
     /// The environment itself, built if need be.
     pub(crate) fn prepare(self, provisioner: &Provisioner) -> Result<Environment, Failure> {
         match self {

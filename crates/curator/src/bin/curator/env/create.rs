@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use curator::backends::{EnvState, Environment};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::arguments::Create;
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::{self, Progress};
 
 pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
+    let progress = Arc::new(Progress::new());
     let provisioner = arguments.base.open(cache_dir)?;
-    let environment = arguments.spec.read(&provisioner)?.prepare(&provisioner)?;
-    print(&environment, arguments.output.json)
+    let provisioner = arguments.strategy.apply(provisioner).with_observer(progress.clone());
+    let prepared = arguments.spec.read(&provisioner)?.prepare(&provisioner);
+    progress.finish();
+    print(&prepared?, arguments.output.json)
 }
 
 /// The result, as `create` and `refresh` print it.
@@ -22,20 +27,19 @@ pub(crate) fn print(environment: &Environment, is_json: bool) -> Result<ExitCode
     let report = environment.report();
     if !is_json {
         for warning in &report.warnings {
-            eprint(warning);
+            progress::warn(&format!("warning: {warning}"));
         }
         return output::text(&environment.python().display().to_string());
     }
-    let mut seconds = BTreeMap::from([("total".to_owned(), json!(report.duration.as_secs_f64()))]);
-    if let (EnvState::Built, Some(cached)) = (report.state, environment.cached())
-        && let Some(Value::Object(phases)) = cached.manifest().details.get("seconds")
-    {
-        seconds.extend(phases.clone());
+    let mut seconds = BTreeMap::from([("total".to_owned(), report.duration.as_secs_f64())]);
+    let details = environment.details();
+    if let (EnvState::Built, Some(details)) = (report.state, &details) {
+        seconds.extend(details.seconds.clone());
     }
     output::json(&json!({
         "key": report.key,
         "path": report.python,
-        "dir": environment.cached().map(|cached| cached.dir()),
+        "dir": details.map(|details| details.dir),
         "strategy": report.strategy,
         "state": report.state,
         "seconds": seconds,
@@ -44,10 +48,4 @@ pub(crate) fn print(environment: &Environment, is_json: bool) -> Result<ExitCode
         "replaced": report.replaced,
         "warnings": report.warnings,
     }))
-}
-
-fn eprint(warning: &str) {
-    use std::io::Write;
-    // A warning that nobody can read stops nothing.
-    let _ = writeln!(std::io::stderr(), "warning: {warning}");
 }

@@ -5,18 +5,24 @@ use std::os::fd::IntoRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use curator::backends::Environment;
 
 use crate::arguments::Exec;
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 pub(crate) fn run(arguments: &Exec, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let Some((program, rest)) = arguments.command.split_first() else {
         return Err(Failure::usage("no command is given"));
     };
+    let progress = Arc::new(Progress::quiet());
     let provisioner = arguments.base.open(cache_dir)?;
-    let environment = arguments.spec.read(&provisioner)?.prepare(&provisioner)?;
+    let provisioner = arguments.strategy.apply(provisioner).with_observer(progress.clone());
+    let prepared = arguments.spec.read(&provisioner)?.prepare(&provisioner);
+    progress.finish();
+    let environment = prepared?;
     let command = environment.command(program, rest);
     keep(&environment).map_err(|error| Failure::io("keep the environment", &error))?;
     #[expect(

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use curator::venv_cache::{Cache, Listed};
 use serde_json::{Value, json};
 
+use super::Store;
 use crate::arguments::Json;
 use crate::failure::Failure;
 use crate::output;
 
-pub(crate) fn run(arguments: Json, cache: &Cache) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
+    let cache = store.cache();
     let environments = cache.list()?;
     if arguments.json {
         let entries = environments.iter().map(|listed| entry(cache, listed));

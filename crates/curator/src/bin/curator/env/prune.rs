@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use curator::venv_cache::{Budget, Cache};
+use curator::venv_cache::Budget;
 use serde_json::{Value, json};
 
+use super::Store;
 use crate::arguments::Prune;
 use crate::failure::Failure;
 use crate::output;
 
-pub(crate) fn run(arguments: &Prune, cache: &Cache) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure> {
+    let cache = store.cache();
     let has_limit =
         arguments.all || arguments.max_bytes.is_some() || arguments.older_than.is_some();
     let mut budget = if has_limit { Budget::default() } else { Budget::from_env()? };

@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use curator::venv_cache::{Cache, Error};
+use curator::venv_cache::Error;
 use serde_json::json;
 
+use super::Store;
 use crate::arguments::Remove;
 use crate::failure::Failure;
 use crate::output;
 
-pub(crate) fn run(arguments: &Remove, cache: &Cache) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &Remove, store: &Store) -> Result<ExitCode, Failure> {
+    let cache = store.cache();
     // All are looked up before the first goes, so that a misspelt key removes nothing.
     let mut keys = Vec::new();
     for prefix in &arguments.keys {

@@ -1,22 +1,18 @@
 //! `env show`: what an environment is made of.
 
-use std::path::Path;
 use std::process::ExitCode;
 
+use curator::backends::Details;
 use serde_json::{Value, json};
 
-use super::open;
+use super::Store;
 use crate::arguments::OneKey;
 use crate::failure::Failure;
 use crate::output;
 
-pub(crate) fn run(arguments: &OneKey, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
-    let cache = open(cache_dir)?;
-    let key = cache.find(&arguments.key)?;
-    let listed = cache.list()?.into_iter().find(|listed| listed.key == key);
-    let Some(listed) = listed else {
-        return Err(curator::venv_cache::Error::NoMatch { prefix: arguments.key.clone() }.into());
-    };
+pub(crate) fn run(arguments: &OneKey, store: &Store) -> Result<ExitCode, Failure> {
+    let (cache, listed) = (store.cache(), store.listed(&arguments.key)?);
+    let key = listed.key;
     let (manifest, in_use) = (&listed.manifest, cache.is_in_use(&key)?);
     let needed_by: Vec<_> = cache
         .list()?
@@ -40,7 +36,7 @@ pub(crate) fn run(arguments: &OneKey, cache_dir: Option<&Path>) -> Result<ExitCo
             "bytes": manifest.bytes,
             "own_files": manifest.own_files,
             "own_bytes": manifest.own_bytes,
-            "details": manifest.details,
+            "details": Details::of_listed(&listed),
         }));
     }
     let details = &manifest.details;

@@ -1,0 +1,75 @@
+//! `env verify`: whether environments are what was built.
+
+use std::process::ExitCode;
+
+use curator::backends::{Damage, Problem};
+use curator::venv_cache::Budget;
+use serde_json::json;
+
+use super::Store;
+use crate::arguments::Verify;
+use crate::failure::Failure;
+use crate::output;
+
+/// Of one environment, people see so many damaged files.
+const SHOWN: usize = 20;
+
+pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure> {
+    let (keys, leftovers) = if let Some(prefix) = &arguments.key {
+        (vec![store.key(prefix)?], 0)
+    } else {
+        let keys = store.cache().list()?.into_iter().map(|listed| listed.key).collect();
+        (keys, store.cache().prune(&Budget::default().with_dry_run())?.leftovers)
+    };
+    let mut checked = Vec::new();
+    for key in keys {
+        // One that was removed meanwhile is not damaged.
+        if let Some(environment) = store.provisioner().find(&key)? {
+            checked.push((key, environment.damage()?));
+        }
+    }
+    let damaged = checked.iter().filter(|(_, damage)| !damage.is_empty()).count();
+    if arguments.output.json {
+        let entries: Vec<_> = checked
+            .iter()
+            .map(
+                |(key, damage)| json!({ "key": key, "whole": damage.is_empty(), "damage": damage }),
+            )
+            .collect();
+        output::json(&json!({ "environments": entries, "leftovers": leftovers }))?;
+    } else {
+        let mut lines = Vec::new();
+        for (key, damage) in &checked {
+            let key = output::short(key);
+            if damage.is_empty() {
+                lines.push(format!("{key}  whole"));
+                continue;
+            }
+            lines.push(format!("{key}  damaged: {}", output::count(damage.len(), "file")));
+            lines.extend(damage.iter().take(SHOWN).map(line));
+            if damage.len() > SHOWN {
+                lines.push(format!("  and {} more", damage.len() - SHOWN));
+            }
+        }
+        if leftovers > 0 {
+            let what = output::count(leftovers, "damaged or half-built folder");
+            lines.push(format!("{what}, which the next use or `prune` clears away"));
+        }
+        if damaged > 0 {
+            lines.push("remove what is damaged with `curator env remove KEY`".to_owned());
+        }
+        output::text(&lines.join("\n"))?;
+    }
+    Ok(ExitCode::from(u8::from(damaged > 0)))
+}
+
+fn line(damage: &Damage) -> String {
+    let problem = match damage.problem {
+        Problem::Gone => "is gone".to_owned(),
+        Problem::Length { recorded, found } => format!("has {found} bytes instead of {recorded}"),
+        Problem::Contents => "was edited".to_owned(),
+        Problem::List => "lists other files than were installed".to_owned(),
+        _ => "is damaged".to_owned(),
+    };
+    format!("  {} {problem}", damage.path.display())
+}

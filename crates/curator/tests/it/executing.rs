@@ -1,0 +1,153 @@
+//! `exec`: the command in the environment, and the environment kept while it runs.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{CURATOR, World, shared};
+
+const VERSION: &str = "import packaging; print(packaging.__version__)";
+
+#[test]
+fn python_is_the_environments_and_nothing_else_is_printed() {
+    let world = shared();
+    for python in ["python", "python3"] {
+        let arguments = ["env", "exec", "--uv", "packaging==24.0", "--base", world.base(), "--"];
+        let run = world.run(&[&arguments[..], &[python, "-c", VERSION]].concat());
+        assert_eq!(run.err, "");
+        assert_eq!(run.text(), "24.0\n");
+    }
+}
+
+#[test]
+fn a_shell_script_can_use_it() {
+    let world = shared();
+    let base = world.base();
+    let script = format!(
+        "set -e\nlauncher='{CURATOR} env exec --uv packaging==24.0 --base {base} -- python'\n\
+         exec $launcher -c '{VERSION}'"
+    );
+    let printed = duct::cmd("bash", ["-c", &script]).env("CURATOR_CACHE_DIR", world.cache());
+    assert_eq!(printed.read().unwrap(), "24.0");
+}
+
+#[test]
+fn variables_are_those_of_the_environment_and_the_python_path_stays() {
+    let world = shared();
+    let key = world.key("packaging==24.0");
+    let code = "import os; print(os.environ['PYTHONPATH'], os.environ['VIRTUAL_ENV'], \
+                os.environ['PATH'].split(':')[0], sep='\\n')";
+    let arguments = ["env", "exec", "--spec", &key, "--", "python", "-c", code];
+    let printed = world.run_with(&arguments, "", &[("PYTHONPATH", "/rays/own")]).text();
+    let dir = world.cache().join("envs-v1").join(&key).display().to_string();
+    assert_eq!(printed, format!("/rays/own\n{dir}\n{dir}/bin\n"));
+
+    let spec = r#"{ "uv": ["packaging==24.0"], "env_vars": { "PYTHONPATH": "/own", "A": "1" } }"#;
+    let arguments = ["env", "exec", "--spec", spec, "--base", world.base(), "--"];
+    let arguments = [&arguments[..], &["sh", "-c", "echo $PYTHONPATH $A"]].concat();
+    let printed = world.run_with(&arguments, "", &[("PYTHONPATH", "/rays/own")]).text();
+    assert_eq!(printed, "/own:/rays/own 1\n");
+}
+
+#[test]
+fn input_output_and_exit_code_are_the_commands_own() {
+    let world = shared();
+    let key = world.key("packaging==24.0");
+    let code = "import sys; print(sys.stdin.read(), sys.argv[1:]); sys.exit(41)";
+    let arguments = ["env", "exec", "--spec", &key, "--", "python", "-c", code, "--json", "-x", ""];
+    let run = world.run_with(&arguments, "in", &[]);
+    assert_eq!((run.code, run.out.as_str()), (Some(41), "in ['--json', '-x', '']\n"));
+}
+
+#[test]
+fn a_command_that_is_not_there_is_named() {
+    let world = shared();
+    let key = world.key("packaging==24.0");
+    world
+        .run(&["env", "exec", "--spec", &key, "--", "no-such-command"])
+        .fails(127, "no-such-command");
+    let file = world.dir().join("no-program");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    world.run(&["env", "exec", "--spec", &key, "--", file]).fails(126, "no-program");
+}
+
+#[test]
+fn the_environment_stays_for_as_long_as_the_command_lives() {
+    let world = World::new();
+    let key = world.key("packaging==24.0");
+    // It says that it runs, and waits for its input to end.
+    let code = "import sys; print('ready', flush=True); sys.stdin.read()";
+    let (input, hold) = std::io::pipe().unwrap();
+    let command = duct::cmd(CURATOR, ["env", "exec", "--spec", &key, "--", "python", "-c", code])
+        .env("CURATOR_CACHE_DIR", world.cache())
+        .stdin_file(input);
+    let (mut ready, output) = std::io::pipe().unwrap();
+    let running = command.stdout_file(output).start().unwrap();
+    let mut line = [0; 6];
+    std::io::Read::read_exact(&mut ready, &mut line).unwrap();
+    assert_eq!(&line, b"ready\n");
+
+    world.run(&["env", "remove", &key]).fails(1, "in use");
+    let pruned = world.run(&["env", "prune", "--all", "--json"]).json();
+    assert!(pruned["in_use"].as_array().unwrap().contains(&key.as_str().into()), "{pruned}");
+    assert_eq!(world.run(&["env", "show", &key, "--json"]).json()["in_use"], true);
+
+    drop(hold);
+    running.wait().unwrap();
+    world.run(&["env", "remove", &key]).text();
+    world.run(&["env", "show", &key]).fails(1, &key);
+}
+
+#[test]
+fn a_killed_command_blocks_nothing() {
+    let world = World::new();
+    let key = world.key("packaging==24.0");
+    let command = duct::cmd(CURATOR, ["env", "exec", "--spec", &key, "--", "sleep", "600"]);
+    let running = command.env("CURATOR_CACHE_DIR", world.cache()).start().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while world.run(&["env", "show", &key, "--json"]).json()["in_use"] != true {
+        assert!(Instant::now() < deadline, "it never took the environment");
+        thread::sleep(Duration::from_millis(10));
+    }
+    running.kill().unwrap();
+    world.run(&["env", "remove", &key]).text();
+}
+
+/// What a launch costs over the bare interpreter: printed, since the machine may be busy.
+#[test]
+fn the_cost_of_a_launch_is_printed() {
+    let world = shared();
+    let key = world.key("packaging==24.0");
+    let python = world.create("packaging==24.0")["path"].as_str().unwrap().to_owned();
+    let launch = |arguments: &[&str]| {
+        let mut times: Vec<Duration> = (0..15)
+            .map(|_| {
+                let begun = Instant::now();
+                let command = duct::cmd(arguments[0], &arguments[1..]);
+                command.env("CURATOR_CACHE_DIR", world.cache()).run().unwrap();
+                begun.elapsed()
+            })
+            .collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    let bare = launch(&[&python, "-I", "-c", "pass"]);
+    let by_key = [CURATOR, "env", "exec", "--spec", &key, "--", "python", "-I", "-c", "pass"];
+    let by_spec = [
+        CURATOR,
+        "env",
+        "exec",
+        "--uv",
+        "packaging==24.0",
+        "--base",
+        world.base(),
+        "--",
+        "python",
+        "-I",
+        "-c",
+        "pass",
+    ];
+    let (by_key, by_spec) = (launch(&by_key), launch(&by_spec));
+    println!("bare {bare:?}, by key {by_key:?}, by spec {by_spec:?} (medians of 15)");
+}

@@ -1,0 +1,112 @@
+//! `verify`, `prune` and `remove`: a store in order.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::World;
+
+fn keys(world: &World) -> Vec<String> {
+    let listed = world.run(&["env", "list", "--json"]).json();
+    let keys = listed.as_array().unwrap().iter();
+    keys.map(|entry| entry["key"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn damage_is_found_and_named() {
+    let world = World::new();
+    let built = world.create("packaging==24.0");
+    let (key, dir) =
+        (built["key"].as_str().unwrap(), PathBuf::from(built["dir"].as_str().unwrap()));
+    assert!(world.run(&["env", "verify"]).text().contains("whole"));
+
+    let code = "import packaging; print(packaging.__path__[0])";
+    let package = duct::cmd(dir.join("bin/python"), ["-c", code]).read().unwrap();
+    let package = PathBuf::from(package);
+    // One is gone, and one was edited without a change of its length.
+    fs::remove_file(package.join("tags.py")).unwrap();
+    let file = package.join("version.py");
+    let edited = fs::read_to_string(&file).unwrap().replacen('#', "%", 1);
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, edited).unwrap();
+
+    let run = world.run(&["env", "verify", &key[..8]]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.out.contains("tags.py is gone"), "{}", run.out);
+    assert!(run.out.contains("version.py was edited"), "{}", run.out);
+    let run = world.run(&["env", "verify", "--json"]);
+    assert_eq!(run.code, Some(1));
+    let found: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    let environments = found["environments"].as_array().unwrap();
+    let damaged: Vec<_> = environments.iter().filter(|env| env["whole"] == false).collect();
+    assert_eq!(damaged.len(), 1);
+    assert_eq!(damaged[0]["key"], key);
+    assert_eq!(damaged[0]["damage"][0]["problem"], "gone");
+}
+
+#[test]
+fn prune_keeps_to_limits_and_a_dry_run_keeps_everything() {
+    let world = World::new();
+    let (first, second) = (world.key("packaging==24.0"), world.key("packaging==24.1"));
+    let before = keys(&world);
+    let dry = world.run(&["env", "prune", "--all", "--dry-run", "--json"]).json();
+    assert_eq!(dry["removed"].as_array().unwrap().len(), before.len());
+    assert_eq!(keys(&world), before);
+    assert!(world.run(&["env", "prune"]).text().contains("removed 0 environments"));
+    assert!(world.run(&["env", "prune", "--older-than", "1d"]).text().contains("removed 0"));
+
+    let own = |key: &str| {
+        let shown = world.run(&["env", "show", key, "--json"]).json();
+        shown["own_bytes"].as_u64().unwrap()
+    };
+    let all: u64 = before.iter().map(|key| own(key)).sum();
+    let limit = (all - 1).to_string();
+    let pruned = world.run(&["env", "prune", "--max-bytes", &limit, "--json"]).json();
+    assert!(pruned["kept_bytes"].as_u64().unwrap() < all);
+    let after = keys(&world);
+    assert!(after.contains(&second) && after.len() < before.len(), "{pruned} {first}");
+
+    world.run(&["env", "prune", "--all"]).text();
+    assert_eq!(keys(&world), [""; 0]);
+    assert_eq!(world.run(&["env", "list"]).text(), "");
+}
+
+#[test]
+fn remove_takes_prefixes_and_an_order_that_works() {
+    let world = World::new();
+    let key = world.key("packaging==24.0");
+    // The base of the base is needed, and is named before what needs it.
+    let all = keys(&world);
+    let base = all.iter().find(|other| {
+        let shown = world.run(&["env", "show", other, "--json"]).json();
+        !shown["needed_by"].as_array().unwrap().is_empty()
+    });
+    let base = base.expect("a managed base");
+    world.run(&["env", "remove", base]).fails(1, "needed by");
+    world.run(&["env", "remove", &key[..16], "ffffffffffffffff"]).fails(1, "no environment's key");
+    assert_eq!(keys(&world).len(), all.len());
+    let mut arguments = vec!["env", "remove", "--json", base.as_str()];
+    arguments.extend(all.iter().map(String::as_str));
+    assert_eq!(world.run(&arguments).json()["removed"].as_array().unwrap().len(), all.len());
+    assert_eq!(keys(&world), [""; 0]);
+}
+
+#[test]
+fn a_prefix_of_several_keys_is_refused() {
+    let world = World::new();
+    let prefixes = |digits: usize| -> Vec<String> {
+        keys(&world).iter().map(|key| key[..digits].to_owned()).collect()
+    };
+    // With 17 environments two share their first digit; these are two already.
+    let mut number = 0;
+    let shared = loop {
+        let mut first = prefixes(1);
+        first.sort();
+        if let Some(pair) = first.windows(2).find(|pair| pair[0] == pair[1]) {
+            break pair[0].clone();
+        }
+        let spec = format!(r#"{{ "uv": ["idna==3.10"], "keep": ["keep-{number}"] }}"#);
+        world.run(&["env", "create", "--spec", &spec, "--base", world.base()]).text();
+        number += 1;
+    };
+    world.run(&["env", "show", &shared]).fails(2, "hint: give more of the key's digits");
+}

@@ -1,0 +1,139 @@
+//! Runs of the command over one base and one cache, or a cache of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+/// The program under test.
+pub(crate) const CURATOR: &str = env!("CARGO_BIN_EXE_curator");
+
+/// A cache with a base in it, for the tests that remove nothing of others.
+static SHARED: LazyLock<World> = LazyLock::new(World::new);
+
+/// A cache, and a base: a virtualenv with `packaging` 26.0 and `idna`.
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    base: PathBuf,
+}
+
+/// What a run of the command gave.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// The world that tests share, which none of them empties.
+pub(crate) fn shared() -> &'static World {
+    &SHARED
+}
+
+impl World {
+    /// A cache of its own. uv is fetched once for all worlds.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let cache = dir.path().join("cache");
+        fs::create_dir(&cache).expect("a fresh folder");
+        let tools = std::env::temp_dir().join(format!("curator-cli-tools-{}", std::process::id()));
+        fs::create_dir_all(&tools).expect("a folder for tools");
+        std::os::unix::fs::symlink(&tools, cache.join("tools")).expect("a fresh folder");
+        let mut world = Self { dir, base: PathBuf::new() };
+        let made = world.run(&[
+            "env",
+            "create",
+            "--uv",
+            "idna==3.10",
+            "--managed-base",
+            "packaging==26.0",
+        ]);
+        world.base = made.path();
+        world
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    /// The base's interpreter.
+    pub(crate) fn base(&self) -> &str {
+        self.base.to_str().expect("a path of ours")
+    }
+
+    /// Runs the command.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.run_with(arguments, "", &[])
+    }
+
+    /// Runs the command with a standard input and variables.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str, vars: &[(&str, &str)]) -> Run {
+        let mut command = duct::cmd(CURATOR, arguments)
+            .dir(self.dir())
+            .env("CURATOR_CACHE_DIR", self.cache())
+            .env_remove("VIRTUAL_ENV")
+            .env_remove("PYTHONPATH")
+            .stdin_bytes(input)
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked();
+        for (name, value) in vars {
+            command = command.env(name, value);
+        }
+        Run::from(command.run().expect("the command starts"))
+    }
+
+    /// Creates an environment over the base, and gives what the command says as JSON.
+    pub(crate) fn create(&self, requirement: &str) -> Value {
+        let arguments = ["env", "create", "--uv", requirement, "--base", self.base(), "--json"];
+        self.run(&arguments).json()
+    }
+
+    /// The same, and gives its key.
+    pub(crate) fn key(&self, requirement: &str) -> String {
+        self.create(requirement)["key"].as_str().expect("a key").to_owned()
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+impl Run {
+    /// What it printed, where it went well.
+    #[track_caller]
+    pub(crate) fn text(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        self.out
+    }
+
+    /// The path it printed.
+    #[track_caller]
+    pub(crate) fn path(self) -> PathBuf {
+        PathBuf::from(self.text().trim_end())
+    }
+
+    /// The JSON it printed.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        let text = self.text();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// It failed with this exit code, said so, and printed no result.
+    #[track_caller]
+    pub(crate) fn fails(&self, code: i32, words: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.err.contains(words), "{}", self.err);
+        assert_eq!(self.out, "");
+    }
+}
