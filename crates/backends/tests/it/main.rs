@@ -5,10 +5,10 @@ mod hooks; // setup_on_node, setup and teardown, each in its place and once
 mod outputs; // what a stage may return, and the ids that come of it
 mod plan; // what is read and refused before anything runs
 mod processes; // what is left of workers and their children
-mod review; // what once went wrong, or nearly did
 mod rust_stages; // Rust and Python stages in one pipeline
 mod support;
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
+mod worst_moments; // turns at devices, panics, blame, data that changes, kills at random
 
 /// A file of tests that no module names would never run.
 #[test]

@@ -262,7 +262,7 @@ fn helper_that_counts_files() {
 #[test]
 fn runs_leave_no_open_file_thread_or_zombie_behind() {
     let program = std::env::current_exe().unwrap();
-    let output = duct::cmd(program, ["--exact", "review::helper_that_counts_files"])
+    let output = duct::cmd(program, ["--exact", "worst_moments::helper_that_counts_files"])
         .env("CURATOR_TEST_FILES", "1")
         .stderr_to_stdout()
         .stdout_capture()
