@@ -361,11 +361,18 @@ impl Cache {
     }
 
     /// The sizes are not synced: lost in a power cut, they have the environment built again.
+    ///
+    /// A file of that name that the build left may be linked from elsewhere: it is not written to.
     fn write_sizes(&self, entry: &Entry, sizes: &Sizes) -> Result<()> {
         let path = entry.sizes_file();
         let bytes = serde_json::to_vec(sizes).map_err(io::Error::from).context("write", &path)?;
-        let mut options = fs::OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).open(&path);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).context("replace", &path);
+            }
+            _ => {}
+        }
+        let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
         let write = |mut file: fs::File| {
             self.access().share_file(&file)?;
             io::Write::write_all(&mut file, &bytes)

@@ -77,14 +77,16 @@ impl World {
         let mut command = duct::cmd(CURATOR, arguments)
             .dir(self.dir())
             .env("CURATOR_CACHE_DIR", self.cache())
-            .env_remove("VIRTUAL_ENV")
-            .env_remove("PYTHONPATH")
             .stdin_bytes(input)
             .stdout_capture()
             .stderr_capture()
             .unchecked();
         for (name, value) in vars {
             command = command.env(name, value);
+        }
+        // What is set closer to the command wins, so these come last.
+        for name in ["VIRTUAL_ENV", "PYTHONPATH"] {
+            command = command.env_remove(name);
         }
         Run::from(command.run().expect("the command starts"))
     }

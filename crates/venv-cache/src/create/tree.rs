@@ -13,6 +13,7 @@ use super::walk::{Folder, Verdict, Visitor, walk};
 use super::way::Way;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::Interpreter;
+use crate::layout::{MANIFEST, SIZES};
 
 /// The virtualenv that is cloned.
 pub(super) struct Tree<'a> {
@@ -55,8 +56,11 @@ impl Visitor for Tree<'_> {
     }
 
     fn visit(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error> {
-        // uv locks `.lock`: environments that shared it would wait for each other.
-        if folder.from == self.prefix && (name == "pyvenv.cfg" || name == ".lock") {
+        // uv locks `.lock`: environments that shared it would wait for each other. The records of
+        // a base that is an environment of a cache speak of that alone.
+        let is_own =
+            |name: &OsStr| [MANIFEST, SIZES, "pyvenv.cfg", ".lock"].iter().any(|own| name == *own);
+        if folder.from == self.prefix && is_own(name) {
             return Ok(Verdict::Leave);
         }
         if folder.to == self.scripts.folder() {

@@ -6,7 +6,12 @@ use std::path::Path;
 
 use serde_json::json;
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{BaseRecord, BuildOptions, Built, Cache, Error, Site, State};
+use venv_cache::{
+    Base, BaseRecord, BuildOptions, Built, Cache, Error, Fingerprint, Site, State, Strategy,
+    create, create_bare,
+};
+
+use crate::setup::host;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("no metadata").permissions().mode() & 0o7777
@@ -139,4 +144,44 @@ fn the_size_of_the_tools_is_told() {
     fs::write(dir.join("uv"), [0; 1000]).unwrap();
     std::os::unix::fs::symlink("uv", dir.join("link")).unwrap();
     assert!((1000..1100).contains(&scratch.cache().tools_bytes().unwrap()));
+}
+
+// A managed base, and an environment over it in the same cache: a bare one and a clone of it.
+#[test]
+fn the_records_of_a_base_of_the_same_cache_stay_its_own() {
+    let scratch = Scratch::new();
+    let (cache, options) = (scratch.cache(), BuildOptions::default());
+    let bare = |site: &Site<'_>| {
+        let created = create_bare(host(), site.dir())?;
+        fs::write(site.dir().join("base-only"), "of the base")?;
+        Ok(Built::new(created.python))
+    };
+    let managed = cache.get_or_build(&key(1), &options, bare).unwrap();
+    let fingerprint = Fingerprint::from_bytes(*managed.key().as_bytes());
+    for (number, strategy) in [(2, Strategy::Hardlink), (3, Strategy::Symlink), (4, Strategy::Copy)]
+    {
+        let base = Base::managed(managed.python(), None, fingerprint).unwrap();
+        let over = |site: &Site<'_>| {
+            let created = create(&base, site.dir(), strategy)?;
+            fs::remove_file(site.dir().join("base-only"))?;
+            Ok(Built::new(created.python).with_needs([*managed.key()]))
+        };
+        let env = cache.get_or_build(&key(number), &options, over).unwrap();
+        assert_eq!(env.differences().unwrap(), [], "{strategy}");
+        assert_eq!(managed.differences().unwrap(), [], "the base, by {strategy}");
+    }
+}
+
+#[test]
+fn a_linked_file_in_the_place_of_a_record_is_not_written_to() {
+    let scratch = Scratch::new();
+    let other = scratch.dir().join("other");
+    fs::write(&other, "of somebody else").unwrap();
+    let build = |site: &Site<'_>| {
+        let built = build_fake(site)?;
+        fs::hard_link(&other, site.dir().join("sizes.json"))?;
+        Ok(built)
+    };
+    scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build).unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
 }

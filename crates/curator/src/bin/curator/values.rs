@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Bytes: a whole number, or one with a unit (`500MB`, `10GiB`).
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    let (number, unit) = split(text);
+    let (number, unit) = split(text)?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" | "kb" => 1000,
@@ -17,12 +17,12 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         "tib" => 1 << 40,
         _ => return Err(format!("`{unit}` is none of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB")),
     };
-    amount(number)?.checked_mul(factor).ok_or_else(|| "the number is too large".to_owned())
+    number.checked_mul(factor).ok_or_else(|| "the number is too large".to_owned())
 }
 
 /// An age: a whole number with a unit (`90s`, `30m`, `12h`, `7d`, `2w`).
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split(text);
+    let (number, unit) = split(text)?;
     let factor: u64 = match unit {
         "s" => 1,
         "m" => 60,
@@ -32,19 +32,21 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
         "" => return Err("it needs a unit: s, m, h, d or w".to_owned()),
         _ => return Err(format!("`{unit}` is none of s, m, h, d, w")),
     };
-    let seconds = amount(number)?.checked_mul(factor);
+    let seconds = number.checked_mul(factor);
     seconds.map(Duration::from_secs).ok_or_else(|| "the number is too large".to_owned())
 }
 
-fn split(text: &str) -> (&str, &str) {
+fn split(text: &str) -> Result<(u64, &str), String> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    (number, unit.trim())
-}
-
-fn amount(number: &str) -> Result<u64, String> {
-    number.parse().map_err(|_| "it has to begin with a whole number".to_owned())
+    let problem = if number.is_empty() {
+        "it has to begin with a whole number"
+    } else {
+        "the number is too large"
+    };
+    let number = number.parse().map_err(|_| problem.to_owned())?;
+    Ok((number, unit.trim()))
 }
 
 #[cfg(test)]
