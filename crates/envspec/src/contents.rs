@@ -107,9 +107,11 @@ fn folder(
     Ok(Digest::of(&encoder.finish()))
 }
 
-/// Whether a file is no part of a project's sources: version control, caches, virtualenvs, and what
-/// building the project leaves in its folder, which would give it another key after each build.
-fn is_by_product(below: &Path) -> bool {
+/// Whether a file, relative to a project's folder, is no part of its sources: version control,
+/// caches, virtualenvs, and what building the project leaves in its folder, which would give it
+/// another key after each build.
+#[must_use]
+pub fn is_by_product(below: &Path) -> bool {
     const FOLDERS: [&str; 14] = [
         ".eggs",
         ".git",

@@ -62,24 +62,22 @@ mod source;
 mod specifier;
 #[cfg(feature = "proptest")]
 pub mod strategies;
-mod suggest;
 mod variables;
 mod write;
 
 #[cfg(any(test, feature = "testing"))]
 pub use memory_source::MemorySource;
 pub use {
+    contents::is_by_product,
     digest::Digest,
     error::Error,
     index::{IndexOptions, IndexUrl},
     install::{Install, Tool},
     loaded::LoadedEnv,
-    name::normal_name,
     packages::{PackageList, Packages},
     redact::{names_a_secret, redact},
     requirement::Requirement,
     runtime_env::RuntimeEnv,
     source::Source,
     specifier::Specifier,
-    suggest::nearest,
 };

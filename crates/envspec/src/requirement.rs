@@ -139,6 +139,17 @@ impl Requirement {
         }
     }
 
+    /// The same with another absolute path, where it is a local wheel, archive or folder; any other
+    /// is itself.
+    #[must_use]
+    pub fn with_path(&self, to: &Path) -> Self {
+        let mut moved = self.clone();
+        if let Target::Path { path, .. } = &mut moved.target {
+            to.clone_into(path);
+        }
+        moved
+    }
+
     /// The URL of an archive or repository, without credentials.
     #[must_use]
     pub fn url(&self) -> Option<Cow<'_, str>> {
