@@ -19,10 +19,12 @@ use crate::interpreter::distributions;
 use crate::outcome::{self, Changes, Conflict, Outcome};
 use crate::pip_log;
 use crate::process::{self, Command, Finished, Streams};
+use crate::progress;
 use crate::redact::Secrets;
 use crate::request::{Request, absolute};
 use crate::scratch::Scratch;
 use crate::shadow::{self, Shadow};
+use crate::sources::Sources;
 use crate::transcript::Transcript;
 use crate::variables;
 
@@ -30,6 +32,13 @@ use crate::variables;
 ///
 /// Both tools retry single downloads by themselves; this covers an index that is down for longer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3)];
+
+/// The run of a tool that succeeded, with the folder of its files.
+pub(crate) struct Attempt {
+    pub(crate) scratch: Scratch,
+    pub(crate) sources: Sources,
+    pub(crate) finished: Finished,
+}
 
 /// A package manager that was found or fetched by [`Tools::locate`](crate::Tools::locate).
 ///
@@ -132,7 +141,7 @@ impl Installer {
             let changes = Changes::default();
             return Ok(Outcome::new(self.version(), self.tool(), changes, Duration::ZERO));
         }
-        let (scratch, finished) = self.attempt(request, mode, |_| Ok(()))?;
+        let Attempt { scratch, finished, .. } = self.attempt(request, mode, |_| Ok(()))?;
         let changes = self.changes(&finished, mode, request, &scratch)?;
         Ok(Outcome::new(self.version(), self.tool(), changes, finished.elapsed))
     }
@@ -144,7 +153,7 @@ impl Installer {
         request: &Request<'_>,
         mode: Mode,
         prepare: impl Fn(&Scratch) -> Result<(), Error>,
-    ) -> Result<(Scratch, Finished), Error> {
+    ) -> Result<Attempt, Error> {
         let install = request.install;
         self.refuse_unsupported(install)?;
         let secrets = variables::secrets(install, &self.variables);
@@ -155,7 +164,7 @@ impl Installer {
                 return Err(Error::Late { action: "the installation" });
             }
             let scratch = Scratch::new()?;
-            scratch.write(install, request.held)?;
+            let sources = scratch.write(install, request.held)?;
             prepare(&scratch)?;
             let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
             let mut command = scratch.command(argv, environment.clone());
@@ -168,15 +177,35 @@ impl Installer {
                 Tool::Pip => Streams::Together,
                 Tool::Uv => Streams::Apart,
             };
-            let mut finished = process::run(&command, streams, request.deadline)?;
+            let mut last = None;
+            let mut show = |line: &str| {
+                let told = progress::read(self.tool(), line);
+                if let (Some(progress), Some(told)) = (request.progress, told)
+                    && last.is_none_or(|last| told > last)
+                {
+                    last = Some(told);
+                    progress(told);
+                }
+            };
+            // Nobody is told of it, so nobody has to look.
+            let watcher: Option<&mut dyn FnMut(&str)> = match request.progress {
+                Some(_) if mode == Mode::Install => Some(&mut show),
+                _ => None,
+            };
+            let mut finished = process::run_watched(&command, streams, request.deadline, watcher)?;
             if finished.is_success() {
-                return Ok((scratch, finished));
+                if mode == Mode::Install {
+                    sources.rename_origins(&request.python)?;
+                }
+                return Ok(Attempt { scratch, sources, finished });
             }
             if self.tool() == Tool::Pip {
                 let log = fs::read_to_string(scratch.log_file()).unwrap_or_default();
                 let is_build = finished.status.is_none() || finished.stderr.contains("See above");
                 finished.stderr.push_str(&pip_log::untold(&log, is_build));
             }
+            finished.stderr = sources.restored(finished.stderr);
+            finished.stdout = sources.restored(finished.stdout);
             let error = self.failure(&command, &finished, &secrets, attempt);
             let pause = PAUSES.get(attempt as usize - 1).filter(|_| error.is_transient());
             match pause {

@@ -17,7 +17,7 @@
 //!
 //! let uv = Tools::new("/path/to/tools").locate(Tool::Uv, None, python, deadline)?;
 //! let outcome = uv.install(&Request::new(&install, python).with_deadline(deadline))?;
-//! compile_bytecode(python, &outcome.added, None, deadline)?;
+//! compile_bytecode(python, &outcome.added, deadline)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -43,13 +43,16 @@ mod deadline;
 mod error;
 mod installer;
 mod interpreter;
+mod locking;
 mod outcome;
 mod pip_log;
 mod process;
+mod progress;
 mod redact;
 mod request;
 mod scratch;
 mod shadow;
+mod sources;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tool_options;
@@ -64,6 +67,7 @@ pub use deadline::Deadline;
 pub use error::Error;
 pub use installer::Installer;
 pub use outcome::{Conflict, Outcome, Package};
+pub use progress::Progress;
 pub use request::{Links, Request};
 pub use tools::Tools;
 pub use transcript::Transcript;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::command_line::Mode;
 use crate::error::{Error, IoResultExt};
-use crate::installer::Installer;
+use crate::installer::{Attempt, Installer};
 use crate::outcome::Package;
 use crate::request::Request;
 use crate::scratch::Scratch;
@@ -51,10 +51,10 @@ impl Installer {
         preferred: &[Package],
     ) -> Result<Vec<Requirement>, Error> {
         let prepare = |scratch: &Scratch| scratch.write_lock(preferred);
-        let (scratch, _) = self.attempt(request, Mode::Lock, prepare)?;
+        let Attempt { scratch, sources, .. } = self.attempt(request, Mode::Lock, prepare)?;
         let path = scratch.lock_file();
         let text = fs::read_to_string(&path).context("read", &path)?;
-        uv_lock(&text, &scratch.working_dir())
+        uv_lock(&sources.restored(text), &scratch.working_dir())
     }
 
     /// pip has no preferences, so what it would do beside the preferred versions is found out
@@ -77,19 +77,20 @@ impl Installer {
         held.sort();
         held.dedup();
         let exact = Request { held: &held, ..request.clone() };
-        let (scratch, finished) = match self.attempt(&exact, Mode::Lock, |_| Ok(())) {
-            // A version of the base may be on no index, such as one that was built there.
-            Err(Error::Unsatisfiable { .. } | Error::NotFound { .. }) => {
-                self.attempt(request, Mode::Lock, |_| Ok(()))?
-            }
-            other => other?,
-        };
+        let Attempt { scratch, sources, finished } =
+            match self.attempt(&exact, Mode::Lock, |_| Ok(())) {
+                // A version of the base may be on no index, such as one that was built there.
+                Err(Error::Unsatisfiable { .. } | Error::NotFound { .. }) => {
+                    self.attempt(request, Mode::Lock, |_| Ok(()))?
+                }
+                other => other?,
+            };
         let path = scratch.report_file();
         let Ok(json) = fs::read_to_string(&path) else {
             // A pip that is too old to write one.
             return Err(Error::Lock { tool: Tool::Pip, text: finished.stderr });
         };
-        pip_lock(&json)
+        pip_lock(&sources.restored(json))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::process::Finished;
 pub struct Package {
     /// Its normal name (PEP 503): lower case, with single hyphens.
     pub name: String,
-    /// Its version, as the tool writes it.
+    /// Its version, as the tool writes it. Empty in a dry run of uv where only a build would tell:
+    /// for a folder or a repository.
     pub version: String,
 }
 
@@ -28,6 +29,9 @@ impl Package {
 
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.version.is_empty() {
+            return f.write_str(&self.name);
+        }
         write!(f, "{}=={}", self.name, self.version)
     }
 }
@@ -106,6 +110,7 @@ struct UvReport {
 #[derive(Deserialize)]
 struct UvChange {
     name: String,
+    #[serde(default)]
     version: String,
     action: String,
 }
@@ -291,6 +296,8 @@ mod tests {
             {"name": "six", "version": "1.16.0", "action": "reinstalled"}], "dry_run": true}"#;
         let lines = "Resolved 1 package in 12ms\n - packaging==24.0\n \
                      + packaging==23.1 (from file:///x/packaging-23.1.whl)\n ~ six==1.16.0\n";
+        let unbuilt = r#"{"changes": [{"name": "local", "action": "installed"}]}"#;
+        assert_eq!(uv_report(unbuilt).unwrap().added[0].to_string(), "local");
         assert_eq!(uv_report(json).unwrap(), uv_lines(lines));
         assert_eq!(uv_lines(lines).removed, packages(&["packaging==24.0", "six==1.16.0"]));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -18,6 +19,9 @@ use crate::error::{Error, IoResultExt};
 
 /// Between the polite signal and the one that cannot be ignored.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// How often the words of a tool are looked at while it runs.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// As much of a tool's output as is read back; what precedes it is lost.
 const OUTPUT_CAP: u64 = 16 << 20;
@@ -75,6 +79,16 @@ pub(crate) fn run(
     streams: Streams,
     deadline: Deadline,
 ) -> Result<Finished, Error> {
+    run_watched(command, streams, deadline, None)
+}
+
+/// The same, with each whole line of standard error shown to somebody soon after it was written.
+pub(crate) fn run_watched(
+    command: &Command,
+    streams: Streams,
+    deadline: Deadline,
+    watcher: Option<&mut dyn FnMut(&str)>,
+) -> Result<Finished, Error> {
     let started = Instant::now();
     let mut stdout = unnamed_file()?;
     let mut stderr = unnamed_file()?;
@@ -98,9 +112,21 @@ pub(crate) fn run(
         .start()
         .context("start", &command.program)?;
     let group = group.with_child(&child);
-    let status = match deadline.moment() {
-        Some(moment) => child.wait_deadline(moment).context("wait for", &command.program)?,
-        None => Some(child.wait().context("wait for", &command.program)?),
+    let mut lines = Lines::default();
+    let status = match watcher {
+        Some(watcher) => loop {
+            let moment = Instant::now() + LOOK;
+            let moment = deadline.moment().map_or(moment, |end| end.min(moment));
+            let status = child.wait_deadline(moment).context("wait for", &command.program)?;
+            lines.show(&stderr, watcher);
+            if status.is_some() || deadline.is_over() {
+                break status;
+            }
+        },
+        None => match deadline.moment() {
+            Some(moment) => child.wait_deadline(moment).context("wait for", &command.program)?,
+            None => Some(child.wait().context("wait for", &command.program)?),
+        },
     }
     .map(|output| output.status);
     if status.is_none() {
@@ -116,6 +142,30 @@ pub(crate) fn run(
         stderr: read_back(&mut stderr)?,
         elapsed: started.elapsed(),
     })
+}
+
+/// The lines of a file that grows.
+#[derive(Default)]
+struct Lines {
+    read: u64,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Shows the lines that have come since the last call. The file's position, which the tool
+    /// writes at, stays where it is.
+    fn show(&mut self, file: &File, watcher: &mut dyn FnMut(&str)) {
+        let mut buffer = [0; 8192];
+        // What cannot be read now is not worth an error: it is read again at the end.
+        while let Ok(count @ 1..) = file.read_at(&mut buffer, self.read) {
+            self.read += count as u64;
+            self.rest.extend_from_slice(&buffer[..count]);
+        }
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            watcher(&String::from_utf8_lossy(&self.rest[..end]));
+            self.rest.drain(..=end);
+        }
+    }
 }
 
 /// A process group that is killed when this is dropped, and also when this process dies.

@@ -1,5 +1,6 @@
 //! What is asked of an installer.
 
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use envspec::Install;
 
 use crate::deadline::Deadline;
+use crate::progress::Progress;
 
 /// Whether installed files may share their bytes with the package manager's own cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,7 +22,7 @@ pub enum Links {
 }
 
 /// One installation: what, into which interpreter's environment, and within which limits.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Request<'a> {
     pub(crate) install: &'a Install,
@@ -31,6 +33,7 @@ pub struct Request<'a> {
     pub(crate) is_offline: bool,
     pub(crate) is_fresh: bool,
     pub(crate) lock: Option<Arc<File>>,
+    pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
 }
 
 impl<'a> Request<'a> {
@@ -48,7 +51,14 @@ impl<'a> Request<'a> {
             is_offline: false,
             is_fresh: false,
             lock: None,
+            progress: None,
         }
+    }
+
+    /// Asks for something else in the same way.
+    pub fn with_install(mut self, install: &'a Install) -> Self {
+        self.install = install;
+        self
     }
 
     /// Adds constraint lines (`name==version`) for packages that must not move.
@@ -81,6 +91,14 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Tells somebody how far an installation has come, from the thread that waits for it.
+    ///
+    /// By default, nobody is told.
+    pub fn with_progress(mut self, progress: &'a (dyn Fn(Progress) + Sync)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
     /// Asks the indexes and repositories again instead of trusting what uv remembers of them; pip
     /// always asks. By default, uv trusts what it remembers for as long as the index allows.
     pub fn fresh(mut self) -> Self {
@@ -94,6 +112,22 @@ impl<'a> Request<'a> {
     pub fn offline(mut self) -> Self {
         self.is_offline = true;
         self
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { install, python, held, deadline, links, is_offline, is_fresh, lock, .. } = self;
+        f.debug_struct("Request")
+            .field("install", install)
+            .field("python", python)
+            .field("held", held)
+            .field("deadline", deadline)
+            .field("links", links)
+            .field("is_offline", is_offline)
+            .field("is_fresh", is_fresh)
+            .field("lock", lock)
+            .finish_non_exhaustive()
     }
 }
 

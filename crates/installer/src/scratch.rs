@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::error::{Error, IoResultExt};
 use crate::process::Command;
+use crate::sources::Sources;
 
 /// Files that end uv's search for a configuration in the folders above its own: without them, a
 /// `pyproject.toml` in the folder for temporary files would steer it. The user's and the system's
@@ -105,7 +106,10 @@ impl Scratch {
 
     /// Writes what the tool reads. Only this user can read it, for a requirement may be a URL with
     /// credentials.
-    pub(crate) fn write(&self, install: &Install, held: &[String]) -> Result<(), Error> {
+    ///
+    /// Folders that are to be built are copied here first.
+    pub(crate) fn write(&self, install: &Install, held: &[String]) -> Result<Sources, Error> {
+        let sources = Sources::copy(install, &self.root.join("src"))?;
         let mut requirements = String::new();
         let constraints = lines(&install.constraints) + &held.join("\n");
         if !constraints.is_empty() {
@@ -113,12 +117,13 @@ impl Scratch {
             // Named by the file, not on the command line, where it would replace `UV_CONSTRAINT`.
             requirements.push_str("-c constraints.txt\n");
         }
-        requirements.push_str(&lines(&install.requirements));
+        let moved: Vec<_> = install.requirements.iter().map(|one| sources.moved(one)).collect();
+        requirements.push_str(&lines(&moved));
         write_private(&self.requirements_file(), &requirements)?;
         if !install.overrides.is_empty() {
             write_private(&self.overrides_file(), &lines(&install.overrides))?;
         }
-        Ok(())
+        Ok(sources)
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct ToolOptions<'a> {
     pub(crate) index_url: Option<&'a str>,
     pub(crate) extra_index_urls: Vec<&'a str>,
     pub(crate) find_links: Vec<&'a str>,
+    pub(crate) proxy: Option<&'a str>,
 }
 
 impl<'a> ToolOptions<'a> {
@@ -30,6 +31,7 @@ impl<'a> ToolOptions<'a> {
                 }
                 "--extra-index-url" | "--index" => sorted.extra_index_urls.extend(value()),
                 "--find-links" | "-f" => sorted.find_links.extend(value()),
+                "--proxy" => sorted.proxy = value().or(sorted.proxy),
                 "-q" | "-qq" | "-qqq" | "--quiet" => {}
                 _ => sorted.kept.push(option),
             }
@@ -48,7 +50,7 @@ mod tests {
         let mut install = Install::new(Tool::Pip, Vec::new());
         install.tool_options =
             "--index-url https://u:p@a -f /w --upgrade --extra-index-url=https://b \
-                                --config-settings k=v -q"
+                                --config-settings k=v --proxy http://u:p@proxy -q"
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect();
@@ -57,5 +59,6 @@ mod tests {
         assert_eq!(options.index_url, Some("https://u:p@a"));
         assert_eq!(options.extra_index_urls, ["https://b"]);
         assert_eq!(options.find_links, ["/w"]);
+        assert_eq!(options.proxy, Some("http://u:p@proxy"));
     }
 }

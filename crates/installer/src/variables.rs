@@ -49,6 +49,9 @@ pub(crate) fn environment(
         variables.entry("UV_LINK_MODE".into()).or_insert_with(|| "hardlink".into());
     }
     let options = ToolOptions::of(install);
+    if let (Some(proxy), Tool::Pip) = (options.proxy, install.tool) {
+        variables.insert("PIP_PROXY".into(), proxy.into());
+    }
     let index = &install.index;
     let index_url = options.index_url.or(index.index_url.as_ref().map(IndexUrl::expose));
     let extra: Vec<_> = expose(&index.extra_index_urls).chain(options.extra_index_urls).collect();
