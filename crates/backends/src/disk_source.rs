@@ -16,12 +16,22 @@ impl Source for DiskSource {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
-        for entry in walkdir::WalkDir::new(dir).sort_by_file_name() {
-            let entry = entry.map_err(io::Error::from)?;
+        for entry in walkdir::WalkDir::new(dir).follow_links(true).sort_by_file_name() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                // A link that leads nowhere, or in a circle, holds nothing.
+                Err(error) if error.depth() > 0 && is_idle_link(&error) => continue,
+                Err(error) => return Err(error.into()),
+            };
             if !entry.file_type().is_dir() {
                 files.push(entry.into_path());
             }
         }
         Ok(files)
     }
+}
+
+fn is_idle_link(error: &walkdir::Error) -> bool {
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    error.loop_ancestor().is_some() || error.io_error().is_some_and(is_missing)
 }

@@ -192,6 +192,24 @@ pub enum Error {
         source: serde_json::Error,
     },
 
+    /// A package of the base that must not move would have to.
+    #[error(
+        "`{package}` is kept at the base's {version}, but `{requirement}` asks for another{}",
+        wanted.as_ref().map(|wanted| format!(" (`{wanted}`)")).unwrap_or_default()
+    )]
+    Kept {
+        /// The package.
+        package: String,
+        /// The version that the base has.
+        version: String,
+        /// The requirements of the spec that it would have to move for.
+        requirement: String,
+        /// What is asked for and by which package, where that is not the requirement itself.
+        wanted: Option<String>,
+        /// What the package manager said, where it was asked.
+        source: Option<Box<installer::Error>>,
+    },
+
     /// A spec cannot be locked: what comes from a folder or a repository has no hash.
     #[error("{} without a hash, so the spec cannot be locked", sources_text(packages))]
     Unlockable {
@@ -265,6 +283,14 @@ impl Error {
             Self::Conflicts { .. } => "ask for versions that fit together, or leave the check out",
             Self::RayBroken { .. } => {
                 "keep the packages that Ray needs as the base has them, by `keep` or `constraints`"
+            }
+            Self::Kept { package, .. } if package == "ray" => {
+                "a worker needs the Ray of its cluster: ask for a version of the package that fits \
+                 it, or change the base"
+            }
+            Self::Kept { .. } => {
+                "ask for a version that fits the base's, take the name out of `keep`, or change the \
+                 base"
             }
             Self::Unlockable { .. } => {
                 "build wheels of these (`pip wheel`) and name those, or leave the spec unlocked"

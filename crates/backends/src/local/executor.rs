@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use envspec::{Digest, Install, LoadedEnv};
 use stage::{Base, Behaviour, Isolation, Task, Workers};
+use venv_cache::Budget;
 
 use super::devices::Devices;
 use super::parcel::Parcel;
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::executor::{Executor, FailurePolicy, Sink};
 use crate::plan::{Plan, PlannedStage};
-use crate::provision::{Environment, EnvironmentReport, Provisioner};
+use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner};
 use crate::report::RunReport;
 use crate::worker::Cancel;
 
@@ -50,6 +51,7 @@ pub struct LocalExecutor {
     failure_policy: FailurePolicy,
     cpus: Option<usize>,
     devices: Option<Vec<String>>,
+    eviction: Eviction,
 }
 
 impl LocalExecutor {
@@ -81,13 +83,20 @@ impl LocalExecutor {
         Self { devices: Some(devices.into_iter().map(Into::into).collect()), ..self }
     }
 
+    /// The same with the cache pruned to this budget after builds and at the end of a run, or
+    /// never. By default, it is pruned to [`Budget::from_env`].
+    pub fn with_budget(self, budget: Option<Budget>) -> Self {
+        Self { eviction: Eviction::of(budget), ..self }
+    }
+
     /// Where environments come from for a plan: this executor's base and cache.
     pub fn provisioner(&self, plan: &Plan) -> Result<Provisioner, Error> {
         let cache_dir = self.cache_dir.as_deref();
-        match &self.base {
+        let provisioner = match &self.base {
             Some(base) => Provisioner::new(Some(base), cache_dir),
             None => Provisioner::of_plan(plan, cache_dir),
-        }
+        }?;
+        Ok(provisioner.with_eviction(self.eviction.clone()))
     }
 
     fn cpus(&self) -> usize {
@@ -115,10 +124,13 @@ impl Executor for LocalExecutor {
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
         let run = Run::new(cancel, self.failure_policy, observer, queues, devices);
-        let indices = 0..plan.stages().len();
-        let stages: Vec<StageRun> =
-            indices.map(|index| StageRun::new(&run, plan.stages(), index)).collect();
-        let environments = std::thread::scope(|scope| {
+        let stages: Vec<StageRun> = plan
+            .stages()
+            .iter()
+            .enumerate()
+            .map(|(index, planned)| StageRun::new(&run, planned, index))
+            .collect();
+        let (provisioner, environments) = std::thread::scope(|scope| {
             let _guard = StopOnPanic(&run);
             scope.spawn(|| guarded(&run, || feed(&run, tasks)));
             let provided = scope.spawn(|| guarded(&run, || self.provide(plan, &run)));
@@ -126,55 +138,66 @@ impl Executor for LocalExecutor {
                 let stages = &stages;
                 scope.spawn(move || guarded(stage.run, || self.manage(stage, stages, scope)));
             }
-            if let Err(error) = drain(&run, plan.stages().last(), sink) {
+            if let Err(error) = drain(&run, sink) {
                 run.fail(error);
             }
-            provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            provided.join().unwrap_or_default()
         });
-        if let Some(error) = run.take_error() {
-            return Err(error);
+        let result = match run.take_error() {
+            Some(error) => Err(error),
+            None => Ok(RunReport {
+                pipeline: plan.name().to_owned(),
+                executor: self.name().to_owned(),
+                outputs: Vec::new(),
+                failed: run.take_failed(),
+                stages: stages.into_iter().map(StageRun::into_report).collect(),
+                environments,
+                wall: begun.elapsed(),
+            }),
+        };
+        // While it ran, none of its environments could go.
+        drop(run);
+        if let Some(provisioner) = provisioner {
+            provisioner.settle();
         }
-        Ok(RunReport {
-            pipeline: plan.name().to_owned(),
-            executor: self.name().to_owned(),
-            outputs: Vec::new(),
-            failed: run.take_failed(),
-            stages: stages.into_iter().map(StageRun::into_report).collect(),
-            environments,
-            wall: begun.elapsed(),
-        })
+        result
     }
 }
 
 impl LocalExecutor {
     /// Prepares the environments, distinct ones side by side, and lets each stage begin as soon as
     /// its own is ready.
-    fn provide(&self, plan: &Plan, run: &Run) -> Vec<EnvironmentReport> {
+    fn provide(&self, plan: &Plan, run: &Run) -> (Option<Provisioner>, Vec<EnvironmentReport>) {
         if !plan.stages().iter().any(PlannedStage::needs_python) {
-            return Vec::new();
+            return (None, Vec::new());
         }
         let provisioner = match self.provisioner(plan) {
-            Ok(provisioner) => provisioner,
+            Ok(provisioner) => provisioner.with_observer(Arc::clone(&run.observer)),
             Err(error) => {
                 run.fail(error);
-                return Vec::new();
+                return (None, Vec::new());
             }
         };
+        for name in ["PYTHONPATH", "PYTHONHOME"] {
+            if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
+                let message = format!(
+                    "`{name}` of this program is not passed on to workers; a stage can set it in \
+                     `env_vars`"
+                );
+                run.emit(&Event::Warning { stage: None, message });
+            }
+        }
         let groups = Group::of(plan);
-        std::thread::scope(|scope| {
+        let environments = std::thread::scope(|scope| {
             let threads: Vec<_> = groups
                 .iter()
                 .map(|group| {
                     scope.spawn(|| guarded(run, || group.provide(plan, &provisioner, run)))
                 })
                 .collect();
-            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-            joined
-                .filter_map(|joined| {
-                    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
-                .collect()
-        })
+            threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+        });
+        (Some(provisioner), environments)
     }
 
     /// Starts a stage's workers once its environment is ready, and more where it falls behind.
@@ -370,7 +393,7 @@ fn feed(run: &Run, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
 }
 
 /// Moves what leaves the last queue into the sink, until the run is over.
-fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<(), Error> {
+fn drain(run: &Run, sink: &mut Sink<'_>) -> Result<(), Error> {
     let Some(queue) = run.queues.last() else { return Ok(()) };
     loop {
         match queue.take(Duration::from_secs(1)) {
@@ -378,12 +401,11 @@ fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<
             Taken::Nothing => {}
             Taken::Batch(batch) => {
                 for parcel in batch.parcels {
-                    let id = parcel.head.id().clone();
-                    match parcel.unpack() {
-                        Ok(task) => sink(task)
-                            .map_err(|source| Error::Sink { task: id.to_string(), source })?,
-                        Err(error) => run.unreadable(last, &id, error),
-                    }
+                    let task = parcel.head.id().to_string();
+                    let unpacked = parcel
+                        .unpack()
+                        .map_err(|source| Error::Data { task: task.clone(), source })?;
+                    sink(unpacked).map_err(|source| Error::Sink { task, source })?;
                 }
                 queue.settle();
             }

@@ -5,26 +5,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use envspec::{Install, Requirement, normal_name};
-use installer::{Deadline, Links, Outcome, Request, Tools, compile_bytecode};
+use envspec::{Install, Requirement};
+use installer::{Deadline, Links, Outcome, Progress, Request, Tools, compile_bytecode};
 use stage::Isolation;
 use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
 };
 
-use super::installed::{Installed, broken_by};
+use super::installed::{Installed, broken_by, normal_name};
+use super::keep::Kept;
 use super::record::Record;
 use crate::error::Error;
-
-/// Names that must not move where the base has them: a worker that Ray starts speaks to a cluster
-/// of just this version.
-const KEPT: [&str; 1] = ["ray"];
+use crate::event::BuildPhase;
 
 /// What a build needs besides its place.
 pub(crate) struct Build<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) install: &'a Install,
     pub(crate) deadline: Deadline,
+    /// The strategy that somebody asked for.
+    pub(crate) strategy: Option<Strategy>,
+    /// Hears of each phase as it begins, and how many packages it concerns.
+    pub(crate) on_phase: &'a (dyn Fn(BuildPhase, Option<usize>) + Sync),
 }
 
 /// How long each step took.
@@ -52,32 +54,48 @@ impl Build<'_> {
         let dir = site.dir();
         let mut steps = Steps::default();
         let before = base_packages(base.interpreter());
-        let held = self.held(&before);
+        let kept = Kept::of(self.install, &before);
+        kept.check(self.install)?;
+        self.phase(BuildPhase::Locating);
         let tool = steps.time("tool", || self.tool(base.python()))?;
         let parent = dir.parent().unwrap_or(dir);
         let isolation = match isolation {
             Isolation::Shared => venv_cache::Isolation::Shared,
             Isolation::Full => venv_cache::Isolation::Full,
         };
-        let choice = Strategy::probe(base, parent, isolation).map_err(Error::cache)?;
-        let created =
-            steps.time("create", || create(base, dir, choice.strategy)).map_err(Error::cache)?;
-        let links = match choice.strategy {
+        let (strategy, reason) = match self.strategy {
+            // What is not to be shared is copied, whatever else is asked for.
+            Some(strategy) if isolation == venv_cache::Isolation::Shared => {
+                (strategy, "it is asked for".to_owned())
+            }
+            _ => {
+                let choice = Strategy::probe(base, parent, isolation).map_err(Error::cache)?;
+                (choice.strategy, choice.reason.to_string())
+            }
+        };
+        self.phase(BuildPhase::Creating);
+        let created = steps.time("create", || create(base, dir, strategy)).map_err(Error::cache)?;
+        let links = match strategy {
             // Files that share their bytes with uv's cache are no more isolated than the base's.
             Strategy::Copy => Links::Copy,
             Strategy::Hardlink | Strategy::Symlink => Links::Hardlink,
         };
-        let lock = shared_lock(site)?;
+        let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)
-            .with_held(&held)
-            .with_lock(lock.clone())
+            .with_held(kept.lines())
+            .with_lock(shared_lock(site)?)
             .with_deadline(self.deadline)
-            .with_links(links);
-        let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
+            .with_links(links)
+            .with_progress(&progress);
+        self.phase(BuildPhase::Resolving);
+        let outcome = steps
+            .time("install", || tool.install(&request))
+            .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
         let site = site_packages(base.interpreter(), dir);
         let now = Installed::read([site.as_path()]);
         let mut record = Record::new(self.install, &outcome, &now);
-        record.strategy_reason = Some(choice.reason.to_string());
+        record.strategy_reason = Some(reason);
+        self.phase(BuildPhase::Checking);
         self.check_requested(&mut record, &now)?;
         steps.time("check", || -> Result<(), Error> {
             Self::check_ray(&created.python, &before, &outcome)?;
@@ -94,10 +112,9 @@ impl Build<'_> {
             }
             Ok(())
         })?;
+        (self.on_phase)(BuildPhase::Compiling, Some(outcome.added.len()));
         steps
-            .time("compile", || {
-                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
-            })
+            .time("compile", || compile_bytecode(&created.python, &outcome.added, self.deadline))
             .map_err(Error::install)?;
         // A base that somebody installed into meanwhile is not the one that the key names.
         if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
@@ -108,7 +125,7 @@ impl Build<'_> {
             base_record = base_record.with_key(*managed.key());
         }
         Ok(Built::new(created.python)
-            .with_strategy(choice.strategy.to_string())
+            .with_strategy(strategy.to_string())
             .with_base(base_record)
             .with_needs(managed.map(|managed| *managed.key()))
             .with_details(details(record, steps)))
@@ -118,23 +135,42 @@ impl Build<'_> {
     pub(crate) fn bare(&self, interpreter: &Interpreter, site: &Site<'_>) -> Result<Built, Error> {
         let dir = site.dir();
         let mut steps = Steps::default();
+        self.phase(BuildPhase::Locating);
         let tool = steps.time("tool", || self.tool(interpreter.executable()))?;
         let created =
             steps.time("create", || create_bare(interpreter, dir)).map_err(Error::cache)?;
-        let lock = shared_lock(site)?;
+        let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)
-            .with_lock(lock.clone())
-            .with_deadline(self.deadline);
+            .with_lock(shared_lock(site)?)
+            .with_deadline(self.deadline)
+            .with_progress(&progress);
+        self.phase(BuildPhase::Resolving);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
         let now = Installed::read([site_packages(interpreter, dir).as_path()]);
         let mut record = Record::new(self.install, &outcome, &now);
         self.check_requested(&mut record, &now)?;
+        (self.on_phase)(BuildPhase::Compiling, Some(outcome.added.len()));
         steps
-            .time("compile", || {
-                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
-            })
+            .time("compile", || compile_bytecode(&created.python, &outcome.added, self.deadline))
             .map_err(Error::install)?;
         Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
+    }
+
+    fn phase(&self, phase: BuildPhase) {
+        (self.on_phase)(phase, None);
+    }
+
+    /// Passes on what a package manager tells.
+    fn tell(&self, progress: Progress) {
+        match progress {
+            Progress::Downloading { packages } => {
+                (self.on_phase)(BuildPhase::Downloading, Some(packages));
+            }
+            Progress::Installing { packages } => {
+                (self.on_phase)(BuildPhase::Installing, Some(packages));
+            }
+            _ => {}
+        }
     }
 
     fn tool(&self, base_python: &Path) -> Result<installer::Installer, Error> {
@@ -142,21 +178,6 @@ impl Build<'_> {
         self.tools
             .locate(self.install.tool, version, base_python, self.deadline)
             .map_err(Error::install)
-    }
-
-    /// Constraint lines for the packages of the base that must not move.
-    fn held(&self, before: &Installed) -> Vec<String> {
-        let own = self.install.keep.iter().map(String::as_str);
-        let mut lines: Vec<String> = own
-            .chain(KEPT)
-            .filter_map(|name| {
-                let name = normal_name(name);
-                before.version(&name).map(|version| format!("{name}=={version}"))
-            })
-            .collect();
-        lines.sort();
-        lines.dedup();
-        lines
     }
 
     /// What was asked for is there, in a version that was asked for; a worker must see just this.
@@ -185,8 +206,7 @@ impl Build<'_> {
         if before.version("ray").is_none() || outcome.is_unchanged() {
             return Ok(());
         }
-        // It writes no bytecode, and so nothing into an environment that is no longer ours.
-        let output = duct::cmd(python, ["-I", "-B", "-c", "import ray"])
+        let output = duct::cmd(python, ["-I", "-c", "import ray"])
             .stdin_null()
             .stdout_null()
             .stderr_capture()
@@ -205,7 +225,7 @@ impl Build<'_> {
     }
 }
 
-/// The lock of the place, for the processes that write there: one that outlives us keeps the next
+/// The lock of the place, for the package manager's processes: one that outlives us keeps the next
 /// builder waiting instead of writing into what that builds.
 fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
     let lock = site.lock().try_clone();

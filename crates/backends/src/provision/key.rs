@@ -6,6 +6,8 @@ use envspec::{Install, Tool};
 use stage::Isolation;
 use venv_cache::{Base, Interpreter, Key, Strategy};
 
+use super::settings_files;
+
 /// The key of an environment over a base.
 ///
 /// A strategy is a part of it only where somebody asked for one, so that what a probe finds out
@@ -23,7 +25,7 @@ pub(crate) fn environment(
         Isolation::Full => b"full",
     };
     let digest = install.digest();
-    let settings = ambient(install.tool, std::env::vars());
+    let settings = settings(install.tool);
     let mut parts: Vec<(&str, &[u8])> = vec![
         ("base", prefix.as_bytes()),
         ("fingerprint", base.fingerprint().as_bytes()),
@@ -47,7 +49,7 @@ pub(crate) fn managed_base(interpreter: &Interpreter, install: &Install) -> Key 
         &[
             ("interpreter", identity.as_bytes()),
             ("install", install.digest().as_bytes()),
-            ("settings", &ambient(install.tool, std::env::vars())),
+            ("settings", &settings(install.tool)),
         ],
     )
 }
@@ -64,6 +66,25 @@ fn interpreter_identity(interpreter: &Interpreter) -> String {
         &libc,
     ]
     .join("\n")
+}
+
+/// What the package manager is told by others than the spec: by this process's environment, and by
+/// its configuration files.
+fn settings(tool: Tool) -> Vec<u8> {
+    // A variable that is no text is none of those that count.
+    let vars = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut bytes = ambient(tool, vars);
+    for file in settings_files::in_force(tool) {
+        append(&mut bytes, "file");
+        append(&mut bytes, &file);
+    }
+    bytes
+}
+
+fn append(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// The package manager's own settings in this process's environment, without credentials and
@@ -103,10 +124,10 @@ fn ambient(tool: Tool, vars: impl Iterator<Item = (String, String)>) -> Vec<u8> 
         .collect();
     let mut bytes = Vec::new();
     for (name, value) in settings {
-        for text in [name.as_str(), &envspec::redact(&value)] {
-            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
+        let value = envspec::redact(&value);
+        append(&mut bytes, &name);
+        // `UV_INDEX_INTERNAL_PASSWORD` is a credential, and its value is none of the key's.
+        append(&mut bytes, if envspec::names_a_secret(&name) { "" } else { &value });
     }
     bytes
 }
@@ -127,5 +148,7 @@ mod tests {
         assert_ne!(index, none);
         assert_eq!(of(Tool::Uv, &[("UV_INDEX_URL", "https://u:other@host/simple")]), index);
         assert!(!String::from_utf8_lossy(&index).contains("secret"));
+        let password = of(Tool::Uv, &[("UV_INDEX_X_PASSWORD", "one")]);
+        assert_eq!(of(Tool::Uv, &[("UV_INDEX_X_PASSWORD", "two")]), password);
     }
 }

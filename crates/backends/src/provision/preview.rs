@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use envspec::LoadedEnv;
-use installer::{Deadline, Request};
+use installer::{Deadline, Package, Request};
 use serde::Serialize;
 use stage::Isolation;
 
+use super::build::base_packages;
+use super::keep::Kept;
 use super::provisioner::Provisioner;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -99,14 +101,14 @@ impl Provisioner {
             .tools()
             .locate(install.tool, version, open.base.python(), deadline)
             .map_err(Error::install)?;
-        let request = Request::new(install, open.base.python()).with_deadline(deadline);
-        let outcome = tool.resolve(&request).map_err(Error::install)?;
-        let text = |packages: &[installer::Package]| {
-            packages
-                .iter()
-                .map(|package| format!("{}=={}", package.name, package.version))
-                .collect()
-        };
+        let kept = Kept::of(install, &base_packages(open.base.interpreter()));
+        kept.check(install)?;
+        let request = Request::new(install, open.base.python())
+            .with_held(kept.lines())
+            .with_deadline(deadline);
+        let outcome =
+            tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
+        let text = |packages: &[Package]| packages.iter().map(ToString::to_string).collect();
         let (added, replaced) = (text(&outcome.added), text(&outcome.removed));
         Ok(Preview { added, replaced, ..preview })
     }

@@ -39,9 +39,10 @@ pub struct Provisioner {
 }
 
 /// To what the cache is pruned after a build.
-#[derive(Clone, Debug)]
-enum Eviction {
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Eviction {
     /// What [`Budget::from_env`] says then.
+    #[default]
     FromEnv,
     To(Budget),
     Never,
@@ -54,6 +55,13 @@ pub(crate) struct OpenBase {
     /// The environment of the cache that it is, if it is a managed one.
     pub(crate) managed: Option<CachedEnv>,
     pub(crate) core: Arc<Core>,
+}
+
+impl Eviction {
+    /// To a budget, or never.
+    pub(crate) fn of(budget: Option<Budget>) -> Self {
+        budget.map_or(Self::Never, Self::To)
+    }
 }
 
 impl Provisioner {
@@ -108,7 +116,11 @@ impl Provisioner {
     /// By default, it is pruned to [`Budget::from_env`]. What is in use stays in any case.
     #[must_use]
     pub fn with_budget(self, budget: Option<Budget>) -> Self {
-        Self { eviction: budget.map_or(Eviction::Never, Eviction::To), ..self }
+        self.with_eviction(Eviction::of(budget))
+    }
+
+    pub(crate) fn with_eviction(self, eviction: Eviction) -> Self {
+        Self { eviction, ..self }
     }
 
     /// Has somebody told of the phases of builds ([`Event::EnvironmentBuilding`]) and of evictions

@@ -7,9 +7,10 @@ use installer::{Deadline, Installer, Package, Request};
 use stage::Isolation;
 use venv_cache::CachedEnv;
 
-use super::build::{base_packages, held};
+use super::build::base_packages;
 use super::environment::Environment;
 use super::installed::Installed;
+use super::keep::Kept;
 use super::provisioner::{OpenBase, Provisioner};
 use super::record::Record;
 use crate::error::Error;
@@ -91,16 +92,25 @@ impl Provisioner {
     ) -> Result<Vec<String>, Error> {
         let deadline = deadline(env);
         let before = base_packages(open.base.interpreter());
-        let held = held(install, &before);
+        let kept = Kept::of(install, &before);
+        kept.check(install)?;
         let request = Request::new(install, open.base.python())
-            .with_held(&held)
+            .with_held(kept.lines())
             .with_deadline(deadline)
             .fresh();
         let tool = self.locate(install, open, deadline)?;
-        let outcome = tool.resolve(&request).map_err(Error::install)?;
-        let mut new: Vec<String> = outcome.added.iter().map(ToString::to_string).collect();
-        let mut old: Vec<String> =
-            record.added.iter().map(|it| format!("{}=={}", it.name, it.version)).collect();
+        let outcome =
+            tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
+        let before = record.added.iter().map(|it| Package::new(&it.name, it.version.as_str()));
+        let before: Vec<Package> = before.collect();
+        // Of what would be built only the name is known; its sources are compared below, or are a
+        // part of the key.
+        let like_before = |package: &Package| {
+            let known = before.iter().find(|it| it.name == package.name);
+            known.filter(|_| package.version.is_empty()).unwrap_or(package).to_string()
+        };
+        let mut new: Vec<String> = outcome.added.iter().map(like_before).collect();
+        let mut old: Vec<String> = before.iter().map(ToString::to_string).collect();
         if install.requirements.iter().any(is_repository) {
             let locked = self.locked(env, install, true)?;
             new.extend(locked.iter().filter_map(commit));
@@ -120,14 +130,17 @@ impl Provisioner {
         let deadline = deadline(env);
         let open = self.open_base()?;
         let before = base_packages(open.base.interpreter());
-        let held = held(install, &before);
-        let mut request =
-            Request::new(install, open.base.python()).with_held(&held).with_deadline(deadline);
+        let kept = Kept::of(install, &before);
+        kept.check(install)?;
+        let mut request = Request::new(install, open.base.python())
+            .with_held(kept.lines())
+            .with_deadline(deadline);
         if is_fresh {
             request = request.fresh();
         }
         let tool = self.locate(install, &open, deadline)?;
-        tool.lock(&request, &packages(&before)).map_err(Error::install)
+        tool.lock(&request, &packages(&before))
+            .map_err(|error| kept.blame(&tool, &request, install, error))
     }
 
     fn locate(
