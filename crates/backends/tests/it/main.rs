@@ -1,14 +1,18 @@
 //! The local executor with real Python workers, over whatever `python3` the machine has.
 
+mod environments; // what the cache makes of specs: keys, eviction, locks, refreshes, explanations
+mod faults; // what breaks below the provisioner: disks, files, processes, clocks, permissions
 mod flow; // many tasks: bounded memory, order, workers, devices
 mod hooks; // setup_on_node, setup and teardown, each in its place and once
+mod index; // a package index on this machine
 mod outputs; // what a stage may return, and the ids that come of it
 mod plan; // what is read and refused before anything runs
 mod processes; // what is left of workers and their children
 mod rust_stages; // Rust and Python stages in one pipeline
+mod secrets; // planted in every place, and looked for in every other
 mod support;
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
-mod worst_moments; // turns at devices, panics, blame, data that changes, kills at random
+mod world; // a base, wheels and a cache of one test
 
 /// A file of tests that no module names would never run.
 #[test]
@@ -17,7 +21,7 @@ fn every_file_is_a_module() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     for entry in std::fs::read_dir(dir).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let module = name.trim_end_matches(".rs");
+        let Some(module) = name.strip_suffix(".rs") else { continue };
         assert!(module == "main" || main.contains(&format!("mod {module};")), "{name}");
     }
 }
