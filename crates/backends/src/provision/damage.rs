@@ -158,8 +158,7 @@ mod tests {
         fs::create_dir(&info).unwrap();
         let digest = URL_SAFE_NO_PAD.encode(Digest::of(b"right").as_bytes());
         let names = ["right.py", "wrong.py", "gone.py", "../outside.py"];
-        let lines: String =
-            names.iter().map(|name| format!("{name},sha256={digest},5\n")).collect();
+        let lines = names.map(|name| format!("{name},sha256={digest},5\n")).concat();
         fs::write(info.join("RECORD"), &lines).unwrap();
         fs::write(dir.path().join("right.py"), "right").unwrap();
         fs::write(dir.path().join("wrong.py"), "wrong").unwrap();

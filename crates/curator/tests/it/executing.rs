@@ -116,6 +116,7 @@ fn a_killed_command_blocks_nothing() {
 
 /// What a launch costs over the bare interpreter: printed, since the machine may be busy.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures are the point")]
 fn the_cost_of_a_launch_is_printed() {
     let world = shared();
     let key = world.key("packaging==24.0");

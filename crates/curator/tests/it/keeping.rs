@@ -7,8 +7,8 @@ use crate::support::World;
 
 fn keys(world: &World) -> Vec<String> {
     let listed = world.run(&["env", "list", "--json"]).json();
-    let keys = listed.as_array().unwrap().iter();
-    keys.map(|entry| entry["key"].as_str().unwrap().to_owned()).collect()
+    let keys = listed.as_array().expect("a list").iter();
+    keys.map(|entry| entry["key"].as_str().expect("a key").to_owned()).collect()
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::LazyLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 
 /// The program under test.
 pub(crate) const CURATOR: &str = env!("CARGO_BIN_EXE_curator");
 
-/// A cache with a base in it, for the tests that remove nothing of others.
-static SHARED: LazyLock<World> = LazyLock::new(World::new);
+/// A cache with a base in it, which goes away with the last test that uses it: statics are never
+/// dropped.
+static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
 
 /// A cache, and a base: a virtualenv with `packaging` 26.0 and `idna`.
 pub(crate) struct World {
@@ -28,17 +29,22 @@ pub(crate) struct Run {
 }
 
 /// The world that tests share, which none of them empties.
-pub(crate) fn shared() -> &'static World {
-    &SHARED
+pub(crate) fn shared() -> Arc<World> {
+    let mut slot = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    slot.upgrade().unwrap_or_else(|| {
+        let world = Arc::new(World::new());
+        *slot = Arc::downgrade(&world);
+        world
+    })
 }
 
 impl World {
-    /// A cache of its own. uv is fetched once for all worlds.
+    /// A cache of its own. uv is fetched once for all worlds, and kept.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let cache = dir.path().join("cache");
         fs::create_dir(&cache).expect("a fresh folder");
-        let tools = std::env::temp_dir().join(format!("curator-cli-tools-{}", std::process::id()));
+        let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tools");
         fs::create_dir_all(&tools).expect("a folder for tools");
         std::os::unix::fs::symlink(&tools, cache.join("tools")).expect("a fresh folder");
         let mut world = Self { dir, base: PathBuf::new() };
