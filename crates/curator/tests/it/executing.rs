@@ -121,34 +121,24 @@ fn the_cost_of_a_launch_is_printed() {
     let world = shared();
     let key = world.key("packaging==24.0");
     let python = world.create("packaging==24.0")["path"].as_str().unwrap().to_owned();
-    let launch = |arguments: &[&str]| {
-        let mut times: Vec<Duration> = (0..15)
-            .map(|_| {
-                let begun = Instant::now();
-                let command = duct::cmd(arguments[0], &arguments[1..]);
-                command.env("CURATOR_CACHE_DIR", world.cache()).run().unwrap();
-                begun.elapsed()
-            })
-            .collect();
+    let bare = [python.as_str(), "-I", "-c", "pass"];
+    let rest = ["--", "python", "-I", "-c", "pass"];
+    let by_key = [&[CURATOR, "env", "exec", "--spec", &key][..], &rest].concat();
+    let by_spec = ["env", "exec", "--uv", "packaging==24.0", "--base", world.base()];
+    let by_spec = [&[CURATOR][..], &by_spec, &rest].concat();
+    let mut times = [const { Vec::new() }; 3];
+    // In turns, so that what else the machine does falls on all of them.
+    for _ in 0..15 {
+        for (words, times) in [&bare[..], &by_key, &by_spec].into_iter().zip(&mut times) {
+            let begun = Instant::now();
+            let command = duct::cmd(words[0], &words[1..]);
+            command.env("CURATOR_CACHE_DIR", world.cache()).run().unwrap();
+            times.push(begun.elapsed());
+        }
+    }
+    let [bare, by_key, by_spec] = times.map(|mut times| {
         times.sort();
         times[times.len() / 2]
-    };
-    let bare = launch(&[&python, "-I", "-c", "pass"]);
-    let by_key = [CURATOR, "env", "exec", "--spec", &key, "--", "python", "-I", "-c", "pass"];
-    let by_spec = [
-        CURATOR,
-        "env",
-        "exec",
-        "--uv",
-        "packaging==24.0",
-        "--base",
-        world.base(),
-        "--",
-        "python",
-        "-I",
-        "-c",
-        "pass",
-    ];
-    let (by_key, by_spec) = (launch(&by_key), launch(&by_spec));
+    });
     println!("bare {bare:?}, by key {by_key:?}, by spec {by_spec:?} (medians of 15)");
 }
