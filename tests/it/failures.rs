@@ -6,7 +6,7 @@ use curator::backends::Event;
 use curator::{LocalExecutor, RuntimeEnv};
 
 use crate::support::{
-    base, environments, fresh_cache, is_alive, listing, pipeline, versions, watched,
+    base, environments, folder, fresh_cache, is_alive, listing, pipeline, versions, watched,
 };
 
 /// Runs three stages of which one cannot have its packages; gives the error's report.
@@ -83,10 +83,34 @@ fn requirements_that_exclude_each_other() {
 
 #[test]
 fn a_set_up_that_takes_too_long_is_cut_off() {
-    // A second is not enough for pip to look at what is on no server.
-    let hangs = "--index-url http://10.255.255.1/simple";
-    for spec in [RuntimeEnv::pip([hangs, "iniconfig"]), RuntimeEnv::uv([hangs, "iniconfig"])] {
+    // An index that takes the call and never answers.
+    let index = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = index.local_addr().expect("its number").port();
+    let hangs = format!("--index-url http://127.0.0.1:{port}/simple");
+    for spec in [RuntimeEnv::pip([&*hangs, "iniconfig"]), RuntimeEnv::uv([&*hangs, "iniconfig"])] {
         let error = fails(spec.with_setup_timeout(Duration::from_secs(2)));
         assert!(error.contains("hint: "), "{error}");
     }
+}
+
+#[test]
+fn a_failure_does_not_wait_for_the_builds_of_others() {
+    // One stage's package never finishes to build; another one's does not exist.
+    let package = folder();
+    let setup = "import time\ntime.sleep(600)\n";
+    std::fs::write(package.path().join("setup.py"), setup).expect("a package that hangs");
+    let hanging = format!("hangs @ file://{}", package.path().display());
+    let cache = fresh_cache();
+    let executor =
+        LocalExecutor::default().with_base(base().to_owned()).with_cache_dir(cache.path());
+    let stages = [
+        versions("hangs", &[]).with_runtime_env(RuntimeEnv::uv([hanging])),
+        versions("hopeless", &[]).with_runtime_env(RuntimeEnv::uv(["packagign-misspelt==1.0"])),
+    ];
+    let begun = std::time::Instant::now();
+    let error = watched(&executor, &pipeline(stages)).0.expect_err("no environment").report();
+    assert!(error.contains("no environment for stage `hopeless`"), "{error}");
+    // Not a matter of speed: the other build would take ten minutes.
+    assert!(begun.elapsed() < Duration::from_mins(5), "it waited for {:?}", begun.elapsed());
+    assert!(environments(cache.path()).is_empty());
 }

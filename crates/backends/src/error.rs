@@ -97,6 +97,10 @@ pub enum Error {
         words: String,
     },
 
+    /// A build was given up because the run had ended.
+    #[error("the environment was given up, since the run had ended")]
+    Stopped,
+
     /// Somebody installed into the base while an environment was being built over it.
     #[error("the base `{}` changed while an environment was being built over it", python.display())]
     BaseChanged {
@@ -124,8 +128,8 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A worker ended before it did any work.
-    #[error("a worker of stage `{stage}` {exit} before it did any work")]
+    /// A worker ended while it started, or before its first task.
+    #[error("a worker of stage `{stage}` {exit} before it did anything")]
     WorkerDied {
         /// The stage.
         stage: String,

@@ -160,7 +160,7 @@ impl Installer {
         let environment =
             variables::environment(self.abilities, install, request.links, &self.variables);
         for attempt in 1.. {
-            if request.deadline.is_over() {
+            if request.is_over() {
                 return Err(Error::Late { action: "the installation" });
             }
             let scratch = Scratch::new()?;
@@ -169,6 +169,7 @@ impl Installer {
             let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
             let mut command = scratch.command(argv, environment.clone());
             command.lock.clone_from(&request.lock);
+            command.stop.clone_from(&request.stop);
             if self.tool() == Tool::Pip {
                 command.environment.insert("PIP_LOG".into(), scratch.log_file().into());
             }

@@ -108,6 +108,7 @@ pub(crate) fn run_script_holding(
         working_dir: PathBuf::from("/"),
         doomed_dir: None,
         lock,
+        stop: None,
     };
     let finished = process::run(&command, Streams::Apart, deadline)?;
     if finished.is_success() {

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use duct::Handle;
@@ -43,6 +44,14 @@ pub(crate) struct Command {
     pub(crate) doomed_dir: Option<PathBuf>,
     /// An empty file to be its standard input, so that its lock is held for as long as it runs.
     pub(crate) lock: Option<Arc<File>>,
+    /// Ends it soon after it becomes true.
+    pub(crate) stop: Option<Arc<AtomicBool>>,
+}
+
+impl Command {
+    fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
 }
 
 /// What a child left behind.
@@ -87,7 +96,7 @@ pub(crate) fn run_watched(
     command: &Command,
     streams: Streams,
     deadline: Deadline,
-    watcher: Option<&mut dyn FnMut(&str)>,
+    mut watcher: Option<&mut dyn FnMut(&str)>,
 ) -> Result<Finished, Error> {
     let started = Instant::now();
     let mut stdout = unnamed_file()?;
@@ -113,20 +122,17 @@ pub(crate) fn run_watched(
         .context("start", &command.program)?;
     let group = group.with_child(&child);
     let mut lines = Lines::default();
-    let status = match watcher {
-        Some(watcher) => loop {
-            let moment = Instant::now() + LOOK;
-            let moment = deadline.moment().map_or(moment, |end| end.min(moment));
-            let status = child.wait_deadline(moment).context("wait for", &command.program)?;
+    let status = loop {
+        // It ends at once when the child does; in between it looks around.
+        let moment = Instant::now() + LOOK;
+        let moment = deadline.moment().map_or(moment, |end| end.min(moment));
+        let status = child.wait_deadline(moment).context("wait for", &command.program)?;
+        if let Some(watcher) = &mut watcher {
             lines.show(&stderr, watcher);
-            if status.is_some() || deadline.is_over() {
-                break status;
-            }
-        },
-        None => match deadline.moment() {
-            Some(moment) => child.wait_deadline(moment).context("wait for", &command.program)?,
-            None => Some(child.wait().context("wait for", &command.program)?),
-        },
+        }
+        if status.is_some() || deadline.is_over() || command.is_stopped() {
+            break status;
+        }
     }
     .map(|output| output.status);
     if status.is_none() {

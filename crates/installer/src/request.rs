@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use envspec::Install;
 
@@ -33,6 +34,7 @@ pub struct Request<'a> {
     pub(crate) is_offline: bool,
     pub(crate) is_fresh: bool,
     pub(crate) lock: Option<Arc<File>>,
+    pub(crate) stop: Option<Arc<AtomicBool>>,
     pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
 }
 
@@ -51,6 +53,7 @@ impl<'a> Request<'a> {
             is_offline: false,
             is_fresh: false,
             lock: None,
+            stop: None,
             progress: None,
         }
     }
@@ -104,6 +107,18 @@ impl<'a> Request<'a> {
     pub fn fresh(mut self) -> Self {
         self.is_fresh = true;
         self
+    }
+
+    /// Sets a flag that ends the call soon after it becomes true, as its deadline would: the tool's
+    /// process group is killed. By default, there is none.
+    pub fn with_stop(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        let is_stopped = self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+        is_stopped || self.deadline.is_over()
     }
 
     /// Uses nothing but what is on this machine: uv its cache, pip the `--find-links` folders.

@@ -218,6 +218,7 @@ impl Search<'_> {
             working_dir: PathBuf::from("/"),
             doomed_dir: None,
             lock: None,
+            stop: None,
         };
         let finished = match process::run(&command, Streams::Apart, self.deadline) {
             Ok(finished) => finished,

@@ -124,12 +124,9 @@ impl Executor for LocalExecutor {
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
         let run = Run::new(cancel, self.failure_policy, observer, queues, devices);
-        let stages: Vec<StageRun> = plan
-            .stages()
-            .iter()
-            .enumerate()
-            .map(|(index, planned)| StageRun::new(&run, planned, index))
-            .collect();
+        let indices = 0..plan.stages().len();
+        let stages: Vec<StageRun> =
+            indices.map(|index| StageRun::new(&run, plan.stages(), index)).collect();
         let (provisioner, environments) = std::thread::scope(|scope| {
             let _guard = StopOnPanic(&run);
             scope.spawn(|| guarded(&run, || feed(&run, tasks)));
@@ -138,10 +135,10 @@ impl Executor for LocalExecutor {
                 let stages = &stages;
                 scope.spawn(move || guarded(stage.run, || self.manage(stage, stages, scope)));
             }
-            if let Err(error) = drain(&run, sink) {
+            if let Err(error) = drain(&run, plan.stages().last(), sink) {
                 run.fail(error);
             }
-            provided.join().unwrap_or_default()
+            provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         let result = match run.take_error() {
             Some(error) => Err(error),
@@ -172,7 +169,9 @@ impl LocalExecutor {
             return (None, Vec::new());
         }
         let provisioner = match self.provisioner(plan) {
-            Ok(provisioner) => provisioner.with_observer(Arc::clone(&run.observer)),
+            Ok(provisioner) => {
+                provisioner.with_observer(run.observer.clone()).with_stop(run.cancel.flag())
+            }
             Err(error) => {
                 run.fail(error);
                 return (None, Vec::new());
@@ -195,7 +194,12 @@ impl LocalExecutor {
                     scope.spawn(|| guarded(run, || group.provide(plan, &provisioner, run)))
                 })
                 .collect();
-            threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
+            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined
+                .filter_map(|joined| {
+                    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
         });
         (Some(provisioner), environments)
     }
@@ -393,7 +397,7 @@ fn feed(run: &Run, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
 }
 
 /// Moves what leaves the last queue into the sink, until the run is over.
-fn drain(run: &Run, sink: &mut Sink<'_>) -> Result<(), Error> {
+fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<(), Error> {
     let Some(queue) = run.queues.last() else { return Ok(()) };
     loop {
         match queue.take(Duration::from_secs(1)) {
@@ -401,11 +405,12 @@ fn drain(run: &Run, sink: &mut Sink<'_>) -> Result<(), Error> {
             Taken::Nothing => {}
             Taken::Batch(batch) => {
                 for parcel in batch.parcels {
-                    let task = parcel.head.id().to_string();
-                    let unpacked = parcel
-                        .unpack()
-                        .map_err(|source| Error::Data { task: task.clone(), source })?;
-                    sink(unpacked).map_err(|source| Error::Sink { task, source })?;
+                    let id = parcel.head.id().clone();
+                    match parcel.unpack() {
+                        Ok(task) => sink(task)
+                            .map_err(|source| Error::Sink { task: id.to_string(), source })?,
+                        Err(error) => run.unreadable(last, &id, error),
+                    }
                 }
                 queue.settle();
             }

@@ -3,16 +3,17 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use envspec::{Install, Requirement};
+use envspec::{Install, Requirement, normal_name};
 use installer::{Deadline, Links, Outcome, Progress, Request, Tools, compile_bytecode};
 use stage::Isolation;
 use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
 };
 
-use super::installed::{Installed, broken_by, normal_name};
+use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::record::Record;
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub(crate) struct Build<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) install: &'a Install,
     pub(crate) deadline: Deadline,
+    /// Ends the build soon after it becomes true.
+    pub(crate) stop: &'a Arc<AtomicBool>,
     /// The strategy that somebody asked for.
     pub(crate) strategy: Option<Strategy>,
     /// Hears of each phase as it begins, and how many packages it concerns.
@@ -80,11 +83,13 @@ impl Build<'_> {
             Strategy::Copy => Links::Copy,
             Strategy::Hardlink | Strategy::Symlink => Links::Hardlink,
         };
+        let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)
             .with_held(kept.lines())
-            .with_lock(shared_lock(site)?)
+            .with_lock(lock.clone())
             .with_deadline(self.deadline)
+            .with_stop(self.stop.clone())
             .with_links(links)
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
@@ -114,7 +119,9 @@ impl Build<'_> {
         })?;
         (self.on_phase)(BuildPhase::Compiling, Some(outcome.added.len()));
         steps
-            .time("compile", || compile_bytecode(&created.python, &outcome.added, self.deadline))
+            .time("compile", || {
+                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
+            })
             .map_err(Error::install)?;
         // A base that somebody installed into meanwhile is not the one that the key names.
         if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
@@ -139,10 +146,12 @@ impl Build<'_> {
         let tool = steps.time("tool", || self.tool(interpreter.executable()))?;
         let created =
             steps.time("create", || create_bare(interpreter, dir)).map_err(Error::cache)?;
+        let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)
-            .with_lock(shared_lock(site)?)
+            .with_lock(lock.clone())
             .with_deadline(self.deadline)
+            .with_stop(self.stop.clone())
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
@@ -151,7 +160,9 @@ impl Build<'_> {
         self.check_requested(&mut record, &now)?;
         (self.on_phase)(BuildPhase::Compiling, Some(outcome.added.len()));
         steps
-            .time("compile", || compile_bytecode(&created.python, &outcome.added, self.deadline))
+            .time("compile", || {
+                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
+            })
             .map_err(Error::install)?;
         Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
     }
@@ -206,7 +217,8 @@ impl Build<'_> {
         if before.version("ray").is_none() || outcome.is_unchanged() {
             return Ok(());
         }
-        let output = duct::cmd(python, ["-I", "-c", "import ray"])
+        // It writes no bytecode, and so nothing into an environment that is no longer ours.
+        let output = duct::cmd(python, ["-I", "-B", "-c", "import ray"])
             .stdin_null()
             .stdout_null()
             .stderr_capture()
@@ -225,7 +237,7 @@ impl Build<'_> {
     }
 }
 
-/// The lock of the place, for the package manager's processes: one that outlives us keeps the next
+/// The lock of the place, for the processes that write there: one that outlives us keeps the next
 /// builder waiting instead of writing into what that builds.
 fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
     let lock = site.lock().try_clone();

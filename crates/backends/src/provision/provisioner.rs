@@ -21,6 +21,9 @@ use crate::error::Error;
 use crate::event::{BuildPhase, Event, Observer};
 use crate::plan::{Plan, PlannedBase};
 
+/// How often it looks around while others build.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Makes environments: one base, one cache.
 ///
 /// It may be shared by threads; distinct environments are built side by side, and the same one is
@@ -34,6 +37,8 @@ pub struct Provisioner {
     strategy: Option<Strategy>,
     eviction: Eviction,
     observer: Arc<dyn Observer>,
+    /// Ends builds, and waits for those of others, soon after it becomes true.
+    stop: Arc<AtomicBool>,
     /// Whether it has built an environment, so that there may be too much in the cache.
     has_built: AtomicBool,
 }
@@ -97,6 +102,7 @@ impl Provisioner {
             strategy: None,
             eviction: Eviction::FromEnv,
             observer: Arc::new(()),
+            stop: Arc::default(),
             has_built: AtomicBool::new(false),
         })
     }
@@ -128,6 +134,13 @@ impl Provisioner {
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
+    }
+
+    /// Sets a flag that ends builds under way soon after it becomes true; nothing of them stays. What
+    /// is asked for then fails with [`Error::Stopped`]. By default, there is none.
+    #[must_use]
+    pub fn with_stop(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
     }
 
     /// The cache.
@@ -245,29 +258,43 @@ impl Provisioner {
         key: &Key,
         install: &Install,
         timeout: Option<Duration>,
-        build: impl FnOnce(&Build<'_>, &Site<'_>) -> Result<Built, Error>,
+        build: impl Fn(&Build<'_>, &Site<'_>) -> Result<Built, Error>,
     ) -> Result<CachedEnv, Error> {
-        let mut options = BuildOptions::default();
-        if let Some(timeout) = timeout {
-            options = options.with_wait(timeout);
-        }
+        let begun = Instant::now();
+        let patience = timeout.unwrap_or(Duration::MAX);
         let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
         let text = key.to_string();
         let on_phase = |phase: BuildPhase, packages: Option<usize>| {
             let key = text.clone();
             self.observer.on_event(&Event::EnvironmentBuilding { key, phase, packages });
         };
-        let (tools, strategy) = (&self.tools, self.strategy);
-        let context = Build { tools, install, deadline, strategy, on_phase: &on_phase };
-        let closure =
-            |site: &Site<'_>| build(&context, site).map_err(|error| -> BoxError { error.into() });
-        self.cache.get_or_build(key, &options, closure).map_err(|error| match error {
-            venv_cache::Error::Build { source, key } => match source.downcast::<Error>() {
-                Ok(own) => *own,
-                Err(source) => Error::cache(venv_cache::Error::Build { source, key }),
-            },
-            other => Error::cache(other),
-        })
+        let (tools, strategy, stop) = (&self.tools, self.strategy, &self.stop);
+        let context = Build { tools, install, deadline, stop, strategy, on_phase: &on_phase };
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Stopped);
+            }
+            // The wait for somebody else's build is cut into pieces, to look around in between.
+            let wait = LOOK.min(patience.saturating_sub(begun.elapsed()));
+            let options = BuildOptions::default().with_wait(wait);
+            let closure = |site: &Site<'_>| {
+                build(&context, site).map_err(|error| -> BoxError { error.into() })
+            };
+            match self.cache.get_or_build(key, &options, closure) {
+                Ok(cached) => return Ok(cached),
+                Err(venv_cache::Error::Timeout { .. }) if begun.elapsed() < patience => {}
+                Err(venv_cache::Error::Build { .. }) if stop.load(Ordering::Relaxed) => {
+                    return Err(Error::Stopped);
+                }
+                Err(venv_cache::Error::Build { source, key }) => {
+                    return Err(match source.downcast::<Error>() {
+                        Ok(own) => *own,
+                        Err(source) => Error::cache(venv_cache::Error::Build { source, key }),
+                    });
+                }
+                Err(error) => return Err(Error::cache(error)),
+            }
+        }
     }
 
     /// Opens the base, or builds it; once.
