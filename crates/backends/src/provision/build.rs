@@ -103,7 +103,7 @@ impl Build<'_> {
         self.phase(BuildPhase::Checking);
         self.check_requested(&mut record, &now)?;
         steps.time("check", || -> Result<(), Error> {
-            Self::check_ray(&created.python, &before, &outcome)?;
+            self.check_ray(&created.python, &before, &outcome)?;
             record.warnings = warnings(&before, &now);
             if self.install.check {
                 let known = tool.conflicts(base.python(), self.deadline).map_err(Error::install)?;
@@ -213,22 +213,32 @@ impl Build<'_> {
 
     /// A base with Ray must still import it: a package that Ray needs in another version would kill
     /// every worker as it starts.
-    fn check_ray(python: &Path, before: &Installed, outcome: &Outcome) -> Result<(), Error> {
+    fn check_ray(&self, python: &Path, before: &Installed, outcome: &Outcome) -> Result<(), Error> {
         if before.version("ray").is_none() || outcome.is_unchanged() {
             return Ok(());
         }
         // It writes no bytecode, and so nothing into an environment that is no longer ours.
-        let output = duct::cmd(python, ["-I", "-B", "-c", "import ray"])
+        let failed = |source| Error::io("run", python.display().to_string(), source);
+        let child = duct::cmd(python, ["-I", "-B", "-c", "import ray"])
             .stdin_null()
             .stdout_null()
             .stderr_capture()
             .unchecked()
-            .run()
-            .map_err(|source| Error::io("run", python.display().to_string(), source))?;
-        if output.status.success() {
-            return Ok(());
+            .start()
+            .map_err(failed)?;
+        let output = match self.deadline.moment() {
+            Some(moment) => child.wait_deadline(moment),
+            None => child.wait().map(Some),
         }
-        let words = String::from_utf8_lossy(&output.stderr);
+        .map_err(failed)?;
+        let words = match output {
+            Some(output) if output.status.success() => return Ok(()),
+            Some(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            None => {
+                child.kill().map_err(failed)?;
+                "it took longer than the set-up of the environment may".to_owned()
+            }
+        };
         let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
         Err(Error::RayBroken {
             added: outcome.added.iter().map(ToString::to_string).collect(),
