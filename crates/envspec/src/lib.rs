@@ -62,6 +62,7 @@ mod source;
 mod specifier;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+mod suggest;
 mod variables;
 mod write;
 
@@ -74,10 +75,12 @@ pub use {
     index::{IndexOptions, IndexUrl},
     install::{Install, Tool},
     loaded::LoadedEnv,
+    name::normal_name,
     packages::{PackageList, Packages},
     redact::{names_a_secret, redact},
     requirement::Requirement,
     runtime_env::RuntimeEnv,
     source::Source,
     specifier::Specifier,
+    suggest::nearest,
 };

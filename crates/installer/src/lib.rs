@@ -17,7 +17,7 @@
 //!
 //! let uv = Tools::new("/path/to/tools").locate(Tool::Uv, None, python, deadline)?;
 //! let outcome = uv.install(&Request::new(&install, python).with_deadline(deadline))?;
-//! compile_bytecode(python, &outcome.added, deadline)?;
+//! compile_bytecode(python, &outcome.added, None, deadline)?;
 //! # Ok(())
 //! # }
 //! ```

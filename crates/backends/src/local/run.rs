@@ -32,7 +32,9 @@ impl Watch {
             *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
     }
+}
 
+impl Observer for Watch {
     fn on_event(&self, event: &Event) {
         let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = panic {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Interpreter, Key, State};
 
+use super::details::Details;
 use super::record::Record;
 use super::vars;
 use crate::error::Error;
@@ -85,6 +85,21 @@ impl Core {
             is_virtualenv: true,
             has_safe_path: has_safe_path(interpreter),
             state,
+            duration,
+            record: serde_json::from_value(env.manifest().details.clone()).ok(),
+            cached: Some(env),
+        }
+    }
+
+    /// An environment of the cache whose base nobody looked at.
+    pub(crate) fn found(env: CachedEnv, duration: Duration) -> Self {
+        Self {
+            python: vec![env.python().into()],
+            prefix: Some(env.dir().to_owned()),
+            scripts: env.python().parent().map(Path::to_owned),
+            is_virtualenv: true,
+            has_safe_path: super::found::has_safe_path(&env),
+            state: EnvState::Hit,
             duration,
             record: serde_json::from_value(env.manifest().details.clone()).ok(),
             cached: Some(env),
@@ -184,6 +199,7 @@ pub struct Environment {
     vars: Arc<BTreeMap<OsString, OsString>>,
     own_vars: Arc<BTreeMap<String, String>>,
     dir: PathBuf,
+    working_dir: Option<PathBuf>,
     shims_dir: PathBuf,
 }
 
@@ -221,6 +237,7 @@ impl Environment {
             vars: Arc::new(vars),
             own_vars: Arc::new(own_vars),
             dir,
+            working_dir: env.working_dir.clone(),
             shims_dir: shims_dir.to_owned(),
         })
     }
@@ -247,6 +264,20 @@ impl Environment {
     #[must_use]
     pub fn vars(&self) -> &BTreeMap<OsString, OsString> {
         &self.vars
+    }
+
+    /// How it was made and what is in it; none for the base and for prebuilt environments.
+    #[must_use]
+    pub fn details(&self) -> Option<Details> {
+        self.key()?;
+        self.core.cached.as_ref().and_then(Details::of)
+    }
+
+    /// The environment in the cache that it is, or over which it is the bare base; none where
+    /// nothing of the cache is in use. Its lease is what keeps it.
+    #[must_use]
+    pub fn cached(&self) -> Option<&CachedEnv> {
+        self.core.cached.as_ref()
     }
 
     /// It, as it stands in a report.
@@ -293,9 +324,14 @@ impl Environment {
         })
     }
 
-    /// The locks that a worker holds for as long as it lives.
-    pub(crate) fn leases(&self) -> Vec<BorrowedFd<'_>> {
-        self.core.cached.iter().map(|cached| cached.lease().as_fd()).collect()
+    /// The interpreter, with arguments if the spec gives a command line.
+    pub(crate) fn interpreter_words(&self) -> &[OsString] {
+        &self.core.python
+    }
+
+    /// The folder that the spec names for its processes.
+    pub(crate) fn working_dir(&self) -> Option<&Path> {
+        self.working_dir.as_deref()
     }
 
     /// The distributions whose versions a worker must report.

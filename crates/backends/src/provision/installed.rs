@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use envspec::{Digest, Requirement};
+use envspec::{Digest, Requirement, normal_name};
 
 /// One installed distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,21 +117,6 @@ impl Distribution {
         let url = value["url"].as_str().map(|url| envspec::redact(url).into_owned());
         (url, value["vcs_info"]["commit_id"].as_str().map(ToOwned::to_owned))
     }
-}
-
-/// A name in the normal form of PEP 503.
-pub(crate) fn normal_name(name: &str) -> String {
-    let mut normal = String::with_capacity(name.len());
-    for character in name.chars() {
-        if matches!(character, '-' | '_' | '.') {
-            if !normal.ends_with('-') {
-                normal.push('-');
-            }
-        } else {
-            normal.extend(character.to_lowercase());
-        }
-    }
-    normal
 }
 
 /// A package of the base that no longer gets what it asks for.

@@ -1,9 +1,9 @@
 //! Packages of the base that must not move, and who asks for them to.
 
-use envspec::{Install, Requirement};
+use envspec::{Install, Requirement, normal_name};
 use installer::{Installer, Request};
 
-use super::installed::{Installed, normal_name};
+use super::installed::Installed;
 use crate::error::Error;
 
 /// Names that must not move where the base has them: a worker that Ray starts speaks to a cluster

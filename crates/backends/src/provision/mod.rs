@@ -6,8 +6,12 @@
 //! interpreter in it and keeps it from being evicted.
 
 mod build;
+mod command;
+mod damage;
 mod details;
+mod doctor;
 mod environment;
+mod found;
 mod installed;
 mod keep;
 mod key;
@@ -19,7 +23,10 @@ mod settings_files;
 mod vars;
 mod why;
 
+pub use command::EnvCommand;
+pub use damage::{Damage, Problem};
 pub use details::{Added, Change, Dependent, Details, Diff, Origin, Replaced, Why};
+pub use doctor::{Finding, Status};
 pub(crate) use environment::Core;
 pub use environment::{EnvState, Environment, EnvironmentReport};
 pub use preview::{Preview, PreviewState};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use envspec::Requirement;
+use envspec::{Requirement, normal_name};
 
 use super::details::{Dependent, Details, Origin, Why};
-use super::installed::{Installed, normal_name};
+use super::installed::Installed;
 
 pub(crate) fn why(details: &Details, package: &str) -> Option<Why> {
     let package = normal_name(package);

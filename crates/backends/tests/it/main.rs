@@ -13,6 +13,7 @@ mod secrets; // planted in every place, and looked for in every other
 mod support;
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
 mod world; // a base, wheels and a cache of one test
+mod worst_moments; // turns at devices, panics, blame, data that changes, kills at random
 
 /// A file of tests that no module names would never run.
 #[test]

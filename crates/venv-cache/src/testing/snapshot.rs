@@ -1,4 +1,4 @@
-//! What other crates need to test against this one (feature `testing`).
+//! A snapshot of a whole tree, to prove that nothing in it has changed.
 
 use std::collections::BTreeMap;
 use std::fs;

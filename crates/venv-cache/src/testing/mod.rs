@@ -1,0 +1,7 @@
+//! What others need to test against this crate (feature `testing`).
+
+mod scratch;
+mod snapshot;
+
+pub use scratch::{Scratch, build_fake, key};
+pub use snapshot::Snapshot;
