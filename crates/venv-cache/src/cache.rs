@@ -11,12 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::access::Access;
 use crate::error::IoResultExt;
-use crate::key::nibble;
 use crate::layout::Layout;
 use crate::lock::ExclusiveLock;
 use crate::manifest::{Fault, Manifest};
 use crate::trash::Trash;
-use crate::{Error, Key, Result, durable};
+use crate::{Error, Key, Result, durable, hex};
 
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder is a cache of Python environments; it can be made anew.\n\
@@ -146,8 +145,7 @@ impl Cache {
     ///
     /// Fails if the text is no start of a key, and if none or several environments match.
     pub fn find(&self, prefix: &str) -> Result<Key> {
-        let digits = prefix.bytes().all(|digit| nibble(digit).is_some());
-        if !digits || prefix.is_empty() || prefix.len() > 64 {
+        if !hex::is_hex(prefix) || prefix.is_empty() || prefix.len() > 64 {
             return Err(Error::InvalidKey { text: prefix.chars().take(80).collect() });
         }
         let keys = self.list()?.into_iter().map(|listed| listed.key);

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, IoResultExt};
-use crate::interpreter::{Interpreter, hex, update_with_stamp};
+use crate::hex;
+use crate::interpreter::{Interpreter, update_with_stamp};
 
 /// Bumped when something else is looked at, so that no environment outlives the old meaning.
 const DOMAIN: &[u8] = b"venv-cache/fingerprint/v1\n";
@@ -33,7 +34,7 @@ const RECORDS: [&str; 5] =
 /// the sources that an editable points to (an environment sees these as they are at each import),
 /// nor a change that keeps a file's size and time of modification.
 ///
-/// It displays as 64 hexadecimal digits and parses from them.
+/// It displays as 64 lower-case hexadecimal digits and parses from them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint([u8; 32]);
@@ -86,7 +87,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 
@@ -98,22 +99,14 @@ impl fmt::Debug for Fingerprint {
 
 /// The text is no fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a fingerprint is 64 hexadecimal digits")]
+#[error("a fingerprint is 64 lower-case hexadecimal digits")]
 pub struct ParseFingerprintError;
 
 impl FromStr for Fingerprint {
     type Err = ParseFingerprintError;
 
     fn from_str(text: &str) -> Result<Self, ParseFingerprintError> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(ParseFingerprintError);
-        }
-        let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16)
-                .map_err(|_| ParseFingerprintError)?;
-        }
-        Ok(Self(bytes))
+        hex::decode(text).map(Self).ok_or(ParseFingerprintError)
     }
 }
 

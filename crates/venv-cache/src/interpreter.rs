@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, IoResultExt};
-use crate::pyenv;
+use crate::{hex, pyenv};
 
 const PROGRAM: &str = include_str!("describe.py");
 
@@ -376,7 +376,7 @@ fn record_file(dir: &Path, python: &Path) -> Result<PathBuf, Error> {
     update_with_stamp(&mut hasher, Some(&metadata));
     let settings = python.ancestors().nth(2).map(|prefix| prefix.join("pyvenv.cfg"));
     update_with_stamp(&mut hasher, settings.and_then(|file| fs::metadata(file).ok()).as_ref());
-    Ok(dir.join(format!("{}.json", hex(&hasher.finalize()))))
+    Ok(dir.join(format!("{}.json", hex::encode(&hasher.finalize()))))
 }
 
 /// Adds what changes when a file's content does: its size and its time of modification.
@@ -390,15 +390,6 @@ pub(crate) fn update_with_stamp(hasher: &mut Sha256, metadata: Option<&fs::Metad
             hasher.update(metadata.mtime_nsec().to_le_bytes());
         }
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The record, unless it is missing or damaged: then it is made again.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result};
+use crate::{Error, Result, hex};
 
 /// The key of an environment: 32 bytes, written as 64 lower-case hexadecimal digits.
 ///
@@ -65,23 +65,13 @@ impl FromStr for Key {
 
     fn from_str(text: &str) -> Result<Self> {
         let invalid = || Error::InvalidKey { text: text.chars().take(80).collect() };
-        let digits = text.as_bytes();
-        if digits.len() != 64 {
-            return Err(invalid());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = nibble(pair[0]).ok_or_else(invalid)?;
-            let low = nibble(pair[1]).ok_or_else(invalid)?;
-            *byte = high << 4 | low;
-        }
-        Ok(Self(bytes))
+        hex::decode(text).map(Self).ok_or_else(invalid)
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 
@@ -102,15 +92,6 @@ impl TryFrom<String> for Key {
 impl From<Key> for String {
     fn from(key: Key) -> Self {
         key.to_string()
-    }
-}
-
-/// The value of a lower-case hexadecimal digit.
-pub(crate) fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }
 

@@ -84,6 +84,7 @@ mod error;
 mod evict;
 mod file_system;
 mod fingerprint;
+mod hex;
 mod interpreter;
 mod inventory;
 mod key;

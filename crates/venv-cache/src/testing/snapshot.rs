@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::interpreter::hex;
+use crate::hex;
 
 /// Everything below a folder as it is now: path, kind, mode, time of modification, size and
 /// content. Two that are equal were taken of a tree in which no byte has changed.
@@ -30,7 +30,7 @@ impl Snapshot {
             let entry = entry?;
             let metadata = entry.metadata()?;
             let content = if metadata.is_file() {
-                hex(&Sha256::digest(fs::read(entry.path())?))
+                hex::encode(&Sha256::digest(fs::read(entry.path())?))
             } else if metadata.is_symlink() {
                 fs::read_link(entry.path())?.display().to_string()
             } else {
