@@ -157,11 +157,11 @@ fn anything(root: &Path, seed: u64) {
     let cache = Cache::open(root).expect("no cache");
     let mut random = Random(seed);
     let mut held: Vec<CachedEnv> = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..15 {
         let key = key(random.below(3));
         match random.below(8) {
             0..=2 => {
-                let built = cache.get_or_build(&key, &BuildOptions::default(), build_slowly);
+                let built = cache.get_or_build(&key, &BuildOptions::default(), build_alone);
                 held.push(built.expect("no environment"));
             }
             3 => held.extend(cache.get(&key).expect("not looked up")),
@@ -175,7 +175,7 @@ fn anything(root: &Path, seed: u64) {
             }
             6 => {
                 let failing = |dir: &Site<'_>| -> Result<Built, BoxError> {
-                    build_slowly(dir)?;
+                    build_alone(dir)?;
                     Err("fails on purpose".into())
                 };
                 match cache.get_or_build(&key, &BuildOptions::default(), failing) {
@@ -203,6 +203,16 @@ pub(crate) fn build_slowly(dir: &Site<'_>) -> Result<Built, BoxError> {
         thread::sleep(Duration::from_millis(1));
     }
     Ok(built)
+}
+
+/// The same, and nobody else does it at this moment, which a lock tells that dies with its holder.
+fn build_alone(dir: &Site<'_>) -> Result<Built, BoxError> {
+    let witness = dir.dir().with_extension("witness");
+    let (name, root) = (witness.file_name(), dir.dir().ancestors().nth(2));
+    let witness = root.ok_or("no root")?.join(name.ok_or("no name")?);
+    let witness = OpenOptions::new().create(true).append(true).open(witness)?;
+    witness.try_lock().expect("somebody else builds the same environment");
+    build_slowly(dir)
 }
 
 /// Everything that [`build_slowly`] wrote is there.
