@@ -1,0 +1,18 @@
+//! Curator beside a real Ray: environments for the workers of Ray's tasks, actors and data sets.
+//!
+//! Nothing here is imitated: the base with Ray is made by our own crates, from the package index,
+//! and is kept for the next run of these tests.
+
+mod world; // the base with Ray, clusters one at a time, Python scripts
+
+/// A file of tests that no module names would never run.
+#[test]
+fn every_file_is_a_module() {
+    let main = include_str!("main.rs");
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ray");
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(module) = name.strip_suffix(".rs") else { continue };
+        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name}");
+    }
+}

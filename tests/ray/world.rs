@@ -1,0 +1,192 @@
+//! The base with Ray, clusters one at a time, and Python scripts that may start them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use curator::RuntimeEnv;
+use curator::backends::{Environment, Provisioner};
+use curator::envspec::LoadedEnv;
+use curator::stage::Base;
+use tempfile::TempDir;
+
+/// What a base for all three engines holds; `pip` and `virtualenv` are what Ray's own way to make
+/// environments asks for.
+const REQUIREMENTS: [&str; 8] = [
+    "ray[data,default]==2.60.0",
+    "cosmos-xenna==0.2.0",
+    "pandas",
+    "pyarrow",
+    "tqdm",
+    "loguru",
+    "virtualenv",
+    "pip",
+];
+
+/// As long as a script may take: far more than any of them needs, so that a hang ends.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// As long as the processes of a cluster get to be gone once they are killed.
+const REAPING: Duration = Duration::from_secs(30);
+/// As much of a script's standard error as a failure shows, in bytes.
+const TAIL: usize = 16 * 1024;
+
+/// It is there for as long as this process lives.
+static BASE: LazyLock<Environment> = LazyLock::new(|| managed(RuntimeEnv::uv(REQUIREMENTS)));
+
+/// Whose turn it is to have a cluster.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The cache of these tests, which stays for their next run: a base with Ray is large.
+pub(crate) fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("ray/cache")
+}
+
+/// The interpreter of a base with Ray; nobody writes to it.
+pub(crate) fn base() -> &'static Path {
+    BASE.python()
+}
+
+/// A base that the cache makes from a bare interpreter and these requirements.
+pub(crate) fn managed(requirements: RuntimeEnv) -> Environment {
+    let provisioner = Provisioner::new(Some(&Base::from(requirements)), Some(&cache()));
+    let made = provisioner.and_then(|it| it.base_environment(&LoadedEnv::default()));
+    made.unwrap_or_else(|error| panic!("{}", error.report()))
+}
+
+/// The turn to have one Ray cluster, and its folder. What is left of the cluster in the end, its
+/// processes and its files, goes away with this.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    dir: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Waits for the turn to have a cluster. The first script that calls `ray.init()` starts it.
+pub(crate) fn cluster() -> Cluster {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // The paths of Ray's sockets in it must stay below 107 bytes.
+    let dir = tempfile::Builder::new().prefix("ray").rand_bytes(4).tempdir_in("/tmp");
+    Cluster { dir: dir.expect("a folder in /tmp"), _turn: turn }
+}
+
+impl Cluster {
+    /// The folder where Ray keeps its sessions.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Runs a Python script with the base; gives what it printed, or panics with what it said.
+    #[track_caller]
+    pub(crate) fn python(&self, script: &Path, arguments: &[&OsStr]) -> String {
+        self.python_of(base(), script, arguments).unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// Runs a Python script with any interpreter; gives what it printed, or how it failed and the
+    /// last of what it said.
+    ///
+    /// It and all that it starts know the cluster's folder as `RAY_TMPDIR`, and the cache.
+    pub(crate) fn python_of(
+        &self,
+        python: &Path,
+        script: &Path,
+        arguments: &[&OsStr],
+    ) -> Result<String, String> {
+        // Files and not pipes: Ray's processes may keep them open for longer than the script lives.
+        let [output, error] = ["out", "err"].map(|name| self.dir().join(name));
+        let words = [script.as_os_str()].into_iter().chain(arguments.iter().copied());
+        let running = duct::cmd(python, words)
+            .dir(self.dir())
+            .env("RAY_TMPDIR", self.dir())
+            .env("CURATOR_CACHE_DIR", cache())
+            .env("RAY_DEDUP_LOGS", "0")
+            .env("RAY_USAGE_STATS_ENABLED", "0")
+            .env("PYTHONUNBUFFERED", "1")
+            .env_remove("RAY_ADDRESS")
+            .env_remove("VIRTUAL_ENV")
+            .env_remove("PYTHONPATH")
+            .stdin_null()
+            .stdout_path(&output)
+            .stderr_path(&error)
+            .unchecked()
+            .start()
+            .expect("the interpreter starts");
+        let ended = running.wait_timeout(PATIENCE).expect("a child of ours");
+        let outcome = match ended.map(|output| output.status) {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(format!("ended with {status}")),
+            None => {
+                running.kill().expect("a child of ours");
+                Err(format!("did not end within {PATIENCE:?}"))
+            }
+        };
+        let read = |path: &Path| {
+            String::from_utf8_lossy(&fs::read(path).expect("a file of ours")).into_owned()
+        };
+        let printed = read(&output);
+        outcome.map(|()| printed.clone()).map_err(|problem| {
+            let said = read(&error);
+            let tail = &said[said.floor_char_boundary(said.len().saturating_sub(TAIL))..];
+            format!("{} {problem}\n\nprinted:\n{printed}\nsaid:\n{tail}", script.display())
+        })
+    }
+
+    /// The processes of the cluster and of its scripts.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        processes(self.dir())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + REAPING;
+        // Some may start others in the meantime.
+        while let left = self.processes()
+            && !left.is_empty()
+        {
+            if Instant::now() > deadline {
+                // A test that fails already tells of something else.
+                assert!(thread::panicking(), "processes that cannot be ended: {left:?}");
+                return;
+            }
+            let numbers = left.iter().map(ToString::to_string);
+            let words = ["-9".to_owned()].into_iter().chain(numbers);
+            // One that has ended by itself in between is no failure.
+            drop(duct::cmd("kill", words).stderr_null().unchecked().run());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The processes that were started with this folder for a cluster, whoever their parents are now.
+fn processes(dir: &Path) -> Vec<i32> {
+    let mark = format!("RAY_TMPDIR={}", dir.display());
+    let entries = fs::read_dir("/proc").expect("/proc is there");
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers
+        .filter(|number: &i32| {
+            // A process that is gone has no variables, nor has one that nobody has reaped yet.
+            let vars = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+            vars.split(|byte| *byte == 0).any(|var| var == mark.as_bytes())
+        })
+        .collect()
+}
+
+/// A Python script of these tests.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ray").join(name)
+}
+
+#[test]
+fn nothing_of_a_cluster_is_left() {
+    let cluster = cluster();
+    let dir = cluster.dir().to_owned();
+    let version = cluster.python(&script("one_task.py"), &[]);
+    assert_eq!(version, "2.60.0\n");
+    assert!(!cluster.processes().is_empty(), "the script leaves its cluster behind");
+    drop(cluster);
+    assert_eq!(processes(&dir), [0; 0]);
+    assert!(!dir.exists());
+}
