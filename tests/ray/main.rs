@@ -3,6 +3,7 @@
 //! Nothing here is imitated: the base with Ray is made by our own crates, from the package index,
 //! and is kept for the next run of these tests.
 
+mod launcher; // `curator env exec` as the interpreter of Ray's workers
 mod world; // the base with Ray, clusters one at a time, Python scripts
 
 /// A file of tests that no module names would never run.

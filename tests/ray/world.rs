@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use curator::RuntimeEnv;
 use curator::backends::{Environment, Provisioner};
@@ -27,7 +27,7 @@ const REQUIREMENTS: [&str; 8] = [
 ];
 
 /// As long as a script may take: far more than any of them needs, so that a hang ends.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// As long as the processes of a cluster get to be gone once they are killed.
 const REAPING: Duration = Duration::from_secs(30);
 /// As much of a script's standard error as a failure shows, in bytes.
@@ -47,6 +47,53 @@ pub(crate) fn cache() -> PathBuf {
 /// The interpreter of a base with Ray; nobody writes to it.
 pub(crate) fn base() -> &'static Path {
     BASE.python()
+}
+
+/// The command `curator`, as Cargo has built it beside these tests.
+pub(crate) fn curator() -> &'static Path {
+    static CURATOR: LazyLock<PathBuf> = LazyLock::new(|| {
+        // This program is `target/PROFILE/deps/ray-…`.
+        let own = std::env::current_exe().expect("this program is somewhere");
+        let program = own.ancestors().nth(2).expect("deps/ has a parent").join("curator");
+        let built = fs::metadata(&program).and_then(|found| found.modified());
+        let is_current = built.is_ok_and(|built| newest(&workspace().join("crates")) <= built);
+        assert!(
+            is_current,
+            "{} is missing or older than its sources: `cargo test --workspace` builds it, and so \
+             does `cargo build -p curator --features cli`",
+            program.display()
+        );
+        program
+    });
+    &CURATOR
+}
+
+/// When a source of the command was changed last.
+fn newest(crates: &Path) -> SystemTime {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    let mut folders: Vec<PathBuf> = fs::read_dir(crates)
+        .expect("the crates are there")
+        .flat_map(|entry| {
+            ["src", "python"].map(|name| entry.as_ref().expect("readable").path().join(name))
+        })
+        .filter(|folder| folder.is_dir())
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("sources are readable") {
+            let entry = entry.expect("sources are readable");
+            let found = entry.metadata().expect("sources are readable");
+            if found.is_dir() {
+                folders.push(entry.path());
+            } else {
+                newest = newest.max(found.modified().expect("a time"));
+            }
+        }
+    }
+    newest
+}
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
 /// A base that the cache makes from a bare interpreter and these requirements.
@@ -87,7 +134,8 @@ impl Cluster {
     /// Runs a Python script with any interpreter; gives what it printed, or how it failed and the
     /// last of what it said.
     ///
-    /// It and all that it starts know the cluster's folder as `RAY_TMPDIR`, and the cache.
+    /// It runs as where the interpreter's environment is activated; it and all that it starts know
+    /// the cluster's folder as `RAY_TMPDIR`, and the cache.
     pub(crate) fn python_of(
         &self,
         python: &Path,
@@ -96,6 +144,8 @@ impl Cluster {
     ) -> Result<String, String> {
         // Files and not pipes: Ray's processes may keep them open for longer than the script lives.
         let [output, error] = ["out", "err"].map(|name| self.dir().join(name));
+        let scripts = python.parent().expect("bin/python");
+        let inherited = std::env::var("PATH").expect("a PATH that is text");
         let words = [script.as_os_str()].into_iter().chain(arguments.iter().copied());
         let running = duct::cmd(python, words)
             .dir(self.dir())
@@ -104,8 +154,9 @@ impl Cluster {
             .env("RAY_DEDUP_LOGS", "0")
             .env("RAY_USAGE_STATS_ENABLED", "0")
             .env("PYTHONUNBUFFERED", "1")
+            .env("PATH", format!("{}:{inherited}", scripts.display()))
+            .env("VIRTUAL_ENV", scripts.parent().expect("PREFIX/bin"))
             .env_remove("RAY_ADDRESS")
-            .env_remove("VIRTUAL_ENV")
             .env_remove("PYTHONPATH")
             .stdin_null()
             .stdout_path(&output)
@@ -176,7 +227,7 @@ fn processes(dir: &Path) -> Vec<i32> {
 
 /// A Python script of these tests.
 pub(crate) fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("ray").join(name)
+    workspace().join("tests/ray").join(name)
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod keep;
 mod key;
 mod preview;
 mod provisioner;
+mod ray_worker;
 mod record;
 mod refresh;
 mod settings_files;

@@ -51,12 +51,17 @@ impl Failure {
         Self { code: 0, report: String::new() }
     }
 
+    /// What it says to people.
+    pub(crate) fn report(&self) -> &str {
+        &self.report
+    }
+
     /// Tells it on the standard error stream, and gives the program's exit code.
-    pub(crate) fn show(self) -> ExitCode {
+    pub(crate) fn show(&self) -> ExitCode {
         if !self.report.is_empty() {
             let is_colourful = io::stderr().is_terminal()
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let text = if is_colourful { coloured(&self.report) } else { self.report };
+            let text = if is_colourful { coloured(&self.report) } else { self.report.clone() };
             // Where the error cannot be told there is nobody to tell that to.
             let _ = writeln!(io::stderr(), "{text}");
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use curator::backends::Environment;
+use curator::backends::{EnvCommand, Environment};
 
 use crate::arguments::Exec;
 use crate::failure::Failure;
@@ -17,14 +17,31 @@ pub(crate) fn run(arguments: &Exec, cache_dir: Option<&Path>) -> Result<ExitCode
     let Some((program, rest)) = arguments.command.split_first() else {
         return Err(Failure::usage("no command is given"));
     };
+    let environment = match prepare(arguments, cache_dir) {
+        Ok(environment) => environment,
+        Err(failure) => {
+            let command = EnvCommand::refusing_ray_worker(&arguments.command, failure.report());
+            let Some(command) = command else { return Err(failure) };
+            // For the log of the node, whatever becomes of the worker.
+            failure.show();
+            return Err(become_command(&command));
+        }
+    };
+    keep(&environment).map_err(|error| Failure::io("keep the environment", &error))?;
+    Err(become_command(&environment.command(program, rest)))
+}
+
+fn prepare(arguments: &Exec, cache_dir: Option<&Path>) -> Result<Environment, Failure> {
     let progress = Arc::new(Progress::quiet());
     let provisioner = arguments.base.open(cache_dir)?;
     let provisioner = arguments.strategy.apply(provisioner).with_observer(progress.clone());
     let prepared = arguments.spec.read(&provisioner)?.prepare(&provisioner);
     progress.finish();
-    let environment = prepared?;
-    let command = environment.command(program, rest);
-    keep(&environment).map_err(|error| Failure::io("keep the environment", &error))?;
+    prepared
+}
+
+/// Does not return, unless the command cannot be started.
+fn become_command(command: &EnvCommand) -> Failure {
     #[expect(
         clippy::disallowed_methods,
         reason = "no child is started: this process becomes the command, which duct cannot do"
@@ -35,7 +52,7 @@ pub(crate) fn run(arguments: &Exec, cache_dir: Option<&Path>) -> Result<ExitCode
         process.current_dir(dir);
     }
     let error = process.exec();
-    Err(Failure::not_started(&command.program.display().to_string(), &error))
+    Failure::not_started(&command.program.display().to_string(), &error)
 }
 
 /// Leaves the locks of the environment open for the command, which holds them until it ends.
