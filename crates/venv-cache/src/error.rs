@@ -284,7 +284,9 @@ impl Error {
             Self::Vanished { .. } => {
                 Some("remove environments with `remove` or `prune`, never by hand")
             }
-            Self::InUse { .. } => Some("a worker lives in it; it can be removed once that ends"),
+            Self::InUse { .. } => {
+                Some("something runs in it, and it can be removed once that ends")
+            }
             Self::Needed { .. } => Some("remove the environments that need it first"),
             Self::Untrusted { .. } => Some(
                 "set CURATOR_CACHE_DIR to a folder of your own; to share a cache, make its folder \
@@ -315,11 +317,10 @@ impl Error {
             Self::Occupied { .. } => Some("name a folder that does not exist yet"),
             Self::NotUtf8 { .. } => Some("use a folder whose name is valid UTF-8"),
             Self::LinkRefused { .. } => Some("use the `symlink` strategy, or `copy`"),
-            Self::Build { .. }
-            | Self::Misbuilt { .. }
-            | Self::InvalidKey { .. }
-            | Self::NoMatch { .. }
-            | Self::Setting { .. } => None,
+            Self::InvalidKey { .. } | Self::NoMatch { .. } => {
+                Some("`curator env list` tells the keys that there are; the start of one will do")
+            }
+            Self::Build { .. } | Self::Misbuilt { .. } | Self::Setting { .. } => None,
         }
     }
 }

@@ -233,20 +233,12 @@ impl Cache {
         }
     }
 
-    /// Takes an environment out of the store: the manifest, then the folder as a whole.
+    /// Takes an environment out of the store in one step: where that is refused, it stays whole.
     fn evict(&self, key: &Key, _eviction: &ExclusiveLock) -> Result<Option<Trashed>> {
         let entry = self.layout().entry(key);
         let Some(_lock) = ExclusiveLock::try_acquire(&entry.lock_file, self.access())? else {
             return Err(Error::InUse { key: *key });
         };
-        let manifest_file = entry.manifest_file();
-        if let Err(error) = fs::remove_file(&manifest_file) {
-            match error.kind() {
-                // A folder in its place leaves with the rest.
-                io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => {}
-                _ => return Err(error).context("remove", &manifest_file),
-            }
-        }
         self.trash().take(&entry.dir)
     }
 }
