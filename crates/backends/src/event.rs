@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::failure::FailedTask;
 use crate::provision::EnvState;
 use crate::worker::{Exit, Stream};
 
 /// Something that happened. Durations are in seconds where they are written as JSON.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
@@ -18,7 +18,8 @@ pub enum Event {
         /// The stages that share it.
         stages: Vec<String>,
     },
-    /// The build of an environment has come to its next phase. What is in the cache has none.
+    /// The build of an environment has come to its next phase, or further in it. What is in the
+    /// cache has none.
     EnvironmentBuilding {
         /// Its key.
         key: String,
@@ -26,6 +27,12 @@ pub enum Event {
         phase: BuildPhase,
         /// How many packages that concerns, where it is known.
         packages: Option<usize>,
+        /// With how many of them it is done, where packages are counted.
+        done: Option<usize>,
+        /// How many bytes have been fetched, or added, where they are counted.
+        bytes: Option<u64>,
+        /// Of how many, where it is known.
+        total_bytes: Option<u64>,
     },
     /// An environment is ready.
     EnvironmentReady {
@@ -36,7 +43,7 @@ pub enum Event {
         /// Whether it was there, or had to be built.
         state: EnvState,
         /// How long that took.
-        #[serde(serialize_with = "seconds")]
+        #[serde(with = "seconds")]
         duration: Duration,
     },
     /// Something that a user should know and that stops nothing.
@@ -55,7 +62,7 @@ pub enum Event {
         /// Its process; none for a Rust stage, which has none of its own.
         pid: Option<i32>,
         /// From the start of the process to the end of `setup`.
-        #[serde(serialize_with = "seconds")]
+        #[serde(with = "seconds")]
         duration: Duration,
     },
     /// A worker has ended.
@@ -91,7 +98,7 @@ pub enum Event {
         /// Tasks that came out.
         outputs: usize,
         /// The time in the stage's own code.
-        #[serde(serialize_with = "seconds")]
+        #[serde(with = "seconds")]
         duration: Duration,
     },
     /// A batch is tried again.
@@ -113,7 +120,7 @@ pub enum Event {
 }
 
 /// What a build of an environment is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum BuildPhase {
@@ -166,11 +173,23 @@ impl<F: Fn(&Event) + Send + Sync> Observer for F {
     }
 }
 
-pub(crate) fn seconds<S: serde::Serializer>(
-    duration: &Duration,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
+/// Durations as seconds.
+pub(crate) mod seconds {
+    use super::{Deserialize, Deserializer, Duration};
+
+    pub(crate) fn serialize<S: serde::Serializer>(
+        duration: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+    }
 }
 
 const _: Option<&dyn Observer> = None; // Stays object-safe, or does not compile.

@@ -18,8 +18,8 @@ use crate::error::{Error, IoResultExt};
 use crate::interpreter::distributions;
 use crate::outcome::{self, Changes, Conflict, Outcome};
 use crate::pip_log;
-use crate::process::{self, Command, Finished, Streams};
-use crate::progress;
+use crate::process::{self, Command, Finished, Streams, Watcher};
+use crate::progress::Meter;
 use crate::redact::Secrets;
 use crate::request::{Request, absolute};
 use crate::scratch::Scratch;
@@ -157,8 +157,11 @@ impl Installer {
         let install = request.install;
         self.refuse_unsupported(install)?;
         let secrets = variables::secrets(install, &self.variables);
-        let environment =
+        let mut environment =
             variables::environment(self.abilities, install, request.links, &self.variables);
+        if let Some(patience) = request.patience {
+            variables::hasten(&mut environment, patience);
+        }
         for attempt in 1.. {
             if request.is_over() {
                 return Err(Error::Late { action: "the installation" });
@@ -178,19 +181,19 @@ impl Installer {
                 Tool::Pip => Streams::Together,
                 Tool::Uv => Streams::Apart,
             };
-            let mut last = None;
-            let mut show = |line: &str| {
-                let told = progress::read(self.tool(), line);
-                if let (Some(progress), Some(told)) = (request.progress, told)
-                    && last.is_none_or(|last| told > last)
-                {
-                    last = Some(told);
-                    progress(told);
+            let mut meter = Meter::new(self.tool(), &request.python);
+            let mut watch = |line: Option<&str>| {
+                let now = match line {
+                    Some(line) => meter.hear(line),
+                    None => meter.look(),
+                };
+                if let (Some(progress), Some(now)) = (request.progress, now) {
+                    progress(now);
                 }
             };
             // Nobody is told of it, so nobody has to look.
-            let watcher: Option<&mut dyn FnMut(&str)> = match request.progress {
-                Some(_) if mode == Mode::Install => Some(&mut show),
+            let watcher: Option<&mut Watcher<'_>> = match request.progress {
+                Some(_) if mode == Mode::Install => Some(&mut watch),
                 _ => None,
             };
             let mut finished = process::run_watched(&command, streams, request.deadline, watcher)?;
@@ -208,7 +211,8 @@ impl Installer {
             finished.stderr = sources.restored(finished.stderr);
             finished.stdout = sources.restored(finished.stdout);
             let error = self.failure(&command, &finished, &secrets, attempt);
-            let pause = PAUSES.get(attempt as usize - 1).filter(|_| error.is_transient());
+            let may_pass = error.is_transient() && request.patience.is_none();
+            let pause = PAUSES.get(attempt as usize - 1).filter(|_| may_pass);
             match pause {
                 Some(&pause) if request.deadline.pause(pause) == pause => {
                     tracing::info!(%error, attempt, "trying again");

@@ -67,7 +67,7 @@ pub use deadline::Deadline;
 pub use error::Error;
 pub use installer::Installer;
 pub use outcome::{Conflict, Outcome, Package};
-pub use progress::Progress;
+pub use progress::{Progress, Step};
 pub use request::{Links, Request};
 pub use tools::Tools;
 pub use transcript::Transcript;

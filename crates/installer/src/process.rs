@@ -79,6 +79,9 @@ pub(crate) enum Streams {
     Together,
 }
 
+/// Is shown each line that a tool writes, and nothing each time that the tool is looked after.
+pub(crate) type Watcher<'a> = dyn FnMut(Option<&str>) + 'a;
+
 /// Runs a command to its end or to the deadline, whichever comes first.
 ///
 /// Output goes to unnamed files, so that a grandchild that keeps a stream open cannot hold us up.
@@ -96,7 +99,7 @@ pub(crate) fn run_watched(
     command: &Command,
     streams: Streams,
     deadline: Deadline,
-    mut watcher: Option<&mut dyn FnMut(&str)>,
+    mut watcher: Option<&mut Watcher<'_>>,
 ) -> Result<Finished, Error> {
     let started = Instant::now();
     let mut stdout = unnamed_file()?;
@@ -158,9 +161,9 @@ struct Lines {
 }
 
 impl Lines {
-    /// Shows the lines that have come since the last call. The file's position, which the tool
+    /// Shows the lines that have come since the last call, and nothing after them. The file's position, which the tool
     /// writes at, stays where it is.
-    fn show(&mut self, file: &File, watcher: &mut dyn FnMut(&str)) {
+    fn show(&mut self, file: &File, watcher: &mut Watcher<'_>) {
         let mut buffer = [0; 8192];
         // What cannot be read now is not worth an error: it is read again at the end.
         while let Ok(count @ 1..) = file.read_at(&mut buffer, self.read) {
@@ -168,9 +171,10 @@ impl Lines {
             self.rest.extend_from_slice(&buffer[..count]);
         }
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            watcher(&String::from_utf8_lossy(&self.rest[..end]));
+            watcher(Some(&String::from_utf8_lossy(&self.rest[..end])));
             self.rest.drain(..=end);
         }
+        watcher(None);
     }
 }
 

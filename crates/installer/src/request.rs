@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use envspec::Install;
 
@@ -33,6 +34,7 @@ pub struct Request<'a> {
     pub(crate) links: Links,
     pub(crate) is_offline: bool,
     pub(crate) is_fresh: bool,
+    pub(crate) patience: Option<Duration>,
     pub(crate) lock: Option<Arc<File>>,
     pub(crate) stop: Option<Arc<AtomicBool>>,
     pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
@@ -52,6 +54,7 @@ impl<'a> Request<'a> {
             links: Links::Hardlink,
             is_offline: false,
             is_fresh: false,
+            patience: None,
             lock: None,
             stop: None,
             progress: None,
@@ -109,6 +112,13 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Gives an index so long to answer, and no second chance. By default, the tool's own settings
+    /// decide, and what may be a passing failure is tried again.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Sets a flag that ends the call soon after it becomes true, as its deadline would: the tool's
     /// process group is killed. By default, there is none.
     pub fn with_stop(mut self, stop: Arc<AtomicBool>) -> Self {
@@ -132,7 +142,8 @@ impl<'a> Request<'a> {
 
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { install, python, held, deadline, links, is_offline, is_fresh, lock, .. } = self;
+        let Self { install, python, held, deadline, links, is_offline, is_fresh, .. } = self;
+        let Self { patience, lock, .. } = self;
         f.debug_struct("Request")
             .field("install", install)
             .field("python", python)
@@ -141,6 +152,7 @@ impl fmt::Debug for Request<'_> {
             .field("links", links)
             .field("is_offline", is_offline)
             .field("is_fresh", is_fresh)
+            .field("patience", patience)
             .field("lock", lock)
             .finish_non_exhaustive()
     }

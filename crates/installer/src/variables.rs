@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::Duration;
 
 use envspec::{IndexUrl, Install, Requirement, Tool};
 
@@ -73,6 +74,18 @@ pub(crate) fn with_manners(ambient: &BTreeMap<OsString, OsString>) -> BTreeMap<O
     let mut variables = ambient.clone();
     variables.extend(MANNERS.iter().map(|(name, value)| (name.into(), value.into())));
     variables
+}
+
+/// Has the tools wait only so long for an index, and ask it once.
+pub(crate) fn hasten(variables: &mut BTreeMap<OsString, OsString>, patience: Duration) {
+    let seconds = patience.as_secs().max(1).to_string();
+    for name in ["PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT", "UV_HTTP_CONNECT_TIMEOUT", "UV_HTTP_TIMEOUT"]
+    {
+        variables.insert(name.into(), (&seconds).into());
+    }
+    for name in ["PIP_RETRIES", "UV_HTTP_RETRIES"] {
+        variables.insert(name.into(), "0".into());
+    }
 }
 
 /// The credentials that a call knows, to be cut from what it says.

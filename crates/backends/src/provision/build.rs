@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use envspec::{Install, Requirement, normal_name};
-use installer::{Deadline, Links, Outcome, Progress, Request, Tools, compile_bytecode};
+use installer::{Deadline, Links, Outcome, Progress, Request, Step, Tools, compile_bytecode};
 use stage::Isolation;
 use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
@@ -28,8 +28,17 @@ pub(crate) struct Build<'a> {
     pub(crate) stop: &'a Arc<AtomicBool>,
     /// The strategy that somebody asked for.
     pub(crate) strategy: Option<Strategy>,
-    /// Hears of each phase as it begins, and how many packages it concerns.
-    pub(crate) on_phase: &'a (dyn Fn(BuildPhase, Option<usize>) + Sync),
+    /// Hears of each phase as it begins, and how far it has come.
+    pub(crate) on_phase: &'a (dyn Fn(BuildPhase, Amount) + Sync),
+}
+
+/// How much of a phase there is, and is done, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Amount {
+    pub(crate) packages: Option<usize>,
+    pub(crate) done: Option<usize>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) total_bytes: Option<u64>,
 }
 
 /// How long each step took.
@@ -117,7 +126,7 @@ impl Build<'_> {
             }
             Ok(())
         })?;
-        (self.on_phase)(BuildPhase::Compiling, Some(outcome.added.len()));
+        self.compiling(&outcome);
         steps
             .time("compile", || {
                 compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
@@ -158,7 +167,7 @@ impl Build<'_> {
         let now = Installed::read([site_packages(interpreter, dir).as_path()]);
         let mut record = Record::new(self.install, &outcome, &now);
         self.check_requested(&mut record, &now)?;
-        (self.on_phase)(BuildPhase::Compiling, Some(outcome.added.len()));
+        self.compiling(&outcome);
         steps
             .time("compile", || {
                 compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
@@ -168,20 +177,23 @@ impl Build<'_> {
     }
 
     fn phase(&self, phase: BuildPhase) {
-        (self.on_phase)(phase, None);
+        (self.on_phase)(phase, Amount::default());
     }
 
-    /// Passes on what a package manager tells.
+    fn compiling(&self, outcome: &Outcome) {
+        let packages = Some(outcome.added.len());
+        (self.on_phase)(BuildPhase::Compiling, Amount { packages, ..Amount::default() });
+    }
+
+    /// Passes on how far a package manager has come.
     fn tell(&self, progress: Progress) {
-        match progress {
-            Progress::Downloading { packages } => {
-                (self.on_phase)(BuildPhase::Downloading, Some(packages));
-            }
-            Progress::Installing { packages } => {
-                (self.on_phase)(BuildPhase::Installing, Some(packages));
-            }
-            _ => {}
-        }
+        let phase = match progress.step {
+            Step::Downloading => BuildPhase::Downloading,
+            _ => BuildPhase::Installing,
+        };
+        let Progress { packages, done, bytes, total_bytes, .. } = progress;
+        let amount = Amount { packages, done: Some(done), bytes: Some(bytes), total_bytes };
+        (self.on_phase)(phase, amount);
     }
 
     fn tool(&self, base_python: &Path) -> Result<installer::Installer, Error> {

@@ -14,7 +14,7 @@ use venv_cache::{
     Strategy,
 };
 
-use super::build::Build;
+use super::build::{Amount, Build};
 use super::environment::{Core, EnvState, Environment};
 use super::key;
 use crate::error::Error;
@@ -177,7 +177,7 @@ impl Provisioner {
             let records = self.cache.interpreters_dir();
             let interpreter =
                 Interpreter::describe(python, Some(&records)).map_err(Error::cache)?;
-            return Ok(Arc::new(Core::prebuilt(&interpreter)));
+            return Ok(Arc::new(Core::prebuilt(&interpreter, env.install.as_ref())));
         }
         if let Some(command) = &env.py_executable {
             let words =
@@ -264,9 +264,16 @@ impl Provisioner {
         let patience = timeout.unwrap_or(Duration::MAX);
         let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
         let text = key.to_string();
-        let on_phase = |phase: BuildPhase, packages: Option<usize>| {
-            let key = text.clone();
-            self.observer.on_event(&Event::EnvironmentBuilding { key, phase, packages });
+        let on_phase = |phase: BuildPhase, amount: Amount| {
+            let (key, Amount { packages, done, bytes, total_bytes }) = (text.clone(), amount);
+            self.observer.on_event(&Event::EnvironmentBuilding {
+                key,
+                phase,
+                packages,
+                done,
+                bytes,
+                total_bytes,
+            });
         };
         let (tools, strategy, stop) = (&self.tools, self.strategy, &self.stop);
         let context = Build { tools, install, deadline, stop, strategy, on_phase: &on_phase };

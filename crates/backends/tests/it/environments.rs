@@ -65,6 +65,22 @@ fn an_environment_is_explained() {
         .collect();
     assert!(phases.is_sorted(), "{phases:?}");
     assert!(phases.contains(&BuildPhase::Installing) && phases.contains(&BuildPhase::Compiling));
+    let amounts: Vec<_> = events
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|event| match event {
+            Event::EnvironmentBuilding {
+                phase: BuildPhase::Installing,
+                packages: Some(packages),
+                done: Some(done),
+                ..
+            } => Some((*done, *packages)),
+            _ => None,
+        })
+        .collect();
+    assert!(amounts.is_sorted() && amounts.iter().all(|(done, of)| done <= of), "{amounts:?}");
+    assert_eq!(amounts.last().map(|(_, packages)| *packages), Some(3));
 }
 
 #[test]

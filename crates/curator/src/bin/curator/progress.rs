@@ -22,8 +22,8 @@ pub(crate) struct Progress {
 enum Kind {
     /// On a terminal: one line that changes, made when there is something to show.
     Live(Mutex<Option<ProgressBar>>),
-    /// A line for each build.
-    Plain(Mutex<Option<String>>),
+    /// A line for each phase, which the last one belonged to.
+    Plain(Mutex<Option<(String, BuildPhase)>>),
     /// Only what is wrong.
     Quiet,
 }
@@ -55,20 +55,19 @@ impl Progress {
         }
     }
 
-    fn building(&self, key: &str, phase: BuildPhase, packages: Option<usize>) {
+    fn building(&self, key: &str, phase: BuildPhase, amount: &str) {
         match &self.kind {
             Kind::Live(bar) => {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
                 let bar = bar.get_or_insert_with(spinner);
-                let packages = packages.map(|number| output::count(number, "package"));
-                let what = packages.map(|packages| format!(" {packages}")).unwrap_or_default();
-                bar.set_message(format!("{}: {}{what}", output::short(&key), phase.as_str()));
+                bar.set_message(format!("{}: {}{amount}", output::short(&key), words(phase)));
             }
             Kind::Plain(last) => {
+                let now = (key.to_owned(), phase);
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                if last.as_deref() != Some(key) {
-                    *last = Some(key.to_owned());
-                    warn(&format!("building environment {}", output::short(&key)));
+                if last.as_ref() != Some(&now) {
+                    warn(&format!("environment {}: {}{amount}", output::short(&key), words(phase)));
+                    *last = Some(now);
                 }
             }
             Kind::Quiet => {}
@@ -79,8 +78,11 @@ impl Progress {
 impl Observer for Progress {
     fn on_event(&self, event: &Event) {
         match event {
-            Event::EnvironmentBuilding { key, phase, packages, .. } => {
-                self.building(key, *phase, *packages);
+            Event::EnvironmentBuilding {
+                key, phase, packages, done, bytes, total_bytes, ..
+            } => {
+                let amount = amount(*done, *packages) + &size(*bytes, *total_bytes);
+                self.building(key, *phase, &amount);
             }
             Event::Warning { message, .. } => {
                 self.finish();
@@ -88,6 +90,36 @@ impl Observer for Progress {
             }
             _ => {}
         }
+    }
+}
+
+/// What a phase is for somebody who waits.
+fn words(phase: BuildPhase) -> &'static str {
+    match phase {
+        BuildPhase::Locating => "finding or fetching the package manager",
+        phase => phase.as_str(),
+    }
+}
+
+/// How many packages, as ` 2 of 3 packages`; nothing where nobody knows.
+fn amount(done: Option<usize>, packages: Option<usize>) -> String {
+    match (done.filter(|done| *done > 0), packages) {
+        (Some(done), Some(all)) => format!(" {done} of {}", output::count(all, "package")),
+        (Some(number), None) | (None, Some(number)) => {
+            format!(" {}", output::count(number, "package"))
+        }
+        (None, None) => String::new(),
+    }
+}
+
+/// How many bytes, as `, 16.1 MB of 28.6 MB`; nothing where there are none.
+fn size(bytes: Option<u64>, total: Option<u64>) -> String {
+    match (bytes.unwrap_or(0), total) {
+        (bytes, Some(total)) => {
+            format!(", {} of {}", output::bytes(bytes), output::bytes(total))
+        }
+        (0, None) => String::new(),
+        (bytes, None) => format!(", {}", output::bytes(bytes)),
     }
 }
 
@@ -103,4 +135,21 @@ fn spinner() -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_told_as_far_as_they_are_known() {
+        assert_eq!(amount(Some(0), None) + &size(Some(0), None), "");
+        assert_eq!(amount(Some(0), Some(3)), " 3 packages");
+        assert_eq!(amount(Some(1), None), " 1 package");
+        assert_eq!(
+            amount(Some(1), Some(2)) + &size(Some(16_100_000), Some(28_600_000)),
+            " 1 of 2 packages, 16.1 MB of 28.6 MB"
+        );
+        assert_eq!(amount(Some(2), Some(2)) + &size(Some(42), None), " 2 of 2 packages, 42 B");
+    }
 }
