@@ -1,6 +1,8 @@
 //! Whether a machine has what environments need, and what to do where it has not.
 
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use envspec::{Install, Requirement, Tool};
@@ -14,9 +16,11 @@ use super::provisioner::{OpenBase, Provisioner};
 use crate::error::Error;
 
 /// How long a registry may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a package manager may take to pass the question on, on a machine that is busy.
+const ASKING: Duration = Duration::from_secs(15);
 /// How long a package manager may take to be fetched.
-const FETCH: Duration = Duration::from_mins(5);
+const FETCH: Duration = Duration::from_mins(1);
 /// With less free space than this, builds of any size fail.
 const LITTLE_SPACE: u64 = 100 << 20;
 /// With less than this, large ones do.
@@ -73,9 +77,13 @@ impl Provisioner {
             }
         };
         provisioner.examine_base(&open, &mut findings);
-        for tool in [Tool::Uv, Tool::Pip] {
-            provisioner.examine_tool(tool, &open, &mut findings);
-        }
+        // Most of it is waiting for others.
+        thread::scope(|scope| {
+            let examine = |tool| provisioner.examine_tool(tool, &open);
+            let pip = scope.spawn(move || examine(Tool::Pip));
+            findings.extend(examine(Tool::Uv));
+            findings.extend(pip.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        });
         findings
     }
 
@@ -153,19 +161,20 @@ impl Provisioner {
         findings.push(Finding::good("ray", ray));
     }
 
-    fn examine_tool(&self, tool: Tool, open: &OpenBase, findings: &mut Vec<Finding>) {
+    fn examine_tool(&self, tool: Tool, open: &OpenBase) -> Vec<Finding> {
         let subject = tool.as_str();
         let located = self.tools().locate(tool, None, open.base.python(), Deadline::after(FETCH));
         let installer = match located {
             Ok(installer) => installer,
             Err(error) => {
-                findings.push(Finding::failed(subject, &Error::install(error)));
-                return;
+                let advice = "environments that it is to build cannot be had: install it, or see \
+                              to what keeps it from being fetched";
+                let finding = Finding::failed(subject, &Error::install(error));
+                return vec![finding.or_advice(advice)];
             }
         };
         let found = format!("{} at {}", installer.version(), installer.program().display());
-        findings.push(Finding::good(subject, found));
-        findings.push(registry(&installer, open));
+        vec![Finding::good(subject, found), registry(&installer, open)]
     }
 }
 
@@ -177,8 +186,10 @@ fn registry(installer: &Installer, open: &OpenBase) -> Finding {
     };
     let requirements: Vec<Requirement> = UNKNOWN.parse().into_iter().collect();
     let install = Install::new(installer.tool(), requirements);
-    let request =
-        Request::new(&install, open.base.python()).with_deadline(Deadline::after(PATIENCE)).fresh();
+    let request = Request::new(&install, open.base.python())
+        .with_deadline(Deadline::after(ASKING))
+        .with_patience(PATIENCE)
+        .fresh();
     match installer.resolve(&request) {
         // That there is no such version is the registry's answer.
         Ok(_) | Err(installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. }) => {
