@@ -107,7 +107,7 @@ impl Build<'_> {
             .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
         let site = site_packages(base.interpreter(), dir);
         let now = Installed::read([site.as_path()]);
-        let mut record = Record::new(self.install, &outcome, &now);
+        let mut record = Record::new(self.install, base.interpreter(), &outcome, &now);
         record.strategy_reason = Some(reason);
         self.phase(BuildPhase::Checking);
         self.check_requested(&mut record, &now)?;
@@ -165,7 +165,7 @@ impl Build<'_> {
         self.phase(BuildPhase::Resolving);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
         let now = Installed::read([site_packages(interpreter, dir).as_path()]);
-        let mut record = Record::new(self.install, &outcome, &now);
+        let mut record = Record::new(self.install, interpreter, &outcome, &now);
         self.check_requested(&mut record, &now)?;
         self.compiling(&outcome);
         steps

@@ -169,7 +169,7 @@ impl Details {
     }
 
     fn read(dir: &Path, manifest: &Manifest) -> Option<Self> {
-        let record: Record = serde_json::from_value(manifest.details.clone()).ok()?;
+        let record = Record::of(manifest)?;
         let installed = Installed::of_environment(dir);
         let packages = installed.iter();
         let packages =

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use envspec::LoadedEnv;
-use serde::Serialize;
+use envspec::{Install, LoadedEnv, Requirement};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Interpreter, Key, State};
@@ -21,7 +21,7 @@ use crate::wire::Proof;
 use crate::worker::{Launch, write_shim, write_source};
 
 /// How an environment was come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EnvState {
     /// The base environment itself: there was nothing to do.
@@ -50,6 +50,8 @@ pub(crate) struct Core {
     /// The environment in the cache: this one, or the managed base.
     pub(crate) cached: Option<CachedEnv>,
     pub(crate) record: Option<Record>,
+    /// What a prebuilt interpreter must see, where a spec says so.
+    pub(crate) wanted: Vec<Requirement>,
 }
 
 impl Core {
@@ -64,52 +66,44 @@ impl Core {
             prefix: Some(interpreter.prefix().to_owned()),
             scripts: Some(interpreter.scripts().to_owned()),
             is_virtualenv: interpreter.is_virtualenv(),
-            has_safe_path: has_safe_path(interpreter),
+            has_safe_path: has_safe_path(interpreter.version()),
             state: EnvState::Base,
             duration,
             cached,
             record: None,
+            wanted: Vec::new(),
         }
     }
 
-    /// An environment of the cache.
-    pub(crate) fn cached(interpreter: &Interpreter, env: CachedEnv, duration: Duration) -> Self {
+    /// An environment of the cache. Its base is not looked at: what a key names is whole in itself.
+    pub(crate) fn cached(env: CachedEnv, duration: Duration) -> Self {
         let state = match env.state() {
             State::Hit => EnvState::Hit,
             State::Built => EnvState::Built,
         };
+        let record = Record::of(env.manifest());
         Self {
             python: vec![env.python().into()],
             prefix: Some(env.dir().to_owned()),
             scripts: env.python().parent().map(Path::to_owned),
             is_virtualenv: true,
-            has_safe_path: has_safe_path(interpreter),
+            has_safe_path: record.as_ref().is_some_and(|record| has_safe_path(&record.python)),
             state,
             duration,
-            record: serde_json::from_value(env.manifest().details.clone()).ok(),
+            record,
+            wanted: Vec::new(),
             cached: Some(env),
         }
     }
 
-    /// An environment of the cache whose base nobody looked at.
-    pub(crate) fn found(env: CachedEnv, duration: Duration) -> Self {
-        Self {
-            python: vec![env.python().into()],
-            prefix: Some(env.dir().to_owned()),
-            scripts: env.python().parent().map(Path::to_owned),
-            is_virtualenv: true,
-            has_safe_path: super::found::has_safe_path(&env),
-            state: EnvState::Hit,
-            duration,
-            record: serde_json::from_value(env.manifest().details.clone()).ok(),
-            cached: Some(env),
-        }
-    }
-
-    /// A prebuilt interpreter, described.
-    pub(crate) fn prebuilt(interpreter: &Interpreter) -> Self {
+    /// A prebuilt interpreter, described, and what it must see.
+    pub(crate) fn prebuilt(interpreter: &Interpreter, install: Option<&Install>) -> Self {
         let base = Self::base(interpreter, None, Duration::ZERO);
-        Self { state: EnvState::Prebuilt, ..base }
+        let wanted = install.map_or(&[][..], |install| &install.requirements);
+        // Whether a marker holds there, only that interpreter could say.
+        let wanted =
+            wanted.iter().filter(|it| it.name().is_some() && it.marker().is_none()).cloned();
+        Self { state: EnvState::Prebuilt, wanted: wanted.collect(), ..base }
     }
 
     /// A command line that starts some interpreter.
@@ -124,6 +118,7 @@ impl Core {
             duration: Duration::ZERO,
             cached: None,
             record: None,
+            wanted: Vec::new(),
         }
     }
 
@@ -158,13 +153,14 @@ impl Core {
     }
 }
 
-fn has_safe_path(interpreter: &Interpreter) -> bool {
-    let mut numbers = interpreter.version().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+/// Whether a Python of this version has `-P`.
+fn has_safe_path(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (3, 11)
 }
 
 /// An environment, as a report shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EnvironmentReport {
     /// The stages that ran in it.
@@ -174,7 +170,7 @@ pub struct EnvironmentReport {
     /// How it was come by.
     pub state: EnvState,
     /// What the lookup, the wait for others and the build took.
-    #[serde(rename = "seconds", serialize_with = "crate::event::seconds")]
+    #[serde(rename = "seconds", with = "crate::event::seconds")]
     pub duration: Duration,
     /// The disk that is its own, in bytes; 0 for the base and for prebuilt environments.
     pub own_bytes: u64,
@@ -336,7 +332,9 @@ impl Environment {
 
     /// The distributions whose versions a worker must report.
     pub(crate) fn package_names(&self) -> Vec<String> {
-        self.expected().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+        let expected = self.expected().into_iter().flatten().map(|(name, _)| name.as_str());
+        let wanted = self.core.wanted.iter().filter_map(Requirement::name);
+        expected.chain(wanted).map(str::to_owned).collect()
     }
 
     fn expected(&self) -> Option<&BTreeMap<String, String>> {
@@ -368,14 +366,26 @@ impl Environment {
                 key.as_deref().unwrap_or("none")
             ));
         }
+        let seen = |name: &str| match proof.packages.get(name).map_or(&[][..], Vec::as_slice) {
+            [only] => Ok(only.as_str()),
+            [] => Err(format!("it does not see `{name}`")),
+            found => Err(format!("it sees `{name}` {}", found.join(" and "))),
+        };
         for (name, version) in self.expected().into_iter().flatten() {
-            match proof.packages.get(name).map_or(&[][..], Vec::as_slice) {
-                [only] if only == version => {}
-                [] => return Err(format!("it does not see `{name}`, which should be {version}")),
-                found => {
-                    let found = found.join(" and ");
-                    return Err(format!("it sees `{name}` {found} instead of {version}"));
-                }
+            match seen(name) {
+                Ok(only) if only == version => {}
+                Ok(other) => return Err(format!("it sees `{name}` {other} instead of {version}")),
+                Err(problem) => return Err(format!("{problem}, which should be {version}")),
+            }
+        }
+        for requirement in &self.core.wanted {
+            let Some(name) = requirement.name() else { continue };
+            let version =
+                seen(name).map_err(|it| format!("{it}, and `{requirement}` is asked for"))?;
+            if !requirement.accepts(version) {
+                return Err(format!(
+                    "it sees `{name}` {version}, and `{requirement}` is asked for"
+                ));
             }
         }
         Ok(())

@@ -1,13 +1,10 @@
 //! Environments by what the cache calls them, without the spec and the base that they were made of.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use envspec::LoadedEnv;
-use venv_cache::{CachedEnv, Key};
+use venv_cache::Key;
 
 use super::environment::{Core, Environment};
 use super::provisioner::Provisioner;
@@ -20,7 +17,7 @@ impl Provisioner {
     pub fn find(&self, key: &Key) -> Result<Option<Environment>, Error> {
         let begun = Instant::now();
         let Some(cached) = self.cache().get(key).map_err(Error::cache)? else { return Ok(None) };
-        let core = Arc::new(Core::found(cached, begun.elapsed()));
+        let core = Arc::new(Core::cached(cached, begun.elapsed()));
         Environment::new(core, &LoadedEnv::default(), &self.cache().shims_dir()).map(Some)
     }
 
@@ -46,32 +43,5 @@ impl Environment {
         let mut env = LoadedEnv::default();
         env.install = Some(self.details()?.install()?);
         Some(env)
-    }
-}
-
-/// Whether the interpreter of this environment is known to have `-P` (3.11): by the name of the
-/// folder of its packages, so that no process has to be started.
-pub(crate) fn has_safe_path(env: &CachedEnv) -> bool {
-    let names = fs::read_dir(env.dir().join("lib")).into_iter().flatten().flatten();
-    names
-        .into_iter()
-        .any(|entry| minor_version(&entry.file_name()).is_some_and(|minor| minor >= 11))
-}
-
-fn minor_version(folder: &OsStr) -> Option<u32> {
-    Path::new(folder).to_str()?.strip_prefix("python3.")?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read_from_folders() {
-        let minor = |name: &str| minor_version(OsStr::new(name));
-        assert_eq!(minor("python3.12"), Some(12));
-        assert_eq!(minor("python3.9"), Some(9));
-        assert_eq!(minor("python2.7"), None);
-        assert_eq!(minor("python3.12t"), None);
     }
 }

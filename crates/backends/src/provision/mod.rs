@@ -19,6 +19,7 @@ mod preview;
 mod provisioner;
 mod ray_worker;
 mod record;
+mod recorded;
 mod refresh;
 mod settings_files;
 mod vars;

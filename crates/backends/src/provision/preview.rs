@@ -90,7 +90,7 @@ impl Provisioner {
         let (key, _) = self.key_of(&open, install, isolation);
         let preview = Preview::new(stage, PreviewState::ToBuild).with_key(&key.to_string());
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
-            let core = super::Core::cached(open.base.interpreter(), cached, Duration::ZERO);
+            let core = super::Core::cached(cached, Duration::ZERO);
             let report = core.report(Vec::new());
             let (added, replaced) = (report.added, report.replaced);
             return Ok(Preview { state: PreviewState::Hit, added, replaced, ..preview });

@@ -6,6 +6,7 @@ use envspec::Install;
 use installer::{Outcome, Package};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use venv_cache::{Interpreter, Manifest};
 
 use super::details;
 use super::installed::{Distribution, Installed};
@@ -15,6 +16,9 @@ use super::installed::{Distribution, Installed};
 pub(crate) struct Record {
     /// The spec in normal form, without credentials.
     pub(crate) spec: Value,
+    /// The version of Python.
+    #[serde(default)]
+    pub(crate) python: String,
     /// The package manager, and its version.
     pub(crate) tool: String,
     pub(crate) tool_version: String,
@@ -65,7 +69,17 @@ pub(crate) struct Replaced {
 }
 
 impl Record {
-    pub(crate) fn new(install: &Install, outcome: &Outcome, installed: &Installed) -> Self {
+    /// What the manifest of an environment says; nothing if somebody else wrote it.
+    pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
+        serde_json::from_value(manifest.details.clone()).ok()
+    }
+
+    pub(crate) fn new(
+        install: &Install,
+        interpreter: &Interpreter,
+        outcome: &Outcome,
+        installed: &Installed,
+    ) -> Self {
         let added = |package: &Package| {
             let distribution = installed.get(&package.name);
             let (source, commit) = distribution.map(Distribution::origin).unwrap_or_default();
@@ -83,6 +97,7 @@ impl Record {
         };
         Self {
             spec: serde_json::to_value(install).unwrap_or_default(),
+            python: interpreter.version().to_owned(),
             tool: outcome.tool.clone(),
             tool_version: outcome.tool_version.clone(),
             added: outcome.added.iter().map(added).collect(),

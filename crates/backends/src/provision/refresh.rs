@@ -1,19 +1,21 @@
 //! Unpinned specs: writing down what they resolve to, and resolving them again.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use envspec::{Install, LoadedEnv, Requirement};
+use envspec::{Install, LoadedEnv, Requirement, Specifier};
 use installer::{Deadline, Installer, Package, Request};
 use stage::Isolation;
-use venv_cache::CachedEnv;
+use venv_cache::{Interpreter, Key, Listed};
 
 use super::build::base_packages;
-use super::environment::Environment;
+use super::environment::{Core, EnvState, Environment};
 use super::installed::Installed;
 use super::keep::Kept;
 use super::provisioner::{OpenBase, Provisioner};
 use super::record::Record;
 use crate::error::Error;
+use crate::plan::PlannedBase;
 
 impl Provisioner {
     /// Everything that a spec resolves to over the base, as lines of a requirements file with
@@ -47,6 +49,10 @@ impl Provisioner {
     /// [`state`](Environment::state) tells; if it is not there, it is built. The commit of a
     /// repository is a part of the answer.
     ///
+    /// A spec without packages stands for the base. A managed one is resolved and built anew in the
+    /// same way, and the environments over it go with it: they are built anew when they are next
+    /// asked for. Any other base is somebody else's, and left alone.
+    ///
     /// The old environment is removed before the new one is built in its place: should that build
     /// fail (it has been resolved by then), there is none until the next one.
     ///
@@ -55,31 +61,107 @@ impl Provisioner {
     /// [`Error::RefreshInUse`] if the answer has changed while somebody uses the environment, which
     /// stays as it is. Else the same as of [`Provisioner::prepare`].
     pub fn refresh(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Environment, Error> {
-        let is_built = env.python.is_none() && env.py_executable.is_none();
-        let Some(install) = env.install.as_ref().filter(|_| is_built) else {
+        if env.python.is_some() || env.py_executable.is_some() {
             return self.prepare(env, isolation);
+        }
+        let Some(install) = &env.install else {
+            return match self.choice() {
+                Some(PlannedBase::Managed(base)) => self.refresh_base(base),
+                _ => self.prepare(env, isolation),
+            };
         };
         let open = self.open_base()?;
         let (key, _) = self.key_of(&open, install, isolation);
         let cached = self.cache().get(&key).map_err(Error::cache)?;
         // One that somebody else made says nothing of its packages, and is built anew.
         if let Some(cached) = cached {
-            let record = record_of(&cached);
+            let record = Record::of(cached.manifest());
             let changes = match &record {
                 Some(record) => self.changes(env, install, &open, record)?,
-                None => vec!["what is in it is not recorded".to_owned()],
+                None => unrecorded(),
             };
             if !changes.is_empty() {
                 drop(cached);
-                match self.cache().remove(&key) {
-                    Err(venv_cache::Error::InUse { .. }) => {
-                        return Err(Error::RefreshInUse { key: key.to_string(), changes });
-                    }
-                    other => other.map_err(Error::cache)?,
-                };
+                self.remove_for(&[key], &changes)?;
             }
         }
         self.prepare(env, isolation)
+    }
+
+    /// The same for a managed base.
+    fn refresh_base(&self, base: &LoadedEnv) -> Result<Environment, Error> {
+        self.close_base();
+        let (interpreter, key, install) = self.managed(base)?;
+        if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
+            let changes = match Record::of(cached.manifest()) {
+                Some(record) => self.base_changes(base, install, &interpreter, &record)?,
+                None => unrecorded(),
+            };
+            if !changes.is_empty() {
+                drop(cached);
+                let listed = self.cache().list().map_err(Error::cache)?;
+                let needs = |listed: &&Listed| listed.manifest.needs.iter().any(|it| it.key == key);
+                let mut keys: Vec<Key> = listed.iter().filter(needs).map(|it| it.key).collect();
+                keys.push(key);
+                self.remove_for(&keys, &changes)?;
+            }
+        }
+        let begun = Instant::now();
+        let open = self.open_base()?;
+        let cached = open.managed.clone().ok_or(Error::EmptyManagedBase)?;
+        let core = Core::cached(cached, begun.elapsed());
+        if core.state == EnvState::Built {
+            self.evict_after_build();
+        }
+        Environment::new(Arc::new(core), &LoadedEnv::default(), &self.cache().shims_dir())
+    }
+
+    /// How the answer differs from the one that a managed base was built from.
+    fn base_changes(
+        &self,
+        env: &LoadedEnv,
+        install: &Install,
+        interpreter: &Interpreter,
+        record: &Record,
+    ) -> Result<Vec<String>, Error> {
+        let deadline = deadline(env);
+        let (python, version) = (interpreter.executable(), install.tool_version.as_deref());
+        let tool = self.tools().locate(install.tool, version, python, deadline);
+        let tool = tool.map_err(Error::install)?;
+        let request = Request::new(install, python).with_deadline(deadline).fresh();
+        let locked = tool.lock(&request, &[]).map_err(Error::install)?;
+        let before = packages_of(record);
+        // What comes from elsewhere than an index is a part of the key, but for commits.
+        let like_before = |requirement: &Requirement| {
+            let name = requirement.name()?;
+            let known = before.iter().find(|it| it.name == name);
+            let known = known.filter(|known| requirement.accepts(&known.version));
+            let version = requirement.specifiers().first().map_or("", Specifier::version);
+            Some(known.cloned().unwrap_or_else(|| Package::new(name, version)).to_string())
+        };
+        let mut new: Vec<String> = locked.iter().filter_map(like_before).collect();
+        let mut old: Vec<String> = before.iter().map(ToString::to_string).collect();
+        new.extend(locked.iter().filter_map(commit));
+        old.extend(record.added.iter().filter_map(|it| it.commit.clone()));
+        Ok(differences(&old, &new))
+    }
+
+    /// Removes environments that have to make way for others, or none of them if one is in use.
+    fn remove_for(&self, keys: &[Key], changes: &[String]) -> Result<(), Error> {
+        let in_use =
+            |key: &Key| Error::RefreshInUse { key: key.to_string(), changes: changes.to_vec() };
+        for key in keys {
+            if self.cache().is_in_use(key).map_err(Error::cache)? {
+                return Err(in_use(key));
+            }
+        }
+        for key in keys {
+            match self.cache().remove(key) {
+                Err(venv_cache::Error::InUse { .. }) => return Err(in_use(key)),
+                other => other.map_err(Error::cache)?,
+            };
+        }
+        Ok(())
     }
 
     /// How the answer differs from the one that an environment was built from.
@@ -101,8 +183,7 @@ impl Provisioner {
         let tool = self.locate(install, open, deadline)?;
         let outcome =
             tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
-        let before = record.added.iter().map(|it| Package::new(&it.name, it.version.as_str()));
-        let before: Vec<Package> = before.collect();
+        let before = packages_of(record);
         // Of what would be built only the name is known; its sources are compared below, or are a
         // part of the key.
         let like_before = |package: &Package| {
@@ -116,9 +197,7 @@ impl Provisioner {
             new.extend(locked.iter().filter_map(commit));
             old.extend(record.added.iter().filter_map(|it| it.commit.clone()));
         }
-        let minus = old.iter().filter(|it| !new.contains(it)).map(|it| format!("-{it}"));
-        let plus = new.iter().filter(|it| !old.contains(it)).map(|it| format!("+{it}"));
-        Ok(minus.chain(plus).collect())
+        Ok(differences(&old, &new))
     }
 
     fn locked(
@@ -155,12 +234,24 @@ impl Provisioner {
     }
 }
 
-fn deadline(env: &LoadedEnv) -> Deadline {
-    env.setup_timeout.map_or(Deadline::NEVER, Deadline::after)
+fn unrecorded() -> Vec<String> {
+    vec!["what is in it is not recorded".to_owned()]
 }
 
-fn record_of(cached: &CachedEnv) -> Option<Record> {
-    serde_json::from_value(cached.manifest().details.clone()).ok()
+/// What goes, with `-`, and what comes, with `+`.
+fn differences(old: &[String], new: &[String]) -> Vec<String> {
+    let minus = old.iter().filter(|it| !new.contains(it)).map(|it| format!("-{it}"));
+    let plus = new.iter().filter(|it| !old.contains(it)).map(|it| format!("+{it}"));
+    minus.chain(plus).collect()
+}
+
+/// What was installed then.
+fn packages_of(record: &Record) -> Vec<Package> {
+    record.added.iter().map(|it| Package::new(&it.name, it.version.as_str())).collect()
+}
+
+fn deadline(env: &LoadedEnv) -> Deadline {
+    env.setup_timeout.map_or(Deadline::NEVER, Deadline::after)
 }
 
 fn packages(installed: &Installed) -> Vec<Package> {

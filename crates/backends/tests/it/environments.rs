@@ -431,6 +431,95 @@ fn the_commit_of_a_repository_is_recorded_and_a_refresh_moves_it() {
 }
 
 #[test]
+fn a_managed_base_is_refreshed_by_itself_or_from_what_stands_on_it() {
+    let world = World::new(&[], &[("alpha", "1.0", &[]), ("beta", "1.0", &[])]);
+    // uv remembers what a folder held, and asks an index again.
+    let server = crate::index::Index::new(&world.wheels());
+    for tool in TOOLS {
+        let option = match tool {
+            Tool::Pip => "pip_install_options",
+            Tool::Uv => "uv_pip_install_options",
+        };
+        let spec = |name: &str| {
+            json!({ tool.as_str(): {
+                "packages": [name],
+                option: ["--index-url", server.url()],
+            }})
+        };
+        let base = RuntimeEnv::from_json(&spec("alpha").to_string()).unwrap();
+        let base = Base::Managed(Box::new(base));
+        let cache = world.cache();
+        let provisioner = || Provisioner::new(Some(&base), Some(&cache)).unwrap();
+        let refresh = |provisioner: &Provisioner, env: &LoadedEnv| {
+            let refreshed = provisioner.refresh(env, Isolation::Shared);
+            refreshed.unwrap_or_else(|error| panic!("{tool}: {}", report(&error)))
+        };
+        let (itself, beta) = (LoadedEnv::default(), world.load(&spec("beta")));
+        let over = provisioner().prepare(&beta, Isolation::Shared).unwrap();
+        let first = refresh(&provisioner(), &itself);
+        assert!(first.is_managed_base() && !over.is_managed_base());
+        assert_eq!(
+            (first.state(), first.key().copied()),
+            (EnvState::Hit, provisioner().base_key().unwrap())
+        );
+
+        // From the environments alone, without a word on their base.
+        let alone = || Provisioner::new(None, Some(&cache)).unwrap();
+        {
+            let like = alone().like(&over).unwrap();
+            assert_eq!(
+                like.key(&over.spec().unwrap(), Isolation::Shared).unwrap().as_ref(),
+                over.key()
+            );
+            let lines = like.lock(&over.spec().unwrap()).unwrap();
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert_eq!(refresh(&like, &beta).state(), EnvState::Hit);
+            let like = alone().like(&first).unwrap();
+            assert_eq!(like.base_key().unwrap().as_ref(), first.key());
+            assert_eq!(refresh(&like, &itself).state(), EnvState::Hit);
+        }
+
+        world.add_wheels(&[("alpha", "2.0", &[])]);
+        let error = alone().like(&first).unwrap().refresh(&itself, Isolation::Shared).unwrap_err();
+        let Error::RefreshInUse { changes, .. } = &error else { panic!("{}", report(&error)) };
+        assert_eq!(*changes, ["-alpha==1.0", "+alpha==2.0"], "{tool}");
+        let (key, above) = (*first.key().unwrap(), *over.key().unwrap());
+        let like = alone().like(&first).unwrap();
+        drop(first);
+        drop(over);
+        let fresh = refresh(&like, &itself);
+        assert_eq!((fresh.state(), fresh.key()), (EnvState::Built, Some(&key)), "{tool}");
+        assert_eq!(run(fresh.python(), "import alpha; print(alpha.__version__)"), "2.0");
+        assert!(like.find(&above).unwrap().is_none(), "what stood on the old one");
+        let again = provisioner().prepare(&beta, Isolation::Shared).unwrap();
+        assert_eq!((again.state(), again.key()), (EnvState::Built, Some(&above)), "{tool}");
+        assert_eq!(run(again.python(), "import alpha; print(alpha.__version__)"), "2.0");
+        fs::remove_file(world.wheel("alpha", "2.0")).unwrap();
+    }
+}
+
+#[test]
+fn a_refresh_from_an_environment_keeps_the_strategy_that_was_asked_for() {
+    let world = World::new(&[("alpha", "1.0", &[])], &[("beta", "1.0", &[])]);
+    let env = world.spec(Tool::Uv, &["beta"]);
+    for strategy in [None, Some(Strategy::Symlink), Some(Strategy::Copy)] {
+        let provisioner = world.provisioner();
+        let provisioner = match strategy {
+            Some(strategy) => provisioner.with_strategy(strategy),
+            None => provisioner,
+        };
+        let made = provisioner.prepare(&env, Isolation::Shared).unwrap();
+        let like = Provisioner::new(None, Some(&world.cache())).unwrap().like(&made).unwrap();
+        let refreshed = like.refresh(&made.spec().unwrap(), Isolation::Shared).unwrap();
+        assert_eq!(
+            (refreshed.state(), refreshed.key()),
+            (EnvState::Hit, made.key()),
+            "{strategy:?}"
+        );
+    }
+}
+
+#[test]
 fn a_managed_base_is_kept_by_what_needs_it_and_evicted_after_it() {
     let world = World::new(&[], &[("alpha", "1.0", &[]), ("beta", "1.0", &[])]);
     let options = json!(["--no-index", "--find-links", world.wheels()]);

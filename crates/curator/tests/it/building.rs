@@ -101,6 +101,32 @@ fn what_lock_prints_is_a_spec() {
 }
 
 #[test]
+fn a_key_stands_for_its_base_too() {
+    let world = World::new();
+    let listed = world.run(&["env", "list", "--json"]).json();
+    let listed = listed.as_array().unwrap();
+    let key = |packages: &str| {
+        let entry = listed.iter().find(|entry| entry["packages"] == json!([packages]));
+        entry.expect("it is listed")["key"].as_str().unwrap().to_owned()
+    };
+    // The one was made over the other, which is a managed base.
+    let (over, base) = (key("idna==3.10"), key("packaging==26.0"));
+    for key in [&over, &base] {
+        let refreshed = world.run(&["env", "refresh", "--spec", &key[..12], "--json"]).json();
+        assert_eq!((&refreshed["key"], &refreshed["state"]), (&json!(key), &json!("hit")));
+    }
+    let arguments = ["env", "refresh", "--json", "--managed-base", "packaging==26.0"];
+    assert_eq!(world.run(&arguments).json()["key"], json!(base));
+    let lines = world.run(&["env", "lock", "--spec", &base]).text();
+    assert!(lines.starts_with("packaging==26.0 --hash=") && lines.lines().count() == 1, "{lines}");
+    let lines = world.run(&["env", "lock", "--spec", &over]).text();
+    assert!(lines.starts_with("idna==3.10 --hash="), "{lines}");
+    // Another base is not what the key stands for.
+    let arguments = ["env", "refresh", "--spec", &over, "--base", world.base()];
+    world.run(&arguments).fails(2, "hint: leave --base");
+}
+
+#[test]
 fn refresh_leaves_what_is_still_the_answer() {
     let world = shared();
     let key = world.key("packaging<24.1");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::spec::{BaseArguments, SpecArguments, StrategyArguments};
+use crate::spec::{BaseArguments, EnvArguments, SpecArguments};
 use crate::values;
 
 const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
@@ -92,13 +92,20 @@ pub(crate) enum EnvCommand {
     Remove(Remove),
 
     /// Prints what a spec resolves to, with hashes, as a requirements file.
+    ///
+    /// A key stands for the spec and the base that its environment was made with.
     #[command(after_help = "Example:\n  \
         curator env lock --uv 'packaging>=24' > requirements.lock\n  \
         curator env create --requirements requirements.lock")]
     Lock(Lock),
 
     /// Resolves a spec again and replaces its environment by what is newest now.
-    #[command(after_help = "Example:\n  curator env refresh --uv 'packaging>=24'")]
+    ///
+    /// A key stands for the spec, the base and the strategy that its environment was made with. A
+    /// managed base is refreshed by its key, or where no spec is given; the environments over it
+    /// are removed then, and built anew when they are next asked for.
+    #[command(after_help = "Examples:\n  curator env refresh --uv 'packaging>=24'\n  \
+        curator env refresh --spec 4fb0a6c1\n  curator env refresh --managed-base numpy 'pandas<3'")]
     Refresh(Create),
 }
 
@@ -106,18 +113,14 @@ pub(crate) enum EnvCommand {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Json {
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     #[command(flatten)]
-    pub(crate) spec: SpecArguments,
-    #[command(flatten)]
-    pub(crate) base: BaseArguments,
-    #[command(flatten)]
-    pub(crate) strategy: StrategyArguments,
+    pub(crate) env: EnvArguments,
     #[command(flatten)]
     pub(crate) output: Json,
 }
@@ -125,13 +128,9 @@ pub(crate) struct Create {
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
     #[command(flatten)]
-    pub(crate) spec: SpecArguments,
-    #[command(flatten)]
-    pub(crate) base: BaseArguments,
-    #[command(flatten)]
-    pub(crate) strategy: StrategyArguments,
+    pub(crate) env: EnvArguments,
     /// The command and its arguments.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(help_heading = "Arguments", last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 

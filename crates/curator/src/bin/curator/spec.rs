@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use curator::RuntimeEnv;
@@ -14,9 +15,11 @@ use curator::venv_cache::Strategy;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// Whose specs these are, in error messages.
-const OWNER: &str = "the command line";
+const COMMAND_LINE: &str = "the command line";
+const STANDARD_INPUT: &str = "the standard input";
 
 /// What an environment is to hold.
 #[derive(Debug, Args)]
@@ -47,7 +50,7 @@ pub(crate) struct BaseArguments {
     /// `python3` on PATH].
     #[arg(long, value_name = "PYTHON", conflicts_with = "managed_base")]
     base: Option<PathBuf>,
-    /// A base that is made from these requirements, and kept in the cache.
+    /// A base that uv makes from these requirements, and that is kept in the cache.
     #[arg(long, value_name = "REQ", num_args = 1..)]
     managed_base: Vec<String>,
     /// The interpreter that a managed base is made from [default: that of the default base].
@@ -62,6 +65,17 @@ pub(crate) struct StrategyArguments {
     /// How the environment comes by the base's files [default: chosen by what the disk can do].
     #[arg(long)]
     strategy: Option<StrategyName>,
+}
+
+/// An environment: what is in it, over what, and how.
+#[derive(Debug, Args)]
+pub(crate) struct EnvArguments {
+    #[command(flatten)]
+    pub(crate) spec: SpecArguments,
+    #[command(flatten)]
+    pub(crate) base: BaseArguments,
+    #[command(flatten)]
+    pub(crate) strategy: StrategyArguments,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -84,24 +98,32 @@ pub(crate) enum Wanted {
 }
 
 impl SpecArguments {
+    /// Whether none is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { pip, uv, requirements, spec } = self;
+        pip.is_empty() && uv.is_empty() && requirements.is_empty() && spec.is_none()
+    }
+
     /// Reads what the arguments name.
     pub(crate) fn read(&self, provisioner: &Provisioner) -> Result<Wanted, Failure> {
         let dir = env::current_dir().map_err(|error| Failure::io("find this folder", &error))?;
-        let (env, dir) = match &self.spec {
-            None => (self.listed(), dir),
+        let (env, dir, owner) = match &self.spec {
+            None => (self.listed(), dir, COMMAND_LINE.to_owned()),
             Some(text) if text == "-" => {
                 let mut text = String::new();
                 let read = io::stdin().lock().read_to_string(&mut text);
                 read.map_err(|error| Failure::io("read the standard input", &error))?;
-                (from_text(&text)?, dir)
+                (from_text(&text, STANDARD_INPUT)?, dir, STANDARD_INPUT.to_owned())
             }
-            Some(text) if text.trim_start().starts_with('{') => (from_text(text)?, dir),
+            Some(text) if text.trim_start().starts_with('{') => {
+                (from_text(text, COMMAND_LINE)?, dir, COMMAND_LINE.to_owned())
+            }
             Some(text) if is_hexadecimal(text) => {
                 return Ok(Wanted::Found(Box::new(provisioner.find_by_prefix(text)?)));
             }
             Some(path) => from_file(&dir.join(path))?,
         };
-        let loaded = env.load(&DiskSource, &dir).map_err(wrong)?;
+        let loaded = env.load(&DiskSource, &dir).map_err(|error| wrong(error, &owner))?;
         if loaded == LoadedEnv::default() && self.spec.is_none() {
             return Err(Failure::usage(
                 "what shall be in the environment?\n\nhint: give --uv, --pip, --requirements or \
@@ -138,12 +160,19 @@ impl BaseArguments {
         if let Some(python) = &self.python {
             spec["python"] = json!(python);
         }
-        Ok(Some(Base::from(RuntimeEnv::from_value(spec).map_err(wrong)?)))
+        Ok(Some(Base::from(
+            RuntimeEnv::from_value(spec).map_err(|error| wrong(error, COMMAND_LINE))?,
+        )))
     }
 
     /// Whether no base is named.
     pub(crate) fn is_default(&self) -> bool {
         self.base.is_none() && self.managed_base.is_empty()
+    }
+
+    /// Whether it is one that the cache makes.
+    pub(crate) fn is_managed(&self) -> bool {
+        !self.managed_base.is_empty()
     }
 
     /// Opens the cache; the base is opened or built when it is needed.
@@ -154,6 +183,11 @@ impl BaseArguments {
 }
 
 impl StrategyArguments {
+    /// Whether none is named.
+    pub(crate) fn is_default(&self) -> bool {
+        self.strategy.is_none()
+    }
+
     /// The same provisioner with the strategy that is asked for.
     pub(crate) fn apply(&self, provisioner: Provisioner) -> Provisioner {
         let strategy = self.strategy.map(|name| match name {
@@ -168,24 +202,29 @@ impl StrategyArguments {
     }
 }
 
-impl Wanted {
-    /// The spec, of an environment that the cache has as far as it is recorded.
-    pub(crate) fn into_spec(self) -> Result<LoadedEnv, Failure> {
-        match self {
-            Self::Spec(env) => Ok(*env),
-            Self::Found(environment) => environment
-                .spec()
-                .ok_or_else(|| Failure::failed("what the environment was made of is not recorded")),
-        }
-    }
-
+impl EnvArguments {
     /// The environment itself, built if need be.
-    pub(crate) fn prepare(self, provisioner: &Provisioner) -> Result<Environment, Failure> {
-        match self {
-            Self::Found(environment) => Ok(*environment),
-            Self::Spec(env) => Ok(provisioner.prepare(&env, Isolation::Shared)?),
-        }
+    pub(crate) fn prepare(
+        &self,
+        cache_dir: Option<&Path>,
+        progress: &Arc<Progress>,
+    ) -> Result<Environment, Failure> {
+        let provisioner = self.strategy.apply(self.base.open(cache_dir)?);
+        let provisioner = provisioner.with_observer(progress.clone());
+        let prepared = match self.spec.read(&provisioner)? {
+            Wanted::Found(environment) => Ok(*environment),
+            Wanted::Spec(env) => provisioner.prepare(&env, Isolation::Shared),
+        };
+        progress.finish();
+        Ok(prepared?)
     }
+}
+
+/// What an environment of the cache was made of.
+pub(crate) fn recorded(environment: &Environment) -> Result<LoadedEnv, Failure> {
+    environment
+        .spec()
+        .ok_or_else(|| Failure::failed("what the environment was made of is not recorded"))
 }
 
 fn is_hexadecimal(text: &str) -> bool {
@@ -193,22 +232,23 @@ fn is_hexadecimal(text: &str) -> bool {
 }
 
 /// JSON, or else TOML.
-fn from_text(text: &str) -> Result<RuntimeEnv, Failure> {
+fn from_text(text: &str, owner: &str) -> Result<RuntimeEnv, Failure> {
     let is_json = text.trim_start().starts_with('{');
     let read = if is_json { RuntimeEnv::from_json(text) } else { RuntimeEnv::from_toml(text) };
-    read.map_err(wrong)
+    read.map_err(|error| wrong(error, owner))
 }
 
-/// A file with a spec, and the folder that paths in it are relative to.
-fn from_file(path: &Path) -> Result<(RuntimeEnv, PathBuf), Failure> {
+/// A file with a spec, the folder that paths in it are relative to, and the file's name.
+fn from_file(path: &Path) -> Result<(RuntimeEnv, PathBuf, String), Failure> {
     let text = fs::read_to_string(path).map_err(|error| {
         let problem = format!("cannot read the spec `{}`: {error}", path.display());
         Failure::usage(&problem)
     })?;
     let dir = path.parent().unwrap_or(path).to_owned();
-    Ok((from_text(&text)?, dir))
+    let owner = format!("`{}`", path.display());
+    Ok((from_text(&text, &owner)?, dir, owner))
 }
 
-fn wrong(source: envspec::Error) -> Failure {
-    backends::Error::Spec { owner: OWNER.to_owned(), source: Box::new(source) }.into()
+fn wrong(source: envspec::Error, owner: &str) -> Failure {
+    backends::Error::Spec { owner: owner.to_owned(), source: Box::new(source) }.into()
 }

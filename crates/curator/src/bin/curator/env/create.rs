@@ -15,10 +15,7 @@ use crate::progress::{self, Progress};
 
 pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let progress = Arc::new(Progress::new());
-    let provisioner = arguments.base.open(cache_dir)?;
-    let provisioner = arguments.strategy.apply(provisioner).with_observer(progress.clone());
-    let prepared = arguments.spec.read(&provisioner)?.prepare(&provisioner);
-    progress.finish();
+    let prepared = arguments.env.prepare(cache_dir, &progress);
     print(&prepared?, arguments.output.json)
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Exec, cache_dir: Option<&Path>) -> Result<ExitCode
     let Some((program, rest)) = arguments.command.split_first() else {
         return Err(Failure::usage("no command is given"));
     };
-    let environment = match prepare(arguments, cache_dir) {
+    let environment = match arguments.env.prepare(cache_dir, &Arc::new(Progress::quiet())) {
         Ok(environment) => environment,
         Err(failure) => {
             let command = EnvCommand::refusing_ray_worker(&arguments.command, failure.report());
@@ -29,15 +29,6 @@ pub(crate) fn run(arguments: &Exec, cache_dir: Option<&Path>) -> Result<ExitCode
     };
     keep(&environment).map_err(|error| Failure::io("keep the environment", &error))?;
     Err(become_command(&environment.command(program, rest)))
-}
-
-fn prepare(arguments: &Exec, cache_dir: Option<&Path>) -> Result<Environment, Failure> {
-    let progress = Arc::new(Progress::quiet());
-    let provisioner = arguments.base.open(cache_dir)?;
-    let provisioner = arguments.strategy.apply(provisioner).with_observer(progress.clone());
-    let prepared = arguments.spec.read(&provisioner)?.prepare(&provisioner);
-    progress.finish();
-    prepared
 }
 
 /// Does not return, unless the command cannot be started.

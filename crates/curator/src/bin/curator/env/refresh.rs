@@ -4,44 +4,59 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use curator::backends::Provisioner;
-use curator::stage::{Base, Isolation};
+use curator::backends::{Environment, Provisioner};
+use curator::envspec::LoadedEnv;
+use curator::stage::Isolation;
 
 use super::create;
 use crate::arguments::Create;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::spec::Wanted;
+use crate::spec::{EnvArguments, Wanted, recorded};
 
 pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let progress = Arc::new(Progress::new());
-    let mut provisioner = arguments.base.open(cache_dir)?;
-    let (env, key) = match arguments.spec.read(&provisioner)? {
-        Wanted::Found(environment) => {
-            let base = environment.cached().and_then(|cached| cached.manifest().base.clone());
-            if let (Some(base), true) = (base, arguments.base.is_default())
-                && base.key.is_none()
-            {
-                // The base that it was made over is the one that is meant.
-                let base = Base::from(std::path::PathBuf::from(base.python));
-                provisioner = Provisioner::new(Some(&base), cache_dir)?;
+    let EnvArguments { spec, base, strategy } = &arguments.env;
+    let provisioner = strategy.apply(base.open(cache_dir)?);
+    let (provisioner, env) = if spec.is_empty() && base.is_managed() {
+        (provisioner, LoadedEnv::default())
+    } else {
+        match spec.read(&provisioner)? {
+            Wanted::Spec(env) => (provisioner, *env),
+            Wanted::Found(environment) if base.is_default() && strategy.is_default() => {
+                let provisioner = provisioner.like(&environment)?;
+                let env = asked_for(&provisioner, &environment)?;
+                (provisioner, env)
             }
-            let key = environment.key().copied();
-            (Wanted::Found(environment).into_spec()?, key)
+            Wanted::Found(environment) => {
+                let env = asked_for(&provisioner, &environment)?;
+                (provisioner, env)
+            }
         }
-        wanted @ Wanted::Spec(_) => (wanted.into_spec()?, None),
     };
-    let provisioner = arguments.strategy.apply(provisioner).with_observer(progress.clone());
-    if let Some(key) = key
-        && provisioner.key(&env, Isolation::Shared)? != Some(key)
-    {
-        return Err(Failure::usage(
-            "over this base the spec has another key\n\nhint: name the base that the environment \
-             was made over with --base or --managed-base, its strategy with --strategy, or give \
-             the spec itself",
-        ));
-    }
+    let provisioner = provisioner.with_observer(progress.clone());
     let refreshed = provisioner.refresh(&env, Isolation::Shared);
     progress.finish();
     create::print(&refreshed?, arguments.output.json)
+}
+
+/// The spec that stands for an environment of the cache, and has its key; the empty one stands for
+/// a managed base.
+fn asked_for(provisioner: &Provisioner, found: &Environment) -> Result<LoadedEnv, Failure> {
+    let (env, key) = if found.is_managed_base() {
+        (LoadedEnv::default(), provisioner.base_key()?)
+    } else {
+        let env = recorded(found)?;
+        let key = provisioner.key(&env, Isolation::Shared)?;
+        (env, key)
+    };
+    if key.as_ref() == found.key() {
+        return Ok(env);
+    }
+    Err(Failure::usage(
+        "the environment's spec has another key now: the base is another one or has changed, or \
+         the settings of the package manager have\n\nhint: leave --base, --managed-base and \
+         --strategy out to refresh the environment as it was made, or make the one for now with \
+         `curator env create` and the spec itself",
+    ))
 }
