@@ -13,6 +13,8 @@ fn typos_are_refused_with_what_was_meant() {
     world.run(&["env", "create", "--requirements", "none.txt"]).fails(2, "none.txt");
     world.run(&["env", "prune", "--max-bytes", "many"]).fails(2, "whole number");
     world.run(&["env", "prune", "--older-than", "7"]).fails(2, "unit");
+    std::fs::write(world.dir().join("wrong.json"), r#"{ "uv": ["#).unwrap();
+    world.run(&["env", "create", "--spec", "wrong.json"]).fails(2, "wrong.json");
     world.run(&["env", "show", "not-a-key"]).fails(2, "not-a-key");
     world.run(&["env", "show", "0000000000000000"]).fails(1, "0000000000000000");
 }

@@ -37,7 +37,10 @@ impl Failure {
     pub(crate) fn not_started(program: &str, error: &io::Error) -> Self {
         let is_absent = error.kind() == io::ErrorKind::NotFound;
         let code = if is_absent { NOT_FOUND } else { NOT_STARTED };
-        let report = format!("error: failed to start `{program}`\n  caused by: {error}");
+        let mut report = format!("error: failed to start `{program}`\n  caused by: {error}");
+        if is_absent && !program.contains('/') {
+            report += "\n\nhint: neither the environment nor PATH has a program of that name";
+        }
         Self { code, report }
     }
 

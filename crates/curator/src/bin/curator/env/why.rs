@@ -13,7 +13,10 @@ pub(crate) fn run(arguments: &arguments::Why, store: &Store) -> Result<ExitCode,
     let details = store.details(&arguments.key)?;
     let Some(why) = details.why(&arguments.package) else {
         let key = output::short(&details.key);
-        return Err(Failure::failed(&format!("no `{}` in environment {key}", arguments.package)));
+        return Err(Failure::failed(&format!(
+            "no `{}` in environment {key}\n\nhint: `curator env show {key} --json` tells its packages",
+            arguments.package
+        )));
     };
     if arguments.output.json {
         return output::json(&why);
