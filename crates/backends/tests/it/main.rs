@@ -9,7 +9,8 @@ mod outputs; // what a stage may return, and the ids that come of it
 mod plan; // what is read and refused before anything runs
 mod processes; // what is left of workers and their children
 mod rust_stages; // Rust and Python stages in one pipeline
-mod secrets; // planted in every place, and looked for in every other
+mod secrets;
+mod settings; // planted in every place, and looked for in every other
 mod support;
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
 mod world; // a base, wheels and a cache of one test

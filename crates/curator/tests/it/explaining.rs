@@ -102,8 +102,6 @@ fn doctor_finds_a_sound_machine_and_a_missing_base() {
     let vars = [
         ("UV_INDEX_URL", "http://127.0.0.1:9/simple"),
         ("PIP_INDEX_URL", "http://127.0.0.1:9/simple"),
-        ("UV_HTTP_RETRIES", "0"),
-        ("PIP_RETRIES", "0"),
     ];
     let bad = world.run_with(&["doctor", "--base", world.base(), "--json"], "", &vars);
     assert_eq!(bad.code, Some(1), "{}", bad.out);

@@ -4,6 +4,9 @@ mod building;
 mod executing;
 mod explaining;
 mod keeping;
+mod permissions;
+mod progress;
+mod secrets;
 mod support;
 mod usage;
 
