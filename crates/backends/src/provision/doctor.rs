@@ -195,11 +195,39 @@ fn registry(installer: &Installer, open: &OpenBase) -> Finding {
         Ok(_) | Err(installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. }) => {
             Finding::good(subject, "it answers".to_owned())
         }
-        Err(error) => Finding::failed(subject, &Error::install(error)).or_advice(
-            "environments that exist can be used; to build others, see to the network, a proxy \
-             (HTTPS_PROXY), or the index in the package manager's settings",
-        ),
+        Err(error) => {
+            let is_silent = matches!(
+                error,
+                installer::Error::Network { .. } | installer::Error::Timeout { .. }
+            );
+            let mut finding = Finding::failed(subject, &Error::install(error)).or_advice(
+                "environments that exist can be used; to build others, see to the network, a \
+                 proxy (HTTPS_PROXY), or the index in the package manager's settings",
+            );
+            if is_silent {
+                finding.message = silence(&finding.message);
+            }
+            finding
+        }
     }
+}
+
+/// That a registry does not answer, with as much of a tool's words as says which one and why.
+fn silence(words: &str) -> String {
+    let mut lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
+    let address = lines.clone().find_map(|line| {
+        let (before, _) = line.split_once("://")?;
+        // What comes before it is the beginning of our own words, or of a tool's.
+        let start = ["error: ", "WARNING: "]
+            .iter()
+            .filter_map(|word| before.rfind(word).map(|at| at + word.len()));
+        Some(&line[start.max().unwrap_or(0)..])
+    });
+    let cause = lines.next_back().map(|line| line.strip_prefix("cause: ").unwrap_or(line));
+    let mut parts = vec!["it does not answer"];
+    parts.extend(address);
+    parts.extend(cause.filter(|cause| !cause.contains("://")));
+    parts.join(": ")
 }
 
 impl Finding {
@@ -218,5 +246,29 @@ impl Finding {
 
     fn or_advice(self, advice: &str) -> Self {
         Self { advice: self.advice.or_else(|| Some(advice.to_owned())), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_with_the_address_and_the_cause() {
+        let uv = "`uv` could not download what it needs: error: Failed to fetch: \
+                  http://127.0.0.1:9/simple/packaging/\n  cause: client error (Connect)\n  \
+                  cause: Connection refused (os error 111)";
+        assert_eq!(
+            silence(uv),
+            "it does not answer: Failed to fetch: http://127.0.0.1:9/simple/packaging/: \
+             Connection refused (os error 111)"
+        );
+        let pip = "`pip` could not download what it needs: ERROR: No matching distribution\n\n\
+                   WARNING: Could not fetch URL http://127.0.0.1:9/simple/: connection error: no";
+        assert_eq!(
+            silence(pip),
+            "it does not answer: Could not fetch URL http://127.0.0.1:9/simple/: connection error: no"
+        );
+        assert_eq!(silence(""), "it does not answer");
     }
 }

@@ -30,9 +30,12 @@ fn lines(finding: &Finding) -> String {
     };
     // Padded first: what colours a word has no width.
     let word = output::coloured(&format!("{word:<8}"), colour);
-    let line = format!("{word}{:<16}{}", finding.subject, finding.message);
+    // What a package manager says may have several lines, which stay in their column.
+    let margin = format!("\n{:25}", "");
+    let message = finding.message.trim_end().replace('\n', &margin);
+    let line = format!("{word}{:<17}{message}", finding.subject);
     match &finding.advice {
-        Some(advice) => format!("{line}\n{:24}{advice}", ""),
+        Some(advice) => format!("{line}{margin}{advice}"),
         None => line,
     }
 }
