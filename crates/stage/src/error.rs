@@ -190,6 +190,24 @@ pub enum Error {
         stage: String,
     },
 
+    /// No Rust stage is registered under a name.
+    #[error("no Rust stage is registered as `{name}`")]
+    NotRegistered {
+        /// The name.
+        name: String,
+        /// The names that are registered.
+        known: Vec<String>,
+    },
+
+    /// The constructor of a registered Rust stage refused its arguments.
+    #[error("the Rust stage `{name}` cannot be made")]
+    Constructor {
+        /// The name in the registry.
+        name: String,
+        /// What the constructor said.
+        source: BoxError,
+    },
+
     /// A stage's own code failed.
     #[error("{hook} of stage `{stage}` failed{}", on(task.as_ref()))]
     Stage {
@@ -237,6 +255,12 @@ impl Error {
                 .to_owned(),
             Self::RustCode { .. } => "a pipeline file holds Python stages only".to_owned(),
             Self::PythonOnly { .. } => "run it with an executor that has Python workers".to_owned(),
+            Self::NotRegistered { name, known } => {
+                return envspec::nearest(name, known.iter().map(String::as_str)).map_or_else(
+                    || Some("register it with `Registry::with`".to_owned()),
+                    |nearest| Some(format!("did you mean `{nearest}`?")),
+                );
+            }
             _ => return None,
         };
         Some(hint)

@@ -50,7 +50,8 @@ mod task;
 pub mod testing;
 
 pub use code::{
-    Behaviour, Command, Context, EnvView, PythonCode, PythonSource, RustCode, Stage, TypedStage,
+    Behaviour, Command, Context, EnvView, Origin, PythonCode, PythonSource, Registry, RustCode,
+    Stage, TypedStage,
 };
 pub use error::{BoxError, Error};
 pub use pipeline::{Base, BuiltPipeline, CompositeStage, Pipeline, PipelineStage};

@@ -4,6 +4,7 @@ mod behaviour;
 mod command;
 mod context;
 mod python;
+mod registry;
 mod rust;
 mod typed;
 
@@ -11,5 +12,6 @@ pub use behaviour::Behaviour;
 pub use command::{Command, EnvView};
 pub use context::Context;
 pub use python::{PythonCode, PythonSource};
+pub use registry::{Origin, Registry};
 pub use rust::{RustCode, Stage};
 pub use typed::TypedStage;

@@ -4,6 +4,7 @@ use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
+use super::registry::Origin;
 use super::typed::Typed;
 use crate::{BatchOutput, BoxError, Context, Output, Task, TypedStage};
 
@@ -72,13 +73,14 @@ const _: Option<&dyn Stage> = None; // stays object-safe, or does not compile
 pub struct RustCode {
     type_name: &'static str,
     stage: Arc<dyn Stage>,
+    origin: Option<Arc<Origin>>,
 }
 
 impl RustCode {
     /// The code of a stage.
     #[must_use]
     pub fn new<S: Stage + 'static>(stage: S) -> Self {
-        Self { type_name: type_name::<S>(), stage: Arc::new(stage) }
+        Self { type_name: type_name::<S>(), stage: Arc::new(stage), origin: None }
     }
 
     /// The stage, to call its hooks.
@@ -90,7 +92,18 @@ impl RustCode {
     /// The code of a stage that takes and gives values.
     #[must_use]
     pub fn typed<T: TypedStage + 'static>(stage: T) -> Self {
-        Self { type_name: type_name::<T>(), stage: Arc::new(Typed(stage)) }
+        Self { type_name: type_name::<T>(), stage: Arc::new(Typed(stage)), origin: None }
+    }
+
+    /// What a [`Registry`](crate::Registry) made it of; none where no registry did.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
+    }
+
+    /// The same, made by a registry.
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
+        Self { origin: Some(Arc::new(origin)), ..self }
     }
 
     /// The type's name without its path and parameters: a stage's name unless it is given another.
@@ -107,7 +120,7 @@ impl RustCode {
         O: Into<Output> + 'static,
         E: Into<BoxError> + 'static,
     {
-        Self { type_name: type_name::<F>(), stage: Arc::new(FromFn(function)) }
+        Self { type_name: type_name::<F>(), stage: Arc::new(FromFn(function)), origin: None }
     }
 }
 
