@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::index::IndexUrl;
 use crate::install::{Install, Redacted, redacted_map};
+use crate::requirement::Requirement;
 
 /// A spec after everything it refers to was read; nothing in it needs to be read again.
 ///
@@ -40,6 +42,35 @@ pub struct LoadedEnv {
     ///
     /// [`RuntimeEnv::engine_fields`]: crate::RuntimeEnv::engine_fields
     pub engine_fields: BTreeMap<String, Value>,
+}
+
+impl LoadedEnv {
+    /// Everything as JSON, with the credentials that [`Serialize`] leaves out, for another process
+    /// that builds the environment. It deserializes to an equal value.
+    ///
+    /// Whoever calls it answers for where it goes: never to a file, a log or an argument.
+    #[must_use]
+    pub fn expose(&self) -> Value {
+        // Text, numbers and their maps always become JSON.
+        let mut exposed = serde_json::to_value(self).unwrap_or_default();
+        exposed["env_vars"] = json!(self.env_vars);
+        let Some(install) = &self.install else { return exposed };
+        let lines = |requirements: &[Requirement]| {
+            requirements.iter().map(Requirement::expose).collect::<Vec<_>>()
+        };
+        let urls = |urls: &[IndexUrl]| json!(urls.iter().map(IndexUrl::expose).collect::<Vec<_>>());
+        let target = &mut exposed["install"];
+        target["requirements"] = json!(lines(&install.requirements));
+        target["constraints"] = json!(lines(&install.constraints));
+        target["overrides"] = json!(lines(&install.overrides));
+        target["tool_options"] = json!(install.tool_options);
+        target["build_env"] = json!(install.build_env);
+        let index = &mut target["index"];
+        index["index_url"] = json!(install.index.index_url.as_ref().map(IndexUrl::expose));
+        index["extra_index_urls"] = urls(&install.index.extra_index_urls);
+        index["find_links"] = urls(&install.index.find_links);
+        exposed
+    }
 }
 
 impl Default for LoadedEnv {
