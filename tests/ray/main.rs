@@ -3,6 +3,7 @@
 //! Nothing here is imitated: the base with Ray is made by our own crates, from the package index,
 //! and is kept for the next run of these tests.
 
+mod conformance; // the cases that every executor must pass, over all of them
 mod launcher; // `curator env exec` as the interpreter of Ray's workers
 mod world; // the base with Ray, clusters one at a time, Python scripts
 

@@ -230,6 +230,97 @@ pub enum Error {
         changes: Vec<String>,
     },
 
+    /// The program cannot be started on the nodes of a cluster.
+    #[error("this program does not serve as a worker, and a cluster needs one")]
+    NoWorkerProgram,
+
+    /// A Rust stage that no other process could make.
+    #[error("the Rust stage `{stage}` cannot run on a cluster: no registry has made it")]
+    UnregisteredStage {
+        /// The stage.
+        stage: String,
+    },
+
+    /// A registered Rust stage that the worker program does not know.
+    #[error("the worker program has no Rust stage `{name}`, which stage `{stage}` is")]
+    UnknownRustStage {
+        /// The stage.
+        stage: String,
+        /// Its name in the registry.
+        name: String,
+    },
+
+    /// A field that Ray cannot serve by itself.
+    #[error("Ray has nothing for `{field}` in the runtime_env of stage `{stage}`")]
+    NotNative {
+        /// The stage.
+        stage: String,
+        /// The field.
+        field: &'static str,
+    },
+
+    /// An installer, or another interpreter, in the runtime env of a whole job.
+    #[error(
+        "`{field}` in the runtime env of the job would reach every stage, with or without its own"
+    )]
+    JobInstaller {
+        /// The field.
+        field: String,
+    },
+
+    /// A setting of a connection or an engine has a value that it cannot have.
+    #[error("`{setting}` {problem}")]
+    EngineSetting {
+        /// The setting.
+        setting: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// The base lacks what an engine needs.
+    #[error("{engine} needs `{requirement}` in the base, which has {found}")]
+    EngineMissing {
+        /// The engine.
+        engine: String,
+        /// The requirement to add to the base.
+        requirement: String,
+        /// What is there: `none`, or a version.
+        found: String,
+    },
+
+    /// An engine failed, in its own words.
+    #[error("the engine failed: {words}")]
+    Engine {
+        /// What it said first.
+        words: String,
+        /// All that it said.
+        log: Vec<String>,
+    },
+
+    /// The process that drives an engine ended, or could not be started.
+    #[error("the driver of {engine} {problem}")]
+    Driver {
+        /// The engine.
+        engine: String,
+        /// What happened to it.
+        problem: String,
+        /// The last lines that it printed.
+        log: Vec<String>,
+    },
+
+    /// Something failed on a node of a cluster.
+    #[error("{message}")]
+    OnNode {
+        /// What failed.
+        message: String,
+        /// Why.
+        source: Option<BoxError>,
+        /// What would overflow a message.
+        detail: Option<String>,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+
     /// The operating system refused something.
     #[error("failed to {action} `{what}`")]
     Io {
@@ -305,6 +396,25 @@ impl Error {
                 "look for a `sitecustomize`, a `.pth` file or a variable that leads the interpreter \
                  elsewhere; if the environment was changed by hand, remove it from the cache"
             }
+            Self::OnNode { hint, .. } => return hint.clone(),
+            Self::NoWorkerProgram => {
+                "make `curator::worker::serve_if_asked` the first line of `main`, or name a program \
+                 that does so, such as the command `curator`, by `with_worker_program`"
+            }
+            Self::UnregisteredStage { .. } => {
+                "register it by `Registry::with` and make it by `Registry::stage`"
+            }
+            Self::UnknownRustStage { .. } => {
+                "give `serve_if_asked` the registry that made the stage"
+            }
+            Self::NotNative { .. } => "let the environment come from the cache: `RayEnv::Cached`",
+            Self::JobInstaller { .. } => {
+                "give it to the pipeline as its default runtime_env, which a stage can replace or \
+                 leave"
+            }
+            Self::EngineMissing { requirement, .. } => {
+                return Some(format!("add `{requirement}` to the base"));
+            }
             Self::WorkerDied { .. } => "the worker's last lines tell why",
             Self::WorkerSetup { error, .. } if error.kind == "ModuleNotFoundError" => {
                 "add the package to the stage's runtime_env or to the base; a module of your own \
@@ -340,6 +450,9 @@ impl Error {
                 append_log(&mut text, log);
             }
             Self::WorkerDied { log, .. } => append_log(&mut text, log),
+            Self::Driver { log, .. } => append_log(&mut text, log),
+            Self::Engine { log, .. } => text.push_str(&log.join("\n")),
+            Self::OnNode { detail, .. } => return detail.clone(),
             _ => return None,
         }
         let text = text.trim();
@@ -406,3 +519,19 @@ const _: () = {
     const fn ok<T: Send + Sync + 'static>() {}
     ok::<Error>();
 };
+
+/// An error's causes as they were told by another process.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Words {
+    text: String,
+    source: Option<Box<Self>>,
+}
+
+impl Words {
+    /// A chain of causes, the outermost first.
+    pub(crate) fn chain(texts: impl DoubleEndedIterator<Item = String>) -> Option<BoxError> {
+        let chain = texts.rfold(None, |source, text| Some(Box::new(Self { text, source })));
+        chain.map(|words| words as BoxError)
+    }
+}

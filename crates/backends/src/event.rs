@@ -18,8 +18,7 @@ pub enum Event {
         /// The stages that share it.
         stages: Vec<String>,
     },
-    /// The build of an environment has come to its next phase, or further in it. What is in the
-    /// cache has none.
+    /// The build of an environment has come to its next phase. What is in the cache has none.
     EnvironmentBuilding {
         /// Its key.
         key: String,
@@ -27,12 +26,6 @@ pub enum Event {
         phase: BuildPhase,
         /// How many packages that concerns, where it is known.
         packages: Option<usize>,
-        /// With how many of them it is done, where packages are counted.
-        done: Option<usize>,
-        /// How many bytes have been fetched, or added, where they are counted.
-        bytes: Option<u64>,
-        /// Of how many, where it is known.
-        total_bytes: Option<u64>,
     },
     /// An environment is ready.
     EnvironmentReady {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use stage::{BoxError, Pipeline, Task};
 
 use crate::error::Error;
@@ -10,7 +11,8 @@ use crate::plan::Plan;
 use crate::report::RunReport;
 
 /// What a run does about a task that fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailurePolicy {
     /// Stop at the first task that fails for good; the run's result is that failure.
     #[default]

@@ -31,7 +31,7 @@ impl fmt::Display for PythonError {
 }
 
 /// Why a task failed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cause {
@@ -68,7 +68,7 @@ impl fmt::Display for Cause {
 }
 
 /// A task that came to nothing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailedTask {
     /// The task, or several that failed together in one `process_batch`.
     pub tasks: Vec<TaskId>,

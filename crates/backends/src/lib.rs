@@ -40,14 +40,18 @@
 //! It installs no signal handler, changes no variable or folder of the process, prints nothing, and
 //! never executes what a worker sends: there is no pickle.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod disk_source;
 mod error;
 mod event;
 mod executor;
 mod failure;
+mod host;
 mod local;
 mod plan;
 mod provision;
+mod ray;
 mod report;
 mod wire;
 mod worker;
@@ -57,12 +61,17 @@ pub use error::Error;
 pub use event::{BuildPhase, Event, Observer};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub use failure::{Cause, FailedTask, PythonError};
+pub use host::serve_if_asked;
 pub use local::LocalExecutor;
 pub use plan::{Plan, PlannedStage};
 pub use provision::{
     Added, Change, Damage, Dependent, Details, Diff, EnvCommand, EnvState, Environment,
     EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, Replaced,
     Status, Why,
+};
+pub use ray::{
+    Connection, Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv,
+    RayExecutor, Xenna, XennaExecutor,
 };
 pub use report::{RunReport, StageReport};
 pub use wire::Phase;

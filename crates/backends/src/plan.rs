@@ -73,6 +73,11 @@ impl Plan {
         Ok(Self { name: built.name().to_owned(), stages, base })
     }
 
+    /// Stages that have been made ready elsewhere.
+    pub(crate) fn of_stages(stages: Vec<PlannedStage>) -> Self {
+        Self { name: String::new(), stages, base: None }
+    }
+
     /// The pipeline's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stage::Task;
 
 use crate::failure::FailedTask;
@@ -25,7 +25,7 @@ pub struct RunReport {
     /// The environments, each once.
     pub environments: Vec<EnvironmentReport>,
     /// From the call to the last output.
-    #[serde(rename = "wall_seconds", serialize_with = "crate::event::seconds")]
+    #[serde(rename = "wall_seconds", with = "crate::event::seconds")]
     pub wall: Duration,
 }
 
@@ -38,7 +38,7 @@ impl RunReport {
 }
 
 /// What a stage did in a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageReport {
     /// Its name.
@@ -54,7 +54,7 @@ pub struct StageReport {
     /// Workers that were set up, replacements included.
     pub workers: u64,
     /// Time in the stage's own code, summed over its workers.
-    #[serde(rename = "process_seconds", serialize_with = "crate::event::seconds")]
+    #[serde(rename = "process_seconds", with = "crate::event::seconds")]
     pub process: Duration,
 }
 
@@ -69,6 +69,18 @@ impl StageReport {
             workers: 0,
             process: Duration::ZERO,
         }
+    }
+
+    /// Adds what another process did of the same stage.
+    pub(crate) fn add(&mut self, other: &Self) {
+        // No `..`: a new field is summed here.
+        let Self { name: _, tasks, outputs, failed, batches, workers, process } = other;
+        self.tasks += tasks;
+        self.outputs += outputs;
+        self.failed += failed;
+        self.batches += batches;
+        self.workers += workers;
+        self.process += *process;
     }
 
     pub(crate) fn add_batch(&mut self, tasks: usize, outputs: usize, duration: Duration) {

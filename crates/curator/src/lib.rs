@@ -54,9 +54,18 @@
 
 pub use {backends, envspec, installer, stage, venv_cache};
 
-pub use backends::{Executor, ExecutorExt, LocalExecutor, RunReport};
+pub use backends::{
+    Connection, Executor, ExecutorExt, LocalExecutor, RayActorPoolExecutor, RayDataExecutor,
+    RayEnv, RunReport, XennaExecutor,
+};
 pub use envspec::RuntimeEnv;
 pub use stage::{CompositeStage, Overrides, Pipeline, PythonStage, RustStage, Stage, Task};
+
+/// What makes a program its own worker on the nodes of a cluster.
+pub mod worker {
+    pub use backends::serve_if_asked;
+    pub use stage::Registry;
+}
 
 /// The README's program must compile.
 #[cfg(doctest)]

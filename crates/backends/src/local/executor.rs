@@ -12,6 +12,7 @@ use stage::{Base, Behaviour, Isolation, Task, Workers};
 use venv_cache::Budget;
 
 use super::devices::Devices;
+use super::node::Node;
 use super::parcel::Parcel;
 use super::queue::{Limits, Queue, Taken};
 use super::run::Run;
@@ -22,7 +23,7 @@ use crate::event::{Event, Observer};
 use crate::executor::{Executor, FailurePolicy, Sink};
 use crate::plan::{Plan, PlannedStage};
 use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner};
-use crate::report::RunReport;
+use crate::report::{RunReport, StageReport};
 use crate::worker::Cancel;
 
 /// How long a thread waits before it looks around.
@@ -123,23 +124,13 @@ impl Executor for LocalExecutor {
         let sizes = plan.stages().iter().map(PlannedStage::batch_size);
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
-        let run = Run::new(cancel, self.failure_policy, observer, queues, devices);
-        let indices = 0..plan.stages().len();
-        let stages: Vec<StageRun> =
-            indices.map(|index| StageRun::new(&run, plan.stages(), index)).collect();
-        let (provisioner, environments) = std::thread::scope(|scope| {
-            let _guard = StopOnPanic(&run);
-            scope.spawn(|| guarded(&run, || feed(&run, tasks)));
-            let provided = scope.spawn(|| guarded(&run, || self.provide(plan, &run)));
-            for stage in &stages {
-                let stages = &stages;
-                scope.spawn(move || guarded(stage.run, || self.manage(stage, stages, scope)));
-            }
-            if let Err(error) = drain(&run, plan.stages().last(), sink) {
-                run.fail(error);
-            }
-            provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
+        let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local());
+        let Driven { provisioner, environments, stages } = self.drive(
+            plan,
+            &run,
+            || feed(&run, tasks),
+            |_| drain(&run, plan.stages().last(), sink),
+        );
         let result = match run.take_error() {
             Some(error) => Err(error),
             None => Ok(RunReport {
@@ -147,7 +138,7 @@ impl Executor for LocalExecutor {
                 executor: self.name().to_owned(),
                 outputs: Vec::new(),
                 failed: run.take_failed(),
-                stages: stages.into_iter().map(StageRun::into_report).collect(),
+                stages,
                 environments,
                 wall: begun.elapsed(),
             }),
@@ -161,7 +152,59 @@ impl Executor for LocalExecutor {
     }
 }
 
+/// What is left when the stages of a run have ended.
+pub(crate) struct Driven {
+    pub(crate) provisioner: Option<Provisioner>,
+    pub(crate) environments: Vec<EnvironmentReport>,
+    pub(crate) stages: Vec<StageReport>,
+}
+
 impl LocalExecutor {
+    /// Makes the environments of a plan and runs nothing.
+    pub(crate) fn prepare(
+        &self,
+        plan: &Plan,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Vec<EnvironmentReport>, Error> {
+        let cancel =
+            Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
+        let queues = (0..=plan.stages().len()).map(|_| Queue::new(1, QUEUE)).collect();
+        let devices = Devices::new(Vec::new());
+        let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local());
+        let (_, environments) = self.provide(plan, &run);
+        run.take_error().map_or(Ok(environments), Err)
+    }
+
+    /// Runs the stages of a plan until all are finished or the run is cancelled, while `feed` fills
+    /// the first queue on a thread of its own, and `drain` empties the last one on this
+    /// thread.
+    pub(crate) fn drive(
+        &self,
+        plan: &Plan,
+        run: &Run,
+        feed: impl FnOnce() + Send,
+        drain: impl FnOnce(&[StageRun<'_>]) -> Result<(), Error>,
+    ) -> Driven {
+        let indices = 0..plan.stages().len();
+        let stages: Vec<StageRun> =
+            indices.map(|index| StageRun::new(run, plan.stages(), index)).collect();
+        let (provisioner, environments) = std::thread::scope(|scope| {
+            let _guard = StopOnPanic(run);
+            scope.spawn(|| guarded(run, feed));
+            let provided = scope.spawn(|| guarded(run, || self.provide(plan, run)));
+            for stage in &stages {
+                let stages = &stages;
+                scope.spawn(move || guarded(stage.run, || self.manage(stage, stages, scope)));
+            }
+            if let Err(error) = drain(&stages) {
+                run.fail(error);
+            }
+            provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        let stages = stages.into_iter().map(StageRun::into_report).collect();
+        Driven { provisioner, environments, stages }
+    }
+
     /// Prepares the environments, distinct ones side by side, and lets each stage begin as soon as
     /// its own is ready.
     fn provide(&self, plan: &Plan, run: &Run) -> (Option<Provisioner>, Vec<EnvironmentReport>) {

@@ -38,6 +38,14 @@ impl<T: Clone> Gate<T> {
         self.changed.notify_all();
     }
 
+    /// What it was opened with, if it is open.
+    pub(crate) fn peek(&self) -> Option<T> {
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(value) => Some(value.clone()),
+            State::Closed | State::Shut => None,
+        }
+    }
+
     /// Waits; `None` once it is shut.
     pub(crate) fn wait(&self) -> Option<T> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 mod devices;
 mod executor;
 mod gate;
+mod node;
 mod parcel;
 mod python_slot;
 mod queue;
@@ -12,4 +13,10 @@ mod rust_slot;
 mod session;
 mod stage_run;
 
+pub(crate) use devices::Devices;
 pub use executor::LocalExecutor;
+pub(crate) use node::Node;
+pub(crate) use parcel::{Batch, Parcel, Payload};
+pub(crate) use queue::{Limits, Queue};
+pub(crate) use run::Run;
+pub(crate) use stage_run::StageRun;

@@ -7,7 +7,7 @@ use stage::PythonCode;
 
 use super::parcel::Batch;
 use super::session::{End, Remains, Session};
-use super::stage_run::{NODE, StageRun, Trouble};
+use super::stage_run::{StageRun, Trouble};
 use crate::error::Error;
 use crate::event::Event;
 use crate::failure::Cause;
@@ -120,17 +120,19 @@ impl Slot<'_> {
         let code = self.environment.locate(self.code).map_err(failed("write the source"))?;
         let key = self.environment.key_text();
         let packages = self.environment.package_names();
-        let start = Start {
-            stage: stage.name(),
-            worker: self.index,
-            group: 0, // Known once it is started.
-            node: NODE,
-            environment: key.as_deref(),
-            packages: &packages,
-            code: &code,
-            args: self.code.args(),
-            inputs: &stage.planned.settings.inputs,
-            is_timed: stage.planned.settings.task_timeout.is_some(),
+        let start = |group| {
+            serde_json::to_vec(&Start {
+                stage: stage.name(),
+                worker: self.index,
+                group,
+                node: &stage.run.node.name,
+                environment: key.as_deref(),
+                packages: &packages,
+                code: &code,
+                args: self.code.args(),
+                inputs: &stage.planned.settings.inputs,
+                is_timed: stage.planned.settings.task_timeout.is_some(),
+            })
         };
         let (observer, name, worker) =
             (stage.run.observer.clone(), stage.name().to_owned(), self.index);
@@ -138,7 +140,7 @@ impl Slot<'_> {
             let (stage, line) = (name.clone(), line.to_owned());
             observer.on_line(&Event::Log { stage, worker, stream, line });
         };
-        let process = Process::spawn(&launch, &start, &self.environment.leases(), on_line);
+        let process = Process::spawn(&launch, start, &self.environment.leases(), on_line);
         Ok(process.map_err(failed("start the worker"))?)
     }
 
@@ -150,13 +152,16 @@ impl Slot<'_> {
             stage: self.stage.name().to_owned(),
             mismatch,
         })?;
-        match self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled()) {
+        let noted = |source| Error::io("note on the node", "`setup_on_node`", source);
+        let begun = self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled());
+        match begun.map_err(noted)? {
             None => return Err(Fate::Cancelled),
             Some(false) => {}
             Some(true) => {
                 let result = self.set_up(process, true);
-                self.stage.node_setup.end(result.is_ok());
+                let ended = self.stage.node_setup.end(result.is_ok());
                 result?;
+                ended.map_err(noted)?;
             }
         }
         self.set_up(process, false)

@@ -62,12 +62,12 @@ struct State {
 }
 
 impl State {
+    fn is_settled(&self) -> bool {
+        self.tasks.is_empty() && self.retries.is_empty() && self.taken == 0
+    }
+
     fn is_finished(&self) -> bool {
-        self.is_cancelled
-            || (!self.is_open
-                && self.tasks.is_empty()
-                && self.retries.is_empty()
-                && self.taken == 0)
+        self.is_cancelled || (!self.is_open && self.is_settled())
     }
 }
 
@@ -142,6 +142,26 @@ impl Queue {
             || (is_over && state.tasks.len() >= self.batch_size)
     }
 
+    /// Adds a batch as it is, whatever the batch size.
+    pub(crate) fn push_batch(&self, batch: Batch) {
+        self.lock().retries.push_back(batch);
+        self.filled.notify_one();
+    }
+
+    /// Waits until all that was pushed has been settled; false if the run is cancelled.
+    pub(crate) fn wait_settled(&self) -> bool {
+        let is_busy = |state: &mut State| !state.is_cancelled && !state.is_settled();
+        let state = self.ended.wait_while(self.lock(), is_busy);
+        !state.unwrap_or_else(PoisonError::into_inner).is_cancelled
+    }
+
+    /// Takes all that is queued, without asking for it to be settled.
+    pub(crate) fn take_all(&self) -> Vec<Parcel> {
+        let mut state = self.lock();
+        state.bytes = 0;
+        state.tasks.drain(..).collect()
+    }
+
     /// No more tasks will be pushed.
     pub(crate) fn close(&self) {
         self.lock().is_open = false;
@@ -209,7 +229,8 @@ impl Queue {
     pub(crate) fn settle(&self) {
         let mut state = self.lock();
         state.taken -= 1;
-        if state.is_finished() {
+        if state.is_settled() {
+            // Either nothing more will come, or somebody waits for just this.
             self.filled.notify_all();
             self.ended.notify_all();
         }

@@ -8,6 +8,7 @@ use stage::TaskId;
 
 use super::devices::Devices;
 use super::gate::Gate;
+use super::node::Node;
 use super::queue::Queue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
@@ -54,6 +55,8 @@ pub(crate) struct Run {
     /// The environment of each stage, once it is ready.
     pub(crate) environments: Vec<Gate<Environment>>,
     pub(crate) devices: Devices,
+    /// The node that this runs on.
+    pub(crate) node: Node,
     error: Mutex<Option<Error>>,
     failed: Mutex<Vec<FailedTask>>,
 }
@@ -65,12 +68,13 @@ impl Run {
         observer: Arc<dyn Observer>,
         queues: Vec<Queue>,
         devices: Devices,
+        node: Node,
     ) -> Self {
         // One queue more than stages: the last one is the way out.
         let environments = queues.iter().skip(1).map(|_| Gate::new()).collect();
         let (error, failed) = (Mutex::new(None), Mutex::new(Vec::new()));
         let observer = Arc::new(Watch { observer, panic: Mutex::new(None) });
-        Self { cancel, policy, observer, queues, environments, devices, error, failed }
+        Self { cancel, policy, observer, queues, environments, devices, node, error, failed }
     }
 
     pub(crate) fn emit(&self, event: &Event) {

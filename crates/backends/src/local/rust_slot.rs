@@ -1,6 +1,7 @@
 //! One slot of a Rust stage: a thread that calls the stage's hooks.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use stage::{BatchOutput, BoxError, Context, RustCode, Task};
 
 use super::parcel::{Batch, Parcel};
 use super::queue::Taken;
-use super::stage_run::{NODE, StageRun, Trouble};
+use super::stage_run::{StageRun, Trouble};
 use crate::error::Error;
 use crate::failure::Cause;
 use crate::provision::Environment;
@@ -25,7 +26,8 @@ pub(crate) fn run(
     environment: Option<&Environment>,
 ) {
     let slot = Slot { stage, code, index };
-    let mut context = Context::new(stage.name()).with_worker_index(index).with_node_id(NODE);
+    let mut context =
+        Context::new(stage.name()).with_worker_index(index).with_node_id(&stage.run.node.name);
     if let Some(environment) = environment {
         context = context.with_environment(environment.view());
     }
@@ -65,13 +67,16 @@ impl Slot<'_> {
     /// Runs the set-up hooks; false if the run was cancelled meanwhile.
     fn set_up(&self, context: &mut Context) -> Result<bool, Cause> {
         let hooks = self.code.stage();
-        match self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled()) {
+        let noted = |error: io::Error| Cause::Failed(vec![error.to_string()]);
+        let begun = self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled());
+        match begun.map_err(noted)? {
             None => return Ok(false),
             Some(false) => {}
             Some(true) => {
                 let result = guarded(|| hooks.setup_on_node(context));
-                self.stage.node_setup.end(result.is_ok());
+                let ended = self.stage.node_setup.end(result.is_ok());
                 result?;
+                ended.map_err(noted)?;
             }
         }
         guarded(|| hooks.setup(context))?;

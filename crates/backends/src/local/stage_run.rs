@@ -1,9 +1,10 @@
 //! One stage during a run: what becomes of its batches, who runs its node hook, and its tally.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::node::NodeSetup;
 use super::parcel::{Batch, Parcel};
 use super::queue::{Cancelled, Queue};
 use super::run::Run;
@@ -13,9 +14,6 @@ use crate::failure::{Cause, FailedTask};
 use crate::plan::PlannedStage;
 use crate::report::StageReport;
 use crate::worker::Exit;
-
-/// The node that the local executor runs on, as hooks see it.
-pub(crate) const NODE: &str = "local";
 
 /// One stage during a run.
 pub(crate) struct StageRun<'a> {
@@ -45,7 +43,7 @@ impl<'a> StageRun<'a> {
             planned: &stages[index],
             producer: index.checked_sub(1).map(|before| &stages[before]),
             index,
-            node_setup: NodeSetup::default(),
+            node_setup: run.node.setup_of(&stages[index].settings.name),
             slots: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
@@ -215,52 +213,12 @@ impl<'a> StageRun<'a> {
         }
     }
 
+    /// What it has done so far.
+    pub(crate) fn report(&self) -> StageReport {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn into_report(self) -> StageReport {
         self.tally.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sees to it that `setup_on_node` runs once, before any worker's `setup`.
-#[derive(Debug, Default)]
-pub(crate) struct NodeSetup {
-    state: Mutex<NodeState>,
-    changed: Condvar,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum NodeState {
-    #[default]
-    Due,
-    Running,
-    Done,
-}
-
-impl NodeSetup {
-    /// Whether the caller is the one to run it, and must then report with `end`; if not, it has been
-    /// done. `None` if `is_over` said so while waiting for another worker's.
-    pub(crate) fn begin(&self, is_over: impl Fn() -> bool) -> Option<bool> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match *state {
-                NodeState::Due => {
-                    *state = NodeState::Running;
-                    return Some(true);
-                }
-                NodeState::Done => return Some(false),
-                NodeState::Running if is_over() => return None,
-                NodeState::Running => {
-                    let tick = Duration::from_millis(50);
-                    let waited = self.changed.wait_timeout(state, tick);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        }
-    }
-
-    /// It ran; or, if its worker died in it, it is due again.
-    pub(crate) fn end(&self, is_done: bool) {
-        let new = if is_done { NodeState::Done } else { NodeState::Due };
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = new;
-        self.changed.notify_all();
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Setup = 2,
     /// To the worker: tasks.
     Batch = 3,
+    /// To an engine's driver: there are no more tasks.
+    Finish = 4,
     /// From the worker: which environment it runs in.
     Proof = 65,
     /// From the worker: set up and waiting for tasks.
@@ -41,18 +43,22 @@ pub(crate) enum Kind {
     Failed = 68,
     /// From the worker: torn down.
     Bye = 69,
+    /// From a cluster: something happened there.
+    Note = 70,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Start,
         Self::Setup,
         Self::Batch,
+        Self::Finish,
         Self::Proof,
         Self::Ready,
         Self::Result,
         Self::Failed,
         Self::Bye,
+        Self::Note,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {

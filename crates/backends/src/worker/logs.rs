@@ -16,7 +16,7 @@ const KEPT_BYTES: usize = 16 << 10;
 const LONGEST_LINE: usize = 4096;
 
 /// Which of a worker's outputs a line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
     /// Standard output.

@@ -46,7 +46,7 @@ impl Launch {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exit {
     /// By itself, with this code.
@@ -111,10 +111,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a worker and sends it the start frame, with the lifeline and the leases.
+    /// Starts a worker and sends it the start frame, with the lifeline and the leases. `start` is
+    /// told the process group, and gives what the frame says.
     pub(crate) fn spawn(
         launch: &Launch,
-        start: &wire::Start<'_>,
+        start: impl FnOnce(i32) -> serde_json::Result<Vec<u8>>,
         leases: &[BorrowedFd<'_>],
         on_line: impl Fn(Stream, &str) + Send + 'static,
     ) -> io::Result<Self> {
@@ -149,8 +150,8 @@ impl Process {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         let logs = LogThread::spawn(stdout, stderr, tail.clone(), on_line)?;
         let mut bytes = Vec::new();
-        let start = wire::Start { group: pid.as_raw_nonzero().get(), ..start.clone() };
-        wire::encode(&mut bytes, Kind::Start, 0, &serde_json::to_vec(&start)?, &[]);
+        let start = start(pid.as_raw_nonzero().get())?;
+        wire::encode(&mut bytes, Kind::Start, 0, &start, &[]);
         let mut descriptors = vec![lifeline_end.as_fd()];
         descriptors.extend_from_slice(leases);
         // A worker that died already cannot be told anything; the wait for its proof finds out.

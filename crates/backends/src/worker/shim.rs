@@ -25,14 +25,18 @@ pub(crate) fn write_source(shims_dir: &Path, source: &str) -> io::Result<PathBuf
 }
 
 fn write_once(shims_dir: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
-    let folder = shims_dir.join(&Digest::of(text.as_bytes()).to_string()[..16]);
+    write_file(&shims_dir.join(&Digest::of(text.as_bytes()).to_string()[..16]), name, text)
+}
+
+/// Writes a file that always holds the same, unless it is there.
+pub(crate) fn write_file(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     let file = folder.join(name);
     // What is there is compared, not trusted: a full disk may have cut it.
     if fs::read(&file).is_ok_and(|bytes| bytes == text.as_bytes()) {
         return Ok(file);
     }
-    fs::create_dir_all(&folder)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
+    fs::create_dir_all(folder)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
     temporary.write_all(text.as_bytes())?;
     temporary.persist(&file)?;
     Ok(file)

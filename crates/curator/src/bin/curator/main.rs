@@ -19,6 +19,8 @@ use arguments::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
+    // On the nodes of a cluster it serves programs that name it as their worker.
+    curator::worker::serve_if_asked(&curator::worker::Registry::new());
     // Wrong usage ends the program here, with exit code 2.
     let cli = Cli::parse();
     let done = match cli.command {

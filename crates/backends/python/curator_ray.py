@@ -1,0 +1,355 @@
+"""The driver of an engine on Ray: a process in the base environment, between a program and Ray.
+
+It speaks frames with the program that runs the pipeline, over the socket that it gets as standard
+input: a job, then tasks; notes, outputs and one last word come back. When the socket closes the run
+is given up, and everything that belongs to it is ended.
+"""
+
+import glob
+import importlib
+import json
+import os
+import re
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import traceback
+
+_START, _BATCH, _FINISH = 1, 3, 4
+_RESULT, _FAILED, _BYE, _NOTE = 67, 68, 69, 70
+
+# The module of each engine, and what the base must have for it.
+_ENGINES = {
+    "ray-data": ("curator_ray_data", [("ray", "2.50"), ("pyarrow", "10"), ("pandas", "1")]),
+    "ray-actor-pool": ("curator_ray_actor_pool", [("ray", "2.50")]),
+    "xenna": ("curator_ray_xenna", [("ray", "2.50"), ("cosmos-xenna", "0.2")]),
+}
+_EXTRAS = {"ray-data": "[data]"}
+
+# How long nodes may take to end what is left of a run that was given up, in seconds.
+_ABORT_LIMIT = 10
+
+
+class GivenUpError(Exception):
+    """The run cannot go on: its only argument is why, as the program reads it."""
+
+
+def setting(name, problem):
+    """A setting that the engine does not take."""
+    return GivenUpError({"setting": {"setting": name, "problem": problem}})
+
+
+class Cluster:
+    """What an engine gets: the stages to lay out, the tasks, and a way to give outputs."""
+
+    def __init__(self, job, tasks, emit, note):
+        self.stages = job["stages"]
+        self.options = job["options"]
+        self.tasks = tasks
+        # What the nodes get: one copy in Ray's store, whatever the number of actors.
+        self.job = None
+        self.reporter = None
+        self.emit = emit
+        self._note = note
+
+    def warn(self, stage, message):
+        self._note("", {"event": {"event": "warning", "stage": stage, "message": message}})
+
+
+class _Driver:
+    def __init__(self, channel):
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._job = None
+        self._cluster = None
+        self._nodes = []
+        self._ended = threading.Event()
+
+    def send(self, kind, meta, parts=()):
+        with self._lock:
+            self._channel.send(kind, 0, meta, parts)
+            self._channel.flush()
+
+    def note(self, host, note):
+        text = note if isinstance(note, bytes) else json.dumps(note).encode()
+        self.send(_NOTE, b'{"host":"%s","note":%s}' % (host.encode(), text))
+
+    def give_up(self, reason):
+        """Says why, once."""
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = True
+        self.send(_FAILED, json.dumps(reason).encode())
+
+    def cause(self):
+        """The failure on a node that the engine's own words come from, if there is one."""
+        import ray
+
+        try:
+            notes, fault = ray.get(self._cluster.reporter.drain.remote(0), timeout=5)
+        except Exception:
+            return None  # It had not come that far, or Ray is gone.
+        for host, note in notes:
+            self.note(host, note)
+        return {"fault": json.loads(fault)} if fault else None
+
+    def emit(self, tasks):
+        if tasks:
+            self.send(_RESULT, json.dumps([len(task) for task in tasks]).encode(), tasks)
+
+    def run(self):
+        frame = self._channel.receive()
+        if frame is None:
+            return
+        job = self._job = json.loads(frame[2])
+        engine = job["engine"]
+        _check_base(engine)
+        self._connect(job)
+        tasks = self._read_tasks()
+        if tasks is None:
+            return
+        self._cluster = Cluster(job, tasks, self.emit, self.note)
+        # From here on the end of the socket is the order to give up.
+        threading.Thread(target=self._watch, daemon=True).start()
+        self._share(job)
+        listener = threading.Thread(target=self._listen, daemon=True)
+        listener.start()
+        importlib.import_module(_ENGINES[engine][0]).run(self._cluster)
+        self._finish()
+        self._ended.set()
+        listener.join()
+        with self._lock:
+            is_over, self._is_over = self._is_over, True
+        if not is_over:
+            self.send(_BYE, b"{}")
+
+    def _connect(self, job):
+        import ray
+
+        init = {"log_to_driver": True, "logging_level": "WARNING", **job["init"]}
+        if "address" not in init:
+            # Xenna asks the dashboard about its actors; the others do without its start-up.
+            init.setdefault("include_dashboard", job["engine"] == "xenna")
+        if job["engine"] == "xenna":
+            # As Xenna itself starts Ray: it places workers on devices, and lists many actors.
+            os.environ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"] = "1"
+            os.environ["RAY_MAX_LIMIT_FROM_API_SERVER"] = "40000"
+            os.environ["RAY_MAX_LIMIT_FROM_DATA_SOURCE"] = "40000"
+        ray.init(**init)
+        # There may be other clusters on this machine.
+        os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+        given = ray.get_runtime_context().runtime_env
+        for field in ("pip", "uv", "conda", "py_executable", "image_uri", "container"):
+            if given.get(field):
+                raise GivenUpError({"job_installer": {"field": field}})
+
+    def _read_tasks(self):
+        tasks = []
+        while (frame := self._channel.receive()) is not None:
+            kind, _, meta, body = frame
+            if kind == _FINISH:
+                return tasks
+            view, at = memoryview(body), 0
+            for length in json.loads(meta):
+                tasks.append(bytes(view[at : at + length]))
+                at += length
+        return None
+
+    def _share(self, job):
+        """Gives the nodes what they need of the job, and has them make the environments."""
+        import curator_ray_actor as actor
+        import curator_stage
+        import ray
+
+        for module in (actor, curator_stage):
+            ray.cloudpickle.register_pickle_by_value(module)
+        nodes = self._nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        here = ray.get_runtime_context().get_node_id()
+        shared = {key: job[key] for key in ("run", "policy", "cache_dir", "stages")}
+        program = {"path": job["program"], "node": here, "contents": None}
+        if len(nodes) > 1 or "address" in job["init"]:
+            # A node that joins late may need it, too.
+            program["contents"] = ray.put(actor.read_program(job["program"]))
+        shared["program"] = program
+        cluster = self._cluster
+        cluster.job = ray.put(shared)
+        cluster.reporter = _on(here, actor.Reporter).remote()
+        if any(not stage["is_native"] for stage in job["stages"]):
+            self._prepared = [
+                _on(node, actor.prepare_node).remote(cluster.job, cluster.reporter)
+                for node in nodes
+            ]
+        else:
+            self._prepared = []
+
+    def _listen(self):
+        """Passes on what the nodes say, until the run is over."""
+        import ray
+
+        pending = list(self._prepared)
+        while True:
+            is_last = self._ended.is_set()
+            try:
+                drained = self._cluster.reporter.drain.remote(0 if is_last else 0.5)
+                notes, fault = ray.get(drained)
+                ready, pending = ray.wait(pending, num_returns=len(pending), timeout=0)
+                for prepared in ready:
+                    fault = fault or _fault_of(prepared)
+            except Exception:
+                if not self._is_over:
+                    self.give_up(_engine_words())
+                return
+            for host, note in notes:
+                self.note(host, note)
+            if fault:
+                self.give_up({"fault": json.loads(fault)})
+                return
+            if is_last:
+                return
+
+    def _finish(self):
+        """Has all nodes end what is left of the run."""
+        import curator_ray_actor as actor
+        import ray
+
+        if self._prepared:
+            ray.wait(self._prepared, num_returns=len(self._prepared))
+        alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        ended = [_on(node, actor.finish_node).remote(self._cluster.job) for node in alive]
+        for reference in ended:
+            try:
+                ray.get(reference)
+            except ray.exceptions.RayError:
+                pass  # A node that is gone has nothing left to end.
+
+    def _watch(self):
+        """Gives the run up when the program is gone or wants no more."""
+        try:
+            while self._channel.receive() is not None:
+                pass
+        except Exception:
+            pass
+        if self._ended.is_set():
+            return
+        self._is_over = True
+        threading.Thread(target=_leave_after, args=(_ABORT_LIMIT * 2,), daemon=True).start()
+        self.clean_up()
+        os._exit(1)
+
+    def clean_up(self):
+        """Ends what is left of a run that failed or was given up, and leaves Ray."""
+        import curator_ray_actor as actor
+        import ray
+
+        try:
+            alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+            ended = [
+                _on(node, actor.finish_node).remote(self._cluster.job, _ABORT_LIMIT)
+                for node in alive
+            ]
+            ray.wait(ended, num_returns=len(ended), timeout=_ABORT_LIMIT)
+        except Exception:
+            pass  # It had not come that far, or Ray is gone.
+        ray.shutdown()
+        # What an actor may have started after its node was done.
+        run = self._job["run"]
+        for path in glob.glob(f"{tempfile.gettempdir()}/curator-{os.getuid()}/{run}-*"):
+            actor.finish_run_dir(path, 1)
+
+
+def _on(node, what):
+    """A task or an actor of ours on this node, which occupies nothing there."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+    if not isinstance(what, type):
+        options["max_retries"] = 0
+    return ray.remote(what).options(num_cpus=0, **options)
+
+
+def _leave_after(seconds):
+    import time
+
+    time.sleep(seconds)
+    os._exit(1)
+
+
+def _fault_of(prepared):
+    """What a node's preparation failed with, if it did."""
+    import curator_ray_actor as actor
+    import ray
+
+    try:
+        return ray.get(prepared)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, actor.StageFailedError):
+            return cause.args[0]
+        return actor.fault("a node could not be prepared", str(cause))
+    except ray.exceptions.RayError:
+        return None  # The node is gone; whatever runs on another is prepared there.
+
+
+def _check_base(engine):
+    """Refuses a base that lacks what the engine needs, or has it in a version that is too old."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name, least in _ENGINES[engine][1]:
+        extras = _EXTRAS.get(engine, "") if name == "ray" else ""
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "none"
+        if found == "none" or _release(found) < _release(least):
+            requirement = f"{name}{extras}>={least}"
+            raise GivenUpError({"missing": {"requirement": requirement, "found": found}})
+
+
+def _release(version):
+    return [int(part) for part in re.findall(r"\d+", version)[:2]]
+
+
+def _engine_words():
+    """What the engine failed with: its last sentence, and all that it said."""
+    error = sys.exc_info()[1]
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = [line for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
+    name = type(cause).__name__
+    words = lines[0] if name in lines[0] else f"{name}: {lines[0]}"
+    return {"engine": {"words": words, "detail": traceback.format_exc()}}
+
+
+def main():
+    control = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    # The engines import this module by its name.
+    sys.modules["curator_ray"] = sys.modules["__main__"]
+    import curator_stage
+
+    channel = curator_stage._Channel(control, struct)
+    driver = _Driver(channel)
+    try:
+        driver.run()
+    except GivenUpError as reason:
+        driver.give_up(reason.args[0])
+    except BaseException:
+        # Somebody may have said already what it comes from.
+        driver.give_up(driver.cause() or _engine_words())
+    if driver._cluster is not None and not driver._ended.is_set():
+        driver.clean_up()
+    elif "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""What runs on the nodes of a cluster: the host beside an actor, and a node's begin and end.
+
+An actor does not run a stage's code. It starts the program that runs the pipeline as a *host*,
+hands it tasks as bytes, and passes on what comes back; the code runs in the host's workers. Ray
+carries this module to the nodes by value, so it imports nothing of ours but `curator_stage`.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+import curator_stage
+import ray
+
+ROLE = "curator-worker"
+
+START, BATCH = 1, 3
+RESULT, FAILED, BYE, NOTE = 67, 68, 69, 70
+
+# How long a stage may tear down when the run is over, in seconds.
+TEARDOWN_LIMIT = 30
+
+
+class StageFailedError(Exception):
+    """The run is over: its only argument is the fault as JSON text."""
+
+
+def fault(*chain, hint=None):
+    """What failed on a node, and why, as the program that runs the pipeline reads it."""
+    return json.dumps({"other": {"chain": list(chain), "detail": None, "hint": hint}})
+
+
+def node_id():
+    return ray.get_runtime_context().get_node_id()
+
+
+def run_dir(job):
+    """The folder of this run on this node; nobody else may write there."""
+    parent = os.path.join(tempfile.gettempdir(), f"curator-{os.getuid()}")
+    for path in (parent, os.path.join(parent, f"{job['run']}-{node_id()[:12]}")):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        if os.stat(path).st_uid != os.getuid():
+            raise StageFailedError(fault(f"`{path}` belongs to somebody else"))
+    return path
+
+
+def find_program(job):
+    """The program that runs the pipeline, on this node: the file itself, or a copy of it."""
+    program = job["program"]
+    path = program["path"]
+    if node_id() == program["node"]:
+        return path
+    digest, contents = ray.get(program["contents"])
+    if _digest(path) == digest:
+        return path
+    folder = os.path.join(os.path.dirname(run_dir(job)), f"program-{digest[:16]}")
+    copy = os.path.join(folder, os.path.basename(path))
+    if _digest(copy) != digest:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(contents)
+        os.chmod(file.name, 0o700)
+        os.replace(file.name, copy)
+    return copy
+
+
+def read_program(path):
+    """The digest and the contents of the program."""
+    with open(path, "rb") as file:
+        contents = file.read()
+    return hashlib.sha256(contents).hexdigest(), contents
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _place(job):
+    return {
+        "base": sys.executable,
+        "node": node_id(),
+        "run_dir": run_dir(job),
+        "cache_dir": job["cache_dir"],
+        "python_path": os.environ.get("PYTHONPATH", ""),
+    }
+
+
+def _cannot_start(program, error):
+    return StageFailedError(
+        fault(
+            f"the worker program `{program}` cannot be started on node {node_id()}",
+            str(error),
+            hint="build the program for the platform and the C library of the nodes",
+        )
+    )
+
+
+class Host:
+    """The process that runs one stage for one actor."""
+
+    def __init__(self, job, index, reporter):
+        if isinstance(job, ray.ObjectRef):
+            job = ray.get(job)
+        self._name = os.urandom(6).hex()
+        self._reporter = reporter
+        program = find_program(job)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                # What is started here starts the host and ends: Ray kills an actor's children.
+                subprocess.run([program, ROLE, "start"], stdin=theirs, check=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                raise _cannot_start(program, error) from None
+        self._channel = curator_stage._Channel(ours, struct)
+        stage = job["stages"][index]
+        request = {
+            "place": _place(job),
+            "stage": stage["request"],
+            "policy": job["policy"],
+            "is_native": stage["is_native"],
+        }
+        self._send(START, json.dumps(request).encode())
+
+    def call(self, tasks):
+        """What becomes of some tasks; both sides are lists of bytes."""
+        self._send(BATCH, json.dumps([len(task) for task in tasks]).encode(), tasks)
+        notes = []
+        while True:
+            frame = self._channel.receive()
+            if frame is None:
+                raise StageFailedError(
+                    fault(
+                        f"the worker program ended by itself on node {node_id()}",
+                        hint="its last words are in the log of its Ray actor",
+                    )
+                )
+            kind, _, meta, body = frame
+            if kind == NOTE:
+                notes.append(bytes(meta))
+                continue
+            if notes:
+                # The run's account must be complete before its result is.
+                ray.get(self._reporter.report.remote(self._name, notes))
+            if kind == FAILED:
+                text = bytes(meta).decode()
+                ray.get(self._reporter.fail.remote(text))
+                raise StageFailedError(text)
+            view, at, results = memoryview(body), 0, []
+            for length in json.loads(meta):
+                results.append(bytes(view[at : at + length]))
+                at += length
+            return results
+
+    def close(self):
+        """Has the stage tear down, and waits for it."""
+        self._channel._socket.shutdown(socket.SHUT_WR)
+        notes = []
+        while (frame := self._channel.receive()) is not None and frame[0] != BYE:
+            if frame[0] == NOTE:
+                notes.append(bytes(frame[2]))
+        if notes:
+            ray.get(self._reporter.report.remote(self._name, notes))
+
+    def _send(self, kind, meta, parts=()):
+        self._channel.send(kind, 0, meta, parts)
+        self._channel.flush()
+
+
+class Reporter:
+    """Gathers what happens on the nodes, for the driver to fetch."""
+
+    def __init__(self):
+        import asyncio
+
+        self._notes = []
+        self._fault = None
+        self._news = asyncio.Event()
+
+    async def report(self, host, notes):
+        self._notes.extend((host, note) for note in notes)
+        self._news.set()
+
+    async def fail(self, text):
+        """The first failure is the one that is told."""
+        self._fault = self._fault or text
+        self._news.set()
+
+    async def drain(self, patience):
+        """The notes so far, and the first failure; waits a moment for some."""
+        import asyncio
+
+        try:
+            await asyncio.wait_for(self._news.wait(), patience)
+        except asyncio.TimeoutError:
+            pass
+        self._news.clear()
+        notes, self._notes = self._notes, []
+        return notes, self._fault
+
+
+def prepare_node(job, reporter):
+    """Makes the environments of a run on this node; a fault where one cannot be had."""
+    stages = [stage["request"] for stage in job["stages"] if not stage["is_native"]]
+    request = json.dumps({"place": _place(job), "stages": stages})
+    program = find_program(job)
+    try:
+        process = subprocess.Popen(
+            [program, ROLE, "prepare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+    except OSError as error:
+        return _cannot_start(program, error).args[0]
+    told = []
+    with process:
+        process.stdin.write(request.encode())
+        process.stdin.close()
+        for line in process.stdout:
+            said = json.loads(line)
+            if "fault" in said:
+                return json.dumps(said["fault"])
+            told.append(reporter.report.remote("", [json.dumps(said["note"]).encode()]))
+    ray.get(told)
+    if process.returncode:
+        return fault(f"the worker program ended with code {process.returncode}")
+    return None
+
+
+def finish_node(job, limit=TEARDOWN_LIMIT + 5):
+    """Waits until no host of this run is left on this node, and ends those that stay."""
+    finish_run_dir(run_dir(job), limit)
+
+
+def finish_run_dir(path, limit):
+    hosts = os.path.join(path, "hosts")
+    os.makedirs(hosts, exist_ok=True)
+    # Hosts look for it: they tear down although their actors may still be there.
+    with open(os.path.join(path, "over"), "w"):
+        pass
+    deadline = time.monotonic() + limit
+    for name in os.listdir(hosts):
+        with open(os.path.join(hosts, name), "rb") as file:
+            while not _is_free(file):
+                if time.monotonic() > deadline:
+                    try:
+                        os.killpg(int(name), signal.SIGKILL)
+                    except OSError:
+                        pass
+                    break
+                time.sleep(0.02)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_free(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

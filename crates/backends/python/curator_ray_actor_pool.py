@@ -1,0 +1,135 @@
+"""A pool of Ray actors for each stage: one stage after the other, data staying in Ray's store."""
+
+import itertools
+import math
+import time
+
+import ray
+from curator_ray import setting
+from curator_ray_actor import Host
+
+_OPTIONS = {"resource_wait_timeout_s": 60.0, "reserved_cpus": 0.0, "reserved_gpus": 0.0}
+# How often a pool that finds no room looks again, in seconds.
+_LOOK = 0.2
+
+
+class _Stage:
+    def __init__(self, job, index, reporter):
+        self._host = Host(job, index, reporter)
+
+    def call(self, *tasks):
+        """Gives each output as an object of its own, so that the next stage can batch anew."""
+        # Ray sends into the generator, which `yield from` would pass on to the list.
+        for output in self._host.call(tasks):  # noqa: UP028
+            yield output
+
+    def close(self):
+        self._host.close()
+
+
+def run(cluster):
+    for name, value in cluster.options.items():
+        if name not in _OPTIONS:
+            raise setting(name, f"is no option of the actor pools: those are {', '.join(_OPTIONS)}")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+            raise setting(name, "is not a number from 0")
+    tasks = cluster.tasks
+    cluster.tasks = []
+    for index in range(len(cluster.stages)):
+        tasks = _run_stage(cluster, index, tasks)
+    for task in tasks:
+        cluster.emit([task if isinstance(task, bytes) else ray.get(task)])
+
+
+def _run_stage(cluster, index, tasks):
+    stage = cluster.stages[index]
+    size = stage["batch_size"] or 1
+    batches = [tasks[at : at + size] for at in range(0, len(tasks), size)]
+    if not batches:
+        return []
+    actors = _start(cluster, index, len(batches))
+    outputs = [None] * len(batches)
+    waiting = iter(enumerate(batches))
+    running = {}
+
+    def give(actor):
+        for at, batch in itertools.islice(waiting, 1):
+            generator = actor.call.options(num_returns="streaming").remote(*batch)
+            running[generator.completed()] = (at, actor, generator)
+
+    # One batch more than it works on, so that an actor never waits for the next.
+    for actor in actors + actors:
+        give(actor)
+    while running:
+        done, _ = ray.wait(list(running), num_returns=1)
+        at, actor, generator = running.pop(done[0])
+        ray.get(done[0])  # Raises what the stage failed with.
+        outputs[at] = list(generator)
+        batches[at] = None
+        give(actor)
+    ray.get([actor.close.remote() for actor in actors])
+    for actor in actors:
+        ray.kill(actor)
+    return list(itertools.chain.from_iterable(outputs))
+
+
+def _start(cluster, index, most):
+    """As many actors as the stage wants and the cluster has room for."""
+    stage = cluster.stages[index]
+    spec = stage["ray_stage_spec"]
+    cpus = stage["cpus"] if spec.get("ray_num_cpus") is None else spec["ray_num_cpus"]
+    wanted = stage["num_workers"]
+    options = {
+        "num_cpus": cpus,
+        "num_gpus": stage["gpus"],
+        # An actor that dies is Ray's to start again; what it had is done once more.
+        "max_restarts": 3,
+        "max_task_retries": 3,
+        **(spec.get("ray_remote_args") or {}),
+    }
+    if stage["num_workers_per_node"]:
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        wanted = math.ceil(stage["num_workers_per_node"] * nodes)
+        options.setdefault("scheduling_strategy", "SPREAD")
+    if stage["runtime_env"]:
+        options["runtime_env"] = stage["runtime_env"]
+    room = _wait_for_room(cluster, stage, cpus)
+    count = min(most, room, wanted or most)
+    if wanted and count < min(wanted, most):
+        cluster.warn(
+            stage["name"], f"it asks for {wanted} workers, and the cluster has room for {count}"
+        )
+    actor = ray.remote(type(stage["name"], (_Stage,), {})).options(**options)
+    return [actor.remote(cluster.job, index, cluster.reporter) for _ in range(count)]
+
+
+def _wait_for_room(cluster, stage, cpus):
+    """How many workers of the stage fit; the stage before may still be leaving."""
+    option = {**_OPTIONS, **cluster.options}
+    deadline = time.monotonic() + option["resource_wait_timeout_s"]
+    amounts = [("CPU", cpus, "reserved_cpus"), ("GPU", stage["gpus"], "reserved_gpus")]
+    while True:
+        free = ray.available_resources()
+        total = ray.cluster_resources()
+        fit = [
+            math.floor((free.get(kind, 0) - option[reserved]) / amount + 1e-6)
+            for kind, amount, reserved in amounts
+            if amount > 0
+        ]
+        # Workers that occupy nothing are as many as the cluster has cores.
+        room = min(fit) if fit else max(1, int(total.get("CPU", 1)))
+        if room >= 1:
+            return room
+        for kind, amount, _ in amounts:
+            if amount > total.get(kind, 0):
+                raise setting(
+                    f"resources of stage `{stage['name']}`",
+                    f"ask for {amount:g} {kind}s, and the cluster has {total.get(kind, 0):g}",
+                )
+        if time.monotonic() > deadline:
+            raise setting(
+                f"resources of stage `{stage['name']}`",
+                f"were not free within {option['resource_wait_timeout_s']:g} s: something else "
+                "occupies the cluster",
+            )
+        time.sleep(_LOOK)

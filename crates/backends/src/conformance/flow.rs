@@ -1,0 +1,99 @@
+//! Tasks on their way through stages.
+
+use serde_json::{Value, json};
+use stage::{Pipeline, Task};
+
+use super::stages::{multiply, python};
+use super::{Notes, Setting, data, numbers};
+
+fn pipeline() -> Pipeline {
+    Pipeline::new("conformance")
+}
+
+/// `setup_on_node` runs once, before any `setup`, and `teardown` as often as `setup`.
+pub(super) fn hooks(setting: &Setting<'_>) {
+    let notes = Notes::new();
+    let stage = python("Hooks", json!({ "folder": notes.path() })).with_num_workers(2);
+    let report = setting.must_run(&pipeline().with_stage(stage), numbers(20));
+    assert_eq!(report.outputs.len(), 20);
+    let lines = notes.lines();
+    assert_eq!(notes.count("setup_on_node"), 1, "{lines:?}");
+    assert_eq!(lines.first().map(String::as_str), Some("setup_on_node"), "{lines:?}");
+    let setups = notes.count("setup");
+    assert!((1..=2).contains(&setups), "{lines:?}");
+    assert_eq!(notes.count("teardown"), setups, "{lines:?}");
+}
+
+/// Tasks multiply and vanish, through Python, Rust and Python again, and their ids tell where they
+/// come from.
+pub(super) fn fan_out(setting: &Setting<'_>) {
+    let pipeline = pipeline()
+        .with_stage(python("Range", Value::Null))
+        .with_stage(multiply(10))
+        .with_stage(python("Increment", Value::Null));
+    let report = setting.must_run(&pipeline, numbers(4));
+    let seen: Vec<(String, Value)> =
+        report.outputs.iter().map(|task| task.id().to_string()).zip(data(&report)).collect();
+    let expected = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)].map(|(parent, child)| {
+        let id = format!("0_{parent}_{child}_0_0");
+        (id, json!({ "n": child * 10 + 1, "of": format!("0_{parent}") }))
+    });
+    assert_eq!(seen, expected);
+    let timed: Vec<&str> =
+        report.outputs[0].timings().iter().map(|timing| timing.stage.as_str()).collect();
+    assert_eq!(timed, ["Range", "multiply", "Increment"]);
+    for (stage, counts) in report.stages.iter().zip([(4, 6), (6, 6), (6, 6)]) {
+        assert_eq!((stage.tasks, stage.outputs), counts, "{stage:?}");
+    }
+}
+
+/// A batch becomes one task, and no task is left out or counted twice.
+pub(super) fn aggregate(setting: &Setting<'_>) {
+    let stage = python("Sum", Value::Null).with_batch_size(5).with_num_workers(1);
+    let report = setting.must_run(&pipeline().with_stage(stage), numbers(20));
+    let sum = |key: &str| data(&report).iter().filter_map(|data| data[key].as_u64()).sum::<u64>();
+    assert_eq!((sum("count"), sum("sum")), (20, 190));
+    assert!(report.outputs.iter().all(|task| task.id().to_string().starts_with('r')));
+}
+
+/// Many small tasks through three stages with different batch sizes: none is lost, none comes
+/// twice, none is mixed up.
+pub(super) fn thousand(setting: &Setting<'_>) {
+    let stage =
+        |name: &str, size| python("Increment", Value::Null).with_name(name).with_batch_size(size);
+    let pipeline = pipeline()
+        .with_stage(stage("one", 100))
+        .with_stage(stage("two", 7))
+        .with_stage(stage("three", 250));
+    let report = setting.must_run(&pipeline, numbers(1000));
+    let seen: Vec<Value> = data(&report);
+    let expected: Vec<Value> = (0..1000).map(|number| json!({ "n": number + 3 })).collect();
+    assert!(
+        seen == expected,
+        "{} outputs: {:?} …",
+        seen.len(),
+        seen.iter().take(5).collect::<Vec<_>>()
+    );
+    assert_eq!(report.stages.iter().map(|stage| stage.tasks).collect::<Vec<_>>(), [1000; 3]);
+}
+
+/// One large payload comes through two stages byte by byte.
+pub(super) fn large(setting: &Setting<'_>) {
+    let bytes: Vec<u8> = (0..50_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let stage = |name: &str| python("Reverse", Value::Null).with_name(name);
+    let pipeline = pipeline().with_stage(stage("there")).with_stage(stage("back"));
+    let report = setting.must_run(&pipeline, vec![Task::new(bytes.clone())]);
+    let [task] = &report.outputs[..] else { panic!("{} outputs", report.outputs.len()) };
+    assert!(task.data.as_bytes() == Some(&bytes[..]), "the bytes changed on the way");
+}
+
+/// No tasks, and a stage that drops all: neither is an error.
+pub(super) fn nothing(setting: &Setting<'_>) {
+    let pipeline = pipeline()
+        .with_stage(python("Range", Value::Null))
+        .with_stage(python("Increment", Value::Null));
+    assert!(setting.must_run(&pipeline, Vec::new()).outputs.is_empty());
+    let report = setting.must_run(&pipeline, numbers(1));
+    assert!(report.outputs.is_empty(), "{:?}", report.outputs);
+    assert_eq!(report.stages.len(), 2);
+}

@@ -1,0 +1,38 @@
+//! The stages that the cases are made of.
+
+use serde_json::{Value, json};
+use stage::{BoxError, Context, Output, PythonStage, Registry, RustStage, Stage, Task};
+
+const SOURCE: &str = include_str!("stages.py");
+
+/// A stage of the Python file, under its own name.
+pub(super) fn python(class: &str, args: Value) -> PythonStage {
+    PythonStage::from_source(SOURCE, class).with_args(args)
+}
+
+/// The Rust stages of the cases, for a program that serves as a worker.
+pub fn registry() -> Registry {
+    Registry::new().with("multiply", |args: &Value| {
+        let factor = args["factor"].as_u64().ok_or("`factor` is no number")?;
+        Ok(Multiply { factor })
+    })
+}
+
+/// Multiplies the number of a task.
+pub(super) fn multiply(factor: u64) -> RustStage {
+    registry().stage("multiply", json!({ "factor": factor })).expect("it is registered")
+}
+
+struct Multiply {
+    factor: u64,
+}
+
+impl Stage for Multiply {
+    fn process(&self, mut task: Task, _: &mut Context) -> Result<Output, BoxError> {
+        let number = task.data.as_json().and_then(|data| data["n"].as_u64()).ok_or("no number")?;
+        let mut data = task.data.as_json().cloned().unwrap_or_default();
+        data["n"] = json!(number * self.factor);
+        task = task.with_data(data);
+        Ok(task.into())
+    }
+}

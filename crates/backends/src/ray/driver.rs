@@ -1,0 +1,116 @@
+//! The Python process that drives an engine.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use envspec::Digest;
+
+use super::job::Job;
+use crate::error::Error;
+use crate::provision::Environment;
+use crate::wire::{self, Kind};
+use crate::worker::{CURATOR_STAGE_PY, Incoming, Launch, Process};
+
+/// The driver's modules, which import each other by these names.
+const FILES: [(&str, &str); 6] = [
+    ("curator_ray.py", include_str!("../../python/curator_ray.py")),
+    ("curator_ray_actor.py", include_str!("../../python/curator_ray_actor.py")),
+    ("curator_ray_actor_pool.py", include_str!("../../python/curator_ray_actor_pool.py")),
+    ("curator_ray_data.py", include_str!("../../python/curator_ray_data.py")),
+    ("curator_ray_xenna.py", include_str!("../../python/curator_ray_xenna.py")),
+    ("curator_stage.py", CURATOR_STAGE_PY),
+];
+/// How long the driver may take to shut the engine down when the run is over.
+const LEAVE_LIMIT: Duration = Duration::from_mins(1);
+/// How long it may take when the run has failed or was given up.
+const ABORT_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running driver.
+pub(crate) struct Driver {
+    process: Process,
+    engine: String,
+}
+
+impl Driver {
+    /// Starts a driver in the base environment and tells it the job.
+    pub(crate) fn start(
+        base: &Environment,
+        shims_dir: &Path,
+        job: &Job<'_>,
+    ) -> Result<Self, Error> {
+        let failed = |problem: String| Error::Driver {
+            engine: job.engine.to_owned(),
+            problem,
+            log: Vec::new(),
+        };
+        let shim = write_files(shims_dir)
+            .map_err(|error| failed(format!("could not be written: {error}")))?;
+        let launch =
+            base.launch(None).map_err(|error| failed(format!("could not be prepared: {error}")))?;
+        let mut launch = Launch { shim, ..launch };
+        // The lines of the hosts' own notes are what a person should see, not Ray's copies of them.
+        launch.vars.entry("RAY_DEDUP_LOGS".into()).or_insert_with(|| "0".into());
+        let start = |_group: i32| serde_json::to_vec(job);
+        let process = Process::spawn(&launch, start, &base.leases(), |_, line: &str| {
+            tracing::debug!(target: "curator::engine", "{line}");
+        })
+        .map_err(|error| failed(format!("could not be started: {error}")))?;
+        Ok(Self { process, engine: job.engine.to_owned() })
+    }
+
+    /// A second handle to its socket, to write from another thread.
+    pub(crate) fn writer(&self) -> io::Result<UnixStream> {
+        self.process.writer()
+    }
+
+    /// Waits for the next frame.
+    pub(crate) fn receive(&mut self) -> Incoming {
+        self.process.receive(None, None)
+    }
+
+    /// Waits for a driver that has said its last word.
+    pub(crate) fn finish(mut self) {
+        self.process.finish(LEAVE_LIMIT);
+    }
+
+    /// Has it end the engine's work and leave, in order if it can.
+    pub(crate) fn abort(mut self) {
+        self.process.shut_down(Shutdown::Write);
+        self.process.finish(ABORT_LIMIT);
+    }
+
+    /// The error for a driver that ended by itself.
+    pub(crate) fn lost(mut self, problem: Option<String>) -> Error {
+        let exit = self.process.finish(Duration::from_secs(1));
+        Error::Driver {
+            engine: self.engine.clone(),
+            problem: problem.unwrap_or_else(|| exit.to_string()),
+            log: self.process.tail().lines(),
+        }
+    }
+}
+
+/// What a thread writes to the driver.
+pub(crate) fn send(
+    mut socket: &UnixStream,
+    kind: Kind,
+    meta: &[u8],
+    body: &[u8],
+) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    wire::encode(&mut buffer, kind, 0, meta, &[body]);
+    io::Write::write_all(&mut socket, &buffer)
+}
+
+/// Writes the driver's modules into one folder, named by what they hold; returns the first.
+fn write_files(shims_dir: &Path) -> io::Result<PathBuf> {
+    let all: String = FILES.iter().flat_map(|(name, text)| [*name, *text]).collect();
+    let folder = shims_dir.join(format!("ray-{}", &Digest::of(all.as_bytes()).to_string()[..16]));
+    for (name, text) in FILES {
+        crate::worker::write_file(&folder, name, text)?;
+    }
+    Ok(folder.join(FILES[0].0))
+}

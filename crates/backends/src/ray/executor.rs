@@ -1,0 +1,282 @@
+//! The executors on Ray: one adapter, three engines.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use envspec::LoadedEnv;
+use serde_json::{Map, Value};
+use stage::{Base, Task};
+
+use super::connection::Connection;
+use super::driver::Driver;
+use super::job::{Job, JobStage};
+use super::session::Session;
+use crate::error::Error;
+use crate::event::Observer;
+use crate::executor::{Executor, FailurePolicy, Sink};
+use crate::host::{self, ROLE};
+use crate::plan::Plan;
+use crate::provision::{Environment, Provisioner};
+use crate::report::RunReport;
+
+/// Who makes the environments of the stages on a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RayEnv {
+    /// This crate, out of the cache on each node, where they outlive the run. What it must build, it
+    /// builds over the Python that Ray's workers run.
+    #[default]
+    Cached,
+    /// Ray: each node builds what the `runtime_env` says, once per session.
+    Native,
+}
+
+/// An engine on Ray. There are three: [`RayData`], [`RayActorPool`] and [`Xenna`].
+pub trait Engine: private::Sealed + Send + Sync {
+    /// Its name: `ray-data`, `ray-actor-pool` or `xenna`.
+    const NAME: &'static str;
+}
+
+mod private {
+    #[expect(unnameable_types, reason = "so that there are these three engines and no others")]
+    pub trait Sealed {}
+}
+
+/// Ray Data: a streaming data set, each stage a `map_batches`.
+#[derive(Clone, Copy, Debug)]
+pub enum RayData {}
+
+/// A pool of Ray actors for each stage, one stage after the other.
+#[derive(Clone, Copy, Debug)]
+pub enum RayActorPool {}
+
+/// Xenna: streaming, with workers that are added where the pipeline is slow.
+#[derive(Clone, Copy, Debug)]
+pub enum Xenna {}
+
+impl private::Sealed for RayData {}
+impl private::Sealed for RayActorPool {}
+impl private::Sealed for Xenna {}
+
+impl Engine for RayData {
+    const NAME: &'static str = "ray-data";
+}
+
+impl Engine for RayActorPool {
+    const NAME: &'static str = "ray-actor-pool";
+}
+
+impl Engine for Xenna {
+    const NAME: &'static str = "xenna";
+}
+
+/// Runs pipelines on Ray Data.
+pub type RayDataExecutor = RayExecutor<RayData>;
+
+/// Runs pipelines on pools of Ray actors.
+pub type RayActorPoolExecutor = RayExecutor<RayActorPool>;
+
+/// Runs pipelines on Xenna.
+pub type XennaExecutor = RayExecutor<Xenna>;
+
+/// Runs pipelines on an engine on Ray.
+///
+/// The base environment must have `ray` (2.50 or later; 2.60 is what is tested), Ray Data also
+/// `pyarrow` and `pandas`, and Xenna `cosmos-xenna` (0.2). A driver in it connects to Ray; on each
+/// node, the program itself serves as the worker, so its first line must be
+/// [`serve_if_asked`](crate::serve_if_asked). It is shipped where it is not found.
+///
+/// What the engine decides by itself it decides as NeMo Curator has it: Ray Data and Xenna stream,
+/// the actor pools run one stage after the other; a stage without a fixed number of workers gets as
+/// many as the engine gives it. Hooks, the proof of the environment, retries of tasks, deadlines and
+/// ids are those of [`LocalExecutor`](crate::LocalExecutor), since its machinery runs on the nodes.
+#[must_use]
+pub struct RayExecutor<E> {
+    connection: Connection,
+    ray_env: RayEnv,
+    base: Option<Base>,
+    cache_dir: Option<PathBuf>,
+    failure_policy: FailurePolicy,
+    worker_program: Option<PathBuf>,
+    options: Map<String, Value>,
+    engine: PhantomData<fn() -> E>,
+}
+
+impl<E: Engine> RayExecutor<E> {
+    /// An executor on this Ray. Nothing is started before a run; what cannot be is refused here.
+    pub fn connect(connection: impl Into<Connection>) -> Result<Self, Error> {
+        let connection = connection.into();
+        connection.check()?;
+        Ok(Self {
+            connection,
+            ray_env: RayEnv::default(),
+            base: None,
+            cache_dir: None,
+            failure_policy: FailurePolicy::default(),
+            worker_program: None,
+            options: Map::new(),
+            engine: PhantomData,
+        })
+    }
+
+    /// The same with environments made by another. By default, [`RayEnv::Cached`].
+    pub fn with_ray_env(self, ray_env: RayEnv) -> Self {
+        Self { ray_env, ..self }
+    }
+
+    /// The same with the driver in another base, whatever the pipelines ask for. By default, the
+    /// pipeline's. On the nodes of a cluster the base is what Ray runs there.
+    pub fn with_base(self, base: impl Into<Base>) -> Self {
+        Self { base: Some(base.into()), ..self }
+    }
+
+    /// The same with another environment cache, on this machine and on the nodes. By default,
+    /// `$CURATOR_CACHE_DIR`, else `curator` in the user's cache folder.
+    pub fn with_cache_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { cache_dir: Some(dir.into()), ..self }
+    }
+
+    /// The same with another answer to failing tasks. By default, [`FailurePolicy::FailFast`].
+    pub fn with_failure_policy(self, failure_policy: FailurePolicy) -> Self {
+        Self { failure_policy, ..self }
+    }
+
+    /// The same with another program as the worker on the nodes: one that calls
+    /// [`serve_if_asked`](crate::serve_if_asked), such as the command `curator`. By default, this
+    /// program.
+    pub fn with_worker_program(self, program: impl Into<PathBuf>) -> Self {
+        Self { worker_program: Some(program.into()), ..self }
+    }
+
+    /// The same with an option of the engine: for Xenna the fields of its `PipelineConfig`
+    /// (`execution_mode`, `cpu_allocation_percentage`, …) and of its `StreamingSpecificSpec`
+    /// (`autoscale_interval_s`, …); for the actor pools `resource_wait_timeout_s` (60),
+    /// `reserved_cpus` and `reserved_gpus` (0). An unknown one ends the run with an error.
+    pub fn with_option(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.options.insert(name.into(), value.into());
+        self
+    }
+
+    /// The program that is the worker, checked to know the Rust stages.
+    fn worker_program(&self, stages: &[JobStage<'_>]) -> Result<PathBuf, Error> {
+        let wanted = stages
+            .iter()
+            .filter_map(|stage| Some((stage.name(), stage.registered_name()?)))
+            .collect::<Vec<_>>();
+        let (program, known) = match &self.worker_program {
+            Some(program) if wanted.is_empty() => (program.clone(), Vec::new()),
+            Some(program) => (program.clone(), names_of(program)?),
+            None => {
+                let registry = host::registered().ok_or(Error::NoWorkerProgram)?;
+                let program = std::env::current_exe()
+                    .map_err(|source| Error::io("find", "this program", source))?;
+                (program, registry.names().map(str::to_owned).collect())
+            }
+        };
+        match wanted.iter().find(|(_, name)| !known.iter().any(|known| known == name)) {
+            Some((stage, name)) => Err(Error::UnknownRustStage {
+                stage: (*stage).to_owned(),
+                name: (*name).to_owned(),
+            }),
+            None => Ok(program),
+        }
+    }
+}
+
+/// The Rust stages that another program knows.
+fn names_of(program: &Path) -> Result<Vec<String>, Error> {
+    let failed =
+        |source| Error::io("ask for its Rust stages", program.display().to_string(), source);
+    let answer =
+        duct::cmd(program, [ROLE, "stages"]).stdin_null().stderr_null().read().map_err(failed)?;
+    serde_json::from_str(&answer).map_err(|error| failed(error.into()))
+}
+
+impl<E: Engine> Executor for RayExecutor<E> {
+    fn name(&self) -> &'static str {
+        E::NAME
+    }
+
+    fn execute(
+        &self,
+        plan: &Plan,
+        tasks: &mut (dyn Iterator<Item = Task> + Send),
+        observer: Arc<dyn Observer>,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport, Error> {
+        let begun = Instant::now();
+        let stages = Job::stages(plan, self.ray_env)?;
+        let program = self.worker_program(&stages)?;
+        let cache_dir = self.cache_dir.as_deref();
+        let provisioner = match &self.base {
+            Some(base) => Provisioner::new(Some(base), cache_dir),
+            None => Provisioner::of_plan(plan, cache_dir),
+        }?
+        .with_observer(observer.clone());
+        let open = provisioner.open_base()?;
+        let shims_dir = provisioner.cache().shims_dir();
+        let base = Environment::new(open.core.clone(), &LoadedEnv::default(), &shims_dir)?;
+        let job = Job {
+            engine: E::NAME,
+            run: run_id()?,
+            init: self.connection.init_args(),
+            options: &self.options,
+            policy: self.failure_policy,
+            program: &program,
+            cache_dir,
+            stages,
+        };
+        let driver = Driver::start(&base, &shims_dir, &job)?;
+        let session = Session::new(plan, self.failure_policy, observer);
+        let (stages, environments, failed) = session.run(driver, E::NAME, tasks, sink)?;
+        Ok(RunReport {
+            pipeline: plan.name().to_owned(),
+            executor: E::NAME.to_owned(),
+            outputs: Vec::new(),
+            failed,
+            stages,
+            environments,
+            wall: begun.elapsed(),
+        })
+    }
+}
+
+/// Sixteen random hexadecimal digits.
+fn run_id() -> Result<String, Error> {
+    let failed = |source| Error::io("read", "/dev/urandom", source);
+    let mut random = [0; 8];
+    let mut file = std::fs::File::open("/dev/urandom").map_err(failed)?;
+    std::io::Read::read_exact(&mut file, &mut random).map_err(failed)?;
+    Ok(format!("{:016x}", u64::from_le_bytes(random)))
+}
+
+impl<E> Clone for RayExecutor<E> {
+    fn clone(&self) -> Self {
+        Self {
+            connection: self.connection.clone(),
+            ray_env: self.ray_env,
+            base: self.base.clone(),
+            cache_dir: self.cache_dir.clone(),
+            failure_policy: self.failure_policy,
+            worker_program: self.worker_program.clone(),
+            options: self.options.clone(),
+            engine: PhantomData,
+        }
+    }
+}
+
+impl<E: Engine> fmt::Debug for RayExecutor<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RayExecutor")
+            .field("engine", &E::NAME)
+            .field("connection", &self.connection)
+            .field("ray_env", &self.ray_env)
+            .field("base", &self.base)
+            .field("cache_dir", &self.cache_dir)
+            .field("failure_policy", &self.failure_policy)
+            .field("worker_program", &self.worker_program)
+            .finish_non_exhaustive()
+    }
+}

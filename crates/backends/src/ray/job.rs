@@ -1,0 +1,96 @@
+//! What the driver is told of a run.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use stage::Workers;
+
+use super::executor::RayEnv;
+use super::native;
+use crate::error::Error;
+use crate::executor::FailurePolicy;
+use crate::host::{Code, StageRequest};
+use crate::plan::{Plan, PlannedStage};
+
+/// A run, for the driver. It holds the credentials of the stages' specs.
+#[derive(Serialize)]
+pub(crate) struct Job<'a> {
+    pub(crate) engine: &'a str,
+    /// Unique among all runs of all programs.
+    pub(crate) run: String,
+    pub(crate) init: Value,
+    pub(crate) options: &'a Map<String, Value>,
+    pub(crate) policy: FailurePolicy,
+    pub(crate) program: &'a Path,
+    pub(crate) cache_dir: Option<&'a Path>,
+    pub(crate) stages: Vec<JobStage<'a>>,
+}
+
+/// A stage, for the driver: what it lays out, and what it passes on to the nodes.
+#[derive(Serialize)]
+pub(crate) struct JobStage<'a> {
+    name: &'a str,
+    cpus: f64,
+    gpus: f64,
+    batch_size: Option<usize>,
+    num_workers: Option<usize>,
+    num_workers_per_node: Option<f64>,
+    ray_stage_spec: &'a Map<String, Value>,
+    xenna_stage_spec: &'a Map<String, Value>,
+    /// What Ray starts the stage's actors in.
+    runtime_env: Map<String, Value>,
+    /// Whether Ray makes the environment.
+    is_native: bool,
+    request: StageRequest,
+}
+
+impl<'a> Job<'a> {
+    /// The stages of a plan, each checked to be able to travel.
+    pub(crate) fn stages(plan: &'a Plan, ray_env: RayEnv) -> Result<Vec<JobStage<'a>>, Error> {
+        plan.stages().iter().map(|planned| JobStage::new(planned, ray_env)).collect()
+    }
+}
+
+impl<'a> JobStage<'a> {
+    fn new(planned: &'a PlannedStage, ray_env: RayEnv) -> Result<Self, Error> {
+        let settings = &planned.settings;
+        let (num_workers, num_workers_per_node) = match settings.workers {
+            Workers::Auto => (None, None),
+            Workers::Fixed(count) => (Some(count), None),
+            Workers::PerNode(count) => (None, Some(count)),
+        };
+        let is_native = ray_env == RayEnv::Native
+            && planned.env.as_ref().is_some_and(|env| env.install.is_some());
+        let runtime_env = match &planned.env {
+            Some(env) if is_native => native::runtime_env(&settings.name, env)?,
+            Some(env) => env.engine_fields.clone().into_iter().collect(),
+            None => Map::new(),
+        };
+        Ok(Self {
+            name: &settings.name,
+            cpus: settings.resources.cpus,
+            gpus: planned.gpus(),
+            batch_size: settings.batch_size,
+            num_workers,
+            num_workers_per_node,
+            ray_stage_spec: &settings.ray_options,
+            xenna_stage_spec: &settings.xenna_options,
+            runtime_env,
+            is_native,
+            request: StageRequest::new(planned)?,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
+    /// The name under which a Rust stage is registered.
+    pub(crate) fn registered_name(&self) -> Option<&str> {
+        match &self.request.code {
+            Code::Rust { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+}

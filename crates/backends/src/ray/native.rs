@@ -1,0 +1,170 @@
+//! A stage's spec as the `runtime_env` that Ray itself builds.
+
+use envspec::{Install, LoadedEnv, Tool};
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+
+/// The `runtime_env` for Ray, with credentials; empty where there is nothing for Ray to do.
+///
+/// `packages` is what the spec's files held when they were read. Folders and modules on the path are
+/// not in it: Ray takes local ones for a whole job only, so the host sees to them.
+pub(crate) fn runtime_env(stage: &str, env: &LoadedEnv) -> Result<Map<String, Value>, Error> {
+    let mut fields: Map<String, Value> =
+        env.engine_fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    if !env.env_vars.is_empty() {
+        fields.insert("env_vars".to_owned(), json!(env.env_vars));
+    }
+    if let Some(install) = &env.install {
+        fields.insert(install.tool.as_str().to_owned(), packages(stage, install)?);
+        let seconds = env
+            .setup_timeout
+            .map_or(-1, |limit| i64::try_from(limit.as_secs()).unwrap_or(i64::MAX).max(1));
+        fields.insert("config".to_owned(), json!({ "setup_timeout_seconds": seconds }));
+    }
+    Ok(fields)
+}
+
+fn packages(stage: &str, install: &Install) -> Result<Value, Error> {
+    // No `..`: a new field is given to Ray here, or refused here.
+    let Install {
+        tool,
+        tool_version,
+        requirements,
+        constraints,
+        overrides,
+        keep,
+        index,
+        tool_options,
+        check,
+        build_env,
+        contents: _,
+        ..
+    } = install;
+    let refuse = |field| Err(Error::NotNative { stage: stage.to_owned(), field });
+    if !constraints.is_empty() {
+        return refuse("constraints");
+    }
+    if !overrides.is_empty() {
+        return refuse("overrides");
+    }
+    // `ray` is what Ray keeps by itself.
+    if keep.iter().any(|name| name != "ray") {
+        return refuse("keep");
+    }
+    if build_env.keys().any(|name| !name.starts_with("PIP_") && !name.starts_with("UV_")) {
+        return refuse("config.build_env");
+    }
+    let mut options = tool_options.clone();
+    let mut add = |option: &str, value: &str| options.push(format!("{option}={value}"));
+    if let Some(url) = &index.index_url {
+        add("--index-url", url.expose());
+    }
+    for url in &index.extra_index_urls {
+        add("--extra-index-url", url.expose());
+    }
+    for url in &index.find_links {
+        add("--find-links", url.expose());
+    }
+    for (option, names) in
+        [("--no-binary", &index.no_binary), ("--only-binary", &index.only_binary)]
+    {
+        for name in names {
+            add(option, name);
+        }
+    }
+    if index.no_index {
+        options.push("--no-index".to_owned());
+    }
+    if index.pre {
+        options.push(match tool {
+            Tool::Pip => "--pre".to_owned(),
+            Tool::Uv => "--prerelease=allow".to_owned(),
+        });
+    }
+    if index.require_hashes {
+        options.push("--require-hashes".to_owned());
+    }
+    let lines: Vec<String> = requirements.iter().map(envspec::Requirement::expose).collect();
+    let name = tool.as_str();
+    let mut table = Map::new();
+    table.insert("packages".to_owned(), json!(lines));
+    table.insert(format!("{name}_check"), json!(check));
+    if let Some(version) = tool_version {
+        table.insert(format!("{name}_version"), json!(version));
+    }
+    if !options.is_empty() {
+        // A list replaces Ray's own, which turns the caches off.
+        let own = match tool {
+            Tool::Pip => ["--disable-pip-version-check", "--no-cache-dir"].as_slice(),
+            Tool::Uv => &["--no-cache"],
+        };
+        let options: Vec<&str> =
+            own.iter().copied().chain(options.iter().map(String::as_str)).collect();
+        let field = match tool {
+            Tool::Pip => "pip_install_options",
+            Tool::Uv => "uv_pip_install_options",
+        };
+        table.insert(field.to_owned(), json!(options));
+    }
+    Ok(Value::Object(table))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use envspec::{MemorySource, RuntimeEnv};
+
+    use super::*;
+
+    fn native(text: &str, files: &[(&str, &str)]) -> Result<Value, Error> {
+        let source = files.iter().fold(MemorySource::new(), |source, (path, text)| {
+            source.with_file(path, text.as_bytes())
+        });
+        let env = RuntimeEnv::from_json(text).unwrap().load(&source, Path::new("/job")).unwrap();
+        runtime_env("s", &env).map(Value::Object)
+    }
+
+    #[test]
+    fn a_spec_becomes_what_ray_takes() {
+        let env = native(r#"{"pip": ["B==1", "a>=2"], "env_vars": {"X": "1"}}"#, &[]).unwrap();
+        assert_eq!(
+            env,
+            json!({
+                "pip": { "packages": ["a>=2.0", "b==1.0"], "pip_check": false },
+                "env_vars": { "X": "1" },
+                "config": { "setup_timeout_seconds": 600 },
+            })
+        );
+    }
+
+    #[test]
+    fn files_are_inlined_and_index_options_become_options() {
+        let env = native(
+            r#"{"uv": "requirements.txt"}"#,
+            &[("/job/requirements.txt", "--pre\n--extra-index-url http://u:p@host/simple\na==1")],
+        );
+        assert_eq!(
+            env.unwrap()["uv"],
+            json!({
+                "packages": ["a==1.0"], "uv_check": false,
+                "uv_pip_install_options":
+                    ["--no-cache", "--extra-index-url=http://u:p@host/simple", "--prerelease=allow"],
+            })
+        );
+    }
+
+    #[test]
+    fn what_ray_has_nothing_for_is_refused() {
+        for (field, text) in [
+            ("constraints", r#"{"uv": ["a"], "constraints": ["b<2"]}"#),
+            ("overrides", r#"{"uv": ["a"], "overrides": ["b==2"]}"#),
+            ("keep", r#"{"uv": ["a"], "keep": ["b"]}"#),
+        ] {
+            let error = native(text, &[]).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("Cached")));
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The talk with a driver during a run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+use stage::Task;
+
+use super::driver::{Driver, send};
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::executor::{FailurePolicy, Sink};
+use crate::failure::FailedTask;
+use crate::host::{Fault, Note, cut, pack, unpack};
+use crate::local::Parcel;
+use crate::plan::Plan;
+use crate::provision::{EnvState, EnvironmentReport};
+use crate::report::StageReport;
+use crate::wire::{Frame, Kind};
+use crate::worker::Incoming;
+
+/// Tasks and bytes that go to the driver in one frame.
+const MOST_TASKS: usize = 1024;
+const MOST_BYTES: usize = 1 << 20;
+
+/// A note as the driver passes it on.
+#[derive(Deserialize)]
+struct Passed {
+    /// The host that it comes from, unique in the run; empty for what no host says.
+    host: String,
+    note: Note,
+}
+
+/// Why the driver gives up.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum GivenUp {
+    /// Something failed on a node.
+    Fault(Fault),
+    /// The base lacks something.
+    Missing { requirement: String, found: String },
+    /// A setting that the engine does not take.
+    Setting { setting: String, problem: String },
+    /// The cluster's own job has an installer.
+    JobInstaller { field: String },
+    /// The engine failed, in its own words.
+    Engine { words: String, detail: String },
+}
+
+/// What a run is known to have done so far.
+pub(crate) struct Session<'a> {
+    plan: &'a Plan,
+    policy: FailurePolicy,
+    observer: Arc<dyn Observer>,
+    /// What each host of a stage has done, as it last said.
+    tallies: HashMap<String, StageReport>,
+    /// The number of each host in its stage.
+    numbers: HashMap<String, usize>,
+    counts: HashMap<String, usize>,
+    environments: BTreeMap<String, EnvironmentReport>,
+    failed: Vec<FailedTask>,
+}
+
+/// What is left of a run: its stages, its environments, and its failed tasks.
+pub(crate) type Outcome = (Vec<StageReport>, Vec<EnvironmentReport>, Vec<FailedTask>);
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(plan: &'a Plan, policy: FailurePolicy, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            plan,
+            policy,
+            observer,
+            tallies: HashMap::new(),
+            numbers: HashMap::new(),
+            counts: HashMap::new(),
+            environments: BTreeMap::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Feeds the driver and takes what comes out, to the end of the run.
+    pub(crate) fn run(
+        mut self,
+        mut driver: Driver,
+        engine: &'static str,
+        tasks: &mut (dyn Iterator<Item = Task> + Send),
+        sink: &mut Sink<'_>,
+    ) -> Result<Outcome, Error> {
+        let lost = |error: io::Error| Error::Driver {
+            engine: engine.to_owned(),
+            problem: format!("cannot be talked to: {error}"),
+            log: Vec::new(),
+        };
+        let writer = driver.writer().map_err(lost)?;
+        let trouble = Mutex::new(None);
+        let result = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                if let Err(error) = feed(&writer, tasks) {
+                    *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    // Whoever waits for the driver's answers is to stop.
+                    let _ = writer.shutdown(std::net::Shutdown::Both);
+                }
+            });
+            let result = self.receive(&mut driver, sink);
+            if result.is_err() {
+                // It may still be fed.
+                let _ = writer.shutdown(std::net::Shutdown::Write);
+            }
+            result
+        });
+        if let Some(error) = trouble.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            driver.abort();
+            return Err(error);
+        }
+        match result {
+            Ok(()) => {
+                driver.finish();
+                Ok(self.conclude())
+            }
+            Err(Stop::Failed(error)) => {
+                driver.abort();
+                Err(*error)
+            }
+            Err(Stop::Lost(problem)) => Err(driver.lost(problem)),
+        }
+    }
+
+    fn receive(&mut self, driver: &mut Driver, sink: &mut Sink<'_>) -> Result<(), Stop> {
+        loop {
+            match driver.receive() {
+                Incoming::Frame(frame) => match frame.kind {
+                    Kind::Note => self.take_note(&frame)?,
+                    Kind::Result => self.take_outputs(&frame, sink)?,
+                    Kind::Failed => return Err(given_up(&frame)),
+                    Kind::Bye => return Ok(()),
+                    other => return Err(Stop::Lost(Some(format!("sent a {other:?} frame")))),
+                },
+                Incoming::Broken(error) => {
+                    return Err(Stop::Lost(Some(format!("wrote nonsense: {error}"))));
+                }
+                Incoming::Gone | Incoming::Deadline | Incoming::Cancelled => {
+                    return Err(Stop::Lost(None));
+                }
+            }
+        }
+    }
+
+    fn take_outputs(&mut self, frame: &Frame, sink: &mut Sink<'_>) -> Result<(), Stop> {
+        let nonsense = |what: String| Stop::Lost(Some(format!("wrote nonsense: {what}")));
+        let lengths: Vec<usize> =
+            serde_json::from_slice(&frame.meta).map_err(|error| nonsense(error.to_string()))?;
+        for bytes in cut(&frame.body, &lengths).map_err(nonsense)? {
+            let parcel = unpack(bytes).map_err(nonsense)?;
+            let id = parcel.head.id().clone();
+            match parcel.unpack() {
+                Ok(task) => sink(task)
+                    .map_err(|source| Stop::from(Error::Sink { task: id.to_string(), source }))?,
+                Err(source) => {
+                    return Err(Error::Data { task: id.to_string(), source }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_note(&mut self, frame: &Frame) -> Result<(), Stop> {
+        let Passed { host, note } = serde_json::from_slice(&frame.meta)
+            .map_err(|error| Stop::Lost(Some(format!("passed on nonsense: {error}"))))?;
+        match note {
+            Note::Event(event) => {
+                let event = self.numbered(&host, event);
+                self.observer.on_event(&event);
+            }
+            Note::Environment(report) => self.take_environment(report),
+            Note::Stage(report) => {
+                self.tallies.insert(host, report);
+            }
+            Note::Failed(failed) => {
+                // What an actor had done when it died is done once more by another.
+                if self
+                    .failed
+                    .iter()
+                    .any(|known| known.stage == failed.stage && known.tasks == failed.tasks)
+                {
+                    return Ok(());
+                }
+                self.observer.on_event(&Event::TaskFailed(failed.clone()));
+                match self.policy {
+                    FailurePolicy::FailFast => return Err(Error::Task(Box::new(failed)).into()),
+                    FailurePolicy::Record => self.failed.push(failed),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The event with the worker's number among all workers of its stage, where it has one: a host
+    /// has only one worker, which it calls 0.
+    fn numbered(&mut self, host: &str, mut event: Event) -> Event {
+        let (Event::WorkerReady { stage, worker, .. }
+        | Event::WorkerEnded { stage, worker, .. }
+        | Event::Log { stage, worker, .. }
+        | Event::BatchDone { stage, worker, .. }) = &mut event
+        else {
+            return event;
+        };
+        *worker = match self.numbers.get(host) {
+            Some(number) => *number,
+            None => {
+                let count = self.counts.entry(stage.clone()).or_default();
+                let number = *count;
+                *count += 1;
+                self.numbers.insert(host.to_owned(), number);
+                number
+            }
+        };
+        event
+    }
+
+    /// Notes an environment, which several nodes and workers may tell of: where one of them had to
+    /// build it, that is what is told.
+    fn take_environment(&mut self, mut report: EnvironmentReport) {
+        let key = match &report.key {
+            Some(key) => key.clone(),
+            None => format!("{:?} {}", report.state, report.python.display()),
+        };
+        match self.environments.get_mut(&key) {
+            None => {
+                self.environments.insert(key, report);
+            }
+            Some(known) => {
+                let is_built = |report: &EnvironmentReport| report.state == EnvState::Built;
+                let stages = std::mem::take(&mut report.stages);
+                if is_built(&report) && (!is_built(known) || report.duration > known.duration) {
+                    *known =
+                        EnvironmentReport { stages: std::mem::take(&mut known.stages), ..report };
+                }
+                let new: Vec<String> =
+                    stages.into_iter().filter(|stage| !known.stages.contains(stage)).collect();
+                known.stages.extend(new);
+            }
+        }
+    }
+
+    fn conclude(self) -> Outcome {
+        let mut stages: Vec<StageReport> = Vec::new();
+        for planned in self.plan.stages() {
+            let mut sum = StageReport::new(&planned.settings.name);
+            for tally in self.tallies.values().filter(|tally| tally.name == planned.settings.name) {
+                sum.add(tally);
+            }
+            self.observer.on_event(&Event::StageFinished { stage: sum.name.clone() });
+            stages.push(sum);
+        }
+        (stages, self.environments.into_values().collect(), self.failed)
+    }
+}
+
+/// Why the talk ends before the run does.
+enum Stop {
+    Failed(Box<Error>),
+    /// The driver is gone, or makes no sense.
+    Lost(Option<String>),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+fn given_up(frame: &Frame) -> Stop {
+    let engine = || "the engine".to_owned();
+    match serde_json::from_slice(&frame.meta) {
+        Ok(GivenUp::Fault(fault)) => Error::from(fault).into(),
+        Ok(GivenUp::Missing { requirement, found }) => {
+            Error::EngineMissing { engine: engine(), requirement, found }.into()
+        }
+        Ok(GivenUp::Setting { setting, problem }) => {
+            Error::EngineSetting { setting, problem }.into()
+        }
+        Ok(GivenUp::JobInstaller { field }) => Error::JobInstaller { field }.into(),
+        Ok(GivenUp::Engine { words, detail }) => {
+            let log = detail.lines().map(str::to_owned).collect();
+            Error::Engine { words, log }.into()
+        }
+        Err(error) => Stop::Lost(Some(format!("gave up with nonsense: {error}"))),
+    }
+}
+
+/// Sends all tasks, many to a frame.
+fn feed(socket: &UnixStream, tasks: &mut (dyn Iterator<Item = Task> + Send)) -> Result<(), Error> {
+    let (mut lengths, mut body) = (Vec::new(), Vec::new());
+    for task in Task::numbered(tasks) {
+        let id = task.id().to_string();
+        let before = body.len();
+        Parcel::pack(task)
+            .and_then(|parcel| pack(&mut body, &parcel))
+            .map_err(|source| Error::Data { task: id, source })?;
+        lengths.push(body.len() - before);
+        if lengths.len() >= MOST_TASKS || body.len() >= MOST_BYTES {
+            if !flush(socket, &mut lengths, &mut body) {
+                return Ok(());
+            }
+        }
+    }
+    if flush(socket, &mut lengths, &mut body) {
+        // A driver that is gone is found out by who listens to it.
+        let _ = send(socket, Kind::Finish, b"{}", &[]);
+    }
+    Ok(())
+}
+
+/// Sends what has gathered; false if nobody takes it any more.
+fn flush(socket: &UnixStream, lengths: &mut Vec<usize>, body: &mut Vec<u8>) -> bool {
+    if lengths.is_empty() {
+        return true;
+    }
+    let meta = serde_json::to_vec(lengths).unwrap_or_default();
+    let sent = send(socket, Kind::Batch, &meta, body).is_ok();
+    lengths.clear();
+    body.clear();
+    sent
+}

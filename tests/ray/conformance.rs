@@ -1,0 +1,74 @@
+//! The conformance cases, over the local executor and the three engines on a real Ray.
+
+use std::path::Path;
+
+use curator::backends::conformance::{Case, Setting, cases, registry};
+use curator::backends::{Engine, FailurePolicy, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::{Executor, LocalExecutor, RayEnv};
+
+use crate::world;
+
+/// A module that the base with Ray has, and that no stage brings.
+const BASE_MODULE: &str = "tqdm";
+/// The program that knows the cases' Rust stages.
+const WORKER: &str = env!("CARGO_BIN_EXE_conformance-worker");
+
+fn run(cases: &[Case], setting: &Setting<'_>) {
+    for case in cases {
+        eprintln!("case {}", case.name);
+        case.run(setting);
+    }
+}
+
+#[test]
+fn the_local_executor_does_what_every_executor_must() {
+    let executor = |policy: FailurePolicy| -> Box<dyn Executor> {
+        Box::new(
+            LocalExecutor::default()
+                .with_base(world::base().to_owned())
+                .with_cache_dir(world::cache())
+                .with_failure_policy(policy),
+        )
+    };
+    run(&cases(), &Setting::new(&executor, BASE_MODULE));
+    assert_eq!(registry().names().count(), 1);
+}
+
+fn conforms<E: Engine + 'static>() {
+    let cluster = world::cluster();
+    let address = cluster.python(&world::script("start.py"), &[]);
+    for ray_env in [RayEnv::Cached, RayEnv::Native] {
+        let executor = |policy: FailurePolicy| -> Box<dyn Executor> {
+            let executor = RayExecutor::<E>::connect(address.trim()).expect("an address");
+            Box::new(
+                executor
+                    .with_base(world::base().to_owned())
+                    .with_cache_dir(world::cache())
+                    .with_worker_program(Path::new(WORKER))
+                    .with_ray_env(ray_env)
+                    .with_failure_policy(policy),
+            )
+        };
+        // Where no stage has packages of its own, nobody makes an environment.
+        let chosen: Vec<Case> = cases()
+            .into_iter()
+            .filter(|case| ray_env == RayEnv::Cached || case.has_environments)
+            .collect();
+        run(&chosen, &Setting::new(&executor, BASE_MODULE));
+    }
+}
+
+#[test]
+fn ray_data_does_what_every_executor_must() {
+    conforms::<RayData>();
+}
+
+#[test]
+fn the_ray_actor_pools_do_what_every_executor_must() {
+    conforms::<RayActorPool>();
+}
+
+#[test]
+fn xenna_does_what_every_executor_must() {
+    conforms::<Xenna>();
+}
