@@ -46,12 +46,14 @@ fn report() -> Value {
         "inline": launcher("--uv packaging==23.2"),
         "quoted": launcher("--uv 'packaging>=22,<23'"),
     });
-    let no_cache = format!("{} env exec --cache-dir /proc/none", curator().display());
+    let exec = format!("{} env exec", curator().display());
+    let no_ray = format!("{exec} --uv packaging==24.0 --managed-base idna==3.10 -- python");
     let refused = json!({
         "misspelt": launcher("--uv packagingg==24.0"),
         "no such key": launcher("--spec 0123456789abcdef"),
         "another ray": launcher("--uv ray==2.50.0"),
-        "no cache": format!("{no_cache} --spec 0123 -- python"),
+        "no ray": no_ray,
+        "no cache": format!("{exec} --cache-dir /proc/none --spec 0123 -- python"),
     });
     let arguments = [launchers.to_string(), refused.to_string()];
     let arguments = [modules.as_os_str(), arguments[0].as_ref(), arguments[1].as_ref()];
@@ -123,6 +125,7 @@ fn a_worker_without_an_environment_fails_what_it_is_sent() {
     for (name, words) in [
         ("no such key", "0123456789abcdef"),
         ("another ray", "`ray` is kept at the base's 2.60.0"),
+        ("no ray", "has no Ray, but the worker is to join Ray 2.60.0"),
         ("no cache", "/proc/none"),
     ] {
         refused(name, "task", ways[0].1, words);

@@ -4,6 +4,7 @@
 //! and is kept for the next run of these tests.
 
 mod conformance; // the cases that every executor must pass, over all of them
+mod guide; // the page for users of Ray and NeMo Curator, run as it stands
 mod launcher; // `curator env exec` as the interpreter of Ray's workers
 mod world; // the base with Ray, clusters one at a time, Python scripts
 

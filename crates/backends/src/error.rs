@@ -196,6 +196,15 @@ pub enum Error {
         source: serde_json::Error,
     },
 
+    /// A worker of Ray cannot live in the environment.
+    #[error("the environment has {found}, but the worker is to join {wanted}")]
+    WrongRay {
+        /// The Ray in the environment.
+        found: String,
+        /// The Ray of the cluster, on that node.
+        wanted: String,
+    },
+
     /// A package of the base that must not move would have to.
     #[error(
         "`{package}` is kept at the base's {version}, but `{requirement}` asks for another{}",
@@ -378,6 +387,9 @@ impl Error {
             Self::Conflicts { .. } => "ask for versions that fit together, or leave the check out",
             Self::RayBroken { .. } => {
                 "keep the packages that Ray needs as the base has them, by `keep` or `constraints`"
+            }
+            Self::WrongRay { .. } => {
+                "give as the base (`--base`) the environment that Ray itself runs in"
             }
             Self::Kept { package, .. } if package == "ray" => {
                 "a worker needs the Ray of its cluster: ask for a version of the package that fits \

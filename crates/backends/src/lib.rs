@@ -66,8 +66,8 @@ pub use local::LocalExecutor;
 pub use plan::{Plan, PlannedStage};
 pub use provision::{
     Added, Change, Damage, Dependent, Details, Diff, EnvCommand, EnvState, Environment,
-    EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, Replaced,
-    Status, Why,
+    EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, RayWorker,
+    Replaced, Status, Why,
 };
 pub use ray::{
     Connection, Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv,

@@ -34,3 +34,4 @@ pub use environment::{EnvState, Environment, EnvironmentReport};
 pub use preview::{Preview, PreviewState};
 pub(crate) use provisioner::Eviction;
 pub use provisioner::Provisioner;
+pub use ray_worker::RayWorker;

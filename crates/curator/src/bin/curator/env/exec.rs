@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use curator::backends::{EnvCommand, Environment};
+use curator::backends::{EnvCommand, Environment, RayWorker};
 
 use crate::arguments::Exec;
 use crate::failure::Failure;
@@ -17,18 +17,31 @@ pub(crate) fn run(arguments: &Exec, cache_dir: Option<&Path>) -> Result<ExitCode
     let Some((program, rest)) = arguments.command.split_first() else {
         return Err(Failure::usage("no command is given"));
     };
-    let environment = match arguments.env.prepare(cache_dir, &Arc::new(Progress::quiet())) {
+    let worker = RayWorker::of(&arguments.command);
+    let environment = match prepare(arguments, cache_dir, worker.as_ref()) {
         Ok(environment) => environment,
         Err(failure) => {
-            let command = EnvCommand::refusing_ray_worker(&arguments.command, failure.report());
-            let Some(command) = command else { return Err(failure) };
+            let refusal = worker.and_then(|worker| worker.refusal(failure.report()));
+            let Some(refusal) = refusal else { return Err(failure) };
             // For the log of the node, whatever becomes of the worker.
             failure.show();
-            return Err(become_command(&command));
+            return Err(become_command(&refusal));
         }
     };
     keep(&environment).map_err(|error| Failure::io("keep the environment", &error))?;
     Err(become_command(&environment.command(program, rest)))
+}
+
+fn prepare(
+    arguments: &Exec,
+    cache_dir: Option<&Path>,
+    worker: Option<&RayWorker<'_>>,
+) -> Result<Environment, Failure> {
+    let environment = arguments.env.prepare(cache_dir, &Arc::new(Progress::quiet()))?;
+    if let Some(worker) = worker {
+        worker.check(&environment)?;
+    }
+    Ok(environment)
 }
 
 /// Does not return, unless the command cannot be started.
