@@ -104,13 +104,15 @@ fn a_killed_command_blocks_nothing() {
     let world = World::new();
     let key = world.key("packaging==24.0");
     let command = duct::cmd(CURATOR, ["env", "exec", "--spec", &key, "--", "sleep", "600"]);
-    let running = command.env("CURATOR_CACHE_DIR", world.cache()).start().unwrap();
+    let running = command.env("CURATOR_CACHE_DIR", world.cache()).unchecked().start().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while world.run(&["env", "show", &key, "--json"]).json()["in_use"] != true {
         assert!(Instant::now() < deadline, "it never took the environment");
         thread::sleep(Duration::from_millis(10));
     }
     running.kill().unwrap();
+    // What it held is free once it is gone.
+    running.wait().unwrap();
     world.run(&["env", "remove", &key]).text();
 }
 
