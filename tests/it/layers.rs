@@ -123,7 +123,9 @@ fn files_speak_of_the_product_alone() {
         .map(|parts| parts.concat());
     let root = crates().parent().unwrap().to_owned();
     let mut files = files_below(&root.join("crates"), &["rs", "py", "toml", "md"]);
-    files.extend(files_below(&root.join("tests"), &["rs", "py", "toml", "md"]));
+    for other in ["tests", "bench"] {
+        files.extend(files_below(&root.join(other), &["rs", "py", "toml", "md"]));
+    }
     for entry in fs::read_dir(&root).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "md" || it == "toml") {

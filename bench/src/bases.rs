@@ -1,0 +1,125 @@
+//! The bases that environments are measured over.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use curator::RuntimeEnv;
+use curator::backends::Environment;
+use curator::envspec::LoadedEnv;
+use curator::stage::Base;
+use curator::venv_cache::{BoxError, Interpreter, create_bare};
+
+use crate::disk::Contents;
+use crate::progress;
+use crate::world::World;
+
+/// What Ray and Xenna need, and what goes with them: some 640 MB of real packages.
+const LARGE: [&str; 7] = [
+    "ray[data,default]==2.60.0",
+    "cosmos-xenna==0.2.0",
+    "pandas",
+    "pyarrow",
+    "tqdm",
+    "loguru",
+    "virtualenv",
+];
+
+const SYNTHETIC_PACKAGES: usize = 500;
+const SYNTHETIC_FOLDERS: usize = 5;
+const SYNTHETIC_MODULES: usize = 20;
+
+/// A base, and what it occupies.
+#[derive(Debug)]
+pub(crate) struct MeasuredBase {
+    pub(crate) name: String,
+    pub(crate) python: PathBuf,
+    pub(crate) contents: Contents,
+    /// Keeps a managed one.
+    _environment: Option<Environment>,
+}
+
+impl MeasuredBase {
+    /// A base with one package.
+    pub(crate) fn small(world: &World) -> Result<Self, BoxError> {
+        Self::managed("small", &["packaging==26.0"], world)
+    }
+
+    /// A base like the one that the peer's figures were measured over.
+    pub(crate) fn large(world: &World) -> Result<Self, BoxError> {
+        Self::managed("Ray's", &LARGE, world)
+    }
+
+    fn managed(name: &str, requirements: &[&str], world: &World) -> Result<Self, BoxError> {
+        progress(&format!("making the {name} base: {}", requirements.join(" ")));
+        let base = Base::from(RuntimeEnv::uv(requirements.iter().copied()));
+        let provisioner = World::provisioner(&base, &world.cache_dir())?;
+        let environment = provisioner.base_environment(&LoadedEnv::default())?;
+        Self::new(name, environment.python().to_owned(), Some(environment), world)
+    }
+
+    /// A base of 50 000 small modules in 500 distributions.
+    pub(crate) fn synthetic(world: &World) -> Result<Self, BoxError> {
+        let dir = world.root().join("synthetic");
+        let whole = dir.join("whole");
+        if !whole.is_file() {
+            progress("making the synthetic base");
+            drop(fs::remove_dir_all(&dir));
+            let created = create_bare(&world.python()?, &dir)?;
+            let interpreter = Interpreter::describe(&created.python, None)?;
+            let site = interpreter.purelib();
+            (0..SYNTHETIC_PACKAGES).try_for_each(|number| write_distribution(site, number))?;
+            fs::write(&whole, "")?;
+        }
+        Self::new("synthetic", dir.join("bin/python"), None, world)
+    }
+
+    fn new(
+        name: &str,
+        python: PathBuf,
+        environment: Option<Environment>,
+        world: &World,
+    ) -> Result<Self, BoxError> {
+        let dir = python.ancestors().nth(2).ok_or("an interpreter lies in a virtualenv")?;
+        world.sync()?;
+        let contents = Contents::of(dir)?;
+        let megabytes = contents.bytes / 1_000_000;
+        let name = format!("{name} base, {megabytes} MB, {} files", contents.files);
+        Ok(Self { name, python, contents, _environment: environment })
+    }
+
+    /// It, as a provisioner takes it.
+    pub(crate) fn base(&self) -> Base {
+        Base::from(self.python.clone())
+    }
+
+    /// The path of its interpreter, for command lines.
+    pub(crate) fn python_text(&self) -> Result<&str, BoxError> {
+        Ok(self.python.to_str().ok_or("the folder's path is no text")?)
+    }
+}
+
+/// One installed distribution, as a package manager leaves it.
+fn write_distribution(site: &Path, number: usize) -> Result<(), BoxError> {
+    let name = format!("synthetic_{number:03}");
+    let mut record = String::new();
+    for folder in 0..SYNTHETIC_FOLDERS {
+        let folder = if folder == 0 { name.clone() } else { format!("{name}/part_{folder}") };
+        fs::create_dir_all(site.join(&folder))?;
+        for module in 0..SYNTHETIC_MODULES {
+            let module =
+                if module == 0 { "__init__".to_owned() } else { format!("module_{module:02}") };
+            let path = format!("{folder}/{module}.py");
+            fs::write(site.join(&path), format!("NAME = {path:?}\n").repeat(20))?;
+            writeln!(record, "{path},,")?;
+        }
+    }
+    let info = format!("{name}-1.0.dist-info");
+    fs::create_dir_all(site.join(&info))?;
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n");
+    fs::write(site.join(&info).join("METADATA"), metadata)?;
+    fs::write(site.join(&info).join("INSTALLER"), "bench\n")?;
+    write!(record, "{info}/METADATA,,\n{info}/INSTALLER,,\n{info}/RECORD,,\n")?;
+    fs::write(site.join(&info).join("RECORD"), record)?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Builds into an empty cache: what they take, and what they add on the disk.
+
+use curator::backends::EnvState;
+use curator::envspec::Tool;
+use curator::stage::Isolation;
+use curator::venv_cache::{BoxError, Strategy};
+
+use super::{Effort, open_base, packaging};
+use crate::bases::MeasuredBase;
+use crate::peer::{self, budget};
+use crate::progress;
+use crate::sample::{Sample, timed};
+use crate::table::{Row, Table};
+use crate::world::World;
+
+/// The steps of a build, as its record names them.
+const PHASES: [&str; 5] = ["tool", "create", "install", "check", "compile"];
+
+/// What one way of building gave.
+#[derive(Default)]
+struct Series {
+    seconds: Vec<f64>,
+    bytes: Vec<f64>,
+    phases: [Vec<f64>; PHASES.len()],
+}
+
+/// `like_peer`: whether the base is like the one of the peer's figures.
+pub(super) fn add(
+    world: &World,
+    base: &MeasuredBase,
+    like_peer: bool,
+    effort: Effort,
+    table: &mut Table,
+) -> Result<(), BoxError> {
+    progress(&format!("building environments over the {}", base.name));
+    table.section(format!("an environment is built: packaging 24.0 over the {}", base.name));
+    for strategy in [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy] {
+        let runs = effort.runs(if strategy == Strategy::Copy { 3 } else { 7 });
+        let mut series = [Series::default(), Series::default()];
+        for _ in 0..runs {
+            for (tool, series) in [Tool::Uv, Tool::Pip].into_iter().zip(&mut series) {
+                series.build(world, base, tool, strategy)?;
+            }
+        }
+        for (tool, series) in [Tool::Uv, Tool::Pip].into_iter().zip(series) {
+            let phases = PHASES.iter().zip(series.phases);
+            let phases =
+                phases.map(|(name, times)| ((*name).to_owned(), Sample::new(times).median()));
+            let seconds = Row::seconds(format!("{tool}, {strategy}"), &Sample::new(series.seconds))
+                .with_phases(phases.collect());
+            table.add_against(seconds, &peer::THREE_STAGES);
+            let bytes = Sample::new(series.bytes);
+            let row = Row::bytes(format!("{tool}, {strategy}: on disk, without packaging"), &bytes);
+            let share = match strategy {
+                Strategy::Copy => None,
+                Strategy::Symlink => Some(budget::DISK_SHARE_SYMLINK),
+                Strategy::Hardlink => Some(budget::DISK_SHARE),
+            };
+            #[expect(clippy::cast_precision_loss, reason = "no base has 2^52 bytes")]
+            let base_bytes = base.contents.bytes as f64;
+            match share {
+                _ if !like_peer => table.add(row.against(base_bytes)),
+                Some(share) => {
+                    table.add_against(row.within(base_bytes * share), &peer::ONE_CLONE);
+                }
+                None => table.add_against(row, &peer::ONE_CLONE),
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Series {
+    fn build(
+        &mut self,
+        world: &World,
+        base: &MeasuredBase,
+        tool: Tool,
+        strategy: Strategy,
+    ) -> Result<(), BoxError> {
+        let cache = world.fresh_cache()?;
+        let provisioner = World::provisioner(&base.base(), &cache)?.with_strategy(strategy);
+        open_base(&provisioner)?;
+        let spec = packaging(tool, "24.0")?;
+        world.settle()?;
+        let (environment, time) = timed(|| provisioner.prepare(&spec, Isolation::Shared));
+        let environment = environment?;
+        let details = environment.details().ok_or("an environment in the cache has details")?;
+        if environment.state() != EnvState::Built || details.strategy != strategy.to_string() {
+            return Err("an environment was not built as it was asked for".into());
+        }
+        self.seconds.push(time);
+        for (name, times) in PHASES.iter().zip(&mut self.phases) {
+            times.push(details.seconds.get(*name).copied().unwrap_or(0.0));
+        }
+        world.sync()?;
+        let bytes = base.contents.bytes_beyond(&details.dir, "packaging")?;
+        #[expect(clippy::cast_precision_loss, reason = "no environment has 2^52 bytes")]
+        self.bytes.push(bytes as f64);
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! `curator env exec` of an environment that is there, against its bare interpreter.
+
+use curator::envspec::Tool;
+use curator::stage::Isolation;
+use curator::venv_cache::BoxError;
+
+use super::{Effort, packaging};
+use crate::bases::MeasuredBase;
+use crate::peer::budget;
+use crate::progress;
+use crate::sample::{Sample, timed};
+use crate::table::{Row, Table};
+use crate::world::World;
+
+pub(super) fn add(
+    world: &World,
+    small: &MeasuredBase,
+    large: Option<&MeasuredBase>,
+    effort: Effort,
+    table: &mut Table,
+) -> Result<(), BoxError> {
+    progress("starting commands in environments");
+    table.section("a command is started in it: `curator env exec ... -- python -c pass`");
+    let bases = [Some((small, "small")), large.map(|large| (large, "Ray's"))];
+    for (base, name) in bases.into_iter().flatten() {
+        let cache = world.fresh_cache()?;
+        let provisioner = World::provisioner(&base.base(), &cache)?;
+        let environment = provisioner.prepare(&packaging(Tool::Uv, "24.0")?, Isolation::Shared)?;
+        let key = environment.key().ok_or("an environment with packages has a key")?.to_string();
+        let python = base.python_text()?;
+        let code = ["--", "python", "-c", "pass"];
+        let by_key = [&["env", "exec", "--spec", &key][..], &code].concat();
+        let by_spec = ["env", "exec", "--uv", "packaging==24.0", "--base", python];
+        let by_spec = [&by_spec[..], &code].concat();
+        let commands = [
+            duct::cmd!(environment.python(), "-c", "pass").stdin_null(),
+            world.curator(&by_key, &cache),
+            world.curator(&by_spec, &cache),
+        ];
+        let mut times = [const { Vec::new() }; 3];
+        world.settle()?;
+        // In turns, so that what else the machine does falls on all of them.
+        for _ in 0..effort.runs(60) {
+            for (command, times) in commands.iter().zip(&mut times) {
+                let (ran, time) = timed(|| command.run());
+                ran?;
+                times.push(time);
+            }
+        }
+        let [bare, by_key, by_spec] = times.map(Sample::new);
+        let bare_median = bare.median();
+        let limit = bare_median + budget::LAUNCH;
+        let what = |what: &str| format!("{name} base: {what}");
+        table.add(Row::seconds(what("the bare interpreter"), &bare));
+        table.add(Row::seconds(what("by key"), &by_key).against(bare_median).within(limit));
+        table.add(Row::seconds(what("by spec"), &by_spec).against(bare_median).within(limit));
+    }
+    Ok(())
+}

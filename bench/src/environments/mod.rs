@@ -1,0 +1,110 @@
+//! Environments: how fast one is found, started, built, refused and evicted, and what it occupies.
+
+mod builds;
+mod eviction;
+mod example;
+pub(crate) mod hits;
+mod impossible;
+mod launches;
+
+use clap::ValueEnum;
+use curator::RuntimeEnv;
+use curator::backends::{DiskSource, Provisioner};
+use curator::envspec::{LoadedEnv, Tool};
+use curator::stage::Isolation;
+use curator::venv_cache::BoxError;
+
+use crate::bases::MeasuredBase;
+use crate::table::Table;
+use crate::world::World;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Subject {
+    /// Lookups.
+    Hits,
+    /// `curator env exec`.
+    Launches,
+    /// Builds by each strategy and package manager.
+    Builds,
+    /// Requirements that nothing satisfies.
+    Impossible,
+    /// The example with three stages.
+    Example,
+    /// Full caches.
+    Eviction,
+}
+
+/// How often to measure.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    quick: bool,
+}
+
+impl Effort {
+    fn runs(self, full: usize) -> usize {
+        if self.quick { full.div_ceil(3) } else { full }
+    }
+}
+
+/// `only`: what to measure; all of it if it names nothing.
+pub(crate) fn measure(
+    world: &World,
+    small: MeasuredBase,
+    quick: bool,
+    only: &[Subject],
+) -> Result<Table, BoxError> {
+    let effort = Effort { quick };
+    let mut bases = vec![small];
+    if !quick {
+        bases.push(MeasuredBase::large(world)?);
+        bases.push(MeasuredBase::synthetic(world)?);
+    }
+    // The package managers' own caches are filled, and their programs are in memory.
+    for version in ["24.0", "23.2"] {
+        for tool in [Tool::Uv, Tool::Pip] {
+            let cache = world.fresh_cache()?;
+            let provisioner = World::provisioner(&bases[0].base(), &cache)?;
+            provisioner.prepare(&packaging(tool, version)?, Isolation::Shared)?;
+        }
+    }
+    // The large base is the one of the peer's figures.
+    let (small, large) = (&bases[0], bases.get(1));
+    let subjects = if only.is_empty() { Subject::value_variants() } else { only };
+    let mut table = Table::default();
+    for subject in subjects {
+        match subject {
+            Subject::Hits => hits::add(world, small, large, effort, &mut table)?,
+            Subject::Launches => launches::add(world, small, large, effort, &mut table)?,
+            Subject::Builds => {
+                for (number, base) in bases.iter().enumerate() {
+                    builds::add(world, base, number == 1, effort, &mut table)?;
+                }
+            }
+            Subject::Impossible => impossible::add(world, &bases, effort, &mut table)?,
+            Subject::Example => example::add(world, large, effort, &mut table)?,
+            Subject::Eviction => eviction::add(world, small, effort, &mut table)?,
+        }
+    }
+    Ok(table)
+}
+
+/// The spec of most measurements: one small package that replaces that of the base.
+fn packaging(tool: Tool, version: &str) -> Result<LoadedEnv, BoxError> {
+    spec(tool, &[&format!("packaging=={version}")])
+}
+
+fn spec(tool: Tool, lines: &[&str]) -> Result<LoadedEnv, BoxError> {
+    let lines = lines.iter().copied();
+    let env = match tool {
+        Tool::Pip => RuntimeEnv::pip(lines),
+        Tool::Uv => RuntimeEnv::uv(lines),
+    };
+    Ok(env.load(&DiskSource, &std::env::current_dir()?)?)
+}
+
+/// Opens the base, which belongs to no lookup and to no build.
+fn open_base(provisioner: &Provisioner) -> Result<(), BoxError> {
+    provisioner.base_environment(&LoadedEnv::default())?;
+    Ok(())
+}

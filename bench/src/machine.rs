@@ -1,0 +1,102 @@
+//! The machine, in words that name none.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use curator::envspec::Tool;
+use curator::installer::{Deadline, Tools};
+use curator::venv_cache::BoxError;
+use serde::Serialize;
+
+use crate::bases::MeasuredBase;
+use crate::world::World;
+
+/// What the figures depend on besides the code.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    date: String,
+    cores: usize,
+    memory_bytes: u64,
+    kernel: String,
+    file_system: String,
+    python: String,
+    uv: String,
+    pip: String,
+    /// How many processes wanted to run, on an average of a minute, before and after.
+    load: Vec<f64>,
+    /// How many of how many measurements began while others were busy.
+    busy: (usize, usize),
+}
+
+impl Machine {
+    pub(crate) fn describe(world: &World, base: &MeasuredBase) -> Result<Self, BoxError> {
+        let tools = Tools::new(world.tools_dir());
+        let version = |tool| -> Result<String, BoxError> {
+            Ok(tools.locate(tool, None, &base.python, Deadline::NEVER)?.version())
+        };
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        // What follows a dash names a vendor's build.
+        let kernel = kernel.split('-').next().unwrap_or_default().trim().to_owned();
+        Ok(Self {
+            date: duct::cmd!("date", "-u", "+%F").read()?,
+            cores: std::thread::available_parallelism()?.get(),
+            memory_bytes: memory()?,
+            kernel,
+            file_system: file_system(world.root())?,
+            python: world.python()?.version().to_owned(),
+            uv: version(Tool::Uv)?,
+            pip: version(Tool::Pip)?,
+            load: vec![load()?],
+            busy: (0, 0),
+        })
+    }
+
+    /// Notes what else the machine did meanwhile.
+    pub(crate) fn finish(&mut self, world: &World) -> Result<(), BoxError> {
+        self.load.push(load()?);
+        self.busy = world.busy();
+        Ok(())
+    }
+}
+
+fn memory() -> Result<u64, BoxError> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()).unwrap_or("0");
+    Ok(kibibytes.parse::<u64>()? * 1024)
+}
+
+fn load() -> Result<f64, BoxError> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split_whitespace().next().unwrap_or("0").parse()?)
+}
+
+/// The type of the file system that a folder lies on: that of the longest mount point above it.
+fn file_system(dir: &Path) -> Result<String, BoxError> {
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        Some((words.next()?, words.next()?))
+    });
+    let above = mounts.filter(|(point, _)| dir.starts_with(point));
+    let (_, kind) = above.max_by_key(|(point, _)| point.len()).unwrap_or(("/", "unknown"));
+    Ok(kind.to_owned())
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { date, cores, memory_bytes, kernel, file_system, python, uv, pip, load, busy } =
+            self;
+        let load: Vec<String> = load.iter().map(f64::to_string).collect();
+        write!(
+            f,
+            "{date}: {cores} cores, {} GB of memory, Linux {kernel}, {file_system}; Python {python}, \
+             uv {uv}, pip {pip}; load {}; {} of {} measurements began while others were busy",
+            memory_bytes / 1_000_000_000,
+            load.join(" before, ") + " after",
+            busy.0,
+            busy.1
+        )
+    }
+}

@@ -1,0 +1,107 @@
+//! What Curator costs, measured on the machine at hand against peers and budgets.
+//!
+//! ```text
+//! cargo run --release -p bench -- environments [--quick] [--json FILE] [--keep DIR]
+//! ```
+//!
+//! It provisions all that it measures by Curator itself, in a folder below the target folder that
+//! is removed at the end. What the measurements are held against stands in `peer.rs`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
+
+mod bases;
+mod calm;
+mod disk;
+mod environments;
+mod machine;
+mod peer;
+mod sample;
+mod table;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use curator::venv_cache::BoxError;
+
+use crate::bases::MeasuredBase;
+use crate::environments::{Subject, hits};
+use crate::machine::Machine;
+use crate::world::World;
+
+/// Measures what Curator costs, against peers and budgets.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    area: Area,
+}
+
+#[derive(Debug, Subcommand)]
+enum Area {
+    /// Lookups, builds, launches and evictions of environments.
+    Environments(Options),
+    /// One process's part of `environments`: lookups with the settings that it is started with.
+    #[command(hide = true)]
+    Hits(hits::Arguments),
+}
+
+/// How to measure.
+#[derive(Debug, Args)]
+struct Options {
+    /// Do fewer runs, and leave out the large bases.
+    #[arg(long)]
+    quick: bool,
+    /// Measure only this; may be repeated.
+    #[arg(long, value_name = "WHAT")]
+    only: Vec<Subject>,
+    /// Write the figures to a file, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Work in this folder and leave everything there: the next run finds its bases made.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+fn run(area: &Area) -> Result<(), BoxError> {
+    let options = match area {
+        Area::Hits(arguments) => {
+            println!("{}", serde_json::to_string(&hits::measure(arguments)?)?);
+            return Ok(());
+        }
+        Area::Environments(options) => options,
+    };
+    if cfg!(debug_assertions) {
+        return Err("figures of an unoptimized build mean nothing: run with --release".into());
+    }
+    let world = World::new(options.keep.as_deref())?;
+    let small = MeasuredBase::small(&world)?;
+    let mut machine = Machine::describe(&world, &small)?;
+    let table = environments::measure(&world, small, options.quick, &options.only)?;
+    machine.finish(&world)?;
+    println!("{machine}\n\n{table}");
+    if let Some(file) = &options.json {
+        let figures = serde_json::json!({ "machine": machine, "figures": table });
+        std::fs::write(file, serde_json::to_vec_pretty(&figures)?)
+            .map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Tells on standard error what is under way.
+fn progress(what: &str) {
+    eprintln!("... {what}");
+}
+
+fn main() -> ExitCode {
+    let result = run(&Arguments::parse().area);
+    if let Err(error) = &result {
+        eprintln!("error: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            eprintln!("  because: {cause}");
+            source = cause.source();
+        }
+    }
+    ExitCode::from(u8::from(result.is_err()))
+}

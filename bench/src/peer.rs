@@ -1,0 +1,57 @@
+//! What the measurements are held against: figures of peers, and budgets.
+//!
+//! The peer is `NeMo` Curator 1.4 on Ray 2.60, measured on 2 cores over a base of 640 MB, with its
+//! own example of three stages and three versions of `packaging`. It builds each environment as a
+//! full copy of the base, and keeps none beyond the Ray session.
+
+/// A number, and where it comes from.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    /// In seconds or bytes.
+    pub(crate) value: f64,
+    /// What it is the figure of.
+    pub(crate) origin: &'static str,
+}
+
+/// The peer's three-stage example in a fresh session; and with nothing kept, so is every other run.
+pub(crate) const THREE_STAGES: Figure = Figure {
+    value: 28.0,
+    origin: "28 s: the peer's example of three stages, fresh Ray session, at best (28 to 49 s)",
+};
+
+/// What one environment of the peer occupies.
+pub(crate) const ONE_CLONE: Figure = Figure {
+    value: 647e6,
+    origin: "647 MB: the peer's environment for one pinned package, a full copy of the base",
+};
+
+/// The peer's time to fail for a requirement that nothing satisfies.
+pub(crate) const IMPOSSIBLE: Figure = Figure {
+    value: 41.0,
+    origin: "41 s: the peer's time to fail for a misspelt requirement, at best (41 to 62 s)",
+};
+
+/// What the budgets are shares of; each is of the design, which asks for these.
+pub(crate) mod budget {
+    use super::THREE_STAGES;
+
+    /// `prepare` of a cached environment in-process: base opened, no referenced files.
+    pub(crate) const PREPARE: f64 = 1e-3;
+    /// What `curator env exec` of a cached environment may take on top of the interpreter: "a few
+    /// milliseconds".
+    pub(crate) const LAUNCH: f64 = 5e-3;
+    /// The share of the base that an environment may occupy beyond what was added to it.
+    pub(crate) const DISK_SHARE: f64 = 0.02;
+    /// The same where every file is a link of its own.
+    pub(crate) const DISK_SHARE_SYMLINK: f64 = 0.03;
+    /// An impossible requirement, to error, by uv.
+    pub(crate) const IMPOSSIBLE_UV: f64 = 1.0;
+    /// The same by pip.
+    pub(crate) const IMPOSSIBLE_PIP: f64 = 2.0;
+    /// The example over a small base of its own: 30 times less than the peer.
+    pub(crate) const EXAMPLE: f64 = THREE_STAGES.value / 30.0;
+    /// The same over the base of 640 MB: 15 times less.
+    pub(crate) const EXAMPLE_LARGE: f64 = THREE_STAGES.value / 15.0;
+    /// The second process, over either: 200 times less.
+    pub(crate) const EXAMPLE_AGAIN: f64 = THREE_STAGES.value / 200.0;
+}

@@ -1,0 +1,146 @@
+//! Where everything lies that is measured, and the programs that are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use curator::backends::Provisioner;
+use curator::stage::Base;
+use curator::venv_cache::{self, BoxError, Interpreter};
+use tempfile::TempDir;
+
+use crate::calm::Calm;
+use crate::progress;
+
+/// A folder with caches, and the programs under measurement.
+#[derive(Debug)]
+pub(crate) struct World {
+    root: PathBuf,
+    /// Removes the folder in the end, unless it is to be kept.
+    _scratch: Option<TempDir>,
+    curator: PathBuf,
+    example: PathBuf,
+    calm: Calm,
+}
+
+impl World {
+    /// Builds the programs, and makes the folder.
+    ///
+    /// The folder lies beside the programs: a folder for temporary files may be in memory.
+    pub(crate) fn new(keep: Option<&Path>) -> Result<Self, BoxError> {
+        let own = std::env::current_exe()?;
+        let target = own.ancestors().nth(2).ok_or("this program lies in no target folder")?;
+        build_programs(target)?;
+        let (root, scratch) = if let Some(dir) = keep {
+            (std::path::absolute(dir)?, None)
+        } else {
+            let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
+            (dir.path().to_owned(), Some(dir))
+        };
+        fs::create_dir_all(root.join("runs"))?;
+        let programs = target.join("release");
+        Ok(Self {
+            root,
+            _scratch: scratch,
+            curator: programs.join("curator"),
+            example: programs.join("examples/multi_version"),
+            calm: Calm::default(),
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The cache that holds the bases and the package managers.
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// The package managers, which every cache here shares.
+    pub(crate) fn tools_dir(&self) -> PathBuf {
+        self.cache_dir().join("tools")
+    }
+
+    /// A cache without environments; the package managers are at hand.
+    ///
+    /// It stays until the end: on some file systems, what is made within minutes of a large
+    /// deletion takes several times as long.
+    pub(crate) fn fresh_cache(&self) -> Result<PathBuf, BoxError> {
+        let dir = tempfile::tempdir_in(self.root.join("runs"))?.keep();
+        std::os::unix::fs::symlink(self.tools_dir(), dir.join("tools"))?;
+        Ok(dir)
+    }
+
+    /// The interpreter that bases are made from.
+    pub(crate) fn python(&self) -> Result<Interpreter, BoxError> {
+        let records = self.cache_dir().join("interpreters");
+        let base = venv_cache::Base::discover(Some(&records))?;
+        Ok(Interpreter::describe(base.interpreter().base_executable(), Some(&records))?)
+    }
+
+    /// A provisioner over a base that evicts nothing on its own.
+    pub(crate) fn provisioner(base: &Base, cache: &Path) -> Result<Provisioner, BoxError> {
+        Ok(Provisioner::new(Some(base), Some(cache))?.with_budget(None))
+    }
+
+    /// The command `curator` over a cache.
+    pub(crate) fn curator(&self, arguments: &[&str], cache: &Path) -> duct::Expression {
+        command(&self.curator, arguments, cache)
+    }
+
+    /// The example with three stages, over a cache.
+    pub(crate) fn example(&self, arguments: &[&str], cache: &Path) -> duct::Expression {
+        command(&self.example, arguments, cache)
+    }
+
+    /// Before a measurement: has everything written that waits to be, and waits for a calm moment.
+    pub(crate) fn settle(&self) -> Result<(), BoxError> {
+        self.sync()?;
+        self.calm.wait()
+    }
+
+    /// Has everything written that waits to be; until then, a file system may not know its size.
+    pub(crate) fn sync(&self) -> Result<(), BoxError> {
+        duct::cmd!("sync", "-f", &self.root).run()?;
+        Ok(())
+    }
+
+    /// How many of how many measurements began on a busy machine.
+    pub(crate) fn busy(&self) -> (usize, usize) {
+        self.calm.busy()
+    }
+}
+
+fn command(program: &Path, arguments: &[&str], cache: &Path) -> duct::Expression {
+    // What is set closer to the command wins, so the removals come last.
+    duct::cmd(program, arguments)
+        .stdin_null()
+        .env("CURATOR_CACHE_DIR", cache)
+        .env_remove("VIRTUAL_ENV")
+        .env_remove("PYTHONPATH")
+}
+
+fn build_programs(target: &Path) -> Result<(), BoxError> {
+    progress("building the command and the example");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    duct::cmd!(
+        cargo,
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "curator",
+        "--features",
+        "cli",
+        "--bin",
+        "curator",
+        "--example",
+        "multi_version",
+        "--target-dir",
+        target
+    )
+    .dir(env!("CARGO_MANIFEST_DIR"))
+    .run()
+    .map_err(|error| format!("the programs to be measured cannot be built: {error}"))?;
+    Ok(())
+}
