@@ -72,7 +72,7 @@ impl Kept {
         install: &Install,
         error: installer::Error,
     ) -> Error {
-        if self.packages.is_empty() || !is_unsatisfiable(&error) {
+        if !is_unsatisfiable(&error) || !self.are_named_in(&error) {
             return Error::install(error);
         }
         let Ok(outcome) = tool.resolve(&request.clone().with_held(&[])) else {
@@ -94,6 +94,13 @@ impl Kept {
             wanted: Some(wanted),
             source: Some(Box::new(error)),
         }
+    }
+
+    /// Whether the tool speaks of one of these: both name all packages of a conflict. If not,
+    /// another resolution, which takes as long as the one that failed, would tell nothing.
+    fn are_named_in(&self, error: &installer::Error) -> bool {
+        let words = error.transcript().map(ToString::to_string).unwrap_or_default();
+        self.packages.iter().any(|(name, _)| words.contains(name.as_str()))
     }
 
     /// The requirements of the spec that cannot be had with these packages kept.
