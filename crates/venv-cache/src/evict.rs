@@ -128,7 +128,7 @@ impl Cache {
             let lock = self.lock_eviction()?;
             self.choose(budget, &lock)?
         };
-        trashed.iter().for_each(Trash::delete);
+        Trash::delete(&trashed);
         drop(trashed);
         if !budget.dry_run {
             self.trash().sweep();
@@ -154,7 +154,7 @@ impl Cache {
             }
             self.evict(key, &lock)?
         };
-        trashed.iter().for_each(Trash::delete);
+        Trash::delete(trashed.as_slice());
         Ok(trashed.is_some())
     }
 

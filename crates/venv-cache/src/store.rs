@@ -389,7 +389,7 @@ impl Cache {
     /// Removes an environment's folder in one step, then its files.
     fn discard(&self, dir: &Path) -> Result<()> {
         if let Some(trashed) = self.trash().take(dir)? {
-            Trash::delete(&trashed);
+            Trash::delete(&[trashed]);
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use walkdir::WalkDir;
@@ -18,6 +19,15 @@ use crate::{Error, Result};
 
 /// Deleting a tree may lose races against others who delete it too; each try gets further.
 const ATTEMPTS: usize = 8;
+
+/// More threads than this wait for each other rather than delete.
+const MOST_THREADS: usize = 8;
+
+/// With so many folders to delete, none of them is taken apart any more.
+const MANY: usize = 64;
+
+/// How far below a tree's root that is looked for: `lib/python3.11/site-packages/package`.
+const MOST_LEVELS: usize = 4;
 
 /// The folder of trees that nobody uses any more.
 #[derive(Debug)]
@@ -58,11 +68,20 @@ impl<'a> Trash<'a> {
         }
     }
 
-    /// Deletes a tree. One that resists stays for the next sweep, by somebody else perhaps.
-    pub(crate) fn delete(trashed: &Trashed) {
-        if let Err(error) = delete_tree(&trashed.path) {
-            tracing::warn!(path = %trashed.path.display(), %error, "left in the trash");
+    /// Deletes trees, on all cores. One that resists stays for the next sweep, by somebody else
+    /// perhaps.
+    pub(crate) fn delete(trashed: &[Trashed]) {
+        let trees: Vec<PathBuf> = trashed.iter().map(|trashed| trashed.path.clone()).collect();
+        let parts = taken_apart(&trees);
+        if parts != trees {
+            // What resists here is met again below.
+            on_all_cores(&parts, |part| drop(delete_tree(part)));
         }
+        on_all_cores(&trees, |tree| {
+            if let Err(error) = delete_tree(tree) {
+                tracing::warn!(path = %tree.display(), %error, "left in the trash");
+            }
+        });
     }
 
     /// Deletes what crashes left behind, unless somebody is deleting already.
@@ -102,6 +121,37 @@ fn unique_name() -> String {
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("{now:x}-{:x}-{count:x}", process::id())
+}
+
+/// Folders in these trees: enough of them that no core is left without work at the end.
+fn taken_apart(trees: &[PathBuf]) -> Vec<PathBuf> {
+    let mut folders = trees.to_vec();
+    for _ in 0..MOST_LEVELS {
+        if folders.len() >= MANY {
+            break;
+        }
+        let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+        let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
+        folders = below.map(|entry| entry.path()).collect();
+    }
+    folders
+}
+
+fn on_all_cores(paths: &[PathBuf], action: impl Fn(&Path) + Sync) {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        // Each number is given out once, whatever the order of other memory.
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            action(path);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..cores.min(MOST_THREADS).min(paths.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
 }
 
 fn delete_tree(path: &Path) -> io::Result<()> {
@@ -144,8 +194,6 @@ fn make_deletable(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     fn layout() -> (tempfile::TempDir, Layout) {
@@ -174,6 +222,31 @@ mod tests {
         drop(trashed);
         trash.sweep();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn trees_are_deleted_whole_and_links_in_them_are_not_followed() {
+        let (root, layout) = layout();
+        let trash = Trash::new(&layout, Access::Private);
+        let outside = root.path().join("outside");
+        fs::create_dir_all(outside.join("folder")).unwrap();
+        let trees: Vec<Trashed> = (0..3)
+            .map(|number| {
+                let tree = root.path().join(format!("env-{number}"));
+                for package in 0..40 {
+                    let folder = tree.join(format!("lib/python3/site-packages/{package}/deep/er"));
+                    fs::create_dir_all(&folder).unwrap();
+                    fs::write(folder.join("module.py"), "x").unwrap();
+                    let link = tree.join(format!("lib/python3/site-packages/link-{package}"));
+                    std::os::unix::fs::symlink(&outside, link).unwrap();
+                }
+                fs::set_permissions(tree.join("lib"), Permissions::from_mode(0o500)).unwrap();
+                trash.take(&tree).unwrap().unwrap()
+            })
+            .collect();
+        Trash::delete(&trees);
+        assert_eq!(fs::read_dir(layout.trash_dir()).unwrap().count(), 0);
+        assert!(outside.join("folder").is_dir());
     }
 
     #[test]
