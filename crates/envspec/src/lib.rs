@@ -58,6 +58,8 @@ mod requirement;
 mod requirement_parser;
 mod requirements;
 mod runtime_env;
+#[cfg(feature = "schema")]
+mod schema;
 mod source;
 mod specifier;
 #[cfg(feature = "proptest")]

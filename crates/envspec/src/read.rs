@@ -31,7 +31,7 @@ pub(crate) const FIELDS: [&str; 13] = [
     "conda",
 ];
 
-const CONFIG_FIELDS: [&str; 4] =
+pub(crate) const CONFIG_FIELDS: [&str; 4] =
     ["setup_timeout_seconds", "eager_install", "log_files", "build_env"];
 
 pub(crate) fn runtime_env(value: Value) -> Result<RuntimeEnv, Error> {

@@ -167,6 +167,35 @@ pub enum Error {
         nearest: Option<String>,
     },
 
+    /// What a pipeline file says of a stage makes no sense.
+    #[error("line {line}, column {column}: {source}")]
+    At {
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What is wrong there; a part of the message.
+        source: Box<Self>,
+    },
+
+    /// A change to a pipeline file is for a stage that the file does not have.
+    #[error("the pipeline has no stage named `{}`", name.escape_debug())]
+    UnknownStage {
+        /// The name as given.
+        name: String,
+        /// The stage that was probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A change to a pipeline file is wrong, or what comes of it.
+    #[error("`{}`: {problem}", key.escape_debug())]
+    Assignment {
+        /// The field that was to be changed.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// A pipeline cannot be written as a pipeline file.
     #[error("pipeline `{pipeline}` cannot be written as a file")]
     ToFile {
@@ -234,7 +263,9 @@ impl Error {
             Self::UnknownChild { nearest: Some(nearest), .. }
             | Self::UnknownOption { nearest: Some(nearest), .. }
             | Self::MissingInput { nearest: Some(nearest), .. }
+            | Self::UnknownStage { nearest: Some(nearest), .. }
             | Self::File { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::At { source, .. } => return source.hint(),
             Self::NoStages { .. } => "add one with `with_stage`".to_owned(),
             Self::DuplicateName { name, .. } => {
                 format!("give one of them another name, for instance `{name}_2`")

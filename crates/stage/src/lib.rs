@@ -54,9 +54,12 @@ pub use code::{
     Stage, TypedStage,
 };
 pub use error::{BoxError, Error};
-pub use pipeline::{Base, BuiltPipeline, CompositeStage, Pipeline, PipelineStage};
+pub use pipeline::{
+    Assignment, Backend, Base, BuiltPipeline, CompositeStage, Engine, FailurePolicy, Pipeline,
+    PipelineFile, PipelineStage, UnknownBackend,
+};
 pub use settings::{
     AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,
     Workers,
 };
-pub use task::{BatchOutput, Data, Lineage, Output, Task, TaskId, Timing};
+pub use task::{BatchOutput, Data, Lineage, Output, SourceTask, Task, TaskId, Timing};

@@ -67,3 +67,15 @@ impl<'de> Visitor<'de> for BaseVisitor {
         RuntimeEnv::deserialize(MapAccessDeserializer::new(map)).map(Base::from)
     }
 }
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Base {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Base".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let env = generator.subschema_for::<RuntimeEnv>();
+        schemars::json_schema!({ "anyOf": [{ "type": "string", "minLength": 1 }, env] })
+    }
+}

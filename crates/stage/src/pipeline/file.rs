@@ -1,34 +1,96 @@
 //! The pipeline file.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use envspec::RuntimeEnv;
 use serde::{Deserialize, Serialize};
 
-use super::{Base, Pipeline};
+use super::places::Places;
+use super::{Assignment, Base, BuiltPipeline, Engine, FailurePolicy, Pipeline};
 use crate::settings::Entry;
 use crate::{AnyStage, Behaviour, Error, PythonCode, PythonSource, PythonStage};
 use envspec::nearest;
 
+/// A pipeline file: a pipeline, and how it is to be run.
+///
+/// Two forms of the same fields, TOML and JSON. What is at its default may be left out.
+///
+/// ```
+/// use stage::{FailurePolicy, PipelineFile};
+///
+/// let text = r#"
+/// name = "demo"
+/// failure_policy = "record"
+///
+/// [[stage]]
+/// python = "stages.py:Clean"
+/// runtime_env = { uv = ["packaging==24.0"] }
+/// "#;
+/// let file = PipelineFile::from_toml(text, "/srv/demo")?;
+/// assert_eq!(file.failure_policy(), Some(FailurePolicy::Record));
+/// assert_eq!(file.build()?.stages()[0].name(), "Clean");
+/// # Ok::<(), stage::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PipelineFile {
+    written: File,
+    dir: PathBuf,
+    places: Places,
+}
+
 /// A pipeline as it is written.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(title = "A pipeline of Curator"))]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(super) struct File {
+    /// The pipeline's name.
     name: String,
+    /// Some words on what it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    /// What the environments of all stages stand on: the path of a Python or of a virtualenv's
+    /// folder, or a table with `pip` or `uv` for one that is made and kept in the cache. By default,
+    /// the virtualenv that `$VIRTUAL_ENV` names, else `python3` on PATH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<Base>,
+    /// The environment of every stage that has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     runtime_env: Option<RuntimeEnv>,
+    /// What a run does about a task that fails: stop (`fail-fast`, the default), or write it down
+    /// and go on (`record`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure_policy: Option<FailurePolicy>,
+    /// The engine that runs it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    engine: Engine,
+    /// The stages, in order.
     #[serde(default)]
     stage: Vec<FileStage>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A stage as it is written, with its code understood.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Entry", into = "Entry")]
 struct FileStage(PythonStage);
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for FileStage {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Stage".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut schema = Entry::json_schema(generator);
+        schema.insert("required".to_owned(), serde_json::json!(["python"]));
+        schema.insert("description".to_owned(), "One stage: its code and its settings.".into());
+        schema
+    }
+}
 
 impl TryFrom<Entry> for FileStage {
     type Error = WrongStage;
@@ -73,20 +135,114 @@ impl From<FileStage> for Entry {
 #[error("{0}")]
 struct WrongStage(String);
 
-pub(super) fn parse(text: &str, dir: &Path) -> Result<Pipeline, Error> {
-    let file: File = toml::from_str(text).map_err(|error| located(text, &error))?;
-    let mut pipeline = Pipeline::new(file.name).with_dir(dir);
-    pipeline.description = file.description;
-    pipeline.runtime_env = file.runtime_env;
-    pipeline.base = file.base.map(|base| match base {
-        Base::Python(path) => Base::Python(dir.join(path)),
-        Base::Managed(env) => Base::Managed(env),
-    });
-    let stages = file.stage.into_iter().map(|FileStage(stage)| {
-        let code = stage.behaviour().clone().within(dir);
-        PythonStage::new(code, stage.settings().clone())
-    });
-    Ok(pipeline.with_stages(stages))
+impl PipelineFile {
+    /// Reads a pipeline file in TOML. Paths in it are relative to `dir`, the folder that it lies in.
+    ///
+    /// Fails with [`Error::File`] at the line and column of what is wrong.
+    pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        let read = toml::Deserializer::parse(text).map_err(|error| (String::new(), error));
+        let read = read.and_then(|toml| {
+            serde_path_to_error::deserialize(toml)
+                .map_err(|error| (error.path().to_string(), error.into_inner()))
+        });
+        let written = read.map_err(|(path, error)| {
+            let start = error.span().map_or(0, |span| span.start);
+            wrong(Places::at(text, start), &path, error.message())
+        })?;
+        Ok(Self { written, dir: dir.into(), places: Places::of_toml(text) })
+    }
+
+    /// Reads a pipeline file in JSON: the same fields, as an object.
+    ///
+    /// Fails with [`Error::File`] at the line and column where the parser saw that something is
+    /// wrong, which is at the end of a value or behind it.
+    pub fn from_json(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| (error.path().to_string(), error.into_inner()))
+            .and_then(|written| {
+                json.end().map(|()| written).map_err(|error| (String::new(), error))
+            });
+        let written = read.map_err(|(path, error)| {
+            let message = error.to_string();
+            // The place is told by itself.
+            let message = message.split(" at line ").next().unwrap_or_default();
+            wrong((error.line().max(1), error.column().max(1)), &path, message)
+        })?;
+        Ok(Self { written, dir: dir.into(), places: Places::default() })
+    }
+
+    /// The same with other values for some fields, the last one winning.
+    ///
+    /// Fails with [`Error::UnknownStage`] or [`Error::Assignment`].
+    pub fn with_assignments(&self, assignments: &[Assignment]) -> Result<Self, Error> {
+        if assignments.is_empty() {
+            return Ok(self.clone());
+        }
+        let stages: Vec<String> =
+            self.written.stage.iter().map(|stage| stage.0.name().to_owned()).collect();
+        // Plain data with JSON's values only, since it was read from such.
+        let mut value = serde_json::to_value(&self.written).unwrap_or_default();
+        for assignment in assignments {
+            assignment.apply(&mut value)?;
+        }
+        let read: Result<File, _> = serde_path_to_error::deserialize(&value);
+        let written = read.map_err(|error| {
+            let path = error.path().to_string();
+            let key = assignments.iter().rev().find(|it| it.touches(&path, &stages));
+            let keys = || assignments.iter().map(Assignment::key).collect::<Vec<_>>().join(", ");
+            let message = without_values(&error.into_inner().to_string());
+            Error::Assignment { key: key.map_or_else(keys, Assignment::key), problem: message }
+        })?;
+        // What was changed does not stand in the text.
+        Ok(Self { written, dir: self.dir.clone(), places: Places::default() })
+    }
+
+    /// The pipeline.
+    pub fn pipeline(&self) -> Pipeline {
+        let (file, dir) = (&self.written, &self.dir);
+        let mut pipeline = Pipeline::new(&file.name).with_dir(dir);
+        pipeline.description.clone_from(&file.description);
+        pipeline.runtime_env.clone_from(&file.runtime_env);
+        pipeline.base = file.base.as_ref().map(|base| match base {
+            Base::Python(path) => Base::Python(dir.join(path)),
+            Base::Managed(env) => Base::Managed(env.clone()),
+        });
+        let stages = file.stage.iter().map(|FileStage(stage)| {
+            let code = stage.behaviour().clone().within(dir);
+            PythonStage::new(code, stage.settings().clone())
+        });
+        pipeline.with_stages(stages)
+    }
+
+    /// Checks the pipeline, as [`Pipeline::build`] does; what is wrong with a stage is told with its
+    /// place in a file in TOML ([`Error::At`]).
+    pub fn build(&self) -> Result<BuiltPipeline, Error> {
+        self.pipeline().build().map_err(|error| {
+            self.places.locate(error, |name| {
+                self.written.stage.iter().rposition(|stage| stage.0.name() == name)
+            })
+        })
+    }
+
+    /// What a run does about a task that fails, if the file says so.
+    #[must_use]
+    pub fn failure_policy(&self) -> Option<FailurePolicy> {
+        self.written.failure_policy
+    }
+
+    /// The engine that runs it, and its options.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.written.engine
+    }
+
+    /// The JSON Schema of a pipeline file, for editors.
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(File).to_value()
+    }
 }
 
 pub(super) fn write(pipeline: &Pipeline) -> Result<String, Error> {
@@ -96,6 +252,8 @@ pub(super) fn write(pipeline: &Pipeline) -> Result<String, Error> {
         description: pipeline.description.clone(),
         base: pipeline.base.clone(),
         runtime_env: pipeline.runtime_env.clone(),
+        failure_policy: None,
+        engine: Engine::default(),
         stage: built.stages().iter().map(to_file).collect::<Result<_, _>>()?,
     };
     toml::to_string(&file)
@@ -123,17 +281,15 @@ fn reads_back(code: &PythonCode) -> bool {
 }
 
 /// The parser's error without the line that it quotes.
-fn located(text: &str, error: &toml::de::Error) -> Error {
-    let start = error.span().map_or(0, |span| span.start);
-    let before = text.get(..start).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let message = without_values(error.message());
-    Error::File {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        nearest: nearest_field(&message),
-        message,
-    }
+fn wrong((line, column): (usize, usize), path: &str, message: &str) -> Error {
+    let message = without_values(message);
+    let nearest = nearest_field(&message);
+    // `.` and `?` are how a path that leads nowhere is written.
+    let message = match path.trim_end_matches(['?', '.']) {
+        "" => message,
+        path => format!("`{path}`: {message}"),
+    };
+    Error::File { line, column, nearest, message }
 }
 
 /// Cuts the text out of "invalid type: string "…", expected …", since it may be secret.
@@ -148,7 +304,10 @@ fn without_values(message: &str) -> String {
 
 /// The nearest of the fields that serde lists in "unknown field `a`, expected one of `b`, `c`".
 fn nearest_field(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("unknown field `")?;
+    let rest = message
+        .split_once("unknown field `")
+        .or_else(|| message.split_once("unknown variant `"))?
+        .1;
     let (unknown, rest) = rest.split_once('`')?;
     let (_, expected) = rest.split_once("expected ")?;
     nearest(unknown, expected.split('`').skip(1).step_by(2)).map(str::to_owned)

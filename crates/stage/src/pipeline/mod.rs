@@ -1,13 +1,19 @@
 //! Stages in a row: composing, checking, describing and writing them down.
 
+mod assignment;
 mod base;
 mod built;
 mod composite;
 mod describe;
 mod file;
+mod places;
 mod plain;
+mod running;
 
+pub use assignment::Assignment;
 pub use base::Base;
 pub use built::BuiltPipeline;
 pub use composite::CompositeStage;
+pub use file::PipelineFile;
 pub use plain::{Pipeline, PipelineStage};
+pub use running::{Backend, Engine, FailurePolicy, UnknownBackend};

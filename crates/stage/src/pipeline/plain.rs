@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use envspec::RuntimeEnv;
 
 use super::built::effective_runtime_env;
-use super::{Base, BuiltPipeline, describe, file};
+use super::{Base, BuiltPipeline, PipelineFile, describe, file};
 use crate::{AnyStage, CompositeStage, Error, PythonStage, RustStage};
 
 /// Stages in a row, and what they have in common.
@@ -57,24 +57,12 @@ impl Pipeline {
         }
     }
 
-    /// Reads a pipeline file. Paths in it are relative to `dir`, the folder that it lies in.
-    ///
-    /// ```
-    /// let text = r#"
-    /// name = "demo"
-    ///
-    /// [[stage]]
-    /// python = "stages.py:Clean"
-    /// runtime_env = { uv = ["packaging==24.0"] }
-    /// "#;
-    /// let pipeline = stage::Pipeline::from_toml(text, "/srv/demo")?;
-    /// assert_eq!(pipeline.build()?.stages()[0].name(), "Clean");
-    /// # Ok::<(), stage::Error>(())
-    /// ```
+    /// Reads the pipeline of a pipeline file in TOML. How the file would have it run is left to
+    /// whoever runs it: [`PipelineFile`] tells that too.
     ///
     /// Fails with [`Error::File`] at the line and column of what is wrong.
     pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
-        file::parse(text, &dir.into())
+        PipelineFile::from_toml(text, dir).map(|file| file.pipeline())
     }
 
     /// Writes a pipeline file, with everything that is in it: values of `env_vars` and arguments

@@ -13,41 +13,69 @@ use crate::{Isolation, Resources, Settings, Workers};
 /// A stage as it is written. One struct for both uses, since `flatten` and strict fields exclude
 /// each other.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Entry {
+    /// The stage's name, unique in its pipeline. By default, the last part of what `python` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    /// Its code: `file.py:Name` or `package.module:Name`; with `source`, the name alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) python: Option<String>,
+    /// The text of the module that holds the code, in place of a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<String>,
+    /// Arguments for the class: a table of keyword arguments, or a list of positional ones.
     #[serde(skip_serializing_if = "Value::is_null", deserialize_with = "json::value")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Args>"))]
     pub(crate) args: Value,
+    /// Its Python packages and variables, in the shape of Ray's `runtime_env`. By default, the
+    /// pipeline's; an empty table is the base environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     runtime_env: Option<RuntimeEnv>,
+    /// What one worker occupies.
     #[serde(skip_serializing_if = "is_default")]
     resources: Resources,
+    /// At most how many tasks are handed over at once. By default, the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     batch_size: Option<usize>,
+    /// How many workers. By default, the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     num_workers: Option<usize>,
+    /// How many workers on each node, in place of `num_workers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     num_workers_per_node: Option<f64>,
+    /// Keys that a task must have to enter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<String>,
+    /// Keys that the stage gives.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<String>,
+    /// The longest that one task may take. By default, for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>", extend("exclusiveMinimum" = 0)))]
     task_timeout_seconds: Option<Seconds>,
+    /// How far the environment is kept apart from its base: `shared` (links), or `full` (copies).
     #[serde(skip_serializing_if = "Option::is_none")]
     isolation: Option<Isolation>,
+    /// How many times a task is tried in all. By default, a task whose worker died is tried
+    /// once more, and one that the code failed on is not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     max_attempts: Option<u32>,
+    /// After how many tasks a worker is replaced by a fresh one. By default, never.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     recycle_after_tasks: Option<u64>,
+    /// Options that only the Ray engines read.
     #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "json::object")]
+    #[cfg_attr(feature = "schema", schemars(with = "super::schema::RayOptions"))]
     ray_stage_spec: Map<String, Value>,
+    /// Options that only Xenna reads.
     #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "json::object")]
+    #[cfg_attr(feature = "schema", schemars(with = "super::schema::XennaOptions"))]
     xenna_stage_spec: Map<String, Value>,
 }
 

@@ -7,6 +7,8 @@ mod overrides;
 mod plain;
 mod resources;
 mod scalars;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use configured::{AnyStage, Configured, PythonStage, RustStage};
 pub(crate) use entry::Entry;

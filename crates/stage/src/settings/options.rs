@@ -127,7 +127,41 @@ impl Spec {
     }
 }
 
+#[cfg(feature = "schema")]
+impl Spec {
+    /// The JSON Schema of a table of these options.
+    pub(super) fn schema(&self) -> Value {
+        let options = self.options.iter().map(|(name, kind)| {
+            let mut schema = kind.schema();
+            schema["type"] = serde_json::json!([schema["type"], "null"]);
+            ((*name).to_owned(), schema)
+        });
+        let options: Map<String, Value> = options.collect();
+        serde_json::json!({
+            "type": "object",
+            "properties": options,
+            "additionalProperties": false,
+        })
+    }
+}
+
 impl Kind {
+    #[cfg(feature = "schema")]
+    fn schema(self) -> Value {
+        use serde_json::json;
+        match self {
+            Self::Bool => json!({ "type": "boolean" }),
+            Self::Count => json!({ "type": "integer", "minimum": 1 }),
+            Self::Amount => json!({ "type": "number", "minimum": 0 }),
+            Self::Percentage => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
+            Self::RemoteArgs => {
+                let managed = MANAGED_REMOTE_ARGS.map(|(name, _)| (name.to_owned(), false.into()));
+                let managed: Map<String, Value> = managed.into_iter().collect();
+                json!({ "type": "object", "properties": managed })
+            }
+        }
+    }
+
     /// What is wrong with a value, without showing it.
     fn problem(self, value: &Value) -> Option<String> {
         let (fits, wanted) = match self {

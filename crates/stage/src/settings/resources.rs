@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// An executor shares out what the machine has by these numbers; it does not hold a worker to them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
     /// Processor cores; fractions share one. By default, 1.

@@ -48,6 +48,7 @@ impl fmt::Display for Workers {
 
 /// How far a stage's environment is kept apart from its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// Files may be linked to the base's: installers and normal use change nothing of the base, a

@@ -2,13 +2,16 @@
 
 mod data;
 mod id;
+mod line;
 mod output;
+mod source;
 mod timing;
 mod unit;
 
 pub use data::Data;
 pub use id::TaskId;
 pub use output::{BatchOutput, Output};
+pub use source::SourceTask;
 pub use timing::Timing;
 pub(crate) use timing::seconds;
 pub use unit::{Lineage, Task};

@@ -1,8 +1,11 @@
 //! The task itself, and what of it outlives the stage that consumes it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::source::{SourceTask, Sources};
 use crate::{Data, TaskId, Timing};
 
 /// What flows between stages: some data, and where it comes from.
@@ -37,6 +40,8 @@ pub struct Task {
     pub metadata: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     timings: Vec<Timing>,
+    #[serde(skip)]
+    sources: Sources,
 }
 
 impl Task {
@@ -50,12 +55,41 @@ impl Task {
         Self::default()
     }
 
-    /// Gives the tasks that a user hands in their ids: the i-th is `0_i`.
+    /// Gives the tasks that a user hands in their ids: the i-th is `0_i`, and one that
+    /// [knows](Self::with_source) its number has that.
     pub fn numbered<I: IntoIterator<Item: Into<Self>>>(
         tasks: I,
     ) -> impl Iterator<Item = Self> + use<I> {
         let root = TaskId::root();
-        (0..).zip(tasks).map(move |(index, task)| task.into().with_id(root.child(index)))
+        (0..).zip(tasks).map(move |(index, task)| {
+            let task: Self = task.into();
+            let index = task.sources().first().map_or(index, |source| source.index());
+            task.with_id(root.child(index))
+        })
+    }
+
+    /// The same task as one that a user hands in under a number of its own, and that is followed
+    /// until nothing made of it is left. By default, a task is numbered by its place, and nobody
+    /// follows it.
+    pub fn with_source(self, source: SourceTask) -> Self {
+        Self { sources: Sources::of(source), ..self }
+    }
+
+    /// The same task as one that was made of these; see [`with_source`](Self::with_source).
+    pub fn with_sources(self, sources: impl IntoIterator<Item = SourceTask>) -> Self {
+        let sources: Vec<Sources> = sources.into_iter().map(Sources::of).collect();
+        Self { sources: Sources::together(sources.iter()), ..self }
+    }
+
+    /// The same task, followed by nobody.
+    pub fn without_source(self) -> Self {
+        Self { sources: Sources::None, ..self }
+    }
+
+    /// The tasks handed in that this one was made of, as far as they are followed.
+    #[must_use]
+    pub fn sources(&self) -> &[Arc<SourceTask>] {
+        self.sources.as_slice()
     }
 
     /// The same task with other data; metadata, data set and history stay.
@@ -107,6 +141,7 @@ impl Task {
             id: self.id.clone(),
             dataset_name: self.dataset_name.clone(),
             timings: self.timings.clone(),
+            sources: self.sources.clone(),
         }
     }
 }
@@ -117,12 +152,14 @@ impl From<Value> for Task {
     }
 }
 
-/// What a task leaves to the tasks that a stage makes of it: its id, its data set and its timings.
+/// What a task leaves to the tasks that a stage makes of it: its id, its data set, its timings, and
+/// the tasks handed in that it was made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lineage {
     pub(super) id: TaskId,
     dataset_name: String,
     timings: Vec<Timing>,
+    sources: Sources,
 }
 
 impl Lineage {
@@ -149,6 +186,7 @@ impl Lineage {
                 .map(|parent| parent.dataset_name.clone())
                 .unwrap_or_default(),
             timings: Timing::sum(parents.iter().flat_map(|parent| &parent.timings)),
+            sources: Sources::together(parents.iter().map(|parent| &parent.sources)),
         }
     }
 
@@ -159,6 +197,7 @@ impl Lineage {
         } else {
             task.dataset_name
         };
-        Task { id, dataset_name, timings: self.timings.clone(), ..task }
+        let (timings, sources) = (self.timings.clone(), self.sources.clone());
+        Task { id, dataset_name, timings, sources, ..task }
     }
 }

@@ -5,7 +5,9 @@ mod describe;
 mod file;
 mod overrides;
 mod pipeline;
+mod running;
 mod rust_stages;
+mod schema;
 mod tasks;
 
 #[test]

@@ -162,3 +162,65 @@ fn descendants_inherit_the_data_set_and_the_history_but_choose_no_id() {
     assert_eq!(tasks[0].timings(), [timing]);
     assert_eq!(tasks[1].dataset_name, "own");
 }
+
+#[test]
+fn a_source_is_followed_through_everything_made_of_it() {
+    use std::sync::{Arc, Mutex};
+
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let source = |index| {
+        let ended = ended.clone();
+        stage::SourceTask::new(index, move |index| ended.lock().unwrap().push(index))
+    };
+    let of = |task: &Task| task.sources().iter().map(|it| it.index()).collect::<Vec<_>>();
+    let tasks = [4, 9].map(|index| Task::empty().with_source(source(index)));
+    // It keeps its number, wherever it stands.
+    let tasks: Vec<Task> = Task::numbered(tasks).collect();
+    assert_eq!(tasks[1].id().to_string(), "0_9");
+    let parents: Vec<_> = tasks.iter().map(Task::lineage).collect();
+    drop(tasks);
+    let children = Output::Many(vec![Task::empty(), Task::empty()]).into_tasks(&parents[0]);
+    assert_eq!(children.iter().map(of).collect::<Vec<_>>(), [[4], [4]]);
+    let both = BatchOutput::Aggregate(Task::empty().into()).into_tasks(&parents).unwrap();
+    assert_eq!(of(&both[0]), [4, 9]);
+    drop(parents);
+    drop(children);
+    assert!(ended.lock().unwrap().is_empty());
+    drop(both);
+    ended.lock().unwrap().sort_unstable();
+    assert_eq!(*ended.lock().unwrap(), [4, 9]);
+}
+
+proptest! {
+    #[test]
+    fn a_task_survives_its_line(task in task()) {
+        let line = task.to_json_line();
+        prop_assert!(!line.contains('\n'));
+        let read = Task::from_json_line(&line).unwrap();
+        prop_assert_eq!(&read.data, &task.data);
+        prop_assert_eq!(&read.metadata, &task.metadata);
+        prop_assert_eq!(&read.dataset_name, &task.dataset_name);
+        // What looks like a task is data all the same.
+        let nested = Task::new(serde_json::to_value(&task).unwrap());
+        prop_assert_eq!(&Task::from_json_line(&nested.to_json_line()).unwrap().data, &nested.data);
+        // A whole one is read with everything.
+        prop_assert_eq!(Task::from_json_line(&serde_json::to_string(&task).unwrap()).unwrap(), task);
+    }
+}
+
+#[test]
+fn a_line_is_data_unless_it_is_a_whole_task() {
+    for line in [
+        "null",
+        "[1]",
+        r#"{"data":1}"#,
+        r#"{"data":{"json":1,"x":2}}"#,
+        r#"{"data":{"json":1},"text":"a"}"#,
+    ] {
+        assert_eq!(Task::from_json_line(line).unwrap().to_json_line(), line);
+    }
+    let failed = r#"{"data": {"json": {"a": 1}}, "id": "0_3", "failures": [{"stage": "s"}]}"#;
+    assert_eq!(Task::from_json_line(failed).unwrap().to_json_line(), r#"{"a":1}"#);
+    assert!(Task::from_json_line(r#"{"data": {"base64": "?"}}"#).is_err());
+    assert!(Task::from_json_line("{").is_err());
+}

@@ -1,0 +1,63 @@
+//! Where in a pipeline file the fields of its stages stand, so that what is found wrong with a
+//! stage after reading can be told with its line.
+
+use std::collections::BTreeMap;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::Error;
+
+/// The lines and columns of the stages' fields, by the stages' order. A stage itself stands under
+/// the empty name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places(Vec<BTreeMap<String, (usize, usize)>>);
+
+impl Places {
+    /// Those of a text that was read.
+    pub(super) fn of_toml(text: &str) -> Self {
+        let Ok(table) = DeTable::parse(text) else { return Self::default() };
+        let Some(DeValue::Array(stages)) = table.get_ref().get("stage").map(toml::Spanned::get_ref)
+        else {
+            return Self::default();
+        };
+        let places = stages.iter().map(|stage| {
+            let mut places = BTreeMap::from([(String::new(), Self::at(text, stage.span().start))]);
+            if let DeValue::Table(fields) = stage.get_ref() {
+                let fields = fields.iter().map(|(name, _)| {
+                    (name.get_ref().to_string(), Self::at(text, name.span().start))
+                });
+                places.extend(fields);
+            }
+            places
+        });
+        Self(places.collect())
+    }
+
+    /// The line and the column of a byte, both from 1.
+    pub(super) fn at(text: &str, start: usize) -> (usize, usize) {
+        let before = text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// Says where an error is, if it is one of a stage; `index` gives a stage's place by its name.
+    pub(super) fn locate(&self, error: Error, index: impl Fn(&str) -> Option<usize>) -> Error {
+        let (stage, field) = match &error {
+            Error::Setting { stage, setting, .. } => (stage, *setting),
+            Error::UnknownOption { stage, spec, .. } | Error::Option { stage, spec, .. } => {
+                (stage, *spec)
+            }
+            Error::MissingInput { stage, .. } => (stage, "inputs"),
+            Error::DuplicateName { name, .. } | Error::Name { what: "stage", name } => {
+                (name, "name")
+            }
+            _ => return error,
+        };
+        let places = index(stage).and_then(|index| self.0.get(index));
+        let Some(&(line, column)) = places.and_then(|it| it.get(field).or_else(|| it.get("")))
+        else {
+            return error;
+        };
+        Error::At { line, column, source: Box::new(error) }
+    }
+}
