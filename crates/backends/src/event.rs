@@ -18,7 +18,8 @@ pub enum Event {
         /// The stages that share it.
         stages: Vec<String>,
     },
-    /// The build of an environment has come to its next phase. What is in the cache has none.
+    /// The build of an environment has come to its next phase, or further in it. What is in the
+    /// cache has none.
     EnvironmentBuilding {
         /// Its key.
         key: String,
@@ -26,6 +27,22 @@ pub enum Event {
         phase: BuildPhase,
         /// How many packages that concerns, where it is known.
         packages: Option<usize>,
+        /// With how many of them it is done, where packages are counted.
+        done: Option<usize>,
+        /// How many bytes have been fetched, or added, where they are counted.
+        bytes: Option<u64>,
+        /// Of how many, where it is known.
+        total_bytes: Option<u64>,
+    },
+    /// The build of an environment, or of a managed base, is complete.
+    EnvironmentBuilt {
+        /// Its key.
+        key: String,
+        /// The disk that is its own, in bytes.
+        own_bytes: u64,
+        /// How long it took, the wait for others included.
+        #[serde(with = "seconds")]
+        duration: Duration,
     },
     /// An environment is ready.
     EnvironmentReady {
@@ -105,6 +122,9 @@ pub enum Event {
     },
     /// A task has failed for good.
     TaskFailed(FailedTask),
+    /// The run ends before its end, because something failed: what is under way is dropped from now
+    /// on. It may be told more than once.
+    Stopping,
     /// A stage has seen its last task.
     StageFinished {
         /// The stage.

@@ -2,24 +2,13 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+pub use stage::FailurePolicy;
 use stage::{BoxError, Pipeline, Task};
 
 use crate::error::Error;
 use crate::event::Observer;
 use crate::plan::Plan;
 use crate::report::RunReport;
-
-/// What a run does about a task that fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailurePolicy {
-    /// Stop at the first task that fails for good; the run's result is that failure.
-    #[default]
-    FailFast,
-    /// Record it, go on with the others, and leave it to the reader of the report.
-    Record,
-}
 
 /// Takes finished tasks, in the order in which they come out of the last stage, one at a time on
 /// the thread that runs the pipeline. An error ends the run.
@@ -37,6 +26,11 @@ pub trait Executor: Send + Sync {
     /// The i-th task gets the id `0_i`. Tasks are pulled as there is room for them, so an endless
     /// iterator is fine; it is pulled on another thread, and a run that fails waits for a call of
     /// it that is under way. The report holds no outputs: those went to `sink`.
+    ///
+    /// A task's [sources](Task::sources) live as long as anything made of it is under way, on
+    /// whatever machine, and what fails names them; [`Event::Stopping`](crate::Event::Stopping) is
+    /// told before tasks are dropped that nothing has become of. [`Intake`](crate::Intake) and
+    /// [`Checkpoint`](crate::Checkpoint) rely on it.
     fn execute(
         &self,
         plan: &Plan,

@@ -1,10 +1,11 @@
 //! Why a task failed.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stage::TaskId;
+use stage::{SourceTask, TaskId};
 
 use crate::worker::Exit;
 
@@ -72,6 +73,10 @@ impl fmt::Display for Cause {
 pub struct FailedTask {
     /// The task, or several that failed together in one `process_batch`.
     pub tasks: Vec<TaskId>,
+    /// The numbers of the tasks handed in that it was made of, where these are
+    /// [followed](crate::Intake).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<u64>,
     /// The stage that it failed in.
     pub stage: String,
     /// Why.
@@ -98,6 +103,14 @@ impl fmt::Display for FailedTask {
         }
         write!(f, ": {}", self.cause)
     }
+}
+
+/// The numbers of the tasks handed in that tasks were made of, each once.
+pub(crate) fn numbers<'a>(sources: impl Iterator<Item = &'a Arc<SourceTask>>) -> Vec<u64> {
+    let mut numbers: Vec<u64> = sources.map(|source| source.index()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 impl FailedTask {

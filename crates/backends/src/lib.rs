@@ -40,6 +40,7 @@
 //! It installs no signal handler, changes no variable or folder of the process, prints nothing, and
 //! never executes what a worker sends: there is no pickle.
 
+mod checkpoint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod disk_source;
@@ -48,20 +49,24 @@ mod event;
 mod executor;
 mod failure;
 mod host;
+mod intake;
 mod local;
 mod plan;
 mod provision;
 mod ray;
+mod record;
 mod report;
 mod wire;
 mod worker;
 
+pub use checkpoint::Checkpoint;
 pub use disk_source::DiskSource;
 pub use error::Error;
 pub use event::{BuildPhase, Event, Observer};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub use failure::{Cause, FailedTask, PythonError};
 pub use host::serve_if_asked;
+pub use intake::{Ended, Intake};
 pub use local::LocalExecutor;
 pub use plan::{Plan, PlannedStage};
 pub use provision::{
@@ -73,6 +78,7 @@ pub use ray::{
     Connection, Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv,
     RayExecutor, Xenna, XennaExecutor,
 };
+pub use record::RunRecord;
 pub use report::{RunReport, StageReport};
 pub use wire::Phase;
 pub use worker::{CURATOR_STAGE_PY, Exit, Stream, write_shim};

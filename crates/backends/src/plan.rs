@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use envspec::{LoadedEnv, RuntimeEnv};
+use envspec::{Install, LoadedEnv, RuntimeEnv};
 use stage::{Base, Behaviour, Pipeline, PythonCode, PythonSource, Settings};
 
 use crate::disk_source::DiskSource;
@@ -88,6 +88,20 @@ impl Plan {
     #[must_use]
     pub fn stages(&self) -> &[PlannedStage] {
         &self.stages
+    }
+
+    pub(crate) fn set_base(&mut self, base: PlannedBase) {
+        self.base = Some(base);
+    }
+
+    /// Puts these in place of what the stages, in their order, have installed; where there is none,
+    /// it stays.
+    pub(crate) fn set_installs(&mut self, installs: Vec<Option<Install>>) {
+        for (stage, install) in self.stages.iter_mut().zip(installs) {
+            if let (Some(env), Some(install)) = (&mut stage.env, install) {
+                env.install = Some(install);
+            }
+        }
     }
 
     pub(crate) fn base(&self) -> Option<&PlannedBase> {

@@ -257,6 +257,8 @@ impl Observer for Watch {
         let is_news = match event {
             // Every worker of a stage looks its environment up: news is only what it had to build.
             Event::EnvironmentPreparing { .. } | Event::StageFinished { .. } => false,
+            // Of this host alone.
+            Event::Stopping => false,
             Event::EnvironmentReady { state, .. } => *state == EnvState::Built,
             // They travel with the answer.
             Event::TaskFailed(_) => false,

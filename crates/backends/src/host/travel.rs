@@ -2,19 +2,22 @@
 //!
 //! ```text
 //! length of the head   u32, little-endian
-//! head                 JSON: the kind of data, and the task without its data
+//! head                 JSON: the kind of data, the task without its data, and the numbers of the
+//!                      tasks handed in that it was made of
 //! data
 //! ```
 
 use std::time::Instant;
 
-use stage::Task;
+use stage::{SourceTask, Task};
 
+use crate::failure::numbers;
 use crate::local::{Parcel, Payload};
 
 /// Appends a task to `buffer`.
 pub(crate) fn pack(buffer: &mut Vec<u8>, parcel: &Parcel) -> serde_json::Result<()> {
-    let head = serde_json::to_vec(&(parcel.payload.tag(), &parcel.head))?;
+    let sources = numbers(parcel.head.sources().iter());
+    let head = serde_json::to_vec(&(parcel.payload.tag(), &parcel.head, sources))?;
     let length = u32::try_from(head.len()).map_err(serde::ser::Error::custom)?;
     buffer.extend_from_slice(&length.to_le_bytes());
     buffer.extend_from_slice(&head);
@@ -28,8 +31,10 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Parcel, String> {
     let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(cut)?;
     let length = u32::from_le_bytes(*length) as usize;
     let (head, data) = rest.split_at_checked(length).ok_or_else(cut)?;
-    let (tag, head): (String, Task) =
+    let (tag, head, sources): (String, Task, Vec<u64>) =
         serde_json::from_slice(head).map_err(|error| format!("a task whose head is {error}"))?;
+    // Who follows them is in another process, and has them until the end of the run.
+    let head = head.with_sources(sources.into_iter().map(|index| SourceTask::new(index, |_| {})));
     let payload = match tag.as_str() {
         "j" => Payload::Json(data.to_vec()),
         "b" => Payload::Bytes(data.to_vec()),

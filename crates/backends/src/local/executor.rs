@@ -449,10 +449,12 @@ fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<
             Taken::Batch(batch) => {
                 for parcel in batch.parcels {
                     let id = parcel.head.id().clone();
+                    // What is followed must not end before it is known to have failed.
+                    let sources = parcel.head.sources().to_vec();
                     match parcel.unpack() {
                         Ok(task) => sink(task)
                             .map_err(|source| Error::Sink { task: id.to_string(), source })?,
-                        Err(error) => run.unreadable(last, &id, error),
+                        Err(error) => run.unreadable(last, &id, &sources, error),
                     }
                 }
                 queue.settle();

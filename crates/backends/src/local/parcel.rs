@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use stage::{Data, Lineage, Task, TaskId, Timing};
 
+use crate::failure::numbers;
+
 /// A task's data, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
@@ -88,6 +90,11 @@ impl Batch {
 
     pub(crate) fn ids(&self) -> Vec<TaskId> {
         self.parcels.iter().map(|parcel| parcel.head.id().clone()).collect()
+    }
+
+    /// The numbers of the tasks handed in that its tasks were made of.
+    pub(crate) fn sources(&self) -> Vec<u64> {
+        numbers(self.parcels.iter().flat_map(|parcel| parcel.head.sources()))
     }
 
     /// What the outputs of each task inherit, the cost of this stage included.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stage::TaskId;
+use stage::{SourceTask, TaskId};
 
 use super::devices::Devices;
 use super::gate::Gate;
@@ -13,7 +13,7 @@ use super::queue::Queue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::executor::FailurePolicy;
-use crate::failure::{Cause, FailedTask};
+use crate::failure::{Cause, FailedTask, numbers};
 use crate::plan::PlannedStage;
 use crate::provision::Environment;
 use crate::worker::Cancel;
@@ -89,6 +89,10 @@ impl Run {
 
     /// Ends the run without an error of its own.
     pub(crate) fn stop(&self) {
+        // Before anything is dropped. It may be a panic that stops the run, and it may be the
+        // observer's.
+        let _ =
+            catch_unwind(AssertUnwindSafe(|| self.observer.observer.on_event(&Event::Stopping)));
         self.cancel.cancel();
         self.queues.iter().for_each(Queue::cancel);
         self.environments.iter().for_each(Gate::shut);
@@ -100,6 +104,7 @@ impl Run {
         &self,
         producer: Option<&PlannedStage>,
         task: &TaskId,
+        sources: &[Arc<SourceTask>],
         source: serde_json::Error,
     ) {
         let Some(producer) = producer else {
@@ -107,6 +112,7 @@ impl Run {
         };
         self.task_failed(FailedTask {
             tasks: vec![task.clone()],
+            sources: numbers(sources.iter()),
             stage: producer.settings.name.clone(),
             cause: Cause::Protocol(format!("data that cannot be read: {source}")),
             environment: None,

@@ -118,7 +118,9 @@ impl Slot<'_> {
                 true
             }
             Err(error) => {
-                self.stage.run.unreadable(self.stage.producer, parcel.head.id(), error);
+                let head = &parcel.head;
+                let producer = self.stage.producer;
+                self.stage.run.unreadable(producer, head.id(), head.sources(), error);
                 false
             }
         });

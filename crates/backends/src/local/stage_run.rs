@@ -169,6 +169,7 @@ impl<'a> StageRun<'a> {
         }
         self.run.task_failed(FailedTask {
             tasks: batch.ids(),
+            sources: batch.sources(),
             stage: self.name().to_owned(),
             cause: trouble.cause,
             environment: self.environment_key(),

@@ -11,7 +11,7 @@ use super::build::base_packages;
 use super::keep::Kept;
 use super::provisioner::Provisioner;
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedStage};
 
 /// What a run would do about one stage's environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +29,8 @@ pub struct Preview {
     pub added: Vec<String>,
     /// What of the base that would replace, as `name==version`.
     pub replaced: Vec<String>,
+    /// The disk that is its own, in bytes, where it is in the cache.
+    pub own_bytes: Option<u64>,
 }
 
 /// What a run would find.
@@ -55,20 +57,20 @@ impl Provisioner {
     /// the base is not touched; requirements are resolved, so a package manager may be fetched into
     /// the cache, and an impossible one is found out here.
     pub fn preview(&self, plan: &Plan) -> Result<Vec<Preview>, Error> {
-        let stages = plan.stages().iter();
-        stages
-            .map(|stage| {
-                let name = stage.settings.name.clone();
-                let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);
-                match &stage.env {
-                    Some(env) => self
-                        .preview_env(&name, env, isolation)
-                        .map_err(|error| error.of_stages(vec![name])),
-                    None if stage.needs_python() => Ok(Preview::new(name, PreviewState::Base)),
-                    None => Ok(Preview::new(name, PreviewState::None)),
-                }
-            })
-            .collect()
+        plan.stages().iter().map(|stage| self.preview_stage(stage)).collect()
+    }
+
+    /// The same for one stage.
+    pub fn preview_stage(&self, stage: &PlannedStage) -> Result<Preview, Error> {
+        let name = stage.settings.name.clone();
+        let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);
+        match &stage.env {
+            Some(env) => {
+                self.preview_env(&name, env, isolation).map_err(|error| error.of_stages(vec![name]))
+            }
+            None if stage.needs_python() => Ok(Preview::new(name, PreviewState::Base)),
+            None => Ok(Preview::new(name, PreviewState::None)),
+        }
     }
 
     fn preview_env(
@@ -93,7 +95,8 @@ impl Provisioner {
             let core = super::Core::cached(cached, Duration::ZERO);
             let report = core.report(Vec::new());
             let (added, replaced) = (report.added, report.replaced);
-            return Ok(Preview { state: PreviewState::Hit, added, replaced, ..preview });
+            let own_bytes = Some(report.own_bytes);
+            return Ok(Preview { state: PreviewState::Hit, added, replaced, own_bytes, ..preview });
         }
         let deadline = env.setup_timeout.map_or(Deadline::NEVER, Deadline::after);
         let version = install.tool_version.as_deref();
@@ -117,7 +120,7 @@ impl Provisioner {
 impl Preview {
     fn new(stage: impl Into<String>, state: PreviewState) -> Self {
         let (added, replaced) = (Vec::new(), Vec::new());
-        Self { stage: stage.into(), key: None, state, added, replaced }
+        Self { stage: stage.into(), key: None, state, added, replaced, own_bytes: None }
     }
 
     fn with_key(self, key: &str) -> Self {

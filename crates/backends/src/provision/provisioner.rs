@@ -10,11 +10,11 @@ use envspec::{Install, LoadedEnv};
 use installer::{Deadline, Tools};
 use stage::{Base, Isolation};
 use venv_cache::{
-    BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Fingerprint, Interpreter, Key, Site,
+    BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, State,
     Strategy,
 };
 
-use super::build::Build;
+use super::build::{Amount, Build};
 use super::environment::{Core, EnvState, Environment};
 use super::key;
 use crate::error::Error;
@@ -153,6 +153,21 @@ impl Provisioner {
         &self.tools
     }
 
+    /// The base that was asked for.
+    pub(crate) fn choice(&self) -> Option<&PlannedBase> {
+        self.choice.as_ref()
+    }
+
+    /// Over another base, which may be open already.
+    pub(crate) fn with_base(self, choice: PlannedBase, open: Option<Arc<OpenBase>>) -> Self {
+        Self { choice: Some(choice), base: Mutex::new(open), ..self }
+    }
+
+    /// Lets go of the base, which is opened again, or built, when it is next needed.
+    pub(crate) fn close_base(&self) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The base environment itself, with the variables and folders of `env`.
     pub fn base_environment(&self, env: &LoadedEnv) -> Result<Environment, Error> {
         let open = self.open_base()?;
@@ -194,12 +209,16 @@ impl Provisioner {
             build.over(&open.base, open.managed.as_ref(), isolation, site)
         };
         let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
-        let core = Core::cached(open.base.interpreter(), cached, begun.elapsed());
+        let core = Core::cached(cached, begun.elapsed());
         if core.state == EnvState::Built {
-            self.has_built.store(true, Ordering::Relaxed);
-            self.evict();
+            self.evict_after_build();
         }
         Ok(Arc::new(core))
+    }
+
+    pub(crate) fn evict_after_build(&self) {
+        self.has_built.store(true, Ordering::Relaxed);
+        self.evict();
     }
 
     /// The key of an environment over the base, and how far it is really kept apart from that.
@@ -264,9 +283,16 @@ impl Provisioner {
         let patience = timeout.unwrap_or(Duration::MAX);
         let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
         let text = key.to_string();
-        let on_phase = |phase: BuildPhase, packages: Option<usize>| {
-            let key = text.clone();
-            self.observer.on_event(&Event::EnvironmentBuilding { key, phase, packages });
+        let on_phase = |phase: BuildPhase, amount: Amount| {
+            let (key, Amount { packages, done, bytes, total_bytes }) = (text.clone(), amount);
+            self.observer.on_event(&Event::EnvironmentBuilding {
+                key,
+                phase,
+                packages,
+                done,
+                bytes,
+                total_bytes,
+            });
         };
         let (tools, strategy, stop) = (&self.tools, self.strategy, &self.stop);
         let context = Build { tools, install, deadline, stop, strategy, on_phase: &on_phase };
@@ -281,7 +307,16 @@ impl Provisioner {
                 build(&context, site).map_err(|error| -> BoxError { error.into() })
             };
             match self.cache.get_or_build(key, &options, closure) {
-                Ok(cached) => return Ok(cached),
+                Ok(cached) => {
+                    if cached.state() == State::Built {
+                        self.observer.on_event(&Event::EnvironmentBuilt {
+                            key: text.clone(),
+                            own_bytes: cached.manifest().own_bytes,
+                            duration: begun.elapsed(),
+                        });
+                    }
+                    return Ok(cached);
+                }
                 Err(venv_cache::Error::Timeout { .. }) if begun.elapsed() < patience => {}
                 Err(venv_cache::Error::Build { .. }) if stop.load(Ordering::Relaxed) => {
                     return Err(Error::Stopped);
@@ -325,17 +360,16 @@ impl Provisioner {
                 let (interpreter, key, install) = self.managed(env)?;
                 let build = |build: &Build<'_>, site: &Site<'_>| build.bare(&interpreter, site);
                 let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
-                let fingerprint = Fingerprint::from_bytes(*key.as_bytes());
-                let base = venv_cache::Base::managed(cached.python(), records, fingerprint)
-                    .map_err(Error::cache)?;
-                let core = Core::base(base.interpreter(), Some(cached.clone()), begun.elapsed());
-                Ok(OpenBase { base, managed: Some(cached), core: Arc::new(core) })
+                OpenBase::managed(cached, records, begun.elapsed())
             }
         }
     }
 
     /// The bare interpreter of a managed base, its key, and what is installed into it.
-    fn managed<'e>(&self, env: &'e LoadedEnv) -> Result<(Interpreter, Key, &'e Install), Error> {
+    pub(crate) fn managed<'e>(
+        &self,
+        env: &'e LoadedEnv,
+    ) -> Result<(Interpreter, Key, &'e Install), Error> {
         let install = env.install.as_ref().ok_or(Error::EmptyManagedBase)?;
         let records = self.cache.interpreters_dir();
         let interpreter = match &env.python {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use stage::Task;
+use stage::{SourceTask, Task};
 
 use super::driver::{Driver, send};
 use crate::error::Error;
@@ -95,9 +95,13 @@ impl<'a> Session<'a> {
         };
         let writer = driver.writer().map_err(lost)?;
         let trouble = Mutex::new(None);
+        // What happens to each task happens elsewhere: none has ended before the run has.
+        let sources = Mutex::new(Vec::new());
+        let observer = self.observer.clone();
         let result = std::thread::scope(|scope| {
             scope.spawn(|| {
-                if let Err(error) = feed(&writer, tasks) {
+                if let Err(error) = feed(&writer, tasks, &sources) {
+                    observer.on_event(&Event::Stopping);
                     *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     // Whoever waits for the driver's answers is to stop.
                     let _ = writer.shutdown(std::net::Shutdown::Both);
@@ -105,6 +109,7 @@ impl<'a> Session<'a> {
             });
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
+                observer.on_event(&Event::Stopping);
                 // It may still be fed.
                 let _ = writer.shutdown(std::net::Shutdown::Write);
             }
@@ -291,11 +296,19 @@ fn given_up(frame: &Frame) -> Stop {
 }
 
 /// Sends all tasks, many to a frame.
-fn feed(socket: &UnixStream, tasks: &mut (dyn Iterator<Item = Task> + Send)) -> Result<(), Error> {
+fn feed(
+    socket: &UnixStream,
+    tasks: &mut (dyn Iterator<Item = Task> + Send),
+    sources: &Mutex<Vec<Arc<SourceTask>>>,
+) -> Result<(), Error> {
     let (mut lengths, mut body) = (Vec::new(), Vec::new());
     for task in Task::numbered(tasks) {
         let id = task.id().to_string();
         let before = body.len();
+        sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(task.sources().iter().cloned());
         Parcel::pack(task)
             .and_then(|parcel| pack(&mut body, &parcel))
             .map_err(|source| Error::Data { task: id, source })?;

@@ -1,0 +1,286 @@
+//! Runs that can be taken up again where they were broken off.
+
+mod journal;
+mod question;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use stage::Task;
+
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::executor::{Executor, Sink};
+use crate::intake::{Ended, Intake};
+use crate::plan::Plan;
+use crate::report::RunReport;
+use journal::{Entry, Journal};
+
+/// A folder in which runs keep which tasks are finished, and what came of them.
+///
+/// A task that was handed in is finished once all that was made of it has come out of the last
+/// stage or was dropped by one. A run under a checkpoint passes over those that are finished
+/// already, and hands what came out, of this run and of those before it, to its sink at its end, in
+/// the order in which the tasks were handed in. A task that failed is not finished, and neither is
+/// one that shares an aggregate with it: they are done again.
+///
+/// The record outlives the end of the process at any instant: what is finished by then is kept, and
+/// only what was under way is done again. After a loss of power so are the last second's tasks.
+/// What an aggregate holds depends on which tasks are left, so that a run that was broken off may
+/// give other aggregates than one that was not.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use backends::{Checkpoint, LocalExecutor, Plan};
+/// use serde_json::json;
+/// use stage::{Context, Pipeline, RustStage, Task};
+///
+/// # fn main() -> Result<(), backends::Error> {
+/// let double = RustStage::from_fn("double", |task: Task, _: &mut Context| {
+///     let number = task.data.as_json().and_then(|data| data.as_i64()).unwrap_or(0);
+///     Ok::<_, stage::Error>(task.with_data(json!(2 * number)))
+/// });
+/// let plan = Plan::new(&Pipeline::new("demo").with_stage(double))?;
+/// # let dir = tempfile::tempdir().expect("a temporary folder");
+/// # let dir = dir.path();
+/// for known in [0, 2] {
+///     let checkpoint = Checkpoint::open(dir, &plan)?;
+///     assert_eq!(checkpoint.finished(), known);
+///     let mut outputs = Vec::new();
+///     let mut sink = |task: Task| Ok(outputs.push(task.data));
+///     let mut tasks = [json!(1), json!(2)].into_iter().map(Task::new);
+///     checkpoint.run(&LocalExecutor::default(), &plan, &mut tasks, Arc::new(()), &mut sink)?;
+///     assert_eq!(outputs, [json!(2).into(), json!(4).into()]);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Checkpoint {
+    dir: PathBuf,
+    /// What is finished, with the digests of the tasks that it was made of.
+    finished: BTreeMap<u64, String>,
+    journal: Journal,
+    /// Held for as long as this lives.
+    _lock: File,
+}
+
+impl Checkpoint {
+    /// Opens the folder, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CheckpointInUse`] if another run has it open, [`Error::OtherPipeline`] if it was
+    /// made by a pipeline with other code, arguments or packages, and [`Error::Io`].
+    pub fn open(dir: impl Into<PathBuf>, plan: &Plan) -> Result<Self, Error> {
+        let dir = dir.into();
+        let failed = |action| {
+            let dir = dir.display().to_string();
+            move |source| Error::io(action, dir, source)
+        };
+        fs::create_dir_all(&dir).map_err(failed("make the checkpoint"))?;
+        let lock = File::create(dir.join("lock")).map_err(failed("lock the checkpoint"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::CheckpointInUse { dir });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed("lock the checkpoint")(source)),
+        }
+        question::check(&dir, plan)?;
+        let (journal, finished) =
+            Journal::open(dir.join("journal.jsonl")).map_err(failed("read the checkpoint"))?;
+        Ok(Self { dir, finished, journal, _lock: lock })
+    }
+
+    /// How many tasks are finished.
+    #[must_use]
+    pub fn finished(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs what is left of these tasks, which are the same as in the runs before, and perhaps more.
+    ///
+    /// The report tells of this run alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherInput`] if a task that is finished has changed; else as
+    /// [`Executor::execute`]. `sink` is given nothing then.
+    pub fn run(
+        self,
+        executor: &dyn Executor,
+        plan: &Plan,
+        tasks: &mut (dyn Iterator<Item = Task> + Send),
+        observer: Arc<dyn Observer>,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport, Error> {
+        let dir = self.dir.display().to_string();
+        let path = self.journal.path().to_owned();
+        let keeper = Arc::new(Mutex::new(Keeper::new(self.journal)));
+        let intake = {
+            let keeper = keeper.clone();
+            Arc::new(Intake::new(move |ended| lock(&keeper).ended(&ended)))
+        };
+        let observer: Arc<dyn Observer> = {
+            let intake = intake.clone();
+            Arc::new(move |event: &Event| {
+                // First, so that what it says is known before anything comes of it.
+                intake.on_event(event);
+                observer.on_event(event);
+            })
+        };
+        let mut changed = None;
+        let result = {
+            let mut left = Left {
+                tasks,
+                finished: &self.finished,
+                intake: &intake,
+                changed: &mut changed,
+                next: 0,
+            };
+            let mut keep = |task: Task| -> Result<(), stage::BoxError> {
+                if task.sources().is_empty() {
+                    let (executor, task) = (executor.name().to_owned(), task.id().to_string());
+                    return Err(Error::Unfollowed { executor, task }.into());
+                }
+                lock(&keeper).came_out(&task);
+                // It is told of its end when it is dropped, which needs the lock.
+                drop(task);
+                lock(&keeper).take_error().map_or(Ok(()), |error| Err(error.into()))
+            };
+            executor.execute(plan, &mut left, observer, &mut keep)
+        };
+        let report = result?;
+        if let Some(index) = changed {
+            return Err(Error::OtherInput { index });
+        }
+        let done = lock(&keeper).finish();
+        done.map_err(|source| Error::io("write the checkpoint", dir, source))?;
+        journal::hand_out(&path, sink)?;
+        Ok(report)
+    }
+}
+
+fn lock(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
+    keeper.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The tasks that are not finished.
+struct Left<'a> {
+    tasks: &'a mut (dyn Iterator<Item = Task> + Send),
+    finished: &'a BTreeMap<u64, String>,
+    intake: &'a Intake,
+    /// A task that is finished, and is another one now.
+    changed: &'a mut Option<u64>,
+    next: u64,
+}
+
+impl Iterator for Left<'_> {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        while self.changed.is_none() {
+            let (index, task) = (self.next, self.tasks.next()?);
+            self.next += 1;
+            match self.finished.get(&index) {
+                None => return Some(self.intake.hand_in(index, task)),
+                Some(digest) if *digest == question::digest(&task) => {}
+                Some(_) => *self.changed = Some(index),
+            }
+        }
+        None
+    }
+}
+
+/// Gathers what comes out until the tasks that it was made of have ended.
+struct Keeper {
+    journal: Journal,
+    groups: BTreeMap<u64, Group>,
+    /// The group that a task is in, where that has come out with others.
+    group_of: BTreeMap<u64, u64>,
+    error: Option<io::Error>,
+}
+
+/// Tasks that share what has come out, and so are finished together: by the least of their numbers.
+#[derive(Default)]
+struct Group {
+    members: BTreeSet<u64>,
+    /// Those that have ended, with their digests.
+    ended: BTreeMap<u64, String>,
+    outputs: Vec<Task>,
+    has_failed: bool,
+}
+
+impl Keeper {
+    fn new(journal: Journal) -> Self {
+        Self { journal, groups: BTreeMap::new(), group_of: BTreeMap::new(), error: None }
+    }
+
+    /// The group of these tasks, made one if they were several.
+    fn group(&mut self, members: impl Iterator<Item = u64>) -> Option<(u64, &mut Group)> {
+        let members: BTreeSet<u64> = members.collect();
+        let known = members.iter().filter_map(|member| self.group_of.get(member).copied());
+        let parts: BTreeSet<u64> = known.collect();
+        let name = parts.first().or(members.first()).copied()?;
+        let mut group = Group { members, ..Group::default() };
+        for part in parts {
+            let part = self.groups.remove(&part).unwrap_or_default();
+            group.members.extend(part.members);
+            group.ended.extend(part.ended);
+            group.outputs.extend(part.outputs);
+            group.has_failed |= part.has_failed;
+        }
+        self.group_of.extend(group.members.iter().map(|member| (*member, name)));
+        self.groups.insert(name, group);
+        self.groups.get_mut(&name).map(|group| (name, group))
+    }
+
+    fn came_out(&mut self, task: &Task) {
+        let members = task.sources().iter().map(|source| source.index());
+        if let Some((_, group)) = self.group(members) {
+            // Without its sources, which would never end then.
+            group.outputs.push(task.clone().without_source());
+        }
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        let digest = question::digest(&ended.task);
+        let is_whole = ended.is_complete && ended.failures.is_empty();
+        let Some((name, group)) = self.group(std::iter::once(ended.index)) else { return };
+        group.has_failed |= !is_whole;
+        group.ended.insert(ended.index, digest);
+        if group.ended.len() < group.members.len() {
+            return;
+        }
+        let Some(group) = self.groups.remove(&name) else { return };
+        for member in &group.members {
+            self.group_of.remove(member);
+        }
+        if !group.has_failed {
+            let written = self.journal.add(&Entry { tasks: group.ended, outputs: group.outputs });
+            self.error = self.error.take().or(written.err());
+        }
+    }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => self.journal.sync(),
+        }
+    }
+}

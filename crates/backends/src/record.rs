@@ -1,0 +1,321 @@
+//! The record of a run: what its environments held, so that they can be made again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use envspec::{Install, LoadedEnv, Requirement};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stage::Isolation;
+
+use crate::error::Error;
+use crate::plan::{Plan, PlannedBase, PlannedStage};
+use crate::provision::{Details, Provisioner, is_named, with_requirements};
+use crate::report::RunReport;
+
+/// The number of this form of a record.
+const FORMAT: u32 = 1;
+/// The file within the folder of a record.
+const FILE: &str = "record.json";
+
+/// What a run ran in: the packages of every stage with their versions and digests, pinned by lines
+/// with hashes, the base, and how long everything took. It holds no credentials.
+///
+/// [`lock`](Self::lock) has another run of the same pipeline use just these packages.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunRecord {
+    format: u32,
+    /// The version of this library.
+    version: String,
+    /// When the record was made, in seconds since 1970.
+    created: u64,
+    platform: String,
+    pipeline: String,
+    /// The versions of the base's distributions.
+    base_packages: BTreeMap<String, String>,
+    /// The base, if it is a managed one.
+    managed_base: Option<RecordedEnv>,
+    stages: Vec<RecordedStage>,
+    /// The report of the run.
+    report: Value,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct RecordedStage {
+    name: String,
+    /// None where it ran in the base, or in an interpreter of its own.
+    environment: Option<RecordedEnv>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct RecordedEnv {
+    /// The digest of the spec that asked for it.
+    spec: String,
+    key: String,
+    tool: String,
+    tool_version: String,
+    /// What was installed.
+    added: Vec<RecordedPackage>,
+    /// The lines that install it again.
+    requirements: Vec<String>,
+    /// Whether these have hashes; what comes from a folder or a repository has none.
+    has_hashes: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RecordedPackage {
+    name: String,
+    version: String,
+    /// The SHA-256 of its `RECORD`. Scripts name the folder that they lie in, so it is not the same
+    /// everywhere.
+    record: Option<String>,
+    source: Option<String>,
+    commit: Option<String>,
+}
+
+impl RecordedEnv {
+    fn new(
+        provisioner: &Provisioner,
+        env: &LoadedEnv,
+        install: &Install,
+        details: Details,
+    ) -> Result<Self, Error> {
+        let (requirements, has_hashes) = provisioner.pin(env, &details)?;
+        let added = details.added.into_iter().map(|it| RecordedPackage {
+            name: it.name,
+            version: it.version,
+            record: it.record,
+            source: it.source,
+            commit: it.commit,
+        });
+        Ok(Self {
+            spec: install.digest().to_string(),
+            key: details.key.to_string(),
+            tool: details.tool,
+            tool_version: details.tool_version,
+            added: added.collect(),
+            requirements,
+            has_hashes,
+        })
+    }
+
+    /// What is in an environment and not in the other, in words; nothing if they hold the same.
+    fn difference(&self, details: &Details) -> Option<String> {
+        let name = |name: &str, version: &str, commit: Option<&String>| {
+            let commit = commit.map(|commit| format!(" ({commit})")).unwrap_or_default();
+            format!("{name}=={version}{commit}")
+        };
+        let was: BTreeSet<String> =
+            self.added.iter().map(|it| name(&it.name, &it.version, it.commit.as_ref())).collect();
+        let is: BTreeSet<String> = details
+            .added
+            .iter()
+            .map(|it| name(&it.name, &it.version, it.commit.as_ref()))
+            .collect();
+        let gone = was.difference(&is).map(|it| format!("-{it}"));
+        let come = is.difference(&was).map(|it| format!("+{it}"));
+        let all: Vec<String> = gone.chain(come).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
+    /// What asks for just this, in place of what asked for it then.
+    fn locked(&self, owner: &str, install: &Install) -> Result<Install, Error> {
+        if install.digest().to_string() != self.spec {
+            return Err(Error::OtherSpec { owner: owner.to_owned() });
+        }
+        let mut requirements = Vec::new();
+        for line in &self.requirements {
+            let requirement: Requirement = line.parse().map_err(|source| Error::Spec {
+                owner: format!("the record of {owner}"),
+                source: Box::new(source),
+            })?;
+            // What comes from elsewhere than an index is asked for as it is in the spec, whose
+            // credentials no record has.
+            let own = install.requirements.iter().find(|own| {
+                requirement.url().is_some()
+                    && requirement
+                        .name()
+                        .is_some_and(|name| is_named(own, &envspec::normal_name(name)))
+            });
+            requirements.push(own.cloned().unwrap_or(requirement));
+        }
+        Ok(with_requirements(install, requirements))
+    }
+}
+
+impl RunRecord {
+    /// The record of a run that has ended. `provisioner` is that of its executor, whose environments
+    /// it finds in the cache; what they hold is resolved once more, for the hashes.
+    pub fn new(plan: &Plan, provisioner: &Provisioner, report: &RunReport) -> Result<Self, Error> {
+        let needs_python = plan.stages().iter().any(PlannedStage::needs_python);
+        let managed_base = match plan.base() {
+            Some(PlannedBase::Managed(env)) if needs_python => {
+                match (provisioner.managed_base()?, &env.install) {
+                    (Some(details), Some(install)) => {
+                        Some(RecordedEnv::new(provisioner, env, install, details)?)
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let mut stages = Vec::new();
+        for stage in plan.stages() {
+            let name = stage.settings.name.clone();
+            let environment = match built(stage) {
+                Some((env, install)) => {
+                    let details = provisioner.prepare(env, isolation(stage))?.details();
+                    let recorded =
+                        details.map(|details| RecordedEnv::new(provisioner, env, install, details));
+                    recorded.transpose().map_err(|error| error.of_stages(vec![name.clone()]))?
+                }
+                None => None,
+            };
+            stages.push(RecordedStage { name, environment });
+        }
+        let base_packages =
+            if needs_python { provisioner.base_versions()? } else { BTreeMap::new() };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: now.as_secs(),
+            platform: platform(),
+            pipeline: plan.name().to_owned(),
+            base_packages,
+            managed_base,
+            stages,
+            report: serde_json::to_value(report).unwrap_or_default(),
+        })
+    }
+
+    /// Reads the record in a folder.
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(FILE);
+        let failed = |source| Error::io("read the record", path.display().to_string(), source);
+        let text = fs::read(&path).map_err(failed)?;
+        let record: Self = serde_json::from_slice(&text).map_err(|it| failed(it.into()))?;
+        if record.format == FORMAT {
+            return Ok(record);
+        }
+        let problem =
+            format!("it has form {}, and this program knows form {FORMAT}", record.format);
+        Err(failed(io::Error::other(problem)))
+    }
+
+    /// Writes it into a folder, which is made if need be, in place of one that is there.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(FILE);
+        let draft = dir.join(format!("{FILE}.new"));
+        let write = || {
+            fs::create_dir_all(dir)?;
+            fs::write(&draft, serde_json::to_vec_pretty(self)?)?;
+            fs::rename(&draft, &path)
+        };
+        write().map_err(|source| Error::io("write the record", path.display().to_string(), source))
+    }
+
+    /// The plan with the packages of the record in place of what its specs would resolve to now.
+    ///
+    /// An environment that is in the cache and holds them is used as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherSpec`] if a stage or the base asks for other packages than then.
+    pub fn lock(&self, plan: &Plan, cache_dir: Option<&Path>) -> Result<Plan, Error> {
+        let mut plan = plan.clone();
+        if platform() != self.platform {
+            return Err(Error::OtherPlatform { then: self.platform.clone(), now: platform() });
+        }
+        if let (Some(PlannedBase::Managed(env)), Some(recorded)) = (plan.base(), &self.managed_base)
+            && let Some(install) = &env.install
+        {
+            let install = recorded.locked("the base", install)?;
+            let there = Provisioner::of_plan(&plan, cache_dir)?.peek_managed_base()?;
+            if there.is_none_or(|details| recorded.difference(&details).is_some()) {
+                let mut env = (**env).clone();
+                env.install = Some(install);
+                plan.set_base(PlannedBase::Managed(Box::new(env)));
+            }
+        }
+        let provisioner = Provisioner::of_plan(&plan, cache_dir)?;
+        let mut locked = Vec::new();
+        for stage in plan.stages() {
+            let recorded = self.environment(&stage.settings.name);
+            locked.push(match (built(stage), recorded) {
+                (None, None) => None,
+                (Some((env, install)), Some(recorded)) => {
+                    let owner = format!("stage `{}`", stage.settings.name);
+                    let install = recorded.locked(&owner, install)?;
+                    let there = provisioner.peek(env, isolation(stage))?;
+                    let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
+                    (!is_same).then_some(install)
+                }
+                _ => {
+                    let owner = format!("stage `{}`", stage.settings.name);
+                    return Err(Error::OtherSpec { owner });
+                }
+            });
+        }
+        plan.set_installs(locked);
+        Ok(plan)
+    }
+
+    /// Builds the environments of a plan that was [locked](Self::lock), and compares them with the
+    /// record.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReproduced`] if one holds something else; else as [`Provisioner::prepare`].
+    pub fn verify(&self, plan: &Plan, provisioner: &Provisioner) -> Result<(), Error> {
+        let differs = |owner: String, difference| Err(Error::NotReproduced { owner, difference });
+        if plan.stages().iter().any(PlannedStage::needs_python) {
+            let now = provisioner.base_versions()?;
+            let changed =
+                self.base_packages.iter().find(|(name, version)| now.get(*name) != Some(version));
+            let new = now.keys().find(|name| !self.base_packages.contains_key(*name));
+            if let Some(name) = changed.map(|(name, _)| name).or(new) {
+                let version = |versions: &BTreeMap<String, String>| {
+                    versions.get(name).map_or("not there".to_owned(), Clone::clone)
+                };
+                let (then, now) = (version(&self.base_packages), version(&now));
+                return differs("the base".into(), format!("`{name}` was {then} and is {now}"));
+            }
+        }
+        for stage in plan.stages() {
+            let name = &stage.settings.name;
+            let Some(((env, _), recorded)) = built(stage).zip(self.environment(name)) else {
+                continue;
+            };
+            let prepared = provisioner.prepare(env, isolation(stage));
+            let prepared = prepared.map_err(|error| error.of_stages(vec![name.clone()]))?;
+            let details = prepared.details();
+            if let Some(difference) = details.and_then(|details| recorded.difference(&details)) {
+                return differs(format!("the environment of stage `{name}`"), difference);
+            }
+        }
+        Ok(())
+    }
+
+    fn environment(&self, stage: &str) -> Option<&RecordedEnv> {
+        self.stages.iter().find(|it| it.name == stage)?.environment.as_ref()
+    }
+}
+
+/// What a stage's environment is built from, if it is built.
+fn built(stage: &PlannedStage) -> Option<(&LoadedEnv, &Install)> {
+    let env = stage.env.as_ref()?;
+    let is_built = env.python.is_none() && env.py_executable.is_none();
+    env.install.as_ref().filter(|_| is_built).map(|install| (env, install))
+}
+
+fn isolation(stage: &PlannedStage) -> Isolation {
+    stage.settings.isolation.unwrap_or(Isolation::Shared)
+}
+
+fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}
