@@ -5,8 +5,13 @@ mod executing;
 mod explaining;
 mod keeping;
 mod permissions;
+mod pipelines;
 mod progress;
+mod recording;
+mod resuming;
+mod running;
 mod secrets;
+mod starting;
 mod support;
 mod usage;
 

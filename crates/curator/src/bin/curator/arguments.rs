@@ -11,7 +11,7 @@ use crate::values;
 
 const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
 
-/// Cached Python environments that add to a base, for pipelines and by themselves.
+/// Data pipelines in which every stage may bring its own Python packages.
 #[derive(Debug, Parser)]
 #[command(version, after_help = CODES, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -26,6 +26,28 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Runs a pipeline from a file.
+    #[command(after_help = crate::run::HELP)]
+    Run(crate::run::Run),
+
+    /// Shows what a run of a pipeline would do about its environments. Nothing is built.
+    #[command(after_help = crate::plan::HELP)]
+    Plan(crate::plan::Plan),
+
+    /// Writes a small pipeline that works, to start from.
+    #[command(
+        after_help = "Example:\n  curator init demo && cd demo && curator run pipeline.toml -i tasks.jsonl"
+    )]
+    Init(crate::init::Init),
+
+    /// Prints a script that completes this command's arguments in a shell.
+    #[command(after_help = crate::completions::HELP)]
+    Completions(crate::completions::Completions),
+
+    /// Prints the JSON Schema of pipeline files, for editors.
+    #[command(after_help = "Example:\n  curator schema > pipeline.schema.json")]
+    Schema,
+
     /// Makes, uses and looks after environments.
     #[command(subcommand, after_help = CODES)]
     Env(EnvCommand),

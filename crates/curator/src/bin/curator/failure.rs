@@ -92,7 +92,12 @@ fn code(error: &backends::Error) -> u8 {
         Error::Spec { .. }
         | Error::EngineField { .. }
         | Error::PyExecutable { .. }
-        | Error::EmptyManagedBase => true,
+        | Error::EmptyManagedBase
+        | Error::CheckpointInUse { .. }
+        | Error::OtherPipeline { .. }
+        | Error::OtherInput { .. }
+        | Error::OtherSpec { .. }
+        | Error::OtherPlatform { .. } => true,
         Error::Environment { source, .. } => return code(source),
         Error::Cache(error) => matches!(
             **error,

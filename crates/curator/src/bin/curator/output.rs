@@ -84,6 +84,15 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 
 /// Rows in columns as wide as their widest cell; the head stands out on a terminal.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let text = plain_table(head, rows);
+    match text.split_once('\n') {
+        Some((head, rows)) => format!("{}\n{rows}", coloured(head, "1")),
+        None => coloured(&text, "1"),
+    }
+}
+
+/// The same for whatever stream.
+pub(crate) fn plain_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = head.map(str::len);
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -97,8 +106,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
         }
         line.trim_end().to_owned()
     };
-    let head = line(head);
-    let mut lines = vec![coloured(&head, "1")];
+    let mut lines = vec![line(head)];
     lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
     lines.join("\n")
 }

@@ -55,18 +55,18 @@ impl Progress {
         }
     }
 
-    fn building(&self, key: &str, phase: BuildPhase, amount: &str) {
+    fn building(&self, key: &str, phase: BuildPhase, text: &str) {
         match &self.kind {
             Kind::Live(bar) => {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
                 let bar = bar.get_or_insert_with(spinner);
-                bar.set_message(format!("{}: {}{amount}", output::short(&key), words(phase)));
+                bar.set_message(format!("{}: {text}", output::short(&key)));
             }
             Kind::Plain(last) => {
                 let now = (key.to_owned(), phase);
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.as_ref() != Some(&now) {
-                    warn(&format!("environment {}: {}{amount}", output::short(&key), words(phase)));
+                    warn(&format!("environment {}: {text}", output::short(&key)));
                     *last = Some(now);
                 }
             }
@@ -77,20 +77,24 @@ impl Progress {
 
 impl Observer for Progress {
     fn on_event(&self, event: &Event) {
-        match event {
-            Event::EnvironmentBuilding {
-                key, phase, packages, done, bytes, total_bytes, ..
-            } => {
-                let amount = amount(*done, *packages) + &size(*bytes, *total_bytes);
-                self.building(key, *phase, &amount);
-            }
-            Event::Warning { message, .. } => {
-                self.finish();
-                warn(&format!("warning: {message}"));
-            }
-            _ => {}
+        if let Some((key, phase, text)) = at(event) {
+            self.building(key, phase, &text);
+        }
+        if let Event::Warning { message, .. } = event {
+            self.finish();
+            warn(&format!("warning: {message}"));
         }
     }
+}
+
+/// What a build is at, where an event tells it: its key, the phase, and that in words.
+pub(crate) fn at(event: &Event) -> Option<(&str, BuildPhase, String)> {
+    let Event::EnvironmentBuilding { key, phase, packages, done, bytes, total_bytes } = event
+    else {
+        return None;
+    };
+    let amount = amount(*done, *packages) + &size(*bytes, *total_bytes);
+    Some((key, *phase, format!("{}{amount}", words(*phase))))
 }
 
 /// What a phase is for somebody who waits.

@@ -1,0 +1,186 @@
+//! How a run goes, on the standard error stream: in place on a terminal, else a line now and then.
+
+mod board;
+mod live;
+
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use curator::RunReport;
+use curator::backends::{Event, Observer, PlannedStage};
+
+use crate::output;
+use crate::progress::warn;
+use crate::run::Reading;
+use board::Board;
+use live::Live;
+
+/// How often a log is told how far the run is.
+const NEWS: Duration = Duration::from_secs(10);
+/// How many failed tasks are told one by one.
+const FAILURES: usize = 10;
+
+/// Shows how a run goes.
+pub(crate) struct Display {
+    shared: Arc<Shared>,
+    kind: Kind,
+}
+
+enum Kind {
+    /// On a terminal: lines that change.
+    Live(Mutex<Option<Live>>),
+    /// Lines that follow each other.
+    Plain(Mutex<Instant>),
+    /// Warnings and failures.
+    Quiet,
+    /// Nothing: somebody else tells it.
+    Silent,
+}
+
+struct Shared {
+    board: Mutex<Board>,
+    has_begun: AtomicBool,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Display {
+    /// For a run of these stages; `length` is the input's in bytes, where it is known.
+    pub(crate) fn new(stages: &[PlannedStage], reading: Arc<Reading>, length: Option<u64>) -> Self {
+        let shared = Shared::new(Board::new(stages, reading, length));
+        let kind = if io::stderr().is_terminal() {
+            Kind::Live(Mutex::new(Some(Live::start(shared.clone()))))
+        } else {
+            Kind::Plain(Mutex::new(Instant::now()))
+        };
+        Self { shared, kind }
+    }
+
+    /// For a run that is told of by somebody else, or only by its failures.
+    pub(crate) fn silent(tells_failures: bool) -> Self {
+        let shared = Shared::new(Board::new(&[], Arc::default(), None));
+        Self { shared, kind: if tells_failures { Kind::Quiet } else { Kind::Silent } }
+    }
+
+    /// Whether anything is under way that an end would lose.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.shared.has_begun.load(Ordering::Relaxed)
+    }
+
+    /// Takes what changes away.
+    pub(crate) fn finish(&self) {
+        if let Kind::Live(live) = &self.kind
+            && let Some(live) = live.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            live.end();
+        }
+    }
+
+    /// A line for the reader.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.kind {
+            Kind::Silent => {}
+            Kind::Live(live) => match &*live.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(live) => live.print(line),
+                None => warn(line),
+            },
+            Kind::Plain(_) | Kind::Quiet => warn(line),
+        }
+    }
+
+    /// How it went, in a few lines.
+    pub(crate) fn summary(&self, run: &RunReport) {
+        if matches!(self.kind, Kind::Live(_) | Kind::Plain(_)) {
+            self.shared.board().summary(run).iter().for_each(|line| warn(line));
+        } else if matches!(self.kind, Kind::Quiet) && !run.failed.is_empty() {
+            warn(&format!("{} failed", output::count(run.failed.len(), "task")));
+        }
+    }
+
+    /// What an event is worth telling apart from the display; `None` where it is not.
+    fn line(&self, event: &Event) -> Option<String> {
+        let is_quiet = matches!(self.kind, Kind::Quiet);
+        let is_plain = matches!(self.kind, Kind::Plain(_));
+        match event {
+            Event::Warning { stage: Some(stage), message } => {
+                Some(format!("warning: stage `{stage}`: {message}"))
+            }
+            Event::Warning { stage: None, message } => Some(format!("warning: {message}")),
+            Event::Log { stage, line, .. } if !is_quiet => Some(format!("{stage} | {line}")),
+            Event::TaskFailed(failed) => {
+                let count = self.shared.board().failures();
+                match count {
+                    0..=FAILURES => Some(failed.to_string()),
+                    count if count == FAILURES + 1 => {
+                        Some("more tasks fail, which are counted from here on".to_owned())
+                    }
+                    _ => None,
+                }
+            }
+            Event::Retried { stage, reason, .. } if !is_quiet => {
+                Some(format!("stage `{stage}` tries again: {reason}"))
+            }
+            Event::EnvironmentBuilding { key, .. } if is_plain => {
+                let is_new = self.shared.board().is_new_build(key);
+                is_new.then(|| format!("building environment {}", output::short(key)))
+            }
+            Event::EnvironmentBuilt { key, own_bytes, duration } if !is_quiet => Some(format!(
+                "built environment {} in {:.1} s, {} on disk",
+                output::short(key),
+                duration.as_secs_f64(),
+                output::bytes(*own_bytes)
+            )),
+            _ => None,
+        }
+    }
+
+    /// Tells a log how far it is, if it is time.
+    fn tell_news(&self) {
+        if let Kind::Plain(told) = &self.kind {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.elapsed() >= NEWS {
+                *told = Instant::now();
+                warn(&self.shared.board().news());
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn new(board: Board) -> Arc<Self> {
+        Arc::new(Self { board: Mutex::new(board), has_begun: AtomicBool::new(false) })
+    }
+}
+
+impl Observer for Display {
+    fn on_event(&self, event: &Event) {
+        if matches!(event, Event::WorkerReady { .. }) {
+            self.shared.has_begun.store(true, Ordering::Relaxed);
+        }
+        if matches!(self.kind, Kind::Silent) {
+            return;
+        }
+        let line = {
+            // Told before it is on the board, which knows whether it is new.
+            let line = match event {
+                Event::EnvironmentBuilding { .. } => self.line(event),
+                _ => None,
+            };
+            self.shared.board().note(event);
+            line
+        };
+        if let Some(line) = line.or_else(|| match event {
+            Event::EnvironmentBuilding { .. } => None,
+            _ => self.line(event),
+        }) {
+            self.note(&line);
+        }
+        self.tell_news();
+    }
+}

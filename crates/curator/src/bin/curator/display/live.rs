@@ -1,0 +1,189 @@
+//! The display on a terminal: drawn ten times a second, all of it at once.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Shared;
+use super::board::{Board, Row, RowState, clock, thousands};
+
+const TICK: Duration = Duration::from_millis(100);
+const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+/// How wide the bar is.
+const BAR: usize = 24;
+/// What a terminal that does not tell is as wide and high as.
+const UNKNOWN: (usize, usize) = (80, 24);
+
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const CYAN: &str = "36";
+
+/// Lines on a terminal that change in place.
+pub(super) struct Live {
+    bar: ProgressBar,
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Live {
+    pub(super) fn start(shared: Arc<Shared>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        let (end, ended) = channel();
+        let drawn = bar.clone();
+        let thread = thread::spawn(move || {
+            let mut frame = 0;
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let text = text(&mut shared.board(), frame, size());
+                drawn.set_message(text);
+                drawn.tick();
+                frame += 1;
+            }
+        });
+        Self { bar, end, thread }
+    }
+
+    /// Prints a line above.
+    pub(super) fn print(&self, line: &str) {
+        self.bar.suspend(|| {
+            let _ = writeln!(io::stderr(), "{line}");
+        });
+    }
+
+    /// Takes the lines away.
+    pub(super) fn end(self) {
+        drop(self.end);
+        let _ = self.thread.join();
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    size.map_or(UNKNOWN, |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+fn text(board: &mut Board, frame: usize, (width, height): (usize, usize)) -> String {
+    let spinner = SPINNER[frame % SPINNER.len()];
+    let mut lines = Vec::new();
+    for (key, state) in board.building() {
+        lines.push(
+            Line::default().add(spinner, CYAN).add(&format!(" environment {key}  {state}"), ""),
+        );
+    }
+    let rows = board.rows();
+    // Room for the head, the line below, and what a shell's prompt needs.
+    let room = height.saturating_sub(lines.len() + 4).max(1);
+    let (shown, hidden) = choose(rows, room);
+    let names = shown.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).clamp(5, 28);
+    let head = format!(
+        "  {:<names$}  {:>7} {:>7} {:>9} {:>7} {:>10} {:>8}",
+        "stage", "queue", "workers", "done", "failed", "rate", "left"
+    );
+    lines.push(Line::default().add(&head, DIM));
+    lines.extend(shown.iter().map(|row| row_line(row, names, spinner)));
+    if hidden > 0 {
+        lines.push(Line::default().add(&format!("  and {hidden} more"), DIM));
+    }
+    lines.push(total(board, shown.iter().filter_map(|row| row.left).max()));
+    let lines: Vec<String> = lines.iter().map(|line| line.cut(width.saturating_sub(1))).collect();
+    lines.join("\n")
+}
+
+/// The stages that there is room for: those at work first, in their order.
+fn choose(rows: Vec<Row>, room: usize) -> (Vec<Row>, usize) {
+    let hidden = rows.len().saturating_sub(room);
+    let mut to_hide = hidden;
+    let mut shown = Vec::new();
+    for row in rows {
+        if to_hide > 0 && row.state != RowState::Working {
+            to_hide -= 1;
+        } else {
+            shown.push(row);
+        }
+    }
+    shown.truncate(room);
+    (shown, hidden)
+}
+
+fn row_line(row: &Row, names: usize, spinner: &str) -> Line {
+    let line = match row.state {
+        RowState::Finished => Line::default().add("✓", GREEN),
+        RowState::Working if row.active > 0 => Line::default().add(spinner, CYAN),
+        RowState::Working | RowState::Waiting => Line::default().add("·", DIM),
+    };
+    let name: String = row.name.chars().take(names).collect();
+    let workers = match row.state {
+        RowState::Working => format!("{}/{}", row.active, row.workers),
+        RowState::Waiting | RowState::Finished => "-".to_owned(),
+    };
+    let rate = row.rate.filter(|_| row.state != RowState::Finished).map_or_else(
+        || "-".to_owned(),
+        |rate| if rate < 10.0 { format!("{rate:.1}/s") } else { format!("{rate:.0}/s") },
+    );
+    let left = row.left.map_or_else(|| "-".to_owned(), clock);
+    let (queue, done) = (thousands(row.queue), thousands(row.done));
+    line.add(&format!(" {name:<names$}  {queue:>7} {workers:>7} {done:>9} "), "")
+        .add(&format!("{:>7}", thousands(row.failed)), if row.failed > 0 { RED } else { "" })
+        .add(&format!(" {rate:>10} {left:>8}"), "")
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of a short bar"
+)]
+fn total(board: &Board, left: Option<Duration>) -> Line {
+    let line = Line::default().add("  ", "");
+    let line = match board.share() {
+        Some(share) => {
+            let full = (share * BAR as f64).round() as usize;
+            line.add(&"━".repeat(full), CYAN)
+                .add(&"━".repeat(BAR - full), DIM)
+                .add(&format!(" {:>3.0} %  ", share * 100.0), "")
+        }
+        None => line,
+    };
+    let line = line.add(&clock(board.elapsed()), "");
+    match left {
+        Some(left) => line.add(&format!(", about {} left", clock(left)), DIM),
+        None => line,
+    }
+}
+
+/// A line in parts, each with a colour (a number of ANSI's) or none.
+#[derive(Default)]
+struct Line(Vec<(String, &'static str)>);
+
+impl Line {
+    fn add(mut self, text: &str, colour: &'static str) -> Self {
+        self.0.push((text.to_owned(), colour));
+        self
+    }
+
+    /// The line in its colours, no wider than that: a line that wraps could not be drawn over.
+    fn cut(&self, width: usize) -> String {
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let (mut text, mut room) = (String::new(), width);
+        for (part, colour) in &self.0 {
+            let part: String = part.chars().take(room).collect();
+            room -= part.chars().count();
+            if colour.is_empty() || part.is_empty() || is_plain {
+                text.push_str(&part);
+            } else {
+                let _ = write!(text, "\x1b[{colour}m{part}\x1b[0m");
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,75 @@
+//! The pipeline that a command is about: from a file and changes to it to the libraries' types.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+use curator::backends::{self, Plan};
+use curator::stage::{self, Assignment, PipelineFile};
+
+use crate::failure::Failure;
+
+/// A pipeline file, and changes to it.
+#[derive(Debug, Args)]
+pub(crate) struct PipelineArguments {
+    /// The pipeline file: TOML, or JSON if its name ends in `.json`. Paths in it are relative to the
+    /// folder that it lies in.
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Another value for a field of the file, both as in TOML (`stage.clean.batch_size=8`,
+    /// `'failure_policy="record"'`); may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) assignments: Vec<String>,
+}
+
+/// A pipeline that was read, checked and made ready.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) file: PipelineFile,
+    pub(crate) plan: Plan,
+}
+
+impl PipelineArguments {
+    /// Reads the file, makes the changes, checks the result, and reads what that refers to.
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        let path = &self.file;
+        let text = fs::read_to_string(path).map_err(|error| {
+            let problem = format!("cannot read the pipeline `{}`: {error}", path.display());
+            Failure::usage(&format!("{problem}\n\nhint: `curator init` writes one to start from"))
+        })?;
+        let dir = std::path::absolute(path)
+            .map_err(|error| Failure::io("find the current folder", &error))?;
+        let dir = dir.parent().unwrap_or(Path::new("/")).to_owned();
+        let is_json = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("json"));
+        let read = if is_json {
+            PipelineFile::from_json(&text, dir)
+        } else {
+            PipelineFile::from_toml(&text, dir)
+        };
+        let file = read.map_err(|error| wrong(path, &error))?;
+        let assignments: Vec<Assignment> = self
+            .assignments
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|error| wrong(Path::new("--set"), &error))?;
+        let file = file
+            .with_assignments(&assignments)
+            .map_err(|error| wrong(Path::new("--set"), &error))?;
+        file.build().map_err(|error| wrong(path, &error))?;
+        let plan = Plan::new(&file.pipeline()).map_err(|error| match error {
+            backends::Error::Pipeline { source } => wrong(path, &source),
+            error => error.into(),
+        })?;
+        Ok(Loaded { file, plan })
+    }
+}
+
+/// What is wrong with a file, and where in it.
+fn wrong(path: &Path, error: &stage::Error) -> Failure {
+    let problem = format!("{}: {error}", path.display());
+    Failure::usage(&match error.hint() {
+        Some(hint) => format!("{problem}\n\nhint: {hint}"),
+        None => problem,
+    })
+}

@@ -1,0 +1,149 @@
+//! `plan`: what a run would do about its environments.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use curator::backends::{self, Preview, PreviewState, Provisioner};
+use curator::envspec::{self, PackageList};
+use curator::stage::{Base, FailurePolicy};
+use serde_json::json;
+
+use crate::arguments::Json;
+use crate::failure::Failure;
+use crate::output;
+use crate::pipeline::PipelineArguments;
+
+pub(crate) const HELP: &str = "Example:\n  curator plan pipeline.toml --set \
+    'stage.clean.runtime_env={ uv = [\"packaging==24.0\"] }'\n\n\
+    Exit codes: 0 a run would find or build all environments, 1 it would not, 2 wrong usage or \
+    pipeline.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    #[command(flatten)]
+    output: Json,
+}
+
+/// What is known of a stage's environment: what a run would do, or why it could not.
+struct Planned {
+    stage: String,
+    preview: Result<Preview, backends::Error>,
+}
+
+pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
+    let loaded = arguments.pipeline.load()?;
+    let provisioner = Provisioner::of_plan(&loaded.plan, cache_dir)?;
+    let stages = loaded.plan.stages().iter().map(|stage| Planned {
+        stage: stage.settings().name.clone(),
+        preview: provisioner.preview_stage(stage),
+    });
+    let stages: Vec<Planned> = stages.collect();
+    let pipeline = loaded.file.pipeline();
+    let engine = loaded.file.engine().backend;
+    let policy = loaded.file.failure_policy().unwrap_or_default();
+    let base = base(pipeline.base(), &stages);
+    if arguments.output.json {
+        output::json(&json!({
+            "pipeline": pipeline.name(),
+            "engine": engine,
+            "failure_policy": policy,
+            "base": base,
+            "stages": stages.iter().map(Planned::json).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        let at_failure = match policy {
+            FailurePolicy::FailFast => "stop",
+            FailurePolicy::Record => "record it and go on",
+        };
+        let head = output::fields(&[
+            ("pipeline", pipeline.name().to_owned()),
+            ("base", base),
+            ("engine", engine.to_string()),
+            ("at a failure", at_failure.to_owned()),
+        ]);
+        let rows: Vec<_> = stages.iter().map(Planned::row).collect();
+        let table = output::table(["stage", "environment", "state", "disk", "adds"], &rows);
+        let problems: Vec<String> = stages.iter().filter_map(Planned::problem).collect();
+        let problems = if problems.is_empty() {
+            String::new()
+        } else {
+            format!("\n\n{}", problems.join("\n\n"))
+        };
+        output::text(&format!("{head}\n{table}{problems}"))?;
+    }
+    Ok(ExitCode::from(u8::from(stages.iter().any(|stage| stage.preview.is_err()))))
+}
+
+/// The base, in words.
+fn base(base: Option<&Base>, stages: &[Planned]) -> String {
+    let is_absent = |stage: &Planned| {
+        stage.preview.as_ref().is_ok_and(|it| it.state == PreviewState::ToBuildWithBase)
+    };
+    match base {
+        None => "$VIRTUAL_ENV, else python3".to_owned(),
+        Some(Base::Python(path)) => path.display().to_string(),
+        Some(Base::Managed(env)) => {
+            let packages = env.packages().map(|packages| match packages.list() {
+                PackageList::Lines(lines) => envspec::redact(&lines.join(", ")).into_owned(),
+                PackageList::File(path) => path.display().to_string(),
+            });
+            let state = if stages.iter().any(is_absent) { ", to be built" } else { "" };
+            format!("managed: {}{state}", packages.unwrap_or_default())
+        }
+    }
+}
+
+impl Planned {
+    fn json(&self) -> serde_json::Value {
+        match &self.preview {
+            Ok(preview) => json!(preview),
+            Err(error) => json!({
+                "stage": self.stage,
+                "state": "conflict",
+                "problem": error.report(),
+            }),
+        }
+    }
+
+    fn row(&self) -> [String; 5] {
+        let Ok(preview) = &self.preview else {
+            return [self.stage.clone(), "-".into(), "conflict".into(), "-".into(), "-".into()];
+        };
+        let state = match preview.state {
+            PreviewState::Base => "base",
+            PreviewState::Prebuilt => "prebuilt",
+            PreviewState::Hit => "in the cache",
+            PreviewState::ToBuild => "to be built",
+            PreviewState::ToBuildWithBase => "to be built, after its base",
+            _ => "none",
+        };
+        let key = preview.key.as_ref().map_or_else(|| "-".to_owned(), output::short);
+        let disk = preview.own_bytes.map_or_else(|| "-".to_owned(), output::bytes);
+        [self.stage.clone(), key, state.to_owned(), disk, adds(preview)]
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.preview.as_ref().err().map(backends::Error::report)
+    }
+}
+
+/// What would be added, each with what it takes the place of.
+fn adds(preview: &Preview) -> String {
+    let name = |package: &str| package.split("==").next().unwrap_or_default().to_owned();
+    let added = preview.added.iter().map(|package| {
+        let replaced = preview.replaced.iter().find(|it| name(it) == name(package));
+        match replaced.and_then(|it| it.split_once("==")) {
+            Some((_, version)) => format!("{package} (for {version})"),
+            None => package.clone(),
+        }
+    });
+    let removed = preview
+        .replaced
+        .iter()
+        .filter(|gone| !preview.added.iter().any(|package| name(package) == name(gone)));
+    let all: Vec<String> = added.chain(removed.map(|gone| format!("-{gone}"))).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(", ") }
+}

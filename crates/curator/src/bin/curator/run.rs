@@ -1,0 +1,316 @@
+//! `run`: a pipeline from a file, over tasks from a file or a pipe.
+
+mod failed;
+mod input;
+mod interrupt;
+mod lines;
+mod report;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use clap::{Args, ValueEnum, ValueHint};
+use curator::backends::{
+    Checkpoint, Event, FailurePolicy, Observer, Provisioner, RunRecord, RunReport, Sink,
+};
+use curator::stage::Backend;
+use curator::{Task, backends};
+
+use crate::display::Display;
+use crate::engine;
+use crate::failure::Failure;
+use crate::logging::{LogFormat, Logging};
+use crate::observers::Observers;
+use crate::output;
+use crate::pipeline::{Loaded, PipelineArguments};
+use failed::FailedFile;
+pub(crate) use input::Reading;
+use input::{Input, Tasks};
+use interrupt::Interrupt;
+use lines::Lines;
+use report::ReportFile;
+
+/// Shown below the options of `run --help`.
+pub(crate) const HELP: &str = "Examples:\n  \
+    curator run pipeline.toml --input tasks.jsonl --output results.jsonl\n  \
+    cat tasks.jsonl | curator run pipeline.toml --set stage.clean.batch_size=8 | head\n  \
+    curator run pipeline.toml --input tasks.jsonl --failed failed.jsonl\n\n\
+    A line of input is the data of a task, as JSON. A line such as {\"data\": {\"json\": ...}} or \
+    {\"data\": {\"base64\": \"...\"}}, perhaps with \"metadata\" and \"dataset_name\", is a whole \
+    task; output has this form where the data alone would not say everything. Lines of output \
+    come in the order in which tasks are done.\n\n\
+    Ctrl-C ends the run once what is under way is finished, a second one at once.\n\n\
+    Exit codes: 0 done, 1 the run or a task failed, 2 wrong usage or pipeline, 130 Ctrl-C.";
+
+/// How to run a pipeline.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// Tasks as JSON lines, `-` for the standard input [default: the standard input if it is a pipe
+    /// or a file, else one empty task].
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    input: Option<PathBuf>,
+    /// Where results go as JSON lines, `-` for the standard output [default: -].
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// Write each result as a whole task, with its id and what each stage cost it.
+    #[arg(long)]
+    whole_tasks: bool,
+    /// Where tasks that fail go, with their causes; the file can be the input of another run. Has
+    /// the run go on after a failure, unless a failure policy is given.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    failed: Option<PathBuf>,
+    /// Keep in this folder which tasks are finished and what came of them, and do only the rest the
+    /// next time. Results come at the end, those of earlier runs too, in the order of the input.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    checkpoint: Option<PathBuf>,
+    /// Keep in this folder what the environments held, with hashes, versions and times.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    record: Option<PathBuf>,
+    /// Have the environments hold just what they held in the run that was recorded in this folder.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    locked: Option<PathBuf>,
+    /// What to do about a task that fails [default: the file's, else `fail-fast`].
+    #[arg(long, value_name = "POLICY")]
+    failure_policy: Option<Policy>,
+    /// The engine [default: the file's, else `local`].
+    #[arg(long, value_name = "ENGINE", value_parser = backend)]
+    backend: Option<Backend>,
+    /// Where the report goes; its name ends in `.json`.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    report: Option<PathBuf>,
+    /// Tell only of warnings and failures.
+    #[arg(long, short, conflicts_with = "log_format")]
+    quiet: bool,
+    /// Tell of what happens in lines of this form, in place of the progress display; `RUST_LOG`
+    /// says of what.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Policy {
+    /// Stop at the first task that fails.
+    FailFast,
+    /// Go on with the others.
+    Record,
+}
+
+fn backend(name: &str) -> Result<Backend, curator::stage::UnknownBackend> {
+    name.parse()
+}
+
+pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
+    let report = arguments.report.as_deref().map(ReportFile::new).transpose()?;
+    let mut loaded = arguments.pipeline.load()?;
+    let locked = arguments.locked.as_deref().map(RunRecord::read).transpose()?;
+    if let Some(record) = &locked {
+        loaded.plan = record.lock(&loaded.plan, cache_dir)?;
+    }
+    let input = Input::of(arguments.input.as_deref());
+    let output = Lines::to(arguments.output.as_deref());
+    arguments.check_files(&input, &output)?;
+
+    let checkpoint = arguments.checkpoint.as_deref();
+    let checkpoint = checkpoint.map(|dir| Checkpoint::open(dir, &loaded.plan)).transpose()?;
+
+    let reading = Arc::new(Reading::default());
+    let tasks = input.open(&reading)?;
+    let logging = Logging::begin(arguments.log_format);
+    let display = Arc::new(if logging.is_some() || arguments.quiet {
+        Display::silent(arguments.quiet)
+    } else {
+        Display::new(loaded.plan.stages(), reading.clone(), input.length())
+    });
+    let interrupt = Interrupt::install(reading.clone(), display.clone())?;
+    let mut this = Running {
+        arguments,
+        loaded,
+        reading,
+        display,
+        logging,
+        output,
+        failed: arguments.failed.as_deref().map(FailedFile::new),
+        checkpoint,
+        broken: None,
+    };
+    if let Some(record) = locked {
+        let provisioner = Provisioner::of_plan(&this.loaded.plan, cache_dir)?;
+        let provisioner = provisioner.with_observer(this.display.clone());
+        let verified = record.verify(&this.loaded.plan, &provisioner);
+        if verified.is_err() {
+            this.display.finish();
+        }
+        verified?;
+    }
+    let result = this.execute(tasks, cache_dir);
+    let result = this.record(result, cache_dir);
+    this.end(result, report.as_ref(), &interrupt)
+}
+
+impl Run {
+    /// Refuses an output that would destroy the input, and two outputs in one file.
+    fn check_files(&self, input: &Input, output: &Lines) -> Result<(), Failure> {
+        let mut named: Vec<(&str, &Path)> = Vec::new();
+        if let Input::File(path) = input {
+            named.push(("--input", path));
+        }
+        named.extend(output.file().map(|path| ("--output", path)));
+        named.extend(self.failed.as_deref().map(|path| ("--failed", path)));
+        named.extend(self.report.as_deref().map(|path| ("--report", path)));
+        for (place, (first, one)) in named.iter().enumerate() {
+            for (second, other) in &named[place + 1..] {
+                if is_same(one, other) {
+                    let problem = format!("{first} and {second} are both `{}`", other.display());
+                    return Err(Failure::usage(&problem));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn policy(&self, loaded: &Loaded) -> FailurePolicy {
+        match (self.failure_policy, loaded.file.failure_policy()) {
+            (Some(Policy::FailFast), _) => FailurePolicy::FailFast,
+            (None, Some(policy)) => policy,
+            (None, None) if self.failed.is_none() => FailurePolicy::FailFast,
+            (Some(Policy::Record), _) | (None, None) => FailurePolicy::Record,
+        }
+    }
+}
+
+/// Whether two paths are one regular file, or will be.
+fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => {
+            one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+        }
+        (Err(_), Err(_)) => one == other,
+        _ => false,
+    }
+}
+
+/// A run under way.
+struct Running<'a> {
+    arguments: &'a Run,
+    loaded: Loaded,
+    reading: Arc<Reading>,
+    display: Arc<Display>,
+    logging: Option<Logging>,
+    output: Lines,
+    failed: Option<FailedFile>,
+    checkpoint: Option<Checkpoint>,
+    /// Why the output could not be written.
+    broken: Option<io::Error>,
+}
+
+impl Running<'_> {
+    fn execute(
+        &mut self,
+        tasks: Tasks,
+        cache_dir: Option<&Path>,
+    ) -> Result<RunReport, backends::Error> {
+        let (arguments, loaded) = (self.arguments, &self.loaded);
+        let engine = loaded.file.engine();
+        let backend = arguments.backend.unwrap_or(engine.backend);
+        let executor = engine::executor(engine, backend, arguments.policy(loaded), cache_dir);
+        let reading = self.reading.clone();
+        let mut observers = Observers::default();
+        observers.add(self.display.clone());
+        observers.add(Arc::new(move |event: &Event| {
+            // Whoever waits for input must not wait for ever once nobody wants it.
+            if matches!(event, Event::Stopping) {
+                reading.stop.store(true, Ordering::Relaxed);
+            }
+        }));
+        if let Some(logging) = &self.logging {
+            observers.add(Arc::new(logging.clone()));
+        }
+        let intake = self.failed.as_ref().map(|failed| failed.intake.clone());
+        if let Some(intake) = &intake {
+            observers.add(intake.clone());
+        }
+        let mut tasks = (0..).zip(tasks).map(move |(index, task)| match &intake {
+            Some(intake) => intake.hand_in(index, task),
+            None => task,
+        });
+        let (lines, broken) = (&mut self.output, &mut self.broken);
+        let is_whole = arguments.whole_tasks;
+        let sink: &mut Sink<'_> = &mut |task: Task| {
+            let line = if is_whole { serde_json::to_string(&task)? } else { task.to_json_line() };
+            lines.add(&line).map_err(|error| {
+                let kind = error.kind();
+                *broken = Some(error);
+                io::Error::from(kind).into()
+            })
+        };
+        let observer: Arc<dyn Observer> = Arc::new(observers);
+        match self.checkpoint.take() {
+            Some(checkpoint) => {
+                if checkpoint.finished() > 0 {
+                    let finished = output::count(checkpoint.finished(), "task");
+                    self.display.note(&format!("{finished} finished by earlier runs"));
+                }
+                checkpoint.run(&*executor, &loaded.plan, &mut tasks, observer, sink)
+            }
+            None => executor.execute(&loaded.plan, &mut tasks, observer, sink),
+        }
+    }
+
+    /// Writes the record of a run that came to its end, where one is wanted.
+    fn record(
+        &self,
+        result: Result<RunReport, backends::Error>,
+        cache_dir: Option<&Path>,
+    ) -> Result<RunReport, backends::Error> {
+        let report = result?;
+        if let Some(dir) = &self.arguments.record {
+            let provisioner = Provisioner::of_plan(&self.loaded.plan, cache_dir)?;
+            RunRecord::new(&self.loaded.plan, &provisioner, &report)?.write(dir)?;
+        }
+        Ok(report)
+    }
+
+    /// Completes what was written, and tells how it went.
+    fn end(
+        &mut self,
+        result: Result<RunReport, backends::Error>,
+        report: Option<&ReportFile>,
+        interrupt: &Interrupt,
+    ) -> Result<ExitCode, Failure> {
+        self.display.finish();
+        if let Some(failed) = &self.failed {
+            failed.finish()?;
+        }
+        if let Some(error) = self.broken.take() {
+            return Err(self.output.failure(&error));
+        }
+        let run = match result {
+            Ok(run) => run,
+            Err(error) => {
+                // What came out so far is worth something; an older file is left alone if nothing
+                // did.
+                self.output.flush()?;
+                return Err(error.into());
+            }
+        };
+        self.output.finish()?;
+        if let Some(report) = report {
+            report.write(&run)?;
+        }
+        if let Some(problem) = self.reading.take_problem() {
+            return Err(Failure::failed(&problem));
+        }
+        self.display.summary(&run);
+        if let Some(code) = interrupt.code() {
+            return Ok(ExitCode::from(code));
+        }
+        Ok(ExitCode::from(u8::from(!run.failed.is_empty())))
+    }
+}

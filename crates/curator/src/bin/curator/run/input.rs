@@ -1,0 +1,216 @@
+//! The tasks that a run begins with: JSON lines, read as there is room for them.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use curator::Task;
+
+use crate::failure::Failure;
+
+/// How often it looks whether anybody still wants tasks while none comes.
+const LOOK: Duration = Duration::from_millis(50);
+/// How many tasks are read ahead.
+const AHEAD: usize = 64;
+
+/// Where tasks come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// One empty task, for a pipeline that makes its own.
+    None,
+    /// The standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+/// What is shared with those who watch or stop the reading.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    /// Set to have no more tasks handed in.
+    pub(crate) stop: AtomicBool,
+    /// Tasks handed in.
+    pub(crate) tasks: AtomicU64,
+    /// Bytes of the input that these are made of.
+    pub(crate) bytes: AtomicU64,
+    /// Set once all has been handed in.
+    pub(crate) is_over: AtomicBool,
+    /// What was wrong with the input.
+    problem: Mutex<Option<String>>,
+}
+
+impl Reading {
+    /// What was wrong with the input, if that is why it ended.
+    pub(crate) fn take_problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn fail(&self, problem: String) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+}
+
+impl Input {
+    /// What an argument names; without one, the standard input if there is something to read.
+    pub(crate) fn of(argument: Option<&Path>) -> Self {
+        match argument {
+            Some(path) if path == Path::new("-") => Self::Stdin,
+            Some(path) => Self::File(path.to_owned()),
+            None if is_readable() => Self::Stdin,
+            None => Self::None,
+        }
+    }
+
+    /// Its length in bytes, where it has one.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Self::File(path) => {
+                let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file);
+                metadata.map(|metadata| metadata.len())
+            }
+            Self::None | Self::Stdin => None,
+        }
+    }
+
+    /// Opens it, and begins to read.
+    pub(crate) fn open(&self, reading: &Arc<Reading>) -> Result<Tasks, Failure> {
+        let (name, reader): (String, Box<dyn BufRead + Send>) = match self {
+            Self::None => return Ok(Tasks { feed: Feed::One, reading: reading.clone() }),
+            Self::Stdin => ("<stdin>".to_owned(), Box::new(BufReader::new(io::stdin()))),
+            Self::File(path) => {
+                let name = path.display().to_string();
+                let file = File::open(path).map_err(|error| {
+                    Failure::usage(&format!("cannot read the input `{name}`: {error}"))
+                })?;
+                (name, Box::new(BufReader::with_capacity(1 << 16, file)))
+            }
+        };
+        let (sender, lines) = sync_channel(AHEAD);
+        // It may be blocked in a read when the program ends, so nobody waits for it.
+        thread::spawn(move || {
+            for (number, line) in (1..).zip(Lines(reader)) {
+                let read = line.map_err(|error| format!("cannot read the input `{name}`: {error}"));
+                let task = read
+                    .and_then(|line| Ok((line.len() as u64 + 1, read_task(&name, number, &line)?)));
+                let is_wrong = task.is_err();
+                if sender.send(task).is_err() || is_wrong {
+                    return;
+                }
+            }
+        });
+        Ok(Tasks { feed: Feed::Lines(lines), reading: reading.clone() })
+    }
+}
+
+/// A task, or none for a blank line.
+fn read_task(name: &str, number: usize, line: &[u8]) -> Result<Option<Task>, String> {
+    let wrong = |problem: &str| format!("{name}, line {number}: {problem}");
+    let text = std::str::from_utf8(line).map_err(|_| wrong("it is not UTF-8"))?;
+    let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    Task::from_json_line(text).map(Some).map_err(|error| wrong(&format!("no task: {error}")))
+}
+
+/// The lines of a reader, without their ends.
+struct Lines<R>(R);
+
+impl<R: BufRead> Iterator for Lines<R> {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        match self.0.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => {
+                if line.last() == Some(&b'\n') {
+                    line.pop();
+                }
+                Some(Ok(line))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+/// The tasks of an input.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    feed: Feed,
+    reading: Arc<Reading>,
+}
+
+type Line = Result<(u64, Option<Task>), String>;
+
+#[derive(Debug)]
+enum Feed {
+    One,
+    Lines(Receiver<Line>),
+    Nothing,
+}
+
+impl Tasks {
+    fn read(&mut self) -> Option<Task> {
+        let lines = match std::mem::replace(&mut self.feed, Feed::Nothing) {
+            Feed::Nothing => return None,
+            Feed::One => return Some(Task::empty()),
+            Feed::Lines(lines) => lines,
+        };
+        loop {
+            if self.reading.stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            match lines.recv_timeout(LOOK) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(Err(problem)) => {
+                    self.reading.fail(problem);
+                    return None;
+                }
+                Ok(Ok((bytes, task))) => {
+                    self.reading.bytes.fetch_add(bytes, Ordering::Relaxed);
+                    if let Some(task) = task {
+                        self.feed = Feed::Lines(lines);
+                        return Some(task);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Tasks {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        let task = if self.reading.stop.load(Ordering::Relaxed) { None } else { self.read() };
+        if task.is_some() {
+            self.reading.tasks.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.reading.is_over.store(true, Ordering::Relaxed);
+        }
+        task
+    }
+}
+
+/// Whether the standard input is a pipe, a socket or a file: a terminal is a person who does not
+/// know that something is asked for, and a device is nothing.
+fn is_readable() -> bool {
+    use std::os::fd::AsFd;
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return false;
+    }
+    let stat = stdin.as_fd().try_clone_to_owned().map(File::from).and_then(|file| file.metadata());
+    stat.is_ok_and(|metadata| {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = metadata.file_type();
+        kind.is_file() || kind.is_fifo() || kind.is_socket()
+    })
+}
