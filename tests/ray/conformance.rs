@@ -1,5 +1,6 @@
 //! The conformance cases, over the local executor and the three engines on a real Ray.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use curator::backends::conformance::{Case, Setting, cases, registry};
@@ -13,10 +14,10 @@ const BASE_MODULE: &str = "tqdm";
 /// The program that knows the cases' Rust stages.
 const WORKER: &str = env!("CARGO_BIN_EXE_conformance-worker");
 
-fn run(cases: &[Case], setting: &Setting<'_>) {
+fn run(cases: &[Case], setting: &Setting<'_>, way: &str) {
     for case in cases {
-        eprintln!("case {}", case.name);
-        case.run(setting);
+        let run = std::panic::catch_unwind(AssertUnwindSafe(|| case.run(setting)));
+        assert!(run.is_ok(), "the case {} failed {way}", case.name);
     }
 }
 
@@ -30,16 +31,17 @@ fn the_local_executor_does_what_every_executor_must() {
                 .with_failure_policy(policy),
         )
     };
-    run(&cases(), &Setting::new(&executor, BASE_MODULE));
+    run(&cases(), &Setting::new(&executor, BASE_MODULE), "here");
     assert_eq!(registry().names().count(), 1);
 }
 
 fn conforms<E: Engine + 'static>() {
     let cluster = world::cluster();
-    let address = cluster.python(&world::script("start.py"), &[]);
+    let ray = cluster.start(&world::script("start.py"));
+    let address = ray.first_line();
     for ray_env in [RayEnv::Cached, RayEnv::Native] {
         let executor = |policy: FailurePolicy| -> Box<dyn Executor> {
-            let executor = RayExecutor::<E>::connect(address.trim()).expect("an address");
+            let executor = RayExecutor::<E>::connect(address).expect("an address");
             Box::new(
                 executor
                     .with_base(world::base().to_owned())
@@ -54,7 +56,7 @@ fn conforms<E: Engine + 'static>() {
             .into_iter()
             .filter(|case| ray_env == RayEnv::Cached || case.has_environments)
             .collect();
-        run(&chosen, &Setting::new(&executor, BASE_MODULE));
+        run(&chosen, &Setting::new(&executor, BASE_MODULE), &format!("on {} ({ray_env:?})", E::NAME));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, PipeWriter};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -184,9 +185,47 @@ impl Cluster {
         })
     }
 
+    /// Starts a Python script with the base that keeps the cluster up, and waits for its first line.
+    pub(crate) fn start(&self, script: &Path) -> Started {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let started = duct::cmd(base(), [script])
+            .dir(self.dir())
+            .env("RAY_TMPDIR", self.dir())
+            .env("RAY_USAGE_STATS_ENABLED", "0")
+            .env_remove("RAY_ADDRESS")
+            .env_remove("PYTHONPATH")
+            .stdin_file(reader)
+            .stderr_path(self.dir().join("err"))
+            .reader()
+            .expect("the interpreter starts");
+        let mut first_line = String::new();
+        BufReader::new(&started).read_line(&mut first_line).expect("it says something");
+        assert!(!first_line.is_empty(), "it said: {}", self.said());
+        Started { first_line: first_line.trim().to_owned(), _input: writer, _reader: started }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.dir().join("err")).unwrap_or_default()
+    }
+
     /// The processes of the cluster and of its scripts.
     pub(crate) fn processes(&self) -> Vec<i32> {
         processes(self.dir())
+    }
+}
+
+/// A script that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Started {
+    first_line: String,
+    _input: PipeWriter,
+    /// Dropping it ends the script.
+    _reader: duct::ReaderHandle,
+}
+
+impl Started {
+    pub(crate) fn first_line(&self) -> &str {
+        &self.first_line
     }
 }
 

@@ -28,6 +28,10 @@ _ENGINES = {
 }
 _EXTRAS = {"ray-data": "[data]"}
 
+# What Ray puts before the words of a package manager that failed.
+_INSTALLER = "Last 50 lines of stdout:"
+# How long a cluster may take to answer, in seconds.
+_CONNECT_LIMIT = 10
 # How long nodes may take to end what is left of a run that was given up, in seconds.
 _ABORT_LIMIT = 10
 
@@ -65,7 +69,9 @@ class _Driver:
         self._is_over = False
         self._job = None
         self._cluster = None
-        self._nodes = []
+        self._tasks = []
+        self._prepared = []
+        self._fed = threading.Event()
         self._ended = threading.Event()
 
     def send(self, kind, meta, parts=()):
@@ -108,13 +114,11 @@ class _Driver:
         job = self._job = json.loads(frame[2])
         engine = job["engine"]
         _check_base(engine)
+        threading.Thread(target=self._read, daemon=True).start()
         self._connect(job)
-        tasks = self._read_tasks()
-        if tasks is None:
-            return
+        self._fed.wait()
+        tasks, self._tasks = self._tasks, []
         self._cluster = Cluster(job, tasks, self.emit, self.note)
-        # From here on the end of the socket is the order to give up.
-        threading.Thread(target=self._watch, daemon=True).start()
         self._share(job)
         listener = threading.Thread(target=self._listen, daemon=True)
         listener.start()
@@ -127,11 +131,34 @@ class _Driver:
         if not is_over:
             self.send(_BYE, b"{}")
 
+    def _read(self):
+        """Takes the tasks; then, and before, the end of the socket is the order to give up."""
+        try:
+            while (frame := self._channel.receive()) is not None:
+                kind, _, meta, body = frame
+                if kind == _FINISH:
+                    self._fed.set()
+                    continue
+                view, at = memoryview(body), 0
+                for length in json.loads(meta):
+                    self._tasks.append(bytes(view[at : at + length]))
+                    at += length
+        except Exception:
+            pass  # What comes after the end of the program is no frame.
+        if self._ended.is_set():
+            return
+        self._is_over = True
+        threading.Thread(target=_leave_after, args=(_ABORT_LIMIT * 2,), daemon=True).start()
+        self.clean_up()
+        os._exit(1)
+
     def _connect(self, job):
         import ray
 
         init = {"log_to_driver": True, "logging_level": "WARNING", **job["init"]}
-        if "address" not in init:
+        if "address" in init:
+            _knock(init["address"])
+        else:
             # Xenna asks the dashboard about its actors; the others do without its start-up.
             init.setdefault("include_dashboard", job["engine"] == "xenna")
         if job["engine"] == "xenna":
@@ -147,18 +174,6 @@ class _Driver:
             if given.get(field):
                 raise GivenUpError({"job_installer": {"field": field}})
 
-    def _read_tasks(self):
-        tasks = []
-        while (frame := self._channel.receive()) is not None:
-            kind, _, meta, body = frame
-            if kind == _FINISH:
-                return tasks
-            view, at = memoryview(body), 0
-            for length in json.loads(meta):
-                tasks.append(bytes(view[at : at + length]))
-                at += length
-        return None
-
     def _share(self, job):
         """Gives the nodes what they need of the job, and has them make the environments."""
         import curator_ray_actor as actor
@@ -167,7 +182,7 @@ class _Driver:
 
         for module in (actor, curator_stage):
             ray.cloudpickle.register_pickle_by_value(module)
-        nodes = self._nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
         here = ray.get_runtime_context().get_node_id()
         shared = {key: job[key] for key in ("run", "policy", "cache_dir", "stages")}
         program = {"path": job["program"], "node": here, "contents": None}
@@ -183,8 +198,6 @@ class _Driver:
                 _on(node, actor.prepare_node).remote(cluster.job, cluster.reporter)
                 for node in nodes
             ]
-        else:
-            self._prepared = []
 
     def _listen(self):
         """Passes on what the nodes say, until the run is over."""
@@ -226,20 +239,6 @@ class _Driver:
             except ray.exceptions.RayError:
                 pass  # A node that is gone has nothing left to end.
 
-    def _watch(self):
-        """Gives the run up when the program is gone or wants no more."""
-        try:
-            while self._channel.receive() is not None:
-                pass
-        except Exception:
-            pass
-        if self._ended.is_set():
-            return
-        self._is_over = True
-        threading.Thread(target=_leave_after, args=(_ABORT_LIMIT * 2,), daemon=True).start()
-        self.clean_up()
-        os._exit(1)
-
     def clean_up(self):
         """Ends what is left of a run that failed or was given up, and leaves Ray."""
         import curator_ray_actor as actor
@@ -279,6 +278,17 @@ def _leave_after(seconds):
     os._exit(1)
 
 
+def _knock(address):
+    """Refuses an address where nobody answers: Ray itself would try it for many minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return  # `auto`, or another name that Ray knows.
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_LIMIT).close()
+    except (OSError, ValueError) as error:
+        raise setting("address", f"is `{address}`, where no Ray answers: {error}") from None
+
+
 def _fault_of(prepared):
     """What a node's preparation failed with, if it did."""
     import curator_ray_actor as actor
@@ -315,14 +325,21 @@ def _release(version):
 
 
 def _engine_words():
-    """What the engine failed with: its last sentence, and all that it said."""
+    """What the engine failed with: what it was at and its last words, and all that it said."""
     error = sys.exc_info()[1]
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    lines = [line for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    words = lines[0] if lines else ""
+    if _INSTALLER in str(cause):
+        # Ray's own environments: what the package manager said is at the end.
+        words = " ".join(lines[lines.index(_INSTALLER) + 1 :])
     name = type(cause).__name__
-    words = lines[0] if name in lines[0] else f"{name}: {lines[0]}"
+    if name not in words:
+        words = f"{name}: {words}" if words else name
+    if cause is not error:
+        words = f"{str(error).splitlines()[0] if str(error) else type(error).__name__}: {words}"
     return {"engine": {"words": words, "detail": traceback.format_exc()}}
 
 

@@ -35,8 +35,12 @@ def run(cluster):
             raise setting(name, "is not a number from 0")
     tasks = cluster.tasks
     cluster.tasks = []
-    for index in range(len(cluster.stages)):
-        tasks = _run_stage(cluster, index, tasks)
+    for index, stage in enumerate(cluster.stages):
+        try:
+            tasks = _run_stage(cluster, index, tasks)
+        except ray.exceptions.RayError as error:
+            # Ray's own errors do not always say whose they are.
+            raise RuntimeError(f"stage `{stage['name']}`") from error
     for task in tasks:
         cluster.emit([task if isinstance(task, bytes) else ray.get(task)])
 
