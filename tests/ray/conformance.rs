@@ -56,7 +56,11 @@ fn conforms<E: Engine + 'static>() {
             .into_iter()
             .filter(|case| ray_env == RayEnv::Cached || case.has_environments)
             .collect();
-        run(&chosen, &Setting::new(&executor, BASE_MODULE), &format!("on {} ({ray_env:?})", E::NAME));
+        run(
+            &chosen,
+            &Setting::new(&executor, BASE_MODULE),
+            &format!("on {} ({ray_env:?})", E::NAME),
+        );
     }
 }
 

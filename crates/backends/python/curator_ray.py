@@ -67,7 +67,7 @@ class _Driver:
         self._channel = channel
         self._lock = threading.Lock()
         self._is_over = False
-        self._job = None
+        self.job = None
         self._cluster = None
         self._tasks = []
         self._prepared = []
@@ -111,7 +111,7 @@ class _Driver:
         frame = self._channel.receive()
         if frame is None:
             return
-        job = self._job = json.loads(frame[2])
+        job = self.job = json.loads(frame[2])
         engine = job["engine"]
         _check_base(engine)
         threading.Thread(target=self._read, daemon=True).start()
@@ -214,7 +214,7 @@ class _Driver:
                     fault = fault or _fault_of(prepared)
             except Exception:
                 if not self._is_over:
-                    self.give_up(_engine_words())
+                    self.give_up(_engine_words(self.job))
                 return
             for host, note in notes:
                 self.note(host, note)
@@ -255,7 +255,7 @@ class _Driver:
             pass  # It had not come that far, or Ray is gone.
         ray.shutdown()
         # What an actor may have started after its node was done.
-        run = self._job["run"]
+        run = self.job["run"]
         for path in glob.glob(f"{tempfile.gettempdir()}/curator-{os.getuid()}/{run}-*"):
             actor.finish_run_dir(path, 1)
 
@@ -324,7 +324,7 @@ def _release(version):
     return [int(part) for part in re.findall(r"\d+", version)[:2]]
 
 
-def _engine_words():
+def _engine_words(job):
     """What the engine failed with: what it was at and its last words, and all that it said."""
     error = sys.exc_info()[1]
     cause = error
@@ -332,15 +332,30 @@ def _engine_words():
         cause = cause.__cause__
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     words = lines[0] if lines else ""
-    if _INSTALLER in str(cause):
-        # Ray's own environments: what the package manager said is at the end.
+    at = None
+    if _INSTALLER in lines:
+        # An environment of Ray's own: what the package manager said stands at the end. Whose it
+        # is, Ray does not say.
         words = " ".join(lines[lines.index(_INSTALLER) + 1 :])
+        stages = [stage["name"] for stage in job["stages"] if _is_named_in(stage, words)]
+        at = f"no environment for stage {' or '.join(stages)}" if stages else None
+    elif cause is not error:
+        at = (str(error).splitlines() or [type(error).__name__])[0]
     name = type(cause).__name__
     if name not in words:
         words = f"{name}: {words}" if words else name
-    if cause is not error:
-        words = f"{str(error).splitlines()[0] if str(error) else type(error).__name__}: {words}"
+    words = f"{at}: {words}" if at else words
     return {"engine": {"words": words, "detail": traceback.format_exc()}}
+
+
+def _is_named_in(stage, words):
+    """Whether a package that Ray installs for the stage is named in these words."""
+    for field in ("pip", "uv"):
+        packages = (stage["runtime_env"].get(field) or {}).get("packages", [])
+        names = [re.split(r"[\s\[<>=!~;@]", package, maxsplit=1)[0] for package in packages]
+        if any(name and name in words for name in names):
+            return True
+    return False
 
 
 def main():
@@ -361,7 +376,7 @@ def main():
         driver.give_up(reason.args[0])
     except BaseException:
         # Somebody may have said already what it comes from.
-        driver.give_up(driver.cause() or _engine_words())
+        driver.give_up(driver.cause() or _engine_words(driver.job))
     if driver._cluster is not None and not driver._ended.is_set():
         driver.clean_up()
     elif "ray" in sys.modules:

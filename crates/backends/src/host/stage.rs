@@ -78,7 +78,10 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
         &plan,
         &run,
         move || host.read(frames, sender),
-        |stages| host.answer(stages, &receiver),
+        |stages| {
+            host.answer(stages, &receiver);
+            Ok(())
+        },
     );
     // Nobody may be there to hear it.
     let _ = writer.send(Kind::Bye, b"{}", &[]);
@@ -131,8 +134,8 @@ impl Host<'_> {
     }
 
     /// Answers calls, one after the other, until there are no more.
-    fn answer(&self, stages: &[StageRun<'_>], calls: &Receiver<Frame>) -> Result<(), Error> {
-        let Some(stage) = stages.first() else { return Ok(()) };
+    fn answer(&self, stages: &[StageRun<'_>], calls: &Receiver<Frame>) {
+        let Some(stage) = stages.first() else { return };
         let mut is_first = true;
         let mut fault: Option<Vec<u8>> = None;
         while let Ok(call) = calls.recv() {
@@ -158,7 +161,6 @@ impl Host<'_> {
                 break;
             }
         }
-        Ok(())
     }
 
     /// Runs one batch, whatever its size: the engine has cut it.
@@ -255,13 +257,12 @@ struct Watch {
 impl Observer for Watch {
     fn on_event(&self, event: &Event) {
         let is_news = match event {
-            // Every worker of a stage looks its environment up: news is only what it had to build.
-            Event::EnvironmentPreparing { .. } | Event::StageFinished { .. } => false,
-            // Of this host alone.
-            Event::Stopping => false,
-            Event::EnvironmentReady { state, .. } => *state == EnvState::Built,
+            Event::EnvironmentPreparing { .. }
+            | Event::StageFinished { .. }
             // They travel with the answer.
-            Event::TaskFailed(_) => false,
+            | Event::TaskFailed(_) => false,
+            // Every worker of a stage looks its environment up: news is only what it had to build.
+            Event::EnvironmentReady { state, .. } => *state == EnvState::Built,
             _ => true,
         };
         if is_news {

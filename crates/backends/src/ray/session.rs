@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use stage::{SourceTask, Task};
+use stage::Task;
 
 use super::driver::{Driver, send};
 use crate::error::Error;
@@ -95,13 +95,9 @@ impl<'a> Session<'a> {
         };
         let writer = driver.writer().map_err(lost)?;
         let trouble = Mutex::new(None);
-        // What happens to each task happens elsewhere: none has ended before the run has.
-        let sources = Mutex::new(Vec::new());
-        let observer = self.observer.clone();
         let result = std::thread::scope(|scope| {
             scope.spawn(|| {
-                if let Err(error) = feed(&writer, tasks, &sources) {
-                    observer.on_event(&Event::Stopping);
+                if let Err(error) = feed(&writer, tasks) {
                     *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     // Whoever waits for the driver's answers is to stop.
                     let _ = writer.shutdown(std::net::Shutdown::Both);
@@ -109,7 +105,6 @@ impl<'a> Session<'a> {
             });
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
-                observer.on_event(&Event::Stopping);
                 // It may still be fed.
                 let _ = writer.shutdown(std::net::Shutdown::Write);
             }
@@ -137,7 +132,7 @@ impl<'a> Session<'a> {
             match driver.receive() {
                 Incoming::Frame(frame) => match frame.kind {
                     Kind::Note => self.take_note(&frame)?,
-                    Kind::Result => self.take_outputs(&frame, sink)?,
+                    Kind::Result => Self::take_outputs(&frame, sink)?,
                     Kind::Failed => return Err(given_up(&frame)),
                     Kind::Bye => return Ok(()),
                     other => return Err(Stop::Lost(Some(format!("sent a {other:?} frame")))),
@@ -152,7 +147,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn take_outputs(&mut self, frame: &Frame, sink: &mut Sink<'_>) -> Result<(), Stop> {
+    fn take_outputs(frame: &Frame, sink: &mut Sink<'_>) -> Result<(), Stop> {
         let nonsense = |what: String| Stop::Lost(Some(format!("wrote nonsense: {what}")));
         let lengths: Vec<usize> =
             serde_json::from_slice(&frame.meta).map_err(|error| nonsense(error.to_string()))?;
@@ -211,16 +206,12 @@ impl<'a> Session<'a> {
         else {
             return event;
         };
-        *worker = match self.numbers.get(host) {
-            Some(number) => *number,
-            None => {
-                let count = self.counts.entry(stage.clone()).or_default();
-                let number = *count;
-                *count += 1;
-                self.numbers.insert(host.to_owned(), number);
-                number
-            }
-        };
+        let counts = &mut self.counts;
+        *worker = *self.numbers.entry(host.to_owned()).or_insert_with(|| {
+            let count = counts.entry(stage.clone()).or_default();
+            *count += 1;
+            *count - 1
+        });
         event
     }
 
@@ -296,27 +287,18 @@ fn given_up(frame: &Frame) -> Stop {
 }
 
 /// Sends all tasks, many to a frame.
-fn feed(
-    socket: &UnixStream,
-    tasks: &mut (dyn Iterator<Item = Task> + Send),
-    sources: &Mutex<Vec<Arc<SourceTask>>>,
-) -> Result<(), Error> {
+fn feed(socket: &UnixStream, tasks: &mut (dyn Iterator<Item = Task> + Send)) -> Result<(), Error> {
     let (mut lengths, mut body) = (Vec::new(), Vec::new());
     for task in Task::numbered(tasks) {
         let id = task.id().to_string();
         let before = body.len();
-        sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(task.sources().iter().cloned());
         Parcel::pack(task)
             .and_then(|parcel| pack(&mut body, &parcel))
             .map_err(|source| Error::Data { task: id, source })?;
         lengths.push(body.len() - before);
-        if lengths.len() >= MOST_TASKS || body.len() >= MOST_BYTES {
-            if !flush(socket, &mut lengths, &mut body) {
-                return Ok(());
-            }
+        let is_full = lengths.len() >= MOST_TASKS || body.len() >= MOST_BYTES;
+        if is_full && !flush(socket, &mut lengths, &mut body) {
+            return Ok(());
         }
     }
     if flush(socket, &mut lengths, &mut body) {
