@@ -50,6 +50,12 @@ impl MeasuredBase {
         Self::managed("Ray's", &LARGE, world)
     }
 
+    /// The same with what Ray's own way to make environments asks for.
+    pub(crate) fn engines(world: &World) -> Result<Self, BoxError> {
+        let requirements: Vec<&str> = LARGE.into_iter().chain(["pip", "packaging==26.0"]).collect();
+        Self::managed("Ray's", &requirements, world)
+    }
+
     fn managed(name: &str, requirements: &[&str], world: &World) -> Result<Self, BoxError> {
         progress(&format!("making the {name} base: {}", requirements.join(" ")));
         let base = Base::from(RuntimeEnv::uv(requirements.iter().copied()));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p bench -- environments [--quick] [--json FILE] [--keep DIR]
+//! cargo run --release -p bench -- engines [--quick] [--json FILE] [--keep DIR]
 //! ```
 //!
 //! It provisions all that it measures by Curator itself, in a folder below the target folder that
@@ -12,6 +13,7 @@
 mod bases;
 mod calm;
 mod disk;
+mod engines;
 mod environments;
 mod machine;
 mod peer;
@@ -41,12 +43,14 @@ struct Arguments {
 enum Area {
     /// Lookups, builds, launches and evictions of environments.
     Environments(Options),
+    /// What isolation adds to a pipeline on Ray Data, the Ray actor pools and Xenna.
+    Engines(EngineOptions),
     /// One process's part of `environments`: lookups with the settings that it is started with.
     #[command(hide = true)]
     Hits(hits::Arguments),
 }
 
-/// How to measure.
+/// How to measure environments.
 #[derive(Debug, Args)]
 struct Options {
     /// Do fewer runs, and leave out the large bases.
@@ -55,6 +59,26 @@ struct Options {
     /// Measure only this; may be repeated.
     #[arg(long, value_name = "WHAT")]
     only: Vec<Subject>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How to measure engines.
+#[derive(Debug, Args)]
+struct EngineOptions {
+    /// Do one run of each instead of three.
+    #[arg(long)]
+    quick: bool,
+    /// Measure only this engine; may be repeated.
+    #[arg(long, value_name = "ENGINE")]
+    only: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Where to work, and where figures go.
+#[derive(Debug, Args)]
+struct Common {
     /// Write the figures to a file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -64,23 +88,34 @@ struct Options {
 }
 
 fn run(area: &Area) -> Result<(), BoxError> {
-    let options = match area {
+    let common = match area {
         Area::Hits(arguments) => {
             println!("{}", serde_json::to_string(&hits::measure(arguments)?)?);
             return Ok(());
         }
-        Area::Environments(options) => options,
+        Area::Environments(options) => &options.common,
+        Area::Engines(options) => &options.common,
     };
     if cfg!(debug_assertions) {
         return Err("figures of an unoptimized build mean nothing: run with --release".into());
     }
-    let world = World::new(options.keep.as_deref())?;
+    let world = World::new(common.keep.as_deref())?;
     let small = MeasuredBase::small(&world)?;
     let mut machine = Machine::describe(&world, &small)?;
-    let table = environments::measure(&world, small, options.quick, &options.only)?;
+    let table = match area {
+        Area::Engines(options) => {
+            let base = MeasuredBase::engines(&world)?;
+            let runs = if options.quick { 1 } else { 3 };
+            engines::measure(&world, &base, &options.only, runs)?
+        }
+        Area::Environments(options) => {
+            environments::measure(&world, small, options.quick, &options.only)?
+        }
+        Area::Hits(_) => return Ok(()),
+    };
     machine.finish(&world)?;
     println!("{machine}\n\n{table}");
-    if let Some(file) = &options.json {
+    if let Some(file) = &common.json {
         let figures = serde_json::json!({ "machine": machine, "figures": table });
         std::fs::write(file, serde_json::to_vec_pretty(&figures)?)
             .map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;

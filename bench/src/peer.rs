@@ -44,6 +44,11 @@ pub(crate) mod budget {
     pub(crate) const DISK_SHARE: f64 = 0.02;
     /// The same where every file is a link of its own.
     pub(crate) const DISK_SHARE_SYMLINK: f64 = 0.03;
+    /// What cached environments may add to a pipeline on Ray Data, as a share of what Ray's own
+    /// add: there Ray starts new workers for each environment.
+    pub(crate) const ADDED_ON_RAY_DATA: f64 = 1.0 / 2.5;
+    /// The same on the actor pools and on Xenna.
+    pub(crate) const ADDED_ON_ENGINES: f64 = 1.0 / 5.0;
     /// An impossible requirement, to error, by uv.
     pub(crate) const IMPOSSIBLE_UV: f64 = 1.0;
     /// The same by pip.

@@ -1,0 +1,155 @@
+//! What isolation adds on the engines on Ray: the example with three stages, each time with a Ray
+//! of its own and an empty cache; with environments from the cache, with Ray's own, and without.
+
+use std::path::Path;
+
+use curator::venv_cache::BoxError;
+use serde_json::{Value, json};
+
+use crate::bases::MeasuredBase;
+use crate::disk::Contents;
+use crate::peer::budget;
+use crate::progress;
+use crate::sample::{Sample, timed};
+use crate::table::{Row, Table};
+use crate::world::World;
+
+/// An engine, and what cached environments may add to it, as a share of what Ray's own add.
+const ENGINES: [(&str, f64); 3] = [
+    ("ray-data", budget::ADDED_ON_RAY_DATA),
+    ("ray-actor-pool", budget::ADDED_ON_ENGINES),
+    ("xenna", budget::ADDED_ON_ENGINES),
+];
+
+/// Who makes the environments, as the example names it.
+const WAYS: [&str; 3] = ["none", "cached", "native"];
+
+/// What one run took and left.
+struct Run {
+    seconds: f64,
+    bytes: u64,
+}
+
+/// Measures all engines, or those that are named.
+pub(crate) fn measure(
+    world: &World,
+    base: &MeasuredBase,
+    only: &[String],
+    runs: usize,
+) -> Result<Table, BoxError> {
+    if let Some(other) = only.iter().find(|name| ENGINES.iter().all(|(known, _)| known != name)) {
+        let known = ENGINES.map(|(name, _)| name).join(", ");
+        return Err(format!("`{other}` is no engine: those are {known}").into());
+    }
+    let mut table = Table::default();
+    for (engine, share) in ENGINES {
+        if only.is_empty() || only.iter().any(|name| name == engine) {
+            add(world, base, engine, share, runs, &mut table)?;
+        }
+    }
+    Ok(table)
+}
+
+fn add(
+    world: &World,
+    base: &MeasuredBase,
+    engine: &str,
+    share: f64,
+    runs: usize,
+    table: &mut Table,
+) -> Result<(), BoxError> {
+    let mut measured: [Vec<Run>; 3] = Default::default();
+    // One after the other, so that a machine that becomes slower is so for all.
+    for number in 1..=runs {
+        for (way, taken) in WAYS.iter().zip(&mut measured) {
+            progress(&format!("{engine}: environments {way}, run {number} of {runs}"));
+            taken.push(run(world, base, engine, way)?);
+        }
+    }
+    let [none, cached, native] = measured;
+    let seconds = |runs: &[Run]| Sample::new(runs.iter().map(|run| run.seconds).collect());
+    let without = seconds(&none).median();
+    let added = |runs: &[Run]| {
+        Sample::new(runs.iter().map(|run| (run.seconds - without).max(0.0)).collect())
+    };
+    let (by_cache, by_ray) = (added(&cached), added(&native));
+    table.section(format!("{engine}: three stages, a Ray of its own, over the {}", base.name));
+    table.add(Row::seconds("no stage has packages of its own", &seconds(&none)));
+    table.add(Row::seconds("environments from an empty cache", &seconds(&cached)));
+    table.add(Row::seconds("environments made by Ray", &seconds(&native)));
+    table.add(Row::seconds("what those of Ray add", &by_ray));
+    table.add(
+        Row::seconds("what those of the cache add", &by_cache)
+            .against(by_ray.median())
+            .within(by_ray.median() * share),
+    );
+    let bytes = |runs: &[Run]| {
+        #[expect(clippy::cast_precision_loss, reason = "nobody has disks that large")]
+        Sample::new(runs.iter().map(|run| run.bytes as f64).collect())
+    };
+    let disk = bytes(&native).median();
+    table.add(
+        Row::bytes("what both environments occupy", &bytes(&cached))
+            .against(disk)
+            .within(disk * budget::DISK_SHARE),
+    );
+    Ok(())
+}
+
+fn run(world: &World, base: &MeasuredBase, engine: &str, way: &str) -> Result<Run, BoxError> {
+    let cache = world.fresh_cache()?;
+    // The paths of Ray's sockets have a limit.
+    let ray = tempfile::Builder::new().prefix("ray").rand_bytes(4).tempdir_in("/tmp")?;
+    let python = base.python_text()?;
+    let arguments = ["--json", "--backend", engine, "--ray-env", way, "--base", python];
+    let command = world.example(&arguments, &cache).env("RAY_TMPDIR", ray.path()).stderr_capture();
+    world.settle()?;
+    let (output, seconds) = timed(|| command.stdout_capture().unchecked().run());
+    let output = output?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(
+            format!("the example on {engine} with environments {way} failed: {said}").into()
+        );
+    }
+    check(&output.stdout, way)?;
+    let bytes = match way {
+        "cached" => cached_bytes(base, &cache)?,
+        "native" => native_bytes(ray.path())?,
+        _ => 0,
+    };
+    Ok(Run { seconds, bytes })
+}
+
+/// Fast and wrong is no figure.
+fn check(printed: &[u8], way: &str) -> Result<(), BoxError> {
+    let seen: Value = serde_json::from_slice(printed)?;
+    let versions = &seen["versions"];
+    let is_isolated =
+        versions["pinned_v232"] == json!("23.2") && versions["pinned_v240"] == json!("24.0");
+    let is_one = versions["pinned_v232"] == versions["base_env"];
+    if if way == "none" { is_one } else { is_isolated } {
+        return Ok(());
+    }
+    Err(format!("the stages of the example saw {versions} with environments {way}").into())
+}
+
+fn cached_bytes(base: &MeasuredBase, cache: &Path) -> Result<u64, BoxError> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(cache.join("envs-v1"))? {
+        bytes += base.contents.bytes_beyond(&entry?.path(), "packaging")?;
+    }
+    Ok(bytes)
+}
+
+/// What Ray keeps of environments in its sessions.
+fn native_bytes(ray: &Path) -> Result<u64, BoxError> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(ray.join("ray"))? {
+        let resources = entry?.path().join("runtime_resources");
+        if resources.is_dir() && !resources.is_symlink() {
+            bytes += Contents::of(&resources)?.bytes;
+        }
+    }
+    Ok(bytes)
+}
