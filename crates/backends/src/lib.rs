@@ -24,6 +24,9 @@
 //! # }
 //! ```
 //!
+//! The same runs on a cluster with [`RayDataExecutor`], [`RayActorPoolExecutor`] or
+//! [`XennaExecutor`], where the program serves as its own worker: see [`serve_if_asked`].
+//!
 //! # What holds
 //!
 //! - **The right environment or no run.** A worker's first message tells its interpreter, its
