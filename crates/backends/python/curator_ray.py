@@ -185,11 +185,7 @@ class _Driver:
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
         here = ray.get_runtime_context().get_node_id()
         shared = {key: job[key] for key in ("run", "policy", "cache_dir", "stages")}
-        program = {"path": job["program"], "node": here, "contents": None}
-        if len(nodes) > 1 or "address" in job["init"]:
-            # A node that joins late may need it, too.
-            program["contents"] = ray.put(actor.read_program(job["program"]))
-        shared["program"] = program
+        shared["program"] = {"path": job["program"], "node": here}
         cluster = self._cluster
         cluster.job = ray.put(shared)
         cluster.reporter = _on(here, actor.Reporter).remote()

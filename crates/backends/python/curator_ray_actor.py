@@ -53,13 +53,13 @@ def run_dir(job):
     return path
 
 
-def find_program(job):
+def find_program(job, reporter):
     """The program that runs the pipeline, on this node: the file itself, or a copy of it."""
     program = job["program"]
     path = program["path"]
     if node_id() == program["node"]:
         return path
-    digest, contents = ray.get(program["contents"])
+    digest = ray.get(reporter.program_digest.remote(path))
     if _digest(path) == digest:
         return path
     folder = os.path.join(os.path.dirname(run_dir(job)), f"program-{digest[:16]}")
@@ -67,17 +67,10 @@ def find_program(job):
     if _digest(copy) != digest:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(contents)
+            file.write(ray.get(reporter.program.remote(path)))
         os.chmod(file.name, 0o700)
         os.replace(file.name, copy)
     return copy
-
-
-def read_program(path):
-    """The digest and the contents of the program."""
-    with open(path, "rb") as file:
-        contents = file.read()
-    return hashlib.sha256(contents).hexdigest(), contents
 
 
 def _digest(path):
@@ -119,7 +112,7 @@ class Host:
             job = ray.get(job)
         self._name = os.urandom(6).hex()
         self._reporter = reporter
-        program = find_program(job)
+        program = find_program(job, reporter)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -183,13 +176,14 @@ class Host:
 
 
 class Reporter:
-    """Gathers what happens on the nodes, for the driver to fetch."""
+    """Gathers what happens on the nodes, for the driver to fetch; it runs on the driver's node."""
 
     def __init__(self):
         import asyncio
 
         self._notes = []
         self._fault = None
+        self._digest = None
         self._news = asyncio.Event()
 
     async def report(self, host, notes):
@@ -200,6 +194,15 @@ class Reporter:
         """The first failure is the one that is told."""
         self._fault = self._fault or text
         self._news.set()
+
+    async def program_digest(self, path):
+        self._digest = self._digest or _digest(path)
+        return self._digest
+
+    async def program(self, path):
+        """The program, for a node that does not have it."""
+        with open(path, "rb") as file:
+            return file.read()
 
     async def drain(self, patience):
         """The notes so far, and the first failure; waits a moment for some."""
@@ -218,7 +221,7 @@ def prepare_node(job, reporter):
     """Makes the environments of a run on this node; a fault where one cannot be had."""
     stages = [stage["request"] for stage in job["stages"] if not stage["is_native"]]
     request = json.dumps({"place": _place(job), "stages": stages})
-    program = find_program(job)
+    program = find_program(job, reporter)
     try:
         process = subprocess.Popen(
             [program, ROLE, "prepare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
