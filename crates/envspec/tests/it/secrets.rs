@@ -4,8 +4,9 @@
 
 use std::fmt::Debug;
 
-use envspec::{LoadedEnv, MemorySource, RuntimeEnv, redact};
+use envspec::{LoadedEnv, MemorySource, RuntimeEnv, redact, strategies};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::{chain, install_with, load, load_with};
 
@@ -123,5 +124,54 @@ proptest! {
         let cut = redact(&text);
         prop_assert!(!cut.contains(&password), "{}", cut);
         prop_assert_eq!(redact(&cut), cut.as_ref());
+    }
+}
+
+/// The lines of a package list with credentials in them.
+fn secret_lines() -> [String; 3] {
+    [
+        format!("--index-url https://me:{SECRET}@h/simple"),
+        format!("--find-links https://{SECRET}@h/links"),
+        format!("zz-own @ https://me:{SECRET}@h/zz_own-1-py3-none-any.whl"),
+    ]
+}
+
+/// Puts credentials wherever the spec can have some; what is a file has them in the file.
+fn with_credentials(mut spec: Value) -> Value {
+    for field in ["pip", "uv"] {
+        let lines = match &mut spec[field] {
+            Value::Array(lines) => Some(lines),
+            Value::Object(table) => table.get_mut("packages").and_then(Value::as_array_mut),
+            _ => None,
+        };
+        if let Some(lines) = lines {
+            lines.extend(secret_lines().map(Value::from));
+        } else if spec[field].is_null() {
+            spec.as_object_mut().unwrap().remove(field);
+        }
+    }
+    if spec["env_vars"].is_null() {
+        spec["env_vars"] = json!({});
+    }
+    spec["env_vars"]["HF_TOKEN"] = SECRET.into();
+    spec["env_vars"]["UV_INDEX_H_PASSWORD"] = SECRET.into();
+    spec
+}
+
+proptest! {
+    /// What is exposed is the whole spec, and what is merely serialized has no credential in it.
+    #[test]
+    fn an_exposed_spec_is_read_back_whole(spec in strategies::spec_json()) {
+        let source = MemorySource::new()
+            .with_file("/project/requirements.txt", secret_lines().join("\n"));
+        let spec = RuntimeEnv::from_value(with_credentials(spec)).unwrap();
+        let loaded = load_with(&spec, &source).unwrap();
+        let again: LoadedEnv = serde_json::from_value(loaded.expose()).unwrap();
+        prop_assert_eq!(&again, &loaded);
+        // Equality does not look at credentials everywhere; what a package manager gets does.
+        prop_assert_eq!(again.expose(), loaded.expose());
+        prop_assert!(loaded.expose().to_string().contains(SECRET));
+        let plain = serde_json::to_string(&loaded).unwrap();
+        prop_assert!(!plain.contains(SECRET), "{}", plain);
     }
 }
