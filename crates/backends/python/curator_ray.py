@@ -45,6 +45,20 @@ def setting(name, problem):
     return GivenUpError({"setting": {"setting": name, "problem": problem}})
 
 
+def check_resources(stage, cpus, gpus):
+    """Refuses a worker that no node can have: an engine would wait for a place for ever."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for kind, amount in (("CPU", cpus), ("GPU", gpus)):
+        most = max((node.get(kind, 0) for node in nodes), default=0)
+        if amount > most:
+            raise setting(
+                f"resources of stage `{stage}`",
+                f"ask for {amount:g} {kind}s for a worker, and no node has more than {most:g}",
+            )
+
+
 class Cluster:
     """What an engine gets: the stages to lay out, the tasks, and a way to give outputs."""
 
@@ -159,6 +173,8 @@ class _Driver:
         if "address" in init:
             _knock(init["address"])
         else:
+            # Without it Ray takes the cluster that `RAY_ADDRESS` names or that was started here.
+            init["address"] = "local"
             # Xenna asks the dashboard about its actors; the others do without its start-up.
             init.setdefault("include_dashboard", job["engine"] == "xenna")
         if job["engine"] == "xenna":
@@ -180,7 +196,9 @@ class _Driver:
         import curator_stage
         import ray
 
-        for module in (actor, curator_stage):
+        # Nodes have none of our files: what runs there travels whole.
+        engine = importlib.import_module(_ENGINES[job["engine"]][0])
+        for module in (actor, curator_stage, engine):
             ray.cloudpickle.register_pickle_by_value(module)
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
         here = ray.get_runtime_context().get_node_id()
@@ -280,7 +298,7 @@ def _knock(address):
     if not colon:
         return  # `auto`, or another name that Ray knows.
     try:
-        socket.create_connection((host, int(port)), _CONNECT_LIMIT).close()
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_LIMIT).close()
     except (OSError, ValueError) as error:
         raise setting("address", f"is `{address}`, where no Ray answers: {error}") from None
 
@@ -328,6 +346,9 @@ def _engine_words(job):
         cause = cause.__cause__
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     words = lines[0] if lines else ""
+    if words.endswith(":"):
+        # What it announces is what matters: the versions of a cluster, for one.
+        words = " ".join(lines)
     at = None
     if _INSTALLER in lines:
         # An environment of Ray's own: what the package manager said stands at the end. Whose it
@@ -349,9 +370,14 @@ def _is_named_in(stage, words):
     for field in ("pip", "uv"):
         packages = (stage["runtime_env"].get(field) or {}).get("packages", [])
         names = [re.split(r"[\s\[<>=!~;@]", package, maxsplit=1)[0] for package in packages]
-        if any(name and name in words for name in names):
+        if any(name and _has_word(name, words) for name in names):
             return True
     return False
+
+
+def _has_word(name, words):
+    # Where a package's name ends, a version may follow, but no more of a name.
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", words, re.IGNORECASE)
 
 
 def main():

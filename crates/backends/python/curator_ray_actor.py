@@ -48,7 +48,7 @@ def run_dir(job):
     parent = os.path.join(tempfile.gettempdir(), f"curator-{os.getuid()}")
     for path in (parent, os.path.join(parent, f"{job['run']}-{node_id()[:12]}")):
         os.makedirs(path, mode=0o700, exist_ok=True)
-        if os.stat(path).st_uid != os.getuid():
+        if os.lstat(path).st_uid != os.getuid():
             raise StageFailedError(fault(f"`{path}` belongs to somebody else"))
     return path
 
@@ -104,6 +104,20 @@ def _cannot_start(program, error):
     )
 
 
+def _start_host(job, reporter):
+    """Starts the program as a host; the channel to it."""
+    program = find_program(job, reporter)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            # What is started here starts the host and ends: Ray kills an actor's children.
+            subprocess.run([program, ROLE, "start"], stdin=theirs, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            ours.close()
+            raise _cannot_start(program, error) from None
+    return curator_stage._Channel(ours, struct)
+
+
 class Host:
     """The process that runs one stage for one actor."""
 
@@ -112,15 +126,12 @@ class Host:
             job = ray.get(job)
         self._name = os.urandom(6).hex()
         self._reporter = reporter
-        program = find_program(job, reporter)
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                # What is started here starts the host and ends: Ray kills an actor's children.
-                subprocess.run([program, ROLE, "start"], stdin=theirs, check=True)
-            except (OSError, subprocess.CalledProcessError) as error:
-                raise _cannot_start(program, error) from None
-        self._channel = curator_stage._Channel(ours, struct)
+        try:
+            self._channel = _start_host(job, reporter)
+        except StageFailedError as error:
+            # An engine wraps what an actor's start fails with into words of its own.
+            ray.get(reporter.fail.remote(error.args[0]))
+            raise
         stage = job["stages"][index]
         request = {
             "place": _place(job),

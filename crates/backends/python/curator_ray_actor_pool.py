@@ -5,8 +5,9 @@ import math
 import time
 
 import ray
-from curator_ray import setting
+from curator_ray import check_resources, setting
 from curator_ray_actor import Host
+from ray._private.state import available_resources_per_node
 
 _OPTIONS = {"resource_wait_timeout_s": 60.0, "reserved_cpus": 0.0, "reserved_gpus": 0.0}
 # How often a pool that finds no room looks again, in seconds.
@@ -107,29 +108,34 @@ def _start(cluster, index, most):
     return [actor.remote(cluster.job, index, cluster.reporter) for _ in range(count)]
 
 
+def _room(option, amounts):
+    """How many workers fit now: a worker is on one node, whatever is free on all together."""
+    amounts = [(kind, amount, option[reserved]) for kind, amount, reserved in amounts if amount > 0]
+    if not amounts:
+        # Workers that occupy nothing are as many as the cluster has cores.
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    nodes = available_resources_per_node().values()
+    by_node = sum(
+        max(0, min(math.floor(free.get(kind, 0) / amount + 1e-6) for kind, amount, _ in amounts))
+        for free in nodes
+    )
+    in_all = min(
+        math.floor((sum(free.get(kind, 0) for free in nodes) - reserved) / amount + 1e-6)
+        for kind, amount, reserved in amounts
+    )
+    return min(by_node, in_all)
+
+
 def _wait_for_room(cluster, stage, cpus):
     """How many workers of the stage fit; the stage before may still be leaving."""
     option = {**_OPTIONS, **cluster.options}
     deadline = time.monotonic() + option["resource_wait_timeout_s"]
     amounts = [("CPU", cpus, "reserved_cpus"), ("GPU", stage["gpus"], "reserved_gpus")]
     while True:
-        free = ray.available_resources()
-        total = ray.cluster_resources()
-        fit = [
-            math.floor((free.get(kind, 0) - option[reserved]) / amount + 1e-6)
-            for kind, amount, reserved in amounts
-            if amount > 0
-        ]
-        # Workers that occupy nothing are as many as the cluster has cores.
-        room = min(fit) if fit else max(1, int(total.get("CPU", 1)))
+        room = _room(option, amounts)
         if room >= 1:
             return room
-        for kind, amount, _ in amounts:
-            if amount > total.get(kind, 0):
-                raise setting(
-                    f"resources of stage `{stage['name']}`",
-                    f"ask for {amount:g} {kind}s, and the cluster has {total.get(kind, 0):g}",
-                )
+        check_resources(stage["name"], cpus, stage["gpus"])
         if time.monotonic() > deadline:
             raise setting(
                 f"resources of stage `{stage['name']}`",

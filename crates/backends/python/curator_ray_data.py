@@ -4,6 +4,7 @@ import math
 
 import pyarrow as pa
 import ray
+from curator_ray import check_resources
 from curator_ray_actor import Host
 from ray.data import ActorPoolStrategy, DataContext
 
@@ -33,6 +34,8 @@ def run(cluster):
     cluster.tasks = []
     data = ray.data.from_arrow(tables)
     share = _share(cluster, total)
+    # More than one node has is nowhere, and Ray Data would wait for it.
+    largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
     for index, stage in enumerate(cluster.stages):
         spec = stage["ray_stage_spec"]
         remote = dict(spec.get("ray_remote_args") or {})
@@ -41,6 +44,7 @@ def run(cluster):
         if stage["num_workers_per_node"] is not None:
             remote.setdefault("scheduling_strategy", "SPREAD")
         if stage["gpus"] > 0:
+            check_resources(stage["name"], 0, stage["gpus"])
             remote["num_gpus"] = stage["gpus"]
         data = data.map_batches(
             _named(stage["name"]),
@@ -49,7 +53,7 @@ def run(cluster):
             # None is a whole block.
             batch_size=stage["batch_size"] or (1 if stage["gpus"] > 0 else None),
             batch_format="pyarrow",
-            num_cpus=_cpus(stage) * share,
+            num_cpus=min(_cpus(stage) * share, largest),
             **remote,
         )
         if spec.get("is_fanout_stage"):

@@ -52,6 +52,12 @@ def run(cluster):
     if not cluster.tasks:
         return
     names = _Names()
+    for stage in cluster.stages:
+        if stage["xenna_stage_spec"].get("ignore_failures"):
+            cluster.warn(
+                stage["name"],
+                "`ignore_failures` is without effect: the failure policy of the run decides",
+            )
     stages = [
         xenna.StageSpec(
             stage=names.type_of(stage["name"])(cluster, index),

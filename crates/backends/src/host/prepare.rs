@@ -1,6 +1,8 @@
 //! The environments of a run, made on a node before its stages need them.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -22,6 +24,10 @@ enum Line {
 
 /// Reads a request from the standard input, and answers with a line of JSON for all that happens.
 pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
+    // A program's own code may print while it makes its stages: that is no answer.
+    let answer = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    let answer = Arc::new(answer);
     let PrepareRequest { place, stages } = serde_json::from_reader(io::stdin().lock())?;
     let result = stages
         .into_iter()
@@ -29,24 +35,27 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
         .collect::<Result<Vec<_>, _>>()
         .and_then(|stages| {
             let plan = Plan::of_stages(stages);
-            let observer = Arc::new(|event: &Event| say(&Line::Note(Note::Event(event.clone()))));
+            let ours = answer.clone();
+            let observer =
+                Arc::new(move |event: &Event| say(&ours, &Line::Note(Note::Event(event.clone()))));
             executor(&place).prepare(&plan, observer)
         });
     match result {
         Ok(environments) => {
             for report in environments {
-                say(&Line::Note(Note::Environment(report)));
+                say(&answer, &Line::Note(Note::Environment(report)));
             }
         }
-        Err(error) => say(&Line::Fault(error.into())),
+        Err(error) => say(&answer, &Line::Fault(error.into())),
     }
     Ok(())
 }
 
 /// Who does not listen any more wants no answer.
-fn say(line: &Line) {
+fn say(mut answer: &File, line: &Line) {
     if let Ok(mut text) = serde_json::to_vec(line) {
         text.push(b'\n');
-        let _ = io::stdout().lock().write_all(&text);
+        // One write, or lines of several threads would mix.
+        let _ = answer.write_all(&text);
     }
 }

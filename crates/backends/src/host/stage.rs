@@ -46,6 +46,7 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     let Some(start) = frames.next()? else { return Ok(()) };
     let request: HostRequest = serde_json::from_slice(&start.meta)?;
     let _presence = announce(&request.place)?;
+    let ours = socket.try_clone()?;
     let writer = Writer(Arc::new(Mutex::new(socket)));
     let HostRequest { place, stage, policy, is_native } = request;
     let planned = match stage.into_planned(&place, registry, is_native) {
@@ -64,13 +65,13 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
         Node::of_cluster(place.node.clone(), place.run_dir.clone()),
     );
     let over = place.run_dir.join("over");
-    let ours = writer.clone();
     std::thread::spawn(move || {
-        // The run may be over although nobody has ended the actor.
+        // The run may be over although nobody has ended the actor, which then listens no more:
+        // whoever waits for room to write to it, holding the writer, must be let go as well.
         while !over.exists() {
             std::thread::sleep(LOOK);
         }
-        ours.hang_up();
+        let _ = ours.shutdown(Shutdown::Both);
     });
     let (sender, receiver) = channel();
     let host = &Host { plan: &plan, run: &run, writer: &writer };
@@ -235,12 +236,6 @@ impl Writer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&buffer)
     }
 
-    /// Ends what the actor can say, as if it had hung up.
-    fn hang_up(&self) {
-        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = socket.shutdown(Shutdown::Read);
-    }
-
     fn note(&self, note: &Note) {
         // Who is gone need not be told.
         if let Ok(text) = serde_json::to_vec(note) {
@@ -259,6 +254,8 @@ impl Observer for Watch {
         let is_news = match event {
             Event::EnvironmentPreparing { .. }
             | Event::StageFinished { .. }
+            // Of this host alone.
+            | Event::Stopping
             // They travel with the answer.
             | Event::TaskFailed(_) => false,
             // Every worker of a stage looks its environment up: news is only what it had to build.

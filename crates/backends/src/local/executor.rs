@@ -125,6 +125,9 @@ impl Executor for LocalExecutor {
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
         let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local());
+        if plan.stages().iter().any(PlannedStage::needs_python) {
+            warn_of_variables(&run);
+        }
         let Driven { provisioner, environments, stages } = self.drive(
             plan,
             &run,
@@ -220,15 +223,6 @@ impl LocalExecutor {
                 return (None, Vec::new());
             }
         };
-        for name in ["PYTHONPATH", "PYTHONHOME"] {
-            if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
-                let message = format!(
-                    "`{name}` of this program is not passed on to workers; a stage can set it in \
-                     `env_vars`"
-                );
-                run.emit(&Event::Warning { stage: None, message });
-            }
-        }
         let groups = Group::of(plan);
         let environments = std::thread::scope(|scope| {
             let threads: Vec<_> = groups
@@ -421,6 +415,19 @@ impl Group {
             run.environments[*index].open(environment);
         }
         Ok(core.report(names))
+    }
+}
+
+/// Tells of what a person may have set in the belief that the stages would see it.
+fn warn_of_variables(run: &Run) {
+    for name in ["PYTHONPATH", "PYTHONHOME"] {
+        if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
+            let message = format!(
+                "`{name}` of this program is not passed on to workers; a stage can set it in \
+                 `env_vars`"
+            );
+            run.emit(&Event::Warning { stage: None, message });
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which Ray to use, and how.
 
+use std::fmt;
+
 use envspec::RuntimeEnv;
 use serde_json::{Map, Value, json};
 
@@ -20,7 +22,7 @@ const OWN: [&str; 4] = ["address", "num_cpus", "num_gpus", "runtime_env"];
 /// let there = Connection::to("ray-head:6379");
 /// assert_ne!(own, there);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 #[must_use]
 pub struct Connection {
     address: Option<String>,
@@ -145,6 +147,21 @@ fn whole(amount: f64) -> Value {
     if amount.fract() == 0.0 && amount.abs() < 1e15 { json!(amount as i64) } else { json!(amount) }
 }
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, num_cpus, num_gpus, init, runtime_env } = self;
+        // Arguments may be secret: `_redis_password`.
+        let init: Vec<_> = init.keys().collect();
+        f.debug_struct("Connection")
+            .field("address", address)
+            .field("num_cpus", num_cpus)
+            .field("num_gpus", num_gpus)
+            .field("init", &init)
+            .field("runtime_env", runtime_env)
+            .finish()
+    }
+}
+
 impl From<&str> for Connection {
     fn from(address: &str) -> Self {
         Self::to(address)
@@ -180,6 +197,13 @@ mod tests {
             let error = connection.check().unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn arguments_are_not_shown() {
+        let connection = Connection::local().with_init("_redis_password", "hunter2");
+        let shown = format!("{connection:?}");
+        assert!(shown.contains("_redis_password") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

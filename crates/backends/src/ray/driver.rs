@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use envspec::Digest;
+use envspec::{Digest, redact};
 
 use super::job::Job;
 use crate::error::Error;
@@ -55,6 +55,8 @@ impl Driver {
         launch.vars.entry("RAY_DEDUP_LOGS".into()).or_insert_with(|| "0".into());
         let start = |_group: i32| serde_json::to_vec(job);
         let process = Process::spawn(&launch, start, &base.leases(), |_, line: &str| {
+            // Ray quotes the command lines of package managers, with the indexes in them.
+            let line = redact(line);
             tracing::debug!(target: "curator::engine", "{line}");
         })
         .map_err(|error| failed(format!("could not be started: {error}")))?;
@@ -88,7 +90,7 @@ impl Driver {
         Error::Driver {
             engine: self.engine.clone(),
             problem: problem.unwrap_or_else(|| exit.to_string()),
-            log: self.process.tail().lines(),
+            log: self.process.tail().lines().iter().map(|line| redact(line).into_owned()).collect(),
         }
     }
 }

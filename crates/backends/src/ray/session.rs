@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use stage::Task;
+use stage::{SourceTask, Task};
 
 use super::driver::{Driver, send};
 use crate::error::Error;
@@ -95,9 +95,13 @@ impl<'a> Session<'a> {
         };
         let writer = driver.writer().map_err(lost)?;
         let trouble = Mutex::new(None);
+        // What happens to each task happens elsewhere: none has ended before the run has.
+        let sources = Mutex::new(Vec::new());
+        let observer = self.observer.clone();
         let result = std::thread::scope(|scope| {
             scope.spawn(|| {
-                if let Err(error) = feed(&writer, tasks) {
+                if let Err(error) = feed(&writer, tasks, &sources) {
+                    observer.on_event(&Event::Stopping);
                     *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     // Whoever waits for the driver's answers is to stop.
                     let _ = writer.shutdown(std::net::Shutdown::Both);
@@ -105,6 +109,7 @@ impl<'a> Session<'a> {
             });
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
+                observer.on_event(&Event::Stopping);
                 // It may still be fed.
                 let _ = writer.shutdown(std::net::Shutdown::Write);
             }
@@ -279,7 +284,9 @@ fn given_up(frame: &Frame) -> Stop {
         }
         Ok(GivenUp::JobInstaller { field }) => Error::JobInstaller { field }.into(),
         Ok(GivenUp::Engine { words, detail }) => {
-            let log = detail.lines().map(str::to_owned).collect();
+            // Ray quotes the command lines of package managers, with the indexes in them.
+            let words = envspec::redact(&words).into_owned();
+            let log = envspec::redact(&detail).lines().map(str::to_owned).collect();
             Error::Engine { words, log }.into()
         }
         Err(error) => Stop::Lost(Some(format!("gave up with nonsense: {error}"))),
@@ -287,11 +294,19 @@ fn given_up(frame: &Frame) -> Stop {
 }
 
 /// Sends all tasks, many to a frame.
-fn feed(socket: &UnixStream, tasks: &mut (dyn Iterator<Item = Task> + Send)) -> Result<(), Error> {
+fn feed(
+    socket: &UnixStream,
+    tasks: &mut (dyn Iterator<Item = Task> + Send),
+    sources: &Mutex<Vec<Arc<SourceTask>>>,
+) -> Result<(), Error> {
     let (mut lengths, mut body) = (Vec::new(), Vec::new());
     for task in Task::numbered(tasks) {
         let id = task.id().to_string();
         let before = body.len();
+        sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(task.sources().iter().cloned());
         Parcel::pack(task)
             .and_then(|parcel| pack(&mut body, &parcel))
             .map_err(|source| Error::Data { task: id, source })?;
@@ -318,4 +333,21 @@ fn flush(socket: &UnixStream, lengths: &mut Vec<usize>, body: &mut Vec<u8>) -> b
     lengths.clear();
     body.clear();
     sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_s_words_lose_their_credentials() {
+        let meta =
+            br#"{"engine": {"words": "RuntimeEnvSetupError: pip --index-url=http://u:hunter2@h/",
+            "detail": "Run cmd:\n['pip', '--extra-index-url=http://hunter2@h/']"}}"#;
+        let frame =
+            Frame { kind: Kind::Failed, sequence: 0, meta: meta.to_vec(), body: Vec::new() };
+        let Stop::Failed(error) = given_up(&frame) else { panic!("it makes sense") };
+        let shown = format!("{} {error:?}", error.report());
+        assert!(shown.contains("extra-index-url") && !shown.contains("hunter2"), "{shown}");
+    }
 }
