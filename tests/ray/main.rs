@@ -3,6 +3,7 @@
 //! Nothing here is imitated: the base with Ray is made by our own crates, from the package index,
 //! and is kept for the next run of these tests.
 
+mod command; // `curator run` with an engine on Ray
 mod conformance; // the cases that every executor must pass, over all of them
 mod guide; // the page for users of Ray and NeMo Curator, run as it stands
 mod launcher; // `curator env exec` as the interpreter of Ray's workers

@@ -56,7 +56,7 @@ pub use code::{
 pub use error::{BoxError, Error};
 pub use pipeline::{
     Assignment, Backend, Base, BuiltPipeline, CompositeStage, Engine, FailurePolicy, Pipeline,
-    PipelineFile, PipelineStage, UnknownBackend,
+    PipelineFile, PipelineStage, RayEnvironments, UnknownBackend,
 };
 pub use settings::{
     AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,

@@ -159,6 +159,16 @@ impl<E: Engine> RayExecutor<E> {
         self
     }
 
+    /// Refuses a plan that could not run here, as far as can be told without the cluster: stages
+    /// whose code cannot travel, and specs that Ray would have to make and cannot. [`execute`] does
+    /// the same first.
+    ///
+    /// [`execute`]: Executor::execute
+    pub fn check(&self, plan: &Plan) -> Result<(), Error> {
+        let stages = Job::stages(plan, self.ray_env)?;
+        self.worker_program(&stages).map(drop)
+    }
+
     /// The program that is the worker, checked to know the Rust stages.
     fn worker_program(&self, stages: &[JobStage<'_>]) -> Result<PathBuf, Error> {
         let wanted = stages

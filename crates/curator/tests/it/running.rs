@@ -186,7 +186,7 @@ fn wrong_files_are_told_by_line_and_field() {
     with(&["--set", "stage.pined.batch_size=1"]).fails(2, "hint: did you mean `pinned`?");
     with(&["--set", "stage.pinned.batch_size=0"]).fails(2, "stage `pinned`: `batch_size` is 0");
     with(&["--set", "stage.pinned.isolation=full"]).fails(2, "text stands in quotes");
-    with(&["--backend", "spark"]).fails(2, "`local`");
+    with(&["--backend", "spark"]).fails(2, "`local`, `ray-data`");
     with(&["--report", "r.txt"]).fails(2, "`.json`");
     with(&["--input", "none.jsonl"]).fails(2, "none.jsonl");
     folder.run(&["run", "none.toml"]).fails(2, "hint: `curator init`");
@@ -273,4 +273,25 @@ fn a_second_interrupt_ends_it_at_once() {
     assert!(handle.try_wait().unwrap().is_none(), "the task under way is not given up");
     signal(&handle, "-INT");
     assert_eq!(handle.wait().unwrap().status.code(), Some(130));
+}
+
+#[test]
+fn what_an_engine_on_ray_would_refuse_is_refused_first() {
+    let folder = Folder::new(VERSIONS);
+    let run = |command: &str, set: &[&str]| {
+        let set = set.iter().flat_map(|set| ["--set", set]);
+        let words: Vec<&str> = [command, "pipeline.toml"].into_iter().chain(set).collect();
+        folder.run(&words)
+    };
+    let on_ray = "engine.backend=\"ray-actor-pool\"";
+    for command in ["run", "plan"] {
+        run(command, &[on_ray, "engine.address=\"ray://head:10001\""]).fails(2, "Ray Client");
+        run(command, &[on_ray, "engine.address=\"h:1\"", "engine.num_cpus=2"])
+            .fails(2, "`num_cpus`");
+        let keep = "stage.pinned.runtime_env={ uv = [\"packaging\"], constraints = [\"a<2\"] }";
+        run(command, &[on_ray, "engine.ray_env=\"native\"", keep]).fails(2, "`constraints`");
+    }
+    // The base of these tests has no Ray.
+    run("run", &[on_ray]).fails(1, "hint: add `ray>=2.50` to the base");
+    run("plan", &[on_ray]).text();
 }

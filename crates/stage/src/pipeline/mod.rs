@@ -16,4 +16,4 @@ pub use built::BuiltPipeline;
 pub use composite::CompositeStage;
 pub use file::PipelineFile;
 pub use plain::{Pipeline, PipelineStage};
-pub use running::{Backend, Engine, FailurePolicy, UnknownBackend};
+pub use running::{Backend, Engine, FailurePolicy, RayEnvironments, UnknownBackend};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What a run does about a task that fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,22 +18,76 @@ pub enum FailurePolicy {
     Record,
 }
 
-/// The engine that runs a pipeline, and its options.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The engine that runs a pipeline, and its options: those of the engines that it is not are
+/// without effect, so that the command line can choose another.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Engine {
     /// Which one. By default, `local`.
     pub backend: Backend,
-    /// How many cores it shares out among the stages. By default, what the machine has.
+    /// For `local`, how many cores it shares out among the stages. By default, what the machine has.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cpus: Option<usize>,
-    /// The devices that it shares out, by the names that `CUDA_VISIBLE_DEVICES` takes. By default,
+    /// For `local`, the devices that it shares out, by the names that `CUDA_VISIBLE_DEVICES` takes. By default,
     /// those that are there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<Vec<String>>,
+    /// For those on Ray, the cluster to use: `host:port`, or `auto` for the one of this machine. By
+    /// default, a Ray of its own that ends with the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// For those on Ray, the cores of a Ray of its own. By default, those of the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
+    pub num_cpus: Option<f64>,
+    /// For those on Ray, the GPUs of a Ray of its own. By default, those of the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
+    pub num_gpus: Option<f64>,
+    /// For those on Ray, other arguments of `ray.init`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub init: Map<String, Value>,
+    /// For those on Ray, who makes the stages' environments. By default, `cached`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ray_env: Option<RayEnvironments>,
+    /// Options of the engine itself: for `xenna` those of its `PipelineConfig`, for `ray-actor-pool`
+    /// `resource_wait_timeout_s`, `reserved_cpus` and `reserved_gpus`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { backend, cpus, devices, address, num_cpus, num_gpus, init, ray_env, options } =
+            self;
+        // Arguments may be secret: `_redis_password`.
+        let init: Vec<_> = init.keys().collect();
+        f.debug_struct("Engine")
+            .field("backend", backend)
+            .field("cpus", cpus)
+            .field("devices", devices)
+            .field("address", address)
+            .field("num_cpus", num_cpus)
+            .field("num_gpus", num_gpus)
+            .field("init", &init)
+            .field("ray_env", ray_env)
+            .field("options", options)
+            .finish()
+    }
+}
+
+/// Who makes the environments of the stages on a Ray cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RayEnvironments {
+    /// The cache on each node, where they outlive the run.
+    Cached,
+    /// Ray itself, once per session and node.
+    Native,
 }
 
 /// What runs the stages.
@@ -43,17 +98,26 @@ pub enum Backend {
     /// This machine: processes and threads of the program itself.
     #[default]
     Local,
+    /// Ray Data: streaming, each stage a `map_batches`.
+    RayData,
+    /// A pool of Ray actors for each stage, one stage after the other.
+    RayActorPool,
+    /// Xenna: streaming, with workers that are added where the pipeline is slow.
+    Xenna,
 }
 
 impl Backend {
     /// All there are.
-    pub const ALL: [Self; 1] = [Self::Local];
+    pub const ALL: [Self; 4] = [Self::Local, Self::RayData, Self::RayActorPool, Self::Xenna];
 
     /// Its name, as a pipeline file has it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::RayData => "ray-data",
+            Self::RayActorPool => "ray-actor-pool",
+            Self::Xenna => "xenna",
         }
     }
 }
@@ -66,12 +130,12 @@ impl fmt::Display for Backend {
 
 /// A text is the name of no backend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such backend; there {}", names())]
+#[error("there is no such backend; there are {}", names())]
 pub struct UnknownBackend;
 
 fn names() -> String {
     let names: Vec<String> = Backend::ALL.iter().map(|it| format!("`{it}`")).collect();
-    format!("{} {}", if names.len() == 1 { "is" } else { "are" }, names.join(", "))
+    names.join(", ")
 }
 
 impl FromStr for Backend {

@@ -1,6 +1,6 @@
 //! The pipeline file in JSON, how it says that it is to be run, and changes from outside.
 
-use stage::{Backend, Error, FailurePolicy, PipelineFile, Workers};
+use stage::{Backend, Error, FailurePolicy, PipelineFile, RayEnvironments, Workers};
 
 const TEXT: &str = r#"
 name = "demo"
@@ -34,6 +34,25 @@ fn how_it_is_to_be_run_is_read() {
     let least = PipelineFile::from_toml("name = 'p'", "/dir").unwrap();
     assert_eq!(least.failure_policy(), None);
     assert_eq!(least.engine(), &stage::Engine::default());
+}
+
+#[test]
+fn an_engine_on_ray_has_its_settings() {
+    let text = "name = 'p'\n[engine]\nbackend = 'xenna'\naddress = 'head:6379'\n\
+                ray_env = 'native'\ninit = { _redis_password = 'hunter2' }\n\
+                options = { execution_mode = 'batch' }";
+    let file = PipelineFile::from_toml(text, "/dir").unwrap();
+    let engine = file.engine();
+    assert_eq!(engine.backend, Backend::Xenna);
+    assert_eq!(engine.address.as_deref(), Some("head:6379"));
+    assert_eq!(engine.ray_env, Some(RayEnvironments::Native));
+    assert_eq!(engine.options["execution_mode"], "batch");
+    assert!(!format!("{file:?}").contains("hunter2"));
+    let changed = file.with_assignments(&["engine.num_cpus=8".parse().unwrap()]).unwrap();
+    assert_eq!(changed.engine().num_cpus, Some(8.0));
+    for backend in Backend::ALL {
+        assert_eq!(backend.to_string().parse::<Backend>().unwrap(), backend);
+    }
 }
 
 #[test]

@@ -43,7 +43,17 @@ fn full() -> Value {
         "description": "shows all",
         "base": { "uv": ["packaging==26.0"], "python": "/usr/bin/python3" },
         "failure_policy": "record",
-        "engine": { "backend": "local", "cpus": 2, "devices": ["0"] },
+        "engine": {
+            "backend": "local",
+            "cpus": 2,
+            "devices": ["0"],
+            "address": "head:6379",
+            "num_cpus": 8,
+            "num_gpus": 0.5,
+            "init": { "include_dashboard": false },
+            "ray_env": "cached",
+            "options": { "reserved_cpus": 1 },
+        },
         "runtime_env": {
             "pip": {
                 "packages": ["a==1"],
@@ -172,6 +182,8 @@ fn wrong_values_are_invalid() {
         ("/name", json!(1)),
         ("/failure_policy", json!("ignore")),
         ("/engine/backend", json!("spark")),
+        ("/engine/ray_env", json!("uv")),
+        ("/engine/init", json!([])),
         ("/base", json!("")),
         ("/stage/0/batch_size", json!(0)),
         ("/stage/0/batch_size", json!("4")),

@@ -91,6 +91,8 @@ fn code(error: &backends::Error) -> u8 {
     let is_usage = match error {
         Error::Spec { .. }
         | Error::EngineField { .. }
+        | Error::EngineSetting { .. }
+        | Error::NotNative { .. }
         | Error::PyExecutable { .. }
         | Error::EmptyManagedBase
         | Error::CheckpointInUse { .. }

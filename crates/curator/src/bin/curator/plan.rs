@@ -10,6 +10,7 @@ use curator::stage::{Base, FailurePolicy};
 use serde_json::json;
 
 use crate::arguments::Json;
+use crate::engine;
 use crate::failure::Failure;
 use crate::output;
 use crate::pipeline::PipelineArguments;
@@ -35,6 +36,7 @@ struct Planned {
 
 pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let loaded = arguments.pipeline.load()?;
+    engine::check(loaded.file.engine(), &loaded.plan)?;
     let provisioner = Provisioner::of_plan(&loaded.plan, cache_dir)?;
     let stages = loaded.plan.stages().iter().map(|stage| Planned {
         stage: stage.settings().name.clone(),

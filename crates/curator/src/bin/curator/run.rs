@@ -219,7 +219,7 @@ impl Running<'_> {
         let (arguments, loaded) = (self.arguments, &self.loaded);
         let engine = loaded.file.engine();
         let backend = arguments.backend.unwrap_or(engine.backend);
-        let executor = engine::executor(engine, backend, arguments.policy(loaded), cache_dir);
+        let executor = engine::executor(engine, backend, arguments.policy(loaded), cache_dir)?;
         let reading = self.reading.clone();
         let mut observers = Observers::default();
         observers.add(self.display.clone());
