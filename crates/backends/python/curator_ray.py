@@ -341,9 +341,13 @@ def _release(version):
 def _engine_words(job):
     """What the engine failed with: what it was at and its last words, and all that it said."""
     error = sys.exc_info()[1]
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    # The innermost that says something; what Ray raises last may have no words.
+    telling = [cause for cause in chain if str(cause).strip()] or chain
+    installing = [cause for cause in telling if _INSTALLER in str(cause)]
+    cause = (installing or telling)[-1]
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     words = lines[0] if lines else ""
     if words.endswith(":"):
