@@ -147,7 +147,7 @@ fn with_credentials(mut spec: Value) -> Value {
         if let Some(lines) = lines {
             lines.extend(secret_lines().map(Value::from));
         } else if spec[field].is_null() {
-            spec.as_object_mut().unwrap().remove(field);
+            spec.as_object_mut().expect("a table").remove(field);
         }
     }
     if spec["env_vars"].is_null() {
