@@ -65,6 +65,20 @@ fn conforms<E: Engine + 'static>() {
 }
 
 #[test]
+fn a_node_needs_none_of_our_files() {
+    let cluster = world::cluster();
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
+    for (engine, module) in [
+        ("ray-data", "curator_ray_data"),
+        ("ray-actor-pool", "curator_ray_actor_pool"),
+        ("xenna", "curator_ray_xenna"),
+    ] {
+        let arguments = [python, engine, module].map(std::ffi::OsStr::new);
+        assert_eq!(cluster.python(&world::script("carried.py"), &arguments), "stage\n");
+    }
+}
+
+#[test]
 fn ray_data_does_what_every_executor_must() {
     conforms::<RayData>();
 }

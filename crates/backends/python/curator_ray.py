@@ -65,6 +65,8 @@ class Cluster:
     def __init__(self, job, tasks, emit, note):
         self.stages = job["stages"]
         self.options = job["options"]
+        # Another cluster may come to have more than it has now.
+        self.is_own = "address" not in job["init"]
         self.tasks = tasks
         # What the nodes get: one copy in Ray's store, whatever the number of actors.
         self.job = None
@@ -193,13 +195,9 @@ class _Driver:
     def _share(self, job):
         """Gives the nodes what they need of the job, and has them make the environments."""
         import curator_ray_actor as actor
-        import curator_stage
         import ray
 
-        # Nodes have none of our files: what runs there travels whole.
-        engine = importlib.import_module(_ENGINES[job["engine"]][0])
-        for module in (actor, curator_stage, engine):
-            ray.cloudpickle.register_pickle_by_value(module)
+        carry(job["engine"])
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
         here = ray.get_runtime_context().get_node_id()
         shared = {key: job[key] for key in ("run", "policy", "cache_dir", "stages")}
@@ -272,6 +270,14 @@ class _Driver:
         run = self.job["run"]
         for path in glob.glob(f"{tempfile.gettempdir()}/curator-{os.getuid()}/{run}-*"):
             actor.finish_run_dir(path, 1)
+
+
+def carry(engine):
+    """Has what runs on the nodes travel whole: they have none of our files."""
+    import ray
+
+    for name in ("curator_ray_actor", "curator_stage", _ENGINES[engine][0]):
+        ray.cloudpickle.register_pickle_by_value(importlib.import_module(name))
 
 
 def _on(node, what):

@@ -35,7 +35,8 @@ def run(cluster):
     data = ray.data.from_arrow(tables)
     share = _share(cluster, total)
     # More than one node has is nowhere, and Ray Data would wait for it.
-    largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    largest = max((node.get("CPU", 0) for node in nodes), default=0) or total
     for index, stage in enumerate(cluster.stages):
         spec = stage["ray_stage_spec"]
         remote = dict(spec.get("ray_remote_args") or {})
@@ -44,7 +45,8 @@ def run(cluster):
         if stage["num_workers_per_node"] is not None:
             remote.setdefault("scheduling_strategy", "SPREAD")
         if stage["gpus"] > 0:
-            check_resources(stage["name"], 0, stage["gpus"])
+            if cluster.is_own:
+                check_resources(stage["name"], 0, stage["gpus"])
             remote["num_gpus"] = stage["gpus"]
         data = data.map_batches(
             _named(stage["name"]),

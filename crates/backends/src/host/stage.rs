@@ -42,6 +42,11 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     // What a stage starts must not hold the socket open.
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
+    serve_on(socket, registry)
+}
+
+/// Serves the actor on the other end of this socket until it is gone.
+fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
     let mut frames = Frames { socket: socket.try_clone()?, reader: FrameReader::default() };
     let Some(start) = frames.next()? else { return Ok(()) };
     let request: HostRequest = serde_json::from_slice(&start.meta)?;
@@ -265,5 +270,101 @@ impl Observer for Watch {
         if is_news {
             self.writer.note(&Note::Event(event.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::thread;
+
+    use serde_json::{Value, json};
+    use stage::{BoxError, Context, Output, Settings, Stage, Task, TaskId};
+
+    use super::*;
+    use crate::local::Parcel;
+
+    struct Echo;
+
+    impl Stage for Echo {
+        fn process(&self, task: Task, _: &mut Context) -> Result<Output, BoxError> {
+            Ok(Output::Many(vec![task.clone(), task]))
+        }
+    }
+
+    fn registry() -> Registry {
+        Registry::new().with("echo", |_: &Value| Ok(Echo))
+    }
+
+    /// The actor's end of a host that runs on a thread.
+    fn host(run_dir: &Path) -> (UnixStream, thread::JoinHandle<io::Result<()>>) {
+        let request = json!({
+            "place": {
+                "base": "/no/python", "node": "n", "run_dir": run_dir, "cache_dir": null,
+                "python_path": "",
+            },
+            "stage": {
+                "settings": Settings::new("s"),
+                "code": { "rust": { "name": "echo", "args": null } },
+                "env": null,
+            },
+            "policy": "fail-fast",
+            "is_native": false,
+        });
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let running = thread::spawn(move || serve_on(theirs, &registry()));
+        send(&ours, Kind::Start, &request, &[]);
+        (ours, running)
+    }
+
+    fn send(mut socket: &UnixStream, kind: Kind, meta: &Value, body: &[u8]) {
+        let mut buffer = Vec::new();
+        wire::encode(&mut buffer, kind, 0, meta.to_string().as_bytes(), &[body]);
+        socket.write_all(&buffer).unwrap();
+    }
+
+    fn call(socket: &UnixStream, index: u64) {
+        let task = Task::new(vec![7; 10]).with_id(TaskId::root().child(index));
+        let mut body = Vec::new();
+        travel::pack(&mut body, &Parcel::pack(task).unwrap()).unwrap();
+        send(socket, Kind::Batch, &json!([body.len()]), &body);
+    }
+
+    #[test]
+    fn a_host_answers_and_says_farewell() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, running) = host(dir.path());
+        call(&socket, 0);
+        call(&socket, 1);
+        let mut frames =
+            Frames { socket: socket.try_clone().unwrap(), reader: FrameReader::default() };
+        let mut ids = Vec::new();
+        while let Some(frame) = frames.next().unwrap() {
+            if frame.kind == Kind::Result {
+                let lengths: Vec<usize> = serde_json::from_slice(&frame.meta).unwrap();
+                for bytes in travel::cut(&frame.body, &lengths).unwrap() {
+                    ids.push(travel::unpack(bytes).unwrap().head.id().to_string());
+                }
+                if ids.len() == 4 {
+                    socket.shutdown(Shutdown::Write).unwrap();
+                }
+            }
+            if frame.kind == Kind::Bye {
+                break;
+            }
+        }
+        assert_eq!(ids, ["0_0_0", "0_0_1", "0_1_0", "0_1_1"]);
+        running.join().unwrap().unwrap();
+    }
+
+    /// The actor of a run that is over may be there still and listen no more.
+    #[test]
+    fn a_host_that_nobody_listens_to_ends_with_its_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, running) = host(dir.path());
+        // Far more than the socket holds of answers.
+        (0..5_000).for_each(|index| call(&socket, index));
+        std::fs::write(dir.path().join("over"), "").unwrap();
+        running.join().unwrap().unwrap();
     }
 }
