@@ -31,8 +31,8 @@ pub struct Engine {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cpus: Option<usize>,
-    /// For `local`, the devices that it shares out, by the names that `CUDA_VISIBLE_DEVICES` takes. By default,
-    /// those that are there.
+    /// For `local`, the devices that it shares out, by the names that `CUDA_VISIBLE_DEVICES` takes.
+    /// By default, those that are there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<Vec<String>>,
     /// For those on Ray, the cluster to use: `host:port`, or `auto` for the one of this machine. By
