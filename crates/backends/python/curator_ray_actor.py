@@ -126,6 +126,7 @@ class Host:
             job = ray.get(job)
         self._name = os.urandom(6).hex()
         self._reporter = reporter
+        self._stage = job["stages"][index]["name"]
         try:
             self._channel = _start_host(job, reporter)
         except StageFailedError as error:
@@ -143,14 +144,21 @@ class Host:
 
     def call(self, tasks):
         """What becomes of some tasks; both sides are lists of bytes."""
-        self._send(BATCH, json.dumps([len(task) for task in tasks]).encode(), tasks)
+        try:
+            self._send(BATCH, json.dumps([len(task) for task in tasks]).encode(), tasks)
+        except OSError:
+            pass  # What it said before it ended may still be there.
         notes = []
         while True:
-            frame = self._channel.receive()
+            try:
+                frame = self._channel.receive()
+            except OSError:
+                frame = None
             if frame is None:
-                raise StageFailedError(
+                self._fail(
                     fault(
-                        f"the worker program ended by itself on node {node_id()}",
+                        f"the worker program of stage `{self._stage}` ended by itself on node "
+                        f"{node_id()}",
                         hint="its last words are in the log of its Ray actor",
                     )
                 )
@@ -162,9 +170,7 @@ class Host:
                 # The run's account must be complete before its result is.
                 ray.get(self._reporter.report.remote(self._name, notes))
             if kind == FAILED:
-                text = bytes(meta).decode()
-                ray.get(self._reporter.fail.remote(text))
-                raise StageFailedError(text)
+                self._fail(bytes(meta).decode())
             view, at, results = memoryview(body), 0, []
             for length in json.loads(meta):
                 results.append(bytes(view[at : at + length]))
@@ -180,6 +186,11 @@ class Host:
                 notes.append(bytes(frame[2]))
         if notes:
             ray.get(self._reporter.report.remote(self._name, notes))
+
+    def _fail(self, text):
+        """Ends the run with this fault, whatever the engine makes of the error."""
+        ray.get(self._reporter.fail.remote(text))
+        raise StageFailedError(text)
 
     def _send(self, kind, meta, parts=()):
         self._channel.send(kind, 0, meta, parts)
