@@ -7,6 +7,9 @@ mod command; // `curator run` with an engine on Ray
 mod conformance; // the cases that every executor must pass, over all of them
 mod guide; // the page for users of Ray and NeMo Curator, run as it stands
 mod launcher; // `curator env exec` as the interpreter of Ray's workers
+mod nodes; // clusters of several nodes on one machine
+mod refusals; // what cannot be run, told before or as soon as Ray is asked
+mod run; // pipelines on an engine, in processes of their own
 mod world; // the base with Ray, clusters one at a time, Python scripts
 
 /// A file of tests that no module names would never run.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, PipeWriter};
+use std::io::{BufRead, BufReader, PipeWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -191,6 +191,7 @@ impl Cluster {
         let started = duct::cmd(base(), [script])
             .dir(self.dir())
             .env("RAY_TMPDIR", self.dir())
+            .env("TMPDIR", self.dir())
             .env("RAY_USAGE_STATS_ENABLED", "0")
             .env_remove("RAY_ADDRESS")
             .env_remove("PYTHONPATH")
@@ -201,7 +202,7 @@ impl Cluster {
         let mut first_line = String::new();
         BufReader::new(&started).read_line(&mut first_line).expect("it says something");
         assert!(!first_line.is_empty(), "it said: {}", self.said());
-        Started { first_line: first_line.trim().to_owned(), _input: writer, _reader: started }
+        Started { first_line: first_line.trim().to_owned(), input: writer, reader: started }
     }
 
     fn said(&self) -> String {
@@ -218,14 +219,23 @@ impl Cluster {
 #[derive(Debug)]
 pub(crate) struct Started {
     first_line: String,
-    _input: PipeWriter,
+    input: PipeWriter,
     /// Dropping it ends the script.
-    _reader: duct::ReaderHandle,
+    reader: duct::ReaderHandle,
 }
 
 impl Started {
     pub(crate) fn first_line(&self) -> &str {
         &self.first_line
+    }
+
+    /// Says a line to the script, which answers each with one.
+    pub(crate) fn ask(&self, line: &str) -> String {
+        writeln!(&self.input, "{line}").expect("the script listens");
+        let mut answer = String::new();
+        BufReader::new(&self.reader).read_line(&mut answer).expect("it says something");
+        assert!(!answer.is_empty(), "no answer to {line:?}");
+        answer.trim().to_owned()
     }
 }
 
