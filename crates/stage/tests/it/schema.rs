@@ -106,7 +106,8 @@ fn full() -> Value {
 
 /// Where objects are whose fields are the format's and not the user's.
 fn closed(value: &Value, pointer: &str, found: &mut Vec<String>) {
-    const OPEN: [&str; 3] = ["/args", "/env_vars", "/ray_remote_args"];
+    const OPEN: [&str; 5] =
+        ["/args", "/env_vars", "/ray_remote_args", "/engine/init", "/engine/options"];
     if OPEN.iter().any(|name| pointer.ends_with(name)) {
         return;
     }
