@@ -330,6 +330,63 @@ pub enum Error {
         hint: Option<String>,
     },
 
+    /// Another run has the checkpoint open.
+    #[error("the checkpoint `{}` is in use", dir.display())]
+    CheckpointInUse {
+        /// Its folder.
+        dir: PathBuf,
+    },
+
+    /// The checkpoint is of another pipeline.
+    #[error("the checkpoint `{}` is of another pipeline: {difference}", dir.display())]
+    OtherPipeline {
+        /// Its folder.
+        dir: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+
+    /// The checkpoint has finished another task than the one that was handed in now.
+    #[error("input task {index} is not the one that was finished under the checkpoint")]
+    OtherInput {
+        /// The task's number, from 0.
+        index: u64,
+    },
+
+    /// A stage or the base asks for other packages than when the record was made.
+    #[error("{owner} asks for other packages than in the recorded run")]
+    OtherSpec {
+        /// The stage, or the base.
+        owner: String,
+    },
+
+    /// A record is of another platform.
+    #[error("the recorded run was on {then}, and this is {now}")]
+    OtherPlatform {
+        /// The platform of the record.
+        then: String,
+        /// This one.
+        now: String,
+    },
+
+    /// An environment does not hold what it held in the recorded run.
+    #[error("{owner} is not what it was in the recorded run: {difference}")]
+    NotReproduced {
+        /// Which one.
+        owner: String,
+        /// What differs; `-` before what was there, `+` before what is.
+        difference: String,
+    },
+
+    /// An executor gave a task without telling what it was made of.
+    #[error("executor `{executor}` does not tell what task {task} was made of")]
+    Unfollowed {
+        /// The executor.
+        executor: String,
+        /// The task.
+        task: String,
+    },
+
     /// The operating system refused something.
     #[error("failed to {action} `{what}`")]
     Io {
@@ -402,6 +459,19 @@ impl Error {
             Self::Unlockable { .. } => {
                 "build wheels of these (`pip wheel`) and name those, or leave the spec unlocked"
             }
+            Self::CheckpointInUse { .. } => "wait for the run that uses it, or name another folder",
+            Self::OtherPipeline { .. } | Self::OtherInput { .. } => {
+                "name another folder for the checkpoint, or remove this one to begin anew"
+            }
+            Self::OtherSpec { .. } => {
+                "run without the record, or with the pipeline as it was; what it had is in the \
+                 record"
+            }
+            Self::OtherPlatform { .. } => "a record holds for the platform that it was made on",
+            Self::NotReproduced { .. } => {
+                "use the base of the recorded run; a managed base is a part of the record"
+            }
+            Self::Unfollowed { .. } => "run without a checkpoint on this executor",
             Self::RefreshInUse { .. } => "end what runs in it, and refresh again",
             Self::BaseChanged { .. } => "run again once nobody installs into the base any more",
             Self::WrongEnvironment { .. } => {

@@ -66,7 +66,7 @@ impl Core {
             prefix: Some(interpreter.prefix().to_owned()),
             scripts: Some(interpreter.scripts().to_owned()),
             is_virtualenv: interpreter.is_virtualenv(),
-            has_safe_path: has_safe_path(interpreter),
+            has_safe_path: has_safe_path(interpreter.version()),
             state: EnvState::Base,
             duration,
             cached,
@@ -75,37 +75,22 @@ impl Core {
         }
     }
 
-    /// An environment of the cache.
-    pub(crate) fn cached(interpreter: &Interpreter, env: CachedEnv, duration: Duration) -> Self {
+    /// An environment of the cache. Its base is not looked at: what a key names is whole in itself.
+    pub(crate) fn cached(env: CachedEnv, duration: Duration) -> Self {
         let state = match env.state() {
             State::Hit => EnvState::Hit,
             State::Built => EnvState::Built,
         };
+        let record = Record::of(env.manifest());
         Self {
             python: vec![env.python().into()],
             prefix: Some(env.dir().to_owned()),
             scripts: env.python().parent().map(Path::to_owned),
             is_virtualenv: true,
-            has_safe_path: has_safe_path(interpreter),
+            has_safe_path: record.as_ref().is_some_and(|record| has_safe_path(&record.python)),
             state,
             duration,
-            record: serde_json::from_value(env.manifest().details.clone()).ok(),
-            wanted: Vec::new(),
-            cached: Some(env),
-        }
-    }
-
-    /// An environment of the cache whose base nobody looked at.
-    pub(crate) fn found(env: CachedEnv, duration: Duration) -> Self {
-        Self {
-            python: vec![env.python().into()],
-            prefix: Some(env.dir().to_owned()),
-            scripts: env.python().parent().map(Path::to_owned),
-            is_virtualenv: true,
-            has_safe_path: super::found::has_safe_path(&env),
-            state: EnvState::Hit,
-            duration,
-            record: serde_json::from_value(env.manifest().details.clone()).ok(),
+            record,
             wanted: Vec::new(),
             cached: Some(env),
         }
@@ -168,8 +153,9 @@ impl Core {
     }
 }
 
-fn has_safe_path(interpreter: &Interpreter) -> bool {
-    let mut numbers = interpreter.version().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+/// Whether a Python of this version has `-P`.
+fn has_safe_path(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (3, 11)
 }
 
