@@ -12,6 +12,8 @@ from ray._private.state import available_resources_per_node
 _OPTIONS = {"resource_wait_timeout_s": 60.0, "reserved_cpus": 0.0, "reserved_gpus": 0.0}
 # How often a pool that finds no room looks again, in seconds.
 _LOOK = 0.2
+# How long an actor may not be reached, in seconds, before the run is given up.
+_UNAVAILABLE_LIMIT = 60
 
 
 class _Stage:
@@ -57,10 +59,15 @@ def _run_stage(cluster, index, tasks):
     waiting = iter(enumerate(batches))
     running = {}
 
+    unavailable = [0] * len(batches)
+
+    def send(at, actor):
+        generator = actor.call.options(num_returns="streaming").remote(*batches[at])
+        running[generator.completed()] = (at, actor, generator)
+
     def give(actor):
-        for at, batch in itertools.islice(waiting, 1):
-            generator = actor.call.options(num_returns="streaming").remote(*batch)
-            running[generator.completed()] = (at, actor, generator)
+        for at, _ in itertools.islice(waiting, 1):
+            send(at, actor)
 
     # One batch more than it works on, so that an actor never waits for the next.
     for actor in actors + actors:
@@ -68,7 +75,17 @@ def _run_stage(cluster, index, tasks):
     while running:
         done, _ = ray.wait(list(running), num_returns=1)
         at, actor, generator = running.pop(done[0])
-        ray.get(done[0])  # Raises what the stage failed with.
+        try:
+            ray.get(done[0])  # Raises what the stage failed with.
+        except ray.exceptions.ActorUnavailableError:
+            # Its node may be gone, which Ray finds out before it starts the actor elsewhere; until
+            # then it does not try a call once more by itself.
+            unavailable[at] += 1
+            if unavailable[at] * _LOOK > _UNAVAILABLE_LIMIT:
+                raise
+            time.sleep(_LOOK)
+            send(at, actor)
+            continue
         outputs[at] = list(generator)
         batches[at] = None
         give(actor)
