@@ -15,6 +15,7 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 import traceback
 
 _START, _BATCH, _FINISH = 1, 3, 4
@@ -89,6 +90,8 @@ class _Driver:
         self._prepared = []
         self._fed = threading.Event()
         self._ended = threading.Event()
+        self._cleaning = threading.Lock()
+        self._is_clean = False
 
     def send(self, kind, meta, parts=()):
         with self._lock:
@@ -164,7 +167,7 @@ class _Driver:
         if self._ended.is_set():
             return
         self._is_over = True
-        threading.Thread(target=_leave_after, args=(_ABORT_LIMIT * 2,), daemon=True).start()
+        threading.Thread(target=self._leave_after, args=(_ABORT_LIMIT * 2,), daemon=True).start()
         self.clean_up()
         os._exit(1)
 
@@ -252,7 +255,17 @@ class _Driver:
                 pass  # A node that is gone has nothing left to end.
 
     def clean_up(self):
-        """Ends what is left of a run that failed or was given up, and leaves Ray."""
+        """Ends what is left of a run that failed or was given up, and leaves Ray.
+
+        The end of the socket and the failure that it brings about in the engine may both ask for
+        it: the second waits for the first.
+        """
+        with self._cleaning:
+            if not self._is_clean:
+                self._clean_up()
+                self._is_clean = True
+
+    def _clean_up(self):
         import curator_ray_actor as actor
         import ray
 
@@ -267,9 +280,20 @@ class _Driver:
             pass  # It had not come that far, or Ray is gone.
         ray.shutdown()
         # What an actor may have started after its node was done.
+        self._clean_up_here()
+
+    def _clean_up_here(self):
+        import curator_ray_actor as actor
+
         run = self.job["run"]
         for path in glob.glob(f"{tempfile.gettempdir()}/curator-{os.getuid()}/{run}-*"):
             actor.finish_run_dir(path, 1)
+
+    def _leave_after(self, seconds):
+        """Leaves although Ray does not let go of this process."""
+        time.sleep(seconds)
+        self._clean_up_here()
+        os._exit(1)
 
 
 def carry(engine):
@@ -289,13 +313,6 @@ def _on(node, what):
     if not isinstance(what, type):
         options["max_retries"] = 0
     return ray.remote(what).options(num_cpus=0, **options)
-
-
-def _leave_after(seconds):
-    import time
-
-    time.sleep(seconds)
-    os._exit(1)
 
 
 def _knock(address):
