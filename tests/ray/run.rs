@@ -106,6 +106,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The process that runs the pipeline.
+    pub(crate) fn process(&self) -> i32 {
+        i32::try_from(self.handle.pids()[0]).expect("a number of a process")
+    }
+
     /// What its stages have noted of this kind.
     pub(crate) fn notes(&self, kind: &str) -> Vec<(String, String)> {
         notes(&self.dir, kind)

@@ -1,0 +1,294 @@
+//! What is killed or fails on the engines: what becomes of the run, and what is left of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::run::{Job, wait_for};
+use crate::world::{self, Cluster};
+
+/// Stages that hold their tasks until they may go on.
+fn hold(dir: &Path) -> String {
+    format!(
+        "[[stage]]\nname = \"Hold\"\npython = \"{}:Hold\"\nargs = {{ folder = {:?} }}\nbatch_size = \
+         1\nnum_workers = 2\n",
+        world::script("faults.py").display(),
+        dir.display().to_string(),
+    )
+}
+
+/// A run of eight tasks, of which two are held.
+fn holding(cluster: &Cluster, name: &str, engine: &str, address: Option<&str>) -> Job {
+    let dir = cluster.dir().join(format!("{name}-{engine}"));
+    Job::new(&dir, engine, &hold(&dir), 8).with("address", address)
+}
+
+fn signal(process: i32, signal: &str) {
+    duct::cmd("kill", [signal, &process.to_string()]).run().expect("a process to signal");
+}
+
+/// The command line of a process; empty if it is gone.
+fn command_of(process: i32) -> String {
+    let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned()
+}
+
+/// The actors of the stage.
+fn actors(cluster: &Cluster) -> Vec<i32> {
+    let mut found = cluster.processes();
+    found.retain(|process| {
+        let command = command_of(*process);
+        command.starts_with("ray::") && command.contains("Hold")
+    });
+    found
+}
+
+/// The folders of runs that are there.
+fn run_dirs(cluster: &Cluster) -> Vec<PathBuf> {
+    let parents = fs::read_dir(cluster.dir()).expect("a folder of ours").flatten();
+    parents
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("curator-"))
+        .flat_map(|entry| fs::read_dir(entry.path()).expect("a folder of ours").flatten())
+        .map(|entry| entry.path())
+        .filter(|path| {
+            !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("program-"))
+        })
+        .collect()
+}
+
+/// Waits until nothing of any run is left: no driver, actor, host or worker, and no folder.
+#[track_caller]
+fn assert_nothing_is_left(cluster: &Cluster, of: &str) {
+    let left = || {
+        let mut left: Vec<String> = cluster.processes().into_iter().map(command_of).collect();
+        left.retain(|command| {
+            ["curator", "run-on-ray", "Hold", "Reporter"].iter().any(|mark| command.contains(mark))
+                && !command.contains("start.py")
+        });
+        left.extend(run_dirs(cluster).iter().map(|dir| dir.display().to_string()));
+        left
+    };
+    wait_for(&format!("the end of all of {of}, with {:?} there", left()), || {
+        left().is_empty().then_some(())
+    });
+}
+
+/// Ends the program in every way, in the middle of its work.
+fn program_is_killed(cluster: &Cluster, engine: &str, address: &str) {
+    for way in ["-KILL", "-INT", "-TERM"] {
+        let running =
+            holding(cluster, &format!("killed{way}"), engine, Some(address)).start(cluster);
+        running.held(2);
+        signal(running.process(), way);
+        running.wait();
+        assert_nothing_is_left(cluster, &format!("a program that got {way} on {engine}"));
+    }
+}
+
+/// A worker that dies is replaced, and its task is done again.
+fn worker_dies(cluster: &Cluster, engine: &str, address: &str) {
+    let running = holding(cluster, "worker", engine, Some(address)).start(cluster);
+    let (worker, _, _) = running.held(2)[0];
+    signal(worker, "-KILL");
+    running.held(3);
+    running.go_on();
+    running.answer().assert_complete(8);
+    assert_nothing_is_left(cluster, &format!("a run whose worker died on {engine}"));
+}
+
+/// A host that dies ends the run, with an error that says whose it was.
+fn host_dies(cluster: &Cluster, engine: &str, address: &str) {
+    let running = holding(cluster, "host", engine, Some(address)).start(cluster);
+    let (_, host, _) = running.held(2)[0];
+    assert!(command_of(host).contains("curator-worker stage"), "{}", command_of(host));
+    signal(host, "-KILL");
+    let answer = running.answer();
+    let error = answer.error();
+    let words = "the worker program of stage `Hold` ended by itself";
+    assert!(error.contains(words), "{engine}: {error}");
+    assert_nothing_is_left(cluster, &format!("a run whose host died on {engine}"));
+}
+
+/// An actor that dies is Ray's to replace; what it had is done again, and nothing comes twice.
+fn actor_dies(cluster: &Cluster, engine: &str, address: &str) {
+    let running = holding(cluster, "actor", engine, Some(address)).start(cluster);
+    running.held(2);
+    let found = actors(cluster);
+    assert!(found.len() >= 2, "{engine}: {found:?}");
+    signal(found[0], "-KILL");
+    running.held(3);
+    running.go_on();
+    running.answer().assert_complete(8);
+    assert_nothing_is_left(cluster, &format!("a run whose actor died on {engine}"));
+}
+
+/// A package that does not exist ends the run with the resolver's words.
+fn misspelt(cluster: &Cluster, engine: &str, address: &str) {
+    let dir = cluster.dir().join(format!("misspelt-{engine}"));
+    let stages = hold(&dir) + "runtime_env = { uv = [\"packagingg==24.0\"] }\n";
+    let answer = Job::new(&dir, engine, &stages, 8).with("address", address).run(cluster);
+    let error = answer.error();
+    assert!(error.contains("`uv` found no package `packagingg`"), "{engine}: {error}");
+    assert!(error.contains("stage `Hold`"), "{engine}: {error}");
+    assert_nothing_is_left(cluster, &format!("a run without an environment on {engine}"));
+}
+
+/// Secrets of a spec are in no log, no command line, no event and no report: those of a run that
+/// succeeds, and those of one whose package index does not answer.
+fn secrets_stay_secret(cluster: &Cluster, engine: &str, address: &str) {
+    let url = "--extra-index-url https://joe:pa55-in-the-url@127.0.0.1:9/simple";
+    let specs = [
+        (
+            "t0ken-in-a-var",
+            "{ uv = [\"packaging==24.0\"], env_vars = { TOKEN = \"t0ken-in-a-var\" } }",
+        ),
+        ("pa55-in-the-url", &format!("{{ uv = [{url:?}, \"packaging==24.0\"] }}")),
+    ];
+    for (at, (secret, spec)) in specs.into_iter().enumerate() {
+        let dir = cluster.dir().join(format!("secrets-{at}-{engine}"));
+        let stages = format!("{}runtime_env = {spec}\n", hold(&dir));
+        let running = Job::new(&dir, engine, &stages, 8).with("address", address).start(cluster);
+        wait_for("a worker with a task, or the end", || {
+            let commands: Vec<String> = cluster.processes().into_iter().map(command_of).collect();
+            let told = commands.iter().find(|command| command.contains(secret));
+            assert!(told.is_none(), "{engine}: {told:?}");
+            (!running.is_running() || running.notes("held").len() >= 2).then_some(())
+        });
+        running.go_on();
+        let answer = running.answer().0;
+        assert_eq!(answer["error"].is_null(), secret.ends_with("var"), "{engine}: {answer}");
+        assert!(!answer.to_string().contains(secret), "{engine}: {answer}");
+        let told = duct::cmd("grep", ["-rlaF", secret, "."])
+            .dir(cluster.dir())
+            .unchecked()
+            .stderr_null()
+            .read()
+            .expect("grep is there");
+        let told: Vec<&str> =
+            told.lines().filter(|file| !file.ends_with("/pipeline.toml")).collect();
+        assert_eq!(told, [""; 0], "{engine}: files with {secret}");
+    }
+    assert_nothing_is_left(cluster, &format!("a run with secrets on {engine}"));
+}
+
+/// A run that needs a cluster of its own kind, and can share it with others.
+type Scenario = fn(&Cluster, &str, &str);
+
+fn on_a_cluster(engine: &str) {
+    let scenarios: [(&str, Scenario); 6] = [
+        ("a program that is killed", program_is_killed),
+        ("a misspelt package", misspelt),
+        ("a worker that dies", worker_dies),
+        ("a host that dies", host_dies),
+        ("an actor that dies", actor_dies),
+        ("secrets", secrets_stay_secret),
+    ];
+    let cluster = world::cluster();
+    let ray = cluster.start(&world::script("start.py"));
+    let mut failed = Vec::new();
+    for (name, scenario) in scenarios {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            scenario(&cluster, engine, ray.first_line());
+        }));
+        if result.is_err() {
+            failed.push(name);
+        }
+    }
+    assert_eq!(failed, [""; 0], "on {engine}");
+}
+
+#[test]
+fn faults_on_ray_data_end_in_results_or_one_error() {
+    on_a_cluster("ray-data");
+}
+
+#[test]
+fn faults_in_the_actor_pools_end_in_results_or_one_error() {
+    on_a_cluster("ray-actor-pool");
+}
+
+/// What lies in Ray's folder, two levels deep, under names that sessions share.
+fn left_by_ray(cluster: &Cluster) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let entries = |dir: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    for path in entries(&cluster.dir().join("ray")) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let is_session = name.starts_with("session_2");
+        let name = if is_session { "session" } else { &name };
+        found.insert(name.to_owned());
+        if is_session {
+            // Some end with the node's id.
+            found.extend(entries(&path).iter().map(|below| {
+                let below = below.file_name().expect("a name").to_string_lossy();
+                format!("{name}/{}", below.split("_port_").next().unwrap_or_default())
+            }));
+        }
+    }
+    found
+}
+
+/// Waits until no process of a Ray of its own is left, and looks at its folder; empties that.
+#[track_caller]
+fn assert_ray_is_gone(cluster: &Cluster, clean: &BTreeSet<String>, of: &str) {
+    assert_nothing_is_left(cluster, of);
+    let left = || cluster.processes().into_iter().map(command_of).collect::<Vec<_>>();
+    wait_for(&format!("the end of the Ray of {of}: {:?}", left()), || {
+        left().is_empty().then_some(())
+    });
+    let left = left_by_ray(cluster);
+    assert!(left.is_subset(clean), "{of}: {left:?} beside {clean:?}");
+    fs::remove_dir_all(cluster.dir().join("ray")).expect("a folder of ours");
+}
+
+/// The process that drives the engine.
+fn driver(cluster: &Cluster) -> i32 {
+    let mut found = cluster.processes();
+    found.retain(|process| command_of(*process).contains("curator_ray.py"));
+    let [driver] = found[..] else { panic!("one driver: {found:?}") };
+    driver
+}
+
+#[test]
+fn a_ray_of_its_own_ends_with_the_run() {
+    let cluster = world::cluster();
+    cluster.python(&world::script("clean.py"), &[]);
+    let clean = left_by_ray(&cluster);
+    assert!(clean.contains("session/logs"), "{clean:?}");
+    fs::remove_dir_all(cluster.dir().join("ray")).expect("a folder of ours");
+    let engine = "ray-actor-pool";
+    let start = |name: &str| {
+        let init = json!({ "object_store_memory": 100_000_000 });
+        holding(&cluster, name, engine, None).with("init", init).start(&cluster)
+    };
+
+    let running = start("well");
+    running.held(2);
+    running.go_on();
+    running.answer().assert_complete(8);
+    assert_ray_is_gone(&cluster, &clean, "a run that succeeds");
+
+    for way in ["-KILL", "-INT"] {
+        let running = start(&format!("killed{way}"));
+        running.held(2);
+        signal(running.process(), way);
+        running.wait();
+        assert_ray_is_gone(&cluster, &clean, &format!("a program that got {way}"));
+    }
+}
+
+#[test]
+fn a_driver_that_is_killed_is_one_error() {
+    let cluster = world::cluster();
+    let running = holding(&cluster, "lost", "ray-actor-pool", None).start(&cluster);
+    running.held(2);
+    signal(driver(&cluster), "-KILL");
+    let answer = running.answer();
+    let error = answer.error();
+    assert!(error.contains("the driver of ray-actor-pool was killed by signal 9"), "{error}");
+    wait_for("the end of its Ray", || cluster.processes().is_empty().then_some(()));
+}
