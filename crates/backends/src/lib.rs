@@ -55,6 +55,7 @@ mod host;
 mod intake;
 mod local;
 mod plan;
+mod profile;
 mod provision;
 mod ray;
 mod record;
@@ -72,6 +73,7 @@ pub use host::serve_if_asked;
 pub use intake::{Ended, Intake};
 pub use local::LocalExecutor;
 pub use plan::{Plan, PlannedStage};
+pub use profile::{Recorder, RunProfile};
 pub use provision::{
     Added, Change, Damage, Dependent, Details, Diff, EnvCommand, EnvState, Environment,
     EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, RayWorker,

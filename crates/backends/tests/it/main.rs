@@ -6,6 +6,8 @@ mod flow; // many tasks: bounded memory, order, workers, devices
 mod hooks; // setup_on_node, setup and teardown, each in its place and once
 mod index; // a package index on this machine
 mod outputs; // what a stage may return, and the ids that come of it
+#[cfg(feature = "browser")]
+mod page; // the report of a run, in a browser
 mod plan; // what is read and refused before anything runs
 mod processes; // what is left of workers and their children
 mod rust_stages; // Rust and Python stages in one pipeline

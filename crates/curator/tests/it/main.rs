@@ -8,6 +8,7 @@ mod permissions;
 mod pipelines;
 mod progress;
 mod recording;
+mod reporting;
 mod resuming;
 mod running;
 mod secrets;

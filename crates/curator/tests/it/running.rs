@@ -187,7 +187,7 @@ fn wrong_files_are_told_by_line_and_field() {
     with(&["--set", "stage.pinned.batch_size=0"]).fails(2, "stage `pinned`: `batch_size` is 0");
     with(&["--set", "stage.pinned.isolation=full"]).fails(2, "text stands in quotes");
     with(&["--backend", "spark"]).fails(2, "`local`, `ray-data`");
-    with(&["--report", "r.txt"]).fails(2, "`.json`");
+    with(&["--report", "r.txt"]).fails(2, "neither `.html` nor `.json`");
     with(&["--input", "none.jsonl"]).fails(2, "none.jsonl");
     folder.run(&["run", "none.toml"]).fails(2, "hint: `curator init`");
     folder.write("twice.json", "{\"name\": \"p\",\n \"stage\": [{\"python\": \"a.py\"}]}");

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use clap::{Args, ValueEnum, ValueHint};
 use curator::backends::{
-    Checkpoint, Event, FailurePolicy, Observer, Provisioner, RunRecord, RunReport, Sink,
+    Checkpoint, Event, FailurePolicy, Observer, Provisioner, Recorder, RunRecord, RunReport, Sink,
 };
 use curator::stage::Backend;
 use curator::{Task, backends};
@@ -81,7 +81,8 @@ pub(crate) struct Run {
     /// The engine [default: the file's, else `local`].
     #[arg(long, value_name = "ENGINE", value_parser = backend)]
     backend: Option<Backend>,
-    /// Where the report goes; its name ends in `.json`.
+    /// Where the report goes, also of a run that fails: a page if its name ends in `.html`, else
+    /// `.json`.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     report: Option<PathBuf>,
     /// Tell only of warnings and failures.
@@ -128,8 +129,14 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
         Display::new(loaded.plan.stages(), reading.clone(), input.length())
     });
     let interrupt = Interrupt::install(reading.clone(), display.clone())?;
+    let recorder = report.as_ref().map(|_| {
+        let engine = loaded.file.engine();
+        let backend = arguments.backend.unwrap_or(engine.backend);
+        Arc::new(Recorder::from_env(&loaded.plan, backend.as_str()))
+    });
     let mut this = Running {
         arguments,
+        recorder,
         loaded,
         reading,
         display,
@@ -150,7 +157,8 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     }
     let result = this.execute(tasks, cache_dir);
     let result = this.record(result, cache_dir);
-    this.end(result, report.as_ref(), &interrupt)
+    let reported = this.report(report.as_ref(), result.as_ref(), cache_dir);
+    this.end(result, reported, &interrupt)
 }
 
 impl Run {
@@ -199,6 +207,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// A run under way.
 struct Running<'a> {
     arguments: &'a Run,
+    /// Where a report is wanted.
+    recorder: Option<Arc<Recorder>>,
     loaded: Loaded,
     reading: Arc<Reading>,
     display: Arc<Display>,
@@ -232,6 +242,9 @@ impl Running<'_> {
         if let Some(logging) = &self.logging {
             observers.add(Arc::new(logging.clone()));
         }
+        if let Some(recorder) = &self.recorder {
+            observers.add(recorder.clone());
+        }
         let intake = self.failed.as_ref().map(|failed| failed.intake.clone());
         if let Some(intake) = &intake {
             observers.add(intake.clone());
@@ -242,7 +255,11 @@ impl Running<'_> {
         });
         let (lines, broken) = (&mut self.output, &mut self.broken);
         let is_whole = arguments.whole_tasks;
+        let recorder = self.recorder.clone();
         let sink: &mut Sink<'_> = &mut |task: Task| {
+            if let Some(recorder) = &recorder {
+                recorder.see(&task);
+            }
             let line = if is_whole { serde_json::to_string(&task)? } else { task.to_json_line() };
             lines.add(&line).map_err(|error| {
                 let kind = error.kind();
@@ -277,11 +294,25 @@ impl Running<'_> {
         Ok(report)
     }
 
+    /// Writes the report, where one is wanted, however the run ended.
+    fn report(
+        &self,
+        file: Option<&ReportFile>,
+        result: Result<&RunReport, &backends::Error>,
+        cache_dir: Option<&Path>,
+    ) -> Result<(), Failure> {
+        let (Some(file), Some(recorder)) = (file, &self.recorder) else { return Ok(()) };
+        if result.is_err() {
+            report::describe(recorder, &self.loaded.plan, cache_dir);
+        }
+        file.write(recorder, result)
+    }
+
     /// Completes what was written, and tells how it went.
     fn end(
         &mut self,
         result: Result<RunReport, backends::Error>,
-        report: Option<&ReportFile>,
+        reported: Result<(), Failure>,
         interrupt: &Interrupt,
     ) -> Result<ExitCode, Failure> {
         self.display.finish();
@@ -301,9 +332,7 @@ impl Running<'_> {
             }
         };
         self.output.finish()?;
-        if let Some(report) = report {
-            report.write(&run)?;
-        }
+        reported?;
         if let Some(problem) = self.reading.take_problem() {
             return Err(Failure::failed(&problem));
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use curator::RunReport;
+use curator::backends::{Error, Plan, Provisioner, Recorder};
 
 use crate::failure::Failure;
 
@@ -16,12 +17,17 @@ pub(crate) struct ReportFile {
 
 #[derive(Clone, Copy, Debug)]
 enum Form {
+    Html,
     Json,
 }
 
 impl Form {
     fn of(extension: &str) -> Option<Self> {
-        (extension == "json").then_some(Self::Json)
+        match extension {
+            "html" => Some(Self::Html),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
     }
 }
 
@@ -30,19 +36,44 @@ impl ReportFile {
     pub(crate) fn new(path: &Path) -> Result<Self, Failure> {
         let form = path.extension().and_then(|it| it.to_str()).and_then(Form::of);
         let form = form.ok_or_else(|| {
-            let problem = format!("--report `{}` does not end in `.json`", path.display());
+            let problem =
+                format!("--report `{}` ends in neither `.html` nor `.json`", path.display());
             Failure::usage(&problem)
         })?;
         Ok(Self { path: path.to_owned(), form })
     }
 
-    pub(crate) fn write(&self, report: &RunReport) -> Result<(), Failure> {
+    /// Writes what was recorded of a run that ended so.
+    pub(crate) fn write(
+        &self,
+        recorder: &Recorder,
+        result: Result<&RunReport, &Error>,
+    ) -> Result<(), Failure> {
         let failed = |error: &std::io::Error| {
             Failure::io(&format!("write the report `{}`", self.path.display()), error)
         };
+        let profile = recorder.finish(result);
         let text = match self.form {
-            Form::Json => serde_json::to_string_pretty(report).map_err(|it| failed(&it.into()))?,
+            Form::Html => profile.to_html(),
+            Form::Json => {
+                serde_json::to_string_pretty(&profile).map_err(|it| failed(&it.into()))? + "\n"
+            }
         };
-        fs::write(&self.path, text + "\n").map_err(|error| failed(&error))
+        fs::write(&self.path, text).map_err(|error| failed(&error))
+    }
+}
+
+/// Has the recorder know what is in the environments of a run that failed: those that were ready
+/// are in the cache. Where they cannot be read the report lacks them.
+pub(crate) fn describe(recorder: &Recorder, plan: &Plan, cache_dir: Option<&Path>) {
+    let keys = recorder.keys();
+    if keys.is_empty() {
+        return;
+    }
+    let Ok(provisioner) = Provisioner::of_plan(plan, cache_dir) else { return };
+    for key in keys {
+        if let Ok(environment) = provisioner.find_by_prefix(&key) {
+            recorder.describe(environment.report());
+        }
     }
 }
