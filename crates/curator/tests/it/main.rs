@@ -3,6 +3,7 @@
 mod building;
 mod executing;
 mod explaining;
+mod guides;
 mod keeping;
 mod permissions;
 mod pipelines;
