@@ -1,5 +1,7 @@
 """Xenna: streaming, workers added where the pipeline is slow; its actors are killed, not ended."""
 
+import threading
+
 import attrs
 import ray.runtime_env
 from cosmos_xenna.pipelines import v1 as xenna
@@ -43,6 +45,8 @@ class _Stage(xenna.Stage):
 
     def setup(self, worker_metadata):
         self._host = Host(self._job, self._index, self._reporter)
+        # The threads of Xenna would keep the process of an actor that was told to end.
+        threading.Thread(target=self._host.leave_with_run, daemon=True).start()
 
     def process_data(self, in_data):
         return self._host.call(in_data)
