@@ -200,11 +200,13 @@ fn on_a_cluster(engine: &str) {
 }
 
 #[test]
+#[ignore = "takes five minutes"]
 fn faults_on_ray_data_end_in_results_or_one_error() {
     on_a_cluster("ray-data");
 }
 
 #[test]
+#[ignore = "takes five minutes"]
 fn faults_in_the_actor_pools_end_in_results_or_one_error() {
     on_a_cluster("ray-actor-pool");
 }
