@@ -102,22 +102,26 @@ fn two_nodes(engine: &str) {
 }
 
 #[test]
+#[ignore = "takes a minute"]
 fn ray_data_prepares_and_uses_two_nodes() {
     two_nodes("ray-data");
 }
 
 #[test]
+#[ignore = "takes a minute"]
 fn the_actor_pools_prepare_and_use_two_nodes() {
     two_nodes("ray-actor-pool");
 }
 
 #[test]
+#[ignore = "takes a minute"]
 fn xenna_prepares_and_uses_two_nodes() {
     two_nodes("xenna");
 }
 
 /// The program's file goes away before the second node is there: that one has only what was shipped.
 #[test]
+#[ignore = "takes a minute"]
 fn ray_data_uses_a_node_that_joins_late() {
     let cluster = world::cluster();
     let ray = start(&cluster);
@@ -141,6 +145,7 @@ fn ray_data_uses_a_node_that_joins_late() {
 
 /// A stage that starts when a node has joined runs there too.
 #[test]
+#[ignore = "takes a minute"]
 fn the_actor_pools_use_a_node_that_joins_late() {
     let cluster = world::cluster();
     let ray = start(&cluster);
@@ -190,11 +195,13 @@ fn node_dies(engine: &str) {
 }
 
 #[test]
+#[ignore = "takes a minute"]
 fn ray_data_does_the_tasks_of_a_node_that_dies_on_another() {
     node_dies("ray-data");
 }
 
 #[test]
+#[ignore = "takes a minute"]
 fn the_actor_pools_do_the_tasks_of_a_node_that_dies_on_another() {
     node_dies("ray-actor-pool");
 }
