@@ -27,7 +27,7 @@ fn main() -> Result<(), BoxError> {
     let key = Key::derive("examples/environments/v1", &parts);
 
     let build = |site: &Site<'_>| -> Result<Built, BoxError> {
-        let choice = Strategy::probe(&base, cache.root(), Isolation::Shared)?;
+        let choice = Strategy::probe(&base, site.dir(), Isolation::Shared)?;
         let created = create(&base, site.dir(), choice.strategy)?;
         let uv = tools.locate(install.tool, None, base.python(), Deadline::NEVER)?;
         let outcome = uv.install(&Request::new(&install, &created.python))?;

@@ -28,7 +28,7 @@
 //!     &[("base", base.fingerprint().as_bytes()), ("packages", b"packaging==24.0")],
 //! );
 //! let build = |dir: &Site<'_>| {
-//!     let choice = Strategy::probe(&base, dir.parent().unwrap_or(dir), Isolation::Shared)?;
+//!     let choice = Strategy::probe(&base, dir, Isolation::Shared)?;
 //!     let created = create(&base, dir, choice.strategy)?;
 //!     // Here a package manager would install `packaging==24.0` for `created.python`.
 //!     Ok(Built::new(created.python).with_strategy(choice.strategy.to_string()))

@@ -97,33 +97,36 @@ impl fmt::Display for Reason {
 }
 
 impl Strategy {
-    /// Chooses the best strategy for environments over `base` in the folder `parent`, which is
-    /// created if need be.
+    /// Chooses the best strategy for an environment over `base` in the folder `dir`, which is
+    /// created if need be. Nothing is left in it.
     ///
     /// Full isolation takes [`Strategy::Copy`]. Else it is [`Strategy::Hardlink`] where the base
-    /// is on the device of `parent` and on no overlayfs, and where one file of the base can
-    /// indeed be linked (`fs.protected_hardlinks` refuses files of another owner, and a read-only
-    /// mount refuses all); [`Strategy::Symlink`] everywhere else.
+    /// is on the device of `dir` and on no overlayfs, and where one file of the base can indeed be
+    /// linked (`fs.protected_hardlinks` refuses files of another owner, and a read-only mount
+    /// refuses all); [`Strategy::Symlink`] everywhere else.
+    ///
+    /// The trial is made in `dir`: a process that is killed in its course leaves it there. In the
+    /// folder of a [`Site`](crate::Site) that is removed with all else that is half built.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if `parent` cannot be created or written to, or the base not be read.
-    pub fn probe(base: &Base, parent: &Path, isolation: Isolation) -> Result<Choice, Error> {
-        fs::create_dir_all(parent).context("create", parent)?;
+    /// [`Error::Io`] if `dir` cannot be created or written to, or the base not be read.
+    pub fn probe(base: &Base, dir: &Path, isolation: Isolation) -> Result<Choice, Error> {
+        fs::create_dir_all(dir).context("create", dir)?;
         if isolation == Isolation::Full {
             return Ok(Choice { strategy: Self::Copy, reason: Reason::FullIsolation });
         }
-        let device = fs::metadata(parent).context("examine", parent)?.dev();
-        for dir in base.interpreter().site_dirs() {
-            let Ok(metadata) = fs::metadata(dir) else { continue };
-            if is_overlayfs(dir)? {
+        let device = fs::metadata(dir).context("examine", dir)?.dev();
+        for site in base.interpreter().site_dirs() {
+            let Ok(metadata) = fs::metadata(site) else { continue };
+            if is_overlayfs(site)? {
                 return Ok(Choice { strategy: Self::Symlink, reason: Reason::Overlayfs });
             }
             if metadata.dev() != device {
                 return Ok(Choice { strategy: Self::Symlink, reason: Reason::OtherDevice });
             }
         }
-        match try_link(base, parent) {
+        match try_link(base, dir) {
             Err(Error::LinkRefused { .. }) => {
                 Ok(Choice { strategy: Self::Symlink, reason: Reason::LinkRefused })
             }
@@ -132,14 +135,14 @@ impl Strategy {
     }
 }
 
-/// Links one file of the base into a fresh folder in `parent` and takes it away again.
-pub(crate) fn try_link(base: &Base, parent: &Path) -> Result<(), Error> {
-    for dir in base.interpreter().site_dirs() {
-        let Some(from) = sample(dir) else { continue };
+/// Links one file of the base into a fresh folder in `dir` and takes it away again.
+pub(crate) fn try_link(base: &Base, dir: &Path) -> Result<(), Error> {
+    for site in base.interpreter().site_dirs() {
+        let Some(from) = sample(site) else { continue };
         let scratch = tempfile::Builder::new()
             .prefix(".probe-")
-            .tempdir_in(parent)
-            .context("create a folder in", parent)?;
+            .tempdir_in(dir)
+            .context("create a folder in", dir)?;
         if let Err(source) = fs::hard_link(&from, scratch.path().join("link")) {
             let refused = matches!(
                 source.kind(),
@@ -150,7 +153,7 @@ pub(crate) fn try_link(base: &Base, parent: &Path) -> Result<(), Error> {
                     | io::ErrorKind::ReadOnlyFilesystem
             );
             return if refused {
-                Err(Error::LinkRefused { from, to: parent.to_path_buf(), source })
+                Err(Error::LinkRefused { from, to: dir.to_path_buf(), source })
             } else {
                 Err(source).context("link", from)
             };

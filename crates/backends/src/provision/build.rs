@@ -70,7 +70,6 @@ impl Build<'_> {
         kept.check(self.install)?;
         self.phase(BuildPhase::Locating);
         let tool = steps.time("tool", || self.tool(base.python()))?;
-        let parent = dir.parent().unwrap_or(dir);
         let isolation = match isolation {
             Isolation::Shared => venv_cache::Isolation::Shared,
             Isolation::Full => venv_cache::Isolation::Full,
@@ -81,7 +80,7 @@ impl Build<'_> {
                 (strategy, "it is asked for".to_owned())
             }
             _ => {
-                let choice = Strategy::probe(base, parent, isolation).map_err(Error::cache)?;
+                let choice = Strategy::probe(base, dir, isolation).map_err(Error::cache)?;
                 (choice.strategy, choice.reason.to_string())
             }
         };

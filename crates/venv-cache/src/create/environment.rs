@@ -56,9 +56,9 @@ pub struct Created {
 pub fn create(base: &Base, dir: &Path, strategy: Strategy) -> Result<Created, Error> {
     is_outside(base, dir)?;
     let dir = claim(dir)?;
-    let linked = match (strategy, dir.parent()) {
-        (Strategy::Hardlink, Some(parent)) => try_link(base, parent),
-        _ => Ok(()),
+    let linked = match strategy {
+        Strategy::Hardlink => try_link(base, &dir),
+        Strategy::Symlink | Strategy::Copy => Ok(()),
     };
     let result =
         linked.and_then(|()| with_placement(strategy, |placement| fill(base, &dir, placement)));

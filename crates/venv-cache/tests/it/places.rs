@@ -81,6 +81,21 @@ fn the_strategy_is_chosen_with_a_reason() {
     assert_untouched(base, before);
 }
 
+/// What a process leaves that is killed in the middle is then removed with the environment's folder.
+#[test]
+fn nothing_is_written_beside_an_environment() {
+    let base = &shared_base().base;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("env");
+    fs::create_dir(&dir).unwrap();
+    // Any entry that comes or goes changes it.
+    let touched = || fs::metadata(folder.path()).unwrap().mtime_nsec();
+    let before = touched();
+    let choice = Strategy::probe(base, &dir, Isolation::Shared).unwrap();
+    create(base, &dir, choice.strategy).unwrap();
+    assert_eq!(touched(), before);
+}
+
 /// `/dev/shm` is a file system of its own on every Linux.
 #[test]
 fn another_device() {
