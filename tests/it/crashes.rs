@@ -17,6 +17,12 @@ fn spread(count: u32) -> impl Iterator<Item = f64> {
     (1..=count).map(move |number| (f64::from(number) * golden).fract())
 }
 
+/// Kills a process, and waits until it is dead.
+fn kill(process: &duct::Handle) {
+    process.kill().expect("a process to kill");
+    process.wait().expect("a process that ends");
+}
+
 /// Every environment that has a manifest has all its files.
 fn assert_only_whole_environments_are_committed(cache: &Path, whole: &[String]) {
     for key in environments(cache) {
@@ -45,7 +51,7 @@ fn kill_builders(spec: &str, version: &str, kills: u32) -> u32 {
         let process = file.command(cache.path()).stdout_null().start().expect("a process");
         sleep(life.mul_f64(part));
         died += u32::from(process.try_wait().expect("a process").is_none());
-        process.kill().expect("a process to kill");
+        kill(&process);
         assert_only_whole_environments_are_committed(cache.path(), &whole);
 
         let answer = file.run(cache.path(), &[]);
@@ -87,7 +93,7 @@ fn kill_while_the_package_manager_works(tool: &str) {
         assert!(begun.elapsed() < Duration::from_mins(1), "the build should have started");
         sleep(Duration::from_millis(10));
     }
-    process.kill().expect("a process to kill");
+    kill(&process);
     // From here on builds do not pause, but the one that is under way still does, for a while.
     std::fs::write(place.path().join("go"), "").expect("a file");
 
@@ -180,10 +186,12 @@ fn a_builder_is_killed_while_bytecode_is_compiled() {
         sleep(Duration::from_millis(2));
     };
     // As on a machine where whoever would end them is slow: they are left, and stop for a while.
+    // They stop when the builder is gone: its death would have the kernel wake those that it leaves
+    // behind stopped.
     for (_, group) in &compiling {
         signal("KILL", group);
     }
-    process.kill().expect("a process to kill");
+    kill(&process);
     let stopped: Vec<Stopped> =
         compiling.iter().map(|(process, _)| Stopped::stop(process)).collect();
     assert!(compiling.iter().any(is_left), "bytecode was compiled too soon");
