@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use venv_cache::{Interpreter, Manifest};
 
-use super::details;
 use super::installed::{Distribution, Installed};
 
 /// The details in an environment's manifest.
@@ -40,32 +39,32 @@ pub(crate) struct Record {
 }
 
 /// A distribution that was installed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Added {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    /// The SHA-256 of its `RECORD`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Added {
+    /// Its normal name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The SHA-256 of its `RECORD`, which names its files and their digests.
     #[serde(default)]
-    pub(crate) record: Option<String>,
-    /// Where it came from, if not from an index, and its commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) source: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) commit: Option<String>,
+    pub record: Option<String>,
+    /// Where it came from, if not from an index: a URL or path without credentials (PEP 610).
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The commit, where it came from a repository.
+    #[serde(default)]
+    pub commit: Option<String>,
 }
 
-impl From<Added> for details::Added {
-    fn from(added: Added) -> Self {
-        let Added { name, version, record, source, commit } = added;
-        Self { name, version, record, source, commit }
-    }
-}
-
-/// A distribution that was there and is not any more, or in another version.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Replaced {
-    pub(crate) name: String,
-    pub(crate) version: String,
+/// A distribution of the base that another version took the place of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Replaced {
+    /// Its normal name.
+    pub name: String,
+    /// The version that the base has.
+    pub version: String,
 }
 
 impl Record {

@@ -3,49 +3,102 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use envspec::{Requirement, normal_name};
+use serde::Serialize;
 
-use super::details::{Dependent, Details, Origin, Why};
+use super::details::Details;
 use super::installed::Installed;
 
-pub(crate) fn why(details: &Details, package: &str) -> Option<Why> {
-    let package = normal_name(package);
-    let version = details.packages.get(&package)?.clone();
-    let installed = Installed::of_environment(&details.dir);
-    let requirements = details.install().map(|install| install.requirements).unwrap_or_default();
-    let markers = Markers::of(&installed);
-    let edges = edges(&installed, &requirements, &markers);
+/// Why a package is in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Why {
+    /// Its normal name.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it was installed for this environment or is the base's.
+    pub origin: Origin,
+    /// The base's version that it took the place of.
+    pub replaced: Option<String>,
+    /// The requirements of the spec that ask for it.
+    pub requested_by: Vec<String>,
+    /// The packages of the environment that ask for it, with what they ask for; those whose
+    /// requirement holds here.
+    pub required_by: Vec<Dependent>,
+    /// The shortest way to it from a requirement of the spec: the requirement, then package by
+    /// package. Empty if nothing that the spec asks for leads to it.
+    pub path: Vec<String>,
+}
 
-    let is_asked = |requirement: &&Requirement| {
-        requirement.name().is_some_and(|name| normal_name(name) == package)
-    };
-    let mut required_by: Vec<Dependent> = edges
-        .iter()
-        .flat_map(|(from, asks)| asks.iter().map(move |(to, requires)| (from, to, requires)))
-        .filter(|(from, to, _)| **to == package && **from != package)
-        .filter_map(|(from, _, requires)| {
-            let version = installed.version(from)?;
-            Some(Dependent { package: format!("{from}=={version}"), requires: requires.clone() })
-        })
-        .collect();
-    required_by.sort();
-    required_by.dedup();
-    Some(Why {
-        origin: if details.added.iter().any(|added| added.name == package) {
-            Origin::Added
-        } else {
-            Origin::Base
-        },
-        replaced: details
-            .replaced
+/// Where a package of an environment comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// It was installed for this environment.
+    Added,
+    /// The base has it.
+    Base,
+}
+
+/// A package that asks for another one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Dependent {
+    /// It, as `name==version`.
+    pub package: String,
+    /// What it asks for.
+    pub requires: String,
+}
+
+impl Details {
+    /// Why a package is in the environment: asked for by a requirement, brought by another package,
+    /// or the base's. Nothing if it is not in it.
+    ///
+    /// Reads the metadata of the packages on disk.
+    #[must_use]
+    pub fn why(&self, package: &str) -> Option<Why> {
+        let package = normal_name(package);
+        let version = self.packages.get(&package)?.clone();
+        let installed = Installed::of_environment(&self.dir);
+        let requirements = self.install().map(|install| install.requirements).unwrap_or_default();
+        let markers = Markers::of(&installed);
+        let edges = edges(&installed, &requirements, &markers);
+
+        let is_asked = |requirement: &&Requirement| {
+            requirement.name().is_some_and(|name| normal_name(name) == package)
+        };
+        let mut required_by: Vec<Dependent> = edges
             .iter()
-            .find(|replaced| replaced.name == package)
-            .map(|replaced| replaced.version.clone()),
-        requested_by: requirements.iter().filter(is_asked).map(ToString::to_string).collect(),
-        required_by,
-        path: path(&requirements, &edges, &installed, &package),
-        version,
-        package,
-    })
+            .flat_map(|(from, asks)| asks.iter().map(move |(to, requires)| (from, to, requires)))
+            .filter(|(from, to, _)| **to == package && **from != package)
+            .filter_map(|(from, _, requires)| {
+                let version = installed.version(from)?;
+                Some(Dependent {
+                    package: format!("{from}=={version}"),
+                    requires: requires.clone(),
+                })
+            })
+            .collect();
+        required_by.sort();
+        required_by.dedup();
+        Some(Why {
+            origin: if self.added.iter().any(|added| added.name == package) {
+                Origin::Added
+            } else {
+                Origin::Base
+            },
+            replaced: self
+                .replaced
+                .iter()
+                .find(|replaced| replaced.name == package)
+                .map(|replaced| replaced.version.clone()),
+            requested_by: requirements.iter().filter(is_asked).map(ToString::to_string).collect(),
+            required_by,
+            path: path(&requirements, &edges, &installed, &package),
+            version,
+            package,
+        })
+    }
 }
 
 /// What each package asks for: the names, each with the requirement in words.
