@@ -90,19 +90,19 @@ class Context:
 # Frames. The Rust side of the same format is `wire/frame.rs`.
 
 _MAGIC = 0x5543  # "CU", little-endian
-_VERSION = 1
+_VERSION = 2
 _HEADER = "<HBBIQQQ"  # magic, version, kind, reserved, sequence, meta length, body length
 _HEADER_SIZE = 32
 _MAX_META = 1 << 28
 _MAX_BODY = 1 << 40
 
-_START, _SETUP, _BATCH = 1, 2, 3
+_START, _SETUP, _BATCH, _ARENAS = 1, 2, 3, 5
 _PROOF, _READY, _RESULT, _FAILED, _BYE = 65, 66, 67, 68, 69
 
-# Results wait for company until this many bytes or seconds have gathered, but never while the
+# Results wait for company until this many bytes or nanoseconds have gathered, but never while the
 # worker has nothing else to do.
 _FLUSH_BYTES = 1 << 16
-_FLUSH_SECONDS = 0.002
+_FLUSH_NANOSECONDS = 2_000_000
 
 _GENERATOR = type(item for item in ())
 
@@ -112,48 +112,70 @@ class _Channel:
 
     def __init__(self, socket, struct):
         self._socket = socket
-        self._header = struct.Struct(_HEADER)
+        header = struct.Struct(_HEADER)
+        self._pack, self._unpack_from = header.pack, header.unpack_from
         self._buffer = bytearray(1 << 16)
         self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
         self._out = []
         self._out_bytes = 0
+        self._has_large = False
         self.descriptors = []
+        # The room for open files that may come with a frame; none where none ever do.
+        self._ancillary = self._flags = 0
+        self._rights = None
 
     def has_pending(self):
         return self._end > self._start
 
     def receive(self):
-        """The next frame as (kind, sequence, meta bytes, body), or None when the socket closed."""
-        header = self._read(_HEADER_SIZE)
-        if header is None:
+        """The next frame as (kind, sequence, meta text, body), or None when the socket closed."""
+        if self._end - self._start < _HEADER_SIZE and not self._fill_to(_HEADER_SIZE):
             return None
-        magic, version, kind, _, sequence, meta_length, body_length = self._header.unpack(header)
+        start = self._start
+        fields = self._unpack_from(self._buffer, start)
+        magic, version, kind, _, sequence, meta_length, body_length = fields
         if magic != _MAGIC or version != _VERSION:
-            raise RuntimeError(f"not a frame of version {_VERSION}: {bytes(header[:4])!r}")
+            raise RuntimeError(f"not a frame of version {_VERSION}: {fields}")
         if meta_length > _MAX_META or body_length > _MAX_BODY:
             raise RuntimeError(f"a frame of {meta_length} and {body_length} bytes is too large")
+        start += _HEADER_SIZE
+        middle = start + meta_length
+        end = middle + body_length
+        if end <= self._end:
+            # Most frames are here whole.
+            self._start = end
+            view = self._view
+            return kind, sequence, str(view[start:middle], "utf-8"), bytes(view[middle:end])
+        self._start = start
         meta = self._read(meta_length)
         body = self._read(body_length)
         if meta is None or body is None:
             return None
-        return kind, sequence, meta, body
+        return kind, sequence, str(meta, "utf-8"), body
+
+    def _fill_to(self, length):
+        """Has so many bytes in the buffer, of which there are fewer; False when the socket closed.
+
+        The buffer is larger than any such length.
+        """
+        have = self._end - self._start
+        self._view[:have] = self._view[self._start : self._end]
+        self._start, self._end = 0, have
+        while self._end < length:
+            if not self._fill():
+                return False
+        return True
 
     def _read(self, length):
         have = self._end - self._start
-        if length <= have:
+        if length <= have or (length <= len(self._buffer) and self._fill_to(length)):
             chunk = bytes(self._view[self._start : self._start + length])
             self._start += length
             return chunk
         if length <= len(self._buffer):
-            self._view[:have] = self._view[self._start : self._end]
-            self._start, self._end = 0, have
-            while self._end < length:
-                if not self._fill():
-                    return None
-            self._start = length
-            return bytes(self._view[:length])
+            return None
         chunk = bytearray(length)
         view = memoryview(chunk)
         view[:have] = self._view[self._start : self._end]
@@ -166,38 +188,47 @@ class _Channel:
         return chunk
 
     def _fill(self):
-        count = self._socket.recv_into(self._view[self._end :])
+        free = self._view[self._end :]
+        if self._ancillary:
+            count, ancillary, _, _ = self._socket.recvmsg_into([free], self._ancillary, self._flags)
+            if ancillary:
+                self._keep(ancillary)
+        else:
+            count = self._socket.recv_into(free)
         self._end += count
         return count > 0
 
-    def receive_first(self, _socket):
-        """The first frame; the open files that come with it are kept in `descriptors`."""
-        size = _socket.CMSG_SPACE(4 * 8)
-        flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-        data, ancillary, _, _ = self._socket.recvmsg(len(self._buffer), size, flags)
+    def accept_files(self, _socket):
+        """Keeps the open files that come with frames in `descriptors`, in their order."""
+        self._ancillary = _socket.CMSG_SPACE(4 * 8)
+        self._flags = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+        self._rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
+
+    def _keep(self, ancillary):
         for level, kind, raw in ancillary:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            if (level, kind) == self._rights:
                 for at in range(0, len(raw) - len(raw) % 4, 4):
                     descriptor = int.from_bytes(raw[at : at + 4], sys.byteorder)
                     os.set_inheritable(descriptor, False)
                     self.descriptors.append(descriptor)
-        self._view[: len(data)] = data
-        self._end = len(data)
-        return self.receive() if data else None
 
     def send(self, kind, sequence, meta, parts=()):
         length = sum(map(len, parts))
-        header = self._header.pack(_MAGIC, _VERSION, kind, 0, sequence, len(meta), length)
-        self._out.append(header)
-        self._out.append(meta)
-        self._out.extend(parts)
-        self._out_bytes += len(header) + len(meta) + length
+        header = self._pack(_MAGIC, _VERSION, kind, 0, sequence, len(meta), length)
+        self._out += (header, meta, *parts)
+        self._out_bytes += _HEADER_SIZE + len(meta) + length
+        if length >= _FLUSH_BYTES:
+            self._has_large = True
 
     def is_full(self):
         return self._out_bytes >= _FLUSH_BYTES
 
     def flush(self):
         out, self._out, self._out_bytes = self._out, [], 0
+        if not self._has_large:
+            self._socket.sendall(b"".join(out))
+            return
+        self._has_large = False
         small = []
         for part in out:
             if len(part) < _FLUSH_BYTES:
@@ -209,6 +240,54 @@ class _Channel:
             self._socket.sendall(part)
         if small:
             self._socket.sendall(b"".join(small))
+
+
+_ALIGNMENT = 64
+
+
+class _Arenas:
+    """The memory that is shared with the engine: one part to read, one to write.
+
+    The engine says which bytes of it are whose; what is written is told by its length alone.
+    """
+
+    def __init__(self):
+        self._files = (None, None)
+        self._size = 0
+        self._input = None
+        self._output = None
+
+    def replace(self, files, size):
+        # Whoever still has a view of the old memory keeps it.
+        self._input = self._output = None
+        for file in self._files:
+            if file is not None:
+                os.close(file)
+        self._files = files
+        self._size = size
+
+    def read(self, start, end):
+        """A view of what stands there, which the engine may change once the batch is answered."""
+        if self._input is None:
+            try:
+                import mmap
+
+                memory = mmap.mmap(self._files[0], self._size, prot=mmap.PROT_READ)
+            except (ImportError, OSError):  # No room for it, as `ulimit -v` may have it.
+                return memoryview(os.pread(self._files[0], end - start, start))
+            self._input = memoryview(memory)
+        return self._input[start:end]
+
+    def write(self, start, end, data):
+        if self._output is None:
+            try:
+                import mmap
+
+                self._output = memoryview(mmap.mmap(self._files[1], self._size))
+            except (ImportError, OSError):
+                return False
+        self._output[start:end] = data
+        return True
 
 
 def _normal_name(name):
@@ -418,7 +497,8 @@ class _Worker:
 
     def __init__(self, channel, json):
         self._channel = channel
-        self._loads = json.loads
+        # Neither looks for white space around a text, nor for its encoding.
+        self._decode = json.JSONDecoder().scan_once
         # `check_circular` stays on: a value that contains itself must be an error, not a crash.
         self._encode = json.JSONEncoder(
             ensure_ascii=False, allow_nan=False, separators=(",", ":")
@@ -430,12 +510,17 @@ class _Worker:
         self._context = Context()
         self._is_batched = False
         self.is_set_up = False
+        self.arenas = _Arenas()
+        # Where the next large output goes, and where the batch's room for them ends.
+        self._arenas_from = None
+        self._room_at = self._room_end = 0
 
     def load(self, start):
         self._context = Context(
             start["stage"], start["worker"], start["node"], start["environment"]
         )
         self._inputs = tuple(start["inputs"])
+        self._arenas_from = start["arenas_from"]
         self._stage = _load(start["code"], start["args"])
         self._is_batched = callable(getattr(self._stage, "process_batch", None))
         if not self._is_batched and not callable(getattr(self._stage, "process", None)):
@@ -460,13 +545,26 @@ class _Worker:
         self.hook("teardown")
 
     def batch(self, sequence, meta, body, clock):
+        """Works off a batch; gives the time at which it was done."""
         tasks = []
-        at = 0
-        view = memoryview(body)
-        for record in self._loads(meta):
-            end = at + record[2]
-            data = bytes(view[at:end]) if record[1] == "b" else self._loads(body[at:end])
-            at = end
+        at = shared_at = self._room_at = self._room_end = 0
+        shares, records = self._decode(meta, 0)[0]
+        if shares is not None:
+            shared_at, self._room_at, room = shares
+            self._room_end = self._room_at + room
+        for record in records:
+            kind, length = record[1], record[2]
+            if kind in "jb":
+                part = body
+                if length != len(body):
+                    part = body[at : at + length]
+                    at += length
+                data = bytes(part) if kind == "b" else self._value(part)
+            else:
+                end = shared_at + length
+                with self.arenas.read(shared_at, end) as part:
+                    data = bytes(part) if kind == "B" else self._value(part)
+                shared_at = end + -end % _ALIGNMENT
             # The short form of a record has neither metadata nor another dataset.
             metadata, dataset = (record[3], record[4]) if len(record) > 3 else ({}, "")
             tasks.append(Task(data, metadata, dataset, record[0]))
@@ -474,12 +572,26 @@ class _Worker:
         begin = clock()
         if self._is_batched:
             answer = self._run_batch(tasks, parts)
+        elif len(tasks) == 1:
+            answer = f"[{self._run_one(tasks[0], parts)}]"
         else:
             answer = f"[{','.join([self._run_one(task, parts) for task in tasks])}]"
-        seconds = clock() - begin
+        end = clock()
         if os.getpid() != self._pid:
             os._exit(0)
-        self._channel.send(_RESULT, sequence, f"[{seconds!r},{answer}]".encode(), parts)
+        self._channel.send(_RESULT, sequence, f"[{end - begin},{answer}]".encode(), parts)
+        return end
+
+    def _value(self, part):
+        """The value of JSON that the engine passes on, of whatever worker's it may be."""
+        text = str(part, "utf-8")
+        try:
+            value, end = self._decode(text, 0)
+        except StopIteration as stop:
+            raise ValueError(f"no JSON at {stop.value}") from None
+        if end != len(text):
+            raise ValueError(f"no JSON at {end}")
+        return value
 
     def _raised(self, error):
         """The error, as JSON; but one in a forked child is the child's own."""
@@ -492,17 +604,23 @@ class _Worker:
     def _run_one(self, task, parts):
         metadata, dataset = task.metadata, task.dataset_name
         try:
-            self._check_inputs(task)
+            if self._inputs:
+                self._check_inputs(task)
             output = self._stage.process(task)
+            if isinstance(output, Task):
+                record = self._record(output.data, parts, output.metadata, output.dataset_name)
+                return f"[{record}]"
             return self._entry(output, parts, metadata, dataset)
         except BaseException as error:
             return self._raised(error)
 
     def _run_batch(self, tasks, parts):
         parents = [(task.metadata, task.dataset_name) for task in tasks]
+        mark = self._room_at
         try:
-            for task in tasks:
-                self._check_inputs(task)
+            if self._inputs:
+                for task in tasks:
+                    self._check_inputs(task)
             outputs = self._stage.process_batch(tasks)
             if isinstance(outputs, Aggregate):
                 outputs = self._outputs(outputs.outputs, parts, {}, parents[0][1])
@@ -522,6 +640,7 @@ class _Worker:
             return f"[{','.join(entries)}]"
         except BaseException as error:
             parts.clear()
+            self._room_at = mark
             return f'{{"failed":{self._raised(error)}}}'
 
     def _check_inputs(self, task):
@@ -543,7 +662,7 @@ class _Worker:
         return self._outputs((output,), parts, metadata, dataset)
 
     def _outputs(self, outputs, parts, metadata, dataset):
-        mark = len(parts)
+        mark, room_mark = len(parts), self._room_at
         records = []
         try:
             for output in outputs:
@@ -557,22 +676,41 @@ class _Worker:
                     records.append(self._record(output, parts, metadata, dataset))
         except BaseException:
             del parts[mark:]
+            self._room_at = room_mark
             raise
         return f"[{','.join(records)}]"
 
     def _record(self, data, parts, metadata, dataset):
         if isinstance(data, (bytes, bytearray, memoryview)):
-            # A copy, unless it cannot change: the stage may reuse its buffer for the next task.
-            kind, part = "b", bytes(data)
+            kind, part = "b", data
+            if isinstance(data, memoryview):
+                part = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
         else:
             kind, part = "j", self._encoded(data, "data")
+        # What goes into the arena is copied there; else it is copied here, unless it cannot change:
+        # the stage may reuse its buffer for the next task.
+        length = len(part)
         if metadata or dataset:
             metadata, dataset = self._described(metadata or {}, dataset)
-            record = f'["{kind}",{len(part)},{metadata},{dataset}]'
+            rest = f",{metadata},{dataset}"
         else:
-            record = f'["{kind}",{len(part)}]'
-        parts.append(part)
-        return record
+            rest = ""
+        if self._room_end and self._share(part):
+            kind = kind.upper()
+        else:
+            parts.append(bytes(part))
+        return f'["{kind}",{length}{rest}]'
+
+    def _share(self, part):
+        """Puts a large output into the arena; False if it is not large, or there is no room."""
+        at = self._room_at
+        end = at + len(part)
+        if end > self._room_end or end - at < self._arenas_from:
+            return False
+        if not self.arenas.write(at, end, part):
+            return False
+        self._room_at = end + -end % _ALIGNMENT
+        return True
 
     def _described(self, metadata, dataset):
         if not isinstance(metadata, dict):
@@ -591,11 +729,34 @@ class _Worker:
             raise TypeError(f"the stage returned what cannot be sent: {why}") from None
 
 
+def _work(channel, worker, is_timed, clock):
+    """Works off batches until the socket closes."""
+    flushed = clock()
+    while True:
+        frame = channel.receive()
+        if frame is None:
+            return
+        kind, sequence, meta, body = frame
+        if kind == _ARENAS:
+            files, channel.descriptors = channel.descriptors[:2], channel.descriptors[2:]
+            worker.arenas.replace(files, os.fstat(files[0]).st_size)
+            continue
+        now = worker.batch(sequence, meta, body, clock)
+        if (
+            is_timed
+            or not channel.has_pending()
+            or channel.is_full()
+            or now - flushed > _FLUSH_NANOSECONDS
+        ):
+            channel.flush()
+            flushed = now
+
+
 def _serve():
     import _socket  # The public `socket` module costs milliseconds that this needs nothing of.
     import json
     import struct
-    from time import perf_counter
+    from time import perf_counter_ns
 
     # The module that stage code imports is this one, not a second copy of it.
     sys.modules["curator_stage"] = sys.modules["__main__"]
@@ -610,7 +771,8 @@ def _serve():
     os.close(null)
 
     channel = _Channel(control, struct)
-    first = channel.receive_first(_socket)
+    channel.accept_files(_socket)
+    first = channel.receive()
     if first is None:
         return
     kind, _, meta, _ = first
@@ -618,7 +780,8 @@ def _serve():
         raise RuntimeError(f"the first frame must be a start, not {kind}")
     start = json.loads(meta)
     # The first descriptor is the lifeline; the rest are locks that last as long as this process.
-    _follow_parent(channel.descriptors[0], start["group"])
+    leases, channel.descriptors = channel.descriptors, []
+    _follow_parent(leases[0], start["group"])
 
     def send(kind, value):
         channel.send(kind, 0, json.dumps(value).encode())
@@ -657,22 +820,7 @@ def _serve():
         return
 
     # Where tasks have a time limit a result must not wait behind a task that hangs.
-    is_timed = start["is_timed"]
-    flushed = perf_counter()
-    while True:
-        frame = channel.receive()
-        if frame is None:
-            break
-        worker.batch(frame[1], frame[2], frame[3], perf_counter)
-        now = perf_counter()
-        if (
-            is_timed
-            or not channel.has_pending()
-            or channel.is_full()
-            or now - flushed > _FLUSH_SECONDS
-        ):
-            channel.flush()
-            flushed = now
+    _work(channel, worker, start["is_timed"], perf_counter_ns)
 
     problem = None
     try:

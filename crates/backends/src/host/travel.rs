@@ -7,6 +7,7 @@
 //! data
 //! ```
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use stage::{SourceTask, Task};
@@ -36,8 +37,8 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Parcel, String> {
     // Who follows them is in another process, and has them until the end of the run.
     let head = head.with_sources(sources.into_iter().map(|index| SourceTask::new(index, |_| {})));
     let payload = match tag.as_str() {
-        "j" => Payload::Json(data.to_vec()),
-        "b" => Payload::Bytes(data.to_vec()),
+        "j" => Payload::Json(Arc::new(data.to_vec())),
+        "b" => Payload::Bytes(Arc::new(data.to_vec())),
         other => return Err(format!("a task with data of the kind {other:?}")),
     };
     Ok(Parcel { head, payload, ready: Instant::now() })

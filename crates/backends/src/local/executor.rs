@@ -11,6 +11,7 @@ use envspec::{Digest, Install, LoadedEnv};
 use stage::{Base, Behaviour, Isolation, Task, Workers};
 use venv_cache::Budget;
 
+use super::arenas::ARENAS_FROM;
 use super::devices::Devices;
 use super::node::Node;
 use super::parcel::Parcel;
@@ -44,7 +45,7 @@ const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
 ///
 /// By default, the base is the pipeline's own, else the one that `$VIRTUAL_ENV` names, else `python3`
 /// on `PATH`; the cache is the user's; the first failed task ends the run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct LocalExecutor {
     base: Option<Base>,
@@ -53,6 +54,21 @@ pub struct LocalExecutor {
     cpus: Option<usize>,
     devices: Option<Vec<String>>,
     eviction: Eviction,
+    arenas_from: Option<usize>,
+}
+
+impl Default for LocalExecutor {
+    fn default() -> Self {
+        Self {
+            base: None,
+            cache_dir: None,
+            failure_policy: FailurePolicy::default(),
+            cpus: None,
+            devices: None,
+            eviction: Eviction::default(),
+            arenas_from: Some(ARENAS_FROM),
+        }
+    }
 }
 
 impl LocalExecutor {
@@ -90,6 +106,13 @@ impl LocalExecutor {
         Self { eviction: Eviction::of(budget), ..self }
     }
 
+    /// The same with data of at least so many bytes crossing to Python workers and back in memory
+    /// that is shared with them, or with none that does. Where the system has no such memory, data
+    /// of any size goes over the worker's socket. By default, 64 KiB.
+    pub fn with_arenas_from(self, bytes: Option<usize>) -> Self {
+        Self { arenas_from: bytes, ..self }
+    }
+
     /// Where environments come from for a plan: this executor's base and cache.
     pub fn provisioner(&self, plan: &Plan) -> Result<Provisioner, Error> {
         let cache_dir = self.cache_dir.as_deref();
@@ -124,7 +147,8 @@ impl Executor for LocalExecutor {
         let sizes = plan.stages().iter().map(PlannedStage::batch_size);
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
-        let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local());
+        let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local())
+            .with_arenas_from(self.arenas_from);
         if plan.stages().iter().any(PlannedStage::needs_python) {
             warn_of_variables(&run);
         }

@@ -1,5 +1,6 @@
 //! The embedded executor: all stages at once on this machine, tasks streaming from one to the next.
 
+mod arenas;
 mod devices;
 mod executor;
 mod gate;

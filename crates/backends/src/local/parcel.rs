@@ -2,26 +2,31 @@
 //! the next one takes is never parsed in between.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stage::{Data, Lineage, Task, TaskId, Timing};
 
 use crate::failure::numbers;
 
-/// A task's data, encoded.
+/// A task's data, encoded. A clone has the same bytes, not others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
     /// JSON text.
-    Json(Vec<u8>),
+    Json(Arc<Vec<u8>>),
     /// Raw bytes.
-    Bytes(Vec<u8>),
+    Bytes(Arc<Vec<u8>>),
 }
 
 impl Payload {
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &Arc<Vec<u8>> {
         match self {
             Self::Json(bytes) | Self::Bytes(bytes) => bytes,
         }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes()
     }
 
     /// How the wire names it.
@@ -29,6 +34,14 @@ impl Payload {
         match self {
             Self::Json(_) => "j",
             Self::Bytes(_) => "b",
+        }
+    }
+
+    /// How the wire names it where it is shared.
+    pub(crate) fn shared_tag(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "J",
+            Self::Bytes(_) => "B",
         }
     }
 }
@@ -50,8 +63,8 @@ impl Parcel {
     /// Packs a task; fails if its data cannot be written as JSON.
     pub(crate) fn pack(mut task: Task) -> Result<Self, serde_json::Error> {
         let payload = match std::mem::take(&mut task.data) {
-            Data::Json(value) => Payload::Json(serde_json::to_vec(&value)?),
-            Data::Bytes(bytes) => Payload::Bytes(bytes),
+            Data::Json(value) => Payload::Json(Arc::new(serde_json::to_vec(&value)?)),
+            Data::Bytes(bytes) => Payload::Bytes(Arc::new(bytes)),
             _ => return Err(serde::ser::Error::custom("a kind of data that cannot travel")),
         };
         Ok(Self { head: task, payload, ready: Instant::now() })
@@ -61,7 +74,7 @@ impl Parcel {
     pub(crate) fn unpack(self) -> Result<Task, serde_json::Error> {
         let data = match self.payload {
             Payload::Json(text) => Data::Json(serde_json::from_slice(&text)?),
-            Payload::Bytes(bytes) => Data::Bytes(bytes),
+            Payload::Bytes(bytes) => Data::Bytes(Arc::unwrap_or_clone(bytes)),
         };
         Ok(self.head.with_data(data))
     }
@@ -82,10 +95,6 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new(parcels: Vec<Parcel>) -> Self {
         Self { parcels, taken: Instant::now(), failures: 0, is_suspect: false }
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.parcels.iter().map(Parcel::size).sum()
     }
 
     pub(crate) fn ids(&self) -> Vec<TaskId> {

@@ -132,6 +132,7 @@ impl Slot<'_> {
                 args: self.code.args(),
                 inputs: &stage.planned.settings.inputs,
                 is_timed: stage.planned.settings.task_timeout.is_some(),
+                arenas_from: stage.run.arenas_from,
             })
         };
         let (observer, name, worker) =

@@ -1,13 +1,14 @@
 //! A worker's answer about a batch, checked and turned into tasks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stage::{BatchOutput, Lineage, Output, Task};
 
 use super::parcel::{Batch, Parcel, Payload};
 use crate::failure::Cause;
-use crate::wire::{Answer, BatchResult, Entry, Frame, Outcome, OutputRecord};
+use crate::wire::{Answer, BatchResult, Entry, Frame, Outcome, OutputRecord, Region, aligned};
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -18,18 +19,32 @@ pub(crate) enum Verdict {
     Failed(Cause),
 }
 
-/// Reads an answer; a text that says what is wrong if it makes no sense.
+impl Verdict {
+    /// What the outputs of at least so many bytes take up in an arena.
+    pub(crate) fn bytes_from(&self, from: usize) -> usize {
+        match self {
+            Self::Done { outputs, .. } => {
+                let sizes = outputs.iter().map(Parcel::size).filter(|size| *size >= from);
+                sizes.map(aligned).sum()
+            }
+            Self::Failed(_) => 0,
+        }
+    }
+}
+
+/// Reads an answer, with what the worker wrote into its part of the arena; a text that says what is
+/// wrong if it makes no sense.
 pub(crate) fn read(
     stage: &str,
     batch: &Batch,
-    frame: &Frame,
+    frame: Frame,
+    shared: Option<&Region>,
 ) -> Result<(Duration, Verdict), String> {
-    let BatchResult(seconds, answer) =
+    let BatchResult(nanoseconds, answer) =
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
-    let duration = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| format!("a result that took {seconds} s"))?;
+    let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
-    let mut body = Body { bytes: &frame.body, at: 0 };
+    let mut body = Body { bytes: frame.body, at: 0, shared, shared_at: 0 };
     let verdict = match answer {
         Answer::Failed { failed } => Verdict::Failed(Cause::Raised(failed)),
         Answer::Aggregate { aggregate } => {
@@ -56,13 +71,7 @@ pub(crate) fn read(
             Verdict::Done { outputs, failed }
         }
     };
-    if body.at != frame.body.len() {
-        return Err(format!(
-            "a result with {} bytes of which it names {}",
-            frame.body.len(),
-            body.at
-        ));
-    }
+    body.end()?;
     Ok((duration, verdict))
 }
 
@@ -81,9 +90,12 @@ fn join(
         .collect())
 }
 
+/// The data of a result: what came with it, and what is in the arena.
 struct Body<'a> {
-    bytes: &'a [u8],
+    bytes: Vec<u8>,
     at: usize,
+    shared: Option<&'a Region>,
+    shared_at: usize,
 }
 
 impl Body<'_> {
@@ -101,17 +113,44 @@ impl Body<'_> {
                     (kind, length, head)
                 }
             };
-            let end = self.at.checked_add(length);
-            let bytes = end.and_then(|end| self.bytes.get(self.at..end));
-            let bytes = bytes.ok_or("a result that names more bytes than it has")?.to_vec();
-            self.at += length;
             heads.push(head);
             payloads.push(match kind {
-                Outcome::Json => Payload::Json(bytes),
-                Outcome::Bytes => Payload::Bytes(bytes),
+                Outcome::Json => Payload::Json(Arc::new(self.take(length)?)),
+                Outcome::Bytes => Payload::Bytes(Arc::new(self.take(length)?)),
+                Outcome::SharedJson => Payload::Json(Arc::new(self.take_shared(length)?)),
+                Outcome::SharedBytes => Payload::Bytes(Arc::new(self.take_shared(length)?)),
             });
         }
         Ok((heads, payloads))
+    }
+
+    fn take(&mut self, length: usize) -> Result<Vec<u8>, String> {
+        if self.at == 0 && length == self.bytes.len() {
+            // All of it: nothing has to be copied.
+            return Ok(std::mem::take(&mut self.bytes));
+        }
+        let end = self.at.checked_add(length);
+        let bytes = end.and_then(|end| self.bytes.get(self.at..end));
+        let bytes = bytes.ok_or("a result that names more bytes than it has")?.to_vec();
+        self.at += length;
+        Ok(bytes)
+    }
+
+    /// A copy of the next data in the arena.
+    fn take_shared(&mut self, length: usize) -> Result<Vec<u8>, String> {
+        let shared = self.shared.ok_or("a result in an arena of which its batch has no part")?;
+        let end = self.shared_at.checked_add(length).filter(|end| *end <= shared.len());
+        let end = end.ok_or("a result that is larger than its part of the arena")?;
+        let bytes = shared.read(self.shared_at, length);
+        self.shared_at = aligned(end);
+        bytes.map_err(|error| format!("a result in an arena: {error}"))
+    }
+
+    fn end(&self) -> Result<(), String> {
+        if self.at == self.bytes.len() {
+            return Ok(());
+        }
+        Err(format!("a result with {} bytes of which it names {}", self.bytes.len(), self.at))
     }
 }
 
@@ -136,13 +175,13 @@ mod tests {
 
     #[test]
     fn entries_become_tasks_with_ids_and_data() {
-        let meta = r#"[0.5,[[["b",2],["j",4]],{"type":"E","message":"m","traceback":"t"}]]"#;
-        let (duration, verdict) = read("s", &batch(2), &frame(meta, b"abtrue")).unwrap();
+        let meta = r#"[500000000,[[["b",2],["j",4]],{"type":"E","message":"m","traceback":"t"}]]"#;
+        let (duration, verdict) = read("s", &batch(2), frame(meta, b"abtrue"), None).unwrap();
         assert_eq!(duration, Duration::from_millis(500));
         let Verdict::Done { outputs, failed } = verdict else { panic!("{verdict:?}") };
         let ids: Vec<String> = outputs.iter().map(|out| out.head.id().to_string()).collect();
         assert_eq!(ids, ["0_0_0", "0_0_1"]);
-        assert_eq!(outputs[1].payload, Payload::Json(b"true".to_vec()));
+        assert_eq!(outputs[1].payload, Payload::Json(Arc::new(b"true".to_vec())));
         assert_eq!(failed.len(), 1);
         assert_eq!(failed[0].0, 1);
     }
@@ -150,14 +189,14 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_add_up_is_refused() {
         for (meta, body) in [
-            (r#"[0.1,[[["b",3]]]]"#, &b"ab"[..]),
-            (r#"[0.1,[[["b",1]]]]"#, b"ab"),
-            (r#"[0.1,[[["b",2]],[["b",0]]]]"#, b"ab"),
+            (r#"[1,[[["b",3]]]]"#, &b"ab"[..]),
+            (r#"[1,[[["b",1]]]]"#, b"ab"),
+            (r#"[1,[[["b",2]],[["b",0]]]]"#, b"ab"),
             (r"[-1,[[]]]", b""),
-            (r#"[0.1,[[["x",2]]]]"#, b"ab"),
+            (r#"[1,[[["x",2]]]]"#, b"ab"),
             (r"{}", b""),
         ] {
-            assert!(read("s", &batch(1), &frame(meta, body)).is_err(), "{meta}");
+            assert!(read("s", &batch(1), frame(meta, body), None).is_err(), "{meta}");
         }
     }
 
@@ -167,8 +206,8 @@ mod tests {
         fn any_answer_is_read_without_a_panic(
             meta in "\\PC{0,60}", length in any::<u64>(), body in prop::collection::vec(any::<u8>(), 0..20)
         ) {
-            let _ = read("s", &batch(1), &frame(&meta, &body));
-            let _ = read("s", &batch(1), &frame(&format!(r#"[0.1,[[["b",{length}]]]]"#), &body));
+            let _ = read("s", &batch(1), frame(&meta, &body), None);
+            let _ = read("s", &batch(1), frame(&format!(r#"[1,[[["b",{length}]]]]"#), &body), None);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stage::{SourceTask, TaskId};
 
+use super::arenas::ARENAS_FROM;
 use super::devices::Devices;
 use super::gate::Gate;
 use super::node::Node;
@@ -57,6 +58,8 @@ pub(crate) struct Run {
     pub(crate) devices: Devices,
     /// The node that this runs on.
     pub(crate) node: Node,
+    /// From how many bytes on a payload goes to a worker through shared memory, if any does.
+    pub(crate) arenas_from: Option<usize>,
     error: Mutex<Option<Error>>,
     failed: Mutex<Vec<FailedTask>>,
 }
@@ -74,7 +77,23 @@ impl Run {
         let environments = queues.iter().skip(1).map(|_| Gate::new()).collect();
         let (error, failed) = (Mutex::new(None), Mutex::new(Vec::new()));
         let observer = Arc::new(Watch { observer, panic: Mutex::new(None) });
-        Self { cancel, policy, observer, queues, environments, devices, node, error, failed }
+        Self {
+            cancel,
+            policy,
+            observer,
+            queues,
+            environments,
+            devices,
+            node,
+            arenas_from: Some(ARENAS_FROM),
+            error,
+            failed,
+        }
+    }
+
+    /// The same with another threshold.
+    pub(crate) fn with_arenas_from(self, arenas_from: Option<usize>) -> Self {
+        Self { arenas_from, ..self }
     }
 
     pub(crate) fn emit(&self, event: &Event) {

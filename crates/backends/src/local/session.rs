@@ -5,24 +5,26 @@
 //! do. A batch that is under suspicion is sent alone.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::arenas::{Arenas, Slot};
 use super::parcel::Batch;
 use super::queue::Taken;
 use super::results::{self, Verdict};
 use super::stage_run::{StageRun, Trouble};
-use crate::wire::{self, Bye, Frame, Input, Kind};
+use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox};
 use crate::worker::{Incoming, LogTail, Process};
 
 /// Batches that may be in a worker at once.
 const MOST_BATCHES: usize = 32;
 /// Bytes that may be in a worker at once, where more than two batches are.
 const MOST_BYTES: usize = 1 << 16;
+/// Bytes of its arenas that may be in use at once, likewise.
+const MOST_SHARED: usize = 64 << 20;
 /// Work that is sent ahead at the most, by the time that batches have taken so far.
 const AHEAD: Duration = Duration::from_millis(20);
 /// How long a thread waits before it looks around.
@@ -56,10 +58,29 @@ pub(crate) struct Session<'a> {
     changed: Condvar,
 }
 
-struct State {
-    /// What the worker has, in the order in which it got it, with sequence numbers.
-    in_flight: VecDeque<(u64, Batch)>,
+/// A batch that the worker has.
+struct Flight {
+    sequence: u64,
+    batch: Batch,
+    slot: Option<Slot>,
+    /// Its bytes that went over the socket.
     bytes: usize,
+}
+
+impl Flight {
+    fn shared(&self) -> usize {
+        self.slot.as_ref().map_or(0, Slot::size)
+    }
+}
+
+struct State {
+    /// What the worker has, in the order in which it got it.
+    in_flight: VecDeque<Arc<Flight>>,
+    bytes: usize,
+    shared: usize,
+    /// What the large outputs of a batch take up, by those that have come, recent ones counting
+    /// more.
+    outputs: Option<usize>,
     /// The mean duration of a batch so far, recent ones counting more.
     pace: Option<Duration>,
     /// When the first batch in flight can have been begun.
@@ -84,13 +105,19 @@ impl State {
         if count == 0 {
             return true;
         }
-        if self.in_flight.front().is_some_and(|(_, batch)| batch.is_suspect) {
+        if self.in_flight.front().is_some_and(|flight| flight.batch.is_suspect) {
             return false;
         }
         let Some(pace) = self.pace else { return false };
         let ahead = AHEAD.as_nanos().checked_div(pace.as_nanos());
         let most = ahead.map_or(MOST_BATCHES, |most| most.min(MOST_BATCHES as u128) as usize);
-        count < most && (count < 2 || self.bytes < MOST_BYTES)
+        count < most && (count < 2 || (self.bytes < MOST_BYTES && self.shared < MOST_SHARED))
+    }
+
+    /// What the large outputs of a batch will take up, with some to spare.
+    fn expected_outputs(&self, input: usize) -> usize {
+        let likely = self.outputs.unwrap_or(input);
+        likely + likely / 4
     }
 }
 
@@ -99,6 +126,8 @@ impl<'a> Session<'a> {
         let state = State {
             in_flight: VecDeque::new(),
             bytes: 0,
+            shared: 0,
+            outputs: None,
             pace: None,
             front_since: Instant::now(),
             told_to_end: None,
@@ -115,7 +144,9 @@ impl<'a> Session<'a> {
     pub(crate) fn into_remains(self) -> Remains {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let was_useful = state.has_answered || state.told_to_end.is_some();
-        Remains { held: state.in_flight.into_iter().map(|(_, batch)| batch).collect(), was_useful }
+        // Whoever looked at one has let go of it.
+        let held = state.in_flight.into_iter().filter_map(Arc::into_inner);
+        Remains { held: held.map(|flight| flight.batch).collect(), was_useful }
     }
 
     /// Feeds the worker until there is nothing left, or something ends it.
@@ -149,10 +180,11 @@ impl<'a> Session<'a> {
     }
 
     /// Sends batches while there are any; then tells the worker to end.
-    fn feed(&self, mut writer: &UnixStream) {
+    fn feed(&self, writer: &UnixStream) {
         let queue = self.stage.queue();
         let recycle_after = self.stage.planned.settings.recycle_after.unwrap_or(u64::MAX);
-        let (mut sequence, mut tasks_sent, mut buffer) = (0_u64, 0_u64, Vec::new());
+        let mut arenas = Arenas::new(self.stage.run.arenas_from);
+        let (mut sequence, mut tasks_sent, mut outbox) = (0_u64, 0_u64, Outbox::default());
         loop {
             let state = self.lock();
             let (state, _) = self
@@ -185,7 +217,6 @@ impl<'a> Session<'a> {
                 Taken::Nothing => continue,
                 Taken::Batch(batch) => batch,
             };
-            buffer.clear();
             let mut next = Some(batch);
             while let Some(batch) = next.take() {
                 if batch.is_suspect && !self.wait_until_idle() {
@@ -194,7 +225,9 @@ impl<'a> Session<'a> {
                 }
                 sequence += 1;
                 tasks_sent += batch.parcels.len() as u64;
-                encode(&mut buffer, sequence, &batch);
+                let expected = |input| self.lock().expected_outputs(input);
+                let slot = arenas.slot(&batch, expected, &mut outbox);
+                let bytes = encode(&mut outbox, sequence, &batch, slot.as_ref());
                 let mut state = self.lock();
                 if state.is_over {
                     drop(state);
@@ -205,10 +238,12 @@ impl<'a> Session<'a> {
                     state.front_since = Instant::now();
                     self.stage.busy.fetch_add(1, Ordering::Relaxed);
                 }
-                state.bytes += batch.size();
-                state.in_flight.push_back((sequence, batch));
+                let flight = Flight { sequence, batch, slot, bytes };
+                state.bytes += bytes;
+                state.shared += flight.shared();
+                state.in_flight.push_back(Arc::new(flight));
                 // Company for the same write, if it is there at once.
-                if state.has_room() && buffer.len() < MOST_BYTES && tasks_sent < recycle_after {
+                if state.has_room() && outbox.len() < MOST_BYTES && tasks_sent < recycle_after {
                     drop(state);
                     if let Taken::Batch(batch) = queue.take(Duration::ZERO) {
                         if batch.is_suspect {
@@ -219,13 +254,10 @@ impl<'a> Session<'a> {
                     }
                 }
             }
-            if writer.write_all(&buffer).is_err() {
+            if outbox.flush(writer).is_err() {
                 // The worker is gone; whoever takes the results finds out how.
                 self.wait_until_over();
                 return;
-            }
-            if buffer.capacity() > 16 * MOST_BYTES {
-                buffer = Vec::new();
             }
         }
         self.lock().told_to_end = Some(Instant::now());
@@ -258,7 +290,7 @@ impl<'a> Session<'a> {
         loop {
             match process.receive(Some(self.next_look()), Some(&self.stage.run.cancel)) {
                 Incoming::Frame(frame) if frame.kind == Kind::Result => {
-                    if let Err(end) = self.take_result(&frame) {
+                    if let Err(end) = self.take_result(frame) {
                         return end;
                     }
                 }
@@ -296,7 +328,7 @@ impl<'a> Session<'a> {
     /// has as many times that.
     fn task_deadline(&self, state: &State) -> Option<Instant> {
         let limit = self.stage.planned.settings.task_timeout?;
-        let (_, batch) = state.in_flight.front()?;
+        let batch = &state.in_flight.front()?.batch;
         let count = u32::try_from(batch.parcels.len()).unwrap_or(u32::MAX);
         state.front_since.checked_add(limit.checked_mul(count)?)
     }
@@ -314,34 +346,37 @@ impl<'a> Session<'a> {
     }
 
     /// Settles the first batch in flight with its result.
-    fn take_result(&self, frame: &Frame) -> Result<(), End> {
-        let (duration, verdict) = {
-            let state = self.lock();
-            let Some((sequence, batch)) = state.in_flight.front() else {
-                return Err(End::Broken("a result that nobody waits for".to_owned()));
-            };
-            if *sequence != frame.sequence {
-                return Err(End::Broken(format!(
-                    "the result of batch {} instead of {sequence}",
-                    frame.sequence
-                )));
-            }
-            results::read(self.stage.name(), batch, frame).map_err(End::Broken)?
-        };
+    fn take_result(&self, frame: Frame) -> Result<(), End> {
+        let unasked = || End::Broken("a result that nobody waits for".to_owned());
+        let flight = self.lock().in_flight.front().map(Arc::clone).ok_or_else(unasked)?;
+        if flight.sequence != frame.sequence {
+            return Err(End::Broken(format!(
+                "the result of batch {} instead of {}",
+                frame.sequence, flight.sequence
+            )));
+        }
+        let (batch, slot) = (&flight.batch, flight.slot.as_ref());
+        let output = slot.and_then(|slot| slot.output.as_ref());
+        let (duration, verdict) =
+            results::read(self.stage.name(), batch, frame, output).map_err(End::Broken)?;
+        let outputs = self.stage.run.arenas_from.map_or(0, |from| verdict.bytes_from(from));
+        drop(flight);
         let batch = {
             let mut state = self.lock();
-            let Some((_, batch)) = state.in_flight.pop_front() else {
-                return Err(End::Broken("a result that nobody waits for".to_owned()));
-            };
+            let flight = state.in_flight.pop_front().and_then(Arc::into_inner);
+            let flight = flight.ok_or_else(unasked)?;
             state.has_answered = true;
-            state.bytes -= batch.size();
+            state.bytes -= flight.bytes;
+            state.shared -= flight.shared();
+            let before = state.outputs.unwrap_or_default();
+            state.outputs = Some(outputs.max(before - before / 8));
             state.front_since = Instant::now();
             let pace = state.pace.unwrap_or(duration);
             state.pace = Some((3 * pace + duration) / 4);
             if state.in_flight.is_empty() {
                 self.stage.busy.fetch_sub(1, Ordering::Relaxed);
             }
-            batch
+            flight.batch
         };
         self.changed.notify_all();
         let log = || self.log.lines();
@@ -381,24 +416,25 @@ impl Drop for OverOnPanic<'_> {
     }
 }
 
-fn encode(buffer: &mut Vec<u8>, sequence: u64, batch: &Batch) {
+/// Adds the frame of a batch; gives the bytes of data in it.
+fn encode(outbox: &mut Outbox, sequence: u64, batch: &Batch, slot: Option<&Slot>) -> usize {
     let ids: Vec<String> =
         batch.parcels.iter().map(|parcel| parcel.head.id().to_string()).collect();
-    let inputs: Vec<Input<'_>> = batch
-        .parcels
-        .iter()
-        .zip(&ids)
-        .map(|(parcel, id)| {
-            let (head, tag, size) = (&parcel.head, parcel.payload.tag(), parcel.size());
-            if head.metadata.is_empty() && head.dataset_name.is_empty() {
-                Input::Short(id, tag, size)
-            } else {
-                Input::Full(id, tag, size, &head.metadata, &head.dataset_name)
-            }
-        })
-        .collect();
+    let is_shared = |at: usize| slot.is_some_and(|slot| slot.is_shared[at]);
+    let inputs = batch.parcels.iter().zip(&ids).enumerate().map(|(at, (parcel, id))| {
+        let (head, payload, size) = (&parcel.head, &parcel.payload, parcel.size());
+        let tag = if is_shared(at) { payload.shared_tag() } else { payload.tag() };
+        if head.metadata.is_empty() && head.dataset_name.is_empty() {
+            Input::Short(id, tag, size)
+        } else {
+            Input::Full(id, tag, size, &head.metadata, &head.dataset_name)
+        }
+    });
+    let tasks = BatchTasks(slot.map(Slot::shares), inputs.collect());
     // Text and JSON values always become JSON.
-    let meta = serde_json::to_vec(&inputs).unwrap_or_default();
-    let body: Vec<&[u8]> = batch.parcels.iter().map(|parcel| parcel.payload.as_slice()).collect();
-    wire::encode(buffer, Kind::Batch, sequence, &meta, &body);
+    let meta = serde_json::to_vec(&tasks).unwrap_or_default();
+    let body = batch.parcels.iter().enumerate().filter(|(at, _)| !is_shared(*at));
+    let body = body.map(|(_, parcel)| parcel.payload.bytes());
+    outbox.frame(Kind::Batch, sequence, &meta, body.clone());
+    body.map(|part| part.len()).sum()
 }

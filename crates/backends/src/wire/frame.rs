@@ -10,12 +10,15 @@
 //!        24  length of the body  u64   at most 1 TiB
 //! ```
 //!
-//! Numbers are little-endian.
+//! Numbers are little-endian. The body holds the payloads that travel inside the frame, one after
+//! the other in the order in which the meta data names them. Those that the meta data marks as
+//! *shared* stand in the batch's part of an [arena](super::arena) instead, likewise in order, each at
+//! the next multiple of 64.
 
 use std::io::{self, Read};
 
 const MAGIC: [u8; 2] = *b"CU";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER: usize = 32;
 const MAX_META: u64 = 1 << 28;
 const MAX_BODY: u64 = 1 << 40;
@@ -33,6 +36,9 @@ pub(crate) enum Kind {
     Batch = 3,
     /// To an engine's driver: there are no more tasks.
     Finish = 4,
+    /// To the worker: new arenas, which the batches after it use; carries the one to read and the
+    /// one to write.
+    Arenas = 5,
     /// From the worker: which environment it runs in.
     Proof = 65,
     /// From the worker: set up and waiting for tasks.
@@ -48,11 +54,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Start,
         Self::Setup,
         Self::Batch,
         Self::Finish,
+        Self::Arenas,
         Self::Proof,
         Self::Ready,
         Self::Result,
@@ -79,15 +86,26 @@ pub(crate) struct Frame {
 pub(crate) fn encode(buffer: &mut Vec<u8>, kind: Kind, sequence: u64, meta: &[u8], body: &[&[u8]]) {
     let length: usize = body.iter().map(|part| part.len()).sum();
     buffer.reserve(HEADER + meta.len() + length);
+    encode_head(buffer, kind, sequence, meta, length);
+    for part in body {
+        buffer.extend_from_slice(part);
+    }
+}
+
+/// Appends a frame to `buffer` up to its body, whose length it will have.
+pub(crate) fn encode_head(
+    buffer: &mut Vec<u8>,
+    kind: Kind,
+    sequence: u64,
+    meta: &[u8],
+    length: usize,
+) {
     buffer.extend_from_slice(&MAGIC);
     buffer.extend_from_slice(&[VERSION, kind as u8, 0, 0, 0, 0]);
     buffer.extend_from_slice(&sequence.to_le_bytes());
     buffer.extend_from_slice(&(meta.len() as u64).to_le_bytes());
     buffer.extend_from_slice(&(length as u64).to_le_bytes());
     buffer.extend_from_slice(meta);
-    for part in body {
-        buffer.extend_from_slice(part);
-    }
 }
 
 /// Cuts a stream of bytes into frames; one `read` of the source at a time, so that a caller that
@@ -251,7 +269,7 @@ mod tests {
         /// A header that lies about its lengths costs no memory for what never comes.
         #[test]
         fn a_lying_header_allocates_nothing(meta in any::<u64>(), body in any::<u64>()) {
-            let mut bytes = b"CU\x01\x43\0\0\0\0".to_vec();
+            let mut bytes = b"CU\x02\x43\0\0\0\0".to_vec();
             for number in [7, meta, body] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }

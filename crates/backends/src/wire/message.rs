@@ -20,6 +20,8 @@ pub(crate) struct Start<'a> {
     pub(crate) inputs: &'a [String],
     /// Whether tasks have a time limit: each result is then sent at once.
     pub(crate) is_timed: bool,
+    /// From how many bytes on an output goes into an arena; null if none ever does.
+    pub(crate) arenas_from: Option<usize>,
 }
 
 /// Engine to worker, once: run the hooks.
@@ -40,8 +42,23 @@ pub(crate) struct Proof {
     pub(crate) packages: std::collections::BTreeMap<String, Vec<String>>,
 }
 
+/// Engine to worker: tasks, and which parts of the arenas are theirs.
+#[derive(Debug, Serialize)]
+pub(crate) struct BatchTasks<'a>(pub(crate) Option<Shares>, pub(crate) Vec<Input<'a>>);
+
+/// Where in the arenas the shared data of a batch is, and where its outputs may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Shares(
+    /// Where its input begins.
+    pub(crate) usize,
+    /// Where its outputs may go.
+    pub(crate) usize,
+    /// How many bytes they may take there.
+    pub(crate) usize,
+);
+
 /// One task on its way to a worker: id, kind of data, length, and, unless both are empty,
-/// metadata and dataset.
+/// metadata and dataset. The kind is a capital letter if the data is shared.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Input<'a> {
@@ -72,9 +89,9 @@ pub(crate) struct Bye {
     pub(crate) error: Option<crate::failure::PythonError>,
 }
 
-/// Worker to engine: how long a batch took, in seconds, and what became of it.
+/// Worker to engine: how long a batch took, in nanoseconds, and what became of it.
 #[derive(Debug, Deserialize)]
-pub(crate) struct BatchResult(pub(crate) f64, pub(crate) Answer);
+pub(crate) struct BatchResult(pub(crate) u64, pub(crate) Answer);
 
 /// What became of a batch.
 #[derive(Debug, Deserialize)]
@@ -104,11 +121,15 @@ pub(crate) enum OutputRecord {
     Full(Outcome, usize, Map<String, Value>, String),
 }
 
-/// The kind of an output's data.
+/// The kind of an output's data, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) enum Outcome {
     #[serde(rename = "j")]
     Json,
     #[serde(rename = "b")]
     Bytes,
+    #[serde(rename = "J")]
+    SharedJson,
+    #[serde(rename = "B")]
+    SharedBytes,
 }

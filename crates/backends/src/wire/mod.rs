@@ -4,13 +4,18 @@
 //! `python/curator_stage.py`. Nothing here trusts the other side: every length is capped before
 //! anything is allocated, and memory grows only with what has really arrived.
 
+mod arena;
 mod frame;
 mod message;
+mod outbox;
 mod socket;
 
+pub(crate) use arena::{Arena, Region, aligned};
 pub(crate) use frame::{Frame, FrameReader, Kind, encode};
 pub use message::Phase;
 pub(crate) use message::{
-    Answer, BatchResult, Bye, Entry, Failed, Input, Outcome, OutputRecord, Proof, Setup, Start,
+    Answer, BatchResult, BatchTasks, Bye, Entry, Failed, Input, Outcome, OutputRecord, Proof,
+    Setup, Shares, Start,
 };
+pub(crate) use outbox::Outbox;
 pub(crate) use socket::{pair, send_with_descriptors};

@@ -1,0 +1,140 @@
+//! The arenas of one worker, and the parts of them that each batch gets.
+
+use std::io;
+use std::sync::Arc;
+
+use super::parcel::Batch;
+use crate::wire::{Arena, Kind, Outbox, Region, Shares, aligned};
+
+/// From how many bytes on a payload goes through shared memory.
+pub(crate) const ARENAS_FROM: usize = 64 << 10;
+/// How large the arenas of a worker are at first. What is not touched takes no memory.
+const LEAST: usize = 64 << 20;
+/// How large they may become, each.
+const MOST: usize = 256 << 20;
+/// What one batch gets of an arena at the most, so that two can be under way.
+const MOST_OF_ONE: usize = MOST / 2;
+
+/// What one batch has of the arenas until its result has been read.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    input: Option<Region>,
+    pub(crate) output: Option<Region>,
+    /// Which of the batch's payloads stand in `input`.
+    pub(crate) is_shared: Vec<bool>,
+}
+
+impl Slot {
+    pub(crate) fn shares(&self) -> Shares {
+        let output = self.output.as_ref();
+        Shares(
+            self.input.as_ref().map_or(0, Region::start),
+            output.map_or(0, Region::start),
+            output.map_or(0, Region::len),
+        )
+    }
+
+    /// The bytes that it takes up, both ways.
+    pub(crate) fn size(&self) -> usize {
+        [&self.input, &self.output].into_iter().flatten().map(Region::len).sum()
+    }
+}
+
+/// The arenas of one worker; none before they are needed.
+#[derive(Debug)]
+pub(crate) struct Arenas {
+    from: Option<usize>,
+    pair: Option<(Arc<Arena>, Arc<Arena>)>,
+}
+
+impl Arenas {
+    /// For payloads of at least so many bytes, or for none.
+    pub(crate) fn new(from: Option<usize>) -> Self {
+        Self { from, pair: None }
+    }
+
+    /// Puts the large payloads of a batch where its worker can read them, and sets room aside for
+    /// what may come back. None where all of it goes over the socket: it is small, or there is no
+    /// room, or no shared memory here.
+    pub(crate) fn slot(
+        &mut self,
+        batch: &Batch,
+        expected: impl FnOnce(usize) -> usize,
+        outbox: &mut Outbox,
+    ) -> Option<Slot> {
+        let from = self.from?;
+        let mut input = 0;
+        let place = |parcel: &super::parcel::Parcel| {
+            let size = parcel.size();
+            let is_shared = size >= from && input + size <= MOST_OF_ONE;
+            if is_shared {
+                input = aligned(input + size);
+            }
+            is_shared
+        };
+        let is_shared: Vec<bool> = batch.parcels.iter().map(place).collect();
+        let output = expected(input).min(MOST_OF_ONE);
+        if input == 0 && output < from {
+            return None;
+        }
+        match self.fill(batch, is_shared, input, output, outbox) {
+            Ok(slot) => slot,
+            Err(error) => {
+                // What the machine does not allow once it will not allow the next time.
+                tracing::debug!(
+                    "large payloads go over the socket, without shared memory: {error}"
+                );
+                self.from = None;
+                None
+            }
+        }
+    }
+
+    fn fill(
+        &mut self,
+        batch: &Batch,
+        is_shared: Vec<bool>,
+        input: usize,
+        output: usize,
+        outbox: &mut Outbox,
+    ) -> io::Result<Option<Slot>> {
+        let mut regions = self.take(input, output);
+        if regions.is_none() && self.grow(input.max(output), outbox)? {
+            regions = self.take(input, output);
+        }
+        let Some((input, output)) = regions else { return Ok(None) };
+        if let Some(region) = &input {
+            let mut at = 0;
+            for (parcel, _) in batch.parcels.iter().zip(&is_shared).filter(|(_, shared)| **shared) {
+                region.write(at, parcel.payload.as_slice())?;
+                at = aligned(at + parcel.size());
+            }
+        }
+        Ok(Some(Slot { input, output, is_shared }))
+    }
+
+    /// Regions of these lengths, where both arenas have room.
+    fn take(&self, input: usize, output: usize) -> Option<(Option<Region>, Option<Region>)> {
+        let (inputs, outputs) = self.pair.as_ref()?;
+        let take = |arena: &Arc<Arena>, length| match length {
+            0 => Some(None),
+            length => arena.take(length).map(Some),
+        };
+        Some((take(inputs, input)?, take(outputs, output)?))
+    }
+
+    /// Makes larger arenas, and has the worker told of them; false if they are as large as they may
+    /// be. The old ones live on until the batches in them are done.
+    fn grow(&mut self, need: usize, outbox: &mut Outbox) -> io::Result<bool> {
+        let have = self.pair.as_ref().map_or(0, |(inputs, _)| inputs.size());
+        let size = (2 * need.max(have)).next_power_of_two().clamp(LEAST, MOST);
+        if size <= have {
+            return Ok(false);
+        }
+        let (inputs, outputs) = (Arena::new(size)?, Arena::new(size)?);
+        let descriptors = vec![inputs.read_only()?, outputs.writable()?];
+        outbox.frame_with(Kind::Arenas, b"{}", descriptors);
+        self.pair = Some((inputs, outputs));
+        Ok(true)
+    }
+}

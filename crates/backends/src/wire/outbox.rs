@@ -1,0 +1,98 @@
+//! Frames that are written together: small ones in one go, large payloads from where they are.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use super::frame::{Kind, encode_head};
+use super::socket::send_with_descriptors;
+
+/// A payload from this size on is not copied to stand beside its frame.
+const LARGE: usize = 1 << 16;
+/// The buffer is kept for the next frames up to this size.
+const KEPT: usize = 1 << 20;
+
+/// Frames that wait to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    buffer: Vec<u8>,
+    /// What goes between the bytes of the buffer, and at which of them.
+    inserts: Vec<(usize, Insert)>,
+}
+
+#[derive(Debug)]
+enum Insert {
+    Payload(Arc<Vec<u8>>),
+    /// They go with the first byte after them.
+    Descriptors(Vec<OwnedFd>),
+}
+
+impl Outbox {
+    /// Adds a frame; the parts of the body follow each other.
+    pub(crate) fn frame<'a>(
+        &mut self,
+        kind: Kind,
+        sequence: u64,
+        meta: &[u8],
+        body: impl Iterator<Item = &'a Arc<Vec<u8>>> + Clone,
+    ) {
+        let length = body.clone().map(|part| part.len()).sum();
+        encode_head(&mut self.buffer, kind, sequence, meta, length);
+        for part in body {
+            if part.len() < LARGE {
+                self.buffer.extend_from_slice(part);
+            } else {
+                self.inserts.push((self.buffer.len(), Insert::Payload(Arc::clone(part))));
+            }
+        }
+    }
+
+    /// Adds a frame that carries open files.
+    pub(crate) fn frame_with(&mut self, kind: Kind, meta: &[u8], descriptors: Vec<OwnedFd>) {
+        self.inserts.push((self.buffer.len(), Insert::Descriptors(descriptors)));
+        encode_head(&mut self.buffer, kind, 0, meta, 0);
+    }
+
+    /// The bytes that wait, large payloads aside.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes all that waits.
+    pub(crate) fn flush(&mut self, mut socket: &UnixStream) -> io::Result<()> {
+        let mut at = 0;
+        let mut inserts = self.inserts.drain(..).peekable();
+        // Descriptors go with the bytes up to the next insert, of which there are some: a header.
+        let mut descriptors = Vec::new();
+        loop {
+            let end = inserts.peek().map_or(self.buffer.len(), |(position, _)| *position);
+            let bytes = &self.buffer[at..end];
+            if descriptors.is_empty() {
+                socket.write_all(bytes)?;
+            } else {
+                let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+                send_with_descriptors(socket, bytes, &borrowed)?;
+                descriptors.clear();
+            }
+            at = end;
+            match inserts.next() {
+                None => break,
+                Some((_, Insert::Payload(payload))) => socket.write_all(&payload)?,
+                Some((_, Insert::Descriptors(more))) => descriptors = more,
+            }
+        }
+        drop(inserts);
+        self.clear();
+        Ok(())
+    }
+
+    /// Forgets all that waits.
+    pub(crate) fn clear(&mut self) {
+        self.inserts.clear();
+        self.buffer.clear();
+        if self.buffer.capacity() > KEPT {
+            self.buffer = Vec::new();
+        }
+    }
+}
