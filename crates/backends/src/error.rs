@@ -498,18 +498,10 @@ impl Error {
                 return Some(format!("add `{requirement}` to the base"));
             }
             Self::WorkerDied { .. } => "the worker's last lines tell why",
-            Self::WorkerSetup { error, .. } if error.kind == "ModuleNotFoundError" => {
-                "add the package to the stage's runtime_env or to the base; a module of your own \
-                 must lie beside the stage's file, or in `py_modules` or `working_dir`"
+            Self::WorkerSetup { phase, error, .. } => {
+                return setup_hint(*phase, &error.kind).map(Into::into);
             }
-            Self::Task(failed) => match &failed.cause {
-                Cause::Died(Exit::Signal(9)) => {
-                    "the system ends processes that take too much memory: give the stage smaller \
-                     batches or fewer workers"
-                }
-                Cause::Deadline(_) => "raise the stage's task timeout, or give it less per task",
-                _ => return None,
-            },
+            Self::Task(failed) => return failed.cause.hint().map(Into::into),
             _ => return None,
         };
         Some(text.to_owned())
@@ -523,12 +515,12 @@ impl Error {
             Self::Environment { source, .. } => return source.detail(),
             Self::Task(failed) => {
                 if let Cause::Raised(error) = &failed.cause {
-                    text.push_str(error.traceback.trim_end());
+                    text.push_str(error.trace());
                 }
                 append_log(&mut text, &failed.log);
             }
             Self::WorkerSetup { error, log, .. } => {
-                text.push_str(error.traceback.trim_end());
+                text.push_str(error.trace());
                 append_log(&mut text, log);
             }
             Self::WorkerDied { log, .. } | Self::Driver { log, .. } => append_log(&mut text, log),
@@ -587,6 +579,21 @@ fn sources_text(packages: &[String]) -> String {
     let names: Vec<String> = packages.iter().map(|name| format!("`{name}`")).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     format!("{} {verb}", names.join(", "))
+}
+
+/// What to do about a stage's code that raised this kind of exception before the first task.
+fn setup_hint(phase: Phase, kind: &str) -> Option<&'static str> {
+    match (phase, kind) {
+        (_, "ModuleNotFoundError") => Some(
+            "add the package to the stage's runtime_env or to the base; a module of your own must \
+             lie beside the stage's file, or in `py_modules` or `working_dir`",
+        ),
+        (Phase::Load, "FileNotFoundError") => Some(
+            "a stage's file is looked for from the folder of the pipeline file, or of the \
+             program's pipeline (`with_dir`)",
+        ),
+        _ => None,
+    }
 }
 
 fn phase_text(phase: Phase) -> &'static str {

@@ -21,6 +21,14 @@ pub struct PythonError {
     pub traceback: String,
 }
 
+impl PythonError {
+    /// The traceback, where it says more than the message.
+    pub(crate) fn trace(&self) -> &str {
+        let text = self.traceback.trim();
+        if text == self.to_string() { "" } else { text }
+    }
+}
+
 impl fmt::Display for PythonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.message.is_empty() {
@@ -50,6 +58,28 @@ pub enum Cause {
     MissingInput(String),
     /// What the worker sent back is not what the protocol says.
     Protocol(String),
+}
+
+impl Cause {
+    /// What to do about it, where there is something to say.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Died(Exit::Signal(9)) => Some(
+                "the system ends processes that take too much memory: give the stage smaller \
+                 batches or fewer workers",
+            ),
+            Self::Died(Exit::Signal(_)) => Some(
+                "compiled code crashed: look at the task, and at whether the stage's packages were \
+                 built for each other (`curator env show`)",
+            ),
+            Self::Died(Exit::Code(_)) => Some(
+                "the stage's code or a library of it ended the process: have it raise an \
+                 exception, which fails the task alone",
+            ),
+            Self::Deadline(_) => Some("raise the stage's task timeout, or give it less per task"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Cause {
@@ -120,7 +150,7 @@ impl FailedTask {
         let mut text = self.to_string();
         if let Cause::Raised(error) = &self.cause {
             text.push_str("\n\n");
-            text.push_str(error.traceback.trim_end());
+            text.push_str(error.trace());
         }
         append_log(&mut text, &self.log);
         text

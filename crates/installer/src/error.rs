@@ -187,6 +187,9 @@ impl Error {
             }
             Self::Unsupported { tool: Tool::Pip, .. } => Some("ask for `uv` instead of `pip`"),
             Self::ToolVersion { .. } => Some("write it like `==24.1.2` or `>=24,<25`"),
+            Self::Failed { source, .. } if source.output().contains("must have a hash") => Some(
+                "give every requirement its version and `--hash`; `curator env lock` writes such a file",
+            ),
             Self::Failed { .. }
             | Self::Report { .. }
             | Self::Lock { .. }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use crate::TaskId;
+use crate::pipeline::nearest_field;
 
 /// What a stage's own code may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -188,9 +189,9 @@ pub enum Error {
     },
 
     /// A change to a pipeline file is wrong, or what comes of it.
-    #[error("`{}`: {problem}", key.escape_debug())]
+    #[error("{}{problem}", in_front(key))]
     Assignment {
-        /// The field that was to be changed.
+        /// The field that was to be changed; empty if the text names none.
         key: String,
         /// What is wrong with it.
         problem: String,
@@ -251,6 +252,10 @@ pub enum Error {
     },
 }
 
+fn in_front(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!("`{}`: ", key.escape_debug()) }
+}
+
 fn on(task: Option<&TaskId>) -> String {
     task.map(|task| format!(" on task `{task}`")).unwrap_or_default()
 }
@@ -266,6 +271,9 @@ impl Error {
             | Self::UnknownStage { nearest: Some(nearest), .. }
             | Self::File { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             Self::At { source, .. } => return source.hint(),
+            Self::Assignment { problem, .. } => {
+                return nearest_field(problem).map(|nearest| format!("did you mean `{nearest}`?"));
+            }
             Self::NoStages { .. } => "add one with `with_stage`".to_owned(),
             Self::DuplicateName { name, .. } => {
                 format!("give one of them another name, for instance `{name}_2`")

@@ -357,7 +357,11 @@ fn ask(python: &Path) -> Result<Interpreter, Error> {
         None => {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let start = stderr.ceil_char_boundary(stderr.len().saturating_sub(TAIL));
-            Err(failed(format!("{}: {}", output.status, stderr[start..].trim())))
+            let words = match stderr[start..].trim() {
+                "" => "it said nothing",
+                words => words,
+            };
+            Err(failed(format!("{}: {words}", output.status)))
         }
     }
 }

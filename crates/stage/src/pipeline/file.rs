@@ -296,14 +296,28 @@ fn wrong((line, column): (usize, usize), path: &str, message: &str) -> Error {
 fn without_values(message: &str) -> String {
     let message = envspec::redact(message);
     let Some((before, text)) = message.split_once(": string \"") else {
-        return message.into_owned();
+        return without_types(&message);
     };
     let expected = text.rfind("\", expected ").map_or("", |end| &text[end + 1..]);
-    format!("{before}: string{expected}")
+    without_types(&format!("{before}: string{expected}"))
+}
+
+/// Says what is expected in words, where serde has the name of a type of Rust.
+fn without_types(message: &str) -> String {
+    let Some((before, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "usize" | "u64" | "u32" => "a whole number from 0 on",
+        "f64" => "a number",
+        "struct RuntimeEnv" => "a table",
+        other => other,
+    };
+    format!("{before}, expected {expected}")
 }
 
 /// The nearest of the fields that serde lists in "unknown field `a`, expected one of `b`, `c`".
-fn nearest_field(message: &str) -> Option<String> {
+pub(crate) fn nearest_field(message: &str) -> Option<String> {
     let rest = message
         .split_once("unknown field `")
         .or_else(|| message.split_once("unknown variant `"))?

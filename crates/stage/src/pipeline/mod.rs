@@ -15,5 +15,6 @@ pub use base::Base;
 pub use built::BuiltPipeline;
 pub use composite::CompositeStage;
 pub use file::PipelineFile;
+pub(crate) use file::nearest_field;
 pub use plain::{Pipeline, PipelineStage};
 pub use running::{Backend, Engine, FailurePolicy, RayEnvironments, UnknownBackend};

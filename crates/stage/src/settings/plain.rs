@@ -96,7 +96,7 @@ impl Settings {
             return wrong(self.workers.setting(), problem);
         }
         if self.batch_size == Some(0) {
-            return wrong("batch_size", "is 0");
+            return wrong("batch_size", "is 0, and a batch holds at least one task");
         }
         if self.task_timeout == Some(Duration::ZERO) {
             return wrong("task_timeout_seconds", "is 0, which no task can meet");
@@ -105,7 +105,7 @@ impl Settings {
             return wrong("max_attempts", "is 0: the first try counts");
         }
         if self.recycle_after == Some(0) {
-            return wrong("recycle_after_tasks", "is 0");
+            return wrong("recycle_after_tasks", "is 0, and a worker does at least one task");
         }
         for (setting, keys) in [("inputs", &self.inputs), ("outputs", &self.outputs)] {
             if keys.iter().any(String::is_empty) {

@@ -90,7 +90,10 @@ fn an_error_tells_line_and_field() {
 fn what_is_found_wrong_later_is_told_with_its_line() {
     let error = file().build().unwrap_err();
     assert!(matches!(error, Error::At { line: 13, column: 1, .. }), "{error}");
-    assert_eq!(error.to_string(), "line 13, column 1: stage `v2.0`: `batch_size` is 0");
+    assert_eq!(
+        error.to_string(),
+        "line 13, column 1: stage `v2.0`: `batch_size` is 0, and a batch holds at least one task"
+    );
     let twice = "name = 'p'\n[[stage]]\npython = 'a:B'\n\n[[stage]]\npython = 'a:B'";
     let error = PipelineFile::from_toml(twice, "/dir").unwrap().build().unwrap_err();
     assert!(matches!(error, Error::At { line: 5, .. }), "{error}");

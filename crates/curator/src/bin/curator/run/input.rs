@@ -115,7 +115,14 @@ fn read_task(name: &str, number: usize, line: &[u8]) -> Result<Option<Task>, Str
     if text.trim().is_empty() {
         return Ok(None);
     }
-    Task::from_json_line(text).map(Some).map_err(|error| wrong(&format!("no task: {error}")))
+    Task::from_json_line(text).map(Some).map_err(|error| {
+        // It is a text of one line.
+        let problem = error.to_string().replace(" at line 1 column ", ", column ");
+        wrong(&format!(
+            "no task: {problem}\n\nhint: each line of the input is one value as JSON, which is the \
+             data of a task"
+        ))
+    })
 }
 
 /// The lines of a reader, without their ends.
