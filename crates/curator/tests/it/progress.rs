@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::pipelines::Folder;
 use crate::support::{CURATOR, World};
 
 #[test]
@@ -41,4 +42,73 @@ fn a_terminal_shows_how_far_it_is_in_one_line() {
         printed.trim_end().ends_with("/bin/python") && printed.lines().count() == 1,
         "{printed}"
     );
+}
+
+/// How many columns the terminal has.
+const WIDTH: usize = 80;
+
+/// What a terminal shows in the end: it knows what the display writes, and nothing else.
+fn screen(written: &str) -> Vec<String> {
+    let mut rows: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0, 0);
+    let mut letters = written.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\r' => column = 0,
+            '\n' => {
+                row += 1;
+                rows.resize(rows.len().max(row + 1), Vec::new());
+            }
+            '\x1b' => {
+                assert_eq!(letters.next(), Some('['));
+                let mut number = String::new();
+                let end = loop {
+                    match letters.next().expect("the end of a sequence") {
+                        digit @ ('0'..='9' | ';' | '?') => number.push(digit),
+                        end => break end,
+                    }
+                };
+                let count = number.parse().unwrap_or(1);
+                match end {
+                    'A' => row = row.saturating_sub(count),
+                    'B' => row = (row + count).min(rows.len() - 1),
+                    'K' if number == "2" => rows[row].clear(),
+                    'K' => rows[row].truncate(column),
+                    'J' => rows.truncate(row + 1),
+                    'm' | 'h' | 'l' => {}
+                    other => panic!("the display writes `{other}`"),
+                }
+            }
+            letter => {
+                if column == WIDTH {
+                    (row, column) = (row + 1, 0);
+                    rows.resize(rows.len().max(row + 1), Vec::new());
+                }
+                let line = &mut rows[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = letter;
+                column += 1;
+            }
+        }
+    }
+    rows.into_iter().map(|row| row.into_iter().collect::<String>().trim_end().to_owned()).collect()
+}
+
+#[test]
+fn results_on_a_terminal_stand_above_what_changes() {
+    let folder = Folder::numbers(8, "{ seconds = 0.15 }");
+    let line = format!("stty cols {WIDTH} rows 24; {CURATOR} run pipeline.toml -i tasks.jsonl");
+    let words = ["-qec", &line, "shown"];
+    let command = folder.expression(&duct::cmd("script", words)).stdout_null().stdin_null();
+    command.env("TERM", "xterm").run().expect("a run");
+    let shown = String::from_utf8_lossy(&fs::read(folder.path("shown")).unwrap()).into_owned();
+    assert!(shown.contains("workers"), "the display was drawn: {shown:?}");
+    // `script` begins and ends with a line of its own.
+    let shown: Vec<&str> = shown.split('\n').filter(|line| !line.starts_with("Script ")).collect();
+    let screen = screen(&shown.join("\n"));
+    for n in 0..8 {
+        let result = format!("{{\"n\":{n}}}");
+        assert_eq!(screen.iter().filter(|line| **line == result).count(), 1, "{n}: {screen:#?}");
+    }
+    assert!(!screen.iter().any(|line| line.contains("queue")), "it is gone: {screen:#?}");
 }

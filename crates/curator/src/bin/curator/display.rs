@@ -94,6 +94,16 @@ impl Display {
         }
     }
 
+    /// Writes results to the terminal that this may be on, too: above what changes.
+    pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        if let Kind::Live(live) = &self.kind
+            && let Some(live) = &*live.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            return live.above(write);
+        }
+        write()
+    }
+
     /// How it went, in a few lines.
     pub(crate) fn summary(&self, run: &RunReport) {
         if matches!(self.kind, Kind::Live(_) | Kind::Plain(_)) {

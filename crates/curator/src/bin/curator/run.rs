@@ -256,12 +256,15 @@ impl Running<'_> {
         let (lines, broken) = (&mut self.output, &mut self.broken);
         let is_whole = arguments.whole_tasks;
         let recorder = self.recorder.clone();
+        let display = self.display.clone();
+        let is_seen = lines.is_terminal();
         let sink: &mut Sink<'_> = &mut |task: Task| {
             if let Some(recorder) = &recorder {
                 recorder.see(&task);
             }
             let line = if is_whole { serde_json::to_string(&task)? } else { task.to_json_line() };
-            lines.add(&line).map_err(|error| {
+            let added = if is_seen { display.above(|| lines.add(&line)) } else { lines.add(&line) };
+            added.map_err(|error| {
                 let kind = error.kind();
                 *broken = Some(error);
                 io::Error::from(kind).into()

@@ -53,9 +53,14 @@ impl Live {
 
     /// Prints a line above.
     pub(super) fn print(&self, line: &str) {
-        self.bar.suspend(|| {
+        self.above(|| {
             let _ = writeln!(io::stderr(), "{line}");
         });
+    }
+
+    /// Takes the lines away while something is written.
+    pub(super) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
     }
 
     /// Takes the lines away.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,11 @@ impl Lines {
             Target::Stdout => None,
             Target::File(path) => Some(path),
         }
+    }
+
+    /// Whether they are read as they come, on a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.target == Target::Stdout && io::stdout().is_terminal()
     }
 
     fn out(&mut self) -> io::Result<&mut BufWriter<Box<dyn Write + Send>>> {
