@@ -33,7 +33,7 @@
     return hours ? `${hours} h ${minutes} min` : `${minutes} min ${whole % 60} s`;
   }
   function bytes(number) {
-    const units = ["B", "KB", "MB", "GB", "TB"];
+    const units = ["B", "kB", "MB", "GB", "TB"];
     let unit = 0;
     while (number >= 999.5 && unit < units.length - 1) { number /= 1000; unit += 1; }
     return `${unit && number < 9.95 ? digits(number, 1) : Math.round(number)} ${units[unit]}`;
@@ -208,7 +208,8 @@
       });
       if (env.end === null) paths.fail = box(end - total / 300, end);
       const title = env.key ? short(env.key) : env.stages.length ? "base" : "environment";
-      const state = env.end === null ? "unfinished" : env.built ? `built ${time(env.end - env.begin)}` : env.key ? "cached" : "ready";
+      const isBase = env.key && !env.stages.length;
+      const state = env.end === null ? "unfinished" : env.built ? `${isBase ? "base, " : ""}built ${time(env.end - first)}` : env.key ? "cached" : "ready";
       const of = env.stages.length ? ` for ${env.stages.join(", ")}` : "";
       row("env", `environment ${title}${of}`, [el("span", { class: env.key ? "mono" : null, title: env.stages.join(", ") }, title), el("small", {}, state)], paths, (now) => {
         if (now < env.begin) return "not wanted yet";
