@@ -126,6 +126,7 @@ fn files_speak_of_the_product_alone() {
     for other in ["tests", "bench"] {
         files.extend(files_below(&root.join(other), &["rs", "py", "toml", "md"]));
     }
+    files.extend(files_below(&root.join("docs"), &["md"]));
     for entry in fs::read_dir(&root).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "md" || it == "toml") {

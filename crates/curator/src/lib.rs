@@ -67,7 +67,20 @@ pub mod worker {
     pub use stage::Registry;
 }
 
-/// The README's program must compile.
+/// The programs in Rust on the pages for people: each compiles, and runs if it does not say that it
+/// must not.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/clusters.md")]
+    struct Clusters;
+    #[doc = include_str!("../../../docs/migrating.md")]
+    struct Migrating;
+    #[doc = include_str!("../../../docs/property-tests.md")]
+    struct PropertyTests;
+    #[doc = include_str!("../../../docs/rust-programs.md")]
+    struct RustPrograms;
+    #[doc = include_str!("../../../docs/single-crates.md")]
+    struct SingleCrates;
+}

@@ -1,4 +1,5 @@
-//! Every block of the guides about the command, run as it stands on the page.
+//! Every block of the pages for people, run as it stands there. Programs in Rust are doc tests of
+//! the library (`src/lib.rs`), and the page on Ray and NeMo Curator has its test beside Ray's.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -28,13 +29,22 @@ fn commands(text: &str) -> Vec<(&str, Vec<&str>)> {
 /// Runs a page in a folder over the shared base: files are written, commands run, and what they
 /// print is what the page shows.
 fn follow(page: &str) {
-    let folder = Folder::new("");
+    follow_in(&Folder::new(""), page);
+}
+
+fn follow_in(folder: &Folder, page: &str) {
     let (mut steps, mut expected) = ("set -e\n".to_owned(), Vec::new());
     for (language, text) in blocks(page) {
         match language {
             "toml" | "python" => {
                 let name = text.lines().next().and_then(|line| line.strip_prefix("# "));
-                folder.write(name.expect("the file's name"), &format!("{text}\n"));
+                let name = name.unwrap_or_else(|| panic!("no name of a file:\n{text}"));
+                folder.write(name, &format!("{text}\n"));
+                match name {
+                    "Cargo.toml" => check_manifest(text),
+                    _ if language == "toml" => check_pipeline(folder, name),
+                    _ => {}
+                }
             }
             "json" => folder.write("tasks.jsonl", &format!("{text}\n")),
             "console" => {
@@ -43,6 +53,8 @@ fn follow(page: &str) {
                     expected.push((command, lines));
                 }
             }
+            // Pictures of what is where, and doc tests.
+            "text" | "rust" | "rust,no_run" => {}
             other => panic!("nobody runs a block of `{other}`"),
         }
     }
@@ -50,10 +62,18 @@ fn follow(page: &str) {
     let tools = Path::new(CURATOR).parent().expect("a folder").display();
     let path = format!("{tools}:{}", std::env::var("PATH").expect("a PATH"));
     let base = Path::new(folder.world.base()).ancestors().nth(2).expect("PREFIX/bin/python");
+    let cache = folder.path("cache");
+    if !cache.exists() {
+        fs::create_dir(&cache).expect("a folder");
+        std::os::unix::fs::symlink(folder.world.cache().join("tools"), cache.join("tools"))
+            .expect("a link");
+    }
+    // What is set closer to the command wins: a cache of the page's own, and a base.
+    let steps =
+        duct::cmd("bash", ["steps.sh"]).env("CURATOR_CACHE_DIR", cache).env("VIRTUAL_ENV", base);
     let run = folder
-        .expression(&duct::cmd("bash", ["steps.sh"]))
+        .expression(&steps)
         .env("PATH", path)
-        .env("VIRTUAL_ENV", base)
         .env("LC_ALL", "C.UTF-8")
         .stdin_null()
         .stderr_path(folder.path("log"))
@@ -72,7 +92,167 @@ fn follow(page: &str) {
     assert_eq!(run.status.code(), Some(0), "{log}");
 }
 
+/// A pipeline that a page shows is one.
+fn check_pipeline(folder: &Folder, name: &str) {
+    let text = folder.read(name);
+    let read = curator::stage::PipelineFile::from_toml(&text, folder.path(""));
+    let read = read.and_then(|file| file.build());
+    read.unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// The crates and features that a page's manifest names are there.
+fn check_manifest(text: &str) {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder");
+    let table: toml::Table = text.parse().expect("TOML");
+    let dependencies = table["dev-dependencies"].as_table().expect("a table");
+    for (name, dependency) in dependencies {
+        let Some(path) = dependency.get("path") else { continue };
+        assert_eq!(path.as_str(), Some(&*format!("crates/{name}")));
+        let manifest = fs::read_to_string(crates.join(name).join("Cargo.toml")).expect("a crate");
+        let manifest: toml::Table = manifest.parse().expect("TOML");
+        for feature in dependency["features"].as_array().expect("a list") {
+            let feature = feature.as_str().expect("text");
+            assert!(manifest["features"].get(feature).is_some(), "`{name}` has no `{feature}`");
+        }
+    }
+}
+
+/// The front page: what installs the command and what runs examples is done by the one command
+/// that checks a change, the rest here.
+#[test]
+fn the_front_page_does_what_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
+    let checks = ["run", "packages"].map(|it| fs::read_to_string(root.join(".ci").join(it)));
+    let checks = checks.map(|it| it.expect("a script").replace(" --quiet", "")).join("\n");
+    let mut page = String::new();
+    for line in include_str!("../../../../README.md").lines() {
+        match line.strip_prefix("$ cargo ") {
+            Some(command) => {
+                let parts = command.split(" --").all(|part| checks.contains(part));
+                assert!(parts, "nobody runs `cargo {command}`");
+            }
+            // It goes into a folder of its own, and says what it wrote.
+            None => match line.strip_prefix("$ curator init demo ") {
+                Some(rest) => writeln!(page, "$ (curator init demo {rest}) > wrote.txt"),
+                None => writeln!(page, "{line}"),
+            }
+            .expect("text"),
+        }
+    }
+    follow(&page);
+}
+
+/// The pages that [`follow`] runs.
+const PAGES: [(&str, &str); 7] = [
+    ("how-it-works", include_str!("../../../../docs/how-it-works.md")),
+    ("migrating", include_str!("../../../../docs/migrating.md")),
+    ("operators", include_str!("../../../../docs/operators.md")),
+    ("pipeline-files", include_str!("../../../../docs/pipeline-files.md")),
+    ("property-tests", include_str!("../../../../docs/property-tests.md")),
+    ("rust-programs", include_str!("../../../../docs/rust-programs.md")),
+    ("single-crates", include_str!("../../../../docs/single-crates.md")),
+];
+
+fn follow_page(name: &str) {
+    let (_, page) = PAGES.iter().find(|(other, _)| *other == name).expect("it is listed");
+    follow(page);
+}
+
 #[test]
 fn the_guide_to_pipeline_files_does_what_it_says() {
-    follow(include_str!("../../../../docs/pipeline-files.md"));
+    follow_page("pipeline-files");
+}
+
+#[test]
+fn the_guide_for_operators_does_what_it_says() {
+    follow_page("operators");
+}
+
+#[test]
+fn how_it_works_is_how_it_works() {
+    follow_page("how-it-works");
+}
+
+#[test]
+fn the_guide_to_migrating_does_what_it_says() {
+    follow_page("migrating");
+}
+
+#[test]
+fn the_guides_for_rust_have_no_block_that_nobody_runs() {
+    for name in ["property-tests", "rust-programs", "single-crates"] {
+        follow_page(name);
+    }
+}
+
+/// What the page on clusters shows are parts of files, for machines that no test has: they are read
+/// by what reads such files there.
+#[test]
+fn the_page_on_clusters_shows_what_can_be_read() {
+    let folder = Folder::new("\n[[stage]]\npython = \"stages.py:give_back\"\n");
+    let mut count = 0;
+    for (language, text) in blocks(include_str!("../../../../docs/clusters.md")) {
+        count += 1;
+        match language {
+            "rust,no_run" => {}
+            "toml" => {
+                folder.write("engine.toml", &format!("{}{text}\n", folder.read("pipeline.toml")));
+                check_pipeline(&folder, "engine.toml");
+            }
+            "bash" => {
+                folder.write("job.sh", text);
+                let check = folder.expression(&duct::cmd!("bash", "-n", "job.sh"));
+                assert!(check.run().expect("bash").status.success());
+            }
+            "yaml" => {
+                let read = "import sys, yaml; yaml.safe_load(sys.stdin)[\"containers\"]";
+                let exec = ["env", "exec", "--uv", "pyyaml==6.0.2", "--base", folder.world.base()];
+                let arguments = [&exec[..], &["--", "python", "-c", read]].concat();
+                folder.run_with(&arguments, text).text();
+            }
+            other => panic!("nobody reads a block of `{other}`"),
+        }
+    }
+    assert_eq!(count, 4);
+}
+
+#[test]
+fn no_page_is_left_out_and_no_link_leads_nowhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
+    let library = include_str!("../../src/lib.rs");
+    let ray = fs::read_to_string(root.join("tests/ray/guide.rs")).expect("the page on Ray's test");
+    let mut pages = vec![root.join("README.md")];
+    for entry in fs::read_dir(root.join("docs")).unwrap() {
+        let page = entry.unwrap().path();
+        if page.extension().is_some_and(|it| it == "md") {
+            pages.push(page);
+        }
+    }
+    let readme = fs::read_to_string(&pages[0]).unwrap();
+    for page in &pages {
+        let name = page.file_stem().and_then(|it| it.to_str()).unwrap();
+        let text = fs::read_to_string(page).unwrap();
+        let is_followed = PAGES.iter().any(|(other, _)| *other == name)
+            || ["README", "clusters", "troubleshooting"].contains(&name)
+            || ray.contains(&format!("docs/{name}.md"));
+        assert!(is_followed, "no test runs `{name}`");
+        let has_rust = text.contains("\n```rust");
+        assert!(!has_rust || library.contains(&format!("{name}.md")), "no doc test has `{name}`");
+        assert!(name == "README" || readme.contains(&format!("docs/{name}.md")), "{name}");
+        for link in text.split("](").skip(1).map(|it| it.split(')').next().unwrap()) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if path.starts_with("https:") {
+                continue;
+            }
+            let target =
+                if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{name} links to `{link}`");
+            let is_there = anchor.is_empty()
+                || fs::read_to_string(&target).unwrap().lines().any(|line| {
+                    let title = line.trim_start_matches('#');
+                    title != line && title.trim().to_lowercase().replace(' ', "-") == anchor
+                });
+            assert!(is_there, "{name} links to `{link}`");
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod running;
 mod secrets;
 mod starting;
 mod support;
+mod troubleshooting;
 mod usage;
 
 /// A file that is not listed above would be compiled and run by nobody.

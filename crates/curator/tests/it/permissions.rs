@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::support::{CURATOR, Run, World};
 
 /// The command as one whom modes bind.
-fn run_bound(world: &World, arguments: &[&str]) -> Run {
+pub(crate) fn run_bound(world: &World, arguments: &[&str]) -> Run {
     let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
     let drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"];
     let mut words = if is_root { drop.to_vec() } else { vec!["env"] };
@@ -21,7 +21,7 @@ fn run_bound(world: &World, arguments: &[&str]) -> Run {
     Run::from(command.env_remove("VIRTUAL_ENV").run().expect("the command starts"))
 }
 
-fn set_mode(dir: &Path, mode: u32) {
+pub(crate) fn set_mode(dir: &Path, mode: u32) {
     fs::set_permissions(dir, fs::Permissions::from_mode(mode)).expect("a folder of ours");
 }
 

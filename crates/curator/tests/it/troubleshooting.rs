@@ -1,0 +1,593 @@
+//! Every error on the page about errors, provoked by the command: the text on the page is what
+//! comes out, and so is the hint.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::pipelines::Folder;
+use crate::support::{CURATOR, Run, World, shared};
+
+const PAGE: &str = include_str!("../../../../docs/troubleshooting.md");
+
+/// An entry of the page: `…` in it stands for anything.
+struct Entry {
+    /// The heading, which is the error's text.
+    error: String,
+    /// The quotation below it, which is the hint that comes with the error.
+    hint: Option<String>,
+}
+
+fn entries() -> Vec<Entry> {
+    PAGE.split("\n### ")
+        .skip(1)
+        .map(|section| {
+            let (error, body) = section.split_once('\n').expect("a heading and its text");
+            let quoted = body.lines().filter_map(|line| line.strip_prefix("> "));
+            let quoted = quoted.collect::<Vec<_>>().join(" ");
+            let hint = quoted.strip_prefix("hint: ").map(str::to_owned);
+            assert!(hint.is_some() || quoted.is_empty(), "`{error}` quotes something else");
+            Entry { error: error.to_owned(), hint }
+        })
+        .collect()
+}
+
+/// Whether the parts of a pattern stand in a text, in their order.
+fn has(text: &str, pattern: &str) -> bool {
+    let mut rest = text;
+    pattern.split('…').all(|part| match rest.split_once(part) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+const STAGES: &str = r#"
+import os
+import signal
+import time
+
+
+def give_back(task):
+    return task
+
+
+class Letters:
+    def __init__(self, field="city"):
+        self.field = field
+
+    def process(self, task):
+        task.data["length"] = len(task.data[self.field])
+        return task
+
+
+class Model:
+    def setup(self):
+        open("model.bin")
+
+    def process(self, task):
+        return task
+
+
+class Nothing:
+    pass
+
+
+class First:
+    def process_batch(self, tasks):
+        return tasks[:1]
+
+
+def a_set(task):
+    return {"letters": set(task.data["city"])}
+
+
+def not_a_number(task):
+    return {"mean": float("nan")}
+
+
+def crash(task):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def too_large(task):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(task):
+    os._exit(3)
+
+
+def slow(task):
+    time.sleep(30)
+"#;
+
+/// A folder with a pipeline of one stage over the shared base.
+fn one_stage(code: &str, fields: &str) -> Folder {
+    let folder =
+        Folder::new(&format!("\n[[stage]]\nname = \"clean\"\npython = \"{code}\"\n{fields}"));
+    folder.write("stages.py", STAGES);
+    folder.write("tasks.jsonl", "{\"city\": \"Oslo\"}\n{\"city\": \"Rome\"}\n");
+    folder
+}
+
+const RUN: [&str; 4] = ["run", "pipeline.toml", "--input", "tasks.jsonl"];
+
+/// Runs a pipeline of one stage of this code.
+fn code(code: &str) -> Run {
+    one_stage(code, "").run(&RUN)
+}
+
+/// Runs a pipeline of one stage with these fields.
+fn fields(fields: &str) -> Run {
+    one_stage("stages.py:give_back", fields).run(&RUN)
+}
+
+/// Runs a pipeline whose stage has this `runtime_env`.
+fn runtime_env(text: &str) -> Run {
+    fields(&format!("runtime_env = {text}\n"))
+}
+
+/// Runs a good pipeline with more arguments.
+fn run_with(arguments: &[&str]) -> Run {
+    one_stage("stages.py:give_back", "").run(&[&RUN[..], arguments].concat())
+}
+
+/// Creates an environment with more arguments, in a folder of files that are named here.
+fn create(arguments: &[&str], files: &[(&str, &str)]) -> Run {
+    let folder = Folder::new("");
+    for (name, text) in files {
+        fs::create_dir_all(folder.path(name).parent().expect("a folder")).expect("a folder");
+        folder.write(name, text);
+    }
+    let base = ["--base", folder.world.base()];
+    folder.run(&[&["env", "create"], &base[..], arguments].concat())
+}
+
+/// Creates an environment over another base.
+fn over(base: &Path) -> Run {
+    let world = shared();
+    let base = base.to_str().expect("text");
+    world.run(&["env", "create", "--uv", "packaging==24.0", "--base", base])
+}
+
+/// A virtualenv in a folder of its own.
+fn virtualenv(world: &World) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let venv = duct::cmd!(world.base(), "-m", "venv", "--without-pip", dir.path().join("venv"));
+    venv.run().expect("a virtualenv");
+    dir
+}
+
+/// Runs two runs of one pipeline over what the first one left, the second with other arguments.
+fn again(keep: &str, first: &[&str], then: impl FnOnce(&Folder), second: &[&str]) -> Run {
+    let uv = "runtime_env = { uv = [\"packaging==24.0\"] }\n";
+    let folder = one_stage("stages.py:give_back", uv);
+    let run = folder.run(&[&RUN[..], first, &[keep]].concat());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    then(&folder);
+    folder.run(&[&RUN[..], second].concat())
+}
+
+/// The command while something runs in an environment.
+fn in_use(spec: &[&str], arguments: impl FnOnce(&World, &str) -> Vec<String>) -> Run {
+    let world = World::new();
+    let create = ["env", "create", "--json", "--base", world.base()];
+    let made = world.run(&[&create[..], spec].concat()).json();
+    let key = made["key"].as_str().expect("a key").to_owned();
+    let ready = world.dir().join("ready");
+    let sleep = format!("touch '{}'; sleep 60", ready.display());
+    let holder = duct::cmd!(CURATOR, "env", "exec", "--spec", &key, "--", "sh", "-c", sleep)
+        .env("CURATOR_CACHE_DIR", world.cache())
+        .start()
+        .expect("the command starts");
+    while !ready.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let arguments = arguments(&world, &key);
+    let run = world.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    // `sh` became the command, and `sleep` is its child.
+    duct::cmd!("pkill", "-P", holder.pids()[0].to_string()).unchecked().run().expect("pkill");
+    holder.kill().expect("to end it");
+    run
+}
+
+/// The command in a mount namespace of its own, after a shell script that finds the cache in `$1`.
+fn on_a_disk(world: &World, script: &str, arguments: &[&str]) -> Run {
+    let script = format!("disk=$1; shift; {script}; exec \"$@\"");
+    let cache = world.cache();
+    let mut words = vec!["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"];
+    words.extend([cache.to_str().expect("text"), CURATOR]);
+    words.extend(arguments);
+    let run = duct::cmd("unshare", words).env("CURATOR_CACHE_DIR", &cache);
+    let run = run.dir(world.dir()).stdin_null().stdout_capture().stderr_capture().unchecked();
+    Run::from(run.run().expect("`unshare`, of util-linux"))
+}
+
+/// An index with a package `alpha`, served from a folder as long as this lives.
+struct Index {
+    dir: tempfile::TempDir,
+    python: String,
+    server: duct::ReaderHandle,
+    url: String,
+}
+
+impl Index {
+    fn new(python: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::create_dir(dir.path().join("alpha")).expect("a folder");
+        let serve = ["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"];
+        let server = duct::cmd(python, serve).dir(dir.path()).stderr_null().unchecked();
+        let server = server.reader().expect("a server");
+        let mut line = String::new();
+        BufReader::new(&server).read_line(&mut line).expect("its first line");
+        let (_, port) = line.split_once("port ").expect("its port");
+        let (port, _) = port.split_once(' ').expect("its port");
+        let url = format!("http://127.0.0.1:{port}/");
+        Self { dir, python: python.to_owned(), server, url }
+    }
+
+    /// Puts a version into it.
+    fn add(&self, version: &str) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../backends/tests/it/wheels.py");
+        let wheel = format!("[{{\"name\": \"alpha\", \"version\": \"{version}\"}}]");
+        let write = duct::cmd!(&self.python, script, self.dir.path().join("alpha"));
+        write.stdin_bytes(wheel).run().expect("a wheel");
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.server.kill().expect("to end the server");
+    }
+}
+
+/// A project that cannot be built.
+const BROKEN_PROJECT: [(&str, &str); 2] = [
+    (
+        "broken/pyproject.toml",
+        "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n\
+         [project]\nname = \"broken\"\nversion = \"1\"\n",
+    ),
+    ("broken/backend.py", "def build_wheel(*a, **k): raise SystemExit('no compiler')\n"),
+];
+
+/// What provokes the error with this text.
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn scenario(error: &str) -> Option<Run> {
+    let world = shared();
+    Some(match error {
+        // The pipeline file, and the arguments.
+        "cannot read the pipeline `…`" => Folder::new("").run(&["run", "pipelin.toml"]),
+        "`stage[0].batch_sise`: unknown field `batch_sise`, expected one of …" => {
+            fields("batch_sise = 4\n")
+        }
+        "`stage[0].batch_size`: invalid type: …, expected a whole number from 0 on" => {
+            fields("batch_size = \"four\"\n")
+        }
+        "stage `…`: `batch_size` is 0" => fields("batch_size = 0\n"),
+        "pipeline `…` has more than one stage named `…`" => {
+            fields("\n[[stage]]\nname = \"clean\"\npython = \"stages.py:give_back\"\n")
+        }
+        "line …, column …: unclosed inline table, expected `}`" => {
+            fields("args = { field = \"city }\n")
+        }
+        "`…` does not name Python code: there is no `:` (write `file.py:Name` or `package.module:Name`)" => {
+            code("stages.py")
+        }
+        "stage `…` needs `…`, which no stage before it needs or gives" => fields(
+            "outputs = [\"length\"]\n\n[[stage]]\nname = \"next\"\n\
+             python = \"stages.py:give_back\"\ninputs = [\"lenght\"]\n",
+        ),
+        "--set: the pipeline has no stage named `…`" => {
+            run_with(&["--set", "stage.claen.batch_size=2"])
+        }
+        "--set: there is no `=` between key and value" => run_with(&["--set", "stage.clean"]),
+        "--set: `…`: has no value that TOML knows" => {
+            run_with(&["--set", "stage.clean.python=stages.py:slow"])
+        }
+        "…, line …: no task" => {
+            let folder = one_stage("stages.py:give_back", "");
+            folder.write("tasks.jsonl", "{\"city\": \"Oslo\"}\n{city: Rome}\n");
+            folder.run(&RUN)
+        }
+        "cannot read the input `…`" => {
+            one_stage("stages.py:give_back", "").run(&["run", "pipeline.toml", "-i", "no.jsonl"])
+        }
+
+        // Specs.
+        "`…` is no field of a runtime_env" => runtime_env("{ pipp = [\"packaging\"] }"),
+        "`pip` and `uv` cannot both be set" => runtime_env("{ pip = [\"six\"], uv = [\"six\"] }"),
+        "`…` is no requirement" => runtime_env("{ uv = [\"packaging=24.0\"] }"),
+        "failed to read `…`" => runtime_env("{ uv = \"requirments.txt\" }"),
+        "`…` takes text, not …" => runtime_env("{ env_vars = { THREADS = 4 } }"),
+        "the option `…` is not understood in requirements" => {
+            runtime_env("{ uv = [\"--indx-url https://example.org/simple\", \"six\"] }")
+        }
+        "the option `…` is refused: it would act outside the stage's environment" => {
+            let options = "uv_pip_install_options = [\"--target=/tmp\"]";
+            runtime_env(&format!("{{ uv = {{ packages = [\"six\"], {options} }} }}"))
+        }
+        "the field `…` of the runtime_env of stage `…` needs one of the Ray executors" => {
+            runtime_env("{ conda = \"analysis\" }")
+        }
+        "what shall be in the environment?" => create(&[], &[]),
+
+        // Packages.
+        "`…` found no package `…`" => runtime_env("{ uv = [\"packagin-g==24.0\"] }"),
+        "`…` found no versions that satisfy the requirements" => {
+            runtime_env("{ uv = [\"packaging==9999\"] }")
+        }
+        "In `--require-hashes` mode, all requirements must have a hash" => create(
+            &["--requirements", "locked.txt"],
+            &[("locked.txt", "--require-hashes\npackaging==24.0\n")],
+        ),
+        "`…` is kept at the base's …, but `…` asks for another" => {
+            runtime_env("{ uv = [\"packaging==24.0\"], keep = [\"packaging\"] }")
+        }
+        "the packages do not fit together" => runtime_env(
+            "{ uv = { packages = [\"requests==2.32.0\", \"idna==3.10\"], uv_check = true, \
+             uv_pip_install_options = [\"--no-deps\"] } }",
+        ),
+        "`…` could not build `…`" => create(&["--uv", "./broken"], &BROKEN_PROJECT),
+        "`…` could not download what it needs" => {
+            let index = "--index-url http://127.0.0.1:9/simple";
+            let create = ["env", "create", "--base", world.base(), "--uv", index, "--uv", "six"];
+            world.run_with(&create, "", &[("UV_HTTP_RETRIES", "0")])
+        }
+        "`…` was stopped at the deadline" => {
+            let endless = ("broken/backend.py", "import time\ntime.sleep(60)\n");
+            let spec = "{ \"uv\": [\"./broken\"], \"config\": { \"setup_timeout_seconds\": 1 } }";
+            create(&["--spec", spec], &[BROKEN_PROJECT[0], endless])
+        }
+
+        // The base.
+        "no Python interpreter at `…`" => over(Path::new("/opt/no-such-venv")),
+        "`…` did not describe itself" => over(Path::new("/bin/true")),
+        "`…` points to an interpreter that is gone, `…`" => {
+            let dir = virtualenv(&world);
+            let python = dir.path().join("venv/bin/python");
+            fs::remove_file(&python).expect("a link");
+            std::os::unix::fs::symlink("/opt/gone/bin/python3", &python).expect("a link");
+            over(&dir.path().join("venv"))
+        }
+        "the base `…` is a conda environment" => {
+            let dir = virtualenv(&world);
+            fs::create_dir(dir.path().join("venv/conda-meta")).expect("a folder");
+            over(&dir.path().join("venv"))
+        }
+        "the virtualenv named by `VIRTUAL_ENV` cannot be the base" => {
+            let folder = Folder::new("");
+            let create = duct::cmd!(CURATOR, "env", "create", "--uv", "packaging==24.0");
+            let create = create.env("VIRTUAL_ENV", "/opt/no-such-venv").stdout_capture();
+            let create = create.env("CURATOR_CACHE_DIR", world.cache()).stderr_capture();
+            drop(folder);
+            create.unchecked().run().expect("the command starts").into()
+        }
+        "no base environment: `VIRTUAL_ENV` is not set and there is no `python3` on `PATH`" => {
+            world.run_with(&["env", "create", "--uv", "six"], "", &[("PATH", "/nowhere")])
+        }
+        "the environment `…` would lie inside its base `…`" => {
+            let dir = virtualenv(&world);
+            let (venv, cache) = (dir.path().join("venv"), dir.path().join("venv/cache"));
+            let [venv, cache] = [venv, cache].map(|path| path.display().to_string());
+            world.run(&["--cache-dir", &cache, "env", "create", "--uv", "six", "--base", &venv])
+        }
+        "… needs `ray…` in the base, which has none" => run_with(&["--backend", "ray-data"]),
+
+        // The code of stages.
+        "stage `…` cannot be loaded: FileNotFoundError" => code("stage.py:give_back"),
+        "stage `…` cannot be loaded: AttributeError: stages has no '…'; it defines …" => {
+            code("stages.py:Leters")
+        }
+        "'…' has neither `process(task)` nor `process_batch(tasks)`" => code("stages.py:Nothing"),
+        "stage `…` cannot be loaded: ModuleNotFoundError: No module named '…'" => {
+            let folder = one_stage("needs.py:slug", "");
+            folder.write("needs.py", "import slugify\n\ndef slug(task):\n    return task\n");
+            folder.run(&RUN)
+        }
+        "stage `…` cannot be loaded: SyntaxError" => {
+            let folder = one_stage("broken.py:slug", "");
+            folder.write("broken.py", "def slug(task)\n    return task\n");
+            folder.run(&RUN)
+        }
+        "stage `…` cannot be loaded: TypeError: … got an unexpected keyword argument '…'" => {
+            let args = "args = { feild = \"city\" }\n";
+            one_stage("stages.py:Letters", args).run(&RUN)
+        }
+        "stage `…` failed to set up" => code("stages.py:Model"),
+        "a worker of stage `…` is in the wrong environment" => {
+            let world = World::new();
+            let folder = one_stage("stages.py:give_back", "");
+            let made = world.create("packaging==24.0");
+            let pipeline = folder.read("pipeline.toml").replace(folder.world.base(), world.base());
+            let uv = "runtime_env = { uv = [\"packaging==24.0\"] }\n";
+            folder.write("pipeline.toml", &format!("{pipeline}{uv}"));
+            let python = Path::new(made["path"].as_str().expect("a path"));
+            let lib = python.ancestors().nth(2).expect("PREFIX/bin/python").join("lib");
+            let lib = fs::read_dir(lib).expect("a folder").flatten().next().expect("pythonX.Y");
+            let info = lib.path().join("site-packages/packaging-24.0.dist-info");
+            fs::remove_dir_all(info).expect("it is there");
+            world.run(&["run", &folder.text("pipeline.toml"), "-i", &folder.text("tasks.jsonl")])
+        }
+
+        // Tasks.
+        "task … failed in stage `…`: it raised …" => {
+            one_stage("stages.py:Letters", "args = { field = \"town\" }\n").run(&RUN)
+        }
+        "the stage returned what cannot be sent: data['…'] is …, not JSON or bytes" => {
+            code("stages.py:a_set")
+        }
+        "data['…'] is nan, which JSON cannot hold (use None)" => code("stages.py:not_a_number"),
+        "process_batch got 2 tasks and returned 1 entries" => {
+            one_stage("stages.py:First", "batch_size = 2\n").run(&RUN)
+        }
+        "task … failed validation for stage '…': it needs the key '…', and has …" => {
+            fields("inputs = [\"town\"]\n")
+        }
+        "its worker was killed by signal 9 (SIGKILL, killed from outside or out of memory)" => {
+            code("stages.py:too_large")
+        }
+        "its worker was killed by signal 11 (SIGSEGV…)" => code("stages.py:crash"),
+        "its worker exited with code …" => code("stages.py:leave"),
+        "it took longer than its limit of … s" => {
+            one_stage("stages.py:slow", "task_timeout_seconds = 0.2\n").run(&RUN)
+        }
+
+        // The cache.
+        "environment `…` is in use" => {
+            let spec = ["--uv", "packaging==24.0"];
+            in_use(&spec, |_, key| ["env", "remove", key].map(str::to_owned).to_vec())
+        }
+        "environment `…` is needed by `…`" => {
+            let listed = world.run(&["env", "list", "--json"]).json();
+            let listed = listed.as_array().cloned().unwrap_or_default();
+            let bare = listed.iter().find(|it| it["strategy"] == "bare").expect("a managed base");
+            world.run(&["env", "remove", bare["key"].as_str().expect("a key")])
+        }
+        "`…` is the start of … keys" => {
+            let world = World::new();
+            let envs = world.cache().join("envs-v1");
+            let key = world.key("packaging==24.0");
+            // Nobody can choose a key, so this is one by hand.
+            let other = format!("{}{}", &key[..8], "0".repeat(56));
+            let copy = envs.join(&other);
+            duct::cmd!("cp", "-a", envs.join(&key), &copy).run().expect("a copy");
+            let manifest = fs::read_to_string(copy.join("manifest.json")).expect("a manifest");
+            fs::write(copy.join("manifest.json"), manifest.replace(&key, &other)).expect("a file");
+            world.run(&["env", "show", &key[..8]])
+        }
+        "no environment's key starts with `…`" => world.run(&["env", "show", "00000000"]),
+        "`…` is not a key" => world.run(&["env", "show", "packaging"]),
+        "failed to start `…`" => {
+            let base = world.base();
+            world.run(&["env", "exec", "--spec", "{}", "--base", base, "--", "pythn"])
+        }
+        "Permission denied (os error 13)" => {
+            let dir = tempfile::tempdir().expect("a folder");
+            crate::permissions::set_mode(dir.path(), 0o555);
+            let cache = dir.path().join("cache").display().to_string();
+            crate::permissions::run_bound(&world, &["--cache-dir", &cache, "env", "list"])
+        }
+        "the cache is read-only: cannot … `…`" => {
+            let world = World::new();
+            let script = "mount --bind \"$disk\" \"$disk\" && mount -o remount,ro,bind \"$disk\"";
+            let arguments = ["env", "create", "--uv", "packaging==24.0", "--base", world.base()];
+            on_a_disk(&world, script, &arguments)
+        }
+        "No space left on device (os error 28)" => {
+            let world = World::new();
+            let script = "tools=$(readlink \"$disk/tools\"); cp -a \"$disk\" /tmp/.kept-$$; \
+                mount -t tmpfs -o size=1200k tmpfs \"$disk\"; cp -a /tmp/.kept-$$/. \"$disk\"; \
+                rm -rf /tmp/.kept-$$; \
+                dd if=/dev/zero of=\"$disk/filler\" bs=4k status=none 2>/dev/null || true";
+            let arguments = ["env", "create", "--uv", "packaging==24.0", "--base", world.base()];
+            on_a_disk(&world, script, &arguments)
+        }
+        "the answer for environment `…` has changed, but it is in use" => {
+            let index = Index::new(world.base());
+            index.add("1.0");
+            let url = format!("--index-url {}", index.url);
+            let spec = ["--uv", &url, "--uv", "alpha"];
+            in_use(&spec, |world, _| {
+                index.add("2.0");
+                let refresh = ["env", "refresh", "--base", world.base()];
+                [&refresh[..], &spec].concat().into_iter().map(str::to_owned).collect()
+            })
+        }
+
+        // Checkpoints and records.
+        "the checkpoint `…` is of another pipeline" => again(
+            "kept",
+            &["--checkpoint"],
+            |_| {},
+            &["--checkpoint", "kept", "--set", "stage.clean.runtime_env={}"],
+        ),
+        "the checkpoint `…` is in use" => {
+            let folder = one_stage("stages.py:slow", "");
+            let arguments = [&RUN[..], &["--checkpoint", "kept"]].concat();
+            let run = folder.expression(&duct::cmd(CURATOR, &arguments)).stderr_capture();
+            let holder = run.start().expect("the command starts");
+            while !folder.path("kept/journal.jsonl").exists() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let run = folder.run(&arguments);
+            holder.kill().expect("to end it");
+            run
+        }
+        "input task … is not the one that was finished under the checkpoint" => again(
+            "kept",
+            &["--checkpoint"],
+            |folder| folder.write("tasks.jsonl", "{\"city\": \"Bern\"}\n"),
+            &["--checkpoint", "kept"],
+        ),
+        "… asks for other packages than in the recorded run" => again(
+            "kept",
+            &["--record"],
+            |_| {},
+            &["--locked", "kept", "--set", "stage.clean.runtime_env={ uv = [\"six\"] }"],
+        ),
+        "… is not what it was in the recorded run" => again(
+            "kept",
+            &["--record"],
+            |folder| {
+                let record = folder.read("kept/record.json");
+                folder.write("kept/record.json", &record.replace("\"24.0\"", "\"23.2\""));
+            },
+            &["--locked", "kept"],
+        ),
+        _ => return None,
+    })
+}
+
+#[test]
+fn every_error_on_the_page_comes_out_as_it_stands_there() {
+    let only = std::env::var("ONLY_ERROR").unwrap_or_default();
+    // The scenarios share it, one after the other.
+    let _world = shared();
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    for Entry { error, hint } in entries() {
+        assert!(seen.insert(error.clone()), "`{error}` stands twice");
+        if !error.contains(&only) {
+            continue;
+        }
+        let Some(run) = scenario(&error) else {
+            problems.push(format!("nothing provokes `{error}`"));
+            continue;
+        };
+        let (words, advice) = run.err.split_once("\nhint: ").unwrap_or((&run.err, ""));
+        if run.code == Some(0) || !has(words, &error) {
+            problems.push(format!("`{error}` is not in\n{run:?}\n{}", run.err));
+        }
+        match hint {
+            Some(hint) if !has(advice, &hint) => {
+                problems.push(format!("`{error}` has not the hint `{hint}`:\n{}", run.err));
+            }
+            None if !advice.is_empty() => {
+                problems.push(format!("`{error}` has a hint that the page lacks:\n{advice}"));
+            }
+            _ => {}
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+}
+
+#[test]
+fn every_scenario_is_on_the_page() {
+    let page: BTreeSet<String> = entries().into_iter().map(|entry| entry.error).collect();
+    let source = include_str!("troubleshooting.rs");
+    let (_, table) = source.split_once("match error {\n").expect("the table");
+    let (table, _) = table.split_once("\n        _ => return None,").expect("its end");
+    // An arm begins with its pattern.
+    let arms = table.lines().filter_map(|line| line.strip_prefix("        \""));
+    let arms: BTreeSet<String> = arms
+        .filter_map(|line| line.rsplit_once("\" =>"))
+        .map(|(error, _)| error.to_owned())
+        .collect();
+    assert_eq!(arms, page);
+}
