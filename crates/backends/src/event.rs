@@ -110,6 +110,10 @@ pub enum Event {
         /// The time in the stage's own code.
         #[serde(with = "seconds")]
         duration: Duration,
+        /// The time that it took to bring the batch to the worker and what came of it back, as far
+        /// as the worker had nothing else to do meanwhile. None for a Rust stage.
+        #[serde(with = "seconds")]
+        transfer: Duration,
     },
     /// A batch is tried again.
     Retried {

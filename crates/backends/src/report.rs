@@ -56,6 +56,18 @@ pub struct StageReport {
     /// Time in the stage's own code, summed over its workers.
     #[serde(rename = "process_seconds", with = "crate::event::seconds")]
     pub process: Duration,
+    /// Time for bringing tasks to its workers and back, as far as these had nothing else to do.
+    #[serde(rename = "transfer_seconds", with = "crate::event::seconds")]
+    pub transfer: Duration,
+}
+
+/// Where the time of a batch went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    /// In the stage's own code.
+    pub(crate) process: Duration,
+    /// On the way to the worker and back.
+    pub(crate) transfer: Duration,
 }
 
 impl StageReport {
@@ -68,25 +80,28 @@ impl StageReport {
             batches: 0,
             workers: 0,
             process: Duration::ZERO,
+            transfer: Duration::ZERO,
         }
     }
 
     /// Adds what another process did of the same stage.
     pub(crate) fn add(&mut self, other: &Self) {
         // No `..`: a new field is summed here.
-        let Self { name: _, tasks, outputs, failed, batches, workers, process } = other;
+        let Self { name: _, tasks, outputs, failed, batches, workers, process, transfer } = other;
         self.tasks += tasks;
         self.outputs += outputs;
         self.failed += failed;
         self.batches += batches;
         self.workers += workers;
         self.process += *process;
+        self.transfer += *transfer;
     }
 
-    pub(crate) fn add_batch(&mut self, tasks: usize, outputs: usize, duration: Duration) {
+    pub(crate) fn add_batch(&mut self, tasks: usize, outputs: usize, spent: Spent) {
         self.tasks += tasks as u64;
         self.outputs += outputs as u64;
         self.batches += 1;
-        self.process += duration;
+        self.process += spent.process;
+        self.transfer += spent.transfer;
     }
 }

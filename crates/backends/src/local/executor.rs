@@ -16,7 +16,7 @@ use super::devices::Devices;
 use super::node::Node;
 use super::parcel::Parcel;
 use super::queue::{Limits, Queue, Taken};
-use super::run::Run;
+use super::run::{IDLE_LIMIT, Run};
 use super::stage_run::StageRun;
 use super::{python_slot, rust_slot};
 use crate::error::Error;
@@ -55,6 +55,7 @@ pub struct LocalExecutor {
     devices: Option<Vec<String>>,
     eviction: Eviction,
     arenas_from: Option<usize>,
+    idle_limit: Duration,
 }
 
 impl Default for LocalExecutor {
@@ -67,6 +68,7 @@ impl Default for LocalExecutor {
             devices: None,
             eviction: Eviction::default(),
             arenas_from: Some(ARENAS_FROM),
+            idle_limit: IDLE_LIMIT,
         }
     }
 }
@@ -104,6 +106,15 @@ impl LocalExecutor {
     /// never. By default, it is pruned to [`Budget::from_env`].
     pub fn with_budget(self, budget: Option<Budget>) -> Self {
         Self { eviction: Eviction::of(budget), ..self }
+    }
+
+    /// The same with another limit on how long a worker may have nothing to do while its stage has
+    /// others: then it ends in order. One that took longer than a third of that to start may idle
+    /// for three times its start. By default, 10 s.
+    ///
+    /// It concerns Python stages whose number of workers is not fixed.
+    pub fn with_idle_limit(self, idle_limit: Duration) -> Self {
+        Self { idle_limit, ..self }
     }
 
     /// The same with data of at least so many bytes crossing to Python workers and back in memory
@@ -148,7 +159,8 @@ impl Executor for LocalExecutor {
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
         let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local())
-            .with_arenas_from(self.arenas_from);
+            .with_arenas_from(self.arenas_from)
+            .with_idle_limit(self.idle_limit);
         if plan.stages().iter().any(PlannedStage::needs_python) {
             warn_of_variables(&run);
         }
@@ -284,9 +296,9 @@ impl LocalExecutor {
         } else {
             None
         };
-        let start = |index: usize| {
+        let start = || {
             let environment = environment.clone();
-            stage.slots.fetch_add(1, Ordering::Relaxed);
+            let index = stage.open_slot();
             scope.spawn(move || {
                 guarded(stage.run, || match (&stage.planned.behaviour, &environment) {
                     (Behaviour::Python(code), Some(environment)) => {
@@ -297,23 +309,23 @@ impl LocalExecutor {
                     }
                     (Behaviour::Python(_), None) => {}
                 });
-                stage.slot_ended();
+                stage.close_slot(index);
             });
         };
         let (first, most) = self.worker_counts(stage.planned);
-        // Held here, so that the stage does not end between the start of one slot and the next.
-        stage.slots.fetch_add(1, Ordering::Relaxed);
-        (0..first).for_each(start);
-        let (mut count, mut behind) = (first, 0);
-        while count < most && !stage.queue().wait_finished(TICK) {
-            behind = if self.is_behind(stage, stages, count) { behind + 1 } else { 0 };
+        // The stage does not end between the start of one slot and the next.
+        let _hold = stage.hold();
+        (0..first).for_each(|_| start());
+        let mut behind = 0;
+        while first < most && !stage.queue().wait_finished(TICK) {
+            let count = stage.slot_count();
+            let is_behind = count < most && self.is_behind(stage, stages, count);
+            behind = if is_behind { behind + 1 } else { 0 };
             if behind == PATIENCE {
-                start(count);
-                count += 1;
+                start();
                 behind = 0;
             }
         }
-        stage.slot_ended();
     }
 
     /// How many workers a stage starts with, and may come to have.

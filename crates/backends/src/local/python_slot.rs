@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
-use stage::PythonCode;
+use stage::{PythonCode, Workers};
 
 use super::parcel::Batch;
 use super::session::{End, Remains, Session};
@@ -51,7 +51,7 @@ pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment
         let visible_devices = (gpus > 0.0).then(|| allotment.visible());
         match slot.life(visible_devices) {
             Ok(()) => deaths = 0,
-            Err(Fate::Cancelled) => return,
+            Err(Fate::Cancelled | Fate::Spare) => return,
             Err(Fate::Failed(error)) => return stage.run.fail(*error),
             Err(Fate::Died { exit, log, is_set_up }) => {
                 let most = if is_set_up { MAX_IDLE_DEATHS } else { MAX_START_DEATHS };
@@ -80,6 +80,8 @@ struct Slot<'a> {
 /// Why a worker's life ended other than with its work.
 enum Fate {
     Cancelled,
+    /// There was nothing to do for it, and others of its stage are there.
+    Spare,
     /// By itself, before its first task.
     Died {
         exit: Exit,
@@ -105,8 +107,12 @@ impl Slot<'_> {
             self.stage.worker_ended(self.index, Some(exit), false);
             return Err(fate);
         }
-        self.stage.worker_ready(self.index, Some(process.pid()), begun.elapsed());
-        let session = Session::new(self.stage, self.index, process.tail());
+        let start = begun.elapsed();
+        self.stage.worker_ready(self.index, Some(process.pid()), start);
+        // What took long to set up is not given up lightly. The first worker stays.
+        let is_extra = self.index > 0 && self.stage.planned.settings.workers == Workers::Auto;
+        let idle_limit = is_extra.then(|| self.stage.run.idle_limit.max(3 * start));
+        let session = Session::new(self.stage, self.index, process.tail(), idle_limit);
         let end = session.run(&mut process);
         self.conclude(process, session.into_remains(), end)
     }
@@ -231,7 +237,7 @@ impl Slot<'_> {
 
     /// Ends the process in the way that its session ended, and says what becomes of what it held.
     fn conclude(&self, mut process: Process, remains: Remains, end: End) -> Result<(), Fate> {
-        let Remains { held, was_useful } = remains;
+        let Remains { held, was_useful, is_spare } = remains;
         let mut is_in_order = false;
         let (exit, cause) = match end {
             End::Stopped => {
@@ -257,6 +263,9 @@ impl Slot<'_> {
             End::Broken(problem) => (process.reap(), Some(Cause::Protocol(problem))),
         };
         self.stage.worker_ended(self.index, Some(exit), is_in_order);
+        if is_spare && is_in_order {
+            return Err(Fate::Spare);
+        }
         if held.is_empty() && !was_useful && matches!(cause, Some(Cause::Died(_))) {
             // No task is to blame, so nothing else would ever stop the stage from starting others.
             return Err(Fate::Died { exit, log: process.tail().lines(), is_set_up: true });

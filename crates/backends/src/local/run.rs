@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use stage::{SourceTask, TaskId};
 
@@ -18,6 +19,9 @@ use crate::failure::{Cause, FailedTask, numbers};
 use crate::plan::PlannedStage;
 use crate::provision::Environment;
 use crate::worker::Cancel;
+
+/// How long a worker beside others of its stage may have nothing to do, by default.
+pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The caller's observer, and its panic, if it had one on a thread that must go on.
 pub(crate) struct Watch {
@@ -60,6 +64,8 @@ pub(crate) struct Run {
     pub(crate) node: Node,
     /// From how many bytes on a payload goes to a worker through shared memory, if any does.
     pub(crate) arenas_from: Option<usize>,
+    /// How long a worker beside others of its stage may have nothing to do.
+    pub(crate) idle_limit: Duration,
     error: Mutex<Option<Error>>,
     failed: Mutex<Vec<FailedTask>>,
 }
@@ -86,12 +92,17 @@ impl Run {
             devices,
             node,
             arenas_from: Some(ARENAS_FROM),
+            idle_limit: IDLE_LIMIT,
             error,
             failed,
         }
     }
 
     /// The same with another threshold.
+    pub(crate) fn with_idle_limit(self, idle_limit: Duration) -> Self {
+        Self { idle_limit, ..self }
+    }
+
     pub(crate) fn with_arenas_from(self, arenas_from: Option<usize>) -> Self {
         Self { arenas_from, ..self }
     }

@@ -14,6 +14,7 @@ use super::stage_run::{StageRun, Trouble};
 use crate::error::Error;
 use crate::failure::Cause;
 use crate::provision::Environment;
+use crate::report::Spent;
 
 /// How long a thread waits before it looks around.
 const TICK: Duration = Duration::from_millis(100);
@@ -104,7 +105,10 @@ impl Slot<'_> {
         });
         match outputs {
             // A cancelled run wants nothing more.
-            Ok(outputs) => drop(stage.done(self.index, &batch, outputs, duration, Vec::new())),
+            Ok(outputs) => {
+                let spent = Spent { process: duration, transfer: Duration::ZERO };
+                drop(stage.done(self.index, &batch, outputs, spent, Vec::new()));
+            }
             Err(cause) => stage.batch_trouble(batch, Trouble { cause, log: Vec::new() }),
         }
     }

@@ -16,6 +16,7 @@ use super::parcel::Batch;
 use super::queue::Taken;
 use super::results::{self, Verdict};
 use super::stage_run::{StageRun, Trouble};
+use crate::report::Spent;
 use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox};
 use crate::worker::{Incoming, LogTail, Process};
 
@@ -54,6 +55,8 @@ pub(crate) struct Session<'a> {
     stage: &'a StageRun<'a>,
     index: usize,
     log: LogTail,
+    /// How long the worker may have nothing to do before it is told to end.
+    idle_limit: Option<Duration>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -87,6 +90,7 @@ struct State {
     front_since: Instant,
     told_to_end: Option<Instant>,
     has_answered: bool,
+    is_spare: bool,
     is_over: bool,
 }
 
@@ -96,6 +100,8 @@ pub(crate) struct Remains {
     pub(crate) held: Vec<Batch>,
     /// Whether the worker was of any use: it answered, or was told to end before it could.
     pub(crate) was_useful: bool,
+    /// Whether it was told to end because it had nothing to do.
+    pub(crate) is_spare: bool,
 }
 
 impl State {
@@ -122,7 +128,12 @@ impl State {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(stage: &'a StageRun<'a>, index: usize, log: LogTail) -> Self {
+    pub(crate) fn new(
+        stage: &'a StageRun<'a>,
+        index: usize,
+        log: LogTail,
+        idle_limit: Option<Duration>,
+    ) -> Self {
         let state = State {
             in_flight: VecDeque::new(),
             bytes: 0,
@@ -132,9 +143,10 @@ impl<'a> Session<'a> {
             front_since: Instant::now(),
             told_to_end: None,
             has_answered: false,
+            is_spare: false,
             is_over: false,
         };
-        Self { stage, index, log, state: Mutex::new(state), changed: Condvar::new() }
+        Self { stage, index, log, idle_limit, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,9 +156,10 @@ impl<'a> Session<'a> {
     pub(crate) fn into_remains(self) -> Remains {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let was_useful = state.has_answered || state.told_to_end.is_some();
+        let is_spare = state.is_spare;
         // Whoever looked at one has let go of it.
         let held = state.in_flight.into_iter().filter_map(Arc::into_inner);
-        Remains { held: held.map(|flight| flight.batch).collect(), was_useful }
+        Remains { held: held.map(|flight| flight.batch).collect(), was_useful, is_spare }
     }
 
     /// Feeds the worker until there is nothing left, or something ends it.
@@ -185,6 +198,7 @@ impl<'a> Session<'a> {
         let recycle_after = self.stage.planned.settings.recycle_after.unwrap_or(u64::MAX);
         let mut arenas = Arenas::new(self.stage.run.arenas_from);
         let (mut sequence, mut tasks_sent, mut outbox) = (0_u64, 0_u64, Outbox::default());
+        let mut idle_since = None;
         loop {
             let state = self.lock();
             let (state, _) = self
@@ -214,9 +228,21 @@ impl<'a> Session<'a> {
                 Taken::Finished => break,
                 // Others wait for the device that this idle worker holds.
                 Taken::Nothing if is_idle && self.stage.is_device_wanted() => break,
-                Taken::Nothing => continue,
+                Taken::Nothing => {
+                    let since = if is_idle {
+                        *idle_since.get_or_insert_with(Instant::now)
+                    } else {
+                        Instant::now()
+                    };
+                    if self.idle_limit.is_some_and(|limit| since.elapsed() >= limit) {
+                        self.lock().is_spare = true;
+                        break;
+                    }
+                    continue;
+                }
                 Taken::Batch(batch) => batch,
             };
+            idle_since = None;
             let mut next = Some(batch);
             while let Some(batch) = next.take() {
                 if batch.is_suspect && !self.wait_until_idle() {
@@ -361,7 +387,7 @@ impl<'a> Session<'a> {
             results::read(self.stage.name(), batch, frame, output).map_err(End::Broken)?;
         let outputs = self.stage.run.arenas_from.map_or(0, |from| verdict.bytes_from(from));
         drop(flight);
-        let batch = {
+        let (batch, transfer) = {
             let mut state = self.lock();
             let flight = state.in_flight.pop_front().and_then(Arc::into_inner);
             let flight = flight.ok_or_else(unasked)?;
@@ -370,13 +396,14 @@ impl<'a> Session<'a> {
             state.shared -= flight.shared();
             let before = state.outputs.unwrap_or_default();
             state.outputs = Some(outputs.max(before - before / 8));
+            let transfer = state.front_since.elapsed().saturating_sub(duration);
             state.front_since = Instant::now();
             let pace = state.pace.unwrap_or(duration);
             state.pace = Some((3 * pace + duration) / 4);
             if state.in_flight.is_empty() {
                 self.stage.busy.fetch_sub(1, Ordering::Relaxed);
             }
-            flight.batch
+            (flight.batch, transfer)
         };
         self.changed.notify_all();
         let log = || self.log.lines();
@@ -388,8 +415,9 @@ impl<'a> Session<'a> {
                         self.stage.task_trouble(batch.single(at), Trouble { cause, log: log() })
                     })
                     .collect();
+                let spent = Spent { process: duration, transfer };
                 // A cancelled run wants nothing more; the next wait says so.
-                let _ = self.stage.done(self.index, &batch, outputs, duration, again);
+                let _ = self.stage.done(self.index, &batch, outputs, spent, again);
             }
             Verdict::Failed(cause) => {
                 self.stage.batch_trouble(batch, Trouble { cause, log: log() });

@@ -1,7 +1,8 @@
 //! One stage during a run: what becomes of its batches, who runs its node hook, and its tally.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::node::NodeSetup;
@@ -12,7 +13,7 @@ use crate::event::Event;
 use crate::executor::FailurePolicy;
 use crate::failure::{Cause, FailedTask};
 use crate::plan::PlannedStage;
-use crate::report::StageReport;
+use crate::report::{Spent, StageReport};
 use crate::worker::Exit;
 
 /// One stage during a run.
@@ -23,11 +24,38 @@ pub(crate) struct StageRun<'a> {
     pub(crate) producer: Option<&'a PlannedStage>,
     pub(crate) index: usize,
     pub(crate) node_setup: NodeSetup,
-    /// Slots that have not ended.
-    pub(crate) slots: AtomicUsize,
+    slots: Mutex<Slots>,
     /// Slots that have a batch at hand right now.
     pub(crate) busy: AtomicUsize,
     tally: Mutex<StageReport>,
+}
+
+/// The slots of a stage.
+#[derive(Debug, Default)]
+struct Slots {
+    /// Those that have not ended.
+    open: BTreeSet<usize>,
+    /// Whether others may be opened.
+    is_held: bool,
+}
+
+impl Slots {
+    fn is_empty(&self) -> bool {
+        self.open.is_empty() && !self.is_held
+    }
+}
+
+/// Somebody who may open slots of a stage.
+pub(crate) struct Hold<'a, 'b>(&'a StageRun<'b>);
+
+impl Drop for Hold<'_, '_> {
+    fn drop(&mut self) {
+        let mut slots = self.0.slots();
+        slots.is_held = false;
+        let is_last = slots.is_empty();
+        drop(slots);
+        self.0.end_if(is_last);
+    }
 }
 
 /// What happened to a worker's batch besides what came out of it.
@@ -44,7 +72,7 @@ impl<'a> StageRun<'a> {
             producer: index.checked_sub(1).map(|before| &stages[before]),
             index,
             node_setup: run.node.setup_of(&stages[index].settings.name),
-            slots: AtomicUsize::new(0),
+            slots: Mutex::default(),
             busy: AtomicUsize::new(0),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
         }
@@ -76,7 +104,7 @@ impl<'a> StageRun<'a> {
         worker: usize,
         batch: &Batch,
         outputs: Vec<Parcel>,
-        duration: Duration,
+        spent: Spent,
         again: Vec<Batch>,
     ) -> Result<(), Cancelled> {
         let count = outputs.len();
@@ -84,14 +112,15 @@ impl<'a> StageRun<'a> {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that come again are counted then.
             let come_again: usize = again.iter().map(|batch| batch.parcels.len()).sum();
-            tally.add_batch(batch.parcels.len() - come_again, count, duration);
+            tally.add_batch(batch.parcels.len() - come_again, count, spent);
         }
         self.run.emit(&Event::BatchDone {
             stage: self.name().to_owned(),
             worker,
             tasks: batch.parcels.len(),
             outputs: count,
-            duration,
+            duration: spent.process,
+            transfer: spent.transfer,
         });
         // Whoever makes room may wait for the device that this worker holds until it has passed on
         // what it has.
@@ -203,10 +232,43 @@ impl<'a> StageRun<'a> {
         self.run.emit(&Event::Warning { stage: Some(self.name().to_owned()), message });
     }
 
-    /// A slot has ended. The last one closes the next stage's queue.
-    pub(crate) fn slot_ended(&self) {
-        // `AcqRel`: the last one must see what all others have pushed.
-        if self.slots.fetch_sub(1, Ordering::AcqRel) == 1 && self.queue().is_finished() {
+    /// Opens a slot for workers, with the lowest number that none has.
+    pub(crate) fn open_slot(&self) -> usize {
+        let mut slots = self.slots();
+        // Among one number more than there are slots, one is free.
+        let count = slots.open.len();
+        let index = (0..count).find(|index| !slots.open.contains(index)).unwrap_or(count);
+        slots.open.insert(index);
+        index
+    }
+
+    /// How many slots are open.
+    pub(crate) fn slot_count(&self) -> usize {
+        self.slots().open.len()
+    }
+
+    /// A slot has ended.
+    pub(crate) fn close_slot(&self, index: usize) {
+        let mut slots = self.slots();
+        slots.open.remove(&index);
+        let is_last = slots.is_empty();
+        drop(slots);
+        self.end_if(is_last);
+    }
+
+    /// Keeps the stage from ending until this is dropped, whether it has slots or not.
+    pub(crate) fn hold(&self) -> Hold<'_, 'a> {
+        self.slots().is_held = true;
+        Hold(self)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last one to leave closes the next stage's queue.
+    fn end_if(&self, is_last: bool) {
+        if is_last && self.queue().is_finished() {
             self.next_queue().close();
             if !self.run.cancel.is_cancelled() {
                 self.run.emit(&Event::StageFinished { stage: self.name().to_owned() });

@@ -116,6 +116,7 @@ fn stage_value(
         "workers": report.workers,
         "most_workers": stage.most_workers,
         "process_seconds": rounded(report.process.as_secs_f64()),
+        "transfer_seconds": rounded(report.transfer.as_secs_f64()),
         "up_seconds": rounded(up),
         "active": active.map(|(first, last)| [rounded(first), rounded(last)]),
         // Tasks in a second, from the first one's begin to the last one's end.

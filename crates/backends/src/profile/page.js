@@ -308,11 +308,12 @@
         cell(time(stage.wait_seconds.mean), longest(stage.wait_seconds)),
         cell(time(stage.task_seconds.mean), longest(stage.task_seconds)),
         cell(time(stage.process_seconds), plural(stage.batches, "batch").replace("batchs", "batches")),
+        cell(time(stage.transfer_seconds)),
         cell(count(stage.workers), stage.most_workers < stage.workers ? `${stage.most_workers} at once` : null));
     });
-    const names = [["Stage"], ["Environment", "left"], ["Tasks"], ["Out"], ["Failed"], ["Tasks/s"], ["Utilisation"], ["In queue"], ["Per task"], ["In its code"], ["Workers"]];
+    const names = [["Stage"], ["Environment", "left"], ["Tasks"], ["Out"], ["Failed"], ["Tasks/s"], ["Utilisation"], ["In queue"], ["Per task"], ["In its code"], ["On the way"], ["Workers"]];
     section("stages", "Stages",
-      "Tasks/s: while it had work. Utilisation: the part of its workers' time in the stage's own code. In queue and per task: means over the tasks that came out of the run.",
+      "Tasks/s: while it had work. Utilisation: the part of its workers' time in the stage's own code. In queue and per task: means over the tasks that came out of the run. On the way: to its workers and back, while these had nothing else to do.",
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of stages" },
         el("table", {}, el("thead", {}, el("tr", {}, names.map(([name, kind]) => el("th", { scope: "col", class: kind }, name)))), el("tbody", {}, rows))));
   }

@@ -16,7 +16,7 @@ use crate::event::{Event, Observer};
 use crate::failure::FailedTask;
 use crate::plan::Plan;
 use crate::provision::{EnvState, EnvironmentReport};
-use crate::report::RunReport;
+use crate::report::{RunReport, Spent};
 
 /// The most lanes of workers that are kept; those of the first workers are.
 const LANES: usize = 256;
@@ -237,10 +237,11 @@ impl State {
                     life.trouble = (!in_order).then(trouble);
                 }
             }
-            Event::BatchDone { stage, worker, tasks, outputs, duration } => {
+            Event::BatchDone { stage, worker, tasks, outputs, duration, transfer } => {
                 let scale = self.scale;
+                let spent = Spent { process: *duration, transfer: *transfer };
                 if let Some(tally) = self.stage(stage) {
-                    tally.batch(scale, now, (*tasks, *outputs, *duration));
+                    tally.batch(scale, now, (*tasks, *outputs, spent));
                 }
                 if let Some(lane) = self.lane(stage, *worker) {
                     let begin = (now - duration.as_secs_f64()).max(0.0);
@@ -383,7 +384,14 @@ mod tests {
     }
 
     fn batch(stage: &str, worker: usize, duration: Duration) -> Event {
-        Event::BatchDone { stage: stage.to_owned(), worker, tasks: 1, outputs: 1, duration }
+        Event::BatchDone {
+            stage: stage.to_owned(),
+            worker,
+            tasks: 1,
+            outputs: 1,
+            duration,
+            transfer: Duration::ZERO,
+        }
     }
 
     /// Twenty stages, ten thousand tasks, more failures and workers than are kept.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bins::{Scale, Series};
 use crate::event::BuildPhase;
-use crate::report::StageReport;
+use crate::report::{Spent, StageReport};
 
 /// One stage.
 #[derive(Debug)]
@@ -63,10 +63,10 @@ impl StageTally {
         }
     }
 
-    pub(super) fn batch(&mut self, scale: Scale, now: f64, batch: (usize, usize, Duration)) {
-        let (tasks, outputs, duration) = batch;
-        let begin = (now - duration.as_secs_f64()).max(0.0);
-        self.report.add_batch(tasks, outputs, duration);
+    pub(super) fn batch(&mut self, scale: Scale, now: f64, batch: (usize, usize, Spent)) {
+        let (tasks, outputs, spent) = batch;
+        let begin = (now - spent.process.as_secs_f64()).max(0.0);
+        self.report.add_batch(tasks, outputs, spent);
         self.done.add(scale, now, tasks as f64);
         self.busy.add_span(scale, begin, now);
         let first = self.active.map_or(begin, |(first, _)| first.min(begin));

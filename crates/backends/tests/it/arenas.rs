@@ -218,12 +218,12 @@ proptest! {
         batch_sizes in (1_usize..9, 1_usize..9),
         threshold in prop_oneof![Just(None), (0_usize..100_000).prop_map(Some)],
     ) {
-        let twice = r#"
+        let twice = r"
 from curator_stage import Task
 class Stage:
     def process_batch(self, tasks):
         return [[task, Task(task.data[::-1])] for task in tasks]
-"#;
+";
         let pipeline = Pipeline::new("test")
             .with_stage(python(twice).with_name("twice").with_batch_size(batch_sizes.0))
             .with_stage(python(PASS).with_name("pass").with_batch_size(batch_sizes.1));

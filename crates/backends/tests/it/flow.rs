@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use backends::{Event, Executor, ExecutorExt, LocalExecutor, Plan};
 use serde_json::json;
@@ -75,6 +76,44 @@ fn a_slow_stage_gets_more_workers_and_a_fixed_one_does_not() {
     };
     assert!(count(false) > 1);
     assert_eq!(count(true), 2);
+}
+
+/// The source is silent until an extra worker has ended for want of work, and then goes on.
+#[test]
+fn workers_go_when_there_is_nothing_to_do_and_come_again() {
+    let slow =
+        "import time\nclass Stage:\n def process(self, task):\n  time.sleep(0.02)\n  return task";
+    let (ended, ready) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (ends, starts) = (ended.clone(), ready.clone());
+    let observer = move |event: &Event| match event {
+        Event::WorkerReady { .. } => drop(starts.fetch_add(1, Ordering::Relaxed)),
+        Event::WorkerEnded { worker, in_order, .. } => {
+            assert!(in_order);
+            ends.fetch_add(usize::from(*worker > 0), Ordering::Relaxed);
+        }
+        _ => {}
+    };
+    let wait_until = |is_so: &dyn Fn() -> bool, problem: &str| {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_mins(2), "{problem}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let mut started = 0;
+    let tasks = numbers(600).enumerate().map(move |(at, task)| {
+        if at == 150 {
+            wait_until(&|| ended.load(Ordering::Relaxed) > 0, "no worker has ended");
+            started = ready.load(Ordering::Relaxed);
+        } else if at == 599 {
+            wait_until(&|| ready.load(Ordering::Relaxed) > started, "no worker has come again");
+        }
+        task
+    });
+    let executor = local().with_cpus(4).with_idle_limit(Duration::from_millis(100));
+    let pipeline = Pipeline::new("test").with_stage(python(slow).with_batch_size(1));
+    let report = executor.run_observed(&pipeline, tasks, Arc::new(observer)).unwrap();
+    assert_eq!(report.outputs.len(), 600);
 }
 
 #[test]

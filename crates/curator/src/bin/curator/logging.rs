@@ -70,9 +70,9 @@ impl Observer for Logging {
             Event::Log { stage, worker, stream, line } => {
                 info!(target: "curator::worker", stage, worker, ?stream, "{line}");
             }
-            Event::BatchDone { stage, worker, tasks, outputs, duration } => {
-                let seconds = duration.as_secs_f64();
-                debug!(stage, worker, tasks, outputs, seconds, "batch done");
+            Event::BatchDone { stage, worker, tasks, outputs, duration, transfer } => {
+                let (seconds, transfer) = (duration.as_secs_f64(), transfer.as_secs_f64());
+                debug!(stage, worker, tasks, outputs, seconds, transfer, "batch done");
             }
             Event::Retried { stage, tasks, reason } => warn!(stage, tasks, reason, "batch retried"),
             Event::TaskFailed(failed) => {
