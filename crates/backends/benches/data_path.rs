@@ -52,7 +52,7 @@ fn main() {
     let world = World::new();
     if asked.is_empty() || wants("small") {
         let (ours, pool) = turns(
-            || world.rate(&world.executor(), SMALL, 60_000),
+            || World::rate(&world.executor(), SMALL, 60_000),
             || world.pool("imap", SMALL, 20_000),
         );
         println!(
@@ -62,13 +62,21 @@ fn main() {
     }
     if asked.is_empty() || wants("large") {
         let (ours, pool) = turns(
-            || world.rate(&world.executor(), LARGE, 300) * LARGE as f64 / MEBIBYTE,
+            || World::rate(&world.executor(), LARGE, 300) * LARGE as f64 / MEBIBYTE,
             || world.pool("apply", LARGE, 10) * LARGE as f64 / MEBIBYTE,
         );
         println!(
             "10 MiB payloads   {ours:9.0} MiB/s  Pool.apply {pool:7.0} MiB/s  {:5.2} x, budget 20 x",
             ours / pool
         );
+    }
+    if wants("threshold") {
+        for size in (12..=22).map(|power| 1 << power) {
+            let count = ((256 << 20) / size).clamp(200, 20_000);
+            let with = |from| World::rate(&world.executor().with_arenas_from(from), size, count);
+            let (shared, socket) = turns(|| with(Some(0)), || with(None));
+            println!("{:5} KiB   shared {shared:7.0}/s   socket {socket:7.0}/s", size >> 10);
+        }
     }
     if asked.is_empty() || wants("start") {
         let (ours, pass) = turns(|| -world.start(), || -world.pass());
@@ -114,7 +122,7 @@ impl World {
 
     /// Tasks in a second that go through one Python stage, one by one, once it is warm. What came
     /// back goes in again, so that making payloads is not measured.
-    fn rate(&self, executor: &LocalExecutor, size: usize, count: usize) -> f64 {
+    fn rate(executor: &LocalExecutor, size: usize, count: usize) -> f64 {
         let (back, again) = channel();
         let ahead = (count / 4).min(256).min((64 << 20) / size).max(1);
         for _ in 0..ahead {

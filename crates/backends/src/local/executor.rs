@@ -119,7 +119,7 @@ impl LocalExecutor {
 
     /// The same with data of at least so many bytes crossing to Python workers and back in memory
     /// that is shared with them, or with none that does. Where the system has no such memory, data
-    /// of any size goes over the worker's socket. By default, 64 KiB.
+    /// of any size goes over the worker's socket. By default, 16 KiB.
     pub fn with_arenas_from(self, bytes: Option<usize>) -> Self {
         Self { arenas_from: bytes, ..self }
     }

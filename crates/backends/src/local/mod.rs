@@ -12,6 +12,7 @@ mod results;
 mod run;
 mod rust_slot;
 mod session;
+mod spare;
 mod stage_run;
 
 pub(crate) use devices::Devices;

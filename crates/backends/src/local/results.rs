@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use stage::{BatchOutput, Lineage, Output, Task};
 
 use super::parcel::{Batch, Parcel, Payload};
+use super::spare::Spare;
 use crate::failure::Cause;
 use crate::wire::{Answer, BatchResult, Entry, Frame, Outcome, OutputRecord, Region, aligned};
 
@@ -39,12 +40,13 @@ pub(crate) fn read(
     batch: &Batch,
     frame: Frame,
     shared: Option<&Region>,
+    spare: &mut Spare,
 ) -> Result<(Duration, Verdict), String> {
     let BatchResult(nanoseconds, answer) =
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
-    let mut body = Body { bytes: frame.body, at: 0, shared, shared_at: 0 };
+    let mut body = Body { bytes: frame.body, at: 0, shared, shared_at: 0, spare };
     let verdict = match answer {
         Answer::Failed { failed } => Verdict::Failed(Cause::Raised(failed)),
         Answer::Aggregate { aggregate } => {
@@ -96,6 +98,7 @@ struct Body<'a> {
     at: usize,
     shared: Option<&'a Region>,
     shared_at: usize,
+    spare: &'a mut Spare,
 }
 
 impl Body<'_> {
@@ -141,7 +144,7 @@ impl Body<'_> {
         let shared = self.shared.ok_or("a result in an arena of which its batch has no part")?;
         let end = self.shared_at.checked_add(length).filter(|end| *end <= shared.len());
         let end = end.ok_or("a result that is larger than its part of the arena")?;
-        let bytes = shared.read(self.shared_at, length);
+        let bytes = shared.read(self.shared_at, length, self.spare.take(length));
         self.shared_at = aligned(end);
         bytes.map_err(|error| format!("a result in an arena: {error}"))
     }
@@ -176,7 +179,8 @@ mod tests {
     #[test]
     fn entries_become_tasks_with_ids_and_data() {
         let meta = r#"[500000000,[[["b",2],["j",4]],{"type":"E","message":"m","traceback":"t"}]]"#;
-        let (duration, verdict) = read("s", &batch(2), frame(meta, b"abtrue"), None).unwrap();
+        let (duration, verdict) =
+            read("s", &batch(2), frame(meta, b"abtrue"), None, &mut Spare::default()).unwrap();
         assert_eq!(duration, Duration::from_millis(500));
         let Verdict::Done { outputs, failed } = verdict else { panic!("{verdict:?}") };
         let ids: Vec<String> = outputs.iter().map(|out| out.head.id().to_string()).collect();
@@ -196,7 +200,10 @@ mod tests {
             (r#"[1,[[["x",2]]]]"#, b"ab"),
             (r"{}", b""),
         ] {
-            assert!(read("s", &batch(1), frame(meta, body), None).is_err(), "{meta}");
+            assert!(
+                read("s", &batch(1), frame(meta, body), None, &mut Spare::default()).is_err(),
+                "{meta}"
+            );
         }
     }
 
@@ -206,8 +213,8 @@ mod tests {
         fn any_answer_is_read_without_a_panic(
             meta in "\\PC{0,60}", length in any::<u64>(), body in prop::collection::vec(any::<u8>(), 0..20)
         ) {
-            let _ = read("s", &batch(1), frame(&meta, &body), None);
-            let _ = read("s", &batch(1), frame(&format!(r#"[1,[[["b",{length}]]]]"#), &body), None);
+            let _ = read("s", &batch(1), frame(&meta, &body), None, &mut Spare::default());
+            let _ = read("s", &batch(1), frame(&format!(r#"[1,[[["b",{length}]]]]"#), &body), None, &mut Spare::default());
         }
     }
 }

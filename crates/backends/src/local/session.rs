@@ -15,6 +15,7 @@ use super::arenas::{Arenas, Slot};
 use super::parcel::Batch;
 use super::queue::Taken;
 use super::results::{self, Verdict};
+use super::spare::Spare;
 use super::stage_run::{StageRun, Trouble};
 use crate::report::Spent;
 use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox};
@@ -313,10 +314,11 @@ impl<'a> Session<'a> {
 
     /// Takes results until the worker's end.
     fn take_results(&self, process: &mut Process) -> End {
+        let mut spare = Spare::default();
         loop {
             match process.receive(Some(self.next_look()), Some(&self.stage.run.cancel)) {
                 Incoming::Frame(frame) if frame.kind == Kind::Result => {
-                    if let Err(end) = self.take_result(frame) {
+                    if let Err(end) = self.take_result(frame, &mut spare) {
                         return end;
                     }
                 }
@@ -372,7 +374,7 @@ impl<'a> Session<'a> {
     }
 
     /// Settles the first batch in flight with its result.
-    fn take_result(&self, frame: Frame) -> Result<(), End> {
+    fn take_result(&self, frame: Frame, spare: &mut Spare) -> Result<(), End> {
         let unasked = || End::Broken("a result that nobody waits for".to_owned());
         let flight = self.lock().in_flight.front().map(Arc::clone).ok_or_else(unasked)?;
         if flight.sequence != frame.sequence {
@@ -384,7 +386,7 @@ impl<'a> Session<'a> {
         let (batch, slot) = (&flight.batch, flight.slot.as_ref());
         let output = slot.and_then(|slot| slot.output.as_ref());
         let (duration, verdict) =
-            results::read(self.stage.name(), batch, frame, output).map_err(End::Broken)?;
+            results::read(self.stage.name(), batch, frame, output, spare).map_err(End::Broken)?;
         let outputs = self.stage.run.arenas_from.map_or(0, |from| verdict.bytes_from(from));
         drop(flight);
         let (batch, transfer) = {
@@ -418,6 +420,7 @@ impl<'a> Session<'a> {
                 let spent = Spent { process: duration, transfer };
                 // A cancelled run wants nothing more; the next wait says so.
                 let _ = self.stage.done(self.index, &batch, outputs, spent, again);
+                batch.parcels.into_iter().for_each(|parcel| spare.keep(parcel.payload));
             }
             Verdict::Failed(cause) => {
                 self.stage.batch_trouble(batch, Trouble { cause, log: log() });

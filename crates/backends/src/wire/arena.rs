@@ -99,10 +99,20 @@ impl Region {
         self.arena.file.write_all_at(bytes, self.offset(at, bytes.len())?)
     }
 
-    /// A copy of what stands there.
-    pub(crate) fn read(&self, at: usize, length: usize) -> io::Result<Vec<u8>> {
+    /// A copy of what stands there, in a buffer that is used again if it is large enough.
+    pub(crate) fn read(
+        &self,
+        at: usize,
+        length: usize,
+        mut buffer: Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
         let mut offset = self.offset(at, length)?;
-        // Never more capacity than bytes, or more would be read than was asked for.
+        if buffer.capacity() >= length {
+            buffer.resize(length, 0);
+            self.arena.file.read_exact_at(&mut buffer, offset)?;
+            return Ok(buffer);
+        }
+        // No more capacity than bytes, or more would be read than was asked for.
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
             match rustix::io::pread(&self.arena.file, spare_capacity(&mut bytes), offset) {
@@ -177,7 +187,9 @@ mod tests {
         assert!(writer.set_len(1).is_err() && writer.set_len(1 << 20).is_err());
         assert!(writer.write_all_at(b"x", 1 << 16).is_err(), "it cannot grow");
         assert!(rustix::fs::fcntl_add_seals(&writer, rustix::fs::SealFlags::WRITE).is_err());
-        assert!(region.read(4094, 3).is_err() && region.write(usize::MAX, b"x").is_err());
+        assert!(
+            region.read(4094, 3, Vec::new()).is_err() && region.write(usize::MAX, b"x").is_err()
+        );
     }
 
     #[test]
@@ -212,7 +224,7 @@ mod tests {
                     held.swap_remove(length % held.len());
                 }
                 for (region, byte) in &held {
-                    prop_assert_eq!(region.read(0, region.len()).unwrap(), vec![*byte; region.len()]);
+                    prop_assert_eq!(region.read(0, region.len(), vec![7; at * 1000]).unwrap(), vec![*byte; region.len()]);
                 }
             }
             let sum: usize = held.iter().map(|(region, _)| region.len()).sum();

@@ -1,0 +1,61 @@
+//! The memory of large payloads that are done with, for those that come: fresh memory costs a page
+//! fault for each of its pages, which is more than the copy into it.
+
+use std::sync::Arc;
+
+use super::parcel::Payload;
+
+/// What is kept at the most, in bytes.
+const MOST: usize = 32 << 20;
+/// What is smaller is not worth the trouble.
+const LEAST: usize = 256 << 10;
+
+/// Buffers of one worker's payloads that nobody needs any more.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Spare {
+    /// Keeps the memory of a payload, unless somebody else has it too.
+    pub(crate) fn keep(&mut self, payload: Payload) {
+        let (Payload::Json(bytes) | Payload::Bytes(bytes)) = payload;
+        if bytes.capacity() < LEAST || self.bytes + bytes.capacity() > MOST {
+            return;
+        }
+        if let Some(buffer) = Arc::into_inner(bytes) {
+            self.bytes += buffer.capacity();
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// A buffer for so many bytes, with whatever it held before; an empty one if none fits.
+    pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
+        let fits = |buffer: &Vec<u8>| (length..=2 * length).contains(&buffer.capacity());
+        let Some(at) = self.buffers.iter().position(fits) else { return Vec::new() };
+        let buffer = self.buffers.swap_remove(at);
+        self.bytes -= buffer.capacity();
+        buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_fits_and_is_nobody_elses_is_used_again() {
+        let mut spare = Spare::default();
+        let payload = |size| Payload::Bytes(Arc::new(vec![1; size]));
+        let held = payload(LEAST);
+        spare.keep(held.clone());
+        spare.keep(payload(LEAST - 1));
+        assert_eq!(spare.take(LEAST).capacity(), 0);
+        spare.keep(held);
+        assert_eq!(spare.take(LEAST / 4).capacity(), 0);
+        assert_eq!(spare.take(LEAST - 1).len(), LEAST);
+        (0..40).for_each(|_| spare.keep(payload(1 << 20)));
+        assert_eq!((spare.buffers.len(), spare.bytes), (32, MOST));
+    }
+}
