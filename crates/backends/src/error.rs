@@ -44,6 +44,17 @@ pub enum Error {
         field: String,
     },
 
+    /// `working_dir` or `py_modules` name what is not on this machine.
+    #[error("`{field}` names `{}`, which is {found}", path.display())]
+    NoFolder {
+        /// The field.
+        field: &'static str,
+        /// What it names.
+        path: PathBuf,
+        /// What is there: `not there`, `no folder`.
+        found: &'static str,
+    },
+
     /// `py_executable` is no command line.
     #[error("`py_executable` is `{command}`, which is no command line")]
     PyExecutable {
@@ -432,6 +443,10 @@ impl Error {
             Self::Install(source) => return source.hint().map(Into::into),
             Self::EngineField { .. } => {
                 "run the pipeline on a Ray executor, or leave the field out"
+            }
+            Self::NoFolder { .. } => {
+                "correct the path, which starts at the folder of the file that names it; archives \
+                 and URLs need one of the Ray executors"
             }
             Self::PyExecutable { .. } => {
                 "quote it as in a shell, or name an interpreter with `python`"

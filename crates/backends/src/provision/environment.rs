@@ -206,10 +206,21 @@ impl Environment {
             move |source| Error::io(action, path, source)
         };
         let mut modules = Vec::new();
+        let no_folder = |field, path: &Path, found| {
+            Err(Error::NoFolder { field, path: path.to_owned(), found })
+        };
         for module in &env.py_modules {
-            modules.push(
-                vars::module_entry(shims_dir, module).map_err(io("offer the module", module))?,
-            );
+            match vars::module_entry(shims_dir, module) {
+                Ok(entry) => modules.push(entry),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !module.exists() => {
+                    return no_folder("py_modules", module, "not there");
+                }
+                Err(error) => return Err(io("offer the module", module)(error)),
+            }
+        }
+        if let Some(dir) = env.working_dir.as_deref().filter(|dir| !dir.is_dir()) {
+            let found = if dir.exists() { "no folder" } else { "not there" };
+            return no_folder("working_dir", dir, found);
         }
         let prefix = core.prefix.as_deref().filter(|_| core.is_virtualenv);
         let scripts = core.scripts.as_deref();

@@ -180,7 +180,7 @@ fn in_use(spec: &[&str], arguments: impl FnOnce(&World, &str) -> Vec<String>) ->
     let made = world.run(&[&create[..], spec].concat()).json();
     let key = made["key"].as_str().expect("a key").to_owned();
     let ready = world.dir().join("ready");
-    let sleep = format!("touch '{}'; sleep 60", ready.display());
+    let sleep = format!("touch '{}'; exec sleep 60", ready.display());
     let holder = duct::cmd!(CURATOR, "env", "exec", "--spec", &key, "--", "sh", "-c", sleep)
         .env("CURATOR_CACHE_DIR", world.cache())
         .start()
@@ -190,8 +190,7 @@ fn in_use(spec: &[&str], arguments: impl FnOnce(&World, &str) -> Vec<String>) ->
     }
     let arguments = arguments(&world, &key);
     let run = world.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    // `sh` became the command, and `sleep` is its child.
-    duct::cmd!("pkill", "-P", holder.pids()[0].to_string()).unchecked().run().expect("pkill");
+    // It has become `sleep`.
     holder.kill().expect("to end it");
     run
 }
@@ -305,6 +304,7 @@ fn scenario(error: &str) -> Option<Run> {
         "`…` is no requirement" => runtime_env("{ uv = [\"packaging=24.0\"] }"),
         "failed to read `…`" => runtime_env("{ uv = \"requirments.txt\" }"),
         "`…` takes text, not …" => runtime_env("{ env_vars = { THREADS = 4 } }"),
+        "`…` names `…`, which is not there" => runtime_env("{ working_dir = \"taggr\" }"),
         "the option `…` is not understood in requirements" => {
             runtime_env("{ uv = [\"--indx-url https://example.org/simple\", \"six\"] }")
         }
@@ -418,6 +418,11 @@ fn scenario(error: &str) -> Option<Run> {
         // Tasks.
         "task … failed in stage `…`: it raised …" => {
             one_stage("stages.py:Letters", "args = { field = \"town\" }\n").run(&RUN)
+        }
+        "it raised TypeError: 'NoneType' object is not subscriptable" => {
+            let folder = one_stage("stages.py:Letters", "");
+            let run = folder.expression(&duct::cmd(CURATOR, &RUN[..2])).stdin_null();
+            run.stdout_capture().stderr_capture().run().expect("the command starts").into()
         }
         "the stage returned what cannot be sent: data['…'] is …, not JSON or bytes" => {
             code("stages.py:a_set")

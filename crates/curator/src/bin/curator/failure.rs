@@ -54,6 +54,14 @@ impl Failure {
         Self { code: 0, report: String::new() }
     }
 
+    /// The same with this advice, where it has none yet.
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        if !self.report.contains("\nhint: ") {
+            self.report = format!("{}\n\nhint: {hint}", self.report);
+        }
+        self
+    }
+
     /// What it says to people.
     pub(crate) fn report(&self) -> &str {
         &self.report
@@ -93,6 +101,7 @@ fn code(error: &backends::Error) -> u8 {
         | Error::EngineField { .. }
         | Error::EngineSetting { .. }
         | Error::NotNative { .. }
+        | Error::NoFolder { .. }
         | Error::PyExecutable { .. }
         | Error::EmptyManagedBase
         | Error::CheckpointInUse { .. }

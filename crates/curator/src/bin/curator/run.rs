@@ -46,6 +46,10 @@ pub(crate) const HELP: &str = "Examples:\n  \
     Ctrl-C ends the run once what is under way is finished, a second one at once.\n\n\
     Exit codes: 0 done, 1 the run or a task failed, 2 wrong usage or pipeline, 130 Ctrl-C.";
 
+/// What a person who forgot the input sees, as some pipelines need none.
+const NO_INPUT: &str = "no input was given, so the run began with one empty task: give tasks by \
+    `--input FILE`, or by a pipe";
+
 /// How to run a pipeline.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
@@ -136,6 +140,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     });
     let mut this = Running {
         arguments,
+        has_input: input != Input::None,
         recorder,
         loaded,
         reading,
@@ -207,6 +212,8 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// A run under way.
 struct Running<'a> {
     arguments: &'a Run,
+    /// Whether tasks were given, or the run began with an empty one.
+    has_input: bool,
     /// Where a report is wanted.
     recorder: Option<Arc<Recorder>>,
     loaded: Loaded,
@@ -331,7 +338,13 @@ impl Running<'_> {
                 // What came out so far is worth something; an older file is left alone if nothing
                 // did.
                 self.output.flush()?;
-                return Err(error.into());
+                let is_task = matches!(error, backends::Error::Task(_));
+                let failure = Failure::from(error);
+                return Err(if is_task && !self.has_input {
+                    failure.with_hint(NO_INPUT)
+                } else {
+                    failure
+                });
             }
         };
         self.output.finish()?;
