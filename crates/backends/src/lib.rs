@@ -27,6 +27,21 @@
 //! The same runs on a cluster with [`RayDataExecutor`], [`RayActorPoolExecutor`] or
 //! [`XennaExecutor`], where the program serves as its own worker: see [`serve_if_asked`].
 //!
+//! # What to reach for
+//!
+//! | to | use |
+//! |---|---|
+//! | run a pipeline and collect what comes out | [`ExecutorExt::run`] |
+//! | stream tasks in and out | [`Executor::execute`] with a [`Plan`] and a [`Sink`] |
+//! | go on after failed tasks | [`LocalExecutor::with_failure_policy`], [`FailedTask`] |
+//! | watch | an [`Observer`], which any closure over [`Event`] is |
+//! | write a report as a page or as JSON | a [`Recorder`] among the observers, [`RunProfile`] |
+//! | survive the end of the process | a [`Checkpoint`] |
+//! | have the same packages again | a [`RunRecord`] |
+//! | see what a run would build | [`Plan`], [`Provisioner`], [`Preview`] |
+//! | run a program in an environment | [`Provisioner::prepare`], [`Environment::command`] |
+//! | tell people what went wrong | [`Error::report`]: causes, traceback, log, hint |
+//!
 //! # What holds
 //!
 //! - **The right environment or no run.** A worker's first message tells its interpreter, its
@@ -42,6 +57,11 @@
 //!
 //! It installs no signal handler, changes no variable or folder of the process, prints nothing, and
 //! never executes what a worker sends: there is no pickle.
+//!
+//! # Features
+//!
+//! - `conformance`: the cases that every executor must pass, for those who write one.
+//! - `browser`: tests of this crate's own that open a report in Chromium.
 
 mod checkpoint;
 #[cfg(feature = "conformance")]

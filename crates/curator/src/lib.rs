@@ -51,6 +51,22 @@
 //! | [`venv_cache`] | environments over a base, and the cache that keeps them |
 //! | [`stage`] | stages, tasks and pipelines as data |
 //! | [`backends`] | executors, and what joins environments to stages |
+//!
+//! # Where things are
+//!
+//! | to | see |
+//! |---|---|
+//! | declare packages | [`RuntimeEnv`] |
+//! | write a stage in Python, in Rust | [`PythonStage`]; [`RustStage`] and [`Stage`] |
+//! | change a stage, several at once | its `with_` methods and [`Overrides`]; [`CompositeStage`] |
+//! | run here; on Ray | [`LocalExecutor`]; [`RayDataExecutor`], [`RayActorPoolExecutor`], [`XennaExecutor`] |
+//! | stream, watch, report, take up again | [`backends`] |
+//! | keep environments without pipelines | [`venv_cache`] and [`installer`] |
+//!
+//! # Features
+//!
+//! - `cli`: the command `curator`; the library is the same without it.
+//! - `conformance`: the cases that every executor must pass, in [`backends`].
 
 pub use {backends, envspec, installer, stage, venv_cache};
 

@@ -33,6 +33,7 @@
 //!
 //! # Features
 //!
+//! - `schema`: the JSON Schema of a spec.
 //! - `testing`: `MemorySource`, files held in memory.
 //! - `proptest`: that and `strategies`, which generate specs, requirements and requirements files
 //!   for property tests.

@@ -33,6 +33,18 @@
 //!
 //! It creates no environment and knows no cache: into which interpreter to install, and what to do
 //! with a half-changed environment after an error, is the caller's business.
+//!
+//! # When it fails
+//!
+//! An [`Error`] is cut by what can be done about it: no such package, no versions that fit, a build
+//! that failed, a network that did not answer, a deadline, a full disk. [`Error::hint`] says what, and
+//! [`Error::transcript`] has the command line and the tool's own words. What a moment's wait may mend is
+//! tried again before it is told.
+//!
+//! # Features
+//!
+//! - `testing`: `testing::FakeUv`, a program that installs nothing, answers as it is told, and
+//!   remembers what it was asked.
 
 mod ambient;
 mod bootstrap;

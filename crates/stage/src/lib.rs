@@ -35,6 +35,7 @@
 //! # Features
 //!
 //! - `proptest`: strategies that generate tasks, settings, overrides and pipelines.
+//! - `schema`: the JSON Schema of the pipeline file.
 //! - `testing`: an executor that runs the Rust stages of a pipeline in one thread.
 
 mod code;

@@ -74,6 +74,11 @@
 //! It runs no package manager and reads no requirement; the one program that it starts is the
 //! base's interpreter, to describe itself. It stores what it is told as it is, so a caller keeps
 //! secrets out of keys and details.
+//!
+//! # Features
+//!
+//! - `testing`: a cache in a temporary folder, environments that need no Python, and a snapshot that
+//!   proves that no byte of a tree has changed.
 
 mod access;
 mod base;
