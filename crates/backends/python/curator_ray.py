@@ -5,7 +5,6 @@ input: a job, then tasks; notes, outputs and one last word come back. When the s
 is given up, and everything that belongs to it is ended.
 """
 
-import glob
 import importlib
 import json
 import os
@@ -13,7 +12,6 @@ import re
 import socket
 import struct
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -21,20 +19,25 @@ import traceback
 _START, _BATCH, _FINISH = 1, 3, 4
 _RESULT, _FAILED, _BYE, _NOTE = 67, 68, 69, 70
 
-# The module of each engine, and what the base must have for it.
+# The module of each engine, and what the base must have for it: from a version, and below another.
+_RAY = ("ray", "2.50", "3")
 _ENGINES = {
-    "ray-data": ("curator_ray_data", [("ray", "2.50"), ("pyarrow", "10"), ("pandas", "1")]),
-    "ray-actor-pool": ("curator_ray_actor_pool", [("ray", "2.50")]),
-    "xenna": ("curator_ray_xenna", [("ray", "2.50"), ("cosmos-xenna", "0.2")]),
+    "ray-data": ("curator_ray_data", [_RAY, ("pyarrow", "10", None), ("pandas", "1", None)]),
+    "ray-actor-pool": ("curator_ray_actor_pool", [_RAY]),
+    # Each 0.x may be another; what it calls private is used here.
+    "xenna": ("curator_ray_xenna", [_RAY, ("cosmos-xenna", "0.2", "0.3")]),
 }
-_EXTRAS = {"ray-data": "[data]"}
+_EXTRAS = {"ray-data": "[data]", "xenna": "[default]"}
+
+# Options of a stage that ask for an actor of NeMo Curator's own.
+NEMO_CURATOR_ONLY = dict.fromkeys(
+    ("is_raft_actor", "is_lsh_stage", "is_shuffle_stage"), "only stages of NeMo Curator have it"
+)
 
 # What Ray puts before the words of a package manager that failed.
 _INSTALLER = "Last 50 lines of stdout:"
 # How long a cluster may take to answer, in seconds.
 _CONNECT_LIMIT = 10
-# How long nodes may take to end what is left of a run that was given up, in seconds.
-_ABORT_LIMIT = 10
 
 
 class GivenUpError(Exception):
@@ -67,7 +70,7 @@ class Cluster:
         self.stages = job["stages"]
         self.options = job["options"]
         # Another cluster may come to have more than it has now.
-        self.is_own = "address" not in job["init"]
+        self.is_own = _is_own(job)
         self.tasks = tasks
         # What the nodes get: one copy in Ray's store, whatever the number of actors.
         self.job = None
@@ -77,6 +80,12 @@ class Cluster:
 
     def warn(self, stage, message):
         self._note("", {"event": {"event": "warning", "stage": stage, "message": message}})
+
+    def warn_without_effect(self, stage, spec, options):
+        """Warns of what a stage's options ask for and do not get here, with the reason why."""
+        for name, reason in options.items():
+            if stage[spec].get(name):
+                self.warn(stage["name"], f"`{name}` is without effect: {reason}")
 
 
 class _Driver:
@@ -88,6 +97,7 @@ class _Driver:
         self._cluster = None
         self._tasks = []
         self._prepared = []
+        self._preparing = None
         self._fed = threading.Event()
         self._ended = threading.Event()
         self._cleaning = threading.Lock()
@@ -134,6 +144,10 @@ class _Driver:
         engine = job["engine"]
         _check_base(engine)
         threading.Thread(target=self._read, daemon=True).start()
+        if _is_own(job) and not job["init"].get("runtime_env") and _cached(job):
+            # The node will be this machine, as it is: what cannot be had is told before Ray is up.
+            self._preparing = threading.Thread(target=self._prepare_here, daemon=True)
+            self._preparing.start()
         self._connect(job)
         self._fed.wait()
         tasks, self._tasks = self._tasks, []
@@ -167,11 +181,30 @@ class _Driver:
         if self._ended.is_set():
             return
         self._is_over = True
-        threading.Thread(target=self._leave_after, args=(_ABORT_LIMIT * 2,), daemon=True).start()
         self.clean_up()
         os._exit(1)
 
+    def _prepare_here(self):
+        """Makes the environments on this machine, for a Ray of the run's own."""
+        import curator_ray_node as node
+
+        node.sweep()
+        run_dir = os.path.join(node.parent_dir(), f"{self.job['run']}-here")
+        place = {
+            "base": sys.executable,
+            "node": os.uname().nodename,
+            "run_dir": run_dir,
+            "cache_dir": self.job["cache_dir"],
+            "python_path": "",
+        }
+        failed = node.prepare(
+            self.job["program"], place, _cached(self.job), lambda note: self.note("", note)
+        )
+        if failed:
+            self.give_up({"fault": json.loads(failed)})
+
     def _connect(self, job):
+        import curator_ray_node as node
         import ray
 
         init = {"log_to_driver": True, "logging_level": "WARNING", **job["init"]}
@@ -180,6 +213,7 @@ class _Driver:
         else:
             # Without it Ray takes the cluster that `RAY_ADDRESS` names or that was started here.
             init["address"] = "local"
+            os.environ[node.MARK] = job["run"]
             # Xenna asks the dashboard about its actors; the others do without its start-up.
             init.setdefault("include_dashboard", job["engine"] == "xenna")
         if job["engine"] == "xenna":
@@ -207,8 +241,8 @@ class _Driver:
         shared["program"] = {"path": job["program"], "node": here}
         cluster = self._cluster
         cluster.job = ray.put(shared)
-        cluster.reporter = _on(here, actor.Reporter).remote()
-        if any(not stage["is_native"] for stage in job["stages"]):
+        cluster.reporter = _on(here, actor.Reporter).remote(job["program"])
+        if _cached(job) and not self._preparing:
             self._prepared = [
                 _on(node, actor.prepare_node).remote(cluster.job, cluster.reporter)
                 for node in nodes
@@ -244,6 +278,8 @@ class _Driver:
         import curator_ray_actor as actor
         import ray
 
+        if self._preparing:
+            self._preparing.join()
         if self._prepared:
             ray.wait(self._prepared, num_returns=len(self._prepared))
         alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
@@ -266,41 +302,71 @@ class _Driver:
                 self._is_clean = True
 
     def _clean_up(self):
+        import curator_ray_node as node
+
+        if _is_own(self.job):
+            # Whatever it is at: none of it is needed any more.
+            node.end_run(self.job["run"], node.ABORT_LIMIT)
+            node.end_processes(self.job["run"])
+            return
+        # Ray may not let go of this process.
+        threading.Thread(
+            target=self._leave_after, args=(node.ABORT_LIMIT * 2,), daemon=True
+        ).start()
+        if self._cluster is not None:
+            self._finish_nodes(node.ABORT_LIMIT)
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+        # What an actor may have started after its node was done.
+        node.end_run(self.job["run"], 1)
+
+    def _finish_nodes(self, limit):
         import curator_ray_actor as actor
         import ray
 
         try:
             alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
             ended = [
-                _on(node, actor.finish_node).remote(self._cluster.job, _ABORT_LIMIT)
-                for node in alive
+                _on(node, actor.finish_node).remote(self._cluster.job, limit) for node in alive
             ]
-            ray.wait(ended, num_returns=len(ended), timeout=_ABORT_LIMIT)
+            ray.wait(ended, num_returns=len(ended), timeout=limit)
         except Exception:
             pass  # It had not come that far, or Ray is gone.
-        ray.shutdown()
-        # What an actor may have started after its node was done.
-        self._clean_up_here()
-
-    def _clean_up_here(self):
-        import curator_ray_actor as actor
-
-        run = self.job["run"]
-        for path in glob.glob(f"{tempfile.gettempdir()}/curator-{os.getuid()}/{run}-*"):
-            actor.finish_run_dir(path, 1)
 
     def _leave_after(self, seconds):
-        """Leaves although Ray does not let go of this process."""
+        import curator_ray_node as node
+
         time.sleep(seconds)
-        self._clean_up_here()
+        node.end_run(self.job["run"], 1)
         os._exit(1)
+
+    def leave(self):
+        """Leaves Ray; of the run, nothing stays."""
+        if self._ended.is_set():
+            import curator_ray_node as node
+
+            sys.modules["ray"].shutdown()
+            node.end_run(self.job["run"], 1)
+            node.end_processes(self.job["run"])
+        elif self.job is not None:
+            self.clean_up()
+
+
+def _is_own(job):
+    """Whether the run has a Ray of its own."""
+    return "address" not in job["init"]
+
+
+def _cached(job):
+    """What the cache makes environments for: all stages that Ray makes none for."""
+    return [stage["request"] for stage in job["stages"] if not stage["is_native"]]
 
 
 def carry(engine):
     """Has what runs on the nodes travel whole: they have none of our files."""
     import ray
 
-    for name in ("curator_ray_actor", "curator_stage", _ENGINES[engine][0]):
+    for name in ("curator_ray_actor", "curator_ray_node", "curator_stage", _ENGINES[engine][0]):
         ray.cloudpickle.register_pickle_by_value(importlib.import_module(name))
 
 
@@ -327,33 +393,36 @@ def _knock(address):
 
 
 def _fault_of(prepared):
-    """What a node's preparation failed with, if it did."""
+    """What kept a node from preparing anything, if something did."""
     import curator_ray_actor as actor
+    import curator_ray_node as node
     import ray
 
     try:
-        return ray.get(prepared)
+        ray.get(prepared)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
         if isinstance(cause, actor.StageFailedError):
             return cause.args[0]
-        return actor.fault("a node could not be prepared", str(cause))
+        return node.fault("a node could not be prepared", str(cause))
     except ray.exceptions.RayError:
-        return None  # The node is gone; whatever runs on another is prepared there.
+        pass  # The node is gone; whatever runs on another is prepared there.
+    return None
 
 
 def _check_base(engine):
-    """Refuses a base that lacks what the engine needs, or has it in a version that is too old."""
+    """Refuses a base that lacks what the engine needs, or has it in a version that is not known."""
     from importlib.metadata import PackageNotFoundError, version
 
-    for name, least in _ENGINES[engine][1]:
+    for name, least, below in _ENGINES[engine][1]:
         extras = _EXTRAS.get(engine, "") if name == "ray" else ""
         try:
             found = version(name)
         except PackageNotFoundError:
             found = "none"
-        if found == "none" or _release(found) < _release(least):
-            requirement = f"{name}{extras}>={least}"
+        fits = found != "none" and _release(least) <= _release(found)
+        if not fits or (below and _release(found) >= _release(below)):
+            requirement = f"{name}{extras}>={least}" + (f",<{below}" if below else "")
             raise GivenUpError({"missing": {"requirement": requirement, "found": found}})
 
 
@@ -426,10 +495,11 @@ def main():
     except BaseException:
         # Somebody may have said already what it comes from.
         driver.give_up(driver.cause() or _engine_words(driver.job))
-    if driver._cluster is not None and not driver._ended.is_set():
-        driver.clean_up()
-    elif "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
+    driver.leave()
+    # Ray's own farewell has nobody to say it to any more.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

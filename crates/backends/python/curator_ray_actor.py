@@ -2,26 +2,23 @@
 
 An actor does not run a stage's code. It starts the program that runs the pipeline as a *host*,
 hands it tasks as bytes, and passes on what comes back; the code runs in the host's workers. Ray
-carries this module to the nodes by value, so it imports nothing of ours but `curator_stage`.
+carries this module to the nodes by value, with the two of ours that it imports.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import signal
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
+import curator_ray_node as node
 import curator_stage
 import ray
-
-ROLE = "curator-worker"
 
 START, BATCH = 1, 3
 RESULT, FAILED, BYE, NOTE = 67, 68, 69, 70
@@ -34,22 +31,18 @@ class StageFailedError(Exception):
     """The run is over: its only argument is the fault as JSON text."""
 
 
-def fault(*chain, hint=None):
-    """What failed on a node, and why, as the program that runs the pipeline reads it."""
-    return json.dumps({"other": {"chain": list(chain), "detail": None, "hint": hint}})
-
-
 def node_id():
     return ray.get_runtime_context().get_node_id()
 
 
 def run_dir(job):
     """The folder of this run on this node; nobody else may write there."""
-    parent = os.path.join(tempfile.gettempdir(), f"curator-{os.getuid()}")
+    parent = node.parent_dir()
     for path in (parent, os.path.join(parent, f"{job['run']}-{node_id()[:12]}")):
         os.makedirs(path, mode=0o700, exist_ok=True)
         if os.lstat(path).st_uid != os.getuid():
-            raise StageFailedError(fault(f"`{path}` belongs to somebody else"))
+            raise StageFailedError(node.fault(f"`{path}` belongs to somebody else"))
+    os.utime(path)
     return path
 
 
@@ -57,30 +50,35 @@ def find_program(job, reporter):
     """The program that runs the pipeline, on this node: the file itself, or a copy of it."""
     program = job["program"]
     path = program["path"]
-    if node_id() == program["node"]:
+    if node_id() == program["node"] and os.path.exists(path):
         return path
-    digest = ray.get(reporter.program_digest.remote(path))
-    if _digest(path) == digest:
+    digest = ray.get(reporter.program_digest.remote())
+    if digest is None or _digest(path) == digest:
         return path
     folder = os.path.join(os.path.dirname(run_dir(job)), f"program-{digest[:16]}")
     copy = os.path.join(folder, os.path.basename(path))
     if _digest(copy) != digest:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(ray.get(reporter.program.remote(path)))
+            file.write(ray.get(reporter.program.remote()))
         os.chmod(file.name, 0o700)
         os.replace(file.name, copy)
+    os.utime(folder)
     return copy
 
 
 def _digest(path):
-    digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+            return _digest_of(file)
     except OSError:
         return None
+
+
+def _digest_of(file):
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -94,16 +92,6 @@ def _place(job):
     }
 
 
-def _cannot_start(program, error):
-    return StageFailedError(
-        fault(
-            f"the worker program `{program}` cannot be started on node {node_id()}",
-            str(error),
-            hint="build the program for the platform and the C library of the nodes",
-        )
-    )
-
-
 def _start_host(job, reporter):
     """Starts the program as a host; the channel to it."""
     program = find_program(job, reporter)
@@ -111,10 +99,10 @@ def _start_host(job, reporter):
     with theirs:
         try:
             # What is started here starts the host and ends: Ray kills an actor's children.
-            subprocess.run([program, ROLE, "start"], stdin=theirs, check=True)
+            subprocess.run([program, node.ROLE, "start"], stdin=theirs, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             ours.close()
-            raise _cannot_start(program, error) from None
+            raise StageFailedError(node.cannot_start(program, node_id(), error)) from None
     return curator_stage._Channel(ours, struct)
 
 
@@ -157,7 +145,7 @@ class Host:
                 frame = None
             if frame is None:
                 self._fail(
-                    fault(
+                    node.fault(
                         f"the worker program of stage `{self._stage}` ended by itself on node "
                         f"{node_id()}",
                         hint="its last words are in the log of its Ray actor",
@@ -179,10 +167,10 @@ class Host:
             return results
 
     def leave_with_run(self):
-        """Ends this process, whatever its threads do, once the run or its node is over."""
-        parent = os.getppid()
-        while os.getppid() == parent and os.path.isdir(self._run_dir):
-            time.sleep(1)
+        """Ends this process, whatever its threads do, with the run, its node or the actor."""
+        parent, main = os.getppid(), threading.main_thread()
+        while os.getppid() == parent and main.is_alive() and os.path.isdir(self._run_dir):
+            time.sleep(0.2)
         os._exit(0)
 
     def close(self):
@@ -208,9 +196,14 @@ class Host:
 class Reporter:
     """Gathers what happens on the nodes, for the driver to fetch; it runs on the driver's node."""
 
-    def __init__(self):
+    def __init__(self, program):
         import asyncio
 
+        try:
+            # Nodes that join late get what has run so far, also where it was built anew since.
+            self._program = open(program, "rb")  # noqa: SIM115
+        except OSError:
+            self._program = None  # Whoever starts it says so.
         self._notes = []
         self._fault = None
         self._digest = None
@@ -225,14 +218,16 @@ class Reporter:
         self._fault = self._fault or text
         self._news.set()
 
-    async def program_digest(self, path):
-        self._digest = self._digest or _digest(path)
+    async def program_digest(self):
+        if self._program and not self._digest:
+            self._program.seek(0)
+            self._digest = _digest_of(self._program)
         return self._digest
 
-    async def program(self, path):
+    async def program(self):
         """The program, for a node that does not have it."""
-        with open(path, "rb") as file:
-            return file.read()
+        self._program.seek(0)
+        return self._program.read()
 
     async def drain(self, patience):
         """The notes so far, and the first failure; waits a moment for some."""
@@ -248,59 +243,21 @@ class Reporter:
 
 
 def prepare_node(job, reporter):
-    """Makes the environments of a run on this node; a fault where one cannot be had."""
+    """Makes the environments of a run on this node; where one cannot be had, the run is over."""
+    node.sweep()
     stages = [stage["request"] for stage in job["stages"] if not stage["is_native"]]
-    request = json.dumps({"place": _place(job), "stages": stages})
-    program = find_program(job, reporter)
-    try:
-        process = subprocess.Popen(
-            [program, ROLE, "prepare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-    except OSError as error:
-        return _cannot_start(program, error).args[0]
     told = []
-    with process:
-        process.stdin.write(request.encode())
-        process.stdin.close()
-        for line in process.stdout:
-            said = json.loads(line)
-            if "fault" in said:
-                return json.dumps(said["fault"])
-            told.append(reporter.report.remote("", [json.dumps(said["note"]).encode()]))
+    failed = node.prepare(
+        find_program(job, reporter),
+        _place(job),
+        stages,
+        lambda note: told.append(reporter.report.remote("", [note])),
+    )
     ray.get(told)
-    if process.returncode:
-        return fault(f"the worker program ended with code {process.returncode}")
-    return None
+    if failed:
+        ray.get(reporter.fail.remote(failed))
 
 
 def finish_node(job, limit=TEARDOWN_LIMIT + 5):
     """Waits until no host of this run is left on this node, and ends those that stay."""
-    finish_run_dir(run_dir(job), limit)
-
-
-def finish_run_dir(path, limit):
-    hosts = os.path.join(path, "hosts")
-    os.makedirs(hosts, exist_ok=True)
-    # Hosts look for it: they tear down although their actors may still be there.
-    with open(os.path.join(path, "over"), "w"):
-        pass
-    deadline = time.monotonic() + limit
-    for name in os.listdir(hosts):
-        with open(os.path.join(hosts, name), "rb") as file:
-            while not _is_free(file):
-                if time.monotonic() > deadline:
-                    try:
-                        os.killpg(int(name), signal.SIGKILL)
-                    except OSError:
-                        pass
-                    break
-                time.sleep(0.02)
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_free(file):
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    node.finish_run_dir(run_dir(job), limit)

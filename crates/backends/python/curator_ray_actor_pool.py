@@ -5,11 +5,18 @@ import math
 import time
 
 import ray
-from curator_ray import check_resources, setting
+from curator_ray import NEMO_CURATOR_ONLY, check_resources, setting
 from curator_ray_actor import Host
 from ray._private.state import available_resources_per_node
 
 _OPTIONS = {"resource_wait_timeout_s": 60.0, "reserved_cpus": 0.0, "reserved_gpus": 0.0}
+# Options that a pool has nothing for.
+_WITHOUT_EFFECT = {
+    **NEMO_CURATOR_ONLY,
+    "min_workers": "a pool has as many workers as there is room for, or `num_workers`",
+    "max_workers": "a pool has as many workers as there is room for, or `num_workers`",
+    "initial_workers": "a pool has as many workers as there is room for, or `num_workers`",
+}
 # How often a pool that finds no room looks again, in seconds.
 _LOOK = 0.2
 # How long an actor may not be reached, in seconds, before the run is given up.
@@ -36,6 +43,8 @@ def run(cluster):
             raise setting(name, f"is no option of the actor pools: those are {', '.join(_OPTIONS)}")
         if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
             raise setting(name, "is not a number from 0")
+    for stage in cluster.stages:
+        cluster.warn_without_effect(stage, "ray_stage_spec", _WITHOUT_EFFECT)
     tasks = cluster.tasks
     cluster.tasks = []
     for index, stage in enumerate(cluster.stages):

@@ -4,7 +4,7 @@ import math
 
 import pyarrow as pa
 import ray
-from curator_ray import check_resources
+from curator_ray import NEMO_CURATOR_ONLY, check_resources
 from curator_ray_actor import Host
 from ray.data import ActorPoolStrategy, DataContext
 
@@ -38,6 +38,7 @@ def run(cluster):
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     largest = max((node.get("CPU", 0) for node in nodes), default=0) or total
     for index, stage in enumerate(cluster.stages):
+        cluster.warn_without_effect(stage, "ray_stage_spec", NEMO_CURATOR_ONLY)
         spec = stage["ray_stage_spec"]
         remote = dict(spec.get("ray_remote_args") or {})
         if stage["runtime_env"]:

@@ -5,6 +5,9 @@ import threading
 import attrs
 import ray.runtime_env
 from cosmos_xenna.pipelines import v1 as xenna
+from cosmos_xenna.pipelines.private import monitoring
+from cosmos_xenna.pipelines.private.specs import ServingQueues
+from cosmos_xenna.ray_utils import resource_monitor
 from curator_ray import setting
 from curator_ray_actor import Host
 
@@ -52,16 +55,60 @@ class _Stage(xenna.Stage):
         return self._host.call(in_data)
 
 
+class _NodeMonitor:
+    """What a node is at, for the lines that Xenna logs.
+
+    Xenna's own actor has a thread for it, which keeps the actor's process for ever once its job is
+    over, and it occupies a core.
+    """
+
+    def __init__(self):
+        self._monitor = resource_monitor.ResourceMonitor()
+
+    def get_latest_metrics(self):
+        return monitoring.SystemDataAndProcessTree(
+            self._monitor.update(), resource_monitor.ProcessTree.make()
+        )
+
+
+class _Inputs(list):
+    """The tasks that go in, given away as they are read: one that is done is held nowhere."""
+
+    def __deepcopy__(self, _memo):
+        return self
+
+    def __iter__(self):
+        self.reverse()
+        while self:
+            yield self.pop()
+
+
+class _Outputs:
+    """Takes what the last stage gives, as it does; Xenna puts it there like in a queue."""
+
+    def __init__(self, emit):
+        self._emit = emit
+
+    def put(self, task, block=True, timeout=None):
+        self._emit([task])
+
+
+# What decides over failures here, beside Xenna's own options.
+_WITHOUT_EFFECT = {
+    "ignore_failures": "the failure policy of the run decides",
+    "num_setup_attempts_python": "a set-up that fails ends the run",
+    "max_setup_failure_percentage": "a set-up that fails ends the run",
+    "reset_workers_on_failure": "a worker that dies is replaced, and one whose task fails is not",
+}
+
+
 def run(cluster):
     if not cluster.tasks:
         return
+    monitoring.NodeResourceMonitor = ray.remote(num_cpus=0)(_NodeMonitor)
     names = _Names()
     for stage in cluster.stages:
-        if stage["xenna_stage_spec"].get("ignore_failures"):
-            cluster.warn(
-                stage["name"],
-                "`ignore_failures` is without effect: the failure policy of the run decides",
-            )
+        cluster.warn_without_effect(stage, "xenna_stage_spec", _WITHOUT_EFFECT)
     stages = [
         xenna.StageSpec(
             stage=names.type_of(stage["name"])(cluster, index),
@@ -76,8 +123,16 @@ def run(cluster):
         )
         for index, stage in enumerate(cluster.stages)
     ]
-    tasks, cluster.tasks = cluster.tasks, []
-    spec = xenna.PipelineSpec(input_data=tasks, stages=stages, config=_config(cluster.options))
+    tasks, cluster.tasks = _Inputs(cluster.tasks), []
+    config = _config(cluster.options)
+    is_streaming = config.execution_mode is xenna.ExecutionMode.STREAMING
+    config.return_last_stage_outputs = not is_streaming
+    spec = xenna.PipelineSpec(
+        input_data=tasks,
+        stages=stages,
+        config=config,
+        serving_queues=ServingQueues(None, _Outputs(cluster.emit)) if is_streaming else None,
+    )
     for task in xenna.run_pipeline(spec) or []:
         cluster.emit([task])
 
@@ -95,10 +150,7 @@ def _config(options):
     mode = str(options.pop("execution_mode", "streaming")).upper()
     if mode not in ("STREAMING", "BATCH"):
         raise setting("execution_mode", "is neither `streaming` nor `batch`")
-    config = {
-        "execution_mode": xenna.ExecutionMode[mode],
-        "return_last_stage_outputs": True,
-    }
+    config = {"execution_mode": xenna.ExecutionMode[mode]}
     known = {field.name for field in attrs.fields(xenna.PipelineConfig)} - {"mode_specific"}
     streaming = {field.name for field in attrs.fields(xenna.StreamingSpecificSpec)}
     specific = {}

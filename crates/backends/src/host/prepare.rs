@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stage::Registry;
 
 use super::fault::Fault;
@@ -23,12 +23,20 @@ enum Line {
 }
 
 /// Reads a request from the standard input, and answers with a line of JSON for all that happens.
+/// The end of the standard input ends this program.
 pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     // A program's own code may print while it makes its stages: that is no answer.
     let answer = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdout(io::stderr())?;
     let answer = Arc::new(answer);
-    let PrepareRequest { place, stages } = serde_json::from_reader(io::stdin().lock())?;
+    // It goes on after the request.
+    let mut input = serde_json::Deserializer::from_reader(io::stdin());
+    let PrepareRequest { place, stages } = PrepareRequest::deserialize(&mut input)?;
+    // Who asked keeps the other end: once it is gone, nobody wants the environments any more.
+    std::thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        std::process::exit(1);
+    });
     let result = stages
         .into_iter()
         .map(|stage| stage.into_planned(&place, registry, false))

@@ -12,14 +12,15 @@ use super::job::Job;
 use crate::error::Error;
 use crate::provision::Environment;
 use crate::wire::{self, Kind};
-use crate::worker::{CURATOR_STAGE_PY, Incoming, Launch, Process};
+use crate::worker::{CURATOR_STAGE_PY, Exit, Incoming, Launch, Process};
 
 /// The driver's modules, which import each other by these names.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("curator_ray.py", include_str!("../../python/curator_ray.py")),
     ("curator_ray_actor.py", include_str!("../../python/curator_ray_actor.py")),
     ("curator_ray_actor_pool.py", include_str!("../../python/curator_ray_actor_pool.py")),
     ("curator_ray_data.py", include_str!("../../python/curator_ray_data.py")),
+    ("curator_ray_node.py", include_str!("../../python/curator_ray_node.py")),
     ("curator_ray_xenna.py", include_str!("../../python/curator_ray_xenna.py")),
     ("curator_stage.py", CURATOR_STAGE_PY),
 ];
@@ -28,10 +29,15 @@ const LEAVE_LIMIT: Duration = Duration::from_mins(1);
 /// How long it may take when the run has failed or was given up.
 const ABORT_LIMIT: Duration = Duration::from_secs(30);
 
+/// The one of them that ends a run whose driver is gone.
+const NODE: &str = "curator_ray_node.py";
+
 /// A running driver.
 pub(crate) struct Driver {
     process: Process,
     engine: String,
+    /// Ends what is left of the run on this machine.
+    end: duct::Expression,
 }
 
 impl Driver {
@@ -53,6 +59,15 @@ impl Driver {
         let mut launch = Launch { shim, ..launch };
         // The lines of the hosts' own notes are what a person should see, not Ray's copies of them.
         launch.vars.entry("RAY_DEDUP_LOGS".into()).or_insert_with(|| "0".into());
+        let node = launch.shim.with_file_name(NODE);
+        let words = launch.python[1..].iter().cloned().chain([node.into(), (&job.run).into()]);
+        let end = duct::cmd(&launch.python[0], words)
+            .dir(&launch.dir)
+            .full_env(&launch.vars)
+            .stdin_null()
+            .stdout_null()
+            .stderr_null()
+            .unchecked();
         let start = |_group: i32| serde_json::to_vec(job);
         let process = Process::spawn(&launch, start, &base.leases(), |_, line: &str| {
             // Ray quotes the command lines of package managers, with the indexes in them.
@@ -60,7 +75,7 @@ impl Driver {
             tracing::debug!(target: "curator::engine", "{line}");
         })
         .map_err(|error| failed(format!("could not be started: {error}")))?;
-        Ok(Self { process, engine: job.engine.to_owned() })
+        Ok(Self { process, engine: job.engine.to_owned(), end })
     }
 
     /// A second handle to its socket, to write from another thread.
@@ -75,18 +90,31 @@ impl Driver {
 
     /// Waits for a driver that has said its last word.
     pub(crate) fn finish(mut self) {
-        self.process.finish(LEAVE_LIMIT);
+        self.wait(LEAVE_LIMIT);
     }
 
     /// Has it end the engine's work and leave, in order if it can.
     pub(crate) fn abort(mut self) {
         self.process.shut_down(Shutdown::Write);
-        self.process.finish(ABORT_LIMIT);
+        self.wait(ABORT_LIMIT);
+    }
+
+    fn wait(&mut self, limit: Duration) {
+        if let Exit::Signal(_) = self.process.finish(limit) {
+            self.end_run();
+        }
+    }
+
+    /// Does what a driver that was killed can do no more.
+    fn end_run(&self) {
+        // The run is over whether this succeeds or not.
+        drop(self.end.run());
     }
 
     /// The error for a driver that ended by itself.
     pub(crate) fn lost(mut self, problem: Option<String>) -> Error {
         let exit = self.process.finish(Duration::from_secs(1));
+        self.end_run();
         Error::Driver {
             engine: self.engine.clone(),
             problem: problem.unwrap_or_else(|| exit.to_string()),

@@ -83,8 +83,8 @@ pub type XennaExecutor = RayExecutor<Xenna>;
 
 /// Runs pipelines on an engine on Ray.
 ///
-/// The base environment must have `ray` (2.50 or later; 2.60 is what is tested), Ray Data also
-/// `pyarrow` and `pandas`, and Xenna `cosmos-xenna` (0.2). A driver in it connects to Ray; on each
+/// The base environment must have `ray` (from 2.50 and below 3; 2.60 is what is tested), Ray Data
+/// also `pyarrow` and `pandas`, and Xenna `ray[default]` and `cosmos-xenna` (0.2). A driver in it connects to Ray; on each
 /// node, the program itself serves as the worker, so its first line must be
 /// [`serve_if_asked`](crate::serve_if_asked). It is shipped where it is not found.
 ///
@@ -165,7 +165,7 @@ impl<E: Engine> RayExecutor<E> {
     ///
     /// [`execute`]: Executor::execute
     pub fn check(&self, plan: &Plan) -> Result<(), Error> {
-        let stages = Job::stages(plan, self.ray_env)?;
+        let stages = Job::stages(E::NAME, plan, self.ray_env)?;
         self.worker_program(&stages).map(drop)
     }
 
@@ -217,7 +217,7 @@ impl<E: Engine> Executor for RayExecutor<E> {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
-        let stages = Job::stages(plan, self.ray_env)?;
+        let stages = Job::stages(E::NAME, plan, self.ray_env)?;
         let program = self.worker_program(&stages)?;
         let cache_dir = self.cache_dir.as_deref();
         let provisioner = match &self.base {

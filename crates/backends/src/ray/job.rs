@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use stage::Workers;
+use stage::{Settings, Workers};
 
-use super::executor::RayEnv;
+use super::executor::{Engine, RayEnv, Xenna};
 use super::native;
 use crate::error::Error;
 use crate::executor::FailurePolicy;
@@ -47,13 +47,17 @@ pub(crate) struct JobStage<'a> {
 
 impl<'a> Job<'a> {
     /// The stages of a plan, each checked to be able to travel.
-    pub(crate) fn stages(plan: &'a Plan, ray_env: RayEnv) -> Result<Vec<JobStage<'a>>, Error> {
-        plan.stages().iter().map(|planned| JobStage::new(planned, ray_env)).collect()
+    pub(crate) fn stages(
+        engine: &str,
+        plan: &'a Plan,
+        ray_env: RayEnv,
+    ) -> Result<Vec<JobStage<'a>>, Error> {
+        plan.stages().iter().map(|planned| JobStage::new(engine, planned, ray_env)).collect()
     }
 }
 
 impl<'a> JobStage<'a> {
-    fn new(planned: &'a PlannedStage, ray_env: RayEnv) -> Result<Self, Error> {
+    fn new(engine: &str, planned: &'a PlannedStage, ray_env: RayEnv) -> Result<Self, Error> {
         let settings = &planned.settings;
         let (num_workers, num_workers_per_node) = match settings.workers {
             Workers::Auto => (None, None),
@@ -67,6 +71,8 @@ impl<'a> JobStage<'a> {
             Some(env) => env.engine_fields.clone().into_iter().collect(),
             None => Map::new(),
         };
+        let mut request = StageRequest::new(planned)?;
+        take_options(engine, &mut request.settings);
         Ok(Self {
             name: &settings.name,
             cpus: settings.resources.cpus,
@@ -78,7 +84,7 @@ impl<'a> JobStage<'a> {
             xenna_stage_spec: &settings.xenna_options,
             runtime_env,
             is_native,
-            request: StageRequest::new(planned)?,
+            request,
         })
     }
 
@@ -92,5 +98,45 @@ impl<'a> JobStage<'a> {
             Code::Rust { name, .. } => Some(name),
             _ => None,
         }
+    }
+}
+
+/// Has the options of the engine that say how often a task is tried, and how long a worker lives,
+/// decide where the stage's own settings do not: both happen beside the engine's workers.
+fn take_options(engine: &str, settings: &mut Settings) {
+    let count = |options: &Map<String, Value>, name: &str| options.get(name)?.as_u64();
+    if engine == Xenna::NAME {
+        let attempts = count(&settings.xenna_options, "num_run_attempts_python");
+        let attempts = attempts.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        settings.max_attempts = settings.max_attempts.or(attempts);
+    } else {
+        let calls = count(&settings.ray_options, "max_calls_per_worker");
+        // A call is a batch.
+        let size = settings.batch_size.map_or(1, |size| u64::try_from(size).unwrap_or(u64::MAX));
+        let tasks = calls.map(|calls| calls.saturating_mul(size));
+        settings.recycle_after = settings.recycle_after.or(tasks);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_s_own_options_decide_where_the_settings_do_not() {
+        let mut settings = Settings::new("s");
+        settings.batch_size = Some(8);
+        settings.ray_options.insert("max_calls_per_worker".to_owned(), 3.into());
+        settings.xenna_options.insert("num_run_attempts_python".to_owned(), 5.into());
+        let taken = |engine: &str, settings: &Settings| {
+            let mut settings = settings.clone();
+            take_options(engine, &mut settings);
+            (settings.max_attempts, settings.recycle_after)
+        };
+        assert_eq!(taken("xenna", &settings), (Some(5), None));
+        assert_eq!(taken("ray-data", &settings), (None, Some(24)));
+        (settings.max_attempts, settings.recycle_after) = (Some(2), Some(7));
+        assert_eq!(taken("xenna", &settings), (Some(2), Some(7)));
+        assert_eq!(taken("ray-actor-pool", &settings), (Some(2), Some(7)));
     }
 }

@@ -292,6 +292,6 @@ fn what_an_engine_on_ray_would_refuse_is_refused_first() {
         run(command, &[on_ray, "engine.ray_env=\"native\"", keep]).fails(2, "`constraints`");
     }
     // The base of these tests has no Ray.
-    run("run", &[on_ray]).fails(1, "hint: add `ray>=2.50` to the base");
+    run("run", &[on_ray]).fails(1, "hint: add `ray>=2.50,<3` to the base");
     run("plan", &[on_ray]).text();
 }

@@ -1,0 +1,163 @@
+"""What a run does on a machine without Ray: it has environments made there, and it ends.
+
+Started as a program it ends a run whose driver is gone: `curator_ray_node.py RUN`.
+"""
+
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+# The first argument of the program that runs the pipeline, where it is a worker.
+ROLE = "curator-worker"
+# The variable by which the processes of a Ray that a run has of its own are known.
+MARK = "CURATOR_RAY_RUN"
+
+# How long hosts may tear down when their run is given up, in seconds.
+ABORT_LIMIT = 10
+# How long processes get to end in order, and to be gone once they are killed, in seconds.
+_GRACE = 1
+_REAPING = 5
+# After how many seconds without use goes away what a run left: a copy of its program, and its
+# folder where nobody was left to end it.
+_LIFE = 7 * 24 * 60 * 60
+
+
+def fault(*chain, hint=None):
+    """What failed on a node, and why, as the program that runs the pipeline reads it."""
+    return json.dumps({"other": {"chain": list(chain), "detail": None, "hint": hint}})
+
+
+def cannot_start(program, node, error):
+    """The fault of a program that this machine cannot run."""
+    return fault(
+        f"the worker program `{program}` cannot be started on node {node}",
+        str(error),
+        hint="build the program for the platform and the C library of the nodes",
+    )
+
+
+def parent_dir():
+    """The folder of this user for all runs on this machine."""
+    return os.path.join(tempfile.gettempdir(), f"curator-{os.getuid()}")
+
+
+def prepare(program, place, stages, note):
+    """Makes the environments of these stages here; a fault where one cannot be had.
+
+    `note` is given what happens, as it does.
+    """
+    request = json.dumps({"place": place, "stages": stages})
+    try:
+        process = subprocess.Popen(
+            [program, ROLE, "prepare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+    except OSError as error:
+        return cannot_start(program, place["node"], error)
+    # Its standard input stays open: the program ends when that closes, and so with this process.
+    with process:
+        with contextlib.suppress(BrokenPipeError):  # How it ended, its code tells.
+            process.stdin.write(request.encode())
+            process.stdin.flush()
+        for line in process.stdout:
+            said = json.loads(line)
+            if "fault" in said:
+                return json.dumps(said["fault"])
+            note(json.dumps(said["note"]).encode())
+    if process.returncode:
+        return fault(f"the worker program ended with code {process.returncode}")
+    return None
+
+
+def end_run(run, limit):
+    """Ends what there is of a run on this machine but its Ray: its hosts and its folders."""
+    for path in glob.glob(os.path.join(parent_dir(), f"{run}-*")):
+        finish_run_dir(path, limit)
+
+
+def finish_run_dir(path, limit):
+    """Has the hosts of a run tear down, ends those that stay, and removes the run's folder."""
+    hosts = os.path.join(path, "hosts")
+    os.makedirs(hosts, exist_ok=True)
+    # Hosts look for it: they tear down although their actors may still be there.
+    with open(os.path.join(path, "over"), "w"):
+        pass
+    deadline = time.monotonic() + limit
+    for name in os.listdir(hosts):
+        with open(os.path.join(hosts, name), "rb") as file:
+            while not _is_free(file):
+                if time.monotonic() > deadline:
+                    with contextlib.suppress(OSError):
+                        os.killpg(int(name), signal.SIGKILL)
+                    break
+                time.sleep(0.02)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_free(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def end_processes(run):
+    """Ends what is left of a Ray that the run had of its own.
+
+    Some of its processes outlive it for a while, and what has threads of its own for ever.
+    """
+    begun, asked = time.monotonic(), set()
+    while left := _marked(f"{MARK}={run}".encode()):
+        passed = time.monotonic() - begun
+        if passed > _GRACE + _REAPING:
+            return
+        for process in left:
+            if passed > _GRACE or process not in asked:
+                asked.add(process)
+                with contextlib.suppress(OSError):  # It has ended by itself.
+                    os.kill(process, signal.SIGKILL if passed > _GRACE else signal.SIGTERM)
+        time.sleep(0.02)
+
+
+def _marked(mark):
+    """The processes that have this among the variables that they were started with."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/environ"):
+        process = int(path.split("/")[2])
+        try:
+            with open(path, "rb") as file:
+                is_marked = mark in file.read().split(b"\0")
+        except OSError:
+            continue  # It is gone, or somebody else's.
+        if is_marked and process != os.getpid():
+            found.append(process)
+    return found
+
+
+def sweep():
+    """Removes what earlier runs left on this machine and nobody has used for long."""
+    for path in glob.glob(os.path.join(parent_dir(), "*-*")):
+        with contextlib.suppress(OSError):  # Another sweeps, too.
+            if time.time() - os.stat(path).st_mtime > _LIFE and not _has_hosts(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _has_hosts(path):
+    for host in glob.glob(os.path.join(path, "hosts", "*")):
+        with open(host, "rb") as file:
+            if not _is_free(file):
+                return True
+    return False
+
+
+if __name__ == "__main__":
+    end_run(sys.argv[1], ABORT_LIMIT)
+    end_processes(sys.argv[1])
