@@ -2,6 +2,6 @@
 
 import ray
 
-ray.init(num_cpus=2, include_dashboard=False)
+ray.init(num_cpus=2, include_dashboard=True)
 ray.get(ray.remote(lambda: None).remote())
 ray.shutdown()

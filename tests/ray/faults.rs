@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::json;
 
-use crate::run::{Job, wait_for};
+use crate::run::{ENGINES, Job, wait_for};
 use crate::world::{self, Cluster};
 
 /// Stages that hold their tasks until they may go on.
 fn hold(dir: &Path) -> String {
     format!(
         "[[stage]]\nname = \"Hold\"\npython = \"{}:Hold\"\nargs = {{ folder = {:?} }}\nbatch_size = \
-         1\nnum_workers = 2\n",
+         1\nnum_workers = 2\nresources = {{ cpus = 0.5 }}\n",
         world::script("faults.py").display(),
         dir.display().to_string(),
     )
@@ -35,12 +37,13 @@ fn command_of(process: i32) -> String {
     String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned()
 }
 
-/// The actors of the stage.
+/// The actors of the stage; Xenna's all have one name.
 fn actors(cluster: &Cluster) -> Vec<i32> {
     let mut found = cluster.processes();
     found.retain(|process| {
         let command = command_of(*process);
-        command.starts_with("ray::") && command.contains("Hold")
+        command.starts_with("ray::")
+            && (command.contains("Hold") || command.contains("StageWorker"))
     });
     found
 }
@@ -58,14 +61,25 @@ fn run_dirs(cluster: &Cluster) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What the command line of a process of a run has in it.
+const OF_A_RUN: [&str; 8] = [
+    "curator_ray",
+    "curator-worker",
+    "curator_stage",
+    "run-on-ray",
+    "Hold",
+    "Reporter",
+    "NodeMonitor",
+    "StageWorker",
+];
+
 /// Waits until nothing of any run is left: no driver, actor, host or worker, and no folder.
 #[track_caller]
 fn assert_nothing_is_left(cluster: &Cluster, of: &str) {
     let left = || {
         let mut left: Vec<String> = cluster.processes().into_iter().map(command_of).collect();
         left.retain(|command| {
-            ["curator", "run-on-ray", "Hold", "Reporter"].iter().any(|mark| command.contains(mark))
-                && !command.contains("start.py")
+            OF_A_RUN.iter().any(|mark| command.contains(mark)) && !command.contains("start.py")
         });
         left.extend(run_dirs(cluster).iter().map(|dir| dir.display().to_string()));
         left
@@ -75,16 +89,29 @@ fn assert_nothing_is_left(cluster: &Cluster, of: &str) {
     });
 }
 
-/// Ends the program in every way, in the middle of its work.
+/// Ends the program, in the middle of its work.
 fn program_is_killed(cluster: &Cluster, engine: &str, address: &str) {
-    for way in ["-KILL", "-INT", "-TERM"] {
-        let running =
-            holding(cluster, &format!("killed{way}"), engine, Some(address)).start(cluster);
-        running.held(2);
-        signal(running.process(), way);
-        running.wait();
-        assert_nothing_is_left(cluster, &format!("a program that got {way} on {engine}"));
-    }
+    let way = match engine {
+        "ray-data" => "-TERM",
+        "xenna" => "-INT",
+        _ => "-KILL",
+    };
+    let running = holding(cluster, &format!("killed{way}"), engine, Some(address)).start(cluster);
+    running.held(2);
+    signal(running.process(), way);
+    running.wait();
+    assert_nothing_is_left(cluster, &format!("a program that got {way} on {engine}"));
+}
+
+/// The driver is killed; the program, which lives, ends what was the driver's to end.
+fn driver_is_killed(cluster: &Cluster, engine: &str, address: &str) {
+    let running = holding(cluster, "driver", engine, Some(address)).start(cluster);
+    running.held(2);
+    signal(driver(cluster), "-KILL");
+    let answer = running.answer();
+    let error = answer.error();
+    assert!(error.contains("was killed by signal 9"), "{engine}: {error}");
+    assert_nothing_is_left(cluster, &format!("a run whose driver died on {engine}"));
 }
 
 /// A worker that dies is replaced, and its task is done again.
@@ -111,16 +138,22 @@ fn host_dies(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a run whose host died on {engine}"));
 }
 
-/// An actor that dies is Ray's to replace; what it had is done again, and nothing comes twice.
+/// An actor that dies is Ray's to replace; what it had is done again, and nothing comes twice. Xenna
+/// replaces none, and ends the run.
 fn actor_dies(cluster: &Cluster, engine: &str, address: &str) {
     let running = holding(cluster, "actor", engine, Some(address)).start(cluster);
     running.held(2);
     let found = actors(cluster);
     assert!(found.len() >= 2, "{engine}: {found:?}");
     signal(found[0], "-KILL");
-    running.held(3);
-    running.go_on();
-    running.answer().assert_complete(8);
+    if engine == "xenna" {
+        let answer = running.answer();
+        assert!(answer.error().contains("ActorDiedError"), "{}", answer.error());
+    } else {
+        running.held(3);
+        running.go_on();
+        running.answer().assert_complete(8);
+    }
     assert_nothing_is_left(cluster, &format!("a run whose actor died on {engine}"));
 }
 
@@ -173,12 +206,15 @@ fn secrets_stay_secret(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a run with secrets on {engine}"));
 }
 
-/// A run that needs a cluster of its own kind, and can share it with others.
+/// What may happen to a run, on an engine of a cluster at an address.
 type Scenario = fn(&Cluster, &str, &str);
 
-fn on_a_cluster(engine: &str) {
-    let scenarios: [(&str, Scenario); 6] = [
+/// One cluster for all: what one run leaves there, the next would show.
+#[test]
+fn faults_end_in_results_or_one_error() {
+    let scenarios: [(&str, Scenario); 7] = [
         ("a program that is killed", program_is_killed),
+        ("a driver that is killed", driver_is_killed),
         ("a misspelt package", misspelt),
         ("a worker that dies", worker_dies),
         ("a host that dies", host_dies),
@@ -188,27 +224,19 @@ fn on_a_cluster(engine: &str) {
     let cluster = world::cluster();
     let ray = cluster.start(&world::script("start.py"));
     let mut failed = Vec::new();
-    for (name, scenario) in scenarios {
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            scenario(&cluster, engine, ray.first_line());
-        }));
-        if result.is_err() {
-            failed.push(name);
+    for engine in ENGINES {
+        for (name, scenario) in scenarios {
+            let begun = Instant::now();
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                scenario(&cluster, engine, ray.first_line());
+            }));
+            eprintln!("{name} on {engine}: {:?}", begun.elapsed());
+            if result.is_err() {
+                failed.push(format!("{name} on {engine}"));
+            }
         }
     }
-    assert_eq!(failed, [""; 0], "on {engine}");
-}
-
-#[test]
-#[ignore = "takes five minutes"]
-fn faults_on_ray_data_end_in_results_or_one_error() {
-    on_a_cluster("ray-data");
-}
-
-#[test]
-#[ignore = "takes five minutes"]
-fn faults_in_the_actor_pools_end_in_results_or_one_error() {
-    on_a_cluster("ray-actor-pool");
+    assert_eq!(failed, [""; 0]);
 }
 
 /// What lies in Ray's folder, two levels deep, under names that sessions share.
@@ -237,14 +265,14 @@ fn left_by_ray(cluster: &Cluster) -> BTreeSet<String> {
 /// Waits until no process of a Ray of its own is left, and looks at its folder; empties that.
 #[track_caller]
 fn assert_ray_is_gone(cluster: &Cluster, clean: &BTreeSet<String>, of: &str) {
-    assert_nothing_is_left(cluster, of);
     let left = || cluster.processes().into_iter().map(command_of).collect::<Vec<_>>();
     wait_for(&format!("the end of the Ray of {of}: {:?}", left()), || {
         left().is_empty().then_some(())
     });
+    assert_eq!(run_dirs(cluster), [PathBuf::new(); 0], "{of}");
     let left = left_by_ray(cluster);
     assert!(left.is_subset(clean), "{of}: {left:?} beside {clean:?}");
-    fs::remove_dir_all(cluster.dir().join("ray")).expect("a folder of ours");
+    let _ = fs::remove_dir_all(cluster.dir().join("ray"));
 }
 
 /// The process that drives the engine.
@@ -262,7 +290,8 @@ fn a_ray_of_its_own_ends_with_the_run() {
     let clean = left_by_ray(&cluster);
     assert!(clean.contains("session/logs"), "{clean:?}");
     fs::remove_dir_all(cluster.dir().join("ray")).expect("a folder of ours");
-    let engine = "ray-actor-pool";
+    // Xenna leaves the most: it has the dashboard, and threads in its actors.
+    let engine = "xenna";
     let start = |name: &str| {
         let init = json!({ "object_store_memory": 100_000_000 });
         holding(&cluster, name, engine, None).with("init", init).start(&cluster)
@@ -274,23 +303,28 @@ fn a_ray_of_its_own_ends_with_the_run() {
     running.answer().assert_complete(8);
     assert_ray_is_gone(&cluster, &clean, "a run that succeeds");
 
-    for way in ["-KILL", "-INT"] {
-        let running = start(&format!("killed{way}"));
-        running.held(2);
-        signal(running.process(), way);
-        running.wait();
-        assert_ray_is_gone(&cluster, &clean, &format!("a program that got {way}"));
-    }
-}
+    let running = start("killed");
+    running.held(2);
+    signal(running.process(), "-KILL");
+    running.wait();
+    assert_ray_is_gone(&cluster, &clean, "a program that is killed");
 
-#[test]
-fn a_driver_that_is_killed_is_one_error() {
-    let cluster = world::cluster();
-    let running = holding(&cluster, "lost", "ray-actor-pool", None).start(&cluster);
+    let running = start("lost");
     running.held(2);
     signal(driver(&cluster), "-KILL");
     let answer = running.answer();
     let error = answer.error();
-    assert!(error.contains("the driver of ray-actor-pool was killed by signal 9"), "{error}");
-    wait_for("the end of its Ray", || cluster.processes().is_empty().then_some(()));
+    assert!(error.contains("the driver of xenna was killed by signal 9"), "{error}");
+    assert_ray_is_gone(&cluster, &clean, "a driver that is killed");
+
+    // What fails before Ray is up leaves less, and nothing that a Ray would not.
+    for engine in ENGINES {
+        let dir = cluster.dir().join(format!("early-{engine}"));
+        let stages = hold(&dir) + "runtime_env = { uv = [\"packagingg==24.0\"] }\n";
+        let answer = Job::new(&dir, engine, &stages, 8).run(&cluster);
+        let error = answer.error();
+        assert!(error.contains("`uv` found no package `packagingg`"), "{engine}: {error}");
+        assert!(error.contains("stage `Hold`"), "{engine}: {error}");
+        assert_ray_is_gone(&cluster, &clean, "a run without an environment");
+    }
 }

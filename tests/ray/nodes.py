@@ -17,6 +17,8 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 from ray.cluster_utils import Cluster
 
 FOLDER = os.environ["RAY_TMPDIR"]
+# A node that is gone is known to be gone within seconds; one that is slow has as long as always.
+HEALTH = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
 cluster = Cluster()
 nodes = {}
 
@@ -28,7 +30,9 @@ def add(name, cores):
     os.environ["TMPDIR"] = os.path.join(FOLDER, f"tmp-{name}")
     for variable in ("CURATOR_CACHE_DIR", "TMPDIR"):
         os.makedirs(os.environ[variable], exist_ok=True)
-    own = {} if nodes else {"include_dashboard": True, "dashboard_port": 0}
+    own = {"include_dashboard": True, "dashboard_port": 0, "_system_config": HEALTH}
+    if nodes:
+        own = {}
     nodes[name] = cluster.add_node(num_cpus=int(cores), **own)
     return nodes[name].node_id
 

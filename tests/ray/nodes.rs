@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::run::{Job, Running, wait_for};
+use crate::run::{ENGINES, Job, Running, wait_for};
 use crate::world::{self, Cluster, Started};
 
 /// A stage that holds its tasks, in an environment of its own, with this in its table.
@@ -20,7 +21,7 @@ fn hold(name: &str, dir: &Path, workers: &str) -> String {
 
 /// A cluster with one node; the caches of the nodes have the package managers already.
 fn start(cluster: &Cluster) -> Started {
-    for node in ["first", "second"] {
+    for node in ["first", "second", "third"] {
         let cache = cache_of(cluster, node);
         std::fs::create_dir(&cache).expect("a folder of ours");
         world::base();
@@ -64,10 +65,15 @@ fn environments(cache: &Path) -> usize {
     std::fs::read_dir(cache.join("envs-v1")).map_or(0, Iterator::count)
 }
 
-/// Checks that outputs come from both nodes, each from an environment in the cache of its own, and
+/// Checks that outputs come from the first node and this other, each from an environment in the cache of its own, and
 /// that the hook for a node ran once on each.
 #[track_caller]
-fn assert_on_both(cluster: &Cluster, outputs: &[&Value], running_nodes: &[(String, String)]) {
+fn assert_on_both(
+    cluster: &Cluster,
+    other: &str,
+    outputs: &[&Value],
+    running_nodes: &[(String, String)],
+) {
     let seen: BTreeSet<(&str, &str)> = outputs
         .iter()
         .map(|data| {
@@ -76,7 +82,7 @@ fn assert_on_both(cluster: &Cluster, outputs: &[&Value], running_nodes: &[(Strin
         .collect();
     let nodes: BTreeSet<&str> = seen.iter().map(|(node, _)| *node).collect();
     assert_eq!((seen.len(), nodes.len()), (2, 2), "{seen:?}");
-    for name in ["first", "second"] {
+    for name in ["first", other] {
         let cache = cache_of(cluster, name);
         let own = seen.iter().filter(|(_, prefix)| Path::new(prefix).starts_with(&cache)).count();
         assert_eq!((own, environments(&cache)), (1, 1), "{name}: {seen:?}");
@@ -86,76 +92,47 @@ fn assert_on_both(cluster: &Cluster, outputs: &[&Value], running_nodes: &[(Strin
     assert_eq!((running_nodes.len(), &set_up), (2, &nodes), "{running_nodes:?}");
 }
 
-fn two_nodes(engine: &str) {
-    let cluster = world::cluster();
-    let ray = start(&cluster);
-    ray.ask("add second 2");
-    let dir = cluster.dir().join("run");
+fn uses_both(cluster: &Cluster, ray: &Started, engine: &str, other: &str) {
+    let dir = cluster.dir().join(format!("both-{engine}"));
     let stages = hold("Hold", &dir, "num_workers_per_node = 1");
-    let running = job(&cluster, &ray, engine, &dir, &stages, 16).start(&cluster);
+    let running = job(cluster, ray, engine, &dir, &stages, 16).start(cluster);
     held_on_nodes(&running, 2);
     running.go_on();
     let nodes = running.notes("node");
     let answer = running.answer();
     answer.assert_complete(16);
-    assert_on_both(&cluster, &answer.outputs(), &nodes);
+    assert_on_both(cluster, other, &answer.outputs(), &nodes);
 }
 
-#[test]
-#[ignore = "takes a minute"]
-fn ray_data_prepares_and_uses_two_nodes() {
-    two_nodes("ray-data");
-}
-
-#[test]
-#[ignore = "takes a minute"]
-fn the_actor_pools_prepare_and_use_two_nodes() {
-    two_nodes("ray-actor-pool");
-}
-
-#[test]
-#[ignore = "takes a minute"]
-fn xenna_prepares_and_uses_two_nodes() {
-    two_nodes("xenna");
-}
-
-/// The program's file goes away before the second node is there: that one has only what was shipped.
-#[test]
-#[ignore = "takes a minute"]
-fn ray_data_uses_a_node_that_joins_late() {
-    let cluster = world::cluster();
-    let ray = start(&cluster);
+/// The program's file goes away before the other node is there: that one has only what was shipped.
+fn ray_data_uses_a_late_one(cluster: &Cluster, ray: &Started, other: &str) {
     let program = cluster.dir().join("worker");
     std::fs::copy(env!("CARGO_BIN_EXE_run-on-ray"), &program).expect("a copy");
-    let dir = cluster.dir().join("run");
+    let dir = cluster.dir().join("late-ray-data");
     let stages = hold("Hold", &dir, "resources = { cpus = 2 }");
-    let running = job(&cluster, &ray, "ray-data", &dir, &stages, 64)
+    let running = job(cluster, ray, "ray-data", &dir, &stages, 64)
         .with("program", program.to_str())
-        .start(&cluster);
+        .start(cluster);
     held_on_nodes(&running, 1);
     std::fs::remove_file(&program).expect("a copy of ours");
-    ray.ask("add second 2");
+    ray.ask(&format!("add {other} 2"));
     held_on_nodes(&running, 2);
     running.go_on();
     let nodes = running.notes("node");
     let answer = running.answer();
     answer.assert_complete(64);
-    assert_on_both(&cluster, &answer.outputs(), &nodes);
+    assert_on_both(cluster, other, &answer.outputs(), &nodes);
 }
 
 /// A stage that starts when a node has joined runs there too.
-#[test]
-#[ignore = "takes a minute"]
-fn the_actor_pools_use_a_node_that_joins_late() {
-    let cluster = world::cluster();
-    let ray = start(&cluster);
-    let [dir, later] = ["run", "later"].map(|name| cluster.dir().join(name));
+fn actor_pools_use_a_late_one(cluster: &Cluster, ray: &Started, other: &str) {
+    let [dir, later] = ["early", "later"].map(|name| cluster.dir().join(name));
     std::fs::create_dir(&later).expect("a folder of ours");
     let stages =
         hold("Early", &dir, "num_workers = 1") + &hold("Late", &later, "num_workers_per_node = 1");
-    let running = job(&cluster, &ray, "ray-actor-pool", &dir, &stages, 16).start(&cluster);
+    let running = job(cluster, ray, "ray-actor-pool", &dir, &stages, 16).start(cluster);
     held_on_nodes(&running, 1);
-    ray.ask("add second 2");
+    ray.ask(&format!("add {other} 2"));
     running.go_on();
     let notes = |kind: &str| crate::run::notes(&later, kind);
     wait_for("workers on both nodes", || {
@@ -174,34 +151,41 @@ fn the_actor_pools_use_a_node_that_joins_late() {
         outputs.iter().filter_map(|data| data["number"]["number"].as_u64()).collect();
     assert_eq!(numbers.len(), 16);
     outputs.retain(|data| data["node"].is_string());
-    assert_on_both(&cluster, &outputs, &notes("node"));
+    assert_on_both(cluster, other, &outputs, &notes("node"));
 }
 
-fn node_dies(engine: &str) {
-    let cluster = world::cluster();
-    let ray = start(&cluster);
-    let second = ray.ask("add second 2");
-    let dir = cluster.dir().join("run");
+/// The tasks of a node that dies are done on another.
+fn outlives(cluster: &Cluster, ray: &Started, engine: &str, other: &str) {
+    let dir = cluster.dir().join(format!("dies-{engine}"));
     let stages = hold("Hold", &dir, "num_workers_per_node = 1");
-    let running = job(&cluster, &ray, engine, &dir, &stages, 16).start(&cluster);
+    let running = job(cluster, ray, engine, &dir, &stages, 16).start(cluster);
     held_on_nodes(&running, 2);
-    assert_eq!(ray.ask("kill second"), second);
+    let dead = ray.ask(&format!("kill {other}"));
     running.go_on();
     let answer = running.answer();
     answer.assert_complete(16);
     for data in answer.outputs() {
-        assert_ne!(data["node"], second.as_str());
+        assert_ne!(data["node"], dead.as_str(), "{engine}");
     }
 }
 
+/// One cluster for all: a node joins, is used by each engine, and dies; then another.
 #[test]
-#[ignore = "takes a minute"]
-fn ray_data_does_the_tasks_of_a_node_that_dies_on_another() {
-    node_dies("ray-data");
-}
-
-#[test]
-#[ignore = "takes a minute"]
-fn the_actor_pools_do_the_tasks_of_a_node_that_dies_on_another() {
-    node_dies("ray-actor-pool");
+fn nodes_join_and_die_while_pipelines_run() {
+    let cluster = world::cluster();
+    let ray = start(&cluster);
+    let begun = Instant::now();
+    let step = |what: &str| eprintln!("{what}: {:?}", begun.elapsed());
+    ray_data_uses_a_late_one(&cluster, &ray, "second");
+    step("ray-data has used a node that joined late");
+    for engine in ENGINES {
+        uses_both(&cluster, &ray, engine, "second");
+        step(&format!("{engine} has used both nodes"));
+    }
+    outlives(&cluster, &ray, "ray-data", "second");
+    step("ray-data has outlived a node");
+    actor_pools_use_a_late_one(&cluster, &ray, "third");
+    step("ray-actor-pool has used a node that joined late");
+    outlives(&cluster, &ray, "ray-actor-pool", "third");
+    step("ray-actor-pool has outlived a node");
 }

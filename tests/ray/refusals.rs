@@ -71,18 +71,18 @@ fn a_base_without_what_the_engine_needs_is_told_what_to_add() {
     for (error, wanted) in [
         (
             refused(&executor::<RayData>(none.python()).with_worker_program(WORKER), pipeline()),
-            "ray[data]>=2.50",
+            "ray[data]>=2.50,<3",
         ),
         (
             refused(
                 &executor::<RayActorPool>(none.python()).with_worker_program(WORKER),
                 pipeline(),
             ),
-            "ray>=2.50",
+            "ray>=2.50,<3",
         ),
         (
             refused(&executor::<Xenna>(none.python()).with_worker_program(WORKER), pipeline()),
-            "ray>=2.50",
+            "ray[default]>=2.50,<3",
         ),
         (
             refused(
@@ -93,7 +93,7 @@ fn a_base_without_what_the_engine_needs_is_told_what_to_add() {
         ),
         (
             refused(&executor::<Xenna>(only_ray.python()).with_worker_program(WORKER), pipeline()),
-            "cosmos-xenna>=0.2",
+            "cosmos-xenna>=0.2,<0.3",
         ),
     ] {
         let Error::EngineMissing { requirement, found, .. } = &error else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::world::{self, Cluster};
 /// The engines, by their names.
 pub(crate) const ENGINES: [&str; 3] = ["ray-data", "ray-actor-pool", "xenna"];
 /// As long as something may take to happen: far more than any of it needs, so that a hang ends.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Waits until there is something.
 #[track_caller]
@@ -75,6 +76,7 @@ impl Job {
     /// Starts it.
     pub(crate) fn start(self, cluster: &Cluster) -> Running {
         let program = env!("CARGO_BIN_EXE_run-on-ray");
+        let (lifeline, held) = std::io::pipe().expect("a pipe");
         let mut command = duct::cmd(program, [self.settings.to_string()])
             .dir(cluster.dir())
             .env("RAY_TMPDIR", cluster.dir())
@@ -82,14 +84,15 @@ impl Job {
             .env("RAY_USAGE_STATS_ENABLED", "0")
             .env_remove("RAY_ADDRESS")
             .env_remove("PYTHONPATH")
-            .stdin_null()
+            .stdin_file(lifeline)
             .stdout_path(self.dir.join("out"))
             .stderr_path(self.dir.join("err"))
             .unchecked();
         for (name, value) in &self.vars {
             command = command.env(name, value);
         }
-        Running { dir: self.dir, handle: command.start().expect("the program starts") }
+        let handle = command.start().expect("the program starts");
+        Running { dir: self.dir, handle, _lifeline: held }
     }
 
     /// Runs it to its end.
@@ -103,6 +106,8 @@ impl Job {
 pub(crate) struct Running {
     dir: PathBuf,
     handle: duct::Handle,
+    /// The run ends when this closes: with the test at the latest, however that ends.
+    _lifeline: PipeWriter,
 }
 
 impl Running {

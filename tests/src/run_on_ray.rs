@@ -4,7 +4,8 @@
 //! `run-on-ray JOB` takes a job as JSON: `engine`, `address` (null: a Ray of its own), `init`,
 //! `base`, `cache` (null: the user's), `program` (null: this one), `pipeline` (TOML), `tasks` (how
 //! many: each holds its number), and `record` (whether failed tasks are recorded). It prints
-//! `{"report": …, "events": […]}`, or `{"error": …, "events": […]}` and exits with 1.
+//! `{"report": …, "events": […]}`, or `{"error": …, "events": […]}` and exits with 1. It ends when its
+//! standard input does.
 
 #![expect(clippy::print_stdout, reason = "its answer goes to stdout")]
 
@@ -72,6 +73,10 @@ fn main() -> ExitCode {
     let Some(job) = std::env::args().nth(1).and_then(|job| serde_json::from_str(&job).ok()) else {
         return ExitCode::from(2);
     };
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(3);
+    });
     let events = Events::default();
     let result = answer(&job, &events);
     let events = events.lock().unwrap_or_else(PoisonError::into_inner).clone();
