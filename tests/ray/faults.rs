@@ -328,3 +328,11 @@ fn a_ray_of_its_own_ends_with_the_run() {
         assert_ray_is_gone(&cluster, &clean, "a run without an environment");
     }
 }
+
+#[test]
+fn what_nobody_has_used_for_long_goes_away() {
+    let cluster = world::cluster();
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
+    let stays = cluster.python(&world::script("sweep.py"), &[python.as_ref()]);
+    assert_eq!(stays, "new-node program-new used-node\n");
+}
