@@ -32,10 +32,11 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     // It goes on after the request.
     let mut input = serde_json::Deserializer::from_reader(io::stdin());
     let PrepareRequest { place, stages } = PrepareRequest::deserialize(&mut input)?;
-    // Who asked keeps the other end: once it is gone, nobody wants the environments any more.
+    // Who asked keeps the other end: once that closes, nobody wants the environments any more, or
+    // all has been said.
     std::thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        std::process::exit(1);
+        std::process::exit(0);
     });
     let result = stages
         .into_iter()
