@@ -25,6 +25,13 @@ const LARGE: [&str; 7] = [
     "virtualenv",
 ];
 
+/// The real NeMo Curator and what it asks for, but torch, whose wheels are several gigabytes and
+/// which the example does not import; `pip` and `virtualenv` are what Ray's own way to make
+/// environments asks for.
+const NEMO: [&str; 5] =
+    ["nemo_curator==1.4.0", "ray[data,default]==2.60.0", "packaging==26.0", "virtualenv", "pip"];
+
+/// The packages of the synthetic base that stands for a large one: 50 000 files.
 const SYNTHETIC_PACKAGES: usize = 500;
 const SYNTHETIC_FOLDERS: usize = 5;
 const SYNTHETIC_MODULES: usize = 20;
@@ -56,9 +63,25 @@ impl MeasuredBase {
         Self::managed("Ray's", &requirements, world)
     }
 
+    /// The peers' own.
+    pub(crate) fn nemo(world: &World) -> Result<Self, BoxError> {
+        let env = RuntimeEnv::uv(NEMO).with_overrides(["torch; python_version < '3'"]);
+        Self::managed_by("peers'", &NEMO.join(" "), env, world)
+    }
+
     fn managed(name: &str, requirements: &[&str], world: &World) -> Result<Self, BoxError> {
-        progress(&format!("making the {name} base: {}", requirements.join(" ")));
-        let base = Base::from(RuntimeEnv::uv(requirements.iter().copied()));
+        let env = RuntimeEnv::uv(requirements.iter().copied());
+        Self::managed_by(name, &requirements.join(" "), env, world)
+    }
+
+    fn managed_by(
+        name: &str,
+        packages: &str,
+        env: RuntimeEnv,
+        world: &World,
+    ) -> Result<Self, BoxError> {
+        progress(&format!("making the {name} base: {packages}"));
+        let base = Base::from(env);
         let provisioner = World::provisioner(&base, &world.cache_dir())?;
         let environment = provisioner.base_environment(&LoadedEnv::default())?;
         Self::new(name, environment.python().to_owned(), Some(environment), world)
@@ -66,15 +89,20 @@ impl MeasuredBase {
 
     /// A base of 50 000 small modules in 500 distributions.
     pub(crate) fn synthetic(world: &World) -> Result<Self, BoxError> {
-        let dir = world.root().join("synthetic");
+        Self::synthetic_of(SYNTHETIC_PACKAGES, world)
+    }
+
+    /// A base of so many distributions with 100 small modules each.
+    pub(crate) fn synthetic_of(packages: usize, world: &World) -> Result<Self, BoxError> {
+        let dir = world.root().join(format!("synthetic-{packages}"));
         let whole = dir.join("whole");
         if !whole.is_file() {
-            progress("making the synthetic base");
+            progress(&format!("making the synthetic base of {packages} packages"));
             drop(fs::remove_dir_all(&dir));
             let created = create_bare(&world.python()?, &dir)?;
             let interpreter = Interpreter::describe(&created.python, None)?;
             let site = interpreter.purelib();
-            (0..SYNTHETIC_PACKAGES).try_for_each(|number| write_distribution(site, number))?;
+            (0..packages).try_for_each(|number| write_distribution(site, number))?;
             fs::write(&whole, "")?;
         }
         Self::new("synthetic", dir.join("bin/python"), None, world)

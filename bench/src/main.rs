@@ -3,6 +3,8 @@
 //! ```text
 //! cargo run --release -p bench -- environments [--quick] [--json FILE] [--keep DIR]
 //! cargo run --release -p bench -- engines [--quick] [--json FILE] [--keep DIR]
+//! cargo run --release -p bench -- data [--quick] [--only WHAT] [--write] [--json FILE] [--keep DIR]
+//! cargo run --release -p bench -- soak [--tasks N] [--keep DIR]
 //! ```
 //!
 //! It provisions all that it measures by Curator itself, in a folder below the target folder that
@@ -12,12 +14,17 @@
 
 mod bases;
 mod calm;
+mod data;
 mod disk;
 mod engines;
 mod environments;
 mod machine;
 mod peer;
+mod peers;
+mod plot;
+mod results;
 mod sample;
+mod soak;
 mod table;
 mod world;
 
@@ -45,6 +52,10 @@ enum Area {
     Environments(Options),
     /// What isolation adds to a pipeline on Ray Data, the Ray actor pools and Xenna.
     Engines(EngineOptions),
+    /// Tasks, payloads and whole jobs, beside peers that do the same in the same run.
+    Data(DataOptions),
+    /// Many tasks while workers are recycled and killed: nothing is lost, doubled or spoilt.
+    Soak(soak::Arguments),
     /// One process's part of `environments`: lookups with the settings that it is started with.
     #[command(hide = true)]
     Hits(hits::Arguments),
@@ -76,6 +87,22 @@ struct EngineOptions {
     common: Common,
 }
 
+/// How to measure the data path and the whole job.
+#[derive(Debug, Args)]
+struct DataOptions {
+    /// Do fewer runs, and run one of the engines on Ray.
+    #[arg(long)]
+    quick: bool,
+    /// Measure only this; may be repeated.
+    #[arg(long, value_name = "WHAT")]
+    only: Vec<data::Subject>,
+    /// Put the figures into `bench/RESULTS.md` and draw them in `bench/RESULTS.svg`.
+    #[arg(long, conflicts_with = "only")]
+    write: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
 /// Where to work, and where figures go.
 #[derive(Debug, Args)]
 struct Common {
@@ -95,6 +122,8 @@ fn run(area: &Area) -> Result<(), BoxError> {
         }
         Area::Environments(options) => &options.common,
         Area::Engines(options) => &options.common,
+        Area::Data(options) => &options.common,
+        Area::Soak(arguments) => return soak::run(arguments),
     };
     if cfg!(debug_assertions) {
         return Err("figures of an unoptimized build mean nothing: run with --release".into());
@@ -111,10 +140,14 @@ fn run(area: &Area) -> Result<(), BoxError> {
         Area::Environments(options) => {
             environments::measure(&world, small, options.quick, &options.only)?
         }
-        Area::Hits(_) => return Ok(()),
+        Area::Data(options) => data::measure(&world, &small, options.quick, &options.only)?,
+        Area::Hits(_) | Area::Soak(_) => return Ok(()),
     };
     machine.finish(&world)?;
     println!("{machine}\n\n{table}");
+    if matches!(area, Area::Data(options) if options.write) {
+        results::write(&machine, &table)?;
+    }
     if let Some(file) = &common.json {
         let figures = serde_json::json!({ "machine": machine, "figures": table });
         std::fs::write(file, serde_json::to_vec_pretty(&figures)?)

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::peer::Figure;
+use crate::peers::Peer;
 use crate::sample::Sample;
 
 /// What a number counts.
@@ -31,10 +32,47 @@ pub(crate) struct Row {
     phases: Vec<(String, f64)>,
 }
 
+/// How many times less than a peer the same work takes.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) what: String,
+    pub(crate) peer: String,
+    pub(crate) times: f64,
+    /// What it is to be at least, where a budget says so.
+    pub(crate) goal: Option<f64>,
+    #[serde(skip)]
+    ours: String,
+    #[serde(skip)]
+    theirs: String,
+}
+
+impl Ratio {
+    fn cells(&self) -> [String; 7] {
+        let Self { what, peer, ours, theirs, .. } = self;
+        [
+            what.clone(),
+            peer.clone(),
+            ours.clone(),
+            theirs.clone(),
+            times(self.times),
+            self.goal.map_or_else(|| "-".to_owned(), times),
+            met(self.is_met()),
+        ]
+    }
+
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        self.goal.map(|goal| self.times >= goal)
+    }
+}
+
 /// Rows under headings.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Table {
     sections: Vec<Section>,
+    /// What was done by peers in the same run, and how much longer they took.
+    ratios: Vec<Ratio>,
+    /// What could not be measured, and why.
+    failures: Vec<(String, String)>,
     /// Where the peers' figures come from.
     origins: Vec<&'static str>,
 }
@@ -103,7 +141,7 @@ impl Row {
             self.peer.map_or_else(none, show),
             self.peer.map_or_else(none, ratio),
             self.budget.map_or_else(none, show),
-            self.is_met().map_or_else(none, |met| if met { "yes" } else { "NO" }.to_owned()),
+            met(self.is_met()),
         ]
     }
 }
@@ -122,12 +160,67 @@ impl Table {
         }
     }
 
+    /// Adds a row for our own figure and one for each peer's, and how they compare.
+    pub(crate) fn add_beside(&mut self, what: &str, ours: &Sample, peers: Vec<Peer>) {
+        let row = Row::seconds(format!("{what}: Curator"), ours);
+        let budget = peers.iter().find_map(|peer| {
+            let theirs = peer.measured.as_ref().ok()?.median();
+            peer.goal.map(|goal| (theirs, theirs / goal))
+        });
+        self.add(match budget {
+            Some((theirs, budget)) => row.against(theirs).within(budget),
+            None => row,
+        });
+        for Peer { name, measured, goal } in peers {
+            match measured {
+                Ok(sample) => {
+                    self.add(Row::seconds(format!("{what}: {name}"), &sample));
+                    self.compare(what, &name, ours.median(), sample.median(), goal);
+                }
+                Err(problem) => self.failures.push((format!("{what}: {name}"), problem)),
+            }
+        }
+    }
+
+    /// Notes how a figure compares with another one of the table.
+    pub(crate) fn compare(
+        &mut self,
+        what: &str,
+        peer: &str,
+        ours: f64,
+        theirs: f64,
+        goal: Option<f64>,
+    ) {
+        self.ratios.push(Ratio {
+            what: what.to_owned(),
+            peer: peer.to_owned(),
+            times: theirs / ours,
+            goal,
+            ours: display(ours, Unit::Seconds),
+            theirs: display(theirs, Unit::Seconds),
+        });
+    }
+
+    /// Notes what could not be measured.
+    pub(crate) fn fail(&mut self, what: impl Into<String>, problem: impl Into<String>) {
+        self.failures.push((what.into(), problem.into()));
+    }
+
+    pub(crate) fn ratios(&self) -> &[Ratio] {
+        &self.ratios
+    }
+
     /// Adds a row that is held against a peer's figure.
     pub(crate) fn add_against(&mut self, row: Row, peer: &Figure) {
+        self.cite(peer);
+        self.add(row.against(peer.value));
+    }
+
+    /// Says where a peer's figure comes from.
+    pub(crate) fn cite(&mut self, peer: &Figure) {
         if !self.origins.contains(&peer.origin) {
             self.origins.push(peer.origin);
         }
-        self.add(row.against(peer.value));
     }
 }
 
@@ -159,6 +252,19 @@ impl fmt::Display for Table {
             }
             writeln!(f)?;
             write_aligned(f, &lines)?;
+        }
+        if !self.ratios.is_empty() {
+            let titles = ["beside the peers", "peer", "Curator", "peer's", "ratio", "goal", "met?"];
+            let mut lines = vec![Line::Cells(titles.map(str::to_owned).to_vec())];
+            lines.extend(self.ratios.iter().map(|ratio| Line::Cells(ratio.cells().to_vec())));
+            writeln!(f)?;
+            write_aligned(f, &lines)?;
+        }
+        if !self.failures.is_empty() {
+            writeln!(f, "\nnot measured:")?;
+        }
+        for (what, problem) in &self.failures {
+            writeln!(f, "  {what}: {problem}")?;
         }
         if !self.origins.is_empty() {
             writeln!(f, "\npeers:")?;
@@ -200,8 +306,16 @@ fn write_aligned(f: &mut fmt::Formatter<'_>, lines: &[Line<'_>]) -> fmt::Result 
     Ok(())
 }
 
-fn times(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.1}x") } else { format!("{ratio:.0}x") }
+fn met(is_met: Option<bool>) -> String {
+    is_met.map_or("-", |met| if met { "yes" } else { "NO" }).to_owned()
+}
+
+pub(crate) fn times(ratio: f64) -> String {
+    match ratio {
+        ..1.0 => format!("{ratio:.2}x"),
+        1.0..10.0 => format!("{ratio:.1}x"),
+        _ => format!("{ratio:.0}x"),
+    }
 }
 
 fn display(value: f64, unit: Unit) -> String {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use curator::LocalExecutor;
 use curator::backends::Provisioner;
 use curator::stage::Base;
 use curator::venv_cache::{self, BoxError, Interpreter};
@@ -76,6 +77,22 @@ impl World {
         let records = self.cache_dir().join("interpreters");
         let base = venv_cache::Base::discover(Some(&records))?;
         Ok(Interpreter::describe(base.interpreter().base_executable(), Some(&records))?)
+    }
+
+    /// The program uv, wherever it was found or fetched to.
+    pub(crate) fn uv(&self) -> Result<PathBuf, BoxError> {
+        let on_path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places: Vec<PathBuf> = std::env::split_paths(&on_path).collect();
+        if let Ok(tools) = fs::read_dir(self.tools_dir()) {
+            places.extend(tools.flatten().map(|entry| entry.path().join("bin")));
+        }
+        let found = places.into_iter().map(|dir| dir.join("uv")).find(|file| file.is_file());
+        Ok(found.ok_or("uv is neither on PATH nor among the tools of the cache")?)
+    }
+
+    /// A local executor over a base and a cache that evicts nothing on its own.
+    pub(crate) fn executor(base: &Base, cache: &Path) -> LocalExecutor {
+        LocalExecutor::default().with_base(base.clone()).with_cache_dir(cache).with_budget(None)
     }
 
     /// A provisioner over a base that evicts nothing on its own.

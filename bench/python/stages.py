@@ -1,0 +1,53 @@
+"""Stages of the measurements and of the soak."""
+
+import os
+import signal
+import time
+import zlib
+
+
+class Same:
+    """Gives back what it gets."""
+
+    def process(self, task):
+        return task
+
+
+class Copied:
+    """Gives back a copy."""
+
+    def process(self, task):
+        return bytes(bytearray(task.data))
+
+
+class Sleep:
+    """Takes as many seconds as the task says for this stage, and no processor time."""
+
+    def __init__(self, stage):
+        self.stage = stage
+
+    def process(self, task):
+        time.sleep(task.data[self.stage])
+        return task
+
+
+class Burn:
+    """The same with processor time."""
+
+    def __init__(self, stage):
+        self.stage = stage
+
+    def process(self, task):
+        end = time.process_time() + task.data[self.stage]
+        while time.process_time() < end:
+            pass
+        return task
+
+
+class Seal:
+    """Puts a checksum of the bytes behind them, or dies of it where it is told to."""
+
+    def process(self, task):
+        if task.metadata.get("deadly"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task.data + zlib.crc32(task.data).to_bytes(4, "little")

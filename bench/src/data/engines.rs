@@ -1,0 +1,47 @@
+//! What the documented example takes by NeMo Curator on the engines of Ray, once for all subjects.
+
+use std::time::Duration;
+
+use curator::venv_cache::BoxError;
+
+use super::Lab;
+use crate::bases::MeasuredBase;
+use crate::peers::{EngineRuns, nemo_curator};
+use crate::progress;
+
+/// The tasks of the subject with many, and of a quick round.
+pub(super) const TASKS: [usize; 2] = [2000, 500];
+/// The engines, with the names that people know them by.
+const ENGINES: [(&str, &str); 3] =
+    [("ray-data", "Ray Data"), ("ray-actor-pool", "Ray Actor Pool"), ("xenna", "Xenna")];
+/// As long as an engine gets for all of its runs.
+const PATIENCE: Duration = Duration::from_mins(8);
+
+/// The engines' figures, and the base that they were taken over.
+pub(super) struct Engines {
+    pub(super) runs: Vec<(&'static str, EngineRuns)>,
+    pub(super) base: Option<MeasuredBase>,
+    /// Why there are none, if there are none.
+    pub(super) problem: Option<String>,
+}
+
+impl Engines {
+    pub(super) fn run(lab: &Lab<'_>, with_many: bool) -> Result<Self, BoxError> {
+        let base = match MeasuredBase::nemo(lab.world) {
+            Ok(base) => base,
+            Err(error) => {
+                let problem = format!("its base cannot be made: {error}");
+                return Ok(Self { runs: Vec::new(), base: None, problem: Some(problem) });
+            }
+        };
+        let mut runs = Vec::new();
+        // A quick round has the time for one of them.
+        for (engine, name) in ENGINES.into_iter().take(lab.runs(3, 1)) {
+            progress(&format!("the documented example by NeMo Curator on {name}"));
+            lab.world.settle()?;
+            let tasks = if with_many { lab.runs(TASKS[0], TASKS[1]) } else { 0 };
+            runs.push((name, nemo_curator(&base.python, engine, tasks, PATIENCE)?));
+        }
+        Ok(Self { runs, base: Some(base), problem: None })
+    }
+}

@@ -1,0 +1,202 @@
+//! Programs of others that do the same work, started and cleaned up after.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use curator::venv_cache::BoxError;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::sample::Sample;
+
+/// As long as the processes of a cluster get to be gone once they are killed.
+const REAPING: Duration = Duration::from_secs(30);
+
+/// A peer and what it took, or why it did not.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) measured: Result<Sample, String>,
+    /// At least how many times less than it the work is to take here, where a budget says so.
+    pub(crate) goal: Option<f64>,
+}
+
+impl Peer {
+    pub(crate) fn new(name: impl Into<String>, measured: Result<Sample, String>) -> Self {
+        Self { name: name.into(), measured, goal: None }
+    }
+
+    pub(crate) fn with_goal(self, goal: f64) -> Self {
+        Self { goal: Some(goal), ..self }
+    }
+}
+
+/// A Python source of these measurements.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+}
+
+/// Some runs, or the first that failed.
+#[derive(Debug)]
+pub(crate) struct Runs(Result<Vec<f64>, String>);
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self(Ok(Vec::new()))
+    }
+}
+
+impl Runs {
+    /// Does one more run, unless one has failed.
+    pub(crate) fn add(&mut self, run: impl FnOnce() -> Result<f64, BoxError>) {
+        if let Ok(values) = &mut self.0 {
+            match run() {
+                Ok(value) => values.push(value),
+                Err(error) => self.0 = Err(error.to_string()),
+            }
+        }
+    }
+
+    pub(crate) fn sample(self) -> Result<Sample, String> {
+        match self.0 {
+            Ok(values) if values.is_empty() => Err("it was not run".to_owned()),
+            values => values.map(Sample::new),
+        }
+    }
+}
+
+/// The seconds that a task takes in one of Python's pools, as `pools.py` finds them.
+pub(crate) fn pool(
+    python: &Path,
+    way: &str,
+    work: &str,
+    payload: &str,
+    tasks: usize,
+    stages: usize,
+) -> Result<f64, BoxError> {
+    let (tasks, stages) = (tasks.to_string(), stages.to_string());
+    let file = script("pools.py");
+    let command = duct::cmd!(python, file, way, work, payload, tasks, stages).stdin_null();
+    let output = command.stdout_capture().stderr_capture().unchecked().run()?;
+    if !output.status.success() {
+        return Err(last_line(&output.stderr).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
+}
+
+/// What a program said last, which is what a Python error ends with.
+fn last_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
+}
+
+/// What the documented example took on one engine, in seconds.
+#[derive(Debug)]
+pub(crate) struct EngineRuns {
+    /// In a session of its own.
+    pub(crate) cold: Result<f64, String>,
+    /// Once more in that session.
+    pub(crate) warm: Result<f64, String>,
+    /// Then with many tasks, where that was asked for.
+    pub(crate) many: Result<f64, String>,
+}
+
+#[derive(Deserialize)]
+struct Round {
+    name: String,
+    seconds: f64,
+}
+
+/// Runs the documented example by NeMo Curator over a base that has it.
+///
+/// A peer that fails or takes longer than `patience` is no error: what it did not do says why.
+pub(crate) fn nemo_curator(
+    python: &Path,
+    engine: &str,
+    tasks: usize,
+    patience: Duration,
+) -> Result<EngineRuns, BoxError> {
+    let cluster = Cluster::new()?;
+    // Files and not pipes: Ray's processes may keep them open for longer than the script lives.
+    let [printed, said] = ["out", "err"].map(|name| cluster.dir().join(name));
+    let scripts = python.parent().ok_or("an interpreter lies in a folder")?;
+    let inherited = std::env::var("PATH")?;
+    let running = duct::cmd!(python, script("nemo.py"), engine, tasks.to_string())
+        .dir(cluster.dir())
+        .env("RAY_TMPDIR", cluster.dir())
+        .env("RAY_USAGE_STATS_ENABLED", "0")
+        .env("PATH", format!("{}:{inherited}", scripts.display()))
+        .env("VIRTUAL_ENV", scripts.parent().ok_or("it lies in a virtualenv")?)
+        .env_remove("RAY_ADDRESS")
+        .env_remove("PYTHONPATH")
+        .stdin_null()
+        .stdout_path(&printed)
+        .stderr_path(&said)
+        .unchecked()
+        .start()?;
+    let problem = match running.wait_timeout(patience)?.map(|output| output.status) {
+        Some(status) if status.success() => "it was not asked for".to_owned(),
+        Some(_) => last_line(&fs::read(&said)?),
+        None => {
+            running.kill()?;
+            format!("it was not done after {} s", patience.as_secs())
+        }
+    };
+    let text = fs::read_to_string(&printed)?;
+    let rounds: Vec<Round> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |name: &str| {
+        let round = rounds.iter().find(|round| round.name == name);
+        round.map(|round| round.seconds).ok_or_else(|| problem.clone())
+    };
+    Ok(EngineRuns { cold: of("cold"), warm: of("warm"), many: of("many") })
+}
+
+/// A folder for one Ray. What is left of it in the end, processes and files, goes away with this.
+#[derive(Debug)]
+struct Cluster {
+    dir: TempDir,
+}
+
+impl Cluster {
+    fn new() -> Result<Self, BoxError> {
+        // The paths of Ray's sockets in it must stay below 107 bytes.
+        let dir = tempfile::Builder::new().prefix("ray").rand_bytes(4).tempdir_in("/tmp")?;
+        Ok(Self { dir })
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The processes that were started for it, whoever their parents are now.
+    fn processes(&self) -> Vec<String> {
+        let mark = format!("RAY_TMPDIR={}", self.dir().display());
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let is_ours = |number: &String| {
+            // A process that is gone has no variables, nor has one that nobody has reaped yet.
+            let vars = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+            vars.split(|byte| *byte == 0).any(|var| var == mark.as_bytes())
+        };
+        numbers.filter(|name| name.bytes().all(|it| it.is_ascii_digit())).filter(is_ours).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + REAPING;
+        // Some may start others in the meantime.
+        while let left = self.processes()
+            && !left.is_empty()
+            && Instant::now() < deadline
+        {
+            let words = ["-9".to_owned()].into_iter().chain(left);
+            // One that has ended by itself in between is no failure.
+            drop(duct::cmd("kill", words).stderr_null().unchecked().run());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Many tasks through workers that are recycled, killed, and killed by their own tasks: whether
+//! anything is lost, comes twice or comes out wrong, and whether memory stays flat.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use curator::backends::{Event, FailurePolicy, Plan, RunReport};
+use curator::stage::BoxError as StageError;
+use curator::venv_cache::BoxError;
+use curator::{Executor, LocalExecutor, Pipeline, Task};
+use serde_json::{Map, Value};
+
+use crate::bases::MeasuredBase;
+use crate::data::stage;
+use crate::progress;
+use crate::world::World;
+
+/// How tasks and accidents are mixed.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How many tasks.
+    #[arg(long, default_value_t = 1_000_000)]
+    tasks: usize,
+    /// After how many tasks each worker of the first stage is recycled.
+    #[arg(long, default_value_t = 20_000)]
+    recycle_after: u64,
+    /// How often a worker is killed, in milliseconds; 0 for never.
+    #[arg(long, default_value_t = 1500)]
+    kill_every: u64,
+    /// One task in so many kills its worker, and must be the only one that fails; 0 for none.
+    #[arg(long, default_value_t = 50_000)]
+    deadly: usize,
+    /// Where the choice of sizes and victims begins.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Work in this folder and leave everything there.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<std::path::PathBuf>,
+}
+
+/// Workers of each stage.
+const WORKERS: usize = 2;
+/// A task of these is put together of this many bytes at the most; one in so many is.
+const LARGE: usize = 1 << 20;
+const ONE_IN: usize = 2000;
+/// By how much the memory of the second half may exceed that of the first, as a share and in bytes:
+/// allocators keep what queues held at their fullest.
+const GROWTH: f64 = 1.25;
+const SLACK: u64 = 96 << 20;
+
+/// What is alive, and what has been done to it.
+#[derive(Debug, Default)]
+struct Herd {
+    /// The processes that wait for tasks or work, by stage and number.
+    workers: BTreeMap<(String, usize), i32>,
+    killed: usize,
+    retried: usize,
+}
+
+/// What came out, by the number of the task that went in.
+struct Ledger {
+    seen: Vec<bool>,
+    doubled: usize,
+    wrong: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), BoxError> {
+    let world = World::new(arguments.keep.as_deref())?;
+    let base = MeasuredBase::small(&world)?;
+    let executor = World::executor(&base.base(), &world.fresh_cache()?)
+        .with_failure_policy(FailurePolicy::Record);
+    let problems = soak(&executor, arguments)?;
+    if problems.is_empty() {
+        progress("all holds");
+        return Ok(());
+    }
+    Err(format!("this does not hold:\n  {}", problems.join("\n  ")).into())
+}
+
+/// What did not hold.
+fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, BoxError> {
+    let Arguments { tasks: count, recycle_after, deadly, seed, .. } = *arguments;
+    let seal = stage("Seal").with_num_workers(WORKERS).with_recycle_after(recycle_after);
+    let pipeline = Pipeline::new("soak")
+        .with_stage(seal.with_name("seal"))
+        .with_stage(stage("Same").with_name("same").with_num_workers(WORKERS));
+    let plan = Plan::new(&pipeline)?;
+    let herd = Arc::new(Mutex::new(Herd::default()));
+    let observer = {
+        let herd = Arc::clone(&herd);
+        move |event: &Event| lock(&herd).note(event)
+    };
+    let mut tasks = (0..count).map(move |number| task(number, seed, deadly));
+    let mut ledger = Ledger { seen: vec![false; count], doubled: 0, wrong: Vec::new() };
+    let is_over = AtomicBool::new(false);
+    progress(&format!("{count} tasks through two stages of {WORKERS} workers"));
+    let begun = Instant::now();
+    let (report, memory) = thread::scope(|scope| -> Result<(RunReport, Memory), BoxError> {
+        let killer = scope.spawn(|| kill(&herd, arguments, &is_over));
+        let mut memory = Memory::default();
+        let mut out = 0;
+        let mut sink = |task: Task| -> Result<(), StageError> {
+            ledger.enter(&task, seed, deadly);
+            out += 1;
+            if out % (count / 200).max(1) == 0 {
+                memory.look(&lock(&herd));
+            }
+            if out % (count / 10).max(1) == 0 {
+                let seconds = begun.elapsed().as_secs_f64();
+                let killed = lock(&herd).killed;
+                progress(&format!("{out} tasks after {seconds:.1} s, {killed} workers killed"));
+            }
+            Ok(())
+        };
+        let report = executor.execute(&plan, &mut tasks, Arc::new(observer), &mut sink);
+        is_over.store(true, Ordering::Relaxed);
+        killer.join().map_err(|_| "the thread that kills workers panicked")?;
+        Ok((report?, memory))
+    })?;
+    let herd = lock(&herd);
+    let seconds = begun.elapsed().as_secs_f64();
+    progress(&format!(
+        "{count} tasks in {seconds:.1} s: {} workers started, {} killed, {} batches tried again, {} \
+         tasks failed",
+        report.stages.iter().map(|stage| stage.workers).sum::<u64>(),
+        herd.killed,
+        herd.retried,
+        report.failed.len(),
+    ));
+    let mut problems = ledger.problems(deadly, &report);
+    problems.extend(memory.problems());
+    Ok(problems)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number that only depends on these two, as if by chance.
+fn chance(number: usize, seed: u64) -> u64 {
+    let mut bits = (number as u64).wrapping_add(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for factor in [0xbf58_476d_1ce4_e5b9_u64, 0x94d0_49bb_1331_11eb] {
+        bits = (bits ^ (bits >> 30)).wrapping_mul(factor);
+    }
+    bits ^ (bits >> 31)
+}
+
+fn is_deadly(number: usize, deadly: usize) -> bool {
+    deadly > 0 && number % deadly == deadly / 2
+}
+
+/// What a task carries: mostly little, now and then more than a socket takes at once.
+fn bytes(number: usize, seed: u64) -> Vec<u8> {
+    let chance = chance(number, seed);
+    let is_large = number % ONE_IN == ONE_IN / 2;
+    #[expect(clippy::cast_possible_truncation, reason = "the rest of a division by a usize")]
+    let size = (chance % if is_large { LARGE as u64 } else { 200 }) as usize;
+    let pattern = chance.to_le_bytes();
+    pattern.iter().copied().cycle().take(size).collect()
+}
+
+fn task(number: usize, seed: u64, deadly: usize) -> Task {
+    let mut metadata = Map::new();
+    metadata.insert("number".to_owned(), number.into());
+    if is_deadly(number, deadly) {
+        metadata.insert("deadly".to_owned(), true.into());
+    }
+    Task::new(bytes(number, seed)).with_metadata(metadata)
+}
+
+impl Herd {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::WorkerReady { stage, worker, pid: Some(pid), .. } => {
+                self.workers.insert((stage.clone(), *worker), *pid);
+            }
+            Event::WorkerEnded { stage, worker, .. } => {
+                self.workers.remove(&(stage.clone(), *worker));
+            }
+            Event::Retried { .. } => self.retried += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Kills a worker now and then until the run is over.
+fn kill(herd: &Mutex<Herd>, arguments: &Arguments, is_over: &AtomicBool) {
+    if arguments.kill_every == 0 {
+        return;
+    }
+    let pause = Duration::from_millis(arguments.kill_every);
+    let mut round = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        thread::sleep(pause);
+        round += 1;
+        let mut herd = lock(herd);
+        let alive: Vec<i32> = herd.workers.values().copied().collect();
+        if alive.is_empty() {
+            continue;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the rest of a division by a usize")]
+        let victim = (chance(round, arguments.seed) % alive.len() as u64) as usize;
+        // While the herd is locked the executor cannot have told of its end, so that the number
+        // has not become another process's.
+        let ran =
+            duct::cmd!("kill", "-9", alive[victim].to_string()).stderr_null().unchecked().run();
+        herd.killed += usize::from(ran.is_ok_and(|output| output.status.success()));
+    }
+}
+
+impl Ledger {
+    fn enter(&mut self, task: &Task, seed: u64, deadly: usize) {
+        let number = task.metadata.get("number").and_then(Value::as_u64);
+        let number = number.and_then(|number| usize::try_from(number).ok());
+        let id = task.id().to_string();
+        let Some(number) = number.filter(|number| *number < self.seen.len()) else {
+            return self.note(format!("task {id} has lost its number"));
+        };
+        // Made of the task of that number, by two stages that make one of one.
+        if id != format!("0_{number}_0_0") {
+            self.note(format!("task {number} came out as {id}"));
+        }
+        if std::mem::replace(&mut self.seen[number], true) {
+            self.doubled += 1;
+        }
+        let wanted = bytes(number, seed);
+        let sum = crc32(&wanted).to_le_bytes();
+        let found = task.data.as_bytes().unwrap_or_default();
+        if found.strip_suffix(&sum[..]) != Some(&wanted[..]) || is_deadly(number, deadly) {
+            self.note(format!("task {number} came out with other bytes"));
+        }
+    }
+
+    /// The first few are enough to look into.
+    fn note(&mut self, problem: String) {
+        if self.wrong.len() < 10 {
+            self.wrong.push(problem);
+        }
+    }
+
+    fn problems(&self, deadly: usize, report: &RunReport) -> Vec<String> {
+        let mut problems = self.wrong.clone();
+        if self.doubled > 0 {
+            problems.push(format!("{} tasks came out twice", self.doubled));
+        }
+        let failed: Vec<String> =
+            report.failed.iter().flat_map(|it| &it.tasks).map(ToString::to_string).collect();
+        let numbers = || (0..self.seen.len()).filter(|number| is_deadly(*number, deadly));
+        let expected: Vec<String> = numbers().map(|number| format!("0_{number}")).collect();
+        for id in failed.iter().filter(|id| !expected.contains(id)).take(10) {
+            problems.push(format!("task {id} failed, and is not one that kills its worker"));
+        }
+        for id in expected.iter().filter(|id| !failed.contains(id)).take(10) {
+            problems.push(format!("task {id} kills its worker, and did not fail"));
+        }
+        let missing = (0..self.seen.len()).filter(|number| !self.seen[*number]);
+        let lost = missing.filter(|number| !failed.contains(&format!("0_{number}")));
+        let lost: Vec<usize> = lost.collect();
+        if !lost.is_empty() {
+            let first = &lost[..lost.len().min(10)];
+            problems.push(format!("{} tasks are lost, {first:?} among them", lost.len()));
+        }
+        problems
+    }
+}
+
+/// The most that was in memory in each half of the run, of this process and of a worker.
+#[derive(Debug, Default)]
+struct Memory {
+    looks: Vec<(u64, u64)>,
+}
+
+impl Memory {
+    fn look(&mut self, herd: &Herd) {
+        let worker = herd.workers.values().map(|pid| resident(&pid.to_string())).max();
+        self.looks.push((resident("self"), worker.unwrap_or(0)));
+    }
+
+    fn problems(&self) -> Vec<String> {
+        // The first tenth fills queues and allocators.
+        let looks = &self.looks[self.looks.len() / 10..];
+        let (first, second) = looks.split_at(looks.len() / 2);
+        let typical = |looks: &[(u64, u64)], of: fn(&(u64, u64)) -> u64| {
+            let mut values: Vec<u64> = looks.iter().map(of).collect();
+            values.sort_unstable();
+            values.get(values.len() / 2).copied().unwrap_or(0)
+        };
+        let mut problems = Vec::new();
+        for (who, of) in [
+            ("this process", (|it| it.0) as fn(&(u64, u64)) -> u64),
+            ("the largest worker", |it| it.1),
+        ] {
+            let (first, second) = (typical(first, of), typical(second, of));
+            progress(&format!(
+                "memory of {who}: {} MiB in the first half, {} MiB in the second",
+                first >> 20,
+                second >> 20
+            ));
+            #[expect(clippy::cast_precision_loss, reason = "no process has 2^52 bytes")]
+            let limit = (first as f64 * GROWTH).max((first + SLACK) as f64);
+            #[expect(clippy::cast_precision_loss, reason = "no process has 2^52 bytes")]
+            if second as f64 > limit {
+                problems.push(format!(
+                    "the memory of {who} grows: {first} bytes in the first half, {second} in the \
+                     second"
+                ));
+            }
+        }
+        problems
+    }
+}
+
+/// The bytes of a process that are in memory; none if it is gone.
+fn resident(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
+}
+
+/// The checksum that `zlib.crc32` gives.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut sum = !0_u32;
+    for byte in bytes {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg());
+        }
+    }
+    !sum
+}
