@@ -27,13 +27,13 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1_000_000)]
     tasks: usize,
     /// After how many tasks each worker of the first stage is recycled.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 5000)]
     recycle_after: u64,
     /// How often a worker is killed, in milliseconds; 0 for never.
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 500)]
     kill_every: u64,
     /// One task in so many kills its worker, and must be the only one that fails; 0 for none.
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, default_value_t = 20_000)]
     deadly: usize,
     /// Where the choice of sizes and victims begins.
     #[arg(long, default_value_t = 1)]
@@ -199,16 +199,17 @@ fn kill(herd: &Mutex<Herd>, arguments: &Arguments, is_over: &AtomicBool) {
         thread::sleep(pause);
         round += 1;
         let mut herd = lock(herd);
-        let alive: Vec<i32> = herd.workers.values().copied().collect();
+        // A number may have become another process's by now, but not a child's of this one.
+        let own = std::process::id().to_string();
+        let is_ours = |pid: &String| status(pid, "PPid:").is_some_and(|parent| parent == own);
+        let alive = herd.workers.values().map(ToString::to_string);
+        let alive: Vec<String> = alive.filter(is_ours).collect();
         if alive.is_empty() {
             continue;
         }
         #[expect(clippy::cast_possible_truncation, reason = "the rest of a division by a usize")]
         let victim = (chance(round, arguments.seed) % alive.len() as u64) as usize;
-        // While the herd is locked the executor cannot have told of its end, so that the number
-        // has not become another process's.
-        let ran =
-            duct::cmd!("kill", "-9", alive[victim].to_string()).stderr_null().unchecked().run();
+        let ran = duct::cmd!("kill", "-9", &alive[victim]).stderr_null().unchecked().run();
         herd.killed += usize::from(ran.is_ok_and(|output| output.status.success()));
     }
 }
@@ -317,10 +318,15 @@ impl Memory {
 
 /// The bytes of a process that are in memory; none if it is gone.
 fn resident(process: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let kibibytes = status(process, "VmRSS:").and_then(|value| value.parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024
+}
+
+/// What the kernel says of a process.
+fn status(process: &str, field: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_whitespace().next().map(str::to_owned)
 }
 
 /// The checksum that `zlib.crc32` gives.

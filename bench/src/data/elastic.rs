@@ -4,6 +4,7 @@
 //! Every fixed assignment of the workers is tried that could be the best: one is passed over only
 //! where its slowest stage alone would take longer than the best run so far.
 
+use curator::backends::Event;
 use curator::venv_cache::BoxError;
 use curator::{LocalExecutor, Pipeline, Task};
 use serde_json::json;
@@ -39,9 +40,9 @@ const SHAPES: [Shape; 3] = [
 
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     progress("elastic stages");
-    table.section(format!("three stages share {CORES} workers: {TASKS} tasks, the whole run"));
+    let count = lab.runs(TASKS, TASKS / 3);
+    table.section(format!("three stages share {CORES} workers: {count} tasks, start included"));
     for (name, costs) in SHAPES {
-        let count = lab.runs(TASKS, TASKS / 3);
         let costs: Vec<[f64; 3]> = (0..count).map(costs).collect();
         let (best, workers) = best_fixed(lab, &costs)?;
         let mut ours = Vec::new();
@@ -98,5 +99,19 @@ fn run(lab: &Lab<'_>, costs: &[[f64; 3]], workers: Option<[usize; 3]>) -> Result
         .iter()
         .map(|[first, second, third]| Task::new(json!({ "0": first, "1": second, "2": third })));
     let executor: LocalExecutor = lab.executor().with_cpus(CORES);
-    Ok(Flow::run(&executor, &pipeline, tasks.collect(), |_| true)?.last)
+    let flow = Flow::run(&executor, &pipeline, tasks.collect(), |_| true)?;
+    if workers.is_none() {
+        progress(&found_workers(&flow));
+    }
+    Ok(flow.last)
+}
+
+/// When which stage got another worker: where to look if the run takes too long.
+fn found_workers(flow: &Flow) -> String {
+    let starts = flow.events.iter().filter_map(|(at, event)| match event {
+        Event::WorkerReady { stage, .. } => Some(format!("{stage} {at:.2} s")),
+        _ => None,
+    });
+    let starts: Vec<String> = starts.collect();
+    format!("of {:.2} s: {}", flow.last, starts.join(", "))
 }

@@ -36,16 +36,16 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             base.name
         ));
         for count in COUNTS.into_iter().filter(|count| *count <= most) {
-            progress(&format!("{count} environments over the {}", base.name));
+            progress(&format!("{count} distinct environments over the {}", base.name));
             let cache = lab.world.fresh_cache()?;
             lab.world.settle()?;
             let built = run(&base, &cache, count)?;
             let found = run(&base, &cache, count)?;
             let row = |what: &str, seconds| {
-                Row::seconds(format!("{count} environments {what}"), &Sample::new(vec![seconds]))
+                Row::seconds(format!("{count} of them {what}"), &Sample::new(vec![seconds]))
             };
-            table.add(row("are built", built));
-            table.add(row("are found", found));
+            table.add(row("built", built));
+            table.add(row("found", found));
         }
     }
     Ok(())
