@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use envspec::{Digest, Install, LoadedEnv};
-use stage::{Base, Behaviour, Isolation, Task, Workers};
+use stage::{Base, Behaviour, Isolation, Task};
 use venv_cache::Budget;
 
 use super::arenas::ARENAS_FROM;
@@ -17,6 +16,7 @@ use super::node::Node;
 use super::parcel::Parcel;
 use super::queue::{Limits, Queue, Taken};
 use super::run::{IDLE_LIMIT, Run};
+use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
 use super::{python_slot, rust_slot};
 use crate::error::Error;
@@ -28,9 +28,9 @@ use crate::report::{RunReport, StageReport};
 use crate::worker::Cancel;
 
 /// How long a thread waits before it looks around.
-const TICK: Duration = Duration::from_millis(50);
-/// For how many ticks a stage must be behind before it gets another worker.
-const PATIENCE: u32 = 3;
+const TICK: Duration = Duration::from_millis(25);
+/// For how many ticks on end it must be a stage's turn before it gets another worker.
+const PATIENCE: u32 = 2;
 /// What waits in front of a stage at the most.
 const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
 
@@ -312,52 +312,19 @@ impl LocalExecutor {
                 stage.close_slot(index);
             });
         };
-        let (first, most) = self.worker_counts(stage.planned);
+        let (first, most) = worker_counts(stage.planned, self.cpus());
         // The stage does not end between the start of one slot and the next.
         let _hold = stage.hold();
         (0..first).for_each(|_| start());
         let mut behind = 0;
         while first < most && !stage.queue().wait_finished(TICK) {
-            let count = stage.slot_count();
-            let is_behind = count < most && self.is_behind(stage, stages, count);
+            let is_behind = wants_worker(stage, stages, self.cpus());
             behind = if is_behind { behind + 1 } else { 0 };
             if behind == PATIENCE {
                 start();
                 behind = 0;
             }
         }
-    }
-
-    /// How many workers a stage starts with, and may come to have.
-    fn worker_counts(&self, planned: &PlannedStage) -> (usize, usize) {
-        match planned.settings.workers {
-            Workers::Fixed(count) => (count, count),
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturates"
-            )]
-            Workers::PerNode(count) => (count.ceil() as usize, count.ceil() as usize),
-            Workers::Auto => (1, self.cpus()),
-        }
-    }
-
-    /// Whether one more worker would help: batches wait, all workers are at work, the next stage
-    /// takes what comes, and there are cores that nobody uses.
-    fn is_behind(&self, stage: &StageRun, stages: &[StageRun], count: usize) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "nobody has that many cores or workers")]
-        let cores =
-            |number: usize, planned: &PlannedStage| number as f64 * planned.settings.resources.cpus;
-        let in_use: f64 = stages
-            .iter()
-            .map(|other| cores(other.busy.load(Ordering::Relaxed), other.planned))
-            .sum();
-        #[expect(clippy::cast_precision_loss, reason = "nobody has that many cores")]
-        let all = self.cpus() as f64;
-        stage.busy.load(Ordering::Relaxed) >= count
-            && stage.queue().backlog() > count
-            && !stage.next_queue().is_at_limit()
-            && in_use + cores(1, stage.planned) <= all
     }
 }
 

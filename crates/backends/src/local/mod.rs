@@ -11,6 +11,7 @@ mod queue;
 mod results;
 mod run;
 mod rust_slot;
+mod scaling;
 mod session;
 mod spare;
 mod stage_run;

@@ -108,7 +108,7 @@ impl Slot<'_> {
             return Err(fate);
         }
         let start = begun.elapsed();
-        self.stage.worker_ready(self.index, Some(process.pid()), start);
+        let _counted = self.stage.worker_ready(self.index, Some(process.pid()), start);
         // What took long to set up is not given up lightly. The first worker stays.
         let is_extra = self.index > 0 && self.stage.planned.settings.workers == Workers::Auto;
         let idle_limit = is_extra.then(|| self.stage.run.idle_limit.max(3 * start));

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stage::{BatchOutput, BoxError, Context, RustCode, Task};
@@ -40,15 +39,15 @@ pub(crate) fn run(
             return stage.run.fail(Error::RustSetup { stage: stage.name().to_owned(), cause });
         }
     }
-    stage.worker_ready(index, None, begun.elapsed());
+    let _counted = stage.worker_ready(index, None, begun.elapsed());
     loop {
         match stage.queue().take(TICK) {
             Taken::Finished => break,
             Taken::Nothing => {}
             Taken::Batch(batch) => {
-                stage.busy.fetch_add(1, Ordering::Relaxed);
+                stage.load.begin_batch();
                 slot.process(batch, &mut context);
-                stage.busy.fetch_sub(1, Ordering::Relaxed);
+                stage.load.end_batch();
             }
         }
     }

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -181,7 +180,7 @@ impl<'a> Session<'a> {
                 let mut state = self.lock();
                 state.is_over = true;
                 if !state.in_flight.is_empty() {
-                    self.stage.busy.fetch_sub(1, Ordering::Relaxed);
+                    self.stage.load.end_batch();
                 }
                 drop(state);
                 self.changed.notify_all();
@@ -263,7 +262,7 @@ impl<'a> Session<'a> {
                 }
                 if state.in_flight.is_empty() {
                     state.front_since = Instant::now();
-                    self.stage.busy.fetch_add(1, Ordering::Relaxed);
+                    self.stage.load.begin_batch();
                 }
                 let flight = Flight { sequence, batch, slot, bytes };
                 state.bytes += bytes;
@@ -403,7 +402,7 @@ impl<'a> Session<'a> {
             let pace = state.pace.unwrap_or(duration);
             state.pace = Some((3 * pace + duration) / 4);
             if state.in_flight.is_empty() {
-                self.stage.busy.fetch_sub(1, Ordering::Relaxed);
+                self.stage.load.end_batch();
             }
             (flight.batch, transfer)
         };

@@ -1,7 +1,6 @@
 //! One stage during a run: what becomes of its batches, who runs its node hook, and its tally.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use super::node::NodeSetup;
 use super::parcel::{Batch, Parcel};
 use super::queue::{Cancelled, Queue};
 use super::run::Run;
+use super::scaling::{Counted, Load};
 use crate::event::Event;
 use crate::executor::FailurePolicy;
 use crate::failure::{Cause, FailedTask};
@@ -25,8 +25,7 @@ pub(crate) struct StageRun<'a> {
     pub(crate) index: usize,
     pub(crate) node_setup: NodeSetup,
     slots: Mutex<Slots>,
-    /// Slots that have a batch at hand right now.
-    pub(crate) busy: AtomicUsize,
+    pub(crate) load: Load,
     tally: Mutex<StageReport>,
 }
 
@@ -73,7 +72,7 @@ impl<'a> StageRun<'a> {
             index,
             node_setup: run.node.setup_of(&stages[index].settings.name),
             slots: Mutex::default(),
-            busy: AtomicUsize::new(0),
+            load: Load::default(),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
         }
     }
@@ -122,6 +121,8 @@ impl<'a> StageRun<'a> {
             duration: spent.process,
             transfer: spent.transfer,
         });
+        self.load.batch_done(spent.process);
+        let _passing_on = self.load.passing_on();
         // Whoever makes room may wait for the device that this worker holds until it has passed on
         // what it has.
         self.next_queue().push_unless(outputs, || self.is_device_wanted())?;
@@ -217,10 +218,18 @@ impl<'a> StageRun<'a> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers > 0
     }
 
-    pub(crate) fn worker_ready(&self, worker: usize, pid: Option<i32>, duration: Duration) {
+    /// A worker is set up; it counts as one of the stage's until what this gives is dropped.
+    pub(crate) fn worker_ready(
+        &self,
+        worker: usize,
+        pid: Option<i32>,
+        duration: Duration,
+    ) -> Counted<'_> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers += 1;
+        let counted = self.load.worker_ready(duration);
         let stage = self.name().to_owned();
         self.run.emit(&Event::WorkerReady { stage, worker, pid, duration });
+        counted
     }
 
     pub(crate) fn worker_ended(&self, worker: usize, exit: Option<Exit>, in_order: bool) {
