@@ -13,6 +13,8 @@ const BAR: f64 = 14.0;
 /// From one bar to the next, and from one group to the next.
 const STEP: f64 = 19.0;
 const GAP: f64 = 26.0;
+/// The room that a bar's figure takes.
+const LABEL: f64 = 40.0;
 
 /// Colours that stand out on white and on black alike.
 const STYLE: &str = "text{font-family:system-ui,sans-serif;font-size:12px;fill:#7a7f87}\
@@ -71,6 +73,13 @@ fn bar(body: &mut String, ratio: &Ratio, scale: &Scale, y: f64) {
     };
     let baseline = y + BAR - 3.0;
     let (from, width) = (even.min(end), (end - even).abs().max(1.0));
+    // Behind the bar, and behind the mark of its goal where that is in the way.
+    let behind = even.max(end) + 6.0;
+    let goal = ratio.goal.map(|goal| scale.x(goal));
+    let behind = match goal {
+        Some(goal) if goal > behind - 10.0 && goal < behind + LABEL => goal + 6.0,
+        _ => behind,
+    };
     let _ = write!(
         body,
         "<text x='{label:.0}' y='{baseline:.0}' text-anchor='end'>{peer}</text>\n\
@@ -78,11 +87,10 @@ fn bar(body: &mut String, ratio: &Ratio, scale: &Scale, y: f64) {
          <text x='{behind:.1}' y='{baseline:.0}'>{times}</text>\n",
         label = LEFT - 8.0,
         peer = text(&ratio.peer),
-        behind = even.max(end).max(ratio.goal.map_or(0.0, |goal| scale.x(goal))) + 6.0,
         times = times(ratio.times),
     );
-    if let Some(goal) = ratio.goal {
-        let (x, from, to) = (scale.x(goal), y - 1.0, y + BAR + 1.0);
+    if let Some(x) = goal {
+        let (from, to) = (y - 1.0, y + BAR + 1.0);
         let _ = writeln!(
             body,
             "<line class='goal' x1='{x:.1}' y1='{from:.0}' x2='{x:.1}' y2='{to:.0}'/>"

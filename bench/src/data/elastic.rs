@@ -19,7 +19,7 @@ use crate::table::Table;
 
 /// How many workers may be at work at once.
 const CORES: usize = 6;
-const TASKS: usize = 1500;
+const TASKS: usize = 1200;
 /// What a stage takes for a task, in seconds, where it is the slow one and where it is not.
 const SLOW: f64 = 8e-3;
 const FAST: f64 = 2e-3;
@@ -53,7 +53,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         let [first, second, third] = workers;
         let fixed = format!("the best fixed workers ({first}, {second}, {third})");
         let fixed = Peer::new(fixed, Ok(Sample::new(vec![best]))).with_goal(budget::ELASTIC);
-        table.add_beside(name, &Sample::new(ours), vec![fixed]);
+        table.add_beside(&format!("elastic, {name}"), &Sample::new(ours), vec![fixed]);
     }
     Ok(())
 }

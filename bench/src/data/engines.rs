@@ -21,27 +21,28 @@ const PATIENCE: Duration = Duration::from_mins(8);
 pub(super) struct Engines {
     pub(super) runs: Vec<(&'static str, EngineRuns)>,
     pub(super) base: Option<MeasuredBase>,
-    /// Why there are none, if there are none.
+    /// Why there are not all, if there are not.
     pub(super) problem: Option<String>,
 }
 
 impl Engines {
-    pub(super) fn run(lab: &Lab<'_>, with_many: bool) -> Result<Self, BoxError> {
-        let base = match MeasuredBase::nemo(lab.world) {
-            Ok(base) => base,
-            Err(error) => {
-                let problem = format!("its base cannot be made: {error}");
-                return Ok(Self { runs: Vec::new(), base: None, problem: Some(problem) });
-            }
-        };
-        let mut runs = Vec::new();
+    pub(super) fn run(lab: &Lab<'_>, with_many: bool) -> Self {
+        let mut engines = Self { runs: Vec::new(), base: None, problem: None };
+        engines.problem = engines.fill(lab, with_many).err().map(|error| error.to_string());
+        engines
+    }
+
+    fn fill(&mut self, lab: &Lab<'_>, with_many: bool) -> Result<(), BoxError> {
+        let base = MeasuredBase::nemo(lab.world)?;
+        let python = base.python.clone();
+        self.base = Some(base);
         // A quick round has the time for one of them.
         for (engine, name) in ENGINES.into_iter().take(lab.runs(3, 1)) {
             progress(&format!("the documented example by NeMo Curator on {name}"));
             lab.world.settle()?;
             let tasks = if with_many { lab.runs(TASKS[0], TASKS[1]) } else { 0 };
-            runs.push((name, nemo_curator(&base.python, engine, tasks, PATIENCE)?));
+            self.runs.push((name, nemo_curator(&python, engine, tasks, PATIENCE)?));
         }
-        Ok(Self { runs, base: Some(base), problem: None })
+        Ok(())
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn add(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result
     let first = |goal| peers(goal, |runs| &runs.cold, "a new");
     let mut beside = first(budget::EXAMPLE_TIMES);
     beside.push(by_uv(uv_cold));
-    table.add_beside("first run, a small base", &cold, beside);
+    table.add_beside("the example, first run", &cold, beside);
     if let Some(base) = &engines.base {
         let mut large = Vec::new();
         for _ in 0..lab.runs(3, 1) {
@@ -60,12 +60,16 @@ pub(super) fn add(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result
             large.push(run(lab, &cache, Some(base.python_text()?), 1)?);
         }
         let beside = first(budget::EXAMPLE_LARGE_TIMES);
-        table.add_beside("first run, the peers' base", &Sample::new(large), beside);
+        table.add_beside(
+            "the example, first run, over the peers' base",
+            &Sample::new(large),
+            beside,
+        );
     }
     let mut beside = first(budget::EXAMPLE_AGAIN_TIMES);
     beside.extend(peers(0.0, |runs| &runs.warm, "the same"));
     beside.push(by_uv(uv_warm));
-    table.add_beside("second run", &warm, beside);
+    table.add_beside("the example, second run", &warm, beside);
     if let Some(problem) = &engines.problem {
         table.fail("NeMo Curator", problem);
     }
@@ -100,7 +104,7 @@ pub(super) fn add_job(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Re
         table.cite(&peer::SMALL_TASKS);
         peers.push(beside("Ray, as recorded", Ok(recorded)));
     }
-    table.add_beside(&format!("{tasks} tasks"), &Sample::new(ours), peers);
+    table.add_beside(&format!("the example, {tasks} tasks"), &Sample::new(ours), peers);
     Ok(())
 }
 

@@ -69,23 +69,26 @@ pub(crate) fn measure(
     let mut table = Table::default();
     let mut engines = None;
     for subject in subjects {
-        match subject {
-            Subject::Tasks => stages::add(&lab, &mut table)?,
-            Subject::Payloads => payloads::add(&lab, &mut table)?,
-            Subject::Starts => starts::add(&lab, &mut table)?,
-            Subject::Elastic => elastic::add(&lab, &mut table)?,
-            Subject::FirstTask => first_task::add(&lab, &mut table)?,
-            Subject::Environments => environments::add(&lab, &mut table)?,
+        let result = match subject {
+            Subject::Tasks => stages::add(&lab, &mut table),
+            Subject::Payloads => payloads::add(&lab, &mut table),
+            Subject::Starts => starts::add(&lab, &mut table),
+            Subject::Elastic => elastic::add(&lab, &mut table),
+            Subject::FirstTask => first_task::add(&lab, &mut table),
+            Subject::Environments => environments::add(&lab, &mut table),
             Subject::Example | Subject::Job => {
-                if engines.is_none() {
-                    engines = Some(Engines::run(&lab, subjects.contains(&Subject::Job))?);
-                }
-                let Some(engines) = &engines else { continue };
+                // What the engines take for both is found out at once.
+                let engines = engines
+                    .get_or_insert_with(|| Engines::run(&lab, subjects.contains(&Subject::Job)));
                 match subject {
-                    Subject::Job => example::add_job(&lab, engines, &mut table)?,
-                    _ => example::add(&lab, engines, &mut table)?,
+                    Subject::Job => example::add_job(&lab, engines, &mut table),
+                    _ => example::add(&lab, engines, &mut table),
                 }
             }
+        };
+        // The others are not lost with it.
+        if let Err(error) = result {
+            table.fail(format!("{subject:?}"), error.to_string());
         }
     }
     Ok(table)

@@ -22,7 +22,7 @@ const SIZES: [(&str, usize, usize, bool); 3] = [
 ];
 /// What the stage does: the classes of `stages.py` and the functions of `pools.py`.
 const WORKS: [(&str, &str, &str); 2] =
-    [("Same", "same", "given back"), ("Copied", "copied", "copied by the stage")];
+    [("Same", "same", "there and back"), ("Copied", "copied", "copied by its stage")];
 
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     progress("large payloads");
@@ -31,7 +31,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         for (name, size, count, is_budgeted) in SIZES {
             let (mut ours, mut apply, mut imap) = (Vec::new(), Runs::default(), Runs::default());
             let payload = format!("bytes:{size}");
-            for _ in 0..lab.runs(5, 3) {
+            for _ in 0..lab.runs(3, 2) {
                 lab.world.settle()?;
                 ours.push(run(lab, class, size, count)?);
                 let peer = |way| pool(lab.python(), way, work, &payload, count.min(100), 1);

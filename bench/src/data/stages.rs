@@ -31,11 +31,11 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         let imap = Peer::new("Pool.imap, chunks of 1", imap.sample());
         let imap = if kind == "bytes" { imap.with_goal(budget::TASKS) } else { imap };
         let peers = vec![imap, Peer::new("ProcessPoolExecutor", futures.sample())];
-        table.add_beside(&format!("1 KiB of {kind}"), &Sample::new(ours), peers);
+        table.add_beside(&format!("1 KiB of {kind}, one stage"), &Sample::new(ours), peers);
     }
     progress("small tasks through up to eight stages");
     table.section("bytes of 1 KiB through several Python stages, one at a time: per task");
-    for (stages, name) in [(1, "1 stage"), (2, "2 stages"), (4, "4 stages"), (8, "8 stages")] {
+    for (stages, name) in [(2, "two stages"), (4, "four stages"), (8, "eight stages")] {
         let (mut ours, mut imap) = (Vec::new(), Runs::default());
         for _ in 0..lab.runs(3, 1) {
             lab.world.settle()?;
@@ -44,7 +44,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             imap.add(|| pool(lab.python(), "imap", "same", &payload, TASKS / 2, stages));
         }
         let peers = vec![Peer::new("a chain of Pool.imap", imap.sample())];
-        table.add_beside(name, &Sample::new(ours), peers);
+        table.add_beside(&format!("1 KiB of bytes, {name}"), &Sample::new(ours), peers);
     }
     Ok(())
 }

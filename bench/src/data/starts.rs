@@ -40,6 +40,6 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         });
     }
     let peer = Peer::new("python -c pass", pass.sample()).with_goal(1.0 / budget::WORKER);
-    table.add_beside("worker ready", &Sample::new(ours), vec![peer]);
+    table.add_beside("a worker is ready", &Sample::new(ours), vec![peer]);
     Ok(())
 }
