@@ -150,9 +150,9 @@ fn an_unknown_field_is_refused_where_it_stands_with_the_nearest() {
 #[test]
 fn wrong_values_are_refused_where_they_stand() {
     for (line, word) in [
-        ("batch_size = \"4\"", "usize"),
-        ("batch_size = -1", "usize"),
-        ("batch_size = true", "usize"),
+        ("batch_size = \"4\"", "a whole number"),
+        ("batch_size = -1", "a whole number"),
+        ("batch_size = true", "a whole number"),
         ("num_workers = 1\nnum_workers_per_node = 1.0", "exclude each other"),
         ("isolation = \"none\"", "shared"),
         ("task_timeout_seconds = -1", "negative"),
