@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use serde_json::Value;
 
@@ -174,18 +173,11 @@ fn outlives(cluster: &Cluster, ray: &Started, engine: &str, other: &str) {
 fn nodes_join_and_die_while_pipelines_run() {
     let cluster = world::cluster();
     let ray = start(&cluster);
-    let begun = Instant::now();
-    let step = |what: &str| eprintln!("{what}: {:?}", begun.elapsed());
     ray_data_uses_a_late_one(&cluster, &ray, "second");
-    step("ray-data has used a node that joined late");
     for engine in ENGINES {
         uses_both(&cluster, &ray, engine, "second");
-        step(&format!("{engine} has used both nodes"));
     }
     outlives(&cluster, &ray, "ray-data", "second");
-    step("ray-data has outlived a node");
     actor_pools_use_a_late_one(&cluster, &ray, "third");
-    step("ray-actor-pool has used a node that joined late");
     outlives(&cluster, &ray, "ray-actor-pool", "third");
-    step("ray-actor-pool has outlived a node");
 }
