@@ -34,6 +34,7 @@
 //!
 //! # Features
 //!
+//! - `arrow`: tasks that are Arrow tables: `Data::Table`.
 //! - `proptest`: strategies that generate tasks, settings, overrides and pipelines.
 //! - `schema`: the JSON Schema of the pipeline file.
 //! - `testing`: an executor that runs the Rust stages of a pipeline in one thread.
@@ -63,4 +64,9 @@ pub use settings::{
     AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,
     Workers,
 };
+#[cfg(feature = "arrow")]
+pub use task::Table;
 pub use task::{BatchOutput, Data, Lineage, Output, SourceTask, Task, TaskId, Timing};
+/// What the API of [`Table`] speaks of, in the version that it is built with.
+#[cfg(feature = "arrow")]
+pub use {arrow_array, arrow_schema};

@@ -106,6 +106,8 @@ fn read<T: DeserializeOwned>(task: &mut Task) -> Result<T, Error> {
     match std::mem::take(&mut task.data) {
         Data::Json(value) => serde_json::from_value(value).map_err(|err| failed(err.into())),
         Data::Bytes(_) => Err(failed("it is bytes, not JSON".into())),
+        #[cfg(feature = "arrow")]
+        Data::Table(_) => Err(failed("it is a table, not JSON".into())),
     }
 }
 

@@ -23,4 +23,6 @@ pub use pipeline::{composite, composite_and_children, pipeline, python_pipeline}
 pub use settings::{
     any_stage, overrides, python_code, python_stage, resources, rust_stage, settings, workers,
 };
+#[cfg(feature = "arrow")]
+pub use task::table;
 pub use task::{data, task, task_id, timing};

@@ -22,9 +22,33 @@ pub fn task_id() -> impl Strategy<Value = TaskId> {
         .prop_map(|(origin, path)| path.into_iter().fold(origin, |id, index| id.child(index)))
 }
 
-/// JSON or bytes.
+/// JSON or bytes, or, with the feature `arrow`, a table.
 pub fn data() -> impl Strategy<Value = Data> {
-    prop_oneof![json().prop_map(Data::Json), vec(any::<u8>(), 0..64).prop_map(Data::Bytes)]
+    let data =
+        prop_oneof![json().prop_map(Data::Json), vec(any::<u8>(), 0..64).prop_map(Data::Bytes)];
+    #[cfg(feature = "arrow")]
+    let data = prop_oneof![2 => data, 1 => table().prop_map(Data::Table)];
+    data
+}
+
+/// A table of one batch: numbers that may be missing, and texts.
+#[cfg(feature = "arrow")]
+pub fn table() -> impl Strategy<Value = crate::Table> {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+
+    vec((any::<Option<i64>>(), any::<String>()), 0..6).prop_map(|rows| {
+        let numbers: Int64Array = rows.iter().map(|row| row.0).collect();
+        let texts: StringArray = rows.iter().map(|row| Some(row.1.as_str())).collect();
+        let columns = [
+            ("number", Arc::new(numbers) as ArrayRef, true),
+            ("text", Arc::new(texts) as ArrayRef, false),
+        ];
+        // Columns of one length are always a table.
+        RecordBatch::try_from_iter_with_nullable(columns)
+            .map_or_else(|_| crate::Table::default(), crate::Table::from)
+    })
 }
 
 /// What a stage cost a task.

@@ -5,9 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// What a task carries: a JSON value, or bytes that no executor looks into.
+#[cfg(feature = "arrow")]
+use super::table::Table;
+
+/// What a task carries: a JSON value, bytes that no executor looks into, or, with the feature
+/// `arrow`, a table.
 ///
-/// As JSON it reads `{"json": …}` or `{"base64": "…"}`.
+/// As JSON it reads `{"json": …}`, `{"base64": "…"}` or `{"arrow": "…"}`, an Arrow IPC stream in
+/// base 64.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
@@ -18,6 +23,10 @@ pub enum Data {
     /// Bytes.
     #[serde(rename = "base64", serialize_with = "to_base64", deserialize_with = "from_base64")]
     Bytes(Vec<u8>),
+    /// A table, whose columns are what stages declare as inputs and outputs.
+    #[cfg(feature = "arrow")]
+    #[serde(rename = "arrow")]
+    Table(Table),
 }
 
 impl Data {
@@ -26,7 +35,7 @@ impl Data {
     pub fn as_json(&self) -> Option<&Value> {
         match self {
             Self::Json(value) => Some(value),
-            Self::Bytes(_) => None,
+            _ => None,
         }
     }
 
@@ -34,14 +43,28 @@ impl Data {
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
-            Self::Json(_) => None,
             Self::Bytes(bytes) => Some(bytes),
+            _ => None,
         }
     }
 
-    /// Whether this is a JSON object with that key.
+    /// The table, if this is one.
+    #[cfg(feature = "arrow")]
+    #[must_use]
+    pub fn as_table(&self) -> Option<&Table> {
+        match self {
+            Self::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a JSON object with that key, or a table with that column.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
+        #[cfg(feature = "arrow")]
+        if let Self::Table(table) = self {
+            return table.has(key);
+        }
         self.as_json().and_then(Value::as_object).is_some_and(|object| object.contains_key(key))
     }
 }
@@ -62,6 +85,13 @@ impl From<Value> for Data {
 impl From<Vec<u8>> for Data {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Bytes(bytes)
+    }
+}
+
+#[cfg(feature = "arrow")]
+impl From<Table> for Data {
+    fn from(table: Table) -> Self {
+        Self::Table(table)
     }
 }
 

@@ -12,8 +12,8 @@ impl Task {
     /// Reads a line of a JSON Lines file.
     ///
     /// A line is the task's data, whatever JSON it is; the exception is a whole task, as `Task`
-    /// serializes: an object whose `data` is `{"json": …}` or `{"base64": "…"}`, and that has no
-    /// fields but a task's.
+    /// serializes: an object whose `data` is `{"json": …}`, `{"base64": "…"}` or `{"arrow": "…"}`, and
+    /// that has no fields but a task's.
     ///
     /// ```
     /// use stage::Task;
@@ -61,7 +61,8 @@ fn is_whole(value: &Value) -> bool {
     let Some(fields) = value.as_object() else { return false };
     let is_data = |data: &Value| {
         data.as_object().is_some_and(|data| {
-            data.len() == 1 && data.keys().all(|key| key == "json" || key == "base64")
+            data.len() == 1
+                && data.keys().all(|key| matches!(key.as_str(), "json" | "base64" | "arrow"))
         })
     };
     fields.get("data").is_some_and(is_data)

@@ -5,6 +5,8 @@ mod id;
 mod line;
 mod output;
 mod source;
+#[cfg(feature = "arrow")]
+mod table;
 mod timing;
 mod unit;
 
@@ -12,6 +14,8 @@ pub use data::Data;
 pub use id::TaskId;
 pub use output::{BatchOutput, Output};
 pub use source::SourceTask;
+#[cfg(feature = "arrow")]
+pub use table::Table;
 pub use timing::Timing;
 pub(crate) use timing::seconds;
 pub use unit::{Lineage, Task};
