@@ -13,6 +13,7 @@ mod overlap; // who waits for whom while environments are built
 mod secrets; // credentials, and where they must not be
 mod specs; // the forms of a `runtime_env`
 mod support;
+mod tables; // Arrow tables between Rust and stages that have `pyarrow`
 mod together; // processes that want the same environment at once
 mod versions; // several versions of a package in one pipeline
 

@@ -153,13 +153,13 @@ class Host:
                 )
             kind, _, meta, body = frame
             if kind == NOTE:
-                notes.append(bytes(meta))
+                notes.append(meta.encode())
                 continue
             if notes:
                 # The run's account must be complete before its result is.
                 ray.get(self._reporter.report.remote(self._name, notes))
             if kind == FAILED:
-                self._fail(bytes(meta).decode())
+                self._fail(meta)
             view, at, results = memoryview(body), 0, []
             for length in json.loads(meta):
                 results.append(bytes(view[at : at + length]))
@@ -179,7 +179,7 @@ class Host:
         notes = []
         while (frame := self._channel.receive()) is not None and frame[0] != BYE:
             if frame[0] == NOTE:
-                notes.append(bytes(frame[2]))
+                notes.append(frame[2].encode())
         if notes:
             ray.get(self._reporter.report.remote(self._name, notes))
 

@@ -37,8 +37,13 @@ __all__ = ["Aggregate", "Context", "Task"]
 class Task:
     """One unit of work: its data, and where it comes from.
 
-    `data` is what JSON can hold, or `bytes`. `metadata` is a dict that travels along. `id` is
-    given by the framework: what a stage writes there is not kept.
+    `data` is what JSON can hold, `bytes`, or a table. `metadata` is a dict that travels along. `id`
+    is given by the framework: what a stage writes there is not kept.
+
+    A table comes as a `pyarrow.Table`, for which the stage's environment needs `pyarrow`. It may be
+    kept for as long as the stage likes: its columns are the memory that it came in, which nobody
+    uses for anything else while any of them is there. What may be returned is a `pyarrow.Table` or
+    `RecordBatch`, or a `pandas.DataFrame` where there is `pyarrow` as well.
     """
 
     __slots__ = ("data", "dataset_name", "id", "metadata")
@@ -49,6 +54,19 @@ class Task:
         self.metadata = {} if metadata is None else metadata
         self.dataset_name = dataset_name
         self.id = id
+
+    def to_pandas(self):
+        """The table as a `pandas.DataFrame`, which is a copy."""
+        return self.data.to_pandas()
+
+    def to_numpy(self):
+        """The columns of the table by name, as numpy arrays: views of it, which are not writable,
+        where a column has numbers in one piece and no nulls, else copies."""
+        columns = {}
+        for name, column in zip(self.data.column_names, self.data.columns):
+            whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+            columns[name] = whole.to_numpy(zero_copy_only=False)
+        return columns
 
     def __eq__(self, other):
         if not isinstance(other, Task):
@@ -492,6 +510,74 @@ def _find_unsendable(value, path, seen):
     return f"{path} is a {kind.__module__}.{kind.__qualname__}, not JSON or bytes"
 
 
+def _let_go(view):
+    """Gives a view back; False if something still looks through it."""
+    try:
+        view.release()
+    except BufferError:
+        return False
+    return True
+
+
+def _keys(data):
+    """The keys of a dict, or the columns of a table."""
+    if isinstance(data, dict):
+        return data
+    return data.column_names if _as_table(data) is data else ()
+
+
+# Tables. They cross as streams of Arrow's IPC format, which only `pyarrow` reads here.
+
+
+def _open_table(view):
+    """The table in a stream, over the same memory."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError(
+            "the task is a table, and this stage's environment has no pyarrow:"
+            f" add it to its runtime_env ({error})"
+        ) from None
+    with pyarrow.ipc.open_stream(pyarrow.py_buffer(view)) as reader:
+        return reader.read_all()
+
+
+def _as_table(data):
+    """What a stage may return as a table, as a `pyarrow.Table`; else None."""
+    root = type(data).__module__.partition(".")[0]
+    if root not in ("pyarrow", "pandas"):
+        return None
+    if root == "pandas":
+        import pandas
+
+        if not isinstance(data, pandas.DataFrame):
+            return None
+        try:
+            import pyarrow
+        except ImportError as error:
+            raise ImportError(
+                "a DataFrame crosses as an Arrow table, and this stage's environment has no"
+                f" pyarrow: add it to its runtime_env ({error})"
+            ) from None
+        return pyarrow.Table.from_pandas(data)
+    import pyarrow
+
+    if isinstance(data, pyarrow.RecordBatch):
+        return pyarrow.Table.from_batches([data])
+    return data if isinstance(data, pyarrow.Table) else None
+
+
+def _written(table):
+    """A table as a stream."""
+    import pyarrow
+
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    # Its bytes have signs otherwise.
+    return memoryview(sink.getvalue()).cast("B")
+
+
 class _Worker:
     """One stage's code and the loop that feeds it."""
 
@@ -513,6 +599,8 @@ class _Worker:
         self.arenas = _Arenas()
         # Where the next large output goes, and where the batch's room for them ends.
         self._arenas_from = None
+        # The input of earlier batches that the stage still has tables in, by their sequence.
+        self._kept = []
         self._room_at = self._room_end = 0
 
     def load(self, start):
@@ -547,6 +635,8 @@ class _Worker:
     def batch(self, sequence, meta, body, clock):
         """Works off a batch; gives the time at which it was done."""
         tasks = []
+        views = []
+        unreadable = {}
         at = shared_at = self._room_at = self._room_end = 0
         shares, records = self._decode(meta, 0)[0]
         if shares is not None:
@@ -554,23 +644,33 @@ class _Worker:
             self._room_end = self._room_at + room
         for record in records:
             kind, length = record[1], record[2]
-            if kind in "jb":
+            if kind in "jbt":
                 part = body
                 if length != len(body):
                     part = body[at : at + length]
                     at += length
-                data = bytes(part) if kind == "b" else self._value(part)
             else:
                 end = shared_at + length
-                with self.arenas.read(shared_at, end) as part:
-                    data = bytes(part) if kind == "B" else self._value(part)
+                part = self.arenas.read(shared_at, end)
+                views.append((sequence, part))
                 shared_at = end + -end % _ALIGNMENT
+            if kind in "bB":
+                data = bytes(part)
+            elif kind in "jJ":
+                data = self._value(part)
+            else:
+                try:
+                    data = _open_table(part)
+                except BaseException as error:
+                    data, unreadable[len(tasks)] = None, error
             # The short form of a record has neither metadata nor another dataset.
             metadata, dataset = (record[3], record[4]) if len(record) > 3 else ({}, "")
             tasks.append(Task(data, metadata, dataset, record[0]))
         parts = []
         begin = clock()
-        if self._is_batched:
+        if unreadable:
+            answer = self._run_readable(tasks, parts, unreadable)
+        elif self._is_batched:
             answer = self._run_batch(tasks, parts)
         elif len(tasks) == 1:
             answer = f"[{self._run_one(tasks[0], parts)}]"
@@ -579,8 +679,25 @@ class _Worker:
         end = clock()
         if os.getpid() != self._pid:
             os._exit(0)
-        self._channel.send(_RESULT, sequence, f"[{end - begin},{answer}]".encode(), parts)
+        kept = ""
+        if views or self._kept:
+            # What the stage has no table in any more, the engine may use again.
+            tasks = data = part = unreadable = None
+            self._kept = [held for held in (*self._kept, *views) if not _let_go(held[1])]
+            if self._kept:
+                kept = f",{sorted({number for number, _ in self._kept})}"
+        self._channel.send(_RESULT, sequence, f"[{end - begin},{answer}{kept}]".encode(), parts)
         return end
+
+    def _run_readable(self, tasks, parts, unreadable):
+        """The answer about a batch of which some tasks hold what is no table."""
+        if self._is_batched:
+            return f'{{"failed":{self._raised(next(iter(unreadable.values())))}}}'
+        entries = [
+            self._raised(unreadable[at]) if at in unreadable else self._run_one(task, parts)
+            for at, task in enumerate(tasks)
+        ]
+        return f"[{','.join(entries)}]"
 
     def _value(self, part):
         """The value of JSON that the engine passes on, of whatever worker's it may be."""
@@ -644,9 +761,10 @@ class _Worker:
             return f'{{"failed":{self._raised(error)}}}'
 
     def _check_inputs(self, task):
+        keys = _keys(task.data)
         for name in self._inputs:
-            if not isinstance(task.data, dict) or name not in task.data:
-                have = ", ".join(map(repr, task.data)) if isinstance(task.data, dict) else None
+            if name not in keys:
+                have = ", ".join(map(repr, keys))
                 raise KeyError(
                     f"task {task.id} failed validation for stage {self._context.stage!r}:"
                     f" it needs the key {name!r}, and has {have or 'no keys'}"
@@ -685,6 +803,8 @@ class _Worker:
             kind, part = "b", data
             if isinstance(data, memoryview):
                 part = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
+        elif type(data) is not dict and (table := _as_table(data)) is not None:
+            kind, part = "t", _written(table)
         else:
             kind, part = "j", self._encoded(data, "data")
         # What goes into the arena is copied there; else it is copied here, unless it cannot change:

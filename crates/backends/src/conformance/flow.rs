@@ -87,6 +87,36 @@ pub(super) fn large(setting: &Setting<'_>) {
     assert!(task.data.as_bytes() == Some(&bytes[..]), "the bytes changed on the way");
 }
 
+/// Tables come through stages batch by batch, small ones and large ones.
+#[cfg(feature = "arrow")]
+pub(super) fn tables(setting: &Setting<'_>) {
+    use std::sync::Arc;
+
+    use stage::Table;
+    use stage::arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+
+    let batch = |first: i64, rows: i64| {
+        let numbers: Int64Array = (first..first + rows).map(Some).collect();
+        let texts: StringArray = (0..rows).map(|row| (row % 2 == 0).then_some("text")).collect();
+        let columns = [("n", Arc::new(numbers) as ArrayRef), ("text", Arc::new(texts))];
+        RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, column)| (name, column, true)),
+        )
+        .expect("two columns of one length")
+    };
+    let table = |rows| {
+        let batches = vec![batch(0, rows), batch(7, 1)];
+        Table::new(batches[0].schema(), batches).expect("batches of one schema")
+    };
+    let tables = [0, 3, 200_000].map(table);
+    let pipeline = pipeline()
+        .with_stage(super::stages::reverse("there"))
+        .with_stage(super::stages::reverse("back"));
+    let report = setting.must_run(&pipeline, tables.clone().map(Task::new).into());
+    let back: Vec<_> = report.outputs.iter().map(|task| task.data.as_table()).collect();
+    assert!(back == tables.each_ref().map(Some), "the tables changed on the way");
+}
+
 /// No tasks, and a stage that drops all: neither is an error.
 pub(super) fn nothing(setting: &Setting<'_>) {
     let pipeline = pipeline()

@@ -73,6 +73,8 @@ pub fn cases() -> Vec<Case> {
         case("an_aggregate", false, flow::aggregate),
         case("a_thousand_tasks", false, flow::thousand),
         case("fifty_megabytes", false, flow::large),
+        #[cfg(feature = "arrow")]
+        case("arrow_tables", false, flow::tables),
         case("nothing_to_do", false, flow::nothing),
         case("failed_tasks_are_recorded", false, failures::recorded),
         case("the_first_failure_ends_the_run", false, failures::fail_fast),

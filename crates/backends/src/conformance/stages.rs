@@ -12,10 +12,32 @@ pub(super) fn python(class: &str, args: Value) -> PythonStage {
 
 /// The Rust stages of the cases, for a program that serves as a worker.
 pub fn registry() -> Registry {
-    Registry::new().with("multiply", |args: &Value| {
+    let registry = Registry::new().with("multiply", |args: &Value| {
         let factor = args["factor"].as_u64().ok_or("`factor` is no number")?;
         Ok(Multiply { factor })
-    })
+    });
+    #[cfg(feature = "arrow")]
+    let registry = registry.with("reverse", |_: &Value| Ok(Reverse));
+    registry
+}
+
+/// Turns the order of a table's batches round.
+#[cfg(feature = "arrow")]
+pub(super) fn reverse(name: &str) -> RustStage {
+    registry().stage("reverse", Value::Null).expect("it is registered").with_name(name)
+}
+
+#[cfg(feature = "arrow")]
+struct Reverse;
+
+#[cfg(feature = "arrow")]
+impl Stage for Reverse {
+    fn process(&self, task: Task, _: &mut Context) -> Result<Output, BoxError> {
+        let table = task.data.as_table().ok_or("no table")?;
+        let batches = table.batches().iter().rev().cloned().collect();
+        let table = stage::Table::new(table.schema().clone(), batches)?;
+        Ok(task.with_data(table).into())
+    }
 }
 
 /// Multiplies the number of a task.

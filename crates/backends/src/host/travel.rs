@@ -39,6 +39,7 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Parcel, String> {
     let payload = match tag.as_str() {
         "j" => Payload::Json(Arc::new(data.to_vec())),
         "b" => Payload::Bytes(Arc::new(data.to_vec())),
+        "t" => Payload::Table(Arc::new(data.to_vec())),
         other => return Err(format!("a task with data of the kind {other:?}")),
     };
     Ok(Parcel { head, payload, ready: Instant::now() })

@@ -38,6 +38,11 @@ impl Slot {
         )
     }
 
+    /// What is left of it once its outputs have been read.
+    pub(crate) fn into_input(self) -> Option<Region> {
+        self.input
+    }
+
     /// The bytes that it takes up, both ways.
     pub(crate) fn size(&self) -> usize {
         [&self.input, &self.output].into_iter().flatten().map(Region::len).sum()

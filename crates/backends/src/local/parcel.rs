@@ -16,12 +16,14 @@ pub(crate) enum Payload {
     Json(Arc<Vec<u8>>),
     /// Raw bytes.
     Bytes(Arc<Vec<u8>>),
+    /// A table, as a stream of Arrow's IPC format.
+    Table(Arc<Vec<u8>>),
 }
 
 impl Payload {
     pub(crate) fn bytes(&self) -> &Arc<Vec<u8>> {
         match self {
-            Self::Json(bytes) | Self::Bytes(bytes) => bytes,
+            Self::Json(bytes) | Self::Bytes(bytes) | Self::Table(bytes) => bytes,
         }
     }
 
@@ -34,6 +36,7 @@ impl Payload {
         match self {
             Self::Json(_) => "j",
             Self::Bytes(_) => "b",
+            Self::Table(_) => "t",
         }
     }
 
@@ -42,6 +45,7 @@ impl Payload {
         match self {
             Self::Json(_) => "J",
             Self::Bytes(_) => "B",
+            Self::Table(_) => "T",
         }
     }
 }
@@ -60,24 +64,43 @@ impl Parcel {
         self.payload.as_slice().len()
     }
 
-    /// Packs a task; fails if its data cannot be written as JSON.
+    /// Packs a task; fails if its data cannot be written.
     pub(crate) fn pack(mut task: Task) -> Result<Self, serde_json::Error> {
         let payload = match std::mem::take(&mut task.data) {
             Data::Json(value) => Payload::Json(Arc::new(serde_json::to_vec(&value)?)),
             Data::Bytes(bytes) => Payload::Bytes(Arc::new(bytes)),
+            #[cfg(feature = "arrow")]
+            Data::Table(table) => {
+                Payload::Table(Arc::new(table.to_ipc().map_err(serde::ser::Error::custom)?))
+            }
             _ => return Err(serde::ser::Error::custom("a kind of data that cannot travel")),
         };
         Ok(Self { head: task, payload, ready: Instant::now() })
     }
 
-    /// Unpacks the task; fails if a worker's data is no JSON that Rust can hold.
+    /// Unpacks the task; fails if a worker's data is no JSON that Rust can hold, or no table.
     pub(crate) fn unpack(self) -> Result<Task, serde_json::Error> {
         let data = match self.payload {
             Payload::Json(text) => Data::Json(serde_json::from_slice(&text)?),
             Payload::Bytes(bytes) => Data::Bytes(Arc::unwrap_or_clone(bytes)),
+            Payload::Table(bytes) => read_table(bytes)?,
         };
         Ok(self.head.with_data(data))
     }
+}
+
+#[cfg(feature = "arrow")]
+fn read_table(bytes: Arc<Vec<u8>>) -> Result<Data, serde_json::Error> {
+    let table = stage::Table::from_ipc(Arc::unwrap_or_clone(bytes));
+    table.map(Data::Table).map_err(serde::de::Error::custom)
+}
+
+/// Between Python stages tables pass unread; only here a program must know them.
+#[cfg(not(feature = "arrow"))]
+fn read_table(_: Arc<Vec<u8>>) -> Result<Data, serde_json::Error> {
+    Err(serde::de::Error::custom(
+        "it is an Arrow table, which a program reads that is built with the feature `arrow`",
+    ))
 }
 
 /// Tasks that are processed together, and how often that has been tried.

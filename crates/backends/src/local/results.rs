@@ -20,6 +20,15 @@ pub(crate) enum Verdict {
     Failed(Cause),
 }
 
+/// What a worker answered about a batch.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) duration: Duration,
+    pub(crate) verdict: Verdict,
+    /// The batches whose part of the input arena the worker still looks at.
+    pub(crate) kept: Vec<u64>,
+}
+
 impl Verdict {
     /// What the outputs of at least so many bytes take up in an arena.
     pub(crate) fn bytes_from(&self, from: usize) -> usize {
@@ -41,8 +50,8 @@ pub(crate) fn read(
     frame: Frame,
     shared: Option<&Region>,
     spare: &mut Spare,
-) -> Result<(Duration, Verdict), String> {
-    let BatchResult(nanoseconds, answer) =
+) -> Result<Answered, String> {
+    let BatchResult(nanoseconds, answer, kept) =
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
@@ -74,7 +83,7 @@ pub(crate) fn read(
         }
     };
     body.end()?;
-    Ok((duration, verdict))
+    Ok(Answered { duration, verdict, kept })
 }
 
 /// Gives the outputs their ids and history, and their data back.
@@ -120,8 +129,10 @@ impl Body<'_> {
             payloads.push(match kind {
                 Outcome::Json => Payload::Json(Arc::new(self.take(length)?)),
                 Outcome::Bytes => Payload::Bytes(Arc::new(self.take(length)?)),
+                Outcome::Table => Payload::Table(Arc::new(self.take(length)?)),
                 Outcome::SharedJson => Payload::Json(Arc::new(self.take_shared(length)?)),
                 Outcome::SharedBytes => Payload::Bytes(Arc::new(self.take_shared(length)?)),
+                Outcome::SharedTable => Payload::Table(Arc::new(self.take_shared(length)?)),
             });
         }
         Ok((heads, payloads))
@@ -179,7 +190,7 @@ mod tests {
     #[test]
     fn entries_become_tasks_with_ids_and_data() {
         let meta = r#"[500000000,[[["b",2],["j",4]],{"type":"E","message":"m","traceback":"t"}]]"#;
-        let (duration, verdict) =
+        let Answered { duration, verdict, .. } =
             read("s", &batch(2), frame(meta, b"abtrue"), None, &mut Spare::default()).unwrap();
         assert_eq!(duration, Duration::from_millis(500));
         let Verdict::Done { outputs, failed } = verdict else { panic!("{verdict:?}") };

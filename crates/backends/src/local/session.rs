@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use super::arenas::{Arenas, Slot};
 use super::parcel::Batch;
 use super::queue::Taken;
-use super::results::{self, Verdict};
+use super::results::{self, Answered, Verdict};
 use super::spare::Spare;
 use super::stage_run::{StageRun, Trouble};
 use crate::report::Spent;
-use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox};
+use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
 use crate::worker::{Incoming, LogTail, Process};
 
 /// Batches that may be in a worker at once.
@@ -314,10 +314,12 @@ impl<'a> Session<'a> {
     /// Takes results until the worker's end.
     fn take_results(&self, process: &mut Process) -> End {
         let mut spare = Spare::default();
+        // Parts of the input arena that the worker still has tables in, by their batches.
+        let mut kept = Vec::new();
         loop {
             match process.receive(Some(self.next_look()), Some(&self.stage.run.cancel)) {
                 Incoming::Frame(frame) if frame.kind == Kind::Result => {
-                    if let Err(end) = self.take_result(frame, &mut spare) {
+                    if let Err(end) = self.take_result(frame, &mut spare, &mut kept) {
                         return end;
                     }
                 }
@@ -373,7 +375,12 @@ impl<'a> Session<'a> {
     }
 
     /// Settles the first batch in flight with its result.
-    fn take_result(&self, frame: Frame, spare: &mut Spare) -> Result<(), End> {
+    fn take_result(
+        &self,
+        frame: Frame,
+        spare: &mut Spare,
+        kept: &mut Vec<(u64, Region)>,
+    ) -> Result<(), End> {
         let unasked = || End::Broken("a result that nobody waits for".to_owned());
         let flight = self.lock().in_flight.front().map(Arc::clone).ok_or_else(unasked)?;
         if flight.sequence != frame.sequence {
@@ -384,9 +391,11 @@ impl<'a> Session<'a> {
         }
         let (batch, slot) = (&flight.batch, flight.slot.as_ref());
         let output = slot.and_then(|slot| slot.output.as_ref());
-        let (duration, verdict) =
+        let answered =
             results::read(self.stage.name(), batch, frame, output, spare).map_err(End::Broken)?;
-        let outputs = self.stage.run.arenas_from.map_or(0, |from| verdict.bytes_from(from));
+        let outputs =
+            self.stage.run.arenas_from.map_or(0, |from| answered.verdict.bytes_from(from));
+        let Answered { duration, verdict, kept: still } = answered;
         drop(flight);
         let (batch, transfer) = {
             let mut state = self.lock();
@@ -404,8 +413,13 @@ impl<'a> Session<'a> {
             if state.in_flight.is_empty() {
                 self.stage.load.end_batch();
             }
+            if still.contains(&flight.sequence) {
+                let input = flight.slot.and_then(Slot::into_input);
+                kept.extend(input.map(|region| (flight.sequence, region)));
+            }
             (flight.batch, transfer)
         };
+        kept.retain(|(sequence, _)| still.contains(sequence));
         self.changed.notify_all();
         let log = || self.log.lines();
         match verdict {

@@ -20,7 +20,7 @@ pub(crate) struct Spare {
 impl Spare {
     /// Keeps the memory of a payload, unless somebody else has it too.
     pub(crate) fn keep(&mut self, payload: Payload) {
-        let (Payload::Json(bytes) | Payload::Bytes(bytes)) = payload;
+        let (Payload::Json(bytes) | Payload::Bytes(bytes) | Payload::Table(bytes)) = payload;
         if bytes.capacity() < LEAST || self.bytes + bytes.capacity() > MOST {
             return;
         }

@@ -89,9 +89,14 @@ pub(crate) struct Bye {
     pub(crate) error: Option<crate::failure::PythonError>,
 }
 
-/// Worker to engine: how long a batch took, in nanoseconds, and what became of it.
+/// Worker to engine: how long a batch took, in nanoseconds, what became of it, and the batches whose
+/// shared input the stage still has tables in.
 #[derive(Debug, Deserialize)]
-pub(crate) struct BatchResult(pub(crate) u64, pub(crate) Answer);
+pub(crate) struct BatchResult(
+    pub(crate) u64,
+    pub(crate) Answer,
+    #[serde(default)] pub(crate) Vec<u64>,
+);
 
 /// What became of a batch.
 #[derive(Debug, Deserialize)]
@@ -128,8 +133,12 @@ pub(crate) enum Outcome {
     Json,
     #[serde(rename = "b")]
     Bytes,
+    #[serde(rename = "t")]
+    Table,
     #[serde(rename = "J")]
     SharedJson,
     #[serde(rename = "B")]
     SharedBytes,
+    #[serde(rename = "T")]
+    SharedTable,
 }

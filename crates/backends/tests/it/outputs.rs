@@ -171,3 +171,36 @@ fn functions_modules_and_arguments() {
         [("0_0_0_0_0_0".to_owned(), json!(111)), ("0_1_0_0_0_0".to_owned(), json!(113))]
     );
 }
+
+/// Between Python stages a table is bytes that the program need not know.
+#[cfg(not(feature = "arrow"))]
+#[test]
+fn a_table_that_the_program_cannot_read_passes_between_python_stages() {
+    let make = r"
+import curator_stage
+class Fake:
+    def __init__(self, data):
+        self.data = data
+class Stage:
+    def setup(self):
+        curator_stage._as_table = lambda data: data if isinstance(data, Fake) else None
+        curator_stage._written = lambda fake: memoryview(fake.data)
+    def process(self, task):
+        return Fake(b'table' * 10_000 * task.data['n'])
+";
+    let read = r"
+import curator_stage
+class Stage:
+    def setup(self):
+        curator_stage._open_table = len
+    def process(self, task):
+        return task.data
+";
+    let tables = python(make).with_name("tables");
+    let pipeline = Pipeline::new("test").with_stage(tables.clone()).with_stage(python(read));
+    let report = local().run(&pipeline, numbers(3)).unwrap();
+    let sizes: Vec<_> = outputs(&report).into_iter().map(|(_, size)| size).collect();
+    assert_eq!(sizes, [json!(0), json!(50_000), json!(100_000)]);
+    let error = local().run(&Pipeline::new("test").with_stage(tables), numbers(1)).unwrap_err();
+    assert!(error.report().contains("built with the feature `arrow`"), "{}", error.report());
+}

@@ -15,6 +15,8 @@ mod running;
 mod secrets;
 mod starting;
 mod support;
+#[cfg(feature = "arrow")]
+mod tables;
 mod troubleshooting;
 mod usage;
 

@@ -1,10 +1,13 @@
 //! `run`: a pipeline from a file, over tasks from a file or a pipe.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod failed;
 mod input;
 mod interrupt;
 mod lines;
 mod report;
+mod results;
 
 use std::fs;
 use std::io;
@@ -31,8 +34,8 @@ use failed::FailedFile;
 pub(crate) use input::Reading;
 use input::{Input, Tasks};
 use interrupt::Interrupt;
-use lines::Lines;
 use report::ReportFile;
+use results::Results;
 
 /// Shown below the options of `run --help`.
 pub(crate) const HELP: &str = "Examples:\n  \
@@ -43,6 +46,9 @@ pub(crate) const HELP: &str = "Examples:\n  \
     {\"data\": {\"base64\": \"...\"}}, perhaps with \"metadata\" and \"dataset_name\", is a whole \
     task; output has this form where the data alone would not say everything. Lines of output \
     come in the order in which tasks are done.\n\n\
+    A file whose name ends in .arrow is one of Arrow tables instead (of a build with the feature \
+    `arrow`): each of its record batches is a task, and results, which must be tables with the same \
+    columns, add theirs.\n\n\
     Ctrl-C ends the run once what is under way is finished, a second one at once.\n\n\
     Exit codes: 0 done, 1 the run or a task failed, 2 wrong usage or pipeline, 130 Ctrl-C.";
 
@@ -118,7 +124,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
         loaded.plan = record.lock(&loaded.plan, cache_dir)?;
     }
     let input = Input::of(arguments.input.as_deref());
-    let output = Lines::to(arguments.output.as_deref());
+    let output = Results::to(arguments.output.as_deref(), arguments.whole_tasks)?;
     arguments.check_files(&input, &output)?;
 
     let checkpoint = arguments.checkpoint.as_deref();
@@ -168,7 +174,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
 
 impl Run {
     /// Refuses an output that would destroy the input, and two outputs in one file.
-    fn check_files(&self, input: &Input, output: &Lines) -> Result<(), Failure> {
+    fn check_files(&self, input: &Input, output: &Results) -> Result<(), Failure> {
         let mut named: Vec<(&str, &Path)> = Vec::new();
         if let Input::File(path) = input {
             named.push(("--input", path));
@@ -220,7 +226,7 @@ struct Running<'a> {
     reading: Arc<Reading>,
     display: Arc<Display>,
     logging: Option<Logging>,
-    output: Lines,
+    output: Results,
     failed: Option<FailedFile>,
     checkpoint: Option<Checkpoint>,
     /// Why the output could not be written.
@@ -260,17 +266,16 @@ impl Running<'_> {
             Some(intake) => intake.hand_in(index, task),
             None => task,
         });
-        let (lines, broken) = (&mut self.output, &mut self.broken);
-        let is_whole = arguments.whole_tasks;
+        let (results, broken) = (&mut self.output, &mut self.broken);
         let recorder = self.recorder.clone();
         let display = self.display.clone();
-        let is_seen = lines.is_terminal();
+        let is_seen = results.is_terminal();
         let sink: &mut Sink<'_> = &mut |task: Task| {
             if let Some(recorder) = &recorder {
                 recorder.see(&task);
             }
-            let line = if is_whole { serde_json::to_string(&task)? } else { task.to_json_line() };
-            let added = if is_seen { display.above(|| lines.add(&line)) } else { lines.add(&line) };
+            let added =
+                if is_seen { display.above(|| results.add(&task)) } else { results.add(&task) };
             added.map_err(|error| {
                 let kind = error.kind();
                 *broken = Some(error);

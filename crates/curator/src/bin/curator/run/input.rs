@@ -79,15 +79,20 @@ impl Input {
 
     /// Opens it, and begins to read.
     pub(crate) fn open(&self, reading: &Arc<Reading>) -> Result<Tasks, Failure> {
+        if let Self::File(path) = self {
+            #[cfg(feature = "arrow")]
+            if super::arrow::is_arrow(path) {
+                return Ok(Tasks { feed: tables(path)?, reading: reading.clone() });
+            }
+            #[cfg(not(feature = "arrow"))]
+            refuse_arrow(path)?;
+        }
         let (name, reader): (String, Box<dyn BufRead + Send>) = match self {
             Self::None => return Ok(Tasks { feed: Feed::One, reading: reading.clone() }),
             Self::Stdin => ("<stdin>".to_owned(), Box::new(BufReader::new(io::stdin()))),
             Self::File(path) => {
-                let name = path.display().to_string();
-                let file = File::open(path).map_err(|error| {
-                    Failure::usage(&format!("cannot read the input `{name}`: {error}"))
-                })?;
-                (name, Box::new(BufReader::with_capacity(1 << 16, file)))
+                let file = open_file(path)?;
+                (path.display().to_string(), Box::new(BufReader::with_capacity(1 << 16, file)))
             }
         };
         let (sender, lines) = sync_channel(AHEAD);
@@ -105,6 +110,42 @@ impl Input {
         });
         Ok(Tasks { feed: Feed::Lines(lines), reading: reading.clone() })
     }
+}
+
+fn open_file(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| {
+        Failure::usage(&format!("cannot read the input `{}`: {error}", path.display()))
+    })
+}
+
+/// Begins to read a file of Arrow tables.
+#[cfg(feature = "arrow")]
+fn tables(path: &Path) -> Result<Feed, Failure> {
+    let file = open_file(path)?;
+    let name = path.display().to_string();
+    // They may be large, unlike lines.
+    let (sender, tasks) = sync_channel(1);
+    thread::spawn(move || {
+        let read =
+            super::arrow::read(file, |bytes, task| sender.send(Ok((bytes, Some(task)))).is_ok());
+        if let Err(problem) = read {
+            let _ = sender.send(Err(format!("{name}: {problem}")));
+        }
+    });
+    Ok(Feed::Lines(tasks))
+}
+
+/// Refuses a file of Arrow tables, which this build cannot read or write.
+#[cfg(not(feature = "arrow"))]
+pub(super) fn refuse_arrow(path: &Path) -> Result<(), Failure> {
+    if path.extension().is_some_and(|extension| extension == "arrow") {
+        let problem = format!(
+            "`{}` is for Arrow tables, and this `curator` was built without the feature `arrow`",
+            path.display()
+        );
+        return Err(Failure::usage(&problem));
+    }
+    Ok(())
 }
 
 /// A task, or none for a blank line.

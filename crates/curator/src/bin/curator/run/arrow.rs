@@ -1,0 +1,91 @@
+//! Files of Arrow tables: each record batch of the input is a task, and each result adds its
+//! batches to the output.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use arrow_ipc::reader::FileReader;
+use arrow_ipc::writer::FileWriter;
+use curator::Task;
+use curator::stage::Table;
+use curator::stage::arrow_schema::{ArrowError, Schema};
+
+/// Whether a path names such a file.
+pub(crate) fn is_arrow(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "arrow")
+}
+
+/// Gives the tasks of a file to `take`, with their share of its length, until that says no. What is
+/// wrong with the file, if that is why it ended.
+pub(crate) fn read(file: File, mut take: impl FnMut(u64, Task) -> bool) -> Result<(), String> {
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let read = AssertUnwindSafe(|| {
+        let reader = FileReader::try_new(BufReader::new(file), None)?;
+        let share = length / (reader.num_batches() as u64).max(1);
+        for batch in reader {
+            if !take(share, Task::new(Table::from(batch?))) {
+                break;
+            }
+        }
+        Ok(())
+    });
+    let result = catch_unwind(read)
+        .unwrap_or_else(|_| Err(ArrowError::IpcError("its contents make no sense".to_owned())));
+    result.map_err(|error| format!("no Arrow file: {error}"))
+}
+
+/// A file that results go to. It is made when there is one, or at the end.
+pub(crate) struct TableFile {
+    pub(crate) path: PathBuf,
+    writer: Option<Box<FileWriter<BufWriter<File>>>>,
+}
+
+impl TableFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, writer: None }
+    }
+
+    /// Adds a result, which must be a table with the columns of those before.
+    pub(crate) fn add(&mut self, task: &Task) -> io::Result<()> {
+        let wrong = |problem: &str| {
+            let text = format!("the result {} {problem}", task.id());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        };
+        let table = task.data.as_table().ok_or_else(|| wrong("is no table"))?;
+        let writer = self.writer(table.schema())?;
+        if writer.schema() != table.schema() {
+            return Err(wrong("has other columns than those before it"));
+        }
+        table.batches().iter().try_for_each(|batch| writer.write(batch)).map_err(io::Error::other)
+    }
+
+    fn writer(&mut self, schema: &Schema) -> io::Result<&mut FileWriter<BufWriter<File>>> {
+        if self.writer.is_none() {
+            let file = File::create(&self.path)?;
+            let writer = FileWriter::try_new_buffered(file, schema).map_err(io::Error::other)?;
+            self.writer = Some(Box::new(writer));
+        }
+        self.writer.as_deref_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Completes what has been written, if anything has.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let writer = self.writer.as_deref_mut();
+        writer.map_or(Ok(()), FileWriter::finish).map_err(io::Error::other)
+    }
+
+    /// The same, and makes the file if there was nothing to write.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.writer(&Schema::empty())?;
+        self.flush()
+    }
+}
+
+impl fmt::Debug for TableFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}

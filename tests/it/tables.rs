@@ -1,0 +1,223 @@
+//! Arrow tables between Rust and Python stages whose environment has `pyarrow`.
+
+use std::sync::Arc;
+
+use curator::backends::{Cause, FailurePolicy};
+use curator::stage::arrow_array::cast::AsArray;
+use curator::stage::arrow_array::types::Int64Type;
+use curator::stage::arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use curator::stage::{BoxError, Context, Data, Table};
+use curator::{
+    ExecutorExt, LocalExecutor, Pipeline, PythonStage, RunReport, RuntimeEnv, RustStage, Task,
+};
+use serde_json::json;
+
+use crate::support::{local, shared_cache};
+
+/// A table of so many rows, whose numbers begin at `first`.
+fn table(first: i64, rows: i64) -> Table {
+    let numbers: Int64Array = (first..first + rows).map(Some).collect();
+    let texts: StringArray = (0..rows).map(|row| (row % 3 > 0).then(|| "x".repeat(5))).collect();
+    let columns = [("n", Arc::new(numbers) as ArrayRef), ("text", Arc::new(texts))];
+    RecordBatch::try_from_iter(columns).expect("two columns of one length").into()
+}
+
+fn numbers(data: &Data) -> Vec<i64> {
+    let table = data.as_table().expect("a table");
+    let columns = table.batches().iter().map(|batch| batch.column_by_name("n").expect("a column"));
+    columns.flat_map(|column| column.as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
+/// A stage in an environment with `pyarrow` and `pandas`.
+fn stage(text: &str) -> PythonStage {
+    bare(text).with_runtime_env(RuntimeEnv::uv(["pyarrow", "pandas"]))
+}
+
+/// A stage in an environment without.
+fn bare(text: &str) -> PythonStage {
+    PythonStage::from_source(text, "Stage").with_name("stage")
+}
+
+fn recording() -> LocalExecutor {
+    local().with_cache_dir(shared_cache()).with_failure_policy(FailurePolicy::Record)
+}
+
+fn run(stages: impl IntoIterator<Item = PythonStage>, tables: Vec<Table>) -> RunReport {
+    let pipeline = stages.into_iter().fold(Pipeline::new("tables"), Pipeline::with_stage);
+    let report = recording().run(&pipeline, tables.into_iter().map(Task::new));
+    report.unwrap_or_else(|error| panic!("{}", error.report()))
+}
+
+const ADD: &str = r#"
+import pyarrow, pyarrow.compute
+class Stage:
+    def process(self, task):
+        assert isinstance(task.data, pyarrow.Table), task.data
+        assert task.data.column("text").null_count == (len(task.data) + 2) // 3
+        at = task.data.column_names.index("n")
+        return task.data.set_column(at, "n", pyarrow.compute.add(task.data.column("n"), 1))
+"#;
+
+#[test]
+fn a_table_goes_through_python_stages_and_comes_back() {
+    let sizes = [0, 1, 10, 5_000, 200_000, 3];
+    let stages = ["one", "two"].map(|name| stage(ADD).with_name(name));
+    let report = run(stages, sizes.map(|rows| table(7, rows)).into());
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    for (task, rows) in report.outputs.iter().zip(sizes) {
+        assert_eq!(numbers(&task.data), (9..9 + rows).collect::<Vec<_>>());
+    }
+    // The same where a Rust stage is between them, and where all goes over the socket.
+    let double = RustStage::from_fn("double", |task: Task, _: &mut Context| {
+        let first = numbers(&task.data).first().copied().unwrap_or_default();
+        let rows = task.data.as_table().map_or(0, Table::rows);
+        Ok::<_, BoxError>(task.with_data(table(2 * first, i64::try_from(rows)?)))
+    });
+    let pipeline = Pipeline::new("mixed").with_stage(stage(ADD)).with_stage(double);
+    let tasks = || [Task::new(table(4, 20_000))];
+    for executor in [recording(), recording().with_arenas_from(None)] {
+        let report = executor.run(&pipeline, tasks()).unwrap();
+        assert_eq!(numbers(&report.outputs[0].data), (10..20_010).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_columns_are_the_shared_memory_and_what_is_kept_never_changes() {
+    // 80 tables of 4 MiB are more than an arena holds.
+    let text = r#"
+import pyarrow.compute
+from curator_stage import Task
+class Stage:
+    def setup(self):
+        self.kept = []
+    def is_shared(self, address):
+        with open("/proc/self/maps") as maps:
+            for line in maps:
+                if "memfd:curator" in line:
+                    start, end = (int(part, 16) for part in line.split()[0].split("-"))
+                    if start <= address < end:
+                        return True
+        return False
+    def process(self, task):
+        column = task.data.column("n")
+        self.kept.append((column[0].as_py(), column))
+        for first, kept in self.kept:
+            assert kept[0].as_py() == first and kept[-1].as_py() == first + len(kept) - 1
+            assert pyarrow.compute.sum(kept).as_py() == len(kept) * (2 * first + len(kept) - 1) // 2
+        if column[0].as_py() % 7 == 0:
+            self.kept.clear()
+        shared = self.is_shared(column.chunk(0).buffers()[1].address)
+        return [Task({"shared": shared})]
+"#;
+    let shared = |count: i64, rows: i64| {
+        let tables = (0..count).map(|number| table(number, rows)).collect();
+        let report = run([stage(text).with_num_workers(1)], tables);
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        let is_shared =
+            |task: &Task| task.data.as_json().is_some_and(|data| data["shared"] == true);
+        report.outputs.iter().filter(|task| is_shared(task)).count()
+    };
+    assert_eq!(shared(60, 100_000), 60);
+    assert_eq!(shared(5, 10), 0, "small ones come with the frame");
+    let all = text.replace("% 7 == 0", "< 0");
+    let report = run(
+        [stage(&all).with_num_workers(1)],
+        (0..90).map(|number| table(number, 300_000)).collect(),
+    );
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(report.outputs.len(), 90);
+}
+
+#[test]
+fn frames_of_pandas_and_arrays_of_numpy() {
+    let text = r#"
+import numpy, pandas
+class Stage:
+    def process(self, task):
+        columns = task.to_numpy()
+        assert isinstance(columns["n"], numpy.ndarray) and not columns["n"].flags.writeable
+        assert list(columns) == ["n", "text"] and columns["text"][0] is None
+        frame = task.to_pandas()
+        assert isinstance(frame, pandas.DataFrame)
+        frame["n"] = frame["n"] + columns["n"]
+        return frame
+"#;
+    let report = run([stage(text)], vec![table(5, 4), table(0, 10_000)]);
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(numbers(&report.outputs[0].data), [10, 12, 14, 16]);
+    assert_eq!(numbers(&report.outputs[1].data).len(), 10_000);
+}
+
+#[test]
+fn without_pyarrow_a_table_is_an_error_that_names_it() {
+    let text = "class Stage:\n def process(self, task): return task";
+    let pipeline = Pipeline::new("tables").with_stage(bare(text));
+    let tasks = [
+        Task::new(json!(1)),
+        Task::new(table(0, 9)),
+        Task::new(table(0, 90_000)),
+        Task::new(json!(2)),
+    ];
+    let report = recording().run(&pipeline, tasks).unwrap();
+    assert_eq!((report.outputs.len(), report.failed.len()), (2, 2));
+    for failed in &report.failed {
+        assert!(
+            failed.to_string().contains("has no pyarrow: add it to its runtime_env"),
+            "{failed}"
+        );
+    }
+}
+
+#[test]
+fn columns_are_what_a_stage_declares() {
+    let report = run(
+        [
+            stage(ADD).with_inputs(["n"]),
+            stage(ADD).with_name("other").with_inputs(["n", "missing"]),
+        ],
+        vec![table(0, 3)],
+    );
+    let failed = report.failed[0].to_string();
+    assert!(failed.contains("it needs the key 'missing', and has 'n', 'text'"), "{failed}");
+    let rust = RustStage::from_fn("rust", |task: Task, _: &mut Context| Ok::<_, BoxError>(task));
+    let pipeline = Pipeline::new("tables").with_stage(rust.with_inputs(["n", "missing"]));
+    let report = recording().run(&pipeline, [Task::new(table(0, 3))]).unwrap();
+    assert!(matches!(&report.failed[0].cause, Cause::MissingInput(why) if why.contains("missing")));
+}
+
+#[test]
+fn what_is_no_table_is_that_tasks_error() {
+    // A worker that passes anything off as a table.
+    let text = r"
+import curator_stage
+class Lie:
+    def __init__(self, data):
+        self.data = data
+class Stage:
+    def setup(self):
+        curator_stage._as_table = lambda data: data if isinstance(data, Lie) else None
+        curator_stage._written = lambda lie: memoryview(lie.data)
+    def process(self, task):
+        return Lie(task.data)
+";
+    let whole = table(0, 20_000).to_ipc().unwrap();
+    let mut changed = whole.clone();
+    changed[..400].iter_mut().step_by(3).for_each(|byte| *byte ^= 0x55);
+    let payloads = [
+        whole.clone(),
+        whole[..whole.len() / 2].to_vec(),
+        changed,
+        vec![0xff; 100_000],
+        Vec::new(),
+    ];
+    let lie = || bare(text).with_name("lie");
+    // Either the program reads it, or the next stage does.
+    for pipeline in [
+        Pipeline::new("lies").with_stage(lie()),
+        Pipeline::new("lies").with_stage(lie()).with_stage(stage(ADD)),
+    ] {
+        let report = recording().run(&pipeline, payloads.clone().map(Task::new)).unwrap();
+        assert_eq!((report.outputs.len(), report.failed.len()), (1, 4), "{:?}", report.failed);
+        assert_eq!(numbers(&report.outputs[0].data).len(), 20_000);
+    }
+}
