@@ -53,6 +53,12 @@
 //! - **Nothing outlives a run**: workers and the processes that they started end with it, also when
 //!   the program is killed. A child that opened a session of its own is the exception.
 //!
+//! # Features
+//!
+//! - `arrow`: tasks that are Arrow tables, for Rust stages and the program itself. Between Python
+//!   stages, which see a `pyarrow.Table`, they need no feature.
+//! - `conformance`: the cases that every executor must pass.
+//!
 //! # What it does not do
 //!
 //! It installs no signal handler, changes no variable or folder of the process, prints nothing, and
