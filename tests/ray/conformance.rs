@@ -32,7 +32,7 @@ fn the_local_executor_does_what_every_executor_must() {
         )
     };
     run(&cases(), &Setting::new(&executor, BASE_MODULE), "here");
-    assert_eq!(registry().names().count(), 1);
+    assert_eq!(registry().names().collect::<Vec<_>>(), ["multiply", "reverse"]);
 }
 
 fn conforms<E: Engine + 'static>() {
