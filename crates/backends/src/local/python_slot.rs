@@ -1,5 +1,7 @@
 //! One slot of a Python stage: a warm worker process, replaced when it dies.
 
+use std::cell::Cell;
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -32,7 +34,7 @@ const MAX_IDLE_DEATHS: u32 = 10;
 
 /// Runs the slot until the stage is finished or the run is cancelled.
 pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment: &Environment) {
-    let slot = Slot { stage, code, index, environment };
+    let slot = Slot { stage, code, index, environment, is_setting_up: Cell::new(false) };
     let gpus = stage.planned.gpus();
     let mut deaths = 0;
     while !stage.queue().is_finished() {
@@ -75,6 +77,8 @@ struct Slot<'a> {
     code: &'a PythonCode,
     index: usize,
     environment: &'a Environment,
+    /// Whether its worker has been told to run `setup`.
+    is_setting_up: Cell<bool>,
 }
 
 /// Why a worker's life ended other than with its work.
@@ -101,10 +105,17 @@ impl Slot<'_> {
     /// One process, from its start to its end. `Ok` if another one may follow.
     fn life(&self, visible_devices: Option<String>) -> Result<(), Fate> {
         let begun = Instant::now();
+        self.is_setting_up.set(false);
         let mut process = self.spawn(visible_devices)?;
         if let Err(fate) = self.get_ready(&mut process) {
-            let exit = process.reap();
-            self.stage.worker_ended(self.index, Some(exit), false);
+            // What has begun to set up gets the time to tear down.
+            let is_polite = matches!(fate, Fate::Cancelled) && self.is_setting_up.get();
+            if is_polite {
+                process.shut_down(Shutdown::Write);
+            }
+            let is_in_order = is_polite && say_goodbye(&mut process);
+            let exit = if is_in_order { process.finish(GRACE) } else { process.reap() };
+            self.stage.worker_ended(self.index, Some(exit), is_in_order);
             return Err(fate);
         }
         let start = begun.elapsed();
@@ -179,6 +190,7 @@ impl Slot<'_> {
         // If it cannot be sent the worker is gone, and the wait tells how.
         let _ = process.send(Kind::Setup, &meta);
         if !on_node {
+            self.is_setting_up.set(true);
             self.wait_while_needed(process)?;
         }
         let _: serde_json::Value = self.expect(process, Kind::Ready, None)?;
