@@ -93,7 +93,7 @@ fn a_base_without_what_the_engine_needs_is_told_what_to_add() {
         ),
         (
             refused(&executor::<Xenna>(only_ray.python()).with_worker_program(WORKER), pipeline()),
-            "cosmos-xenna>=0.2,<0.3",
+            "cosmos-xenna>=0.2,<0.4",
         ),
     ] {
         let Error::EngineMissing { requirement, found, .. } = &error else {

@@ -25,7 +25,7 @@ _ENGINES = {
     "ray-data": ("curator_ray_data", [_RAY, ("pyarrow", "10", None), ("pandas", "1", None)]),
     "ray-actor-pool": ("curator_ray_actor_pool", [_RAY]),
     # Each 0.x may be another; what it calls private is used here.
-    "xenna": ("curator_ray_xenna", [_RAY, ("cosmos-xenna", "0.2", "0.3")]),
+    "xenna": ("curator_ray_xenna", [_RAY, ("cosmos-xenna", "0.2", "0.4")]),
 }
 _EXTRAS = {"ray-data": "[data]", "xenna": "[default]"}
 

@@ -84,9 +84,9 @@ pub type XennaExecutor = RayExecutor<Xenna>;
 /// Runs pipelines on an engine on Ray.
 ///
 /// The base environment must have `ray` (from 2.50 and below 3; 2.60 is what is tested), Ray Data
-/// also `pyarrow` and `pandas`, and Xenna `ray[default]` and `cosmos-xenna` (0.2). A driver in it connects to Ray; on each
-/// node, the program itself serves as the worker, so its first line must be
-/// [`serve_if_asked`](crate::serve_if_asked). It is shipped where it is not found.
+/// also `pyarrow` and `pandas`, and Xenna `ray[default]` and `cosmos-xenna` (0.2 or 0.3). A driver
+/// in it connects to Ray; on each node, the program itself serves as the worker, so its first line
+/// must be [`serve_if_asked`](crate::serve_if_asked). It is shipped where it is not found.
 ///
 /// What the engine decides by itself it decides as NeMo Curator has it: Ray Data and Xenna stream,
 /// the actor pools run one stage after the other; a stage without a fixed number of workers gets as
