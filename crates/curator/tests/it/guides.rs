@@ -130,14 +130,15 @@ fn the_front_page_does_what_it_says() {
             Some(command) => {
                 let parts = command.split(" --").all(|part| checks.contains(part));
                 assert!(parts, "nobody runs `cargo {command}`");
+                writeln!(page, "$ true")
             }
             // It goes into a folder of its own, and says what it wrote.
             None => match line.strip_prefix("$ curator init demo ") {
                 Some(rest) => writeln!(page, "$ (curator init demo {rest}) > wrote.txt"),
                 None => writeln!(page, "{line}"),
-            }
-            .expect("text"),
+            },
         }
+        .expect("text");
     }
     follow(&page);
 }
