@@ -98,11 +98,12 @@ impl Run {
         }
     }
 
-    /// The same with another threshold.
+    /// The same with another limit for workers that have nothing to do.
     pub(crate) fn with_idle_limit(self, idle_limit: Duration) -> Self {
         Self { idle_limit, ..self }
     }
 
+    /// The same with another threshold.
     pub(crate) fn with_arenas_from(self, arenas_from: Option<usize>) -> Self {
         Self { arenas_from, ..self }
     }

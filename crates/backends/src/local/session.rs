@@ -229,12 +229,9 @@ impl<'a> Session<'a> {
                 // Others wait for the device that this idle worker holds.
                 Taken::Nothing if is_idle && self.stage.is_device_wanted() => break,
                 Taken::Nothing => {
-                    let since = if is_idle {
-                        *idle_since.get_or_insert_with(Instant::now)
-                    } else {
-                        Instant::now()
-                    };
-                    if self.idle_limit.is_some_and(|limit| since.elapsed() >= limit) {
+                    idle_since = is_idle.then(|| idle_since.unwrap_or_else(Instant::now));
+                    let is_past = |(since, limit): (Instant, _)| since.elapsed() >= limit;
+                    if idle_since.zip(self.idle_limit).is_some_and(is_past) {
                         self.lock().is_spare = true;
                         break;
                     }
