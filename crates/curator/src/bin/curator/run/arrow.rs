@@ -13,6 +13,8 @@ use curator::Task;
 use curator::stage::Table;
 use curator::stage::arrow_schema::{ArrowError, Schema};
 
+use crate::failure::Failure;
+
 /// Whether a path names such a file.
 pub(crate) fn is_arrow(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "arrow")
@@ -72,15 +74,22 @@ impl TableFile {
     }
 
     /// Completes what has been written, if anything has.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        let writer = self.writer.as_deref_mut();
-        writer.map_or(Ok(()), FileWriter::finish).map_err(io::Error::other)
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        let completed = self.writer.as_deref_mut().map_or(Ok(()), FileWriter::finish);
+        completed.map_err(|error| self.failure(&io::Error::other(error)))
     }
 
     /// The same, and makes the file if there was nothing to write.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.writer(&Schema::empty())?;
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        if let Err(error) = self.writer(&Schema::empty()) {
+            return Err(self.failure(&error));
+        }
         self.flush()
+    }
+
+    /// What is told when it cannot be written.
+    pub(crate) fn failure(&self, error: &io::Error) -> Failure {
+        Failure::io(&format!("write `{}`", self.path.display()), error)
     }
 }
 

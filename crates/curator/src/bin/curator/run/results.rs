@@ -74,10 +74,7 @@ impl Results {
         match self {
             Self::Lines { lines, .. } => lines.flush(),
             #[cfg(feature = "arrow")]
-            Self::Tables(tables) => {
-                let flushed = tables.flush();
-                flushed.map_err(|error| self.failure(&error))
-            }
+            Self::Tables(tables) => tables.flush(),
         }
     }
 
@@ -86,10 +83,7 @@ impl Results {
         match self {
             Self::Lines { lines, .. } => lines.finish(),
             #[cfg(feature = "arrow")]
-            Self::Tables(tables) => {
-                let finished = tables.finish();
-                finished.map_err(|error| self.failure(&error))
-            }
+            Self::Tables(tables) => tables.finish(),
         }
     }
 
@@ -98,9 +92,7 @@ impl Results {
         match self {
             Self::Lines { lines, .. } => lines.failure(error),
             #[cfg(feature = "arrow")]
-            Self::Tables(tables) => {
-                Failure::io(&format!("write `{}`", tables.path.display()), error)
-            }
+            Self::Tables(tables) => tables.failure(error),
         }
     }
 }
