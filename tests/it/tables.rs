@@ -128,6 +128,60 @@ class Stage:
     assert_eq!(report.outputs.len(), 90);
 }
 
+/// Tables of every size, as they came or made anew, through three stages of which each may hand them
+/// on from where another one wrote them.
+#[test]
+fn tables_are_handed_on_from_stage_to_stage() {
+    let text = r#"
+import pyarrow, pyarrow.compute
+class Stage:
+    def setup(self):
+        self.kept = []
+    def process(self, task):
+        table, number = task.data, task.data.column("n")[0].as_py()
+        assert pyarrow.compute.sum(table.column("n")).as_py() == len(table) * (2 * number + len(table) - 1) // 2
+        self.kept = (self.kept + [(number, table)])[-3:]
+        assert all(kept.column("n")[0].as_py() == first for first, kept in self.kept)
+        if number % 2:
+            return table
+        task.data = table.set_column(0, "n", pyarrow.compute.add(table.column("n"), 2))
+        return [task, pyarrow.table({"n": [number]})]
+"#;
+    let sizes = [1, 20_000, 700, 300_000, 2_000_000, 5, 90_000, 1_000_000, 1];
+    let tables = sizes.iter().enumerate().map(|(number, rows)| {
+        let number = i64::try_from(number).expect("a small number");
+        table(number, *rows)
+    });
+    let stages = ["one", "two", "three"].map(|name| stage(text).with_name(name));
+    let report = run(stages, tables.collect());
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    let mut expected = Vec::new();
+    for (first, rows) in (0..).zip(sizes) {
+        if first % 2 == 1 {
+            expected.push((first, rows));
+            continue;
+        }
+        // Each stage adds two, and a table with the number that it saw.
+        expected.push((first + 6, rows));
+        expected.push((first + 4, 1));
+        expected.extend([(first + 4, 1), (first + 2, 1)]);
+        expected.extend([(first + 4, 1), (first + 2, 1), (first + 2, 1), (first, 1)]);
+    }
+    let mut seen: Vec<(i64, i64)> = report
+        .outputs
+        .iter()
+        .map(|task| {
+            let numbers = numbers(&task.data);
+            let (first, rows) = (numbers[0], i64::try_from(numbers.len()).expect("a small number"));
+            assert!(numbers.iter().copied().eq(first..first + rows));
+            (first, rows)
+        })
+        .collect();
+    seen.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+}
+
 #[test]
 fn frames_of_pandas_and_arrays_of_numpy() {
     let text = r#"
@@ -193,10 +247,13 @@ import curator_stage
 class Lie:
     def __init__(self, data):
         self.data = data
+        self.size = len(data)
+    def write_into(self, view):
+        view[:] = self.data
 class Stage:
     def setup(self):
         curator_stage._as_table = lambda data: data if isinstance(data, Lie) else None
-        curator_stage._written = lambda lie: memoryview(lie.data)
+        curator_stage._Stream = lambda lie: lie
     def process(self, task):
         return Lie(task.data)
 ";

@@ -296,16 +296,16 @@ class _Arenas:
             self._input = memoryview(memory)
         return self._input[start:end]
 
-    def write(self, start, end, data):
+    def room(self, start, end):
+        """A view to write there; None where there is no room for it in this process."""
         if self._output is None:
             try:
                 import mmap
 
                 self._output = memoryview(mmap.mmap(self._files[1], self._size))
             except (ImportError, OSError):
-                return False
-        self._output[start:end] = data
-        return True
+                return None
+        return self._output[start:end]
 
 
 def _normal_name(name):
@@ -567,15 +567,25 @@ def _as_table(data):
     return data if isinstance(data, pyarrow.Table) else None
 
 
-def _written(table):
-    """A table as a stream."""
-    import pyarrow
+class _Stream:
+    """A table as it crosses: its size is known before it is written, so that it is written once, to
+    where it shall be."""
 
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    # Its bytes have signs otherwise.
-    return memoryview(sink.getvalue()).cast("B")
+    def __init__(self, table):
+        import pyarrow
+
+        self._pyarrow = pyarrow
+        self._table = table
+        counted = pyarrow.MockOutputStream()
+        self._write(counted)
+        self.size = counted.size()
+
+    def write_into(self, view):
+        self._write(self._pyarrow.FixedSizeBufferWriter(self._pyarrow.py_buffer(view)))
+
+    def _write(self, sink):
+        with sink, self._pyarrow.ipc.new_stream(sink, self._table.schema) as writer:
+            writer.write_table(self._table)
 
 
 class _Worker:
@@ -597,10 +607,12 @@ class _Worker:
         self._is_batched = False
         self.is_set_up = False
         self.arenas = _Arenas()
-        # Where the next large output goes, and where the batch's room for them ends.
         self._arenas_from = None
+        # The large inputs of the batch that cannot change, by what Python knows them by.
+        self._given = {}
         # The input of earlier batches that the stage still has tables in, by their sequence.
         self._kept = []
+        # Where the next large output goes, and where the batch's room for them ends.
         self._room_at = self._room_end = 0
 
     def load(self, start):
@@ -663,6 +675,8 @@ class _Worker:
                     data = _open_table(part)
                 except BaseException as error:
                     data, unreadable[len(tasks)] = None, error
+            if kind in "BT":
+                self._given[id(data)] = len(tasks), data
             # The short form of a record has neither metadata nor another dataset.
             metadata, dataset = (record[3], record[4]) if len(record) > 3 else ({}, "")
             tasks.append(Task(data, metadata, dataset, record[0]))
@@ -683,6 +697,7 @@ class _Worker:
         if views or self._kept:
             # What the stage has no table in any more, the engine may use again.
             tasks = data = part = unreadable = None
+            self._given = {}
             self._kept = [held for held in (*self._kept, *views) if not _let_go(held[1])]
             if self._kept:
                 kept = f",{sorted({number for number, _ in self._kept})}"
@@ -799,38 +814,46 @@ class _Worker:
         return f"[{','.join(records)}]"
 
     def _record(self, data, parts, metadata, dataset):
-        if isinstance(data, (bytes, bytearray, memoryview)):
-            kind, part = "b", data
-            if isinstance(data, memoryview):
-                part = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
-        elif type(data) is not dict and (table := _as_table(data)) is not None:
-            kind, part = "t", _written(table)
-        else:
-            kind, part = "j", self._encoded(data, "data")
-        # What goes into the arena is copied there; else it is copied here, unless it cannot change:
-        # the stage may reuse its buffer for the next task.
-        length = len(part)
         if metadata or dataset:
             metadata, dataset = self._described(metadata or {}, dataset)
             rest = f",{metadata},{dataset}"
         else:
             rest = ""
-        if self._room_end and self._share(part):
-            kind = kind.upper()
+        if id(data) in self._given:
+            # It is what came, and the engine still has that.
+            return f'["=",{self._given[id(data)][0]}{rest}]'
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            if isinstance(data, memoryview):
+                data = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
+            kind, part = "b", data
+        elif type(data) is not dict and (table := _as_table(data)) is not None:
+            kind, part = "t", _Stream(table)
         else:
-            parts.append(bytes(part))
+            kind, part = "j", self._encoded(data, "data")
+        length = part.size if kind == "t" else len(part)
+        room = self._room(length)
+        if kind == "t":
+            view = memoryview(bytearray(length)) if room is None else room
+            part.write_into(view)
+            part = view
+        elif room is not None:
+            room[:] = part
+        # Nothing can fail from here on, so what is counted is there.
+        if room is not None:
+            kind = kind.upper()
+            end = self._room_at + length
+            self._room_at = end + -end % _ALIGNMENT
+        else:
+            # A copy, unless it cannot change: the stage may reuse its buffer for the next task.
+            parts.append(part if kind == "t" else bytes(part))
         return f'["{kind}",{length}{rest}]'
 
-    def _share(self, part):
-        """Puts a large output into the arena; False if it is not large, or there is no room."""
-        at = self._room_at
-        end = at + len(part)
-        if end > self._room_end or end - at < self._arenas_from:
-            return False
-        if not self.arenas.write(at, end, part):
-            return False
-        self._room_at = end + -end % _ALIGNMENT
-        return True
+    def _room(self, length):
+        """A view of the arena for a large output; None if it is not large, or there is no room."""
+        end = self._room_at + length
+        if not self._room_end or end > self._room_end or length < self._arenas_from:
+            return None
+        return self.arenas.room(self._room_at, end)
 
     def _described(self, metadata, dataset):
         if not isinstance(metadata, dict):

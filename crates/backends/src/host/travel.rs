@@ -7,22 +7,22 @@
 //! data
 //! ```
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use stage::{SourceTask, Task};
 
 use crate::failure::numbers;
-use crate::local::{Parcel, Payload};
+use crate::local::{Format, Parcel, Payload};
 
 /// Appends a task to `buffer`.
 pub(crate) fn pack(buffer: &mut Vec<u8>, parcel: &Parcel) -> serde_json::Result<()> {
     let sources = numbers(parcel.head.sources().iter());
-    let head = serde_json::to_vec(&(parcel.payload.tag(), &parcel.head, sources))?;
+    let tag = parcel.payload.format.tag();
+    let head = serde_json::to_vec(&(tag, &parcel.head, sources))?;
     let length = u32::try_from(head.len()).map_err(serde::ser::Error::custom)?;
     buffer.extend_from_slice(&length.to_le_bytes());
     buffer.extend_from_slice(&head);
-    buffer.extend_from_slice(parcel.payload.as_slice());
+    buffer.extend_from_slice(&parcel.payload.bytes());
     Ok(())
 }
 
@@ -36,12 +36,9 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Parcel, String> {
         serde_json::from_slice(head).map_err(|error| format!("a task whose head is {error}"))?;
     // Who follows them is in another process, and has them until the end of the run.
     let head = head.with_sources(sources.into_iter().map(|index| SourceTask::new(index, |_| {})));
-    let payload = match tag.as_str() {
-        "j" => Payload::Json(Arc::new(data.to_vec())),
-        "b" => Payload::Bytes(Arc::new(data.to_vec())),
-        "t" => Payload::Table(Arc::new(data.to_vec())),
-        other => return Err(format!("a task with data of the kind {other:?}")),
-    };
+    let format =
+        Format::from_tag(&tag).ok_or_else(|| format!("a task with data of the kind {tag:?}"))?;
+    let payload = Payload::new(format, data.to_vec());
     Ok(Parcel { head, payload, ready: Instant::now() })
 }
 

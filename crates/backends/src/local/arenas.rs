@@ -15,7 +15,7 @@ pub(crate) const ARENAS_FROM: usize = 16 << 10;
 /// How large the arenas of a worker are at first. What is not touched takes no memory.
 const LEAST: usize = 64 << 20;
 /// How large they may become, each.
-const MOST: usize = 256 << 20;
+const MOST: usize = 1 << 30;
 /// What one batch gets of an arena at the most, so that two can be under way.
 const MOST_OF_ONE: usize = MOST / 2;
 
@@ -23,7 +23,7 @@ const MOST_OF_ONE: usize = MOST / 2;
 #[derive(Debug)]
 pub(crate) struct Slot {
     input: Option<Region>,
-    pub(crate) output: Option<Region>,
+    pub(crate) output: Option<Arc<Region>>,
     /// Which of the batch's payloads stand in `input`.
     pub(crate) is_shared: Vec<bool>,
 }
@@ -33,8 +33,8 @@ impl Slot {
         let output = self.output.as_ref();
         Shares(
             self.input.as_ref().map_or(0, Region::start),
-            output.map_or(0, Region::start),
-            output.map_or(0, Region::len),
+            output.map_or(0, |region| region.start()),
+            output.map_or(0, |region| region.len()),
         )
     }
 
@@ -45,7 +45,7 @@ impl Slot {
 
     /// The bytes that it takes up, both ways.
     pub(crate) fn size(&self) -> usize {
-        [&self.input, &self.output].into_iter().flatten().map(Region::len).sum()
+        [self.input.as_ref(), self.output.as_deref()].into_iter().flatten().map(Region::len).sum()
     }
 }
 
@@ -53,13 +53,15 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Arenas {
     from: Option<usize>,
+    /// How large they may become.
+    most: usize,
     pair: Option<(Arc<Arena>, Arc<Arena>)>,
 }
 
 impl Arenas {
     /// For payloads of at least so many bytes, or for none.
     pub(crate) fn new(from: Option<usize>) -> Self {
-        Self { from, pair: None }
+        Self { from, most: MOST, pair: None }
     }
 
     /// Puts the large payloads of a batch where its worker can read them, and sets room aside for
@@ -86,17 +88,12 @@ impl Arenas {
         if input == 0 && output < from {
             return None;
         }
-        match self.fill(batch, is_shared, input, output, outbox) {
-            Ok(slot) => slot,
-            Err(error) => {
-                // What the machine does not allow once it will not allow the next time.
-                tracing::debug!(
-                    "large payloads go over the socket, without shared memory: {error}"
-                );
-                self.from = None;
-                None
-            }
-        }
+        self.fill(batch, is_shared, input, output, outbox).unwrap_or_else(|error| {
+            // What the machine does not allow once it will not allow the next time.
+            tracing::debug!("large payloads go over the socket, without shared memory: {error}");
+            self.from = None;
+            None
+        })
     }
 
     fn fill(
@@ -111,15 +108,17 @@ impl Arenas {
         if regions.is_none() && self.grow(input.max(output), outbox)? {
             regions = self.take(input, output);
         }
+        // Better one way than none.
+        let regions = regions.or_else(|| self.take(input, 0).filter(|_| input > 0));
         let Some((input, output)) = regions else { return Ok(None) };
         if let Some(region) = &input {
             let mut at = 0;
             for (parcel, _) in batch.parcels.iter().zip(&is_shared).filter(|(_, shared)| **shared) {
-                region.write(at, parcel.payload.as_slice())?;
+                parcel.payload.write_to(region, at)?;
                 at = aligned(at + parcel.size());
             }
         }
-        Ok(Some(Slot { input, output, is_shared }))
+        Ok(Some(Slot { input, output: output.map(Arc::new), is_shared }))
     }
 
     /// Regions of these lengths, where both arenas have room.
@@ -136,11 +135,20 @@ impl Arenas {
     /// be. The old ones live on until the batches in them are done.
     fn grow(&mut self, need: usize, outbox: &mut Outbox) -> io::Result<bool> {
         let have = self.pair.as_ref().map_or(0, |(inputs, _)| inputs.size());
-        let size = (2 * need.max(have)).next_power_of_two().clamp(LEAST, MOST);
+        let size = (2 * need.max(have)).next_power_of_two().clamp(LEAST, MOST).min(self.most);
         if size <= have {
             return Ok(false);
         }
-        let (inputs, outputs) = (Arena::new(size)?, Arena::new(size)?);
+        let make = || io::Result::Ok((Arena::to_worker(size)?, Arena::from_worker(size)?));
+        let (inputs, outputs) = match make() {
+            Ok(pair) => pair,
+            Err(error) if have == 0 => return Err(error),
+            Err(error) => {
+                tracing::debug!("arenas stay at {have} bytes: {error}");
+                self.most = have;
+                return Ok(false);
+            }
+        };
         let descriptors = vec![inputs.read_only()?, outputs.writable()?];
         outbox.frame_with(Kind::Arenas, b"{}", descriptors);
         self.pair = Some((inputs, outputs));

@@ -2,53 +2,12 @@
 //! the next one takes is never parsed in between.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stage::{Data, Lineage, Task, TaskId, Timing};
 
+use super::payload::{Format, Payload};
 use crate::failure::numbers;
-
-/// A task's data, encoded. A clone has the same bytes, not others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Payload {
-    /// JSON text.
-    Json(Arc<Vec<u8>>),
-    /// Raw bytes.
-    Bytes(Arc<Vec<u8>>),
-    /// A table, as a stream of Arrow's IPC format.
-    Table(Arc<Vec<u8>>),
-}
-
-impl Payload {
-    pub(crate) fn bytes(&self) -> &Arc<Vec<u8>> {
-        match self {
-            Self::Json(bytes) | Self::Bytes(bytes) | Self::Table(bytes) => bytes,
-        }
-    }
-
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        self.bytes()
-    }
-
-    /// How the wire names it.
-    pub(crate) fn tag(&self) -> &'static str {
-        match self {
-            Self::Json(_) => "j",
-            Self::Bytes(_) => "b",
-            Self::Table(_) => "t",
-        }
-    }
-
-    /// How the wire names it where it is shared.
-    pub(crate) fn shared_tag(&self) -> &'static str {
-        match self {
-            Self::Json(_) => "J",
-            Self::Bytes(_) => "B",
-            Self::Table(_) => "T",
-        }
-    }
-}
 
 /// A task on its way: the task without its data, and the data.
 #[derive(Clone, Debug)]
@@ -61,17 +20,18 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(crate) fn size(&self) -> usize {
-        self.payload.as_slice().len()
+        self.payload.size()
     }
 
     /// Packs a task; fails if its data cannot be written.
     pub(crate) fn pack(mut task: Task) -> Result<Self, serde_json::Error> {
         let payload = match std::mem::take(&mut task.data) {
-            Data::Json(value) => Payload::Json(Arc::new(serde_json::to_vec(&value)?)),
-            Data::Bytes(bytes) => Payload::Bytes(Arc::new(bytes)),
+            Data::Json(value) => Payload::new(Format::Json, serde_json::to_vec(&value)?),
+            Data::Bytes(bytes) => Payload::new(Format::Bytes, bytes),
             #[cfg(feature = "arrow")]
             Data::Table(table) => {
-                Payload::Table(Arc::new(table.to_ipc().map_err(serde::ser::Error::custom)?))
+                let bytes = table.to_ipc().map_err(serde::ser::Error::custom)?;
+                Payload::new(Format::Table, bytes)
             }
             _ => return Err(serde::ser::Error::custom("a kind of data that cannot travel")),
         };
@@ -80,24 +40,24 @@ impl Parcel {
 
     /// Unpacks the task; fails if a worker's data is no JSON that Rust can hold, or no table.
     pub(crate) fn unpack(self) -> Result<Task, serde_json::Error> {
-        let data = match self.payload {
-            Payload::Json(text) => Data::Json(serde_json::from_slice(&text)?),
-            Payload::Bytes(bytes) => Data::Bytes(Arc::unwrap_or_clone(bytes)),
-            Payload::Table(bytes) => read_table(bytes)?,
+        let data = match self.payload.format {
+            Format::Json => Data::Json(serde_json::from_slice(&self.payload.bytes())?),
+            Format::Bytes => Data::Bytes(self.payload.into_bytes()),
+            Format::Table => read_table(self.payload.into_bytes())?,
         };
         Ok(self.head.with_data(data))
     }
 }
 
 #[cfg(feature = "arrow")]
-fn read_table(bytes: Arc<Vec<u8>>) -> Result<Data, serde_json::Error> {
-    let table = stage::Table::from_ipc(Arc::unwrap_or_clone(bytes));
+fn read_table(bytes: Vec<u8>) -> Result<Data, serde_json::Error> {
+    let table = stage::Table::from_ipc(bytes);
     table.map(Data::Table).map_err(serde::de::Error::custom)
 }
 
 /// Between Python stages tables pass unread; only here a program must know them.
 #[cfg(not(feature = "arrow"))]
-fn read_table(_: Arc<Vec<u8>>) -> Result<Data, serde_json::Error> {
+fn read_table(_: Vec<u8>) -> Result<Data, serde_json::Error> {
     Err(serde::de::Error::custom(
         "it is an Arrow table, which a program reads that is built with the feature `arrow`",
     ))

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use stage::{BatchOutput, Lineage, Output, Task};
 
-use super::parcel::{Batch, Parcel, Payload};
+use super::parcel::{Batch, Parcel};
+use super::payload::{Format, Payload};
 use super::spare::Spare;
 use crate::failure::Cause;
 use crate::wire::{Answer, BatchResult, Entry, Frame, Outcome, OutputRecord, Region, aligned};
@@ -27,19 +28,19 @@ pub(crate) struct Answered {
     pub(crate) verdict: Verdict,
     /// The batches whose part of the input arena the worker still looks at.
     pub(crate) kept: Vec<u64>,
+    /// What those of its outputs that are large enough for an arena take up there.
+    pub(crate) large: usize,
 }
 
-impl Verdict {
-    /// What the outputs of at least so many bytes take up in an arena.
-    pub(crate) fn bytes_from(&self, from: usize) -> usize {
-        match self {
-            Self::Done { outputs, .. } => {
-                let sizes = outputs.iter().map(Parcel::size).filter(|size| *size >= from);
-                sizes.map(aligned).sum()
-            }
-            Self::Failed(_) => 0,
-        }
-    }
+/// Where the large outputs of a batch are, and what becomes of them.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    /// The batch's part of the arena that its worker writes.
+    pub(crate) region: Option<&'a Arc<Region>>,
+    /// Whether they may stay there, because they go to another worker; else they are copied out.
+    pub(crate) may_stay: bool,
+    /// From how many bytes on an output goes there.
+    pub(crate) from: usize,
 }
 
 /// Reads an answer, with what the worker wrote into its part of the arena; a text that says what is
@@ -48,14 +49,14 @@ pub(crate) fn read(
     stage: &str,
     batch: &Batch,
     frame: Frame,
-    shared: Option<&Region>,
+    room: &Room<'_>,
     spare: &mut Spare,
 ) -> Result<Answered, String> {
     let BatchResult(nanoseconds, answer, kept) =
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
-    let mut body = Body { bytes: frame.body, at: 0, shared, shared_at: 0, spare };
+    let mut body = Body { batch, bytes: frame.body, at: 0, room, room_at: 0, large: 0, spare };
     let verdict = match answer {
         Answer::Failed { failed } => Verdict::Failed(Cause::Raised(failed)),
         Answer::Aggregate { aggregate } => {
@@ -82,8 +83,8 @@ pub(crate) fn read(
             Verdict::Done { outputs, failed }
         }
     };
-    body.end()?;
-    Ok(Answered { duration, verdict, kept })
+    let large = body.end()?;
+    Ok(Answered { duration, verdict, kept, large })
 }
 
 /// Gives the outputs their ids and history, and their data back.
@@ -101,12 +102,14 @@ fn join(
         .collect())
 }
 
-/// The data of a result: what came with it, and what is in the arena.
+/// The data of a result: what came with it, what is in the arena, and what is the batch's own.
 struct Body<'a> {
+    batch: &'a Batch,
     bytes: Vec<u8>,
     at: usize,
-    shared: Option<&'a Region>,
-    shared_at: usize,
+    room: &'a Room<'a>,
+    room_at: usize,
+    large: usize,
     spare: &'a mut Spare,
 }
 
@@ -127,44 +130,75 @@ impl Body<'_> {
             };
             heads.push(head);
             payloads.push(match kind {
-                Outcome::Json => Payload::Json(Arc::new(self.take(length)?)),
-                Outcome::Bytes => Payload::Bytes(Arc::new(self.take(length)?)),
-                Outcome::Table => Payload::Table(Arc::new(self.take(length)?)),
-                Outcome::SharedJson => Payload::Json(Arc::new(self.take_shared(length)?)),
-                Outcome::SharedBytes => Payload::Bytes(Arc::new(self.take_shared(length)?)),
-                Outcome::SharedTable => Payload::Table(Arc::new(self.take_shared(length)?)),
+                Outcome::Json => self.take(Format::Json, length)?,
+                Outcome::Bytes => self.take(Format::Bytes, length)?,
+                Outcome::Table => self.take(Format::Table, length)?,
+                Outcome::SharedJson => self.take_shared(Format::Json, length)?,
+                Outcome::SharedBytes => self.take_shared(Format::Bytes, length)?,
+                Outcome::SharedTable => self.take_shared(Format::Table, length)?,
+                Outcome::Same => {
+                    let parcel = self.batch.parcels.get(length);
+                    parcel
+                        .ok_or("a result that names a task that its batch has not")?
+                        .payload
+                        .clone()
+                }
             });
         }
         Ok((heads, payloads))
     }
 
-    fn take(&mut self, length: usize) -> Result<Vec<u8>, String> {
+    fn take(&mut self, format: Format, length: usize) -> Result<Payload, String> {
+        if length >= self.room.from {
+            self.large += aligned(length);
+        }
         if self.at == 0 && length == self.bytes.len() {
             // All of it: nothing has to be copied.
-            return Ok(std::mem::take(&mut self.bytes));
+            return Ok(Payload::new(format, std::mem::take(&mut self.bytes)));
         }
         let end = self.at.checked_add(length);
         let bytes = end.and_then(|end| self.bytes.get(self.at..end));
         let bytes = bytes.ok_or("a result that names more bytes than it has")?.to_vec();
         self.at += length;
-        Ok(bytes)
+        Ok(Payload::new(format, bytes))
     }
 
-    /// A copy of the next data in the arena.
-    fn take_shared(&mut self, length: usize) -> Result<Vec<u8>, String> {
-        let shared = self.shared.ok_or("a result in an arena of which its batch has no part")?;
-        let end = self.shared_at.checked_add(length).filter(|end| *end <= shared.len());
-        let end = end.ok_or("a result that is larger than its part of the arena")?;
-        let bytes = shared.read(self.shared_at, length, self.spare.take(length));
-        self.shared_at = aligned(end);
-        bytes.map_err(|error| format!("a result in an arena: {error}"))
-    }
-
-    fn end(&self) -> Result<(), String> {
-        if self.at == self.bytes.len() {
-            return Ok(());
+    /// The next data in the arena.
+    fn take_shared(&mut self, format: Format, length: usize) -> Result<Payload, String> {
+        let region =
+            self.room.region.ok_or("a result in an arena of which its batch has no part")?;
+        let start = self.room_at;
+        let payload = start
+            .checked_add(length)
+            .and_then(|end| Payload::in_arena(format, region, start..end))
+            .ok_or("a result that is larger than its part of the arena")?;
+        self.room_at = aligned(start + length);
+        self.large += aligned(length);
+        if self.room.may_stay {
+            return Ok(payload);
         }
-        Err(format!("a result with {} bytes of which it names {}", self.bytes.len(), self.at))
+        let bytes = region.read(start, length, self.spare.take(length));
+        bytes
+            .map(|bytes| Payload::new(format, bytes))
+            .map_err(|error| format!("a result in an arena: {error}"))
+    }
+
+    /// What the large outputs take up, once all have been read.
+    fn end(&self) -> Result<usize, String> {
+        if self.at != self.bytes.len() {
+            return Err(format!(
+                "a result with {} bytes of which it names {}",
+                self.bytes.len(),
+                self.at
+            ));
+        }
+        if self.room.may_stay {
+            // The rest of its part is free.
+            if let Some(region) = self.room.region {
+                region.shrink(self.room_at);
+            }
+        }
+        Ok(self.large)
     }
 }
 
@@ -174,6 +208,8 @@ mod tests {
     use crate::wire::Kind;
     use proptest::prelude::*;
     use stage::TaskId;
+
+    const SOCKET: Room<'_> = Room { region: None, may_stay: false, from: usize::MAX };
 
     fn batch(count: u64) -> Batch {
         let tasks = (0..count).map(|index| {
@@ -191,12 +227,13 @@ mod tests {
     fn entries_become_tasks_with_ids_and_data() {
         let meta = r#"[500000000,[[["b",2],["j",4]],{"type":"E","message":"m","traceback":"t"}]]"#;
         let Answered { duration, verdict, .. } =
-            read("s", &batch(2), frame(meta, b"abtrue"), None, &mut Spare::default()).unwrap();
+            read("s", &batch(2), frame(meta, b"abtrue"), &SOCKET, &mut Spare::default()).unwrap();
         assert_eq!(duration, Duration::from_millis(500));
         let Verdict::Done { outputs, failed } = verdict else { panic!("{verdict:?}") };
         let ids: Vec<String> = outputs.iter().map(|out| out.head.id().to_string()).collect();
         assert_eq!(ids, ["0_0_0", "0_0_1"]);
-        assert_eq!(outputs[1].payload, Payload::Json(Arc::new(b"true".to_vec())));
+        assert_eq!(outputs[1].payload.format, Format::Json);
+        assert_eq!(*outputs[1].payload.bytes(), b"true");
         assert_eq!(failed.len(), 1);
         assert_eq!(failed[0].0, 1);
     }
@@ -209,10 +246,12 @@ mod tests {
             (r#"[1,[[["b",2]],[["b",0]]]]"#, b"ab"),
             (r"[-1,[[]]]", b""),
             (r#"[1,[[["x",2]]]]"#, b"ab"),
+            (r#"[1,[[["=",1]]]]"#, b""),
+            (r#"[1,[[["B",0]]]]"#, b""),
             (r"{}", b""),
         ] {
             assert!(
-                read("s", &batch(1), frame(meta, body), None, &mut Spare::default()).is_err(),
+                read("s", &batch(1), frame(meta, body), &SOCKET, &mut Spare::default()).is_err(),
                 "{meta}"
             );
         }
@@ -224,8 +263,8 @@ mod tests {
         fn any_answer_is_read_without_a_panic(
             meta in "\\PC{0,60}", length in any::<u64>(), body in prop::collection::vec(any::<u8>(), 0..20)
         ) {
-            let _ = read("s", &batch(1), frame(&meta, &body), None, &mut Spare::default());
-            let _ = read("s", &batch(1), frame(&format!(r#"[1,[[["b",{length}]]]]"#), &body), None, &mut Spare::default());
+            let _ = read("s", &batch(1), frame(&meta, &body), &SOCKET, &mut Spare::default());
+            let _ = read("s", &batch(1), frame(&format!(r#"[1,[[["b",{length}]]]]"#), &body), &SOCKET, &mut Spare::default());
         }
     }
 }

@@ -106,7 +106,7 @@ impl Slot<'_> {
             // A cancelled run wants nothing more.
             Ok(outputs) => {
                 let spent = Spent { process: duration, transfer: Duration::ZERO };
-                drop(stage.done(self.index, &batch, outputs, spent, Vec::new()));
+                drop(stage.done(self.index, batch.parcels.len(), outputs, spent, Vec::new()));
             }
             Err(cause) => stage.batch_trouble(batch, Trouble { cause, log: Vec::new() }),
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::arenas::{Arenas, Slot};
 use super::parcel::Batch;
 use super::queue::Taken;
-use super::results::{self, Answered, Verdict};
+use super::results::{self, Answered, Room, Verdict};
 use super::spare::Spare;
 use super::stage_run::{StageRun, Trouble};
 use crate::report::Spent;
@@ -24,7 +24,7 @@ use crate::worker::{Incoming, LogTail, Process};
 const MOST_BATCHES: usize = 32;
 /// Bytes that may be in a worker at once, where more than two batches are.
 const MOST_BYTES: usize = 1 << 16;
-/// Bytes of its arenas that may be in use at once, likewise.
+/// Bytes of its arenas that may be in use at once, where more than one batch is.
 const MOST_SHARED: usize = 64 << 20;
 /// Work that is sent ahead at the most, by the time that batches have taken so far.
 const AHEAD: Duration = Duration::from_millis(20);
@@ -68,12 +68,8 @@ struct Flight {
     slot: Option<Slot>,
     /// Its bytes that went over the socket.
     bytes: usize,
-}
-
-impl Flight {
-    fn shared(&self) -> usize {
-        self.slot.as_ref().map_or(0, Slot::size)
-    }
+    /// The bytes of the arenas that it was given.
+    shared: usize,
 }
 
 struct State {
@@ -83,7 +79,7 @@ struct State {
     shared: usize,
     /// What the large outputs of a batch take up, by those that have come, recent ones counting
     /// more.
-    outputs: Option<usize>,
+    outputs: usize,
     /// The mean duration of a batch so far, recent ones counting more.
     pace: Option<Duration>,
     /// When the first batch in flight can have been begun.
@@ -117,12 +113,12 @@ impl State {
         let Some(pace) = self.pace else { return false };
         let ahead = AHEAD.as_nanos().checked_div(pace.as_nanos());
         let most = ahead.map_or(MOST_BATCHES, |most| most.min(MOST_BATCHES as u128) as usize);
-        count < most && (count < 2 || (self.bytes < MOST_BYTES && self.shared < MOST_SHARED))
+        count < most && self.shared < MOST_SHARED && (count < 2 || self.bytes < MOST_BYTES)
     }
 
-    /// What the large outputs of a batch will take up, with some to spare.
+    /// Room for the large outputs of a batch, with some to spare: what is not used costs nothing.
     fn expected_outputs(&self, input: usize) -> usize {
-        let likely = self.outputs.unwrap_or(input);
+        let likely = self.outputs.max(input);
         likely + likely / 4
     }
 }
@@ -138,7 +134,7 @@ impl<'a> Session<'a> {
             in_flight: VecDeque::new(),
             bytes: 0,
             shared: 0,
-            outputs: None,
+            outputs: 0,
             pace: None,
             front_since: Instant::now(),
             told_to_end: None,
@@ -251,6 +247,7 @@ impl<'a> Session<'a> {
                 let expected = |input| self.lock().expected_outputs(input);
                 let slot = arenas.slot(&batch, expected, &mut outbox);
                 let bytes = encode(&mut outbox, sequence, &batch, slot.as_ref());
+                let shared = slot.as_ref().map_or(0, Slot::size);
                 let mut state = self.lock();
                 if state.is_over {
                     drop(state);
@@ -261,9 +258,9 @@ impl<'a> Session<'a> {
                     state.front_since = Instant::now();
                     self.stage.load.begin_batch();
                 }
-                let flight = Flight { sequence, batch, slot, bytes };
                 state.bytes += bytes;
-                state.shared += flight.shared();
+                state.shared += shared;
+                let flight = Flight { sequence, batch, slot, bytes, shared };
                 state.in_flight.push_back(Arc::new(flight));
                 // Company for the same write, if it is there at once.
                 if state.has_room() && outbox.len() < MOST_BYTES && tasks_sent < recycle_after {
@@ -386,13 +383,16 @@ impl<'a> Session<'a> {
                 frame.sequence, flight.sequence
             )));
         }
-        let (batch, slot) = (&flight.batch, flight.slot.as_ref());
-        let output = slot.and_then(|slot| slot.output.as_ref());
-        let answered =
-            results::read(self.stage.name(), batch, frame, output, spare).map_err(End::Broken)?;
-        let outputs =
-            self.stage.run.arenas_from.map_or(0, |from| answered.verdict.bytes_from(from));
-        let Answered { duration, verdict, kept: still } = answered;
+        let region = flight.slot.as_ref().and_then(|slot| slot.output.as_ref());
+        // Half of the arena is for the batches to come.
+        let is_roomy = |region: &Arc<Region>| region.arena().in_use() <= region.arena().size() / 2;
+        let room = Room {
+            region,
+            may_stay: self.stage.feeds_python && region.is_some_and(is_roomy),
+            from: self.stage.run.arenas_from.unwrap_or(usize::MAX),
+        };
+        let answered = results::read(self.stage.name(), &flight.batch, frame, &room, spare);
+        let Answered { duration, verdict, kept: still, large } = answered.map_err(End::Broken)?;
         drop(flight);
         let (batch, transfer) = {
             let mut state = self.lock();
@@ -400,9 +400,8 @@ impl<'a> Session<'a> {
             let flight = flight.ok_or_else(unasked)?;
             state.has_answered = true;
             state.bytes -= flight.bytes;
-            state.shared -= flight.shared();
-            let before = state.outputs.unwrap_or_default();
-            state.outputs = Some(outputs.max(before - before / 8));
+            state.shared -= flight.shared;
+            state.outputs = large.max(state.outputs - state.outputs / 8);
             let transfer = state.front_since.elapsed().saturating_sub(duration);
             state.front_since = Instant::now();
             let pace = state.pace.unwrap_or(duration);
@@ -428,9 +427,11 @@ impl<'a> Session<'a> {
                     })
                     .collect();
                 let spent = Spent { process: duration, transfer };
-                // A cancelled run wants nothing more; the next wait says so.
-                let _ = self.stage.done(self.index, &batch, outputs, spent, again);
+                // Before the outputs go on: what is the same in both is then theirs alone.
+                let tasks = batch.parcels.len();
                 batch.parcels.into_iter().for_each(|parcel| spare.keep(parcel.payload));
+                // A cancelled run wants nothing more; the next wait says so.
+                let _ = self.stage.done(self.index, tasks, outputs, spent, again);
             }
             Verdict::Failed(cause) => {
                 self.stage.batch_trouble(batch, Trouble { cause, log: log() });
@@ -464,7 +465,7 @@ fn encode(outbox: &mut Outbox, sequence: u64, batch: &Batch, slot: Option<&Slot>
     let is_shared = |at: usize| slot.is_some_and(|slot| slot.is_shared[at]);
     let inputs = batch.parcels.iter().zip(&ids).enumerate().map(|(at, (parcel, id))| {
         let (head, payload, size) = (&parcel.head, &parcel.payload, parcel.size());
-        let tag = if is_shared(at) { payload.shared_tag() } else { payload.tag() };
+        let tag = if is_shared(at) { payload.format.shared_tag() } else { payload.format.tag() };
         if head.metadata.is_empty() && head.dataset_name.is_empty() {
             Input::Short(id, tag, size)
         } else {
@@ -475,7 +476,8 @@ fn encode(outbox: &mut Outbox, sequence: u64, batch: &Batch, slot: Option<&Slot>
     // Text and JSON values always become JSON.
     let meta = serde_json::to_vec(&tasks).unwrap_or_default();
     let body = batch.parcels.iter().enumerate().filter(|(at, _)| !is_shared(*at));
-    let body = body.map(|(_, parcel)| parcel.payload.bytes());
-    outbox.frame(Kind::Batch, sequence, &meta, body.clone());
-    body.map(|part| part.len()).sum()
+    let body: Vec<_> = body.map(|(_, parcel)| parcel.payload.bytes()).collect();
+    let length = body.iter().map(|part| part.len()).sum();
+    outbox.frame(Kind::Batch, sequence, &meta, body);
+    length
 }

@@ -1,9 +1,7 @@
 //! The memory of large payloads that are done with, for those that come: fresh memory costs a page
 //! fault for each of its pages, which is more than the copy into it.
 
-use std::sync::Arc;
-
-use super::parcel::Payload;
+use super::payload::Payload;
 
 /// What is kept at the most, in bytes.
 const MOST: usize = 32 << 20;
@@ -20,11 +18,8 @@ pub(crate) struct Spare {
 impl Spare {
     /// Keeps the memory of a payload, unless somebody else has it too.
     pub(crate) fn keep(&mut self, payload: Payload) {
-        let (Payload::Json(bytes) | Payload::Bytes(bytes) | Payload::Table(bytes)) = payload;
-        if bytes.capacity() < LEAST || self.bytes + bytes.capacity() > MOST {
-            return;
-        }
-        if let Some(buffer) = Arc::into_inner(bytes) {
+        let Some(buffer) = payload.into_own_bytes() else { return };
+        if buffer.capacity() >= LEAST && self.bytes + buffer.capacity() <= MOST {
             self.bytes += buffer.capacity();
             self.buffers.push(buffer);
         }
@@ -43,11 +38,12 @@ impl Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::Format;
 
     #[test]
     fn only_what_fits_and_is_nobody_elses_is_used_again() {
         let mut spare = Spare::default();
-        let payload = |size| Payload::Bytes(Arc::new(vec![1; size]));
+        let payload = |size| Payload::new(Format::Bytes, vec![1; size]);
         let held = payload(LEAST);
         spare.keep(held.clone());
         spare.keep(payload(LEAST - 1));

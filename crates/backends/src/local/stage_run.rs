@@ -22,6 +22,8 @@ pub(crate) struct StageRun<'a> {
     pub(crate) planned: &'a PlannedStage,
     /// The stage that its tasks come from; none for the first one.
     pub(crate) producer: Option<&'a PlannedStage>,
+    /// Whether its tasks go to workers again, which need not be trusted with sound data.
+    pub(crate) feeds_python: bool,
     pub(crate) index: usize,
     pub(crate) node_setup: NodeSetup,
     slots: Mutex<Slots>,
@@ -69,6 +71,9 @@ impl<'a> StageRun<'a> {
             run,
             planned: &stages[index],
             producer: index.checked_sub(1).map(|before| &stages[before]),
+            feeds_python: stages
+                .get(index + 1)
+                .is_some_and(|next| next.behaviour.as_python().is_some()),
             index,
             node_setup: run.node.setup_of(&stages[index].settings.name),
             slots: Mutex::default(),
@@ -96,12 +101,12 @@ impl<'a> StageRun<'a> {
             && self.run.devices.is_wanted_beside(self.index)
     }
 
-    /// A batch is done: passes its outputs on and settles it. `again` are those of its tasks that
-    /// are to be tried once more.
+    /// A batch of so many tasks is done: passes its outputs on and settles it. `again` are those of
+    /// its tasks that are to be tried once more.
     pub(crate) fn done(
         &self,
         worker: usize,
-        batch: &Batch,
+        tasks: usize,
         outputs: Vec<Parcel>,
         spent: Spent,
         again: Vec<Batch>,
@@ -111,12 +116,12 @@ impl<'a> StageRun<'a> {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that come again are counted then.
             let come_again: usize = again.iter().map(|batch| batch.parcels.len()).sum();
-            tally.add_batch(batch.parcels.len() - come_again, count, spent);
+            tally.add_batch(tasks - come_again, count, spent);
         }
         self.run.emit(&Event::BatchDone {
             stage: self.name().to_owned(),
             worker,
-            tasks: batch.parcels.len(),
+            tasks,
             outputs: count,
             duration: spent.process,
             transfer: spent.transfer,

@@ -1,5 +1,6 @@
 //! Memory that the engine and a worker share: an anonymous file of fixed size, one for each
-//! direction, in which large payloads cross.
+//! direction, in which large payloads cross. Both sides have it mapped, so that a payload costs one
+//! copy in and one out.
 //!
 //! The engine decides where everything goes. A worker is told where its input is and where it may
 //! write, and answers with lengths alone: it has no way to name a place that is not its own. What it
@@ -9,10 +10,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::buffer::spare_capacity;
+use vm_memory::{FileOffset, MmapRegion, VolatileMemory, VolatileSlice, WriteVolatile};
 
 /// Payloads begin at multiples of this, which is what typed buffers in them want.
 const ALIGNMENT: usize = 64;
@@ -24,25 +25,47 @@ pub(crate) fn aligned(at: usize) -> usize {
     at.next_multiple_of(ALIGNMENT)
 }
 
+/// What a worker may do with an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
 /// One direction's memory. Pages are the kernel's to give once they are touched, and all go back
 /// when both sides have let go.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    file: File,
-    size: usize,
+    file: Arc<File>,
+    memory: MmapRegion,
     /// What is in use, in order.
     used: Mutex<Vec<Range<usize>>>,
 }
 
 impl Arena {
-    /// Fails where the kernel has no such files, or something forbids them.
-    pub(crate) fn new(size: usize) -> io::Result<Arc<Self>> {
-        let file = anonymous_file(size)?;
-        Ok(Arc::new(Self { file, size, used: Mutex::default() }))
+    /// For what workers read: nobody but this process can write it.
+    ///
+    /// Like the other one, it fails where the kernel has no such files, or something forbids them.
+    pub(crate) fn to_worker(size: usize) -> io::Result<Arc<Self>> {
+        Self::new(size, Access::Read)
+    }
+
+    /// For what workers write.
+    pub(crate) fn from_worker(size: usize) -> io::Result<Arc<Self>> {
+        Self::new(size, Access::Write)
+    }
+
+    fn new(size: usize, access: Access) -> io::Result<Arc<Self>> {
+        let file = Arc::new(anonymous_file(size)?);
+        // Its size never changes, so what is mapped is always there.
+        let memory = MmapRegion::from_file(FileOffset::from_arc(Arc::clone(&file), 0), size);
+        let memory = memory.map_err(io::Error::other)?;
+        seal(&file, access)?;
+        Ok(Arc::new(Self { file, memory, used: Mutex::default() }))
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.memory.size()
     }
 
     /// A descriptor to read and write it.
@@ -68,9 +91,14 @@ impl Arena {
             }
             start = range.end;
         }
-        let range = start..start.checked_add(length).filter(|end| *end <= self.size)?;
-        used.insert(place, range.clone());
-        Some(Region { arena: Arc::clone(self), range })
+        let range = start..start.checked_add(length).filter(|end| *end <= self.size())?;
+        used.insert(place, range);
+        Some(Region { arena: Arc::clone(self), start, length: length.into() })
+    }
+
+    /// How many bytes of it are in use.
+    pub(crate) fn in_use(&self) -> usize {
+        self.lock().iter().map(ExactSizeIterator::len).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
@@ -82,21 +110,51 @@ impl Arena {
 #[derive(Debug)]
 pub(crate) struct Region {
     arena: Arc<Arena>,
-    range: Range<usize>,
+    start: usize,
+    length: AtomicUsize,
 }
 
 impl Region {
     pub(crate) fn start(&self) -> usize {
-        self.range.start
+        self.start
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.range.len()
+        self.length.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Gives back all but the first so many bytes.
+    pub(crate) fn shrink(&self, length: usize) {
+        let length = length.next_multiple_of(PAGE);
+        if length < self.len() {
+            let mut used = self.arena.lock();
+            if let Some(range) = used.iter_mut().find(|range| range.start == self.start) {
+                range.end = self.start + length;
+            }
+            self.length.store(length, Ordering::Relaxed);
+        }
     }
 
     /// Writes bytes that far into it.
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
-        self.arena.file.write_all_at(bytes, self.offset(at, bytes.len())?)
+        self.slice(at, bytes.len())?.copy_from(bytes);
+        Ok(())
+    }
+
+    /// Copies what stands in another region that far into this one.
+    pub(crate) fn write_from(
+        &self,
+        at: usize,
+        from: &Self,
+        from_at: usize,
+        length: usize,
+    ) -> io::Result<()> {
+        from.slice(from_at, length)?.copy_to_volatile_slice(self.slice(at, length)?);
+        Ok(())
     }
 
     /// A copy of what stands there, in a buffer that is used again if it is large enough.
@@ -106,38 +164,25 @@ impl Region {
         length: usize,
         mut buffer: Vec<u8>,
     ) -> io::Result<Vec<u8>> {
-        let mut offset = self.offset(at, length)?;
-        if buffer.capacity() >= length {
-            buffer.resize(length, 0);
-            self.arena.file.read_exact_at(&mut buffer, offset)?;
-            return Ok(buffer);
-        }
-        // No more capacity than bytes, or more would be read than was asked for.
-        let mut bytes = Vec::with_capacity(length);
-        while bytes.len() < length {
-            match rustix::io::pread(&self.arena.file, spare_capacity(&mut bytes), offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => offset += count as u64,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        bytes.truncate(length);
-        Ok(bytes)
+        let slice = self.slice(at, length)?;
+        buffer.clear();
+        buffer.reserve_exact(length);
+        buffer.write_all_volatile(&slice).map_err(io::Error::other)?;
+        Ok(buffer)
     }
 
-    fn offset(&self, at: usize, length: usize) -> io::Result<u64> {
+    fn slice(&self, at: usize, length: usize) -> io::Result<VolatileSlice<'_>> {
         let is_inside = at.checked_add(length).is_some_and(|end| end <= self.len());
         if !is_inside {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "outside of its region"));
         }
-        Ok((self.range.start + at) as u64)
+        self.arena.memory.get_slice(self.start + at, length).map_err(io::Error::other)
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        self.arena.lock().retain(|range| range.start != self.range.start);
+        self.arena.lock().retain(|range| range.start != self.start);
     }
 }
 
@@ -159,8 +204,25 @@ fn anonymous_file(size: usize) -> io::Result<File> {
         other => other?,
     };
     rustix::fs::ftruncate(&file, size as u64)?;
-    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
     Ok(file.into())
+}
+
+/// Settles how the file may be used from here on. What this process has mapped stays writable; where
+/// workers only read, nothing else can write it any more, not even who opens it anew through `/proc`.
+#[cfg(target_os = "linux")]
+fn seal(file: &File, access: Access) -> io::Result<()> {
+    use rustix::fs::SealFlags;
+    use rustix::io::Errno;
+
+    if access == Access::Read {
+        match rustix::fs::fcntl_add_seals(file, SealFlags::FUTURE_WRITE) {
+            // Kernels before 5.1 do not know it: workers' descriptors are read-only there as well.
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(rustix::fs::fcntl_add_seals(file, SealFlags::SEAL)?)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -168,14 +230,21 @@ fn anonymous_file(_: usize) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+#[cfg(not(target_os = "linux"))]
+fn seal(_: &File, _: Access) -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn its_size_is_fixed_and_the_reader_cannot_write() {
-        let arena = Arena::new(1 << 16).unwrap();
+    fn its_size_is_fixed_and_only_the_engine_can_write_what_workers_read() {
+        let arena = Arena::to_worker(1 << 16).unwrap();
         let region = arena.take(100).unwrap();
         region.write(3, b"hello").unwrap();
         let reader = File::from(arena.read_only().unwrap());
@@ -183,13 +252,28 @@ mod tests {
         reader.read_exact_at(&mut bytes, 3).unwrap();
         assert_eq!(&bytes, b"hello");
         assert!(reader.write_all_at(b"x", 0).is_err());
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        if let Ok(again) = OpenOptions::new().write(true).open(path) {
+            assert!(again.write_all_at(b"x", 0).is_err(), "it is sealed, not only opened so");
+        }
+        region.write(3, b"world").unwrap();
+        reader.read_exact_at(&mut bytes, 3).unwrap();
+        assert_eq!(&bytes, b"world");
+        let arena = Arena::from_worker(1 << 16).unwrap();
         let writer = File::from(arena.writable().unwrap());
         assert!(writer.set_len(1).is_err() && writer.set_len(1 << 20).is_err());
         assert!(writer.write_all_at(b"x", 1 << 16).is_err(), "it cannot grow");
-        assert!(rustix::fs::fcntl_add_seals(&writer, rustix::fs::SealFlags::WRITE).is_err());
-        assert!(
-            region.read(4094, 3, Vec::new()).is_err() && region.write(usize::MAX, b"x").is_err()
-        );
+        assert!(rustix::fs::fcntl_add_seals(&writer, rustix::fs::SealFlags::FUTURE_WRITE).is_err());
+        writer.write_all_at(b"there", 3).unwrap();
+        let other = arena.take(10).unwrap();
+        other.write_from(4, &region, 3, 5).unwrap();
+        assert_eq!(other.read(4, 5, Vec::new()).unwrap(), b"world");
+        assert_eq!(other.read(3, 1, vec![1; 9]).unwrap(), b"t");
+        for at in [4094, usize::MAX] {
+            assert!(region.read(at, 3, Vec::new()).is_err() && region.write(at, b"xxx").is_err());
+            assert!(other.write_from(at, &region, 0, 3).is_err());
+            assert!(other.write_from(0, &region, at, 3).is_err());
+        }
     }
 
     #[test]
@@ -197,40 +281,44 @@ mod tests {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
         // Without a limit nothing is too large before the kernel says so.
         if let Some(most) = limit {
-            assert!(Arena::new(usize::try_from(most).unwrap() + 1).is_err());
+            assert!(Arena::from_worker(usize::try_from(most).unwrap() + 1).is_err());
         }
-        assert!(Arena::new(usize::MAX).is_err());
-    }
-
-    fn in_use(arena: &Arena) -> usize {
-        arena.lock().iter().map(ExactSizeIterator::len).sum()
+        assert!(Arena::from_worker(usize::MAX).is_err());
     }
 
     proptest! {
         /// Regions that are in use at once never overlap and never leave the arena, in whatever
-        /// order they come and go; and what was written into each is read from it.
+        /// order they come, shrink and go; and what was written into each is read from it.
         #[test]
-        fn regions_are_apart(steps in prop::collection::vec((any::<bool>(), 1_usize..40_000), 0..40)) {
-            let arena = Arena::new(1 << 18).unwrap();
+        fn regions_are_apart(steps in prop::collection::vec((0..3, 1_usize..40_000), 0..40)) {
+            let arena = Arena::from_worker(1 << 18).unwrap();
             let mut held: Vec<(Region, u8)> = Vec::new();
-            for (at, (is_take, length)) in steps.into_iter().enumerate() {
-                if is_take {
+            for (at, (step, length)) in steps.into_iter().enumerate() {
+                if step == 0 {
                     let Some(region) = arena.take(length) else { continue };
-                    prop_assert!(region.range.end <= arena.size() && region.len() >= length);
+                    prop_assert!(region.start + region.len() <= arena.size() && region.len() >= length);
                     let byte = u8::try_from(at).unwrap();
                     region.write(0, &vec![byte; region.len()]).unwrap();
                     held.push((region, byte));
                 } else if !held.is_empty() {
-                    held.swap_remove(length % held.len());
+                    let place = length % held.len();
+                    if step == 1 {
+                        held.swap_remove(place);
+                    } else {
+                        let (region, _) = &held[place];
+                        let before = region.len();
+                        region.shrink(length);
+                        prop_assert!(region.len() <= before && region.len() >= length.min(before));
+                    }
                 }
                 for (region, byte) in &held {
                     prop_assert_eq!(region.read(0, region.len(), vec![7; at * 1000]).unwrap(), vec![*byte; region.len()]);
                 }
             }
             let sum: usize = held.iter().map(|(region, _)| region.len()).sum();
-            prop_assert_eq!(in_use(&arena), sum);
+            prop_assert_eq!(arena.in_use(), sum);
             drop(held);
-            prop_assert_eq!(in_use(&arena), 0);
+            prop_assert_eq!(arena.in_use(), 0);
         }
     }
 }

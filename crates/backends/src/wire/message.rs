@@ -118,7 +118,8 @@ pub(crate) enum Entry {
     Raised(crate::failure::PythonError),
 }
 
-/// One output: kind of data, length, and, unless both are empty, metadata and dataset.
+/// One output: kind of data, length, and, unless both are empty, metadata and dataset. Of data that
+/// is a task's own, as it came, the place of the task in the batch instead of the length.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum OutputRecord {
@@ -141,4 +142,6 @@ pub(crate) enum Outcome {
     SharedBytes,
     #[serde(rename = "T")]
     SharedTable,
+    #[serde(rename = "=")]
+    Same,
 }

@@ -30,20 +30,20 @@ enum Insert {
 
 impl Outbox {
     /// Adds a frame; the parts of the body follow each other.
-    pub(crate) fn frame<'a>(
+    pub(crate) fn frame(
         &mut self,
         kind: Kind,
         sequence: u64,
         meta: &[u8],
-        body: impl Iterator<Item = &'a Arc<Vec<u8>>> + Clone,
+        body: Vec<Arc<Vec<u8>>>,
     ) {
-        let length = body.clone().map(|part| part.len()).sum();
+        let length = body.iter().map(|part| part.len()).sum();
         encode_head(&mut self.buffer, kind, sequence, meta, length);
         for part in body {
             if part.len() < LARGE {
-                self.buffer.extend_from_slice(part);
+                self.buffer.extend_from_slice(&part);
             } else {
-                self.inserts.push((self.buffer.len(), Insert::Payload(Arc::clone(part))));
+                self.inserts.push((self.buffer.len(), Insert::Payload(part)));
             }
         }
     }

@@ -12,11 +12,21 @@ const MEBIBYTE: usize = 1 << 20;
 
 /// Bytes that are others for each seed and at each place.
 fn bytes(seed: usize, length: usize) -> Vec<u8> {
+    const BLOCK: usize = 1 << 14;
     let mut state = seed as u64 ^ 0x2545_f491_4f6c_dd1d;
-    let mut bytes = vec![0; length];
-    for chunk in bytes.chunks_mut(8) {
+    let block: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        chunk.copy_from_slice(&state.rotate_left(32).to_le_bytes()[..chunk.len()]);
+        state.rotate_left(32).to_le_bytes()
+    })
+    .take(length.min(BLOCK).div_ceil(8))
+    .flatten()
+    .collect();
+    let mut bytes = vec![0; length];
+    for (at, chunk) in bytes.chunks_mut(BLOCK).enumerate() {
+        chunk.copy_from_slice(&block[..chunk.len()]);
+        let mark = at.to_le_bytes();
+        let marked = mark.len().min(chunk.len());
+        chunk[..marked].iter_mut().zip(mark).for_each(|(byte, mark)| *byte ^= mark);
     }
     bytes
 }
@@ -76,6 +86,7 @@ fn a_worker_can_change_neither_its_input_nor_the_size_of_an_arena() {
     for (harm, error) in [
         ("os.pwrite(input, b'x', 0)", "OSError"),
         ("mmap.mmap(input, 1)", "PermissionError"),
+        ("open(f'/proc/self/fd/{input}', 'r+b', 0).write(b'x')", "PermissionError"),
         ("os.ftruncate(input, 0)", "OSError"),
         ("os.ftruncate(output, 0)", "PermissionError"),
         ("os.ftruncate(output, 1 << 40)", "PermissionError"),
@@ -107,6 +118,7 @@ fn a_worker_that_lies_about_its_output_is_found_out() {
         ("answer([1, [[['B', 1 << 20], ['B', 1 << 20]]]])", "larger than its part of the arena"),
         ("answer([1, [[['B', -1]]]])", "a result that is"),
         ("answer([1, [[['S', 1]]]])", "a result that is"),
+        ("answer([1, [[['=', 1]]]])", "a task that its batch has not"),
         ("answer([1, [[['B', 0, 1 << 20]]]])", "a result that is"),
         ("answer([1, [[['b', 1 << 20]]]])", "more bytes than it has"),
         ("answer([1, [[['B', 1]]]], [b'x'])", "a result with 1 bytes of which it names 0"),
@@ -163,7 +175,7 @@ fn arenas_of(executor: &LocalExecutor, sizes: &[usize]) -> Vec<u64> {
 fn arenas_come_when_they_are_needed_and_grow_with_the_need() {
     // A descriptor for each direction, and one more for each that is mapped: both, once used. The
     // largest goes over the socket.
-    let sizes = [100, MEBIBYTE, 100, 80 * MEBIBYTE, 150 * MEBIBYTE, MEBIBYTE];
+    let sizes = [100, MEBIBYTE, 100, 80 * MEBIBYTE, 520 * MEBIBYTE, MEBIBYTE];
     let counts = arenas_of(&local(), &sizes);
     assert_eq!(counts[0], 0);
     assert!(counts[1..].iter().all(|count| (2..=4).contains(count)), "{counts:?}");
@@ -202,6 +214,102 @@ class Stage:
     for (at, data) in data(&report).into_iter().enumerate() {
         let length = if at % 3 == 2 { MEBIBYTE / 2 } else { MEBIBYTE };
         assert_eq!(data.as_bytes().unwrap().len(), length);
+    }
+}
+
+/// Bytes that come from two tasks in three are new ones, and the third's own.
+const ONE_OF_THREE: &str = r"
+class Stage:
+    def process(self, task):
+        number = task.data[0]
+        if number % 3 == 1:
+            return bytes(bytearray(task.data))
+        return [task, task] if number % 3 == 2 else task.data
+";
+
+/// Payloads that a stage hands on as they came, and such as it made anew, are what they were after
+/// three stages more, whatever their workers have overwritten in the meantime.
+#[test]
+fn what_stays_in_an_arena_is_still_there_when_the_next_stage_takes_it() {
+    let slow = "import time
+class Stage:
+ def process(self, task):
+  time.sleep(0.002)
+  return task.data + b'!'";
+    let pipeline = ["one", "two"]
+        .into_iter()
+        .fold(Pipeline::new("test"), |pipeline, name| {
+            pipeline.with_stage(python(ONE_OF_THREE).with_name(name).with_num_workers(1))
+        })
+        .with_stage(python(slow).with_name("slow").with_num_workers(2));
+    let payload = |number: usize| {
+        let mut payload = bytes(number, 300_000 + 1000 * number);
+        payload[0] = u8::try_from(number).expect("a small number");
+        payload
+    };
+    let tasks = (0..90).map(|number| Task::new(payload(number)));
+    let report = local().run(&pipeline, tasks).expect("a run");
+    let mut expected = Vec::new();
+    for number in 0..90 {
+        let copies = if number % 3 == 2 { 4 } else { 1 };
+        expected.extend(std::iter::repeat_n([payload(number), b"!".to_vec()].concat(), copies));
+    }
+    assert_eq!(report.outputs.len(), expected.len());
+    for (at, (data, expected)) in data(&report).into_iter().zip(&expected).enumerate() {
+        assert!(data.as_bytes() == Some(expected), "output {at}");
+    }
+}
+
+/// What came is known by what it is, not by where Python had it: an object in the place of one that
+/// the stage gave up is another one.
+#[test]
+fn an_object_that_looks_like_the_input_is_not_taken_for_it() {
+    let text = r"
+from curator_stage import Task
+class Stage:
+    def process(self, task):
+        size = len(task.data)
+        task.data = None
+        other = bytes(size)
+        return [other, Task(other), other[:-1]]
+";
+    let tasks = (0..6).map(|number| Task::new(bytes(number, MEBIBYTE)));
+    let pipeline =
+        Pipeline::new("test").with_stage(python(text)).with_stage(python(PASS).with_name("pass"));
+    let report = local().run(&pipeline, tasks).expect("a run");
+    assert_eq!(report.outputs.len(), 18);
+    for (at, data) in data(&report).into_iter().enumerate() {
+        let size = if at % 3 == 2 { MEBIBYTE - 1 } else { MEBIBYTE };
+        assert!(data.as_bytes() == Some(&vec![0; size]), "output {at}");
+    }
+}
+
+/// A worker that dies after its outputs were left where it wrote them takes none with it; nor does
+/// one that dies of them: they are there for the next.
+#[test]
+fn outputs_outlive_the_worker_that_made_them() {
+    let notes = Notes::new();
+    let first = "class Stage:
+ def process(self, task): return task.data[::-1]";
+    let second = r#"
+import os, signal
+class Stage:
+    def __init__(self, path):
+        self.path = path
+    def process(self, task):
+        if not os.path.exists(self.path):
+            open(self.path, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task.data[::-1]
+"#;
+    let pipeline = Pipeline::new("test")
+        .with_stage(python(first).with_name("first").with_recycle_after(2).with_num_workers(1))
+        .with_stage(python(second).with_name("second").with_args(json!([notes.path])));
+    let tasks = (0..30).map(|number| Task::new(bytes(number, MEBIBYTE)));
+    let report = local().run(&pipeline, tasks).expect("a run");
+    assert!(report.stages[0].workers >= 15, "{}", report.stages[0].workers);
+    for (number, data) in data(&report).into_iter().enumerate() {
+        assert!(data.as_bytes() == Some(&bytes(number, MEBIBYTE)), "output {number}");
     }
 }
 

@@ -1,0 +1,117 @@
+//! A task's data on its way between stages: bytes that nobody on the way looks into.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::wire::Region;
+
+/// How the data is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// JSON text.
+    Json,
+    /// Raw bytes.
+    Bytes,
+    /// A table, as a stream of Arrow's IPC format.
+    Table,
+}
+
+impl Format {
+    const ALL: [Self; 3] = [Self::Json, Self::Bytes, Self::Table];
+
+    /// How the wire names it.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::Json => "j",
+            Self::Bytes => "b",
+            Self::Table => "t",
+        }
+    }
+
+    /// How the wire names it where it is shared.
+    pub(crate) fn shared_tag(self) -> &'static str {
+        match self {
+            Self::Json => "J",
+            Self::Bytes => "B",
+            Self::Table => "T",
+        }
+    }
+
+    pub(crate) fn from_tag(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.tag() == tag)
+    }
+}
+
+/// A task's data, encoded. A clone has the same bytes, not others.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    pub(crate) format: Format,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Here(Arc<Vec<u8>>),
+    /// Where the worker that made it wrote it, and may go on writing: good enough to be handed to
+    /// another worker, which is as little trusted, and copied out before anybody else sees it.
+    Arena(Arc<Region>, Range<usize>),
+}
+
+impl Payload {
+    pub(crate) fn new(format: Format, bytes: Vec<u8>) -> Self {
+        Self { format, place: Place::Here(Arc::new(bytes)) }
+    }
+
+    /// What a worker wrote there; none if it is not all inside of the region. The region must not
+    /// shrink below it.
+    pub(crate) fn in_arena(
+        format: Format,
+        region: &Arc<Region>,
+        range: Range<usize>,
+    ) -> Option<Self> {
+        let is_inside = range.start <= range.end && range.end <= region.len();
+        is_inside.then(|| Self { format, place: Place::Arena(Arc::clone(region), range) })
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        match &self.place {
+            Place::Here(bytes) => bytes.len(),
+            Place::Arena(_, range) => range.len(),
+        }
+    }
+
+    /// Writes it that far into a region.
+    pub(crate) fn write_to(&self, region: &Region, at: usize) -> io::Result<()> {
+        match &self.place {
+            Place::Here(bytes) => region.write(at, bytes),
+            Place::Arena(from, range) => region.write_from(at, from, range.start, range.len()),
+        }
+    }
+
+    /// The bytes, which are copied if they are still in an arena.
+    pub(crate) fn bytes(&self) -> Arc<Vec<u8>> {
+        match &self.place {
+            Place::Here(bytes) => Arc::clone(bytes),
+            Place::Arena(region, range) => {
+                let bytes = region.read(range.start, range.len(), Vec::new());
+                Arc::new(bytes.expect("it was inside of its region from the beginning"))
+            }
+        }
+    }
+
+    /// The bytes, which are copied if anybody else has them.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        let bytes = self.bytes();
+        drop(self);
+        Arc::unwrap_or_clone(bytes)
+    }
+
+    /// The bytes, if nobody else has them.
+    pub(crate) fn into_own_bytes(self) -> Option<Vec<u8>> {
+        match self.place {
+            Place::Here(bytes) => Arc::into_inner(bytes),
+            Place::Arena(..) => None,
+        }
+    }
+}
