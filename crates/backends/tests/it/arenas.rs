@@ -267,17 +267,21 @@ fn an_object_that_looks_like_the_input_is_not_taken_for_it() {
     let text = r"
 from curator_stage import Task
 class Stage:
-    def process(self, task):
-        size = len(task.data)
-        task.data = None
-        other = bytes(size)
-        return [other, Task(other), other[:-1]]
+    def process_batch(self, tasks):
+        outputs = []
+        for task in tasks:
+            size = len(task.data)
+            task.data = None
+            other = bytes(size)
+            outputs.append([other, Task(other), other[:-1]])
+        return outputs
 ";
-    let tasks = (0..6).map(|number| Task::new(bytes(number, MEBIBYTE)));
-    let pipeline =
-        Pipeline::new("test").with_stage(python(text)).with_stage(python(PASS).with_name("pass"));
+    let tasks = (0..24).map(|number| Task::new(bytes(number, MEBIBYTE)));
+    let pipeline = Pipeline::new("test")
+        .with_stage(python(text).with_batch_size(4))
+        .with_stage(python(PASS).with_name("pass"));
     let report = local().run(&pipeline, tasks).expect("a run");
-    assert_eq!(report.outputs.len(), 18);
+    assert_eq!(report.outputs.len(), 72);
     for (at, data) in data(&report).into_iter().enumerate() {
         let size = if at % 3 == 2 { MEBIBYTE - 1 } else { MEBIBYTE };
         assert!(data.as_bytes() == Some(&vec![0; size]), "output {at}");
