@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::parcel::Batch;
+use super::spare;
 use crate::wire::{Arena, Kind, Outbox, Region, Shares, aligned};
 
 /// From how many bytes on a payload goes through shared memory. Tasks of one stage in a second, shared
@@ -22,7 +23,7 @@ const MOST_OF_ONE: usize = MOST / 2;
 /// What one batch has of the arenas until its result has been read.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    input: Option<Region>,
+    input: Option<Arc<Region>>,
     pub(crate) output: Option<Arc<Region>>,
     /// Which of the batch's payloads stand in `input`.
     pub(crate) is_shared: Vec<bool>,
@@ -32,20 +33,20 @@ impl Slot {
     pub(crate) fn shares(&self) -> Shares {
         let output = self.output.as_ref();
         Shares(
-            self.input.as_ref().map_or(0, Region::start),
+            self.input.as_ref().map_or(0, |region| region.start()),
             output.map_or(0, |region| region.start()),
             output.map_or(0, |region| region.len()),
         )
     }
 
     /// What is left of it once its outputs have been read.
-    pub(crate) fn into_input(self) -> Option<Region> {
+    pub(crate) fn into_input(self) -> Option<Arc<Region>> {
         self.input
     }
 
     /// The bytes that it takes up, both ways.
     pub(crate) fn size(&self) -> usize {
-        [self.input.as_ref(), self.output.as_deref()].into_iter().flatten().map(Region::len).sum()
+        [&self.input, &self.output].into_iter().flatten().map(|region| region.len()).sum()
     }
 }
 
@@ -69,7 +70,7 @@ impl Arenas {
     /// room, or no shared memory here.
     pub(crate) fn slot(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         expected: impl FnOnce(usize) -> usize,
         outbox: &mut Outbox,
     ) -> Option<Slot> {
@@ -98,7 +99,7 @@ impl Arenas {
 
     fn fill(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         is_shared: Vec<bool>,
         input: usize,
         output: usize,
@@ -111,14 +112,21 @@ impl Arenas {
         // Better one way than none.
         let regions = regions.or_else(|| self.take(input, 0).filter(|_| input > 0));
         let Some((input, output)) = regions else { return Ok(None) };
+        let (input, output) = (input.map(Arc::new), output.map(Arc::new));
         if let Some(region) = &input {
             let mut at = 0;
-            for (parcel, _) in batch.parcels.iter().zip(&is_shared).filter(|(_, shared)| **shared) {
+            let parcels = batch.parcels.iter_mut().zip(&is_shared);
+            for (parcel, _) in parcels.filter(|(_, is_shared)| **is_shared) {
+                let end = at + parcel.size();
                 parcel.payload.write_to(region, at)?;
-                at = aligned(at + parcel.size());
+                if end - at > spare::MOST {
+                    // It is not needed twice, and there it cannot change.
+                    parcel.payload.move_to(region, at..end);
+                }
+                at = aligned(end);
             }
         }
-        Ok(Some(Slot { input, output: output.map(Arc::new), is_shared }))
+        Ok(Some(Slot { input, output, is_shared }))
     }
 
     /// Regions of these lengths, where both arenas have room.

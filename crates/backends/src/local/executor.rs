@@ -436,7 +436,9 @@ fn warn_of_variables(run: &Run) {
 
 /// Moves the caller's tasks into the first queue.
 fn feed(run: &Run, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
-    for task in Task::numbered(tasks) {
+    let mut tasks = Task::numbered(tasks);
+    while run.queues[0].wait_for_room().is_ok() {
+        let Some(task) = tasks.next() else { break };
         let id = task.id().to_string();
         let parcel = match Parcel::pack(task) {
             Ok(parcel) => parcel,

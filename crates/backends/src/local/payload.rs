@@ -53,8 +53,9 @@ pub(crate) struct Payload {
 #[derive(Clone, Debug)]
 enum Place {
     Here(Arc<Vec<u8>>),
-    /// Where the worker that made it wrote it, and may go on writing: good enough to be handed to
-    /// another worker, which is as little trusted, and copied out before anybody else sees it.
+    /// Where a worker reads it, or where the worker that made it wrote it and may go on writing:
+    /// good enough to be handed to another worker, which is as little trusted, and copied out before
+    /// anybody else sees it.
     Arena(Arc<Region>, Range<usize>),
 }
 
@@ -78,6 +79,13 @@ impl Payload {
         match &self.place {
             Place::Here(bytes) => bytes.len(),
             Place::Arena(_, range) => range.len(),
+        }
+    }
+
+    /// Has it be what was written there, and gives up where it was.
+    pub(crate) fn move_to(&mut self, region: &Arc<Region>, range: Range<usize>) {
+        if let Some(moved) = Self::in_arena(self.format, region, range) {
+            *self = moved;
         }
     }
 

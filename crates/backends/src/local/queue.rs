@@ -110,7 +110,7 @@ impl Queue {
         let mut state = self.lock();
         let mut added = 0;
         for parcel in parcels {
-            while !state.is_cancelled && self.is_full(&state, &parcel) && !is_urgent() {
+            while !state.is_cancelled && self.is_full(&state, parcel.size()) && !is_urgent() {
                 if added > 0 {
                     self.filled.notify_all();
                     added = 0;
@@ -135,8 +135,17 @@ impl Queue {
         Ok(())
     }
 
-    fn is_full(&self, state: &State, parcel: &Parcel) -> bool {
-        let is_over = state.bytes + parcel.size() > self.limits.bytes;
+    /// Waits until a task may come that is small enough, so that whoever makes large ones need not
+    /// have one more than fits.
+    pub(crate) fn wait_for_room(&self) -> Result<(), Cancelled> {
+        let has_no_room = |state: &mut State| !state.is_cancelled && self.is_full(state, 1);
+        let state = self.drained.wait_while(self.lock(), has_no_room);
+        let is_cancelled = state.unwrap_or_else(PoisonError::into_inner).is_cancelled;
+        if is_cancelled { Err(Cancelled) } else { Ok(()) }
+    }
+
+    fn is_full(&self, state: &State, size: usize) -> bool {
+        let is_over = state.bytes + size > self.limits.bytes;
         state.tasks.len() >= self.limits.tasks
             // A whole batch must fit, or it would never be complete.
             || (is_over && state.tasks.len() >= self.batch_size)

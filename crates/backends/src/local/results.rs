@@ -37,8 +37,8 @@ pub(crate) struct Answered {
 pub(crate) struct Room<'a> {
     /// The batch's part of the arena that its worker writes.
     pub(crate) region: Option<&'a Arc<Region>>,
-    /// Whether they may stay there, because they go to another worker; else they are copied out.
-    pub(crate) may_stay: bool,
+    /// From how many bytes on they stay there until they are needed; others are copied out.
+    pub(crate) stay_from: usize,
     /// From how many bytes on an output goes there.
     pub(crate) from: usize,
 }
@@ -56,7 +56,16 @@ pub(crate) fn read(
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
-    let mut body = Body { batch, bytes: frame.body, at: 0, room, room_at: 0, large: 0, spare };
+    let mut body = Body {
+        batch,
+        bytes: frame.body,
+        at: 0,
+        room,
+        room_at: 0,
+        stay_end: 0,
+        large: 0,
+        spare,
+    };
     let verdict = match answer {
         Answer::Failed { failed } => Verdict::Failed(Cause::Raised(failed)),
         Answer::Aggregate { aggregate } => {
@@ -109,6 +118,8 @@ struct Body<'a> {
     at: usize,
     room: &'a Room<'a>,
     room_at: usize,
+    /// Where those end that stay in the arena.
+    stay_end: usize,
     large: usize,
     spare: &'a mut Spare,
 }
@@ -174,7 +185,8 @@ impl Body<'_> {
             .ok_or("a result that is larger than its part of the arena")?;
         self.room_at = aligned(start + length);
         self.large += aligned(length);
-        if self.room.may_stay {
+        if length >= self.room.stay_from {
+            self.stay_end = self.room_at;
             return Ok(payload);
         }
         let bytes = region.read(start, length, self.spare.take(length));
@@ -192,11 +204,9 @@ impl Body<'_> {
                 self.at
             ));
         }
-        if self.room.may_stay {
-            // The rest of its part is free.
-            if let Some(region) = self.room.region {
-                region.shrink(self.room_at);
-            }
+        if let Some(region) = self.room.region {
+            // What is behind them is free.
+            region.shrink(self.stay_end);
         }
         Ok(self.large)
     }
@@ -209,7 +219,7 @@ mod tests {
     use proptest::prelude::*;
     use stage::TaskId;
 
-    const SOCKET: Room<'_> = Room { region: None, may_stay: false, from: usize::MAX };
+    const SOCKET: Room<'_> = Room { region: None, stay_from: usize::MAX, from: usize::MAX };
 
     fn batch(count: u64) -> Batch {
         let tasks = (0..count).map(|index| {

@@ -14,7 +14,7 @@ use super::arenas::{Arenas, Slot};
 use super::parcel::Batch;
 use super::queue::Taken;
 use super::results::{self, Answered, Room, Verdict};
-use super::spare::Spare;
+use super::spare::{self, Spare};
 use super::stage_run::{StageRun, Trouble};
 use crate::report::Spent;
 use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
@@ -237,7 +237,7 @@ impl<'a> Session<'a> {
             };
             idle_since = None;
             let mut next = Some(batch);
-            while let Some(batch) = next.take() {
+            while let Some(mut batch) = next.take() {
                 if batch.is_suspect && !self.wait_until_idle() {
                     self.stage.give_back([batch]);
                     return;
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
                 sequence += 1;
                 tasks_sent += batch.parcels.len() as u64;
                 let expected = |input| self.lock().expected_outputs(input);
-                let slot = arenas.slot(&batch, expected, &mut outbox);
+                let slot = arenas.slot(&mut batch, expected, &mut outbox);
                 let bytes = encode(&mut outbox, sequence, &batch, slot.as_ref());
                 let shared = slot.as_ref().map_or(0, Slot::size);
                 let mut state = self.lock();
@@ -373,7 +373,7 @@ impl<'a> Session<'a> {
         &self,
         frame: Frame,
         spare: &mut Spare,
-        kept: &mut Vec<(u64, Region)>,
+        kept: &mut Vec<(u64, Arc<Region>)>,
     ) -> Result<(), End> {
         let unasked = || End::Broken("a result that nobody waits for".to_owned());
         let flight = self.lock().in_flight.front().map(Arc::clone).ok_or_else(unasked)?;
@@ -386,11 +386,14 @@ impl<'a> Session<'a> {
         let region = flight.slot.as_ref().and_then(|slot| slot.output.as_ref());
         // Half of the arena is for the batches to come.
         let is_roomy = |region: &Arc<Region>| region.arena().in_use() <= region.arena().size() / 2;
-        let room = Room {
-            region,
-            may_stay: self.stage.feeds_python && region.is_some_and(is_roomy),
-            from: self.stage.run.arenas_from.unwrap_or(usize::MAX),
+        let stay_from = match region {
+            Some(region) if is_roomy(region) && self.stage.feeds_python => 0,
+            // Memory for so many bytes would be made anew, so it is not made before it is needed.
+            Some(region) if is_roomy(region) => spare::MOST,
+            _ => usize::MAX,
         };
+        let from = self.stage.run.arenas_from.unwrap_or(usize::MAX);
+        let room = Room { region, stay_from, from };
         let answered = results::read(self.stage.name(), &flight.batch, frame, &room, spare);
         let Answered { duration, verdict, kept: still, large } = answered.map_err(End::Broken)?;
         drop(flight);

@@ -3,8 +3,8 @@
 
 use super::payload::Payload;
 
-/// What is kept at the most, in bytes.
-const MOST: usize = 32 << 20;
+/// What is kept at the most, in bytes; larger buffers are never used again.
+pub(crate) const MOST: usize = 32 << 20;
 /// What is smaller is not worth the trouble.
 const LEAST: usize = 256 << 10;
 

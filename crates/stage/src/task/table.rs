@@ -88,7 +88,12 @@ impl Table {
     ///
     /// Fails for a type that has no form there.
     pub fn to_ipc(&self) -> Result<Vec<u8>, ArrowError> {
-        let mut writer = StreamWriter::try_new(Vec::new(), &self.schema)?;
+        // Growing would have it twice for a while.
+        let columns = self.batches.iter().flat_map(RecordBatch::columns);
+        let sizes = columns.map(|column| column.to_data().get_slice_memory_size());
+        let size: usize = sizes.map(Result::unwrap_or_default).sum();
+        let bytes = Vec::with_capacity(size + size / 16 + (1 << 10));
+        let mut writer = StreamWriter::try_new(bytes, &self.schema)?;
         for batch in &self.batches {
             writer.write(batch)?;
         }
