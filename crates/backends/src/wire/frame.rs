@@ -13,7 +13,8 @@
 //! Numbers are little-endian. The body holds the payloads that travel inside the frame, one after
 //! the other in the order in which the meta data names them. Those that the meta data marks as
 //! *shared* stand in the batch's part of an [arena](super::arena) instead, likewise in order, each at
-//! the next multiple of 64.
+//! the next multiple of 64. Those that it marks as the *same* are a task's own data, as it came with
+//! the batch, and stand nowhere.
 
 use std::io::{self, Read};
 
