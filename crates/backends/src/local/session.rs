@@ -24,8 +24,11 @@ use crate::worker::{Incoming, LogTail, Process};
 const MOST_BATCHES: usize = 32;
 /// Bytes that may be in a worker at once, where more than two batches are.
 const MOST_BYTES: usize = 1 << 16;
-/// Bytes of its arenas that may be in use at once, where more than one batch is.
+/// Bytes of its arenas that may be in use at once, likewise.
 const MOST_SHARED: usize = 64 << 20;
+/// The same for two batches: larger ones come one at a time, since the copy that waiting costs is
+/// little beside the memory.
+const MOST_SHARED_BY_TWO: usize = 256 << 20;
 /// Work that is sent ahead at the most, by the time that batches have taken so far.
 const AHEAD: Duration = Duration::from_millis(20);
 /// How long a thread waits before it looks around.
@@ -113,7 +116,11 @@ impl State {
         let Some(pace) = self.pace else { return false };
         let ahead = AHEAD.as_nanos().checked_div(pace.as_nanos());
         let most = ahead.map_or(MOST_BATCHES, |most| most.min(MOST_BATCHES as u128) as usize);
-        count < most && self.shared < MOST_SHARED && (count < 2 || self.bytes < MOST_BYTES)
+        count < most
+            && match count {
+                1 => 2 * self.shared < MOST_SHARED_BY_TWO,
+                _ => self.bytes < MOST_BYTES && self.shared < MOST_SHARED,
+            }
     }
 
     /// Room for the large outputs of a batch, with some to spare: what is not used costs nothing.
