@@ -19,7 +19,7 @@ WAY_OUT = "add pyarrow to the stage's runtime_env"
 _ALIGNMENT = 64
 _MAX_DEPTH = 64
 # So many rows may be there of which no byte tells, such as nulls without a type.
-_MAX_UNBACKED = 1 << 24
+_MAX_UNBACKED = 1 << 22
 
 # Types. The schema numbers them from 1.
 _KINDS = [

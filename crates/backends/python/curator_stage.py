@@ -40,10 +40,12 @@ class Task:
     `data` is what JSON can hold, `bytes`, or a table. `metadata` is a dict that travels along. `id`
     is given by the framework: what a stage writes there is not kept.
 
-    A table comes as a `pyarrow.Table`, for which the stage's environment needs `pyarrow`. It may be
+    A table comes as a `pyarrow.Table` where the stage's environment has `pyarrow`, else as a
+    `curator_table.Table`, which needs nothing and has the same names for the same things. It may be
     kept for as long as the stage likes: its columns are the memory that it came in, which nobody
     uses for anything else while any of them is there. What may be returned is a `pyarrow.Table` or
-    `RecordBatch`, or a `pandas.DataFrame` where there is `pyarrow` as well.
+    `RecordBatch`, a `curator_table.Table` in any environment, or a `pandas.DataFrame` where there
+    is `pyarrow` as well.
     """
 
     __slots__ = ("data", "dataset_name", "id", "metadata")
@@ -57,15 +59,22 @@ class Task:
 
     def to_pandas(self):
         """The table as a `pandas.DataFrame`, which is a copy."""
-        return self.data.to_pandas()
+        if hasattr(self.data, "to_pandas"):
+            return self.data.to_pandas()
+        import pandas
+
+        return pandas.DataFrame(self.to_numpy())
 
     def to_numpy(self):
         """The columns of the table by name, as numpy arrays: views of it, which are not writable,
         where a column has numbers in one piece and no nulls, else copies."""
         columns = {}
         for name, column in zip(self.data.column_names, self.data.columns):
-            whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-            columns[name] = whole.to_numpy(zero_copy_only=False)
+            if hasattr(column, "combine_chunks"):
+                whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+                columns[name] = whole.to_numpy(zero_copy_only=False)
+            else:
+                columns[name] = column.to_numpy()
         return columns
 
     def __eq__(self, other):
@@ -526,25 +535,43 @@ def _keys(data):
     return data.column_names if _as_table(data) is data else ()
 
 
-# Tables. They cross as streams of Arrow's IPC format, which only `pyarrow` reads here.
+# Tables. They cross as streams of Arrow's IPC format: `pyarrow` reads them where it is, and
+# `curator_table.py` where it is not.
 
 
 def _open_table(view):
     """The table in a stream, over the same memory."""
+    global _open_stream
+    if _open_stream is None:
+        _open_stream = _opener()
+    return _open_stream(view)
+
+
+_open_stream = None
+
+
+def _opener():
     try:
         import pyarrow
-    except ImportError as error:
-        raise ImportError(
-            "the task is a table, and this stage's environment has no pyarrow:"
-            f" add it to its runtime_env ({error})"
-        ) from None
-    with pyarrow.ipc.open_stream(pyarrow.py_buffer(view)) as reader:
-        return reader.read_all()
+    except ImportError:
+        from curator_table import Table
+
+        return Table.from_stream
+
+    def open_stream(view):
+        with pyarrow.ipc.open_stream(pyarrow.py_buffer(view)) as reader:
+            return reader.read_all()
+
+    return open_stream
 
 
 def _as_table(data):
-    """What a stage may return as a table, as a `pyarrow.Table`; else None."""
+    """What a stage may return as a table, as a `Table` of either module; else None."""
     root = type(data).__module__.partition(".")[0]
+    if root == "curator_table":
+        from curator_table import Table
+
+        return data if isinstance(data, Table) else None
     if root not in ("pyarrow", "pandas"):
         return None
     if root == "pandas":
@@ -567,9 +594,16 @@ def _as_table(data):
     return data if isinstance(data, pyarrow.Table) else None
 
 
-class _Stream:
+def _stream(table):
     """A table as it crosses: its size is known before it is written, so that it is written once, to
     where it shall be."""
+    if type(table).__module__ == "curator_table":
+        return table.to_stream()
+    return _PyarrowStream(table)
+
+
+class _PyarrowStream:
+    """What `pyarrow` makes of a table."""
 
     def __init__(self, table):
         import pyarrow
@@ -578,7 +612,10 @@ class _Stream:
         self._table = table
         counted = pyarrow.MockOutputStream()
         self._write(counted)
-        self.size = counted.size()
+        self._size = counted.size()
+
+    def size(self):
+        return self._size
 
     def write_into(self, view):
         self._write(self._pyarrow.FixedSizeBufferWriter(self._pyarrow.py_buffer(view)))
@@ -827,10 +864,10 @@ class _Worker:
                 data = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
             kind, part = "b", data
         elif type(data) is not dict and (table := _as_table(data)) is not None:
-            kind, part = "t", _Stream(table)
+            kind, part = "t", _stream(table)
         else:
             kind, part = "j", self._encoded(data, "data")
-        length = part.size if kind == "t" else len(part)
+        length = part.size() if kind == "t" else len(part)
         room = self._room(length)
         if kind == "t":
             view = memoryview(bytearray(length)) if room is None else room

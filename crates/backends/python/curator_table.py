@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from itertools import accumulate, chain
 
 from curator_arrow import WAY_OUT, Reader, Stream
-from curator_values import decode, encode, unreadable
+from curator_values import decode, encode, to_numpy, unreadable
 
 __all__ = ["Column", "Table"]
 
@@ -89,6 +89,16 @@ class Column(Sequence):
         """All values."""
         return [value for chunk in self._chunks for value in self._decode(chunk)]
 
+    def to_numpy(self):
+        """All values as a numpy array, for which the stage's environment needs `numpy`.
+
+        Integers and floating-point numbers in one piece without nulls are a view, which is not
+        writable; with nulls, they are floating-point numbers with NaN. Timestamps and durations are
+        numpy's, in UTC and with NaT. All else are Python values, and booleans without nulls.
+        """
+        self._check_readable()
+        return to_numpy(self._field, self._chunks)
+
     def slice(self, offset=0, length=None):
         """Some of the rows, without a copy. What is past the end is left out."""
         if offset < 0:
@@ -105,19 +115,19 @@ class Column(Sequence):
         return Column(self._field, pieces)
 
     def _decode(self, chunk):
-        field = self._field
-        kind = unreadable(field)
-        if kind is not None:
-            raise TypeError(
-                f"column {field.name!r} is of type {kind}, which only pyarrow reads: {WAY_OUT}"
-                if kind == field.type
-                else f"column {field.name!r} of type {field.type} has {kind} in it, which only"
-                f" pyarrow reads: {WAY_OUT}"
-            )
+        self._check_readable()
         try:
             return decode(chunk)
         except (ValueError, ArithmeticError) as error:
-            raise ValueError(f"column {field.name!r}, {self.type}: {error}") from None
+            raise ValueError(f"column {self._field.name!r}, {self.type}: {error}") from None
+
+    def _check_readable(self):
+        kind, name = unreadable(self._field), self._field.name
+        if kind is not None:
+            inner = "" if kind == self.type else f", of which {kind}"
+            raise TypeError(
+                f"column {name!r} is of type {self.type}{inner} is read by pyarrow alone: {WAY_OUT}"
+            )
 
     def _renamed(self, name):
         return Column(self._field._replace(name=name), self._chunks)

@@ -220,6 +220,39 @@ def unreadable(field):
     return next(filter(None, map(unreadable, field.children)), None)
 
 
+def to_numpy(field, chunks):
+    """The values as one numpy array, as `Column.to_numpy` says."""
+    try:
+        import numpy
+    except ImportError as error:
+        raise ImportError(
+            f"this stage's environment has no numpy: add it to its runtime_env ({error})"
+        ) from None
+    kind = field.kind
+    if kind in ("timestamp", "duration"):
+        unit = _UNITS[field.parameters[0]]
+        dtype = f"{'M' if kind == 'timestamp' else 'm'}8[{unit}]"
+    elif kind in ("int", "float"):
+        letter = "f" if kind == "float" else "i" if field.parameters[1] else "u"
+        dtype = f"{letter}{field.layout[1]}"
+    else:
+        values = [value for chunk in chunks for value in decode(chunk)]
+        is_whole = kind == "bool" and not any(chunk.nulls for chunk in chunks)
+        out = numpy.empty(len(values), bool if is_whole else object)
+        for at, value in enumerate(values):  # All at once, numpy would look into lists.
+            out[at] = value
+        return out
+    parts = [numpy.ndarray(chunk.length, dtype, chunk.buffers[1]) for chunk in chunks]
+    out = parts[0] if len(parts) == 1 else numpy.concatenate([numpy.empty(0, dtype), *parts])
+    if any(chunk.nulls for chunk in chunks):
+        valid = [chunk.nulls and _bits(chunk.buffers[0], chunk.length) for chunk in chunks]
+        valid = [flags or [True] * chunk.length for flags, chunk in zip(valid, chunks)]
+        is_null = ~numpy.array(list(chain.from_iterable(valid)), bool)
+        out = out.astype(float if kind == "int" else dtype)
+        out[is_null] = "NaT" if dtype[0] in "mM" else float("nan")
+    return out
+
+
 # From values to memory.
 
 _WHOLE = {"b": True, "h": True, "i": True, "l": True, "q": True, "n": True}

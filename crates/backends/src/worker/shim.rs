@@ -3,29 +3,44 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use envspec::Digest;
 
-/// The one file that a worker runs, and that stage code may import.
+/// The file that a worker runs, and that stage code may import.
 pub const CURATOR_STAGE_PY: &str = include_str!("../../python/curator_stage.py");
 
-/// Writes `curator_stage.py` below `shims_dir`, once for each version of it; returns its path.
+/// What lies beside it: tables for stages without `pyarrow`, which stage code may import, and what
+/// they are made of.
+const BESIDE: [(&str, &str); 3] = [
+    ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
+    ("curator_table.py", include_str!("../../python/curator_table.py")),
+    ("curator_values.py", include_str!("../../python/curator_values.py")),
+];
+
+static FOLDER: LazyLock<String> = LazyLock::new(|| {
+    let texts: Vec<&str> = BESIDE.iter().map(|(_, text)| *text).chain([CURATOR_STAGE_PY]).collect();
+    Digest::of(texts.join("\0").as_bytes()).to_string()[..16].to_owned()
+});
+
+/// Writes `curator_stage.py` and the files that workers find beside it below `shims_dir`, once for
+/// each version of them; returns its path.
 ///
-/// Its folder is named by its contents, so that a newer program never changes the file under the
-/// workers of an older one.
+/// Their folder is named by their contents, so that a newer program never changes the files under
+/// the workers of an older one.
 pub fn write_shim(shims_dir: &Path) -> io::Result<PathBuf> {
-    write_once(shims_dir, "curator_stage.py", CURATOR_STAGE_PY)
+    let folder = shims_dir.join(&*FOLDER);
+    for (name, text) in BESIDE {
+        write_file(&folder, name, text)?;
+    }
+    write_file(&folder, "curator_stage.py", CURATOR_STAGE_PY)
 }
 
 /// Writes the source of a stage that has no file of its own, so that tracebacks show its lines and
 /// child processes can import it; returns its path.
 pub(crate) fn write_source(shims_dir: &Path, source: &str) -> io::Result<PathBuf> {
     let digest = Digest::of(source.as_bytes()).to_string();
-    write_once(shims_dir, &format!("stage_{}.py", &digest[..12]), source)
-}
-
-fn write_once(shims_dir: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
-    write_file(&shims_dir.join(&Digest::of(text.as_bytes()).to_string()[..16]), name, text)
+    write_file(&shims_dir.join(&digest[..16]), &format!("stage_{}.py", &digest[..12]), source)
 }
 
 /// Writes a file that always holds the same, unless it is there.
@@ -50,8 +65,10 @@ mod tests {
     fn a_damaged_shim_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let file = write_shim(dir.path()).unwrap();
-        fs::write(&file, "cut").unwrap();
-        assert_eq!(write_shim(dir.path()).unwrap(), file);
-        assert_eq!(fs::read_to_string(file).unwrap(), CURATOR_STAGE_PY);
+        for (name, text) in BESIDE.into_iter().chain([("curator_stage.py", CURATOR_STAGE_PY)]) {
+            fs::write(file.with_file_name(name), "cut").unwrap();
+            assert_eq!(write_shim(dir.path()).unwrap(), file);
+            assert_eq!(fs::read_to_string(file.with_file_name(name)).unwrap(), text);
+        }
     }
 }

@@ -181,13 +181,14 @@ import curator_stage
 class Fake:
     def __init__(self, data):
         self.data = data
-        self.size = len(data)
+    def size(self):
+        return len(self.data)
     def write_into(self, view):
         view[:] = self.data
 class Stage:
     def setup(self):
         curator_stage._as_table = lambda data: data if isinstance(data, Fake) else None
-        curator_stage._Stream = lambda fake: fake
+        curator_stage._stream = lambda fake: fake
     def process(self, task):
         return Fake(b'table' * 10_000 * task.data['n'])
 ";
