@@ -151,6 +151,14 @@ class Field(namedtuple("Field", "name nullable kind parameters children metadata
         size = f"[{parameters[0]}]" if kind == "fixed_size_list" else ""
         return f"{kind}<{', '.join(inner)}>{size}" if inner or kind == "struct" else kind
 
+    @property
+    def rows_below(self):
+        """How many rows its children have for each of its own; None where other things say so."""
+        if self.kind == "fixed_size_list":
+            return self.parameters[0]
+        is_side_by_side = self.kind == "struct" or (self.kind == "union" and not self.parameters[0])
+        return 1 if is_side_by_side else None
+
     def dictionaries(self):
         """How many dictionaries there are in it."""
         inner = sum(child.dictionaries() for child in self.children)
@@ -220,15 +228,12 @@ class Chunk:
                 buffers[at] = buffer[offset * width : (offset + length + more) * width]
         if field.layout[:1] == ("bits",) and not nulls:
             buffers[0] = None
-        kind, children = field.kind, self.children
-        if kind == "run_end_encoded":
+        if field.kind == "run_end_encoded":
             raise TypeError(f"{field.name!r} is of type {field.type}, which only pyarrow can cut")
-        if kind == "struct" or (kind == "union" and not field.parameters[0]):
-            children = [child.slice(offset, length) for child in children]
-        elif kind == "fixed_size_list":
-            size = field.parameters[0]
-            children = [children[0].slice(offset * size, length * size)]
-        nulls = length if kind == "null" else nulls
+        children, below = self.children, field.rows_below
+        if below is not None:
+            children = [child.slice(offset * below, length * below) for child in children]
+        nulls = length if field.kind == "null" else nulls
         return Chunk(field, length, nulls, buffers, children, self.dictionary)
 
     def numbers(self):
@@ -500,10 +505,10 @@ class Reader:
         else:
             parts = (nodes, sizes, views, body)
             children = [self._read_chunk(child, *parts) for child in field.children]
-        size = {"struct": 1, "fixed_size_list": field.parameters and field.parameters[0]}.get(kind)
-        if size is not None:
-            need = size * length
-            _check(all(need <= child.length for child in children), f"too few values in {name!r}")
+        if field.rows_below is not None:
+            need = field.rows_below * length
+            is_enough = all(need <= child.length for child in children)
+            _check(is_enough, f"too few values in {name!r}")
             children = [child.slice(0, need) for child in children]
         nulls = length if kind == "null" else nulls if layout[:1] == ("bits",) else 0
         return Chunk(field, length, nulls, buffers, children, dictionary)

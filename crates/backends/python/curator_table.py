@@ -96,8 +96,7 @@ class Column(Sequence):
         writable; with nulls, they are floating-point numbers with NaN. Timestamps and durations are
         numpy's, in UTC and with NaT. All else are Python values, and booleans without nulls.
         """
-        self._check_readable()
-        return to_numpy(self._field, self._chunks)
+        return to_numpy(self._field, self._chunks, self.to_pylist)
 
     def slice(self, offset=0, length=None):
         """Some of the rows, without a copy. What is past the end is left out."""
@@ -115,19 +114,17 @@ class Column(Sequence):
         return Column(self._field, pieces)
 
     def _decode(self, chunk):
-        self._check_readable()
+        field, kind = self._field, unreadable(self._field)
+        if kind is not None:
+            inner = "which" if kind == self.type else f"whose {kind}"
+            raise TypeError(
+                f"column {field.name!r} is of type {self.type}, {inner} only pyarrow reads:"
+                f" {WAY_OUT}"
+            )
         try:
             return decode(chunk)
         except (ValueError, ArithmeticError) as error:
-            raise ValueError(f"column {self._field.name!r}, {self.type}: {error}") from None
-
-    def _check_readable(self):
-        kind, name = unreadable(self._field), self._field.name
-        if kind is not None:
-            inner = "" if kind == self.type else f", of which {kind}"
-            raise TypeError(
-                f"column {name!r} is of type {self.type}{inner} is read by pyarrow alone: {WAY_OUT}"
-            )
+            raise ValueError(f"column {field.name!r}, {self.type}: {error}") from None
 
     def _renamed(self, name):
         return Column(self._field._replace(name=name), self._chunks)

@@ -220,7 +220,7 @@ def unreadable(field):
     return next(filter(None, map(unreadable, field.children)), None)
 
 
-def to_numpy(field, chunks):
+def to_numpy(field, chunks, to_pylist):
     """The values as one numpy array, as `Column.to_numpy` says."""
     try:
         import numpy
@@ -236,7 +236,7 @@ def to_numpy(field, chunks):
         letter = "f" if kind == "float" else "i" if field.parameters[1] else "u"
         dtype = f"{letter}{field.layout[1]}"
     else:
-        values = [value for chunk in chunks for value in decode(chunk)]
+        values = to_pylist()
         is_whole = kind == "bool" and not any(chunk.nulls for chunk in chunks)
         out = numpy.empty(len(values), bool if is_whole else object)
         for at, value in enumerate(values):  # All at once, numpy would look into lists.

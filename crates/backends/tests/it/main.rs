@@ -1,6 +1,8 @@
 //! The local executor with real Python workers, over whatever `python3` the machine has.
 
 mod arenas; // large payloads in shared memory, and workers that do harm to it
+#[cfg(feature = "arrow")]
+mod columns; // Arrow tables in stages without `pyarrow`
 mod environments; // what the cache makes of specs: keys, eviction, locks, refreshes, explanations
 mod faults; // what breaks below the provisioner: disks, files, processes, clocks, permissions
 mod flow; // many tasks: bounded memory, order, workers, devices
