@@ -1,4 +1,5 @@
-//! Arrow tables between Rust and Python stages whose environment has `pyarrow`.
+//! Arrow tables between Rust and Python stages whose environment has `pyarrow`, and those that it
+//! has not.
 
 use std::sync::Arc;
 
@@ -30,7 +31,11 @@ fn numbers(data: &Data) -> Vec<i64> {
 
 /// A stage in an environment with `pyarrow` and `pandas`.
 fn stage(text: &str) -> PythonStage {
-    bare(text).with_runtime_env(RuntimeEnv::uv(["pyarrow", "pandas"]))
+    bare(text).with_runtime_env(pyarrow())
+}
+
+fn pyarrow() -> RuntimeEnv {
+    RuntimeEnv::uv(["pyarrow", "pandas", "tzdata"])
 }
 
 /// A stage in an environment without.
@@ -202,24 +207,76 @@ class Stage:
     assert_eq!(numbers(&report.outputs[1].data).len(), 10_000);
 }
 
+/// The checks are Python's, which has both there.
 #[test]
-fn without_pyarrow_a_table_is_an_error_that_names_it() {
-    let text = "class Stage:\n def process(self, task): return task";
-    let pipeline = Pipeline::new("tables").with_stage(bare(text));
-    let tasks = [
-        Task::new(json!(1)),
-        Task::new(table(0, 9)),
-        Task::new(table(0, 90_000)),
-        Task::new(json!(2)),
+fn columns_without_pyarrow_are_what_pyarrow_reads_and_writes() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/it/columns.py");
+    let text = std::fs::read_to_string(file).expect("a file beside this one");
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("    def ")?.strip_suffix("(self):"))
+        .collect();
+    assert_eq!(names.len(), 9, "{names:?}");
+    let checks = PythonStage::from_file(file, "Checks").with_runtime_env(pyarrow());
+    let pipeline = Pipeline::new("columns").with_stage(checks.with_num_workers(2));
+    let report = recording().run(&pipeline, names.into_iter().map(|name| Task::new(json!(name))));
+    let report = report.unwrap_or_else(|error| panic!("{}", error.report()));
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+}
+
+/// Stages with and without `pyarrow` take turns, and what each of them adds is there.
+#[test]
+fn tables_go_between_stages_with_pyarrow_and_without() {
+    let text = r#"
+from curator_table import Table
+class Stage:
+    def process(self, task):
+        assert type(task.data) is Table, task.data
+        total = [n + len(text or "") for n, text in zip(task.data["n"], task.data["text"])]
+        return task.data.append_column("total", total)
+"#;
+    let check = r#"
+import pyarrow.compute
+class Stage:
+    def process(self, task):
+        length = pyarrow.compute.binary_length(task.data["text"].fill_null(""))
+        total = pyarrow.compute.add(task.data["n"], pyarrow.compute.cast(length, "int64"))
+        assert task.data["total"].to_pylist() == total.to_pylist()
+        return task.data.select(["n", "text"])
+"#;
+    let stages = [
+        stage(ADD).with_name("add"),
+        bare(text).with_name("total"),
+        stage(check).with_name("check"),
+        bare("class Stage:\n def process(self, task): return task").with_name("pass"),
     ];
-    let report = recording().run(&pipeline, tasks).unwrap();
-    assert_eq!((report.outputs.len(), report.failed.len()), (2, 2));
-    for failed in &report.failed {
-        assert!(
-            failed.to_string().contains("has no pyarrow: add it to its runtime_env"),
-            "{failed}"
-        );
+    let sizes = [0, 3, 5_000, 200_000];
+    let report = run(stages, sizes.map(|rows| table(7, rows)).into());
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    for (task, rows) in report.outputs.iter().zip(sizes) {
+        assert_eq!(numbers(&task.data), (8..8 + rows).collect::<Vec<_>>());
     }
+}
+
+/// Where an environment seems to have no `pyarrow`; and one that has no numpy says so.
+#[test]
+fn numpy_needs_no_pyarrow() {
+    let text = r#"
+import sys
+sys.modules["pyarrow"] = None
+class Stage:
+    def process(self, task):
+        columns = task.to_numpy()
+        assert not columns["n"].flags.writeable and columns["text"][0] is None
+        assert list(task.to_pandas().columns) == ["n", "text"]
+        return {"sum": int(columns["n"].sum())}
+"#;
+    let report = run([stage(text)], vec![table(0, 10_000)]);
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(report.outputs[0].data, Data::from(json!({ "sum": 49_995_000 })));
+    let report = run([bare(text)], vec![table(0, 10)]);
+    let failed = report.failed[0].to_string();
+    assert!(failed.contains("has no numpy: add it to its runtime_env"), "{failed}");
 }
 
 #[test]

@@ -90,9 +90,41 @@ pub(super) fn large(setting: &Setting<'_>) {
 /// Tables come through stages batch by batch, small ones and large ones.
 #[cfg(feature = "arrow")]
 pub(super) fn tables(setting: &Setting<'_>) {
+    let tables = [0, 3, 200_000].map(table);
+    let pipeline = pipeline()
+        .with_stage(super::stages::reverse("there"))
+        .with_stage(super::stages::reverse("back"));
+    let report = setting.must_run(&pipeline, tables.clone().map(Task::new).into());
+    let back: Vec<_> = report.outputs.iter().map(|task| task.data.as_table()).collect();
+    assert!(back == tables.each_ref().map(Some), "the tables changed on the way");
+}
+
+/// Tables come through Python stages: cut in two and put together by one that has `pyarrow` where
+/// the base has it, by one that has none, and by one that only passes them on.
+#[cfg(feature = "arrow")]
+pub(super) fn columns(setting: &Setting<'_>) {
+    let double = |name: &str, has_pyarrow: bool| {
+        let args = json!({ "has_pyarrow": has_pyarrow });
+        python("Double", args).with_name(name)
+    };
+    let pipeline = pipeline()
+        .with_stage(double("with", true))
+        .with_stage(super::stages::reverse("there"))
+        .with_stage(double("without", false))
+        .with_stage(python("Pass", Value::Null))
+        .with_stage(super::stages::reverse("back"));
+    let tables = [0, 3, 50_000].map(table);
+    let report = setting.must_run(&pipeline, tables.clone().map(Task::new).into());
+    let back: Vec<_> = report.outputs.iter().map(|task| task.data.as_table()).collect();
+    let expected: Vec<_> = tables.iter().flat_map(|table| [Some(table); 4]).collect();
+    assert!(back == expected, "the tables changed on the way");
+}
+
+/// A table in two batches, with a row more in the second.
+#[cfg(feature = "arrow")]
+fn table(rows: i64) -> stage::Table {
     use std::sync::Arc;
 
-    use stage::Table;
     use stage::arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
     let batch = |first: i64, rows: i64| {
@@ -104,17 +136,8 @@ pub(super) fn tables(setting: &Setting<'_>) {
         )
         .expect("two columns of one length")
     };
-    let table = |rows| {
-        let batches = vec![batch(0, rows), batch(7, 1)];
-        Table::new(batches[0].schema(), batches).expect("batches of one schema")
-    };
-    let tables = [0, 3, 200_000].map(table);
-    let pipeline = pipeline()
-        .with_stage(super::stages::reverse("there"))
-        .with_stage(super::stages::reverse("back"));
-    let report = setting.must_run(&pipeline, tables.clone().map(Task::new).into());
-    let back: Vec<_> = report.outputs.iter().map(|task| task.data.as_table()).collect();
-    assert!(back == tables.each_ref().map(Some), "the tables changed on the way");
+    let batches = vec![batch(0, rows), batch(7, 1)];
+    stage::Table::new(batches[0].schema(), batches).expect("batches of one schema")
 }
 
 /// No tasks, and a stage that drops all: neither is an error.

@@ -75,6 +75,8 @@ pub fn cases() -> Vec<Case> {
         case("fifty_megabytes", false, flow::large),
         #[cfg(feature = "arrow")]
         case("arrow_tables", false, flow::tables),
+        #[cfg(feature = "arrow")]
+        case("columns_in_python", false, flow::columns),
         case("nothing_to_do", false, flow::nothing),
         case("failed_tasks_are_recorded", false, failures::recorded),
         case("the_first_failure_ends_the_run", false, failures::fail_fast),

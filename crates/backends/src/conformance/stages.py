@@ -93,6 +93,29 @@ class Reverse:
         return bytes(task.data[::-1])
 
 
+class Double:
+    """Makes two of a table: itself, and one of its columns in another order and back."""
+
+    def __init__(self, has_pyarrow):
+        if not has_pyarrow:
+            # Nothing finds it any more; where the base has none, there is nothing to find.
+            sys.modules["pyarrow"] = None
+
+    def process(self, task):
+        table = task.data
+        assert table.column_names == ["n", "text"], table.column_names
+        more = table.append_column("more", table.column("n"))
+        texts = ["text" if row % 2 == 0 else None for row in range(len(table) - 1)] + ["text"]
+        found = table.column("text").to_pylist()
+        assert found in (texts, texts[-1:] + texts[:-1]), found
+        return [table, more.select(["more", "text", "n"]).select(["n", "text"])]
+
+
+class Pass:
+    def process(self, task):
+        return task
+
+
 class Fail:
     """Raises on the numbers in `raises`, and dies on those in `dies`."""
 

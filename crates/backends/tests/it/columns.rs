@@ -375,7 +375,7 @@ class Stage:
             pass
         return table
 ";
-        let stage = bare(text).with_task_timeout(Duration::from_secs(60));
+        let stage = bare(text).with_task_timeout(Duration::from_mins(1));
         let damaged = made.into_iter().map(|((table, _), changes, cut)| {
             let mut bytes = table.to_ipc().expect("a stream");
             for (at, value) in changes {
