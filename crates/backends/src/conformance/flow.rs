@@ -113,7 +113,8 @@ pub(super) fn columns(setting: &Setting<'_>) {
         .with_stage(double("without", false))
         .with_stage(python("Pass", Value::Null))
         .with_stage(super::stages::reverse("back"));
-    let tables = [0, 3, 50_000].map(table);
+    // Without empty batches, which pyarrow does not write.
+    let tables = [1, 3, 50_000].map(table);
     let report = setting.must_run(&pipeline, tables.clone().map(Task::new).into());
     let back: Vec<_> = report.outputs.iter().map(|task| task.data.as_table()).collect();
     let expected: Vec<_> = tables.iter().flat_map(|table| [Some(table); 4]).collect();
