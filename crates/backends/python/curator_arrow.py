@@ -12,6 +12,7 @@ from _thread import allocate_lock
 from array import array
 from bisect import bisect_left
 from collections import namedtuple
+from functools import lru_cache
 from itertools import count
 
 WAY_OUT = "add pyarrow to the stage's runtime_env"
@@ -380,6 +381,25 @@ def _read_field(flat, depth=0):
     return Field(name, nullable, "dictionary", parameters, (field,), metadata, ident)
 
 
+@lru_cache(maxsize=4)  # A stage's tables are mostly of one.
+def _read_schema(message):
+    """The fields, the metadata, and of what the dictionaries are, by their numbers."""
+    message = _Flat.root(message)
+    version, header = message.number(0, "h"), message.table(2)
+    _check(version >= 4, f"it is of the old version {version + 1}")
+    if header.number(0, "h"):
+        raise TypeError(f"the table is big-endian, which only pyarrow reads: {WAY_OUT}")
+    fields, values = [_read_field(field) for field in header.tables(1)], {}
+    pending = list(fields)
+    while pending:
+        field = pending.pop()
+        pending += field.children
+        if field.kind == "dictionary":
+            known = values.setdefault(field.ident, field.children[0])
+            _check(known.type == field.children[0].type, "a dictionary of two types")
+    return fields, header.pairs(2), values
+
+
 class Reader:
     """Goes through a stream, message by message."""
 
@@ -387,14 +407,13 @@ class Reader:
         _check(sys.byteorder == "little", "this machine's numbers are big-endian")
         self._data = data
         self.fields = self.metadata = None
-        self.batches = []  # each one its length and its arrays
+        self.batches = []  # each one its length and its chunks
         self._dictionaries = {}
-        self._values = {}  # what the dictionaries hold, by their number
         self._limit = 8 * len(data) + _MAX_UNBACKED
-        for number, header, body, version in self._messages():
+        for number, message, header, body in self._messages():
             if number == 1:
                 _check(self.fields is None, "a second schema")
-                self._read_schema(header, version)
+                self.fields, self.metadata, self._values = _read_schema(bytes(message))
             else:
                 _check(self.fields is not None, "it does not begin with a schema")
                 _check(number in (2, 3), f"a message of kind {number}")
@@ -412,27 +431,14 @@ class Reader:
             if not size:
                 return
             _check(size <= len(data) - at, "it is cut off in a message")
-            message = _Flat.root(data[at : at + size])
+            message = data[at : at + size]
+            flat = _Flat.root(message)
             at += size
-            size, header = message.number(3, "q"), message.table(2)
+            size, header = flat.number(3, "q"), flat.table(2)
             _check(0 <= size <= len(data) - at, "it is cut off in a body")
             _check(header is not None, "a message without a header")
-            yield message.number(1, "B"), header, data[at : at + size], message.number(0, "h")
+            yield flat.number(1, "B"), message, header, data[at : at + size]
             at += size
-
-    def _read_schema(self, header, version):
-        _check(version >= 3, f"it is of the old version {version + 1}")
-        if header.number(0, "h"):
-            raise TypeError(f"the table is big-endian, which only pyarrow reads: {WAY_OUT}")
-        self.fields = [_read_field(field) for field in header.tables(1)]
-        self.metadata = header.pairs(2)
-        pending = list(self.fields)
-        while pending:
-            field = pending.pop()
-            pending += field.children
-            if field.kind == "dictionary":
-                values = self._values.setdefault(field.ident, field.children[0])
-                _check(values.type == field.children[0].type, "a dictionary of two types")
 
     def _read_batch(self, header, body):
         length, chunks = self._read_chunks(self.fields, header, body)

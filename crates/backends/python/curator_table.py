@@ -173,6 +173,8 @@ class Table:
     __slots__ = ("_columns", "_lengths", "_metadata")
 
     def __init__(self, columns=(), lengths=(), metadata=()):
+        if isinstance(columns, dict):
+            raise TypeError("of a dict, `Table.from_pydict` makes a table")
         self._columns = tuple(columns)
         self._lengths = tuple(lengths)  # of the batches that the rows came in
         self._metadata = metadata
@@ -198,10 +200,9 @@ class Table:
         They are sequences of Python values, `None` for null; arrays of numbers (`array.array`,
         `memoryview`, numpy), which keep their type; or columns of other tables.
         """
-        table = cls()
-        for name, values in columns.items():
-            table = table.append_column(name, values)
-        return table
+        columns = [_made(name, values) for name, values in columns.items()]
+        lengths = [chunk.length for chunk in columns[0]._chunks] if columns else ()
+        return cls((), lengths)._with(columns)
 
     @classmethod
     def from_pylist(cls, rows):
@@ -255,13 +256,12 @@ class Table:
 
     def add_column(self, i, name, values):
         """With one more column at this place."""
-        return self._with([*self._columns[:i], self._made(name, values), *self._columns[i:]])
+        return self._with([*self._columns[:i], _made(name, values), *self._columns[i:]])
 
     def set_column(self, i, name, values):
         """With another column at this place."""
         i = self._find(i)
-        made = self._made(name, values, is_alone=self.num_columns == 1)
-        return self._with([*self._columns[:i], made, *self._columns[i + 1 :]])
+        return self._with([*self._columns[:i], _made(name, values), *self._columns[i + 1 :]])
 
     def rename_columns(self, names):
         """With other names: all of them in their order, or a dict of new ones by old ones."""
@@ -275,6 +275,8 @@ class Table:
 
     def slice(self, offset=0, length=None):
         """Some of the rows, without a copy. What is past the end is left out."""
+        if offset < 0:
+            raise IndexError("the offset of a slice is negative")
         rows = max(self.num_rows - offset, 0)
         rows = rows if length is None else min(rows, max(length, 0))
         columns = [column.slice(offset, length) for column in self._columns]
@@ -305,23 +307,12 @@ class Table:
         return Stream([column._field for column in columns], self._metadata, batches)
 
     def _with(self, columns):
-        lengths = self._lengths
-        if len({len(column) for column in columns} | {self.num_rows}) > 1 or not self._columns:
-            lengths = [chunk.length for chunk in columns[0]._chunks] if columns else lengths
-        return Table(columns, lengths, self._metadata)
-
-    def _made(self, name, values, is_alone=False):
-        if not isinstance(name, str):
-            raise TypeError(f"the name of a column is text, and not {type(name).__name__}")
-        if isinstance(values, Column):
-            made = values._renamed(name)
-        else:
-            chunk = encode(name, values)
-            made = Column(chunk.field, [chunk])
-        is_first = is_alone or not (self._columns or self._lengths)
-        if len(made) != self.num_rows and not is_first:
-            raise ValueError(f"column {name!r} has {len(made)} rows, and the table {self.num_rows}")
-        return made
+        rows = self.num_rows
+        for column in columns:
+            if len(column) != rows:
+                name = column._field.name
+                raise ValueError(f"column {name!r} has {len(column)} rows, and the table {rows}")
+        return Table(columns, self._lengths, self._metadata)
 
     def _find(self, key):
         if isinstance(key, str):
@@ -375,3 +366,12 @@ def _cut_at(column, lengths):
         pieces.append(chunk.slice(at, length))
         at += length
     return pieces
+
+
+def _made(name, values):
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a column is text, and not {type(name).__name__}")
+    if isinstance(values, Column):
+        return values._renamed(name)
+    chunk = encode(name, values)
+    return Column(chunk.field, [chunk])

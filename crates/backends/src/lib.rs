@@ -56,7 +56,7 @@
 //! # Features
 //!
 //! - `arrow`: tasks that are Arrow tables, for Rust stages and the program itself. Between Python
-//!   stages, which see a `pyarrow.Table`, they need no feature.
+//!   stages, which see a `pyarrow.Table` or a `curator_table.Table`, they need no feature.
 //! - `conformance`: the cases that every executor must pass.
 //!
 //! # What it does not do

@@ -86,6 +86,12 @@ def a_set(task):
     return {"letters": set(task.data["city"])}
 
 
+def a_mixed_column(task):
+    from curator_table import Table
+
+    return Table.from_pydict({"n": [1, "two"]})
+
+
 def not_a_number(task):
     return {"mean": float("nan")}
 
@@ -428,6 +434,9 @@ fn scenario(error: &str) -> Option<Run> {
             code("stages.py:a_set")
         }
         "data['…'] is nan, which JSON cannot hold (use None)" => code("stages.py:not_a_number"),
+        "it raised TypeError: column '…', row 1: str in a column of int" => {
+            code("stages.py:a_mixed_column")
+        }
         "process_batch got 2 tasks and returned 1 entries" => {
             one_stage("stages.py:First", "batch_size = 2\n").run(&RUN)
         }

@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Record batches of one schema: what Python sees as a `pyarrow.Table`.
+/// Record batches of one schema: what Python sees as a `pyarrow.Table`, or as a
+/// `curator_table.Table` where there is no `pyarrow`.
 ///
 /// Between processes it travels as an Arrow IPC stream. Two tables are equal if their schemas and
 /// their batches are: how the rows are cut into batches counts.
