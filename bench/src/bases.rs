@@ -63,6 +63,11 @@ impl MeasuredBase {
         Self::managed("Ray's", &requirements, world)
     }
 
+    /// A base whose stages read tables.
+    pub(crate) fn tables(world: &World) -> Result<Self, BoxError> {
+        Self::managed("tables'", &["pyarrow"], world)
+    }
+
     /// The peers' own.
     pub(crate) fn nemo(world: &World) -> Result<Self, BoxError> {
         let env = RuntimeEnv::uv(NEMO).with_overrides(["torch; python_version < '3'"]);

@@ -26,15 +26,24 @@ pub(crate) struct Calm {
 impl Calm {
     /// Waits until the machine does little; after ten seconds, or a minute in all, no longer.
     pub(crate) fn wait(&self) -> Result<(), BoxError> {
+        self.wait_until(|| {
+            let before = Ticks::now()?;
+            thread::sleep(LOOK);
+            Ok(Ticks::now()?.busy_since(&before) < BUSY)
+        })
+    }
+
+    fn wait_until(
+        &self,
+        mut is_calm: impl FnMut() -> Result<bool, BoxError>,
+    ) -> Result<(), BoxError> {
         self.measurements.set(self.measurements.get() + 1);
         for _ in 0..LOOKS_AT_ONCE {
             if self.looks.get() >= LOOKS_IN_ALL {
                 break;
             }
             self.looks.set(self.looks.get() + 1);
-            let before = Ticks::now()?;
-            thread::sleep(LOOK);
-            if Ticks::now()?.busy_since(&before) < BUSY {
+            if is_calm()? {
                 return Ok(());
             }
         }
@@ -42,9 +51,9 @@ impl Calm {
         Ok(())
     }
 
-    /// How many of how many measurements began on a busy machine.
-    pub(crate) fn busy(&self) -> (usize, usize) {
-        (self.busy.get(), self.measurements.get())
+    /// How many of how many measurements began on a busy machine since this was asked last.
+    pub(crate) fn take_busy(&self) -> (usize, usize) {
+        (self.busy.take(), self.measurements.take())
     }
 }
 
@@ -67,5 +76,34 @@ impl Ticks {
     fn busy_since(&self, before: &Self) -> f64 {
         let all = (self.all - before.all).max(1.0);
         1.0 - (self.idle - before.idle) / all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_is_never_calm_is_not_waited_for_long() {
+        let calm = Calm::default();
+        let mut looks = 0;
+        for _ in 0..50 {
+            calm.wait_until(|| {
+                looks += 1;
+                Ok(false)
+            })
+            .unwrap();
+        }
+        assert_eq!(looks, LOOKS_IN_ALL);
+        assert_eq!((calm.take_busy(), calm.take_busy()), ((50, 50), (0, 0)));
+    }
+
+    #[test]
+    fn a_calm_machine_is_looked_at_once() {
+        let calm = Calm::default();
+        for _ in 0..3 {
+            calm.wait_until(|| Ok(true)).unwrap();
+        }
+        assert_eq!((calm.looks.get(), calm.take_busy()), (3, (0, 3)));
     }
 }

@@ -3,23 +3,42 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use curator::venv_cache::BoxError;
 use serde_json::{Value, json};
 
 use crate::bases::MeasuredBase;
+use crate::budget::Budget;
 use crate::disk::Contents;
-use crate::peer::budget;
+
+use crate::name;
+use crate::peers::Cluster;
 use crate::progress;
+use crate::record::Record;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
 use crate::world::World;
 
-/// An engine, and what cached environments may add to it, as a share of what Ray's own add.
-const ENGINES: [(&str, f64); 3] = [
-    ("ray-data", budget::ADDED_ON_RAY_DATA),
-    ("ray-actor-pool", budget::ADDED_ON_ENGINES),
-    ("xenna", budget::ADDED_ON_ENGINES),
-];
+/// An engine on Ray.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// Ray Data.
+    RayData,
+    /// Ray's actor pools.
+    RayActorPool,
+    /// Xenna.
+    Xenna,
+}
+
+impl Engine {
+    /// What cached environments may add to it.
+    fn budget(self) -> Budget {
+        match self {
+            Self::RayData => Budget::AddedOnRayData,
+            Self::RayActorPool | Self::Xenna => Budget::AddedOnEngines,
+        }
+    }
+}
 
 /// Who makes the environments, as the example names it.
 const WAYS: [&str; 3] = ["none", "cached", "native"];
@@ -30,31 +49,27 @@ struct Run {
     bytes: u64,
 }
 
-/// Measures all engines, or those that are named.
+/// Measures these engines.
 pub(crate) fn measure(
     world: &World,
-    base: &MeasuredBase,
-    only: &[String],
-    runs: usize,
-) -> Result<Table, BoxError> {
-    if let Some(other) = only.iter().find(|name| ENGINES.iter().all(|(known, _)| known != name)) {
-        let known = ENGINES.map(|(name, _)| name).join(", ");
-        return Err(format!("`{other}` is no engine: those are {known}").into());
+    quick: bool,
+    engines: &[Engine],
+    record: &mut Record<'_>,
+) -> Result<(), BoxError> {
+    let base = MeasuredBase::engines(world)?;
+    let runs = if quick { 1 } else { 3 };
+    for engine in engines {
+        let subject = name(engine);
+        record.part(&subject, |table| add(world, &base, &subject, engine.budget(), runs, table))?;
     }
-    let mut table = Table::default();
-    for (engine, share) in ENGINES {
-        if only.is_empty() || only.iter().any(|name| name == engine) {
-            add(world, base, engine, share, runs, &mut table)?;
-        }
-    }
-    Ok(table)
+    Ok(())
 }
 
 fn add(
     world: &World,
     base: &MeasuredBase,
     engine: &str,
-    share: f64,
+    budget: Budget,
     runs: usize,
     table: &mut Table,
 ) -> Result<(), BoxError> {
@@ -79,9 +94,9 @@ fn add(
     table.add(Row::seconds("environments made by Ray", &seconds(&native)));
     table.add(Row::seconds("what those of Ray add", &by_ray));
     table.add(
-        Row::seconds("what those of the cache add", &by_cache)
+        Row::seconds(format!("{engine}: what those of the cache add"), &by_cache)
             .against(by_ray.median())
-            .within(by_ray.median() * share),
+            .within(budget, by_ray.median() / budget.limit()),
     );
     let bytes = |runs: &[Run]| {
         #[expect(clippy::cast_precision_loss, reason = "nobody has disks that large")]
@@ -89,20 +104,19 @@ fn add(
     };
     let disk = bytes(&native).median();
     table.add(
-        Row::bytes("what both environments occupy", &bytes(&cached))
+        Row::bytes(format!("{engine}: what both environments occupy"), &bytes(&cached))
             .against(disk)
-            .within(disk * budget::DISK_SHARE),
+            .within(Budget::Disk, disk * Budget::Disk.limit()),
     );
     Ok(())
 }
 
 fn run(world: &World, base: &MeasuredBase, engine: &str, way: &str) -> Result<Run, BoxError> {
     let cache = world.fresh_cache()?;
-    // The paths of Ray's sockets have a limit.
-    let ray = tempfile::Builder::new().prefix("ray").rand_bytes(4).tempdir_in("/tmp")?;
+    let ray = Cluster::new(world)?;
     let python = base.python_text()?;
     let arguments = ["--json", "--backend", engine, "--ray-env", way, "--base", python];
-    let command = world.example(&arguments, &cache).env("RAY_TMPDIR", ray.path()).stderr_capture();
+    let command = world.example(&arguments, &cache).env("RAY_TMPDIR", ray.dir()).stderr_capture();
     world.settle()?;
     let (output, seconds) = timed(|| command.stdout_capture().unchecked().run());
     let output = output?;
@@ -115,7 +129,7 @@ fn run(world: &World, base: &MeasuredBase, engine: &str, way: &str) -> Result<Ru
     check(&output.stdout, way)?;
     let bytes = match way {
         "cached" => cached_bytes(base, &cache)?,
-        "native" => native_bytes(ray.path())?,
+        "native" => native_bytes(ray.dir())?,
         _ => 0,
     };
     Ok(Run { seconds, bytes })

@@ -7,13 +7,13 @@ use std::path::Path;
 use curator::envspec::Tool;
 use curator::installer::{Deadline, Tools};
 use curator::venv_cache::BoxError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bases::MeasuredBase;
 use crate::world::World;
 
 /// What the figures depend on besides the code.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     date: String,
     cores: usize,
@@ -27,10 +27,16 @@ pub(crate) struct Machine {
     load: Vec<f64>,
     /// How many of how many measurements began while others were busy.
     busy: (usize, usize),
+    /// Whether fewer runs were done.
+    quick: bool,
 }
 
 impl Machine {
-    pub(crate) fn describe(world: &World, base: &MeasuredBase) -> Result<Self, BoxError> {
+    pub(crate) fn describe(
+        world: &World,
+        base: &MeasuredBase,
+        quick: bool,
+    ) -> Result<Self, BoxError> {
         let tools = Tools::new(world.tools_dir());
         let version = |tool| -> Result<String, BoxError> {
             Ok(tools.locate(tool, None, &base.python, Deadline::NEVER)?.version())
@@ -47,16 +53,45 @@ impl Machine {
             python: world.python()?.version().to_owned(),
             uv: version(Tool::Uv)?,
             pip: version(Tool::Pip)?,
-            load: vec![load()?],
+            load: Vec::new(),
             busy: (0, 0),
+            quick,
         })
     }
 
-    /// Notes what else the machine did meanwhile.
+    /// Notes what else it does when a part begins.
+    pub(crate) fn begin(&mut self, world: &World) -> Result<(), BoxError> {
+        world.take_busy();
+        self.load = vec![load()?];
+        Ok(())
+    }
+
+    /// Notes what else it did meanwhile.
     pub(crate) fn finish(&mut self, world: &World) -> Result<(), BoxError> {
         self.load.push(load()?);
-        self.busy = world.busy();
+        self.busy = world.take_busy();
         Ok(())
+    }
+
+    /// All of it that is the same for every part of a run.
+    pub(crate) fn itself(&self) -> String {
+        let Self { cores, memory_bytes, kernel, file_system, python, uv, pip, .. } = self;
+        format!(
+            "{cores} cores, {} GB of memory, Linux {kernel}, {file_system}; Python {python}, uv {uv}, \
+             pip {pip}",
+            memory_bytes / 1_000_000_000,
+        )
+    }
+
+    /// When, and what else it did.
+    pub(crate) fn moment(&self) -> String {
+        let Self { date, load, busy: (busy, all), quick, .. } = self;
+        let load: Vec<String> = load.iter().map(f64::to_string).collect();
+        format!(
+            "{date}{}; load {} after; {busy} of {all} measurements began while others were busy",
+            if *quick { ", quick" } else { "" },
+            load.join(" before, "),
+        )
     }
 }
 
@@ -86,17 +121,6 @@ fn file_system(dir: &Path) -> Result<String, BoxError> {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { date, cores, memory_bytes, kernel, file_system, python, uv, pip, load, busy } =
-            self;
-        let load: Vec<String> = load.iter().map(f64::to_string).collect();
-        write!(
-            f,
-            "{date}: {cores} cores, {} GB of memory, Linux {kernel}, {file_system}; Python {python}, \
-             uv {uv}, pip {pip}; load {}; {} of {} measurements began while others were busy",
-            memory_bytes / 1_000_000_000,
-            load.join(" before, ") + " after",
-            busy.0,
-            busy.1
-        )
+        write!(f, "{}; {}", self.itself(), self.moment())
     }
 }

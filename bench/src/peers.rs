@@ -2,34 +2,33 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use curator::venv_cache::BoxError;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::budget::Budget;
+use crate::processes;
 use crate::sample::Sample;
-
-/// As long as the processes of a cluster get to be gone once they are killed.
-const REAPING: Duration = Duration::from_secs(30);
+use crate::world::World;
 
 /// A peer and what it took, or why it did not.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) measured: Result<Sample, String>,
-    /// At least how many times less than it the work is to take here, where a budget says so.
-    pub(crate) goal: Option<f64>,
+    /// What the work is held to beside it: at least so many times less.
+    pub(crate) budget: Option<Budget>,
 }
 
 impl Peer {
     pub(crate) fn new(name: impl Into<String>, measured: Result<Sample, String>) -> Self {
-        Self { name: name.into(), measured, goal: None }
+        Self { name: name.into(), measured, budget: None }
     }
 
-    pub(crate) fn with_goal(self, goal: f64) -> Self {
-        Self { goal: Some(goal), ..self }
+    pub(crate) fn with_budget(self, budget: Budget) -> Self {
+        Self { budget: Some(budget), ..self }
     }
 }
 
@@ -113,12 +112,13 @@ struct Round {
 ///
 /// A peer that fails or takes longer than `patience` is no error: what it did not do says why.
 pub(crate) fn nemo_curator(
+    world: &World,
     python: &Path,
     engine: &str,
     tasks: usize,
     patience: Duration,
 ) -> Result<EngineRuns, BoxError> {
-    let cluster = Cluster::new()?;
+    let cluster = Cluster::new(world)?;
     // Files and not pipes: Ray's processes may keep them open for longer than the script lives.
     let [printed, said] = ["out", "err"].map(|name| cluster.dir().join(name));
     let scripts = python.parent().ok_or("an interpreter lies in a folder")?;
@@ -156,47 +156,24 @@ pub(crate) fn nemo_curator(
 
 /// A folder for one Ray. What is left of it in the end, processes and files, goes away with this.
 #[derive(Debug)]
-struct Cluster {
+pub(crate) struct Cluster {
     dir: TempDir,
 }
 
 impl Cluster {
-    fn new() -> Result<Self, BoxError> {
+    pub(crate) fn new(world: &World) -> Result<Self, BoxError> {
         // The paths of Ray's sockets in it must stay below 107 bytes.
-        let dir = tempfile::Builder::new().prefix("ray").rand_bytes(4).tempdir_in("/tmp")?;
+        let dir = tempfile::Builder::new().prefix("").rand_bytes(3).tempdir_in(world.short())?;
         Ok(Self { dir })
     }
 
-    fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
-    }
-
-    /// The processes that were started for it, whoever their parents are now.
-    fn processes(&self) -> Vec<String> {
-        let mark = format!("RAY_TMPDIR={}", self.dir().display());
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let is_ours = |number: &String| {
-            // A process that is gone has no variables, nor has one that nobody has reaped yet.
-            let vars = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
-            vars.split(|byte| *byte == 0).any(|var| var == mark.as_bytes())
-        };
-        numbers.filter(|name| name.bytes().all(|it| it.is_ascii_digit())).filter(is_ours).collect()
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let deadline = Instant::now() + REAPING;
-        // Some may start others in the meantime.
-        while let left = self.processes()
-            && !left.is_empty()
-            && Instant::now() < deadline
-        {
-            let words = ["-9".to_owned()].into_iter().chain(left);
-            // One that has ended by itself in between is no failure.
-            drop(duct::cmd("kill", words).stderr_null().unchecked().run());
-            thread::sleep(Duration::from_millis(20));
-        }
+        processes::end_started_with(&format!("RAY_TMPDIR={}", self.dir().display()));
     }
 }

@@ -24,7 +24,7 @@ const STYLE: &str = "text{font-family:system-ui,sans-serif;font-size:12px;fill:#
 .goal{stroke:#c98a1b;stroke-width:3}";
 
 /// A picture of how many times less than each peer the work takes.
-pub(crate) fn plot(ratios: &[Ratio]) -> String {
+pub(crate) fn plot(ratios: &[&Ratio]) -> String {
     let scale = Scale::of(ratios);
     let mut body = String::new();
     let (mut y, mut group) = (TOP, "");
@@ -75,7 +75,7 @@ fn bar(body: &mut String, ratio: &Ratio, scale: &Scale, y: f64) {
     let (from, width) = (even.min(end), (end - even).abs().max(1.0));
     // Behind the bar, and behind the mark of its goal where that is in the way.
     let behind = even.max(end) + 6.0;
-    let goal = ratio.goal.map(|goal| scale.x(goal));
+    let goal = ratio.goal().map(|goal| scale.x(goal));
     let behind = match goal {
         Some(goal) if goal > behind - 10.0 && goal < behind + LABEL => goal + 6.0,
         _ => behind,
@@ -105,8 +105,8 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(ratios: &[Ratio]) -> Self {
-        let values = || ratios.iter().flat_map(|it| [Some(it.times), it.goal]).flatten();
+    fn of(ratios: &[&Ratio]) -> Self {
+        let values = || ratios.iter().flat_map(|it| [Some(it.times), it.goal()]).flatten();
         let low = values().fold(1.0, f64::min).log10().floor();
         let high = values().fold(10.0, f64::max).log10().ceil();
         #[expect(clippy::cast_possible_truncation, reason = "no ratio has that many digits")]

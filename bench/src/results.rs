@@ -1,32 +1,71 @@
-//! The part of `RESULTS.md` that is made by the machine, and the plot beside it.
+//! The figures that are kept: `RESULTS.json`, and what is made of it in `RESULTS.md` and
+//! `RESULTS.svg`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use curator::venv_cache::BoxError;
 
-use crate::machine::Machine;
-use crate::plot::plot;
-use crate::table::Table;
+use crate::book::{Book, Part};
 
-/// What stands between these lines is made anew; the rest of the page belongs to people.
-const BEGIN: &str = "<!-- From here on by `bench data --write`. -->";
-const END: &str = "<!-- To here. -->";
+/// What stands between a mark and its end is made anew; the rest of the page belongs to people.
+const SUMMARY: &str = "summary";
+const DETAILS: &str = "details";
 
-/// Writes both files, beside the sources.
-pub(crate) fn write(machine: &Machine, table: &Table) -> Result<(), BoxError> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page_file = dir.join("RESULTS.md");
-    let page = fs::read_to_string(&page_file)?;
-    let made = format!("{machine}\n\n```text\n{table}```");
-    fs::write(dir.join("RESULTS.svg"), plot(table.ratios()))?;
-    fs::write(page_file, replaced(&page, &made)?)?;
+/// Puts a part in its place, and writes all three files beside the sources.
+pub(crate) fn write(part: Part) -> Result<(), BoxError> {
+    let [kept, page, picture] = ["json", "md", "svg"].map(file);
+    let mut book = Book::default();
+    if kept.exists() {
+        book = serde_json::from_str(&fs::read_to_string(&kept)?)
+            .map_err(|error| format!("cannot read `{}`: {error}", kept.display()))?;
+    }
+    book.put(part);
+    let text = fs::read_to_string(&page)?;
+    let text = replaced(&text, SUMMARY, &book.summary())?;
+    let text = replaced(&text, DETAILS, &book.details())?;
+    fs::write(kept, serde_json::to_string_pretty(&book)? + "\n")?;
+    fs::write(picture, book.picture())?;
+    fs::write(page, text)?;
     Ok(())
 }
 
-/// The page with another text between its two marks.
-fn replaced(page: &str, made: &str) -> Result<String, BoxError> {
-    let (before, rest) = page.split_once(BEGIN).ok_or("the page has lost its first mark")?;
-    let (_, after) = rest.split_once(END).ok_or("the page has lost its second mark")?;
-    Ok(format!("{before}{BEGIN}\n\n{made}\n\n{END}{after}"))
+fn file(extension: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS").with_extension(extension)
+}
+
+/// The page with another text between a mark and its end.
+fn replaced(page: &str, mark: &str, made: &str) -> Result<String, BoxError> {
+    let (begin, end) = (format!("<!-- {mark}, by `bench --write` -->"), "<!-- to here -->");
+    let lost = || format!("the page has lost its mark `{begin}`, or `{end}` behind it");
+    let (before, rest) = page.split_once(&begin).ok_or_else(lost)?;
+    let (_, after) = rest.split_once(end).ok_or_else(lost)?;
+    Ok(format!("{before}{begin}\n\n{}\n\n{end}{after}", made.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_this_folder_has_its_marks() {
+        let page = fs::read_to_string(file("md")).unwrap();
+        let made = replaced(&page, SUMMARY, "one").unwrap();
+        let made = replaced(&made, DETAILS, "two").unwrap();
+        assert!(made.contains("-->\n\none\n\n<!--") && made.contains("-->\n\ntwo\n\n<!--"));
+        // Again, and nothing but what stands between them changes.
+        let again = replaced(&made, SUMMARY, "one").unwrap();
+        assert_eq!(again, made);
+        assert!(replaced(&page, "other", "").is_err());
+    }
+
+    #[test]
+    fn what_is_kept_can_be_read() {
+        if file("json").exists() {
+            let kept = fs::read_to_string(file("json")).unwrap();
+            let book: Book = serde_json::from_str(&kept).unwrap();
+            let page = fs::read_to_string(file("md")).unwrap();
+            assert!(page.contains(book.summary().trim()), "the page tells of the figures kept");
+        }
+    }
 }

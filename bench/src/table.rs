@@ -2,22 +2,25 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::budget::Budget;
 use crate::peer::Figure;
 use crate::peers::Peer;
 use crate::sample::Sample;
 
 /// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Unit {
     Seconds,
     Bytes,
+    /// How many times as much as something else.
+    Times,
 }
 
 /// One thing that was measured, and what it is held against.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     what: String,
     unit: Unit,
@@ -26,24 +29,25 @@ pub(crate) struct Row {
     min: f64,
     max: f64,
     peer: Option<f64>,
-    budget: Option<f64>,
+    /// What it may be at the most, and where the design says so.
+    limit: Option<f64>,
+    budget: Option<Budget>,
     /// The seconds of each phase of a build: medians.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     phases: Vec<(String, f64)>,
 }
 
 /// How many times less than a peer the same work takes.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) what: String,
     pub(crate) peer: String,
     pub(crate) times: f64,
-    /// What it is to be at least, where a budget says so.
-    pub(crate) goal: Option<f64>,
-    #[serde(skip)]
-    ours: String,
-    #[serde(skip)]
-    theirs: String,
+    /// What holds it to be something at least.
+    pub(crate) budget: Option<Budget>,
+    /// In seconds.
+    ours: f64,
+    theirs: f64,
 }
 
 impl Ratio {
@@ -52,21 +56,42 @@ impl Ratio {
         [
             what.clone(),
             peer.clone(),
-            ours.clone(),
-            theirs.clone(),
+            display(*ours, Unit::Seconds),
+            display(*theirs, Unit::Seconds),
             times(self.times),
-            self.goal.map_or_else(|| "-".to_owned(), times),
+            self.goal().map_or_else(|| "-".to_owned(), times),
             met(self.is_met()),
         ]
     }
 
+    fn finding(&self) -> Option<Finding> {
+        let Self { what, peer, ours, theirs, .. } = self;
+        let [ours, theirs] = [ours, theirs].map(|seconds| display(*seconds, Unit::Seconds));
+        let measured = format!("{}: {what}: {ours}, {peer}: {theirs}", times(self.times));
+        Some(Finding { measured, is_met: self.is_met()?, share: self.goal()? / self.times })
+    }
+
+    /// What it is to be at least.
+    pub(crate) fn goal(&self) -> Option<f64> {
+        self.budget.map(Budget::limit)
+    }
+
     pub(crate) fn is_met(&self) -> Option<bool> {
-        self.goal.map(|goal| self.times >= goal)
+        self.goal().map(|goal| self.times >= goal)
     }
 }
 
+/// What came of one budget in one place.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Finding {
+    pub(crate) measured: String,
+    pub(crate) is_met: bool,
+    /// The share of what is allowed that it takes up: above 1, it is not met.
+    pub(crate) share: f64,
+}
+
 /// Rows under headings.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Table {
     sections: Vec<Section>,
     /// What was done by peers in the same run, and how much longer they took.
@@ -74,10 +99,12 @@ pub(crate) struct Table {
     /// What could not be measured, and why.
     failures: Vec<(String, String)>,
     /// Where the peers' figures come from.
-    origins: Vec<&'static str>,
+    origins: Vec<String>,
+    /// What was measured of why a budget is what it is.
+    reasons: Vec<(Budget, String)>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Section {
     heading: String,
     rows: Vec<Row>,
@@ -93,6 +120,7 @@ impl Row {
             min: sample.min(),
             max: sample.max(),
             peer: None,
+            limit: None,
             budget: None,
             phases: Vec::new(),
         }
@@ -111,16 +139,29 @@ impl Row {
         Self { peer: Some(peer), ..self }
     }
 
-    pub(crate) fn within(self, budget: f64) -> Self {
-        Self { budget: Some(budget), ..self }
+    /// A factor.
+    pub(crate) fn times(what: impl Into<String>, sample: &Sample) -> Self {
+        Self::new(what, Unit::Times, sample)
+    }
+
+    /// Holds it to a limit that comes of a budget.
+    pub(crate) fn within(self, budget: Budget, limit: f64) -> Self {
+        Self { budget: Some(budget), limit: Some(limit), ..self }
     }
 
     pub(crate) fn with_phases(self, phases: Vec<(String, f64)>) -> Self {
         Self { phases, ..self }
     }
 
+    fn finding(&self) -> Option<Finding> {
+        let Self { what, median, limit, .. } = self;
+        let share = median / (*limit)?;
+        let measured = format!("{what}: {}", display(*median, self.unit));
+        Some(Finding { measured, is_met: self.is_met()?, share })
+    }
+
     fn is_met(&self) -> Option<bool> {
-        self.budget.map(|budget| self.median <= budget)
+        self.limit.map(|limit| self.median <= limit)
     }
 
     fn cells(&self) -> [String; 8] {
@@ -140,7 +181,7 @@ impl Row {
             format!("{}..{}", show(self.min), show(self.max)),
             self.peer.map_or_else(none, show),
             self.peer.map_or_else(none, ratio),
-            self.budget.map_or_else(none, show),
+            self.limit.map_or_else(none, show),
             met(self.is_met()),
         ]
     }
@@ -162,22 +203,23 @@ impl Table {
 
     /// Adds a row for our own figure and one for each peer's, and how they compare.
     pub(crate) fn add_beside(&mut self, what: &str, ours: &Sample, peers: Vec<Peer>) {
-        let row = Row::seconds(format!("{what}: Curator"), ours);
-        let budget = peers.iter().find_map(|peer| {
+        let mut row = Row::seconds(format!("{what}: Curator"), ours);
+        let judged = peers.iter().find_map(|peer| {
             let theirs = peer.measured.as_ref().ok()?.median();
-            peer.goal.map(|goal| (theirs, theirs / goal))
+            peer.budget.map(|budget| (theirs, theirs / budget.limit()))
         });
-        self.add(match budget {
-            Some((theirs, budget)) => row.against(theirs).within(budget),
-            None => row,
-        });
-        for Peer { name, measured, goal } in peers {
+        if let Some((theirs, limit)) = judged {
+            // The ratios below tell of the budget.
+            row = Row { limit: Some(limit), ..row.against(theirs) };
+        }
+        self.add(row);
+        for Peer { name, measured, budget } in peers {
             match measured {
                 Ok(sample) => {
                     self.add(Row::seconds(format!("{what}: {name}"), &sample));
-                    self.compare(what, &name, ours.median(), sample.median(), goal);
+                    self.compare(what, &name, ours.median(), sample.median(), budget);
                 }
-                Err(problem) => self.failures.push((format!("{what}: {name}"), problem)),
+                Err(problem) => self.fail(format!("{what}: {name}"), problem),
             }
         }
     }
@@ -189,16 +231,29 @@ impl Table {
         peer: &str,
         ours: f64,
         theirs: f64,
-        goal: Option<f64>,
+        budget: Option<Budget>,
     ) {
-        self.ratios.push(Ratio {
-            what: what.to_owned(),
-            peer: peer.to_owned(),
-            times: theirs / ours,
-            goal,
-            ours: display(ours, Unit::Seconds),
-            theirs: display(theirs, Unit::Seconds),
-        });
+        let (what, peer) = (what.to_owned(), peer.to_owned());
+        self.ratios.push(Ratio { what, peer, times: theirs / ours, budget, ours, theirs });
+    }
+
+    /// Notes what was measured of why a budget may not be met.
+    pub(crate) fn explain(&mut self, budget: Budget, reason: impl Into<String>) {
+        self.reasons.push((budget, reason.into()));
+    }
+
+    /// All that tells whether a budget is met.
+    pub(crate) fn findings(&self, budget: Budget) -> Vec<Finding> {
+        let rows = self.sections.iter().flat_map(|section| &section.rows);
+        let rows = rows.filter(|row| row.budget == Some(budget)).filter_map(Row::finding);
+        let ratios = self.ratios.iter().filter(|ratio| ratio.budget == Some(budget));
+        rows.chain(ratios.filter_map(Ratio::finding)).collect()
+    }
+
+    /// Why a budget may not be met.
+    pub(crate) fn reasons(&self, budget: Budget) -> impl Iterator<Item = &str> {
+        let of_it = self.reasons.iter().filter(move |(of, _)| *of == budget);
+        of_it.map(|(_, reason)| reason.as_str())
     }
 
     /// Notes what could not be measured.
@@ -210,6 +265,10 @@ impl Table {
         &self.ratios
     }
 
+    pub(crate) fn failures(&self) -> &[(String, String)] {
+        &self.failures
+    }
+
     /// Adds a row that is held against a peer's figure.
     pub(crate) fn add_against(&mut self, row: Row, peer: &Figure) {
         self.cite(peer);
@@ -218,8 +277,8 @@ impl Table {
 
     /// Says where a peer's figure comes from.
     pub(crate) fn cite(&mut self, peer: &Figure) {
-        if !self.origins.contains(&peer.origin) {
-            self.origins.push(peer.origin);
+        if !self.origins.iter().any(|origin| origin == peer.origin) {
+            self.origins.push(peer.origin.to_owned());
         }
     }
 }
@@ -228,7 +287,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let titles = ["what", "runs", "median", "min..max", "peer", "ratio", "budget", "met?"];
         let mut lines = vec![Line::Cells(titles.map(str::to_owned).to_vec())];
-        for section in &self.sections {
+        for section in self.sections.iter().filter(|section| !section.rows.is_empty()) {
             lines.push(Line::Heading(&section.heading));
             lines.extend(section.rows.iter().map(|row| Line::Cells(row.cells().to_vec())));
         }
@@ -318,8 +377,9 @@ pub(crate) fn times(ratio: f64) -> String {
     }
 }
 
-fn display(value: f64, unit: Unit) -> String {
+pub(crate) fn display(value: f64, unit: Unit) -> String {
     let (value, names) = match unit {
+        Unit::Times => return times(value),
         Unit::Seconds => (value * 1e6, ["µs", "ms", "s"]),
         Unit::Bytes => (value / 1e3, ["kB", "MB", "GB"]),
     };

@@ -7,17 +7,16 @@ use curator::LocalExecutor;
 use curator::backends::Provisioner;
 use curator::stage::Base;
 use curator::venv_cache::{self, BoxError, Interpreter};
-use tempfile::TempDir;
 
 use crate::calm::Calm;
 use crate::progress;
+use crate::supervise::{Folders, target};
 
 /// A folder with caches, and the programs under measurement.
 #[derive(Debug)]
 pub(crate) struct World {
     root: PathBuf,
-    /// Removes the folder in the end, unless it is to be kept.
-    _scratch: Option<TempDir>,
+    short: PathBuf,
     curator: PathBuf,
     example: PathBuf,
     calm: Calm,
@@ -25,23 +24,19 @@ pub(crate) struct World {
 
 impl World {
     /// Builds the programs, and makes the folder.
-    ///
-    /// The folder lies beside the programs: a folder for temporary files may be in memory.
     pub(crate) fn new(keep: Option<&Path>) -> Result<Self, BoxError> {
-        let own = std::env::current_exe()?;
-        let target = own.ancestors().nth(2).ok_or("this program lies in no target folder")?;
-        build_programs(target)?;
-        let (root, scratch) = if let Some(dir) = keep {
-            (std::path::absolute(dir)?, None)
-        } else {
-            let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(target)?;
-            (dir.path().to_owned(), Some(dir))
+        let target = target()?;
+        build_programs(&target)?;
+        let Folders { short, large } = Folders::given()?.ok_or("a run has folders")?;
+        let root = match keep {
+            Some(dir) => std::path::absolute(dir)?,
+            None => large,
         };
         fs::create_dir_all(root.join("runs"))?;
         let programs = target.join("release");
         Ok(Self {
             root,
-            _scratch: scratch,
+            short,
             curator: programs.join("curator"),
             example: programs.join("examples/multi_version"),
             calm: Calm::default(),
@@ -50,6 +45,11 @@ impl World {
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// A folder for what needs short paths.
+    pub(crate) fn short(&self) -> &Path {
+        &self.short
     }
 
     /// The cache that holds the bases and the package managers.
@@ -122,9 +122,9 @@ impl World {
         Ok(())
     }
 
-    /// How many of how many measurements began on a busy machine.
-    pub(crate) fn busy(&self) -> (usize, usize) {
-        self.calm.busy()
+    /// How many of how many measurements began on a busy machine since this was asked last.
+    pub(crate) fn take_busy(&self) -> (usize, usize) {
+        self.calm.take_busy()
     }
 }
 

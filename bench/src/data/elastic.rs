@@ -1,8 +1,9 @@
 //! Stages that find their own number of workers, beside the best fixed numbers.
 //!
-//! The stages take known times and no processor, so that what is measured is who gets the workers.
+//! In some shapes the stages take known times and no processor, so that what is measured is who gets
+//! the workers; in others they take processor time, so that workers beyond the cores are of no use.
 //! Every fixed assignment of the workers is tried that could be the best: one is passed over only
-//! where its slowest stage alone would take longer than the best run so far.
+//! where it could not be done before the best run so far, however well it went.
 
 use curator::backends::Event;
 use curator::venv_cache::BoxError;
@@ -11,71 +12,128 @@ use serde_json::json;
 
 use super::flow::Flow;
 use super::{Lab, stage};
-use crate::peer::budget;
+use crate::budget::Budget;
 use crate::peers::Peer;
 use crate::progress;
 use crate::sample::Sample;
 use crate::table::Table;
 
-/// How many workers may be at work at once.
-const CORES: usize = 6;
+/// How many workers may be at work at once, where they sleep.
+const SLEEPERS: usize = 6;
 const TASKS: usize = 1200;
 /// What a stage takes for a task, in seconds, where it is the slow one and where it is not.
 const SLOW: f64 = 8e-3;
 const FAST: f64 = 2e-3;
-/// After how many tasks another stage is the slow one, in the shape where that changes.
-const PERIOD: usize = 250;
+/// In how many parts of a run another stage is the slow one, in the shapes where that changes.
+const PERIODS: usize = 5;
 
-/// A pipeline of three stages by what its tasks take in each.
-type Shape = (&'static str, fn(usize) -> [f64; 3]);
+/// A pipeline of three stages by what its tasks take in each: one task, of so many.
+type Costs = fn(usize, usize) -> [f64; 3];
 
-const SHAPES: [Shape; 3] = [
-    ("front-heavy", |_| [SLOW, FAST, FAST]),
-    ("middle-heavy", |_| [FAST, SLOW, FAST]),
-    ("alternating", |task| match (task / PERIOD) % 2 {
-        0 => [SLOW, FAST, FAST],
-        _ => [FAST, FAST, SLOW],
-    }),
+const FRONT: Costs = |_, _| [SLOW, FAST, FAST];
+const MIDDLE: Costs = |_, _| [FAST, SLOW, FAST];
+const ALTERNATING: Costs = |task, count| match (task * PERIODS / count) % 2 {
+    0 => [SLOW, FAST, FAST],
+    _ => [FAST, FAST, SLOW],
+};
+
+const SHAPES: [(&str, Work, Costs); 5] = [
+    ("front-heavy", Work::Sleep, FRONT),
+    ("middle-heavy", Work::Sleep, MIDDLE),
+    ("alternating", Work::Sleep, ALTERNATING),
+    ("front-heavy, processor time", Work::Burn, FRONT),
+    ("alternating, processor time", Work::Burn, ALTERNATING),
 ];
 
+/// What a stage does for as long as a task says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Sleep,
+    Burn,
+}
+
+impl Work {
+    /// Its class in `stages.py`.
+    fn class(self) -> &'static str {
+        match self {
+            Self::Sleep => "Sleep",
+            Self::Burn => "Burn",
+        }
+    }
+
+    /// How many of these can be under way at once.
+    fn cores(self) -> Result<usize, BoxError> {
+        match self {
+            Self::Sleep => Ok(SLEEPERS),
+            Self::Burn => Ok(std::thread::available_parallelism()?.get()),
+        }
+    }
+
+    /// The fixed numbers of workers that may be the best.
+    fn assignments(self, cores: usize) -> Vec<[usize; 3]> {
+        let each = 1..=cores;
+        let firsts = each.clone().flat_map(|first| each.clone().map(move |second| (first, second)));
+        let all = firsts.flat_map(|(one, two)| each.clone().map(move |three| [one, two, three]));
+        match self {
+            // Whoever sleeps has a core for itself.
+            Self::Sleep => all.filter(|workers| workers.iter().sum::<usize>() == cores).collect(),
+            // Each stage may have all cores while the others have nothing to do.
+            Self::Burn => all.collect(),
+        }
+    }
+
+    /// The seconds that no run with these workers can be shorter than.
+    fn least(self, costs: &[[f64; 3]], workers: [usize; 3], cores: usize) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "they are few")]
+        let [cores, first, second, third] =
+            [cores, workers[0], workers[1], workers[2]].map(|it| it as f64);
+        let sum = |at: usize| costs.iter().map(|cost| cost[at]).sum::<f64>();
+        let [one, two, three] = [sum(0), sum(1), sum(2)];
+        let all = if self == Self::Burn { (one + two + three) / cores } else { 0.0 };
+        [one / first, two / second, three / third].into_iter().fold(all, f64::max)
+    }
+}
+
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
-    progress("elastic stages");
     let count = lab.runs(TASKS, TASKS / 3);
-    table.section(format!("three stages share {CORES} workers: {count} tasks, start included"));
-    for (name, costs) in SHAPES {
-        let costs: Vec<[f64; 3]> = (0..count).map(costs).collect();
-        let (best, workers) = best_fixed(lab, &costs)?;
+    table.section(format!(
+        "{count} tasks through three stages that share the cores, start included"
+    ));
+    for (name, work, costs) in SHAPES {
+        progress(&format!("elastic stages, {name}"));
+        // What takes processor time has fewer cores to share.
+        let count = if work == Work::Burn { count / 4 } else { count };
+        let costs: Vec<[f64; 3]> = (0..count).map(|task| costs(task, count)).collect();
+        let cores = work.cores()?;
+        let (best, workers) = best_fixed(lab, work, cores, &costs)?;
         let mut ours = Vec::new();
         for _ in 0..lab.runs(3, 1) {
             lab.world.settle()?;
-            ours.push(run(lab, &costs, None)?);
+            ours.push(run(lab, work, cores, &costs, None)?);
         }
         let [first, second, third] = workers;
         let fixed = format!("the best fixed workers ({first}, {second}, {third})");
-        let fixed = Peer::new(fixed, Ok(Sample::new(vec![best]))).with_goal(budget::ELASTIC);
+        let fixed = Peer::new(fixed, Ok(Sample::new(vec![best]))).with_budget(Budget::Elastic);
         table.add_beside(&format!("elastic, {name}"), &Sample::new(ours), vec![fixed]);
     }
     Ok(())
 }
 
 /// The shortest run with fixed numbers of workers, and those.
-fn best_fixed(lab: &Lab<'_>, costs: &[[f64; 3]]) -> Result<(f64, [usize; 3]), BoxError> {
-    let least = |workers: &[usize; 3]| {
-        #[expect(clippy::cast_precision_loss, reason = "they are few")]
-        let stage = |at: usize| costs.iter().map(|cost| cost[at]).sum::<f64>() / workers[at] as f64;
-        (0..3).map(stage).fold(0.0, f64::max)
-    };
-    let mut assignments: Vec<[usize; 3]> = Vec::new();
-    for first in 1..CORES - 1 {
-        for second in 1..CORES - first {
-            assignments.push([first, second, CORES - first - second]);
-        }
-    }
+fn best_fixed(
+    lab: &Lab<'_>,
+    work: Work,
+    cores: usize,
+    costs: &[[f64; 3]],
+) -> Result<(f64, [usize; 3]), BoxError> {
+    let mut assignments = work.assignments(cores);
+    let least = |workers: &[usize; 3]| work.least(costs, *workers, cores);
     assignments.sort_by(|left, right| least(left).total_cmp(&least(right)));
     let mut best = (f64::INFINITY, [1; 3]);
+    lab.world.settle()?;
     for workers in assignments {
         if least(&workers) < best.0 {
-            let seconds = run(lab, costs, Some(workers))?;
+            let seconds = run(lab, work, cores, costs, Some(workers))?;
             if seconds < best.0 {
                 best = (seconds, workers);
             }
@@ -85,20 +143,26 @@ fn best_fixed(lab: &Lab<'_>, costs: &[[f64; 3]]) -> Result<(f64, [usize; 3]), Bo
 }
 
 /// The seconds of a run, its start included, with fixed numbers of workers or those that it finds.
-fn run(lab: &Lab<'_>, costs: &[[f64; 3]], workers: Option<[usize; 3]>) -> Result<f64, BoxError> {
+fn run(
+    lab: &Lab<'_>,
+    work: Work,
+    cores: usize,
+    costs: &[[f64; 3]],
+    workers: Option<[usize; 3]>,
+) -> Result<f64, BoxError> {
     let mut pipeline = Pipeline::new("elastic");
     for at in 0..3 {
         let name = at.to_string();
-        let sleep = stage("Sleep").with_args(json!([name])).with_name(format!("sleep-{name}"));
+        let stage = stage(work.class()).with_args(json!([name])).with_name(format!("stage-{name}"));
         pipeline = pipeline.with_stage(match workers {
-            Some(workers) => sleep.with_num_workers(workers[at]),
-            None => sleep,
+            Some(workers) => stage.with_num_workers(workers[at]),
+            None => stage,
         });
     }
     let tasks = costs
         .iter()
         .map(|[first, second, third]| Task::new(json!({ "0": first, "1": second, "2": third })));
-    let executor: LocalExecutor = lab.executor().with_cpus(CORES);
+    let executor: LocalExecutor = lab.executor().with_cpus(cores);
     let flow = Flow::run(&executor, &pipeline, tasks.collect(), |_| true)?;
     if workers.is_none() {
         progress(&found_workers(&flow));
@@ -114,4 +178,29 @@ fn found_workers(flow: &Flow) -> String {
     });
     let starts: Vec<String> = starts.collect();
     format!("of {:.2} s: {}", flow.last, starts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_assignments_are_there() {
+        let sleeping = Work::Sleep.assignments(6);
+        assert_eq!(sleeping.len(), 10);
+        assert!(sleeping.iter().all(|it| it.iter().sum::<usize>() == 6), "{sleeping:?}");
+        let burning = Work::Burn.assignments(2);
+        assert_eq!(burning.len(), 8);
+        assert!(burning.contains(&[1, 1, 1]) && burning.contains(&[2, 2, 2]));
+    }
+
+    #[test]
+    fn no_run_is_shorter_than_its_slowest_stage_or_than_all_cores_allow() {
+        let costs = vec![[4.0, 2.0, 2.0]; 10];
+        let close = |one: f64, other: f64| (one - other).abs() < 1e-9;
+        assert!(close(Work::Sleep.least(&costs, [4, 1, 1], 6), 20.0));
+        assert!(close(Work::Sleep.least(&costs, [1, 1, 4], 6), 40.0));
+        assert!(close(Work::Burn.least(&costs, [2, 2, 2], 2), 40.0));
+        assert!(close(Work::Burn.least(&costs, [1, 2, 2], 1), 80.0));
+    }
 }

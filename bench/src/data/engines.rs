@@ -41,7 +41,7 @@ impl Engines {
             progress(&format!("the documented example by NeMo Curator on {name}"));
             lab.world.settle()?;
             let tasks = if with_many { lab.runs(TASKS[0], TASKS[1]) } else { 0 };
-            self.runs.push((name, nemo_curator(&python, engine, tasks, PATIENCE)?));
+            self.runs.push((name, nemo_curator(lab.world, &python, engine, tasks, PATIENCE)?));
         }
         Ok(())
     }

@@ -1,17 +1,20 @@
 //! The documented example, as a process: what peers take for it, once and with many tasks.
 
+use std::ffi::OsString;
 use std::path::Path;
 
+use curator::envspec::Tool;
+use curator::installer::{Deadline, Tools};
 use curator::venv_cache::BoxError;
 use serde_json::{Value, json};
 
 use super::Lab;
 use super::engines::{Engines, TASKS};
-use crate::peer::{self, budget};
+use crate::budget::Budget;
+use crate::peer;
 use crate::peers::{EngineRuns, Peer, Runs, script};
-use crate::progress;
 use crate::sample::{Sample, timed};
-use crate::table::Table;
+use crate::table::{Row, Table, Unit, display};
 
 /// The stages, and the packages that they ask for.
 const STAGES: [(&str, &str); 3] = [
@@ -22,7 +25,6 @@ const STAGES: [(&str, &str); 3] = [
 
 /// First and second runs.
 pub(super) fn add(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result<(), BoxError> {
-    progress("the documented example");
     table.section("three stages with three versions of packaging: the whole process");
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
     let (mut uv_cold, mut uv_warm) = (Runs::default(), Runs::default());
@@ -40,16 +42,17 @@ pub(super) fn add(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result
     }
     let (cold, warm) = (Sample::new(cold), Sample::new(warm));
     let by_uv = |runs: Runs| Peer::new("uv run --with, piped", runs.sample());
-    let peers = |goal: f64, of: fn(&EngineRuns) -> &Result<f64, String>, session: &str| {
-        let peer = |(name, runs): &(&str, EngineRuns)| {
-            let measured = of(runs).clone().map(|seconds| Sample::new(vec![seconds]));
-            let peer = Peer::new(format!("{name}, {session} session"), measured);
-            if goal > 0.0 { peer.with_goal(goal) } else { peer }
+    let peers =
+        |budget: Option<Budget>, of: fn(&EngineRuns) -> &Result<f64, String>, session: &str| {
+            let peer = |(name, runs): &(&str, EngineRuns)| {
+                let measured = of(runs).clone().map(|seconds| Sample::new(vec![seconds]));
+                let peer = Peer::new(format!("{name}, {session} session"), measured);
+                Peer { budget, ..peer }
+            };
+            engines.runs.iter().map(peer).collect::<Vec<_>>()
         };
-        engines.runs.iter().map(peer).collect::<Vec<_>>()
-    };
-    let first = |goal| peers(goal, |runs| &runs.cold, "a new");
-    let mut beside = first(budget::EXAMPLE_TIMES);
+    let first = |budget| peers(Some(budget), |runs| &runs.cold, "a new");
+    let mut beside = first(Budget::Example);
     beside.push(by_uv(uv_cold));
     table.add_beside("the example, first run", &cold, beside);
     if let Some(base) = &engines.base {
@@ -59,26 +62,70 @@ pub(super) fn add(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result
             lab.world.settle()?;
             large.push(run(lab, &cache, Some(base.python_text()?), 1)?);
         }
-        let beside = first(budget::EXAMPLE_LARGE_TIMES);
+        let beside = first(Budget::ExampleLarge);
         table.add_beside(
             "the example, first run, over the peers' base",
             &Sample::new(large),
             beside,
         );
     }
-    let mut beside = first(budget::EXAMPLE_AGAIN_TIMES);
-    beside.extend(peers(0.0, |runs| &runs.warm, "the same"));
+    let mut beside = first(Budget::ExampleAgain);
+    beside.extend(peers(None, |runs| &runs.warm, "the same"));
     beside.push(by_uv(uv_warm));
     table.add_beside("the example, second run", &warm, beside);
+    floors(lab, table)?;
     if let Some(problem) = &engines.problem {
         table.fail("NeMo Curator", problem);
     }
     Ok(())
 }
 
+/// What the package managers take alone for one of the packages, which is in their caches: no first
+/// run is shorter, since one of the stages asks for pip.
+fn floors(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
+    table
+        .section("one of these packages by its package manager alone, from its cache: the process");
+    let places = tempfile::tempdir_in(lab.world.root())?;
+    let tools = Tools::new(lab.world.tools_dir());
+    let (_, package) = STAGES[1];
+    for tool in [Tool::Pip, Tool::Uv] {
+        let found = tools.locate(tool, None, lab.python(), Deadline::NEVER)?;
+        let install = |number: usize| {
+            let place = places.path().join(format!("{tool}-{number}"));
+            let (program, words) = match tool {
+                Tool::Pip => (lab.python(), vec![found.program(), "install".as_ref()]),
+                Tool::Uv => (found.program(), ["pip", "install"].map(Path::new).to_vec()),
+            };
+            let mut words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+            words.extend(["--quiet", "--no-deps", "--target"].map(Into::into));
+            words.extend([place.into(), package.into()]);
+            if tool == Tool::Uv {
+                words.extend(["--python".into(), lab.python().into()]);
+            }
+            duct::cmd(program, words).stdin_null()
+        };
+        // The first one fills the cache.
+        install(0).run()?;
+        let mut times = Vec::new();
+        for number in 1..=lab.runs(7, 3) {
+            lab.world.settle()?;
+            let (ran, seconds) = timed(|| install(number).run());
+            ran?;
+            times.push(seconds);
+        }
+        let sample = Sample::new(times);
+        table.add(Row::seconds(format!("{tool} {} alone", found.version()), &sample));
+        if tool == Tool::Pip {
+            let alone = display(sample.median(), Unit::Seconds);
+            let reason = format!("one of its stages asks for pip, which takes {alone} alone");
+            table.explain(Budget::Example, reason);
+        }
+    }
+    Ok(())
+}
+
 /// Many tasks, the environments made before. The budget is about more than a quick round has.
 pub(super) fn add_job(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result<(), BoxError> {
-    progress("many tasks through the documented example");
     let tasks = lab.runs(TASKS[0], TASKS[1]);
     table
         .section(format!("{tasks} tasks through the example, its environments there: the process"));
@@ -91,7 +138,7 @@ pub(super) fn add_job(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Re
     }
     let beside = |name: &str, measured| {
         let peer = Peer::new(name, measured);
-        if lab.quick { peer } else { peer.with_goal(budget::JOB) }
+        if lab.quick { peer } else { peer.with_budget(Budget::Job) }
     };
     let peer = |(name, runs): &(&str, EngineRuns)| {
         let measured = runs.many.clone().map(|seconds| Sample::new(vec![seconds]));
@@ -136,7 +183,7 @@ fn fill(lab: &Lab<'_>, cache: &Path) -> Result<(), BoxError> {
         let words = ["pip", "install", "--quiet", "--python"];
         let words = words.map(Into::into).into_iter().chain([lab.python().into()]);
         let words = words.chain(["--target".into(), place.into(), package.into()]);
-        let words: Vec<std::ffi::OsString> = words.collect();
+        let words: Vec<OsString> = words.collect();
         duct::cmd(lab.world.uv()?, words).env("UV_CACHE_DIR", cache).run()?;
     }
     Ok(())

@@ -1,19 +1,22 @@
 //! A run in this process, and when what happened in it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use curator::backends::{Event, Plan, RunReport};
 use curator::stage::BoxError as StageError;
 use curator::venv_cache::BoxError;
 use curator::{Executor, LocalExecutor, Pipeline, Task};
 
+/// As long as the first task may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A run, and when what happened in it, in seconds from its call.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) report: RunReport,
     pub(super) events: Vec<(f64, Event)>,
-    /// When the last task came out.
+    /// When the last task came out; in a warm run, since the first one did.
     pub(super) last: f64,
     pub(super) tasks: usize,
 }
@@ -26,8 +29,51 @@ impl Flow {
         tasks: Vec<Task>,
         check: impl Fn(&Task) -> bool,
     ) -> Result<Self, BoxError> {
-        let plan = Plan::new(pipeline)?;
+        let mut tasks = tasks.into_iter();
         let count = tasks.len();
+        Self::run_all(executor, pipeline, &mut tasks, count, check, |_| {})
+    }
+
+    /// The same, where the seconds are counted from when one more task, the first, has come out: all
+    /// that is done once is done then.
+    pub(super) fn run_warm(
+        executor: &LocalExecutor,
+        pipeline: &Pipeline,
+        tasks: Vec<Task>,
+        check: impl Fn(&Task) -> bool,
+    ) -> Result<Self, BoxError> {
+        let count = tasks.len();
+        let first = tasks.first().cloned();
+        let (send, receive) = mpsc::channel();
+        let mut begin = 0.0;
+        // The others wait until it is out; a run that fails before waits for them, but not forever.
+        let wait = std::iter::once_with(move || receive.recv_timeout(PATIENCE));
+        let wait = wait.filter_map(|_| None);
+        let mut tasks = first.into_iter().chain(wait).chain(tasks);
+        let mut send = Some(send);
+        let mut flow =
+            Self::run_all(executor, pipeline, &mut tasks, count + 1, check, |seconds| {
+                if let Some(send) = send.take() {
+                    begin = seconds;
+                    // Nobody listens any more where it was too late.
+                    let _ = send.send(());
+                }
+            })?;
+        flow.tasks -= 1;
+        flow.last -= begin;
+        Ok(flow)
+    }
+
+    /// `out` hears when each task has come out.
+    fn run_all(
+        executor: &LocalExecutor,
+        pipeline: &Pipeline,
+        tasks: &mut (dyn Iterator<Item = Task> + Send),
+        count: usize,
+        check: impl Fn(&Task) -> bool,
+        mut out: impl FnMut(f64),
+    ) -> Result<Self, BoxError> {
+        let plan = Plan::new(pipeline)?;
         let events = Arc::new(Mutex::new(Vec::new()));
         let begun = Instant::now();
         let observer = {
@@ -50,10 +96,10 @@ impl Flow {
             }
             found += 1;
             last = begun.elapsed().as_secs_f64();
+            out(last);
             Ok(())
         };
-        let report =
-            executor.execute(&plan, &mut tasks.into_iter(), Arc::new(observer), &mut sink)?;
+        let report = executor.execute(&plan, tasks, Arc::new(observer), &mut sink)?;
         if found != count {
             return Err(format!("{found} of {count} tasks came out").into());
         }
@@ -61,15 +107,11 @@ impl Flow {
         Ok(Self { report, events, last, tasks: count })
     }
 
-    /// The seconds a task from when all workers are ready; what a pool's start is does not count
-    /// with the peers either.
+    /// The seconds a task.
     pub(super) fn seconds_a_task(&self) -> f64 {
-        let ready = self.events.iter().rev();
-        let ready = ready.clone().find(|(_, event)| matches!(event, Event::WorkerReady { .. }));
-        let begin = ready.map_or(0.0, |(at, _)| *at);
         #[expect(clippy::cast_precision_loss, reason = "no run here has that many tasks")]
         let tasks = self.tasks as f64;
-        (self.last - begin) / tasks
+        self.last / tasks
     }
 
     /// When the first event of a kind came.

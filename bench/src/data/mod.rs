@@ -12,6 +12,7 @@ mod flow;
 mod payloads;
 mod stages;
 mod starts;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,10 @@ use curator::venv_cache::BoxError;
 use curator::{LocalExecutor, PythonStage};
 
 use crate::bases::MeasuredBase;
+use crate::name;
 use crate::peers::script;
-use crate::table::Table;
+use crate::record::Record;
+use crate::sample::{Sample, timed};
 use crate::world::World;
 use engines::Engines;
 
@@ -33,18 +36,20 @@ pub(crate) enum Subject {
     Tasks,
     /// Payloads of 64 KiB to 10 MiB, there and back.
     Payloads,
+    /// Arrow tables of 1 to 256 MiB through three stages, and the memory that they take.
+    Tables,
     /// Starts of workers.
     Starts,
     /// Stages that find their own number of workers.
     Elastic,
     /// The first task, while later environments are built.
     FirstTask,
-    /// Up to 64 distinct environments.
-    Environments,
     /// The documented example, first and second run.
     Example,
     /// 2 000 small tasks through the documented example.
     Job,
+    /// Up to 64 distinct environments over bases of several sizes. Last: what they leave is much.
+    Environments,
 }
 
 /// What all subjects need.
@@ -57,41 +62,37 @@ struct Lab<'a> {
     quick: bool,
 }
 
-/// `only`: what to measure; all of it if it names nothing.
+/// Measures these subjects.
 pub(crate) fn measure(
     world: &World,
     small: &MeasuredBase,
     quick: bool,
-    only: &[Subject],
-) -> Result<Table, BoxError> {
+    subjects: &[Subject],
+    record: &mut Record<'_>,
+) -> Result<(), BoxError> {
     let lab = Lab { world, small, cache: world.fresh_cache()?, quick };
-    let subjects = if only.is_empty() { Subject::value_variants() } else { only };
-    let mut table = Table::default();
     let mut engines = None;
     for subject in subjects {
-        let result = match subject {
-            Subject::Tasks => stages::add(&lab, &mut table),
-            Subject::Payloads => payloads::add(&lab, &mut table),
-            Subject::Starts => starts::add(&lab, &mut table),
-            Subject::Elastic => elastic::add(&lab, &mut table),
-            Subject::FirstTask => first_task::add(&lab, &mut table),
-            Subject::Environments => environments::add(&lab, &mut table),
+        record.part(&name(subject), |table| match subject {
+            Subject::Tasks => stages::add(&lab, table),
+            Subject::Payloads => payloads::add(&lab, table),
+            Subject::Tables => tables::add(&lab, table),
+            Subject::Starts => starts::add(&lab, table),
+            Subject::Elastic => elastic::add(&lab, table),
+            Subject::FirstTask => first_task::add(&lab, table),
+            Subject::Environments => environments::add(&lab, table),
             Subject::Example | Subject::Job => {
                 // What the engines take for both is found out at once.
                 let engines = engines
                     .get_or_insert_with(|| Engines::run(&lab, subjects.contains(&Subject::Job)));
                 match subject {
-                    Subject::Job => example::add_job(&lab, engines, &mut table),
-                    _ => example::add(&lab, engines, &mut table),
+                    Subject::Job => example::add_job(&lab, engines, table),
+                    _ => example::add(&lab, engines, table),
                 }
             }
-        };
-        // The others are not lost with it.
-        if let Err(error) = result {
-            table.fail(format!("{subject:?}"), error.to_string());
-        }
+        })?;
     }
-    Ok(table)
+    Ok(())
 }
 
 impl Lab<'_> {
@@ -110,6 +111,17 @@ impl Lab<'_> {
     fn executor(&self) -> LocalExecutor {
         World::executor(&self.base(), &self.cache)
     }
+}
+
+/// The seconds that a copy of so many bytes takes, from memory that is warm to memory that is.
+fn copy(size: usize) -> Sample {
+    let (from, mut to) = (vec![1_u8; size], vec![2_u8; size]);
+    let copies = (0..15).map(|_| {
+        let ((), seconds) = timed(|| to.copy_from_slice(std::hint::black_box(&from)));
+        assert!(std::hint::black_box(&to).last() == from.last(), "it is copied");
+        seconds
+    });
+    Sample::new(copies.collect())
 }
 
 /// A stage of these measurements, one task at a time.

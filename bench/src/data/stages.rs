@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::flow::Flow;
 use super::{Lab, stage};
-use crate::peer::budget;
+use crate::budget::Budget;
 use crate::peers::{Peer, Runs, pool};
 use crate::progress;
 use crate::sample::Sample;
@@ -29,7 +29,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             futures.add(|| pool(lab.python(), "futures", "same", &payload, TASKS / 10, 1));
         }
         let imap = Peer::new("Pool.imap, chunks of 1", imap.sample());
-        let imap = if kind == "bytes" { imap.with_goal(budget::TASKS) } else { imap };
+        let imap = if kind == "bytes" { imap.with_budget(Budget::Tasks) } else { imap };
         let peers = vec![imap, Peer::new("ProcessPoolExecutor", futures.sample())];
         table.add_beside(&format!("1 KiB of {kind}, one stage"), &Sample::new(ours), peers);
     }
@@ -60,6 +60,6 @@ fn run(lab: &Lab<'_>, stages: usize, kind: &str) -> Result<f64, BoxError> {
         _ => vec![b'x'; SIZE].into(),
     };
     let tasks = vec![Task::new(data.clone()); TASKS];
-    let flow = Flow::run(&lab.executor(), &pipeline, tasks, |task| task.data == data)?;
+    let flow = Flow::run_warm(&lab.executor(), &pipeline, tasks, |task| task.data == data)?;
     Ok(flow.seconds_a_task())
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::flow::Flow;
 use super::{Lab, stage};
-use crate::peer::budget;
+use crate::budget::Budget;
 use crate::peers::{Peer, Runs};
 use crate::progress;
 use crate::sample::{Sample, timed};
@@ -39,7 +39,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             Ok(seconds)
         });
     }
-    let peer = Peer::new("python -c pass", pass.sample()).with_goal(1.0 / budget::WORKER);
+    let peer = Peer::new("python -c pass", pass.sample()).with_budget(Budget::Worker);
     table.add_beside("a worker is ready", &Sample::new(ours), vec![peer]);
     Ok(())
 }

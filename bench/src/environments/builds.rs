@@ -7,7 +7,8 @@ use curator::venv_cache::{BoxError, Strategy};
 
 use super::{Effort, open_base, packaging};
 use crate::bases::MeasuredBase;
-use crate::peer::{self, budget};
+use crate::budget::Budget;
+use crate::peer;
 use crate::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
@@ -51,17 +52,18 @@ pub(super) fn add(
             table.add_against(seconds, &peer::THREE_STAGES);
             let bytes = Sample::new(series.bytes);
             let row = Row::bytes(format!("{tool}, {strategy}: on disk, without packaging"), &bytes);
-            let share = match strategy {
+            let budget = match strategy {
                 Strategy::Copy => None,
-                Strategy::Symlink => Some(budget::DISK_SHARE_SYMLINK),
-                Strategy::Hardlink => Some(budget::DISK_SHARE),
+                Strategy::Symlink => Some(Budget::DiskSymlink),
+                Strategy::Hardlink => Some(Budget::Disk),
             };
             #[expect(clippy::cast_precision_loss, reason = "no base has 2^52 bytes")]
             let base_bytes = base.contents.bytes as f64;
-            match share {
+            match budget {
                 _ if !like_peer => table.add(row.against(base_bytes)),
-                Some(share) => {
-                    table.add_against(row.within(base_bytes * share), &peer::ONE_CLONE);
+                Some(budget) => {
+                    let row = row.within(budget, base_bytes * budget.limit());
+                    table.add_against(row, &peer::ONE_CLONE);
                 }
                 None => table.add_against(row, &peer::ONE_CLONE),
             }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::Effort;
 use crate::bases::MeasuredBase;
-use crate::peer::{self, budget};
+use crate::budget::Budget;
+use crate::peer;
 use crate::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
@@ -19,7 +20,7 @@ pub(super) fn add(
 ) -> Result<(), BoxError> {
     progress("running the example with three stages");
     table.section("three stages with three versions of packaging: the whole process");
-    let mut measure = |name: &str, base: Option<&str>, limit: f64| -> Result<(), BoxError> {
+    let mut measure = |name: &str, base: Option<&str>, budget: Budget| -> Result<(), BoxError> {
         let mut arguments = vec!["--json"];
         arguments.extend(base.iter().flat_map(|base| ["--base", base]));
         let (mut first, mut again) = (Vec::new(), Vec::new());
@@ -34,15 +35,16 @@ pub(super) fn add(
             }
         }
         let row = Row::seconds(format!("{name}: environments are built"), &Sample::new(first));
-        table.add_against(row.within(limit), &peer::THREE_STAGES);
+        table.add_against(row.within(budget, budget.of_three_stages()), &peer::THREE_STAGES);
         let row = Row::seconds(format!("{name}: the second process"), &Sample::new(again));
-        table.add_against(row.within(budget::EXAMPLE_AGAIN), &peer::THREE_STAGES);
+        let budget = Budget::ExampleAgain;
+        table.add_against(row.within(budget, budget.of_three_stages()), &peer::THREE_STAGES);
         Ok(())
     };
-    measure("its own managed base", None, budget::EXAMPLE)?;
+    measure("its own managed base", None, Budget::Example)?;
     if let Some(large) = large {
         let python = large.python_text()?;
-        measure(&format!("the {}", large.name), Some(python), budget::EXAMPLE_LARGE)?;
+        measure(&format!("the {}", large.name), Some(python), Budget::ExampleLarge)?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use curator::venv_cache::BoxError;
 
 use super::{Effort, open_base};
 use crate::bases::MeasuredBase;
-use crate::peer::budget;
+use crate::budget::Budget;
 use crate::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
@@ -99,10 +99,11 @@ pub(super) fn add(
             };
             let what = |what: &str| format!("{tool}, {name} base: {what}");
             let plain = series(false, &[])?;
-            table.add(Row::seconds(what("base opened"), &plain).within(budget::PREPARE));
+            let row = Row::seconds(what("base opened"), &plain);
+            table.add(row.within(Budget::Prepare, Budget::Prepare.limit()));
             let configured = series(true, &[])?;
             let row = Row::seconds(what("the same, pip.conf and uv.toml of 60 lines"), &configured);
-            table.add(row.within(budget::PREPARE));
+            table.add(row.within(Budget::Prepare, Budget::Prepare.limit()));
             let loaded = series(false, &["--requirements", requirements])?;
             table.add(Row::seconds(what("3 requirements files of 100 lines read, too"), &loaded));
             let afresh = series(false, &["--afresh"])?;

@@ -6,7 +6,8 @@ use curator::venv_cache::BoxError;
 
 use super::{Effort, open_base, packaging};
 use crate::bases::MeasuredBase;
-use crate::peer::{self, budget};
+use crate::budget::Budget;
+use crate::peer;
 use crate::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
@@ -24,8 +25,7 @@ pub(super) fn add(
         let cache = world.fresh_cache()?;
         let provisioner = World::provisioner(&base.base(), &cache)?;
         open_base(&provisioner)?;
-        for (tool, limit) in
-            [(Tool::Uv, budget::IMPOSSIBLE_UV), (Tool::Pip, budget::IMPOSSIBLE_PIP)]
+        for (tool, budget) in [(Tool::Uv, Budget::ImpossibleUv), (Tool::Pip, Budget::ImpossiblePip)]
         {
             let spec = packaging(tool, "99.99")?;
             let mut times = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn add(
                 return Err("a build that failed has left something behind".into());
             }
             let row = Row::seconds(format!("{tool}, {}", base.name), &Sample::new(times));
-            table.add_against(row.within(limit), &peer::IMPOSSIBLE);
+            table.add_against(row.within(budget, budget.limit()), &peer::IMPOSSIBLE);
         }
     }
     Ok(())

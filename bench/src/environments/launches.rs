@@ -6,7 +6,7 @@ use curator::venv_cache::BoxError;
 
 use super::{Effort, packaging};
 use crate::bases::MeasuredBase;
-use crate::peer::budget;
+use crate::budget::Budget;
 use crate::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
@@ -49,11 +49,13 @@ pub(super) fn add(
         }
         let [bare, by_key, by_spec] = times.map(Sample::new);
         let bare_median = bare.median();
-        let limit = bare_median + budget::LAUNCH;
+        let limit = bare_median + Budget::Launch.limit();
         let what = |what: &str| format!("{name} base: {what}");
         table.add(Row::seconds(what("the bare interpreter"), &bare));
-        table.add(Row::seconds(what("by key"), &by_key).against(bare_median).within(limit));
-        table.add(Row::seconds(what("by spec"), &by_spec).against(bare_median).within(limit));
+        for (name, sample) in [("by key", by_key), ("by spec", by_spec)] {
+            let row = Row::seconds(what(name), &sample).against(bare_median);
+            table.add(row.within(Budget::Launch, limit));
+        }
     }
     Ok(())
 }

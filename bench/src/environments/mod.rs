@@ -15,7 +15,8 @@ use curator::stage::Isolation;
 use curator::venv_cache::BoxError;
 
 use crate::bases::MeasuredBase;
-use crate::table::Table;
+use crate::name;
+use crate::record::Record;
 use crate::world::World;
 
 /// What is measured.
@@ -47,13 +48,14 @@ impl Effort {
     }
 }
 
-/// `only`: what to measure; all of it if it names nothing.
+/// Measures these subjects.
 pub(crate) fn measure(
     world: &World,
     small: MeasuredBase,
     quick: bool,
-    only: &[Subject],
-) -> Result<Table, BoxError> {
+    subjects: &[Subject],
+    record: &mut Record<'_>,
+) -> Result<(), BoxError> {
     let effort = Effort { quick };
     let mut bases = vec![small];
     if !quick {
@@ -70,23 +72,20 @@ pub(crate) fn measure(
     }
     // The large base is the one of the peer's figures.
     let (small, large) = (&bases[0], bases.get(1));
-    let subjects = if only.is_empty() { Subject::value_variants() } else { only };
-    let mut table = Table::default();
     for subject in subjects {
-        match subject {
-            Subject::Hits => hits::add(world, small, large, effort, &mut table)?,
-            Subject::Launches => launches::add(world, small, large, effort, &mut table)?,
+        record.part(&name(subject), |table| match subject {
+            Subject::Hits => hits::add(world, small, large, effort, table),
+            Subject::Launches => launches::add(world, small, large, effort, table),
             Subject::Builds => {
-                for (number, base) in bases.iter().enumerate() {
-                    builds::add(world, base, number == 1, effort, &mut table)?;
-                }
+                let mut bases = bases.iter().enumerate();
+                bases.try_for_each(|(at, base)| builds::add(world, base, at == 1, effort, table))
             }
-            Subject::Impossible => impossible::add(world, &bases, effort, &mut table)?,
-            Subject::Example => example::add(world, large, effort, &mut table)?,
-            Subject::Eviction => eviction::add(world, small, effort, &mut table)?,
-        }
+            Subject::Impossible => impossible::add(world, &bases, effort, table),
+            Subject::Example => example::add(world, large, effort, table),
+            Subject::Eviction => eviction::add(world, small, effort, table),
+        })?;
     }
-    Ok(table)
+    Ok(())
 }
 
 /// The spec of most measurements: one small package that replaces that of the base.

@@ -1,0 +1,152 @@
+//! Arrow tables through three Python stages, and the memory that the largest take.
+
+use std::sync::Arc;
+
+use curator::stage::Table as Arrow;
+use curator::stage::arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use curator::venv_cache::BoxError;
+use curator::{Pipeline, Task};
+
+use super::flow::Flow;
+use super::payloads::worker;
+use super::{Lab, copy};
+use crate::bases::MeasuredBase;
+use crate::budget::Budget;
+use crate::memory::{Memory, peak};
+use crate::peers::{Peer, Runs, pool};
+use crate::progress;
+use crate::sample::Sample;
+use crate::table::{Row, Table};
+use crate::world::World;
+
+/// Sizes with their names, how many of them a run sends, and how many runs there are.
+const SIZES: [(&str, usize, usize, usize); 4] = [
+    ("1 MiB", 1 << 20, 100, 3),
+    ("16 MiB", 16 << 20, 16, 3),
+    ("64 MiB", 64 << 20, 6, 2),
+    ("256 MiB", 256 << 20, 4, 1),
+];
+/// What each stage does: the functions of `works.py`, in words.
+const WORKS: [(&str, &str); 2] = [("same", "passed on"), ("renewed", "made anew")];
+const STAGES: usize = 3;
+/// The bytes of a row: five numbers of 8, and a text of 16 with its end.
+const ROW: usize = 5 * 8 + 16 + 4;
+/// How many of the largest go through while memory is watched.
+const WATCHED: usize = 8;
+
+pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
+    let base = MeasuredBase::tables(lab.world)?;
+    let mut copies = Vec::new();
+    for (work, does) in WORKS {
+        table.section(format!("tables through {STAGES} Python stages, {does} by each: per table"));
+        for (name, size, count, runs) in SIZES {
+            progress(&format!("tables of {name}, {does}"));
+            let (mut ours, mut imap) = (Vec::new(), Runs::default());
+            for _ in 0..lab.runs(runs, 1) {
+                lab.world.settle()?;
+                ours.push(run(lab, &base, work, size, count)?);
+                let payload = format!("table:{size}");
+                imap.add(|| pool(&base.python, "imap", work, &payload, count, STAGES));
+            }
+            let (ours, copy) = (Sample::new(ours), copy(size));
+            let share = ours.median() / copy.median() / f64::from(u8::try_from(STAGES)?);
+            copies.push((format!("{name} {does}"), share));
+            let peers = vec![
+                Peer::new("a chain of Pool.imap", imap.sample()),
+                Peer::new("one copy in memory", Ok(copy)),
+            ];
+            table.add_beside(&format!("a table of {name}, {does}"), &ours, peers);
+        }
+    }
+    table.section("what a stage costs, in copies of the table in memory");
+    for (what, share) in copies {
+        table.add(Row::times(format!("a table of {what}"), &Sample::new(vec![share])));
+    }
+    memory(lab, &base, table)
+}
+
+fn run(
+    lab: &Lab<'_>,
+    base: &MeasuredBase,
+    work: &str,
+    size: usize,
+    count: usize,
+) -> Result<f64, BoxError> {
+    let data = arrow(size)?;
+    let rows = data.rows();
+    let tasks = vec![Task::new(data); count];
+    let mut pipeline = Pipeline::new("tables");
+    for number in 0..STAGES {
+        pipeline = pipeline.with_stage(worker(work).with_name(format!("{work}-{number}")));
+    }
+    let is_whole = |task: &Task| task.data.as_table().is_some_and(|table| table.rows() == rows);
+    let executor = World::executor(&base.base(), &lab.cache);
+    Ok(Flow::run_warm(&executor, &pipeline, tasks, is_whole)?.seconds_a_task())
+}
+
+/// The memory that a run of the largest takes, beyond what a run of small ones does.
+fn memory(lab: &Lab<'_>, base: &MeasuredBase, table: &mut Table) -> Result<(), BoxError> {
+    let (name, size, ..) = SIZES[SIZES.len() - 1];
+    table.section(format!("{WATCHED} tables of {name} in turn: memory at the most"));
+    for (work, does) in WORKS {
+        progress(&format!("the memory of tables of {name}, {does}"));
+        let watch = |size| -> Result<Memory, BoxError> {
+            let (ran, peak, looks) = peak(|| run(lab, base, work, size, WATCHED - 1));
+            ran?;
+            progress(&format!("{looks} looks at the memory of all processes"));
+            Ok(peak)
+        };
+        let idle = watch(ROW)?;
+        let busy = watch(size)?;
+        let row = |what: &str, bytes: u64| {
+            #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 bytes")]
+            let sample = Sample::new(vec![bytes as f64]);
+            Row::bytes(format!("tables of {name}, {does}: {what}"), &sample)
+        };
+        table.add(row("this process and its workers", busy.all));
+        table.add(row("of these, shared memory", busy.shared));
+        table.add(row("the same run with tables of one row", idle.all));
+        // This process keeps the one table that it sends again and again.
+        let held = idle.all + size as u64 + busy.shared;
+        let beyond =
+            row("beyond that, shared memory and the table sent", busy.all.saturating_sub(held));
+        #[expect(clippy::cast_precision_loss, reason = "it is 256 MiB")]
+        let limit = size as f64 * Budget::TableMemory.limit();
+        // A table that a stage makes is its own, and no part of the path.
+        let is_judged = work == "same";
+        table.add(if is_judged { beyond.within(Budget::TableMemory, limit) } else { beyond });
+    }
+    Ok(())
+}
+
+/// A table of so many bytes, one row at least.
+fn arrow(size: usize) -> Result<Arrow, BoxError> {
+    let rows = i32::try_from(size / ROW)?.max(1);
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for at in 0..3 {
+        let numbers: Int64Array = (0..rows).map(|row| i64::from(row + at)).collect();
+        columns.push((format!("number_{at}"), Arc::new(numbers)));
+    }
+    for at in 0..2 {
+        let numbers: Float64Array = (0..rows).map(|row| f64::from(row + at)).collect();
+        columns.push((format!("float_{at}"), Arc::new(numbers)));
+    }
+    let texts = StringArray::from_iter_values((0..rows).map(|_| "sixteen letters."));
+    columns.push(("text".to_owned(), Arc::new(texts)));
+    Ok(RecordBatch::try_from_iter(columns)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_the_size_that_it_is_called_by() {
+        for size in [1 << 20, 16 << 20] {
+            let ipc = arrow(size).unwrap().to_ipc().unwrap().len();
+            // Arrow may say which values are there, which is a bit for each.
+            assert!(ipc.abs_diff(size) < size / 50, "{ipc} bytes for {size}");
+        }
+        assert_eq!(arrow(1).unwrap().rows(), 1);
+    }
+}

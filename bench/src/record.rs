@@ -1,0 +1,83 @@
+//! One run: each part is shown, and kept if that is asked for, as soon as it is measured.
+
+use std::path::Path;
+
+use curator::venv_cache::BoxError;
+
+use crate::book::{Book, Part};
+use crate::machine::Machine;
+use crate::progress;
+use crate::results;
+use crate::sample::timed;
+use crate::table::Table;
+use crate::world::World;
+
+/// The parts of a run.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    world: &'a World,
+    area: &'static str,
+    machine: Machine,
+    /// Whether the figures go into `RESULTS.md`.
+    is_kept: bool,
+    book: Book,
+    failed: Vec<String>,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn new(
+        world: &'a World,
+        area: &'static str,
+        machine: Machine,
+        is_kept: bool,
+    ) -> Self {
+        Self { world, area, machine, is_kept, book: Book::default(), failed: Vec::new() }
+    }
+
+    /// Measures a part. One that fails is no error until the end: the others are not lost with it.
+    pub(crate) fn part(
+        &mut self,
+        subject: &str,
+        measure: impl FnOnce(&mut Table) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        progress(&format!("{}: {subject}", self.area));
+        self.machine.begin(self.world)?;
+        let mut table = Table::default();
+        let (result, seconds) = timed(|| measure(&mut table));
+        self.machine.finish(self.world)?;
+        let problem = result.err().map(|error| error.to_string());
+        #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+        {
+            println!("{} {subject}, in {seconds:.0} s: {}\n", self.area, self.machine);
+            println!("{table}");
+        }
+        if let Some(problem) = &problem {
+            progress(&format!("{subject} did not end: {problem}"));
+            self.failed.push(subject.to_owned());
+        }
+        let part = Part {
+            area: self.area.to_owned(),
+            subject: subject.to_owned(),
+            machine: self.machine.clone(),
+            problem,
+            table,
+        };
+        if self.is_kept {
+            results::write(part.clone())?;
+        }
+        self.book.put(part);
+        Ok(())
+    }
+
+    /// Writes all of it into a file, if one is given.
+    pub(crate) fn finish(self, json: Option<&Path>) -> Result<(), BoxError> {
+        if let Some(file) = json {
+            std::fs::write(file, serde_json::to_vec_pretty(&self.book)?)
+                .map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;
+        }
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        Err(format!("not all could be measured: {}", self.failed.join(", ")).into())
+    }
+}
