@@ -148,7 +148,7 @@ fn build_programs(target: &Path) -> Result<(), BoxError> {
         "--package",
         "curator",
         "--features",
-        "cli",
+        "cli,arrow",
         "--bin",
         "curator",
         "--example",

@@ -20,7 +20,7 @@ use crate::table::Table;
 
 /// How many workers may be at work at once, where they sleep.
 const SLEEPERS: usize = 6;
-const TASKS: usize = 1200;
+const TASKS: usize = 900;
 /// What a stage takes for a task, in seconds, where it is the slow one and where it is not.
 const SLOW: f64 = 8e-3;
 const FAST: f64 = 2e-3;
@@ -102,7 +102,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     for (name, work, costs) in SHAPES {
         progress(&format!("elastic stages, {name}"));
         // What takes processor time has fewer cores to share.
-        let count = if work == Work::Burn { count / 4 } else { count };
+        let count = if work == Work::Burn { count / 3 } else { count };
         let costs: Vec<[f64; 3]> = (0..count).map(|task| costs(task, count)).collect();
         let cores = work.cores()?;
         let (best, workers) = best_fixed(lab, work, cores, &costs)?;

@@ -15,7 +15,7 @@ pub(super) const TASKS: [usize; 2] = [2000, 500];
 const ENGINES: [(&str, &str); 3] =
     [("ray-data", "Ray Data"), ("ray-actor-pool", "Ray Actor Pool"), ("xenna", "Xenna")];
 /// As long as an engine gets for all of its runs.
-const PATIENCE: Duration = Duration::from_mins(8);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The engines' figures, and the base that they were taken over.
 pub(super) struct Engines {

@@ -16,7 +16,7 @@ use crate::table::{Row, Table};
 const SIZES: [(&str, usize, usize, bool); 3] = [
     ("64 KiB", 64 << 10, 1000, false),
     ("1 MiB", 1 << 20, 200, false),
-    ("10 MiB", 10 << 20, 40, true),
+    ("10 MiB", 10 << 20, 20, true),
 ];
 /// What the stage does with a payload: the functions of `works.py`, in words, and whether the budget
 /// is about it.

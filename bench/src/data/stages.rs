@@ -22,7 +22,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     for kind in ["bytes", "json"] {
         let (mut ours, mut imap, mut futures) = (Vec::new(), Runs::default(), Runs::default());
         let payload = format!("{kind}:{SIZE}");
-        for _ in 0..lab.runs(5, 3) {
+        for _ in 0..lab.runs(3, 2) {
             lab.world.settle()?;
             ours.push(run(lab, 1, kind)?);
             imap.add(|| pool(lab.python(), "imap", "same", &payload, TASKS, 1));
@@ -41,7 +41,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             lab.world.settle()?;
             ours.push(run(lab, stages, "bytes")?);
             let payload = format!("bytes:{SIZE}");
-            imap.add(|| pool(lab.python(), "imap", "same", &payload, TASKS / 2, stages));
+            imap.add(|| pool(lab.python(), "imap", "same", &payload, TASKS / 4, stages));
         }
         let peers = vec![Peer::new("a chain of Pool.imap", imap.sample())];
         table.add_beside(&format!("1 KiB of bytes, {name}"), &Sample::new(ours), peers);
