@@ -65,7 +65,9 @@ pub(crate) fn run() -> Result<ExitCode, BoxError> {
     for (name, _) in env::vars_os().filter(|(name, _)| is_pythons(name)) {
         command = command.env_remove(name);
     }
-    let child = Arc::new(command.env(VARIABLE, &folders.short).unchecked().start()?);
+    // What is killed leaves its temporary files.
+    let command = command.env(VARIABLE, &folders.short).env("TMPDIR", &folders.short);
+    let child = Arc::new(command.unchecked().start()?);
     let caught = Arc::new(AtomicI32::new(0));
     thread::spawn({
         let (child, caught) = (Arc::clone(&child), Arc::clone(&caught));

@@ -168,7 +168,9 @@ impl Row {
         let none = || "-".to_owned();
         let show = |value| display(value, self.unit);
         let ratio = |peer: f64| {
-            if peer >= self.median {
+            if self.median <= 0.0 {
+                "-".to_owned()
+            } else if peer >= self.median {
                 format!("{} less", times(peer / self.median))
             } else {
                 format!("{} more", times(self.median / peer))
