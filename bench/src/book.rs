@@ -10,7 +10,10 @@ use crate::machine::Machine;
 use crate::plot::plot;
 use crate::table::{Finding, Ratio, Table};
 
-/// All parts; those of one area stand together.
+/// What is measured, in the order in which people read of it.
+const AREAS: [&str; 3] = ["data", "environments", "engines"];
+
+/// All parts, in their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Book {
     parts: Vec<Part>,
@@ -22,6 +25,8 @@ pub(crate) struct Part {
     /// The command's word for what is measured, and for the part of it.
     pub(crate) area: String,
     pub(crate) subject: String,
+    /// Where it stands among those of its area.
+    pub(crate) place: usize,
     pub(crate) machine: Machine,
     /// Why there is not all of it, if there is not.
     pub(crate) problem: Option<String>,
@@ -29,7 +34,7 @@ pub(crate) struct Part {
 }
 
 impl Book {
-    /// Puts a part in the place of its former self, or behind those of its area.
+    /// Puts a part in the place of its former self, or where it belongs.
     ///
     /// One that failed does not take the place of one that did not.
     pub(crate) fn put(&mut self, part: Part) {
@@ -37,11 +42,10 @@ impl Book {
         match self.parts.iter_mut().find(is_it) {
             Some(former) if part.problem.is_some() && former.problem.is_none() => {}
             Some(former) => *former = part,
-            None => {
-                let behind = self.parts.iter().rposition(|other| other.area == part.area);
-                self.parts.insert(behind.map_or(self.parts.len(), |at| at + 1), part);
-            }
+            None => self.parts.push(part),
         }
+        let area = |part: &Part| AREAS.iter().position(|area| *area == part.area);
+        self.parts.sort_by_key(|part| (area(part), part.place));
     }
 
     /// A line for each budget, as Markdown: the worst of what was measured of it.
@@ -93,7 +97,7 @@ impl Book {
     /// The tables of all parts, as Markdown.
     pub(crate) fn details(&self) -> String {
         let mut text = String::new();
-        for Part { area, subject, machine, problem, table } in &self.parts {
+        for Part { area, subject, machine, problem, table, .. } in &self.parts {
             let _ = write!(text, "### `{area}`: {subject}\n\n{}\n\n", machine.moment());
             if let Some(problem) = problem {
                 let _ = write!(text, "It did not end: {problem}\n\n");
@@ -130,6 +134,7 @@ mod tests {
         Part {
             area: area.to_owned(),
             subject: subject.to_owned(),
+            place: subject.len(),
             machine: serde_json::from_value(machine).unwrap(),
             problem: None,
             table,
@@ -163,11 +168,14 @@ mod tests {
         }
         book.put(part("data", "one", beside(1.0, 5.0)));
         let text = line(&book, Budget::Tasks);
-        assert!(text.ends_with("| 5.0x: work: 1.00 s, a peer: 5.00 s | yes |  |"), "{text}");
+        assert!(
+            text.ends_with("| work: 1.00 s, 5.0x less than a peer (5.00 s) | yes |  |"),
+            "{text}"
+        );
         book.put(part("data", "two", beside(1.0, 2.0)));
         let text = line(&book, Budget::Tasks);
-        let end = "| 2.0x: work: 1.00 s, a peer: 2.00 s | **no**, in 1 of 2 cases | it \\| is so; it \
-                   \\| is so |";
+        let end = "| work: 1.00 s, 2.0x less than a peer (2.00 s) | **no**, in 1 of 2 cases | it \\| is \
+                   so; it \\| is so |";
         assert!(text.ends_with(end), "{text}");
     }
 
@@ -185,21 +193,22 @@ mod tests {
     #[test]
     fn a_part_takes_its_former_place() {
         let mut book = Book::default();
-        for (area, subject) in [("data", "a"), ("engines", "a"), ("data", "b"), ("data", "a")] {
+        for (area, subject) in [("engines", "a"), ("data", "bb"), ("data", "a"), ("data", "bb")] {
             book.put(part(area, subject, beside(1.0, 9.0)));
         }
         let names = |book: &Book| -> Vec<String> {
             book.parts.iter().map(|it| format!("{} {}", it.area, it.subject)).collect()
         };
-        assert_eq!(names(&book), ["data a", "data b", "engines a"]);
+        assert_eq!(names(&book), ["data a", "data bb", "engines a"]);
         let mut failed = part("data", "a", Table::default());
         failed.problem = Some("why".to_owned());
         book.put(failed.clone());
         assert_eq!(book.parts[0].table.ratios().len(), 1, "the figures of before stay");
-        failed.subject = "c".to_owned();
+        failed.subject = "ccc".to_owned();
+        failed.place = 3;
         book.put(failed);
-        assert_eq!(names(&book), ["data a", "data b", "data c", "engines a"]);
-        assert!(book.summary().contains("- c: why"));
+        assert_eq!(names(&book), ["data a", "data bb", "data ccc", "engines a"]);
+        assert!(book.summary().contains("- ccc: why"));
     }
 
     #[test]

@@ -66,7 +66,9 @@ impl Budget {
             Self::TableMemory => {
                 "memory for tables of 256 MiB: the shared memory and one table, at most"
             }
-            Self::Elastic => "stages that find their own number of workers: 0.9x the best fixed",
+            Self::Elastic => {
+                "stages that find their own number of workers: 0.9 of the best fixed numbers' speed"
+            }
             Self::Worker => "a worker is ready: 3x its interpreter's `-c pass`, at most",
             Self::Prepare => "an environment that is there is found: 1 ms",
             Self::Launch => "`curator env exec`: 5 ms beyond the bare interpreter",

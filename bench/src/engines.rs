@@ -11,7 +11,6 @@ use crate::bases::MeasuredBase;
 use crate::budget::Budget;
 use crate::disk::Contents;
 
-use crate::name;
 use crate::peers::Cluster;
 use crate::progress;
 use crate::record::Record;
@@ -31,6 +30,15 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
+    /// What the example calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::RayData => "ray-data",
+            Self::RayActorPool => "ray-actor-pool",
+            Self::Xenna => "xenna",
+        }
+    }
+
     /// What cached environments may add to it.
     fn budget(self) -> Budget {
         match self {
@@ -59,8 +67,7 @@ pub(crate) fn measure(
     let base = MeasuredBase::engines(world)?;
     let runs = if quick { 1 } else { 3 };
     for engine in engines {
-        let subject = name(engine);
-        record.part(&subject, |table| add(world, &base, &subject, engine.budget(), runs, table))?;
+        record.part(engine, |table| add(world, &base, *engine, runs, table))?;
     }
     Ok(())
 }
@@ -68,11 +75,11 @@ pub(crate) fn measure(
 fn add(
     world: &World,
     base: &MeasuredBase,
-    engine: &str,
-    budget: Budget,
+    engine: Engine,
     runs: usize,
     table: &mut Table,
 ) -> Result<(), BoxError> {
+    let (budget, engine) = (engine.budget(), engine.name());
     let mut measured: [Vec<Run>; 3] = Default::default();
     // One after the other, so that a machine that becomes slower is so for all.
     for number in 1..=runs {

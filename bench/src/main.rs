@@ -110,12 +110,6 @@ impl<S: Send + Sync + Clone + ValueEnum + 'static> Options<S> {
     }
 }
 
-/// What a subject is called on the command line and in the results.
-fn name(subject: &impl ValueEnum) -> String {
-    let value = subject.to_possible_value();
-    value.map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
 fn run(area: &Area) -> Result<(), BoxError> {
     match area {
         Area::Data(options) => options.measure("data", |world, small, subjects, record| {

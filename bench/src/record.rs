@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use curator::venv_cache::BoxError;
 
 use crate::book::{Book, Part};
@@ -11,6 +12,14 @@ use crate::results;
 use crate::sample::timed;
 use crate::table::Table;
 use crate::world::World;
+
+/// What a subject is called on the command line and in the results, and its place among the others.
+fn named<S: ValueEnum>(subject: &S) -> (String, usize) {
+    let name = |it: &S| it.to_possible_value().map(|value| value.get_name().to_owned());
+    let own = name(subject);
+    let place = S::value_variants().iter().position(|it| name(it) == own);
+    (own.unwrap_or_default(), place.unwrap_or(0))
+}
 
 /// The parts of a run.
 #[derive(Debug)]
@@ -37,9 +46,10 @@ impl<'a> Record<'a> {
     /// Measures a part. One that fails is no error until the end: the others are not lost with it.
     pub(crate) fn part(
         &mut self,
-        subject: &str,
+        subject: &impl ValueEnum,
         measure: impl FnOnce(&mut Table) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
+        let (subject, place) = named(subject);
         progress(&format!("{}: {subject}", self.area));
         self.machine.begin(self.world)?;
         let mut table = Table::default();
@@ -53,11 +63,12 @@ impl<'a> Record<'a> {
         }
         if let Some(problem) = &problem {
             progress(&format!("{subject} did not end: {problem}"));
-            self.failed.push(subject.to_owned());
+            self.failed.push(subject.clone());
         }
         let part = Part {
             area: self.area.to_owned(),
-            subject: subject.to_owned(),
+            subject,
+            place,
             machine: self.machine.clone(),
             problem,
             table,

@@ -66,8 +66,11 @@ impl Ratio {
 
     fn finding(&self) -> Option<Finding> {
         let Self { what, peer, ours, theirs, .. } = self;
-        let [ours, theirs] = [ours, theirs].map(|seconds| display(*seconds, Unit::Seconds));
-        let measured = format!("{}: {what}: {ours}, {peer}: {theirs}", times(self.times));
+        let [shown, theirs] = [ours, theirs].map(|seconds| display(*seconds, Unit::Seconds));
+        let measured = match compared(*ours, self.theirs) {
+            Some(times) => format!("{what}: {shown}, {times} than {peer} ({theirs})"),
+            None => format!("{what}: {shown}, {peer}: {theirs}"),
+        };
         Some(Finding { measured, is_met: self.is_met()?, share: self.goal()? / self.times })
     }
 
@@ -167,15 +170,7 @@ impl Row {
     fn cells(&self) -> [String; 8] {
         let none = || "-".to_owned();
         let show = |value| display(value, self.unit);
-        let ratio = |peer: f64| {
-            if self.median <= 0.0 {
-                "-".to_owned()
-            } else if peer >= self.median {
-                format!("{} less", times(peer / self.median))
-            } else {
-                format!("{} more", times(self.median / peer))
-            }
-        };
+        let ratio = |peer| compared(self.median, peer).unwrap_or_else(none);
         [
             format!("  {}", self.what),
             self.runs.to_string(),
@@ -365,6 +360,15 @@ fn write_aligned(f: &mut fmt::Formatter<'_>, lines: &[Line<'_>]) -> fmt::Result 
         }
     }
     Ok(())
+}
+
+/// How many times less than the other it is, or more; nothing of nothing.
+fn compared(ours: f64, theirs: f64) -> Option<String> {
+    match (ours > 0.0 && theirs > 0.0, theirs >= ours) {
+        (false, _) => None,
+        (true, true) => Some(format!("{} less", times(theirs / ours))),
+        (true, false) => Some(format!("{} more", times(ours / theirs))),
+    }
 }
 
 fn met(is_met: Option<bool>) -> String {

@@ -22,7 +22,6 @@ use curator::venv_cache::BoxError;
 use curator::{LocalExecutor, PythonStage};
 
 use crate::bases::MeasuredBase;
-use crate::name;
 use crate::peers::script;
 use crate::record::Record;
 use crate::sample::{Sample, timed};
@@ -73,7 +72,7 @@ pub(crate) fn measure(
     let lab = Lab { world, small, cache: world.fresh_cache()?, quick };
     let mut engines = None;
     for subject in subjects {
-        record.part(&name(subject), |table| match subject {
+        record.part(subject, |table| match subject {
             Subject::Tasks => stages::add(&lab, table),
             Subject::Payloads => payloads::add(&lab, table),
             Subject::Tables => tables::add(&lab, table),

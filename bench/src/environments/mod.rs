@@ -15,7 +15,6 @@ use curator::stage::Isolation;
 use curator::venv_cache::BoxError;
 
 use crate::bases::MeasuredBase;
-use crate::name;
 use crate::record::Record;
 use crate::world::World;
 
@@ -73,7 +72,7 @@ pub(crate) fn measure(
     // The large base is the one of the peer's figures.
     let (small, large) = (&bases[0], bases.get(1));
     for subject in subjects {
-        record.part(&name(subject), |table| match subject {
+        record.part(subject, |table| match subject {
             Subject::Hits => hits::add(world, small, large, effort, table),
             Subject::Launches => launches::add(world, small, large, effort, table),
             Subject::Builds => {
