@@ -19,6 +19,8 @@ const SIX: [&str; 8] =
 /// Packages of the synthetic bases, with 100 modules each.
 const BASES: [usize; 3] = [10, 100, 500];
 const COUNTS: [usize; 4] = [1, 4, 16, 64];
+/// As many seconds as one run may be expected to take.
+const PATIENCE: f64 = 90.0;
 
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     progress("filling the package manager's cache");
@@ -35,12 +37,22 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             "a task through stages with an environment each, over the {}",
             base.name
         ));
+        let mut last: Option<(usize, f64)> = None;
         for count in COUNTS.into_iter().filter(|count| *count <= most) {
+            // Their cost grows with their number, at the most.
+            if let Some((fewer, seconds)) = last
+                && seconds * f64::from(u32::try_from(count / fewer)?) > PATIENCE
+            {
+                let problem = format!("left out: {fewer} of them took {seconds:.0} s");
+                table.fail(format!("{count} environments over the {}", base.name), problem);
+                continue;
+            }
             progress(&format!("{count} distinct environments over the {}", base.name));
             let cache = lab.world.fresh_cache()?;
             lab.world.settle()?;
             let built = run(&base, &cache, count)?;
             let found = run(&base, &cache, count)?;
+            last = Some((count, built));
             let row = |what: &str, seconds| {
                 Row::seconds(format!("{count} of them {what}"), &Sample::new(vec![seconds]))
             };
