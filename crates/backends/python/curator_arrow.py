@@ -245,7 +245,8 @@ class Chunk:
         """The offsets, as a list, into so much data."""
         cuts = self.buffers[1].cast(self.field.layout[1]).tolist()
         if not (cuts[0] >= 0 and cuts[-1] <= size and cuts == sorted(cuts)):
-            raise ValueError(f"no Arrow stream: offsets that leave their {size} values")
+            name = self.field.name
+            raise ValueError(f"no Arrow stream: offsets in {name!r} that leave its {size} values")
         return cuts
 
     def compact(self):

@@ -392,8 +392,11 @@ class Stage:
         let count = tasks.len();
         let report = recording().run(&Pipeline::new("damage").with_stage(stage), tasks).unwrap();
         for failed in &report.failed {
-            // Rust looks at all of a table, and Python at what it reads.
-            prop_assert!(failed.to_string().contains("Arrow"), "{}", failed);
+            // Rust looks at all of a table, and Python at what it reads and cuts.
+            let failed = failed.to_string();
+            let is_told = failed.contains("data that cannot be read")
+                || failed.contains("it raised ValueError: no Arrow stream: offsets");
+            prop_assert!(is_told, "{}", failed);
         }
         prop_assert_eq!(report.failed.len() + report.outputs.len(), count);
     }
