@@ -29,6 +29,16 @@ class Work:
         return self.work(task.data)
 
 
+class Timed(Work):
+    """The same, and adds the seconds that the work takes to those that the task has had."""
+
+    def process(self, task):
+        begun = time.perf_counter()
+        task.data = super().process(task)
+        task.metadata["own"] = task.metadata.get("own", 0) + time.perf_counter() - begun
+        return task
+
+
 class Sleep:
     """Takes as many seconds as the task says for this stage, and no processor time."""
 

@@ -11,6 +11,7 @@ use crate::peer::THREE_STAGES;
 pub(crate) enum Budget {
     Tasks,
     Payloads,
+    TableCopies,
     TableMemory,
     Worker,
     Elastic,
@@ -30,13 +31,14 @@ pub(crate) enum Budget {
 
 impl Budget {
     /// All of them, as the summary has them.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Example,
         Self::ExampleLarge,
         Self::ExampleAgain,
         Self::Job,
         Self::Tasks,
         Self::Payloads,
+        Self::TableCopies,
         Self::TableMemory,
         Self::Elastic,
         Self::Worker,
@@ -63,6 +65,9 @@ impl Budget {
                 "tasks of 1 KiB through one Python stage, one by one: 2.5x less than `Pool.imap`"
             }
             Self::Payloads => "payloads of 10 MiB, there and back: 20x less than `Pool.apply`",
+            Self::TableCopies => {
+                "what a stage adds to a table of 256 MiB: two copies of it in memory, at most"
+            }
             Self::TableMemory => {
                 "memory for tables of 256 MiB: the shared memory and one table, at most"
             }
@@ -101,7 +106,7 @@ impl Budget {
             Self::Launch => 5e-3,
             // One table; one second.
             Self::TableMemory | Self::ImpossibleUv => 1.0,
-            Self::ImpossiblePip => 2.0,
+            Self::ImpossiblePip | Self::TableCopies => 2.0,
             Self::Disk => 0.02,
             Self::DiskSymlink => 0.03,
             Self::AddedOnEngines => 5.0,

@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(super) struct Flow {
     pub(super) report: RunReport,
     pub(super) events: Vec<(f64, Event)>,
+    /// The seconds that each batch took: its stage, in its code, and on the way there and back.
+    pub(super) batches: Vec<(String, f64, f64)>,
     /// When the last task came out; in a warm run, since the first one did.
     pub(super) last: f64,
     pub(super) tasks: usize,
@@ -74,18 +76,23 @@ impl Flow {
         mut out: impl FnMut(f64),
     ) -> Result<Self, BoxError> {
         let plan = Plan::new(pipeline)?;
-        let events = Arc::new(Mutex::new(Vec::new()));
+        let events = Arc::new(Mutex::new((Vec::new(), Vec::new())));
         let begun = Instant::now();
         let observer = {
             let events = Arc::clone(&events);
             move |event: &Event| {
                 let now = begun.elapsed().as_secs_f64();
-                // One for each batch is too many to keep, but for the first of each worker.
-                let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lists = events.lock().unwrap_or_else(PoisonError::into_inner);
+                let (events, batches) = &mut *lists;
+                // One for each batch is too many to keep whole, but for the first of each worker.
                 let is_kept = !matches!(event, Event::BatchDone { .. })
                     || !matches!(events.last(), Some((_, Event::BatchDone { .. })));
                 if is_kept {
                     events.push((now, event.clone()));
+                }
+                if let Event::BatchDone { stage, duration, transfer, .. } = event {
+                    let [code, way] = [duration, transfer].map(Duration::as_secs_f64);
+                    batches.push((stage.clone(), code, way));
                 }
             }
         };
@@ -103,8 +110,9 @@ impl Flow {
         if found != count {
             return Err(format!("{found} of {count} tasks came out").into());
         }
-        let events = std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Self { report, events, last, tasks: count })
+        let mut lists = events.lock().unwrap_or_else(PoisonError::into_inner);
+        let (events, batches) = std::mem::take(&mut *lists);
+        Ok(Self { report, events, batches, last, tasks: count })
     }
 
     /// The seconds a task.

@@ -1,15 +1,17 @@
 //! Arrow tables through three Python stages, and the memory that the largest take.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use curator::stage::Table as Arrow;
 use curator::stage::arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use curator::venv_cache::BoxError;
 use curator::{Pipeline, Task};
+use serde_json::{Value, json};
 
 use super::flow::Flow;
 use super::payloads::worker;
-use super::{Lab, copy};
+use super::{Lab, copy, stage};
 use crate::bases::MeasuredBase;
 use crate::budget::Budget;
 use crate::memory::{Memory, peak};
@@ -28,7 +30,7 @@ const SIZES: [(&str, usize, usize, usize); 4] = [
 ];
 /// What each stage does: the functions of `works.py`, in words.
 const WORKS: [(&str, &str); 2] = [("same", "passed on"), ("renewed", "made anew")];
-const STAGES: usize = 3;
+const STAGES: u8 = 3;
 /// The bytes of a row: five numbers of 8, and a text of 16 with its end.
 const ROW: usize = 5 * 8 + 16 + 4;
 /// How many of the largest go through while memory is watched.
@@ -42,45 +44,67 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         for (name, size, count, runs) in SIZES {
             progress(&format!("tables of {name}, {does}"));
             let (mut ours, mut imap) = (Vec::new(), Runs::default());
+            let mut stages = Vec::new();
             for _ in 0..lab.runs(runs, 1) {
                 lab.world.settle()?;
-                ours.push(run(lab, &base, work, size, count)?);
+                let (seconds, added) = run(lab, &base, work, size, count)?;
+                ours.push(seconds);
+                stages.extend(added);
                 let payload = format!("table:{size}");
-                imap.add(|| pool(&base.python, "imap", work, &payload, count, STAGES));
+                imap.add(|| pool(&base.python, "imap", work, &payload, count, STAGES.into()));
             }
             let (ours, copy) = (Sample::new(ours), copy(size));
-            let share = ours.median() / copy.median() / f64::from(u8::try_from(STAGES)?);
-            copies.push((format!("{name} {does}"), share));
+            let shares = stages.into_iter().map(|seconds| seconds / copy.median()).collect();
+            copies.push((size, format!("{name} {does}"), Sample::new(shares)));
             let what = format!("a table of {name}, {does}");
             let peers = vec![Peer::new("a chain of Pool.imap", imap.sample())];
             table.add_beside(&what, &ours, peers);
             table.add(Row::seconds(format!("{what}: one copy of it in memory"), &copy));
         }
     }
-    table.section("what a stage costs, in copies of the table in memory");
-    for (what, share) in copies {
-        table.add(Row::times(format!("a table of {what}"), &Sample::new(vec![share])));
+    table.section("what the second stage adds to its own work, in copies of the table in memory");
+    let largest = SIZES.map(|(_, size, ..)| size).into_iter().max();
+    for (size, what, shares) in copies {
+        let row = Row::times(format!("a table of {what}"), &shares);
+        // Of small ones it is not the copies that count.
+        let is_judged = Some(size) == largest;
+        let budget = Budget::TableCopies;
+        table.add(if is_judged { row.within(budget, budget.limit()) } else { row });
     }
     memory(lab, &base, table)
 }
 
+/// The seconds a table, and what the stage in the middle added to each beside its own work.
 fn run(
     lab: &Lab<'_>,
     base: &MeasuredBase,
     work: &str,
     size: usize,
     count: usize,
-) -> Result<f64, BoxError> {
+) -> Result<(f64, Vec<f64>), BoxError> {
     let data = arrow(size)?;
     let rows = data.rows();
     let tasks = vec![Task::new(data); count];
     let mut pipeline = Pipeline::new("tables");
     for number in 0..STAGES {
-        pipeline = pipeline.with_stage(worker(work).with_name(format!("{work}-{number}")));
+        let stage = match work {
+            "same" => worker(work),
+            _ => stage("Timed").with_args(json!([work])).with_num_workers(1),
+        };
+        pipeline = pipeline.with_stage(stage.with_name(number.to_string()));
     }
-    let is_whole = |task: &Task| task.data.as_table().is_some_and(|table| table.rows() == rows);
+    let own = RefCell::new(Vec::new());
+    let is_whole = |task: &Task| {
+        own.borrow_mut().push(task.metadata.get("own").and_then(Value::as_f64).unwrap_or_default());
+        task.data.as_table().is_some_and(|table| table.rows() == rows)
+    };
     let executor = World::executor(&base.base(), &lab.cache);
-    Ok(Flow::run_warm(&executor, &pipeline, tasks, is_whole)?.seconds_a_task())
+    let flow = Flow::run_warm(&executor, &pipeline, tasks, is_whole)?;
+    let own = Sample::new(own.into_inner()).median() / f64::from(STAGES);
+    let middle = flow.batches.iter().filter(|(stage, ..)| *stage == (STAGES / 2).to_string());
+    // The first one has the memory made.
+    let added = middle.skip(1).map(|(_, code, way)| code + way - own).collect();
+    Ok((flow.seconds_a_task(), added))
 }
 
 /// The memory that a run of the largest takes, beyond what a run of small ones does.

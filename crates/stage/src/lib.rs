@@ -64,9 +64,9 @@ pub use settings::{
     AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,
     Workers,
 };
-#[cfg(feature = "arrow")]
-pub use task::Table;
 pub use task::{BatchOutput, Data, Lineage, Output, SourceTask, Task, TaskId, Timing};
+#[cfg(feature = "arrow")]
+pub use task::{IpcParts, Table};
 /// What the API of [`Table`] speaks of, in the version that it is built with.
 #[cfg(feature = "arrow")]
 pub use {arrow_array, arrow_schema};

@@ -30,8 +30,7 @@ impl Parcel {
             Data::Bytes(bytes) => Payload::new(Format::Bytes, bytes),
             #[cfg(feature = "arrow")]
             Data::Table(table) => {
-                let bytes = table.to_ipc().map_err(serde::ser::Error::custom)?;
-                Payload::new(Format::Table, bytes)
+                Payload::of_table(table.to_ipc_parts().map_err(serde::ser::Error::custom)?)
             }
             _ => return Err(serde::ser::Error::custom("a kind of data that cannot travel")),
         };

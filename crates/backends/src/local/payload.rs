@@ -53,6 +53,9 @@ pub(crate) struct Payload {
 #[derive(Clone, Debug)]
 enum Place {
     Here(Arc<Vec<u8>>),
+    /// In the columns of the program's own table.
+    #[cfg(feature = "arrow")]
+    Parts(Arc<stage::IpcParts>),
     /// Where a worker reads it, or where the worker that made it wrote it and may go on writing:
     /// good enough to be handed to another worker, which is as little trusted, and copied out before
     /// anybody else sees it.
@@ -62,6 +65,12 @@ enum Place {
 impl Payload {
     pub(crate) fn new(format: Format, bytes: Vec<u8>) -> Self {
         Self { format, place: Place::Here(Arc::new(bytes)) }
+    }
+
+    /// A table's, of which nothing is copied.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn of_table(parts: stage::IpcParts) -> Self {
+        Self { format: Format::Table, place: Place::Parts(Arc::new(parts)) }
     }
 
     /// What a worker wrote there; none if it is not all inside of the region. The region must not
@@ -78,6 +87,8 @@ impl Payload {
     pub(crate) fn size(&self) -> usize {
         match &self.place {
             Place::Here(bytes) => bytes.len(),
+            #[cfg(feature = "arrow")]
+            Place::Parts(parts) => parts.size(),
             Place::Arena(_, range) => range.len(),
         }
     }
@@ -93,14 +104,25 @@ impl Payload {
     pub(crate) fn write_to(&self, region: &Region, at: usize) -> io::Result<()> {
         match &self.place {
             Place::Here(bytes) => region.write(at, bytes),
+            #[cfg(feature = "arrow")]
+            Place::Parts(parts) => {
+                let mut at = at;
+                parts.iter().try_for_each(|part| {
+                    region.write(at, part)?;
+                    at += part.len();
+                    Ok(())
+                })
+            }
             Place::Arena(from, range) => region.write_from(at, from, range.start, range.len()),
         }
     }
 
-    /// The bytes, which are copied if they are still in an arena.
+    /// The bytes, which are copied if they are in an arena or in a table.
     pub(crate) fn bytes(&self) -> Arc<Vec<u8>> {
         match &self.place {
             Place::Here(bytes) => Arc::clone(bytes),
+            #[cfg(feature = "arrow")]
+            Place::Parts(parts) => Arc::new(parts.concat()),
             Place::Arena(region, range) => {
                 let bytes = region.read(range.start, range.len(), Vec::new());
                 Arc::new(bytes.expect("it was inside of its region from the beginning"))
@@ -119,6 +141,8 @@ impl Payload {
     pub(crate) fn into_own_bytes(self) -> Option<Vec<u8>> {
         match self.place {
             Place::Here(bytes) => Arc::into_inner(bytes),
+            #[cfg(feature = "arrow")]
+            Place::Parts(_) => None,
             Place::Arena(..) => None,
         }
     }

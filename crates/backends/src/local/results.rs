@@ -56,16 +56,8 @@ pub(crate) fn read(
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
-    let mut body = Body {
-        batch,
-        bytes: frame.body,
-        at: 0,
-        room,
-        room_at: 0,
-        stay_end: 0,
-        large: 0,
-        spare,
-    };
+    let mut body =
+        Body { batch, bytes: frame.body, at: 0, room, room_at: 0, stay_end: 0, large: 0, spare };
     let verdict = match answer {
         Answer::Failed { failed } => Verdict::Failed(Cause::Raised(failed)),
         Answer::Aggregate { aggregate } => {

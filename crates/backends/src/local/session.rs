@@ -73,6 +73,8 @@ struct Flight {
     bytes: usize,
     /// The bytes of the arenas that it was given.
     shared: usize,
+    /// How long it took to put its data there.
+    placing: Duration,
 }
 
 struct State {
@@ -252,7 +254,9 @@ impl<'a> Session<'a> {
                 sequence += 1;
                 tasks_sent += batch.parcels.len() as u64;
                 let expected = |input| self.lock().expected_outputs(input);
+                let begun = Instant::now();
                 let slot = arenas.slot(&mut batch, expected, &mut outbox);
+                let placing = begun.elapsed();
                 let bytes = encode(&mut outbox, sequence, &batch, slot.as_ref());
                 let shared = slot.as_ref().map_or(0, Slot::size);
                 let mut state = self.lock();
@@ -267,7 +271,7 @@ impl<'a> Session<'a> {
                 }
                 state.bytes += bytes;
                 state.shared += shared;
-                let flight = Flight { sequence, batch, slot, bytes, shared };
+                let flight = Flight { sequence, batch, slot, bytes, shared, placing };
                 state.in_flight.push_back(Arc::new(flight));
                 // Company for the same write, if it is there at once.
                 if state.has_room() && outbox.len() < MOST_BYTES && tasks_sent < recycle_after {
@@ -412,7 +416,7 @@ impl<'a> Session<'a> {
             state.bytes -= flight.bytes;
             state.shared -= flight.shared;
             state.outputs = large.max(state.outputs - state.outputs / 8);
-            let transfer = state.front_since.elapsed().saturating_sub(duration);
+            let transfer = state.front_since.elapsed().saturating_sub(duration) + flight.placing;
             state.front_since = Instant::now();
             let pace = state.pace.unwrap_or(duration);
             state.pace = Some((3 * pace + duration) / 4);

@@ -15,7 +15,7 @@ pub use id::TaskId;
 pub use output::{BatchOutput, Output};
 pub use source::SourceTask;
 #[cfg(feature = "arrow")]
-pub use table::Table;
+pub use table::{IpcParts, Table};
 pub use timing::Timing;
 pub(crate) use timing::seconds;
 pub use unit::{Lineage, Task};

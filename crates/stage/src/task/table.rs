@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
-use arrow_ipc::writer::StreamWriter;
+use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -89,16 +89,45 @@ impl Table {
     ///
     /// Fails for a type that has no form there.
     pub fn to_ipc(&self) -> Result<Vec<u8>, ArrowError> {
-        // Growing would have it twice for a while.
-        let columns = self.batches.iter().flat_map(RecordBatch::columns);
-        let sizes = columns.map(|column| column.to_data().get_slice_memory_size());
-        let size: usize = sizes.map(Result::unwrap_or_default).sum();
-        let bytes = Vec::with_capacity(size + size / 16 + (1 << 10));
-        let mut writer = StreamWriter::try_new(bytes, &self.schema)?;
+        Ok(self.to_ipc_parts()?.concat())
+    }
+
+    /// The same stream in parts, which share the memory of the columns.
+    ///
+    /// Fails for a type that has no form there.
+    pub fn to_ipc_parts(&self) -> Result<IpcParts, ArrowError> {
+        let mut encoder = StreamEncoder::try_new(&self.schema)?;
+        let mut parts = Vec::new();
         for batch in &self.batches {
-            writer.write(batch)?;
+            parts.extend(encoder.encode(batch)?);
         }
-        writer.into_inner()
+        parts.extend(encoder.finish()?);
+        Ok(IpcParts(parts))
+    }
+}
+
+/// An Arrow IPC stream that nothing has been copied for.
+#[derive(Clone, Debug)]
+pub struct IpcParts(Vec<Buffer>);
+
+impl IpcParts {
+    /// How many bytes the stream has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.iter().map(Buffer::len).sum()
+    }
+
+    /// Its parts in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Buffer::as_slice)
+    }
+
+    /// The whole stream, copied.
+    #[must_use]
+    pub fn concat(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.size());
+        self.iter().for_each(|part| bytes.extend_from_slice(part));
+        bytes
     }
 }
 
