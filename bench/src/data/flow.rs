@@ -66,6 +66,29 @@ impl Flow {
         Ok(flow)
     }
 
+    /// Runs one task at a time: each waits until the one before has come out, so that no stage waits
+    /// for a core that another one has.
+    pub(super) fn run_single(
+        executor: &LocalExecutor,
+        pipeline: &Pipeline,
+        tasks: Vec<Task>,
+        check: impl Fn(&Task) -> bool,
+    ) -> Result<Self, BoxError> {
+        let count = tasks.len();
+        let (send, receive) = mpsc::channel();
+        let mut tasks = tasks.into_iter().enumerate().map(move |(number, task)| {
+            if number > 0 {
+                // A run that fails before does not wait forever.
+                let _ = receive.recv_timeout(PATIENCE);
+            }
+            task
+        });
+        let out = |_| {
+            let _ = send.send(());
+        };
+        Self::run_all(executor, pipeline, &mut tasks, count, check, out)
+    }
+
     /// `out` hears when each task has come out.
     fn run_all(
         executor: &LocalExecutor,

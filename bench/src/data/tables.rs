@@ -24,15 +24,17 @@ use crate::world::World;
 /// Sizes with their names, how many of them a run sends, and how many runs there are.
 const SIZES: [(&str, usize, usize, usize); 4] = [
     ("1 MiB", 1 << 20, 60, 3),
-    ("16 MiB", 16 << 20, 8, 2),
-    ("64 MiB", 64 << 20, 4, 2),
-    ("256 MiB", 256 << 20, 3, 1),
+    ("16 MiB", 16 << 20, 24, 2),
+    ("64 MiB", 64 << 20, 12, 2),
+    ("256 MiB", 256 << 20, 9, 1),
 ];
 /// What each stage does: the functions of `works.py`, in words.
 const WORKS: [(&str, &str); 2] = [("same", "passed on"), ("renewed", "made anew")];
 const STAGES: u8 = 3;
 /// The bytes of a row: five numbers of 8, and a text of 16 with its end.
 const ROW: usize = 5 * 8 + 16 + 4;
+/// How many go first where a stage is looked at, until all memory has been used once.
+const WARM: usize = 3;
 /// How many of the largest go through while memory is watched.
 const WATCHED: usize = 8;
 
@@ -44,17 +46,17 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         for (name, size, count, runs) in SIZES {
             progress(&format!("tables of {name}, {does}"));
             let (mut ours, mut imap) = (Vec::new(), Runs::default());
-            let mut stages = Vec::new();
             for _ in 0..lab.runs(runs, 1) {
                 lab.world.settle()?;
-                let (seconds, added) = run(lab, &base, work, size, count)?;
-                ours.push(seconds);
-                stages.extend(added);
+                ours.push(run(lab, &base, work, size, count)?);
                 let payload = format!("table:{size}");
+                // Fewer for the pools, which take ten times as long and have nothing to warm up.
+                let count = count.min(60).div_ceil(3);
                 imap.add(|| pool(&base.python, "imap", work, &payload, count, STAGES.into()));
             }
             let (ours, copy) = (Sample::new(ours), copy(size));
-            let shares = stages.into_iter().map(|seconds| seconds / copy.median()).collect();
+            let added = added(lab, &base, work, size, count)?;
+            let shares = added.into_iter().map(|seconds| seconds / copy.median()).collect();
             copies.push((size, format!("{name} {does}"), Sample::new(shares)));
             let what = format!("a table of {name}, {does}");
             let peers = vec![Peer::new("a chain of Pool.imap", imap.sample())];
@@ -74,37 +76,52 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     memory(lab, &base, table)
 }
 
-/// The seconds a table, and what the stage in the middle added to each beside its own work.
+/// The seconds a table.
 fn run(
     lab: &Lab<'_>,
     base: &MeasuredBase,
     work: &str,
     size: usize,
     count: usize,
-) -> Result<(f64, Vec<f64>), BoxError> {
+) -> Result<f64, BoxError> {
     let data = arrow(size)?;
     let rows = data.rows();
+    let is_whole = |task: &Task| task.data.as_table().is_some_and(|table| table.rows() == rows);
+    let executor = World::executor(&base.base(), &lab.cache);
     let tasks = vec![Task::new(data); count];
-    let mut pipeline = Pipeline::new("tables");
-    for number in 0..STAGES {
+    Ok(Flow::run_warm(&executor, &pipeline(work), tasks, is_whole)?.seconds_a_task())
+}
+
+/// The seconds that the stage in the middle adds to its own work, for each table.
+fn added(
+    lab: &Lab<'_>,
+    base: &MeasuredBase,
+    work: &str,
+    size: usize,
+    count: usize,
+) -> Result<Vec<f64>, BoxError> {
+    let own = RefCell::new(Vec::new());
+    let note = |task: &Task| {
+        own.borrow_mut().push(task.metadata.get("own").and_then(Value::as_f64).unwrap_or_default());
+        task.data.as_table().is_some()
+    };
+    let executor = World::executor(&base.base(), &lab.cache);
+    let tasks = vec![Task::new(arrow(size)?); count + WARM];
+    let flow = Flow::run_single(&executor, &pipeline(work), tasks, note)?;
+    let own = own.into_inner().into_iter().skip(WARM).map(|seconds| seconds / f64::from(STAGES));
+    let middle = (STAGES / 2).to_string();
+    let batches = flow.batches.iter().filter(|(stage, ..)| *stage == middle).skip(WARM);
+    Ok(batches.zip(own).map(|((_, code, way), own)| code + way - own).collect())
+}
+
+fn pipeline(work: &str) -> Pipeline {
+    (0..STAGES).fold(Pipeline::new("tables"), |pipeline, number| {
         let stage = match work {
             "same" => worker(work),
             _ => stage("Timed").with_args(json!([work])).with_num_workers(1),
         };
-        pipeline = pipeline.with_stage(stage.with_name(number.to_string()));
-    }
-    let own = RefCell::new(Vec::new());
-    let is_whole = |task: &Task| {
-        own.borrow_mut().push(task.metadata.get("own").and_then(Value::as_f64).unwrap_or_default());
-        task.data.as_table().is_some_and(|table| table.rows() == rows)
-    };
-    let executor = World::executor(&base.base(), &lab.cache);
-    let flow = Flow::run_warm(&executor, &pipeline, tasks, is_whole)?;
-    let own = Sample::new(own.into_inner()).median() / f64::from(STAGES);
-    let middle = flow.batches.iter().filter(|(stage, ..)| *stage == (STAGES / 2).to_string());
-    // The first one has the memory made.
-    let added = middle.skip(1).map(|(_, code, way)| code + way - own).collect();
-    Ok((flow.seconds_a_task(), added))
+        pipeline.with_stage(stage.with_name(number.to_string()))
+    })
 }
 
 /// The memory that a run of the largest takes, beyond what a run of small ones does.

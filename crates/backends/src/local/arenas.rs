@@ -15,10 +15,10 @@ use crate::wire::{Arena, Kind, Outbox, Region, Shares, aligned};
 pub(crate) const ARENAS_FROM: usize = 16 << 10;
 /// How large the arenas of a worker are at first. What is not touched takes no memory.
 const LEAST: usize = 64 << 20;
-/// How large they may become, each.
-const MOST: usize = 1 << 30;
-/// What one batch gets of an arena at the most, so that two can be under way.
-const MOST_OF_ONE: usize = MOST / 2;
+/// How large they may become, each. What stays in them would else be elsewhere in memory.
+const MOST: usize = 4 << 30;
+/// What one batch gets of an arena at the most.
+const MOST_OF_ONE: usize = 512 << 20;
 
 /// What one batch has of the arenas until its result has been read.
 #[derive(Debug)]
@@ -143,7 +143,8 @@ impl Arenas {
     /// be. The old ones live on until the batches in them are done.
     fn grow(&mut self, need: usize, outbox: &mut Outbox) -> io::Result<bool> {
         let have = self.pair.as_ref().map_or(0, |(inputs, _)| inputs.size());
-        let size = (2 * need.max(have)).next_power_of_two().clamp(LEAST, MOST).min(self.most);
+        // Room for what is under way, for what waits for the next stage, and for what that has.
+        let size = (4 * need).max(2 * have).next_power_of_two().clamp(LEAST, MOST).min(self.most);
         if size <= have {
             return Ok(false);
         }
