@@ -336,3 +336,32 @@ class Stage:
         assert_eq!(numbers(&report.outputs[0].data).len(), 20_000);
     }
 }
+
+/// What a stage makes beside a table that cannot be read is its own: also nothing at all.
+#[test]
+fn nothing_is_not_taken_for_a_table_that_cannot_be_read() {
+    let lie = r"
+import curator_stage
+class Lie:
+    def size(self):
+        return 100_000
+    def write_into(self, view):
+        view[:] = bytes(100_000)
+class Stage:
+    def setup(self):
+        curator_stage._as_table = lambda data: data if isinstance(data, Lie) else None
+        curator_stage._stream = lambda lie: lie
+    def process(self, task):
+        return [Lie(), curator_stage.Task({})]
+";
+    let nothing = "
+from curator_stage import Task
+class Stage:
+ def process(self, task): return Task(None)";
+    let pipeline = Pipeline::new("lies")
+        .with_stage(bare(lie).with_name("lie"))
+        .with_stage(bare(nothing).with_batch_size(2).with_max_attempts(1));
+    let report = recording().run(&pipeline, [Task::new(json!(1))]).unwrap();
+    assert_eq!((report.outputs.len(), report.failed.len()), (1, 1), "{:?}", report.failed);
+    assert_eq!(report.outputs[0].data, Data::from(json!(null)));
+}

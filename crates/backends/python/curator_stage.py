@@ -712,7 +712,7 @@ class _Worker:
                     data = _open_table(part)
                 except BaseException as error:
                     data, unreadable[len(tasks)] = None, error
-            if kind in "BT":
+            if kind in "BT" and len(tasks) not in unreadable:
                 self._given[id(data)] = len(tasks), data
             # The short form of a record has neither metadata nor another dataset.
             metadata, dataset = (record[3], record[4]) if len(record) > 3 else ({}, "")
