@@ -79,7 +79,7 @@ _LAYOUTS = {
 }
 _CHILDREN = {"list": 1, "large_list": 1, "map": 1, "fixed_size_list": 1, "run_end_encoded": 2}
 _CHILDREN.update({"list_view": 1, "large_list_view": 1, "struct": None, "union": None})
-_UNITS = ("s", "ms", "us", "ns")
+UNITS = ("s", "ms", "us", "ns")
 # How `pyarrow` prints those whose kind is not their name.
 _TEXTS = {
     "int": lambda bits, is_signed: f"{'' if is_signed else 'u'}int{bits}",
@@ -89,9 +89,9 @@ _TEXTS = {
     "utf8_view": lambda: "string_view",
     "decimal": lambda precision, scale, bits: f"decimal{bits}({precision}, {scale})",
     "date": lambda unit: ("date32[day]", "date64[ms]")[unit],
-    "time": lambda unit, bits: f"time{bits}[{_UNITS[unit]}]",
-    "timestamp": lambda unit, zone: f"timestamp[{_UNITS[unit]}{f', tz={zone}' if zone else ''}]",
-    "duration": lambda unit: f"duration[{_UNITS[unit]}]",
+    "time": lambda unit, bits: f"time{bits}[{UNITS[unit]}]",
+    "timestamp": lambda unit, zone: f"timestamp[{UNITS[unit]}{f', tz={zone}' if zone else ''}]",
+    "duration": lambda unit: f"duration[{UNITS[unit]}]",
     "interval": lambda unit: f"{('month', 'day_time', 'month_day_nano')[unit]}_interval",
     "fixed_size_binary": lambda width: f"fixed_size_binary[{width}]",
 }

@@ -6,10 +6,9 @@ from bisect import bisect_right
 from datetime import date, datetime, time, timedelta, timezone
 from itertools import accumulate, chain, islice
 
-from curator_arrow import Chunk, Field
+from curator_arrow import UNITS, Chunk, Field
 
 _DAY = 86_400_000_000
-_UNITS = ("s", "ms", "us", "ns")
 
 # From memory to values: a function for each kind, of a chunk and of what is not null in it, which
 # is None if all is not.
@@ -92,7 +91,7 @@ def _time(unit, _):
     def one(number):
         micros = _microseconds(number, unit)
         if not 0 <= micros < _DAY:
-            raise ValueError(f"{number} {_UNITS[unit]} is no time of day")
+            raise ValueError(f"{number} {UNITS[unit]} is no time of day")
         return (datetime.min + timedelta(microseconds=micros)).time()
 
     return one
@@ -230,7 +229,7 @@ def to_numpy(field, chunks, to_pylist):
         ) from None
     kind = field.kind
     if kind in ("timestamp", "duration"):
-        unit = _UNITS[field.parameters[0]]
+        unit = UNITS[field.parameters[0]]
         dtype = f"{'M' if kind == 'timestamp' else 'm'}8[{unit}]"
     elif kind in ("int", "float"):
         letter = "f" if kind == "float" else "i" if field.parameters[1] else "u"
