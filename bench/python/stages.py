@@ -30,12 +30,12 @@ class Work:
 
 
 class Timed(Work):
-    """The same, and adds the seconds that the work takes to those that the task has had."""
+    """The same, and notes the seconds that the work takes behind those of the stages before."""
 
     def process(self, task):
         begun = time.perf_counter()
         task.data = super().process(task)
-        task.metadata["own"] = task.metadata.get("own", 0) + time.perf_counter() - begun
+        task.metadata.setdefault("own", []).append(time.perf_counter() - begun)
         return task
 
 

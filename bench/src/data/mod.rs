@@ -112,11 +112,22 @@ impl Lab<'_> {
     }
 }
 
-/// The seconds that a copy of so many bytes takes, from memory that is warm to memory that is.
-fn copy(size: usize) -> Sample {
+/// The seconds that a copy takes, of so many bytes after so many others, from memory that is warm to
+/// memory that is.
+fn copy(pieces: &[usize]) -> Sample {
+    let size = pieces.iter().sum();
     let (from, mut to) = (vec![1_u8; size], vec![2_u8; size]);
     let copies = (0..15).map(|_| {
-        let ((), seconds) = timed(|| to.copy_from_slice(std::hint::black_box(&from)));
+        let copy_all = || {
+            let (mut from, mut to) = (std::hint::black_box(&*from), &mut *to);
+            for piece in pieces {
+                let (source, target);
+                (source, from) = from.split_at(*piece);
+                (target, to) = to.split_at_mut(*piece);
+                target.copy_from_slice(source);
+            }
+        };
+        let ((), seconds) = timed(copy_all);
         assert!(std::hint::black_box(&to).last() == from.last(), "it is copied");
         seconds
     });

@@ -47,7 +47,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             let peers = vec![apply, Peer::new("Pool.imap, chunks of 1", imap.sample())];
             table.add_beside(&format!("{name} {does}"), &ours, peers);
             if is_judged {
-                let copies = ours.median() / copy(size).median();
+                let copies = ours.median() / copy(&[size]).median();
                 table.explain(
                     Budget::Payloads,
                     format!("{does}, it takes as long as {copies:.1} copies in memory"),
@@ -57,7 +57,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     }
     table.section("the least that a payload can cost: one copy in memory that is warm");
     for (name, size, ..) in SIZES {
-        table.add(Row::seconds(format!("a copy of {name}"), &copy(size)));
+        table.add(Row::seconds(format!("a copy of {name}"), &copy(&[size])));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use curator::stage::Table as Arrow;
 use curator::stage::arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use curator::venv_cache::BoxError;
 use curator::{Pipeline, Task};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::flow::Flow;
 use super::payloads::worker;
@@ -18,7 +18,7 @@ use crate::memory::{Memory, peak};
 use crate::peers::{Peer, Runs, pool};
 use crate::progress;
 use crate::sample::Sample;
-use crate::table::{Row, Table};
+use crate::table::{Row, Table, times};
 use crate::world::World;
 
 /// Sizes with their names, how many of them a run sends, and how many runs there are.
@@ -54,10 +54,9 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
                 let count = count.min(60).div_ceil(3);
                 imap.add(|| pool(&base.python, "imap", work, &payload, count, STAGES.into()));
             }
-            let (ours, copy) = (Sample::new(ours), copy(size));
+            let (ours, copy) = (Sample::new(ours), copy(&pieces(&arrow(size)?)?));
             let added = added(lab, &base, work, size, count)?;
-            let shares = added.into_iter().map(|seconds| seconds / copy.median()).collect();
-            copies.push((size, format!("{name} {does}"), Sample::new(shares)));
+            copies.push((size, format!("a table of {name} {does}"), added));
             let what = format!("a table of {name}, {does}");
             let peers = vec![Peer::new("a chain of Pool.imap", imap.sample())];
             table.add_beside(&what, &ours, peers);
@@ -66,12 +65,24 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     }
     table.section("what the second stage adds to its own work, in copies of the table in memory");
     let largest = SIZES.map(|(_, size, ..)| size).into_iter().max();
-    for (size, what, shares) in copies {
-        let row = Row::times(format!("a table of {what}"), &shares);
+    for (size, what, added) in copies {
+        let sample = |part: fn(&Added) -> f64| Sample::new(added.iter().map(part).collect());
+        let (way, stage) = (sample(|it| it.way), sample(|it| it.stage));
+        let all = sample(|it| it.way + it.stage);
+        table.add(Row::times(format!("{what}: to the stage and from it"), &way));
+        table.add(Row::times(format!("{what}: in the stage's process"), &stage));
+        let row = Row::times(&what, &all);
         // Of small ones it is not the copies that count.
-        let is_judged = Some(size) == largest;
-        let budget = Budget::TableCopies;
-        table.add(if is_judged { row.within(budget, budget.limit()) } else { row });
+        if Some(size) == largest {
+            let budget = Budget::TableCopies;
+            table.add(row.within(budget, budget.limit()));
+            let [way, stage] = [way, stage].map(|part| times(part.median()));
+            let reason =
+                format!("{what} takes {way} to its stage, and {stage} from it by `pyarrow`");
+            table.explain(budget, reason);
+        } else {
+            table.add(row);
+        }
     }
     memory(lab, &base, table)
 }
@@ -92,26 +103,43 @@ fn run(
     Ok(Flow::run_warm(&executor, &pipeline(work), tasks, is_whole)?.seconds_a_task())
 }
 
-/// The seconds that the stage in the middle adds to its own work, for each table.
+/// What a stage takes for a table beyond its own work, in copies of the table in memory.
+#[derive(Clone, Copy, Debug)]
+struct Added {
+    /// Outside of its process.
+    way: f64,
+    /// In it.
+    stage: f64,
+}
+
+/// What the stage in the middle adds, for each table. The copies that this is measured by are made in
+/// turns with the tables, since memory is not equally quick at all times.
 fn added(
     lab: &Lab<'_>,
     base: &MeasuredBase,
     work: &str,
     size: usize,
     count: usize,
-) -> Result<Vec<f64>, BoxError> {
-    let own = RefCell::new(Vec::new());
+) -> Result<Vec<Added>, BoxError> {
+    let middle = usize::from(STAGES / 2);
+    let data = arrow(size)?;
+    let pieces = pieces(&data)?;
+    let seen = RefCell::new(Vec::new());
     let note = |task: &Task| {
-        own.borrow_mut().push(task.metadata.get("own").and_then(Value::as_f64).unwrap_or_default());
+        let own = task.metadata.get("own").and_then(|own| own[middle].as_f64());
+        seen.borrow_mut().push((own.unwrap_or_default(), copy(&pieces).median()));
         task.data.as_table().is_some()
     };
     let executor = World::executor(&base.base(), &lab.cache);
-    let tasks = vec![Task::new(arrow(size)?); count + WARM];
+    let tasks = vec![Task::new(data); count + WARM];
     let flow = Flow::run_single(&executor, &pipeline(work), tasks, note)?;
-    let own = own.into_inner().into_iter().skip(WARM).map(|seconds| seconds / f64::from(STAGES));
-    let middle = (STAGES / 2).to_string();
-    let batches = flow.batches.iter().filter(|(stage, ..)| *stage == middle).skip(WARM);
-    Ok(batches.zip(own).map(|((_, code, way), own)| code + way - own).collect())
+    let middle = middle.to_string();
+    let batches = flow.batches.iter().filter(|(stage, ..)| *stage == middle);
+    let tables = batches
+        .zip(seen.into_inner())
+        .skip(WARM)
+        .map(|((_, code, way), (own, copy))| Added { way: way / copy, stage: (code - own) / copy });
+    Ok(tables.collect())
 }
 
 fn pipeline(work: &str) -> Pipeline {
@@ -157,6 +185,11 @@ fn memory(lab: &Lab<'_>, base: &MeasuredBase, table: &mut Table) -> Result<(), B
         table.add(if is_judged { beyond.within(Budget::TableMemory, limit) } else { beyond });
     }
     Ok(())
+}
+
+/// The sizes of what a table consists of, column by column: nobody who copies one has it in one piece.
+fn pieces(table: &Arrow) -> Result<Vec<usize>, BoxError> {
+    Ok(table.to_ipc_parts()?.iter().map(<[u8]>::len).collect())
 }
 
 /// A table of so many bytes, one row at least.
