@@ -187,6 +187,29 @@ class Stage:
     assert_eq!(seen, expected);
 }
 
+/// Where no worker comes between them, all that have a table have the same memory.
+#[test]
+fn rust_stages_hand_a_table_on_as_it_is() {
+    let address = |task: &Task| {
+        let batch = &task.data.as_table().expect("a table").batches()[0];
+        batch.column(0).as_primitive::<Int64Type>().values().as_ptr().addr()
+    };
+    let note = |name: &'static str| {
+        RustStage::from_fn(name, move |mut task: Task, _: &mut Context| {
+            task.metadata.insert(name.to_owned(), json!(address(&task)));
+            Ok::<_, BoxError>(task)
+        })
+    };
+    let task = Task::new(table(3, 100_000));
+    let pipeline = Pipeline::new("rust").with_stage(note("one")).with_stage(note("two"));
+    let report = recording().run(&pipeline, [task.clone()]).unwrap();
+    let output = &report.outputs[0];
+    for name in ["one", "two"] {
+        assert_eq!(output.metadata[name], json!(address(&task)));
+    }
+    assert_eq!(address(output), address(&task));
+}
+
 #[test]
 fn frames_of_pandas_and_arrays_of_numpy() {
     let text = r#"

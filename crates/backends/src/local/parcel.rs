@@ -30,7 +30,8 @@ impl Parcel {
             Data::Bytes(bytes) => Payload::new(Format::Bytes, bytes),
             #[cfg(feature = "arrow")]
             Data::Table(table) => {
-                Payload::of_table(table.to_ipc_parts().map_err(serde::ser::Error::custom)?)
+                let stream = table.to_ipc_parts().map_err(serde::ser::Error::custom)?;
+                Payload::of_table(table, stream)
             }
             _ => return Err(serde::ser::Error::custom("a kind of data that cannot travel")),
         };
@@ -42,21 +43,24 @@ impl Parcel {
         let data = match self.payload.format {
             Format::Json => Data::Json(serde_json::from_slice(&self.payload.bytes())?),
             Format::Bytes => Data::Bytes(self.payload.into_bytes()),
-            Format::Table => read_table(self.payload.into_bytes())?,
+            Format::Table => read_table(self.payload)?,
         };
         Ok(self.head.with_data(data))
     }
 }
 
 #[cfg(feature = "arrow")]
-fn read_table(bytes: Vec<u8>) -> Result<Data, serde_json::Error> {
-    let table = stage::Table::from_ipc(bytes);
+fn read_table(payload: Payload) -> Result<Data, serde_json::Error> {
+    if let Some(table) = payload.table() {
+        return Ok(Data::Table(table.clone()));
+    }
+    let table = stage::Table::from_ipc(payload.into_bytes());
     table.map(Data::Table).map_err(serde::de::Error::custom)
 }
 
 /// Between Python stages tables pass unread; only here a program must know them.
 #[cfg(not(feature = "arrow"))]
-fn read_table(_: Vec<u8>) -> Result<Data, serde_json::Error> {
+fn read_table(_: Payload) -> Result<Data, serde_json::Error> {
     Err(serde::de::Error::custom(
         "it is an Arrow table, which a program reads that is built with the feature `arrow`",
     ))

@@ -53,9 +53,9 @@ pub(crate) struct Payload {
 #[derive(Clone, Debug)]
 enum Place {
     Here(Arc<Vec<u8>>),
-    /// In the columns of the program's own table.
+    /// The program's own table, and the stream of it, which is in its columns.
     #[cfg(feature = "arrow")]
-    Parts(Arc<stage::IpcParts>),
+    Table(Arc<(stage::Table, stage::IpcParts)>),
     /// Where a worker reads it, or where the worker that made it wrote it and may go on writing:
     /// good enough to be handed to another worker, which is as little trusted, and copied out before
     /// anybody else sees it.
@@ -67,10 +67,19 @@ impl Payload {
         Self { format, place: Place::Here(Arc::new(bytes)) }
     }
 
-    /// A table's, of which nothing is copied.
+    /// A table of the program, and the stream of it; nothing is copied.
     #[cfg(feature = "arrow")]
-    pub(crate) fn of_table(parts: stage::IpcParts) -> Self {
-        Self { format: Format::Table, place: Place::Parts(Arc::new(parts)) }
+    pub(crate) fn of_table(table: stage::Table, stream: stage::IpcParts) -> Self {
+        Self { format: Format::Table, place: Place::Table(Arc::new((table, stream))) }
+    }
+
+    /// The program's own table, if it is one.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn table(&self) -> Option<&stage::Table> {
+        match &self.place {
+            Place::Table(table) => Some(&table.0),
+            Place::Here(_) | Place::Arena(..) => None,
+        }
     }
 
     /// What a worker wrote there; none if it is not all inside of the region. The region must not
@@ -88,7 +97,7 @@ impl Payload {
         match &self.place {
             Place::Here(bytes) => bytes.len(),
             #[cfg(feature = "arrow")]
-            Place::Parts(parts) => parts.size(),
+            Place::Table(table) => table.1.size(),
             Place::Arena(_, range) => range.len(),
         }
     }
@@ -105,9 +114,9 @@ impl Payload {
         match &self.place {
             Place::Here(bytes) => region.write(at, bytes),
             #[cfg(feature = "arrow")]
-            Place::Parts(parts) => {
+            Place::Table(table) => {
                 let mut at = at;
-                parts.iter().try_for_each(|part| {
+                table.1.iter().try_for_each(|part| {
                     region.write(at, part)?;
                     at += part.len();
                     Ok(())
@@ -122,7 +131,7 @@ impl Payload {
         match &self.place {
             Place::Here(bytes) => Arc::clone(bytes),
             #[cfg(feature = "arrow")]
-            Place::Parts(parts) => Arc::new(parts.concat()),
+            Place::Table(table) => Arc::new(table.1.concat()),
             Place::Arena(region, range) => {
                 let bytes = region.read(range.start, range.len(), Vec::new());
                 Arc::new(bytes.expect("it was inside of its region from the beginning"))
@@ -142,7 +151,7 @@ impl Payload {
         match self.place {
             Place::Here(bytes) => Arc::into_inner(bytes),
             #[cfg(feature = "arrow")]
-            Place::Parts(_) => None,
+            Place::Table(_) => None,
             Place::Arena(..) => None,
         }
     }
