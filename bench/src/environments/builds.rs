@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::peer;
 use crate::progress;
 use crate::sample::{Sample, timed};
-use crate::table::{Row, Table};
+use crate::table::{Row, Table, Unit, display};
 use crate::world::World;
 
 /// The steps of a build, as its record names them.
@@ -47,8 +47,12 @@ pub(super) fn add(
             let phases = PHASES.iter().zip(series.phases);
             let phases =
                 phases.map(|(name, times)| ((*name).to_owned(), Sample::new(times).median()));
+            let phases: Vec<(String, f64)> = phases.collect();
+            if like_peer && tool == Tool::Pip && strategy == Strategy::Hardlink {
+                table.explain(Budget::ExampleLarge, reason(&phases));
+            }
             let seconds = Row::seconds(format!("{tool}, {strategy}"), &Sample::new(series.seconds))
-                .with_phases(phases.collect());
+                .with_phases(phases);
             table.add_against(seconds, &peer::THREE_STAGES);
             let bytes = Sample::new(series.bytes);
             let row = Row::bytes(format!("{tool}, {strategy}: on disk, without packaging"), &bytes);
@@ -70,6 +74,16 @@ pub(super) fn add(
         }
     }
     Ok(())
+}
+
+/// What the slowest of the example's stages waits for.
+fn reason(phases: &[(String, f64)]) -> String {
+    let of = |wanted: &str| {
+        let seconds = phases.iter().find(|(name, _)| name == wanted).map_or(0.0, |it| it.1);
+        display(seconds, Unit::Seconds)
+    };
+    let (install, check) = (of("install"), of("check"));
+    format!("its stage with pip waits {install} for it, and {check} until Ray is seen to import")
 }
 
 impl Series {
