@@ -163,7 +163,7 @@ fn run(
         .iter()
         .map(|[first, second, third]| Task::new(json!({ "0": first, "1": second, "2": third })));
     let executor: LocalExecutor = lab.executor().with_cpus(cores);
-    let flow = Flow::run(&executor, &pipeline, tasks.collect(), |_| true)?;
+    let flow = Flow::run(&executor, &pipeline, tasks, |_| true)?;
     if workers.is_none() {
         progress(&found_workers(&flow));
     }

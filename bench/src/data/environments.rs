@@ -72,7 +72,7 @@ fn run(base: &MeasuredBase, cache: &std::path::Path, count: usize) -> Result<f64
         pipeline = pipeline.with_stage(same.with_runtime_env(RuntimeEnv::uv(packages)));
     }
     let executor = World::executor(&base.base(), cache);
-    let flow = Flow::run(&executor, &pipeline, vec![Task::new(json!({}))], |_| true)?;
+    let flow = Flow::run(&executor, &pipeline, [Task::new(json!({}))].into_iter(), |_| true)?;
     if flow.report.environments.len() != count {
         return Err(format!("{} of {count} environments", flow.report.environments.len()).into());
     }

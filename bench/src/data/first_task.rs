@@ -26,7 +26,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     for _ in 0..lab.runs(5, 2) {
         let executor = World::executor(&lab.base(), &lab.world.fresh_cache()?);
         lab.world.settle()?;
-        let tasks = vec![Task::new(json!({})); 50];
+        let tasks = vec![Task::new(json!({})); 50].into_iter();
         let flow = Flow::run(&executor, &pipeline, tasks, |_| true)?;
         let done = |name: &str| {
             let is_it = |it: &Event| matches!(it, Event::BatchDone { stage, .. } if stage == name);

@@ -28,24 +28,23 @@ impl Flow {
     pub(super) fn run(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
-        tasks: Vec<Task>,
-        check: impl Fn(&Task) -> bool,
+        mut tasks: impl ExactSizeIterator<Item = Task> + Send,
+        check: impl FnMut(Task) -> bool,
     ) -> Result<Self, BoxError> {
-        let mut tasks = tasks.into_iter();
         let count = tasks.len();
         Self::run_all(executor, pipeline, &mut tasks, count, check, |_| {})
     }
 
-    /// The same, where the seconds are counted from when one more task, the first, has come out: all
-    /// that is done once is done then.
+    /// The same, where the seconds are counted from when the first task has come out, which does not
+    /// count itself: all that is done once is done then.
     pub(super) fn run_warm(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
-        tasks: Vec<Task>,
-        check: impl Fn(&Task) -> bool,
+        mut tasks: impl ExactSizeIterator<Item = Task> + Send,
+        check: impl FnMut(Task) -> bool,
     ) -> Result<Self, BoxError> {
         let count = tasks.len();
-        let first = tasks.first().cloned();
+        let first = tasks.next();
         let (send, receive) = mpsc::channel();
         let mut begin = 0.0;
         // The others wait until it is out; a run that fails before waits for them, but not forever.
@@ -53,14 +52,13 @@ impl Flow {
         let wait = wait.filter_map(|_| None);
         let mut tasks = first.into_iter().chain(wait).chain(tasks);
         let mut send = Some(send);
-        let mut flow =
-            Self::run_all(executor, pipeline, &mut tasks, count + 1, check, |seconds| {
-                if let Some(send) = send.take() {
-                    begin = seconds;
-                    // Nobody listens any more where it was too late.
-                    let _ = send.send(());
-                }
-            })?;
+        let mut flow = Self::run_all(executor, pipeline, &mut tasks, count, check, |seconds| {
+            if let Some(send) = send.take() {
+                begin = seconds;
+                // Nobody listens any more where it was too late.
+                let _ = send.send(());
+            }
+        })?;
         flow.tasks -= 1;
         flow.last -= begin;
         Ok(flow)
@@ -71,12 +69,12 @@ impl Flow {
     pub(super) fn run_single(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
-        tasks: Vec<Task>,
-        check: impl Fn(&Task) -> bool,
+        tasks: impl ExactSizeIterator<Item = Task> + Send,
+        check: impl FnMut(Task) -> bool,
     ) -> Result<Self, BoxError> {
         let count = tasks.len();
         let (send, receive) = mpsc::channel();
-        let mut tasks = tasks.into_iter().enumerate().map(move |(number, task)| {
+        let mut tasks = tasks.enumerate().map(move |(number, task)| {
             if number > 0 {
                 // A run that fails before does not wait forever.
                 let _ = receive.recv_timeout(PATIENCE);
@@ -95,7 +93,7 @@ impl Flow {
         pipeline: &Pipeline,
         tasks: &mut (dyn Iterator<Item = Task> + Send),
         count: usize,
-        check: impl Fn(&Task) -> bool,
+        mut check: impl FnMut(Task) -> bool,
         mut out: impl FnMut(f64),
     ) -> Result<Self, BoxError> {
         let plan = Plan::new(pipeline)?;
@@ -121,11 +119,11 @@ impl Flow {
         };
         let (mut found, mut last) = (0, 0.0);
         let mut sink = |task: Task| -> Result<(), StageError> {
-            if !check(&task) {
-                return Err(format!("task {} came out wrong", task.id()).into());
-            }
-            found += 1;
             last = begun.elapsed().as_secs_f64();
+            found += 1;
+            if !check(task) {
+                return Err(format!("what came out as number {found} is wrong").into());
+            }
             out(last);
             Ok(())
         };

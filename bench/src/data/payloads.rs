@@ -1,5 +1,8 @@
 //! Payloads there and back, from 64 KiB on: how the cost grows.
 
+use std::sync::mpsc;
+
+use curator::stage::Data;
 use curator::venv_cache::BoxError;
 use curator::{Pipeline, PythonStage, Task};
 use serde_json::json;
@@ -16,8 +19,12 @@ use crate::table::{Row, Table};
 const SIZES: [(&str, usize, usize, bool); 3] = [
     ("64 KiB", 64 << 10, 1000, false),
     ("1 MiB", 1 << 20, 200, false),
-    ("10 MiB", 10 << 20, 20, true),
+    ("10 MiB", 10 << 20, 300, true),
 ];
+/// How many payloads there are at once: enough that the worker never waits for one.
+const AHEAD: usize = 6;
+/// How many bytes the pools send at the most, which take many times as long.
+const BY_POOLS: usize = 200 << 20;
 /// What the stage does with a payload: the functions of `works.py`, in words, and whether the budget
 /// is about it.
 const WORKS: [(&str, &str, bool); 3] = [
@@ -36,7 +43,8 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
             for _ in 0..lab.runs(3, 2) {
                 lab.world.settle()?;
                 ours.push(run(lab, work, size, count)?);
-                let peer = |way| pool(lab.python(), way, work, &payload, count.min(100), 1);
+                let count = count.min(100).min(BY_POOLS / size);
+                let peer = |way| pool(lab.python(), way, work, &payload, count, 1);
                 apply.add(|| peer("apply"));
                 imap.add(|| peer("imap"));
             }
@@ -64,17 +72,29 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
 
 fn run(lab: &Lab<'_>, work: &str, size: usize, count: usize) -> Result<f64, BoxError> {
     let pipeline = Pipeline::new("large").with_stage(worker(work));
-    // Made before the clock runs, as the peers send the same bytes again and again.
-    let tasks = (0..count).map(|number| Task::new(payload(number, size))).collect();
-    let is_whole = |task: &Task| {
-        let bytes = task.data.as_bytes().unwrap_or_default();
+    // As the peers send the same bytes again and again, what comes out is what goes in next.
+    let (back, again) = mpsc::channel();
+    for _ in 0..AHEAD {
+        back.send(vec![b'x'; size])?;
+    }
+    // One more, which the clock waits for.
+    let count = count + 1;
+    let tasks = (0..count).map(move |number| {
+        // There are none any more where a run has failed.
+        Task::new(marked(again.recv().unwrap_or_default(), number))
+    });
+    let take = |task: Task| {
+        let Data::Bytes(bytes) = task.data else { return false };
         let [first, last] =
             [bytes.first(), bytes.last()].map(|byte| byte.copied().unwrap_or_default());
         let is_right =
             if work == "answered" { first == b'y' && last == b'y' } else { first == !last };
-        bytes.len() == size && is_right
+        let is_whole = bytes.len() == size && is_right;
+        // The last ones are not needed any more.
+        let _ = back.send(bytes);
+        is_whole
     };
-    Ok(Flow::run_warm(&lab.executor(), &pipeline, tasks, is_whole)?.seconds_a_task())
+    Ok(Flow::run_warm(&lab.executor(), &pipeline, tasks, take)?.seconds_a_task())
 }
 
 /// The stage that does a work, with one worker.
@@ -87,12 +107,12 @@ pub(super) fn worker(work: &str) -> PythonStage {
     stage.with_num_workers(1)
 }
 
-/// Bytes that begin with a number and end with its complement.
-fn payload(number: usize, size: usize) -> Vec<u8> {
+/// The bytes, which begin with a number and end with its complement now.
+fn marked(mut bytes: Vec<u8>, number: usize) -> Vec<u8> {
     #[expect(clippy::cast_possible_truncation, reason = "it is a mark, and may come again")]
     let mark = number as u8;
-    let mut bytes = vec![b'x'; size];
-    bytes[0] = mark;
-    bytes[size - 1] = !mark;
+    if let [first, .., last] = &mut *bytes {
+        (*first, *last) = (mark, !mark);
+    }
     bytes
 }

@@ -59,7 +59,7 @@ fn run(lab: &Lab<'_>, stages: usize, kind: &str) -> Result<f64, BoxError> {
         "json" => json!({ "text": "x".repeat(SIZE) }).into(),
         _ => vec![b'x'; SIZE].into(),
     };
-    let tasks = vec![Task::new(data.clone()); TASKS];
+    let tasks = vec![Task::new(data.clone()); TASKS + 1].into_iter();
     let flow = Flow::run_warm(&lab.executor(), &pipeline, tasks, |task| task.data == data)?;
     Ok(flow.seconds_a_task())
 }

@@ -27,7 +27,8 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     let (mut ours, mut pass) = (Vec::new(), Runs::default());
     lab.world.settle()?;
     for _ in 0..lab.runs(40, 10) {
-        let flow = Flow::run(&lab.executor(), &pipeline, vec![Task::new(json!({}))], |_| true)?;
+        let flow =
+            Flow::run(&lab.executor(), &pipeline, [Task::new(json!({}))].into_iter(), |_| true)?;
         let ready = flow.events.iter().find_map(|(_, event)| match event {
             Event::WorkerReady { duration, .. } => Some(duration.as_secs_f64()),
             _ => None,

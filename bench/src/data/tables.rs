@@ -97,9 +97,9 @@ fn run(
 ) -> Result<f64, BoxError> {
     let data = arrow(size)?;
     let rows = data.rows();
-    let is_whole = |task: &Task| task.data.as_table().is_some_and(|table| table.rows() == rows);
+    let is_whole = |task: Task| task.data.as_table().is_some_and(|table| table.rows() == rows);
     let executor = World::executor(&base.base(), &lab.cache);
-    let tasks = vec![Task::new(data); count];
+    let tasks = vec![Task::new(data); count + 1].into_iter();
     Ok(Flow::run_warm(&executor, &pipeline(work), tasks, is_whole)?.seconds_a_task())
 }
 
@@ -125,13 +125,13 @@ fn added(
     let data = arrow(size)?;
     let pieces = pieces(&data)?;
     let seen = RefCell::new(Vec::new());
-    let note = |task: &Task| {
+    let note = |task: Task| {
         let own = task.metadata.get("own").and_then(|own| own[middle].as_f64());
         seen.borrow_mut().push((own.unwrap_or_default(), copy(&pieces).median()));
         task.data.as_table().is_some()
     };
     let executor = World::executor(&base.base(), &lab.cache);
-    let tasks = vec![Task::new(data); count + WARM];
+    let tasks = vec![Task::new(data); count + WARM].into_iter();
     let flow = Flow::run_single(&executor, &pipeline(work), tasks, note)?;
     let middle = middle.to_string();
     let batches = flow.batches.iter().filter(|(stage, ..)| *stage == middle);
