@@ -148,6 +148,68 @@ class Checks:
         )
         return len(columns)
 
+    def arrays_hold_their_memory(self):
+        data = stream(pa.table({"n": range(10_000), "t": pa.array(range(10_000), "timestamp[s]")}))
+        for use in (
+            lambda column: column,
+            lambda column: column.to_numpy(),
+            lambda column: column.to_numpy()[5:],
+            lambda column: numpy.asarray(column.values),
+            lambda column: column.slice(5, 9).values,
+        ):
+            for name in ("n", "t"):
+                memory = memoryview(bytearray(data))
+                held = use(Table.from_stream(memory)[name])
+                raises(BufferError, "export", memory.release)
+                del held
+                memory.release()
+        return "held"
+
+    def numbers_and_values_of_others(self):
+        many = Table.from_pydict({"n": [*range(249), None], "s": list(map(str, range(250)))})
+        for at in (numpy.uint8(200), numpy.int64(200)):
+            assert (many["n"][at], many["s"][at]) == (200, "200")
+            assert many.slice(at, 3) == many.slice(200, numpy.uint8(3)) == many[200:203]
+        masked = numpy.ma.masked_array([1, 2, 3], mask=[False, True, False])
+        halves = numpy.arange(6).astype("e")[::2]
+        made = Table.from_pydict({"masked": masked, "halves": halves})
+        assert made["masked"].to_pylist() == [1, None, 3]
+        assert written(made)["halves"].equals(pa.chunked_array([pa.array(halves)]))
+        lists = pa.table({"h": pa.array([[1.0, 2.0], [3.0]], pa.list_(pa.float16()))})
+        assert Table.from_stream(stream(lists))["h"].to_pylist() == [[1.0, 2.0], [3.0]]
+        # What is changed in one row is in no other.
+        structs = pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array([{"x": 1}]))
+        read = Table.from_stream(stream(pa.table({"d": structs})))
+        read["d"].to_pylist()[0]["x"] = 99
+        first, second = read["d"].to_pylist()
+        first["x"] = 99
+        assert second == {"x": 1} and read["d"][0] == {"x": 1}
+        nothing = pa.table({"t": pa.array([None], pa.timestamp("s", "Nowhere/Land"))})
+        assert Table.from_stream(stream(nothing))["t"].to_pylist() == [None]
+        twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+        twice = Table.from_stream(stream(pa.table({"s": twice})))
+        raises(ValueError, "column 's', struct<a: int64, a: int64>: two", twice["s"].to_pylist)
+        aware = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
+        for values, problem in [
+            ([None, 1, 2**64], "column 'x', row 2: "),
+            ([None, dt.datetime(2020, 1, 1), aware], "column 'x', row 2: a time with a zone"),
+            (
+                numpy.array([1, 2], numpy.longdouble),
+                "column 'x', row 0: numpy.longdouble, of which",
+            ),
+            (numpy.array([0], "M8[ns]"), "astype('M8[us]').tolist()"),
+            ([numpy.array([0], "M8[ns]")], "row 0, item 0: numpy.datetime64, of which"),
+        ]:
+            raises(
+                (TypeError, ValueError), problem, lambda made=values: Table.from_pydict({"x": made})
+            )
+        raises(ValueError, "no UTF-8", lambda: Table.from_pydict({"\ud800": [1]}))
+        raises(ValueError, "no UTF-8", lambda: Table.from_pydict({"x": [{"\ud800": 1}]}))
+        raises(
+            IndexError, "no place 9 for another column", lambda: made.add_column(9, "x", [1] * 3)
+        )
+        return len(made)
+
     def what_is_not_read(self):
         moments = pa.array([1_000, None, 1_001], pa.timestamp("ns"))
         read = Table.from_stream(stream(pa.table({"t": moments, "n": [1, 2, 3]})))
@@ -160,6 +222,11 @@ class Checks:
         packed = stream(pa.table({"n": [1]}), compression="lz4")
         raises(TypeError, "add pyarrow", lambda: Table.from_stream(packed))
         raises(ValueError, "no Arrow stream", lambda: Table.from_stream(packed[:40]))
+        old = stream(pa.table({"n": [1]}), metadata_version=pa.ipc.MetadataVersion.V4)
+        raises(TypeError, "version 4, which only pyarrow reads", lambda: Table.from_stream(old))
+        nulls = stream(pa.table({"n": pa.nulls(5_000_000)}))
+        raises(ValueError, "5000000 rows in 2", lambda: Table.from_stream(nulls))
+        raises(TypeError, "add pyarrow", lambda: with_runs()["run_ends"][0])
         return "said"
 
 
@@ -169,7 +236,7 @@ def raises(kind, problem, call):
     except kind as error:
         assert problem in str(error), error
     else:
-        raise AssertionError(f"no {kind.__name__}")
+        raise AssertionError(f"no {kind}")
 
 
 def stream(table, **options):

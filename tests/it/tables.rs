@@ -239,7 +239,7 @@ fn columns_without_pyarrow_are_what_pyarrow_reads_and_writes() {
         .lines()
         .filter_map(|line| line.strip_prefix("    def ")?.strip_suffix("(self):"))
         .collect();
-    assert_eq!(names.len(), 9, "{names:?}");
+    assert_eq!(names.len(), 11, "{names:?}");
     let checks = PythonStage::from_file(file, "Checks").with_runtime_env(pyarrow());
     let pipeline = Pipeline::new("columns").with_stage(checks.with_num_workers(2));
     let report = recording().run(&pipeline, names.into_iter().map(|name| Task::new(json!(name))));
@@ -297,6 +297,23 @@ class Stage:
     let report = run([stage(text)], vec![table(0, 10_000)]);
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(report.outputs[0].data, Data::from(json!({ "sum": 49_995_000 })));
+    // An array that is kept is the memory that it came in, which nobody else gets meanwhile.
+    let keeps = r#"
+import sys
+sys.modules["pyarrow"] = None
+class Stage:
+    def setup(self):
+        self.kept = []
+    def process(self, task):
+        array = task.to_numpy()["n"]
+        self.kept.append((int(array[0]), array))
+        for first, kept in self.kept:
+            assert kept[0] == first and kept[-1] == first + len(kept) - 1
+        return {}
+"#;
+    let keeps = stage(keeps).with_num_workers(1);
+    let report = run([keeps], (0..60).map(|number| table(number, 100_000)).collect());
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
     let report = run([bare(text)], vec![table(0, 10)]);
     let failed = report.failed[0].to_string();
     assert!(failed.contains("has no numpy: add it to its runtime_env"), "{failed}");

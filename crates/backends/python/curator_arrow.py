@@ -230,7 +230,9 @@ class Chunk:
         if field.layout[:1] == ("bits",) and not nulls:
             buffers[0] = None
         if field.kind == "run_end_encoded":
-            raise TypeError(f"{field.name!r} is of type {field.type}, which only pyarrow can cut")
+            raise TypeError(
+                f"{field.name!r} is of type {field.type}, which only pyarrow can cut: {WAY_OUT}"
+            )
         children, below = self.children, field.rows_below
         if below is not None:
             children = [child.slice(offset * below, length * below) for child in children]
@@ -387,7 +389,11 @@ def _read_schema(message):
     """The fields, the metadata, and of what the dictionaries are, by their numbers."""
     message = _Flat.root(message)
     version, header = message.number(0, "h"), message.table(2)
-    _check(version >= 4, f"it is of the old version {version + 1}")
+    _check(version >= 0, f"it is of version {version + 1}")
+    if version < 4:
+        raise TypeError(
+            f"the table is of version {version + 1}, which only pyarrow reads: {WAY_OUT}"
+        )
     if header.number(0, "h"):
         raise TypeError(f"the table is big-endian, which only pyarrow reads: {WAY_OUT}")
     fields, values = [_read_field(field) for field in header.tables(1)], {}
@@ -449,16 +455,27 @@ class Reader:
         ident, batch = header.number(0, "q"), header.table(1)
         _check(ident in self._values and batch is not None, f"a dictionary {ident} for nothing")
         _, (chunk,) = self._read_chunks([self._values[ident]], batch, body)
+        if _is_early(chunk):
+            raise TypeError(
+                f"dictionary {ident} stands before one that is part of it, which only pyarrow"
+                f" reads: {WAY_OUT}"
+            )
         if not header.number(2, "?", False):
             self._dictionaries[ident] = Dictionary()
         _check(ident in self._dictionaries, f"more of dictionary {ident}, which is not there")
         self._dictionaries[ident].add(chunk)
 
+    def _check_length(self, length, whose):
+        is_much = f"{length} rows{whose} in {len(self._data)} bytes"
+        _check(length >= 0, is_much)
+        if length > self._limit:
+            raise ValueError(f"{is_much}, which only pyarrow would believe: {WAY_OUT}")
+
     def _read_chunks(self, fields, header, body):
         if header.slot(3):
             raise TypeError(f"the table is compressed, which only pyarrow reads: {WAY_OUT}")
         length = header.number(0, "q")
-        _check(0 <= length <= self._limit, f"{length} rows in {len(self._data)} bytes")
+        self._check_length(length, "")
         parts = (
             iter(header.numbers(1, "qq")),
             iter(header.numbers(2, "qq")),
@@ -474,10 +491,8 @@ class Reader:
     def _read_chunk(self, field, nodes, sizes, views, body):
         name, kind = field.name, field.kind
         length, nulls = next(nodes, (-1, 0))
-        _check(
-            0 <= nulls <= length <= self._limit,
-            f"{nulls} nulls in the {length} rows of {name!r}, in {len(self._data)} bytes",
-        )
+        self._check_length(length, f" of {name!r}")
+        _check(0 <= nulls <= length, f"{nulls} nulls in the {length} rows of {name!r}")
         layout = field.layout
         count, more = len(layout), 0
         if kind in ("binary_view", "utf8_view"):
@@ -519,6 +534,13 @@ class Reader:
             children = [child.slice(0, need) for child in children]
         nulls = length if kind == "null" else nulls if layout[:1] == ("bits",) else 0
         return Chunk(field, length, nulls, buffers, children, dictionary)
+
+
+def _is_early(chunk):
+    """Whether it has values of a dictionary of which nothing is there yet."""
+    if chunk.dictionary is not None:
+        return chunk.length > chunk.nulls and not chunk.dictionary[1]
+    return any(map(_is_early, chunk.children))
 
 
 # Writing one: `_put` makes flatbuffers of what Python has. A dict is a table by its slots, a list
@@ -655,7 +677,9 @@ class Stream:
             return
         if count > 1 and chunk.field.dictionaries() > 1:
             name, kind = chunk.field.name, chunk.field.type
-            raise TypeError(f"{name!r} is of type {kind} and in pieces, which only pyarrow writes")
+            raise TypeError(
+                f"{name!r} is of type {kind} and in pieces, which only pyarrow writes: {WAY_OUT}"
+            )
         for at in range(done, count):
             values, body = dictionary.chunks[at], _Body()
             self._lay_out(values, ident + 1, body)

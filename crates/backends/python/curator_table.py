@@ -18,12 +18,13 @@ Needs Python 3.9 and its standard library.
 """
 
 import struct
+from _operator import index
 from _pickle import PickleBuffer
 from collections.abc import Sequence
 from itertools import accumulate, chain
 
 from curator_arrow import WAY_OUT, Reader, Stream
-from curator_values import decode, encode, to_numpy, unreadable
+from curator_values import check_name, decode, encode, to_numpy, unreadable
 
 __all__ = ["Column", "Table"]
 
@@ -100,8 +101,7 @@ class Column(Sequence):
 
     def slice(self, offset=0, length=None):
         """Some of the rows, without a copy. What is past the end is left out."""
-        if offset < 0:
-            raise IndexError("the offset of a slice is negative")
+        offset, length = _rows(offset, length)
         end = self._length if length is None else min(self._length, offset + max(length, 0))
         pieces, at = [], 0
         for chunk in self._chunks:
@@ -113,7 +113,7 @@ class Column(Sequence):
             pieces = [chunk.slice(0, 0) for chunk in self._chunks[:1]]
         return Column(self._field, pieces)
 
-    def _decode(self, chunk):
+    def _decode(self, chunk, first=0, length=None):
         field, kind = self._field, unreadable(self._field)
         if kind is not None:
             inner = "which" if kind == self.type else f"whose {kind}"
@@ -122,7 +122,7 @@ class Column(Sequence):
                 f" {WAY_OUT}"
             )
         try:
-            return decode(chunk)
+            return decode(chunk if length is None else chunk.slice(first, length))
         except (ValueError, ArithmeticError) as error:
             raise ValueError(f"column {field.name!r}, {self.type}: {error}") from None
 
@@ -138,12 +138,13 @@ class Column(Sequence):
             if step != 1:
                 raise ValueError("a slice of a column has no step: `to_pylist()` gives a list")
             return self.slice(first, max(last - first, 0))
+        at = index(at)  # numpy's integers would count in their own few bits.
         if not -self._length <= at < self._length:
             raise IndexError(f"row {at} of {self._length} in column {self._field.name!r}")
         at %= self._length
         for chunk in self._chunks:
             if at < chunk.length:
-                return self._decode(chunk.slice(at, 1))[0]
+                return self._decode(chunk, at, 1)[0]
             at -= chunk.length
         raise IndexError(at)
 
@@ -256,6 +257,8 @@ class Table:
 
     def add_column(self, i, name, values):
         """With one more column at this place."""
+        if not 0 <= i <= self.num_columns:
+            raise IndexError(f"no place {i} for another column among {self.num_columns}")
         return self._with([*self._columns[:i], _made(name, values), *self._columns[i:]])
 
     def set_column(self, i, name, values):
@@ -275,8 +278,7 @@ class Table:
 
     def slice(self, offset=0, length=None):
         """Some of the rows, without a copy. What is past the end is left out."""
-        if offset < 0:
-            raise IndexError("the offset of a slice is negative")
+        offset, length = _rows(offset, length)
         rows = max(self.num_rows - offset, 0)
         rows = rows if length is None else min(rows, max(length, 0))
         columns = [column.slice(offset, length) for column in self._columns]
@@ -368,9 +370,18 @@ def _cut_at(column, lengths):
     return pieces
 
 
+def _rows(offset, length):
+    """What to slice, as integers of Python's."""
+    offset, length = index(offset), None if length is None else index(length)
+    if offset < 0:
+        raise IndexError("the offset of a slice is negative")
+    return offset, length
+
+
 def _made(name, values):
     if not isinstance(name, str):
         raise TypeError(f"the name of a column is text, and not {type(name).__name__}")
+    check_name(name, "a column")
     if isinstance(values, Column):
         return values._renamed(name)
     chunk = encode(name, values)

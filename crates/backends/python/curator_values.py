@@ -42,6 +42,8 @@ def _converted(convert):
     """A decoder of numbers that takes each value through a function of the type's parameters."""
 
     def decoder(chunk, valid):
+        if valid is not None and not any(valid):  # Then its zone need not be known.
+            return [None] * chunk.length
         one = convert(*chunk.field.parameters)
         numbers = _masked(chunk.numbers().tolist(), valid)
         return [None if number is None else one(number) for number in numbers]
@@ -51,7 +53,7 @@ def _converted(convert):
 
 def _floats(chunk, valid):
     if chunk.field.format == "e":  # Which `memoryview` learns in a Python of the future.
-        return _masked(struct.unpack(f"<{chunk.length}e", chunk.buffers[1]), valid)
+        return _masked(list(struct.unpack(f"<{chunk.length}e", chunk.buffers[1])), valid)
     return _masked(chunk.numbers().tolist(), valid)
 
 
@@ -173,6 +175,8 @@ def _structs(chunk, valid):
     if not chunk.children:
         return _masked([{} for _ in range(chunk.length)], valid)
     names = [child.field.name for child in chunk.children]
+    if len(set(names)) < len(names):
+        raise ValueError("two fields of one name, of which no dict is made")
     rows = zip(*[decode(child, valid) for child in chunk.children])
     return _masked([dict(zip(names, row)) for row in rows], valid)
 
@@ -185,7 +189,15 @@ def _looked_up(chunk, valid):
     if wrong:
         raise ValueError(f"no Arrow stream: index {wrong[0]} into a dictionary of {size} values")
     values = dictionary.read(chunks, decode)
+    if chunk.field.children[0].kind in _MUTABLE:
+        from copy import deepcopy
+
+        # Who changes one changes neither the dictionary nor another row.
+        return [None if index is None else deepcopy(values[index]) for index in indices]
     return [None if index is None else values[index] for index in indices]
+
+
+_MUTABLE = ("list", "large_list", "fixed_size_list", "map", "struct")
 
 
 _DECODERS = {
@@ -241,7 +253,8 @@ def to_numpy(field, chunks, to_pylist):
         for at, value in enumerate(values):  # All at once, numpy would look into lists.
             out[at] = value
         return out
-    parts = [numpy.ndarray(chunk.length, dtype, chunk.buffers[1]) for chunk in chunks]
+    # An array that is made of the buffer itself would not keep it from being given back.
+    parts = [numpy.asarray(chunk.buffers[1]).view(dtype) for chunk in chunks]
     out = parts[0] if len(parts) == 1 else numpy.concatenate([numpy.empty(0, dtype), *parts])
     if any(chunk.nulls for chunk in chunks):
         valid = [chunk.nulls and _bits(chunk.buffers[0], chunk.length) for chunk in chunks]
@@ -291,8 +304,18 @@ def _packed(flags):
     return memoryview(int(text[::-1] or "0", 2).to_bytes((len(text) + 7) // 8, "little"))
 
 
+def check_name(name, what):
+    """Fails for a name that cannot be written."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} {name!r}, which is no UTF-8") from None
+
+
 def encode(name, values):
     """The chunk that a column's values make."""
+    if hasattr(values, "mask") and hasattr(values, "tolist"):
+        values = values.tolist()  # Its memory does not tell what is masked, which becomes null.
     if not isinstance(values, (list, tuple, str)):
         try:
             view = memoryview(values)
@@ -305,8 +328,8 @@ def encode(name, values):
                 kind, parameters = "float", ({2: 0, 4: 1, 8: 2}.get(size),)
                 if code in _WHOLE:
                     kind, parameters = "int", (8 * size, _WHOLE[code])
-                view = view if view.c_contiguous else memoryview(view.tobytes()).cast(code)
-                return _chunk(name, kind, parameters, view, [view])
+                data = view if view.c_contiguous else view.tobytes()
+                return _chunk(name, kind, parameters, view, [data])
     if isinstance(values, (str, dict)) or not hasattr(values, "__iter__"):
         raise TypeError(f"column {name!r} is {_name_of(type(values))}, and no sequence of values")
     return _infer(name, list(values), lambda row: f"column {name!r}, row {row}")
@@ -318,7 +341,12 @@ def _infer(name, values, where, depth=0):
         raise TypeError(f"{where(0)[:60]} …: lists and dicts more than 60 deep")
     types = {type_: _kind_of(type_) for type_ in set(map(type, values))}
     if "numpy" in types.values():
-        values = [value.tolist() if types[type(value)] == "numpy" else value for value in values]
+        values = [_plain(value) if types[type(value)] == "numpy" else value for value in values]
+        left = {type_: _kind_of(type_) for type_ in set(map(type, values))}
+        if "numpy" in left.values():  # Some numbers of numpy's are none of Python's.
+            _refuse(
+                values, {it: "" if kind == "numpy" else kind for it, kind in left.items()}, where
+            )
         return _infer(name, values, where, depth + 1)
     kinds = set(types.values()) - {None}
     if kinds == {"int", "float"}:
@@ -335,10 +363,11 @@ def _infer(name, values, where, depth=0):
     try:
         return encoder(name, values)
     except (ValueError, OverflowError, TypeError) as whole:
-        for row in range(len(values)):
+        first = next(value for value in values if value is not None)
+        for row, value in enumerate(values):
             try:
                 # With the first one, since some do not go together.
-                encoder(name, [*values[:1], values[row]])
+                encoder(name, [first, value])
             except (ValueError, OverflowError, TypeError) as error:
                 raise ValueError(f"{where(row)}: {error}") from None
         raise ValueError(f"{where(0)} or below: {whole}") from None
@@ -354,6 +383,13 @@ def _kind_of(type_):
     return next((_KIND_OF[base] for base in type_.__mro__ if base in bases), "")
 
 
+def _plain(value):
+    """What Python has for a value of numpy's."""
+    is_moment = getattr(getattr(value, "dtype", None), "kind", None) in ("M", "m")
+    # Those in nanoseconds would be plain numbers.
+    return list(value) if is_moment else value.tolist()
+
+
 def _name_of(type_):
     module = type_.__module__
     return type_.__qualname__ if module == "builtins" else f"{module}.{type_.__qualname__}"
@@ -365,7 +401,9 @@ def _refuse(values, types, where):
         kind = types[type(value)]
         name = _name_of(type(value))
         if kind == "":
-            raise TypeError(f"{where(row)}: {name}, of which no column is made")
+            is_moment = name in ("numpy.datetime64", "numpy.timedelta64")
+            hint = ": `array.astype('M8[us]').tolist()` gives values that go" if is_moment else ""
+            raise TypeError(f"{where(row)}: {name}, of which no column is made{hint}")
         if kind is not None:
             first = first or (kind, name)
             if kind != first[0] and {kind, first[0]} != {"int", "float"}:
@@ -459,6 +497,7 @@ def _encode_structs(name, values, where, depth):
     for key in keys:
         if not isinstance(key, str):
             raise TypeError(f"{where(0)} or below: a key {key!r}, and keys are text")
+        check_name(key, f"{where(0)} or below: a key")
         items = [None if value is None else value.get(key) for value in values]
         children.append(_infer(key, items, lambda at, key=key: f"{where(at)}, {key!r}", depth))
     return _chunk(name, "struct", (), values, [], children)
