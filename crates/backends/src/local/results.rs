@@ -152,17 +152,19 @@ impl Body<'_> {
     }
 
     fn take(&mut self, format: Format, length: usize) -> Result<Payload, String> {
+        let bytes = if self.at == 0 && length == self.bytes.len() {
+            // All of it: nothing has to be copied.
+            std::mem::take(&mut self.bytes)
+        } else {
+            let end = self.at.checked_add(length);
+            let bytes = end.and_then(|end| self.bytes.get(self.at..end));
+            let bytes = bytes.ok_or("a result that names more bytes than it has")?.to_vec();
+            self.at += length;
+            bytes
+        };
         if length >= self.room.from {
             self.large += aligned(length);
         }
-        if self.at == 0 && length == self.bytes.len() {
-            // All of it: nothing has to be copied.
-            return Ok(Payload::new(format, std::mem::take(&mut self.bytes)));
-        }
-        let end = self.at.checked_add(length);
-        let bytes = end.and_then(|end| self.bytes.get(self.at..end));
-        let bytes = bytes.ok_or("a result that names more bytes than it has")?.to_vec();
-        self.at += length;
         Ok(Payload::new(format, bytes))
     }
 
@@ -211,7 +213,7 @@ mod tests {
     use proptest::prelude::*;
     use stage::TaskId;
 
-    const SOCKET: Room<'_> = Room { region: None, stay_from: usize::MAX, from: usize::MAX };
+    const SOCKET: Room<'_> = Room { region: None, stay_from: usize::MAX, from: 0 };
 
     fn batch(count: u64) -> Batch {
         let tasks = (0..count).map(|index| {
@@ -244,6 +246,7 @@ mod tests {
     fn an_answer_that_does_not_add_up_is_refused() {
         for (meta, body) in [
             (r#"[1,[[["b",3]]]]"#, &b"ab"[..]),
+            (r#"[1,[[["b",18446744073709551615]]]]"#, b"ab"),
             (r#"[1,[[["b",1]]]]"#, b"ab"),
             (r#"[1,[[["b",2]],[["b",0]]]]"#, b"ab"),
             (r"[-1,[[]]]", b""),
