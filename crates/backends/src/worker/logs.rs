@@ -14,6 +14,9 @@ const KEPT_LINES: usize = 40;
 const KEPT_BYTES: usize = 16 << 10;
 /// A longer line is cut here, in bytes: a worker may print megabytes without a line break.
 const LONGEST_LINE: usize = 4096;
+/// How much is read of one output before anything else is looked at, in chunks: as much as a pipe can
+/// hold, which is 1 MiB where nobody has asked for more.
+const MOST_CHUNKS: usize = 64;
 
 /// Which of a worker's outputs a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -134,10 +137,11 @@ impl Lines {
         Self { stream, line: Vec::new(), dropped: 0 }
     }
 
-    /// Reads all there is now; false at the end of the output.
+    /// Reads all there is now, and little more where somebody writes on and on; false at the end of
+    /// the output.
     fn drain(&mut self, pipe: &mut PipeReader, emit: &mut impl FnMut(Stream, String)) -> bool {
         let mut chunk = [0; 1 << 14];
-        loop {
+        for _ in 0..MOST_CHUNKS {
             match pipe.read(&mut chunk) {
                 Ok(0) => return false,
                 Ok(count) => self.add(&chunk[..count], emit),
@@ -145,6 +149,7 @@ impl Lines {
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }
+        true
     }
 
     fn add(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(Stream, String)) {
@@ -205,5 +210,16 @@ mod tests {
         assert!(seen.iter().any(|(stream, line)| *stream == Stream::Stderr
             && line.ends_with("(5 bytes more)")));
         assert_eq!(tail.lines().len(), 3);
+    }
+
+    #[test]
+    fn who_never_stops_printing_does_not_hold_up_the_end() {
+        let (stdout, mut out) = io::pipe().unwrap();
+        let (stderr, _err) = io::pipe().unwrap();
+        let mut logs = LogThread::spawn(stdout, stderr, LogTail::default(), |_, _| {}).unwrap();
+        // Until the other end of the pipe is closed.
+        let writer = std::thread::spawn(move || while out.write_all(&[b'\n'; 1 << 12]).is_ok() {});
+        logs.stop();
+        writer.join().unwrap();
     }
 }
