@@ -164,19 +164,25 @@ impl Executor for LocalExecutor {
         if plan.stages().iter().any(PlannedStage::needs_python) {
             warn_of_variables(&run);
         }
-        let Driven { provisioner, environments, stages } = self.drive(
+        let Driven { provisioner, environments, mut stages } = self.drive(
             plan,
             &run,
             || feed(&run, tasks),
             |_| drain(&run, plan.stages().last(), sink),
         );
+        let failed = run.take_failed();
+        for stage in &mut stages {
+            // Also those whose data nobody could read, which turned out when the stage was done.
+            let own = failed.iter().filter(|failed| failed.stage == stage.name);
+            stage.failed = own.map(|failed| failed.tasks.len() as u64).sum();
+        }
         let result = match run.take_error() {
             Some(error) => Err(error),
             None => Ok(RunReport {
                 pipeline: plan.name().to_owned(),
                 executor: self.name().to_owned(),
                 outputs: Vec::new(),
-                failed: run.take_failed(),
+                failed,
                 stages,
                 environments,
                 wall: begun.elapsed(),

@@ -307,7 +307,7 @@ fn say_goodbye(process: &mut Process) -> bool {
         match process.receive(deadline, None) {
             Incoming::Frame(frame) if frame.kind == Kind::Bye => return true,
             // The results of what was under way.
-            Incoming::Frame(_) => {}
+            Incoming::Frame(_) if deadline.is_none_or(|at| Instant::now() < at) => {}
             _ => return false,
         }
     }

@@ -286,9 +286,8 @@ impl<'a> Session<'a> {
                 }
             }
             if outbox.flush(writer).is_err() {
-                // The worker is gone; whoever takes the results finds out how.
-                self.wait_until_over();
-                return;
+                // The worker is gone, and whoever takes the results finds out how; or it will be.
+                break;
             }
         }
         self.lock().told_to_end = Some(Instant::now());
@@ -329,6 +328,9 @@ impl<'a> Session<'a> {
                     }
                 }
                 Incoming::Frame(frame) if frame.kind == Kind::Bye => {
+                    if self.lock().told_to_end.is_none() {
+                        return End::Broken("it left without being told to".to_owned());
+                    }
                     if let Ok(Bye { error: Some(error) }) = serde_json::from_slice(&frame.meta) {
                         self.stage.warn(format!("`teardown` raised {error}"));
                     }

@@ -25,11 +25,9 @@ pub(crate) fn send_with_descriptors(
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other("more than eight descriptors in one message"));
     }
-    let sent = rustix::net::sendmsg(
-        socket.as_fd(),
-        &[IoSlice::new(bytes)],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )?;
+    let sent = rustix::io::retry_on_intr(|| {
+        let parts = [IoSlice::new(bytes)];
+        rustix::net::sendmsg(socket.as_fd(), &parts, &mut ancillary, SendFlags::NOSIGNAL)
+    })?;
     (&*socket).write_all(&bytes[sent..])
 }

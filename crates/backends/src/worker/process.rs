@@ -197,12 +197,18 @@ impl Process {
         deadline: Option<Instant>,
         cancel: Option<&Cancel>,
     ) -> Incoming {
+        let mut has_come = false;
         loop {
             match self.reader.next() {
                 Ok(Some(frame)) => return Incoming::Frame(frame),
+                // Bytes that never become a frame do not put the deadline off.
+                Ok(None) if has_come && deadline.is_some_and(|at| Instant::now() >= at) => {
+                    return Incoming::Deadline;
+                }
                 Ok(None) => {}
                 Err(error) => return Incoming::Broken(error),
             }
+            has_come = true;
             match self.wait(deadline, cancel) {
                 Ready::Socket => match self.reader.fill(&mut NonBlocking(&self.socket)) {
                     Ok(true) => {}

@@ -215,6 +215,22 @@ fn a_worker_that_dies_while_it_has_nothing_to_do_does_not_start_for_ever() {
 }
 
 #[test]
+fn a_worker_that_says_goodbye_instead_of_answering_is_blamed() {
+    let text = r#"
+import gc
+class Stage:
+    def process(self, task):
+        channel = next(it for it in gc.get_objects() if type(it).__name__ == "_Channel")
+        channel.send(69, 0, b"{}")
+        channel.flush()
+        return task
+"#;
+    let report = within(60, move || recording().run(&one(text), numbers(1)).unwrap());
+    let failed = report.failed[0].to_string();
+    assert!(failed.contains("it left without being told to"), "{failed}");
+}
+
+#[test]
 fn a_worker_that_is_not_needed_any_more_holds_nobody_up() {
     let notes = Notes::new();
     let text = r"
@@ -280,6 +296,7 @@ fn data_that_rust_cannot_read_is_a_failed_task_of_the_stage_that_made_it() {
     assert_eq!(report.outputs.len(), 2);
     assert_eq!(report.failed[0].stage, "stage");
     assert_eq!(report.failed[0].tasks[0].to_string(), "0_1_0");
+    assert_eq!(report.stages[0].failed, 1);
     assert!(matches!(local().run(&one(text), numbers(3)), Err(Error::Task(_))));
     let after = RustStage::from_fn("after", |task: Task, _: &mut Context| Ok::<_, BoxError>(task));
     let report = recording().run(&one(text).with_stage(after), numbers(3)).unwrap();
