@@ -135,6 +135,8 @@ fn the_package_manager_comes_in_the_version_asked_for() {
         let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
         let manifest: Value = serde_json::from_str(&manifest).unwrap();
         assert_eq!(manifest["details"]["tool_version"], version, "{tool}");
+        // That uv may write into what it finds, which must not be the base's.
+        assert_eq!(manifest["strategy"] == "copy", tool == "uv", "{}", manifest["strategy"]);
     }
 }
 

@@ -77,16 +77,25 @@ pub(crate) struct Abilities {
     pub(crate) has_report: bool,
     /// `UV_DEFAULT_INDEX` instead of `UV_INDEX_URL` (0.4.23).
     pub(crate) has_named_indexes: bool,
+    /// Whether a file that is in the way is replaced, and not written into. uv did the latter before
+    /// 0.10.6 where it copies: where it is told to, or has its cache on another file system.
+    pub(crate) replaces_files: bool,
 }
 
 impl Abilities {
     pub(crate) fn of(tool: Tool, version: &Version) -> Self {
         let since = |release: [u64; 3]| *version >= Version::new(release);
         match tool {
-            Tool::Pip => Self { has_report: since([22, 2, 0]), has_named_indexes: false },
-            Tool::Uv => {
-                Self { has_report: since([0, 13, 0]), has_named_indexes: since([0, 4, 23]) }
-            }
+            Tool::Pip => Self {
+                has_report: since([22, 2, 0]),
+                has_named_indexes: false,
+                replaces_files: true,
+            },
+            Tool::Uv => Self {
+                has_report: since([0, 13, 0]),
+                has_named_indexes: since([0, 4, 23]),
+                replaces_files: since([0, 10, 6]),
+            },
         }
     }
 }

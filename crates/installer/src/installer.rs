@@ -74,6 +74,14 @@ impl Installer {
         self.version.to_string()
     }
 
+    /// Whether it replaces a file that is in its way. What does not may write into one that is shared
+    /// with others, by a hard link or a symbolic one, and is to be used where no file is: uv before
+    /// 0.10.6, where its cache is on another file system or `UV_LINK_MODE` says `copy`.
+    #[must_use]
+    pub fn replaces_files(&self) -> bool {
+        self.abilities.replaces_files
+    }
+
     /// uv's executable, or what an interpreter runs to start pip.
     #[must_use]
     pub fn program(&self) -> &Path {

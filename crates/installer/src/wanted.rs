@@ -39,12 +39,12 @@ impl Wanted {
 
     /// The oldest version that is taken where none is asked for.
     ///
-    /// pip 22.3 reports what it installed and can be run for another interpreter; uv 0.4.23 takes
-    /// its indexes from variables that are still in use.
+    /// pip 22.3 reports what it installed and can be run for another interpreter; uv 0.10.6 writes
+    /// into no file that it finds (see [`Installer::replaces_files`](crate::Installer::replaces_files)).
     pub(crate) fn oldest(tool: Tool) -> Version {
         match tool {
             Tool::Pip => Version::new([22, 3]),
-            Tool::Uv => Version::new([0, 4, 23]),
+            Tool::Uv => Version::new([0, 10, 6]),
         }
     }
 
@@ -85,7 +85,7 @@ mod tests {
         assert!(!accepts(Tool::Pip, "<24.2, >19", "24.2"));
         assert!(accepts(Tool::Uv, "==0.4.0", "0.4.0"));
         assert!(accepts(Tool::Uv, "", "0.13.9"));
-        assert!(!accepts(Tool::Uv, " ", "0.3.1"));
+        assert!(!accepts(Tool::Uv, " ", "0.10.5"));
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl Build<'_> {
             Isolation::Full => venv_cache::Isolation::Full,
         };
         let (strategy, reason) = match self.strategy {
+            _ if !tool.replaces_files() => {
+                let (name, version) = (tool.tool(), tool.version());
+                let reason = format!("{name} {version} may write into files that others share");
+                (Strategy::Copy, reason)
+            }
             // What is not to be shared is copied, whatever else is asked for.
             Some(strategy) if isolation == venv_cache::Isolation::Shared => {
                 (strategy, "it is asked for".to_owned())
