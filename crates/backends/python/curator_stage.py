@@ -326,10 +326,12 @@ def _normal_name(name):
 
 
 def _visible_versions(wanted):
-    """Every version of the wanted distributions that `sys.path` shows, by folder name alone."""
+    """Every version of the wanted distributions that `sys.path` shows, by folder name alone where
+    that has the version."""
     found = {name: [] for name in wanted}
     if not found:
         return found
+    unnamed = []
     for folder in sys.path:
         try:
             names = os.listdir(folder or ".")
@@ -343,10 +345,24 @@ def _visible_versions(wanted):
             else:
                 continue
             name, dash, version = stem.partition("-")
-            versions = found.get(_normal_name(name)) if dash else None
-            if versions is not None and version not in versions:
+            versions = found.get(_normal_name(name))
+            if versions is not None and not dash:
+                unnamed.append((versions, os.path.join(folder or ".", entry, "PKG-INFO")))
+            elif versions is not None and version not in versions:
                 versions.append(version)
+    for versions, path in unnamed:
+        if not versions and (version := _version_in(path)):
+            versions.append(version)
     return found
+
+
+def _version_in(path):
+    """The version that the metadata of a distribution tells."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return next((line[8:].strip() for line in file if line.startswith("Version:")), None)
+    except OSError:
+        return None
 
 
 def _environment_key(json):

@@ -10,7 +10,37 @@ use envspec::{Digest, Requirement, normal_name};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Distribution {
     pub(crate) version: String,
-    dist_info: PathBuf,
+    /// Its folder of metadata; what distutils installed may have one file of it instead.
+    info: PathBuf,
+}
+
+/// The distribution that an entry of a folder of packages stands for, with its name: a `.dist-info`
+/// (PEP 376), or an `.egg-info`, as those are that come from distributors of Linux.
+fn read_distribution(info: PathBuf) -> Option<(String, Distribution)> {
+    let file_name = info.file_name()?.to_str()?;
+    let (name, version) = if let Some(stem) = file_name.strip_suffix(".dist-info") {
+        let (name, version) = stem.split_once('-')?;
+        (name.to_owned(), version.to_owned())
+    } else {
+        // `name-version-py3.11`, `name-version`, or `name` alone.
+        let stem = file_name.strip_suffix(".egg-info")?;
+        let mut parts = stem.split('-');
+        let name = parts.next()?.to_owned();
+        let version = parts.next().map(ToOwned::to_owned);
+        let version = version.or_else(|| headers(&info, "Version:").into_iter().next())?;
+        (name, version)
+    };
+    Some((name, Distribution { version, info }))
+}
+
+/// What the metadata of a distribution says behind each header of this name.
+fn headers(info: &Path, header: &str) -> Vec<String> {
+    let files = [info.join("METADATA"), info.join("PKG-INFO"), info.to_owned()];
+    let text = files.iter().find_map(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    // The headers end at the first empty line; the description follows.
+    let headers = text.lines().take_while(|line| !line.is_empty());
+    let values = headers.filter_map(|line| line.strip_prefix(header));
+    values.map(|value| value.trim().to_owned()).collect()
 }
 
 /// What is installed, by normal name (PEP 503).
@@ -27,17 +57,9 @@ impl Installed {
         let mut found = BTreeMap::new();
         for folder in folders {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            for entry in entries {
-                let file_name = entry.file_name();
-                let Some(stem) =
-                    file_name.to_str().and_then(|name| name.strip_suffix(".dist-info"))
-                else {
-                    continue;
-                };
-                if let Some((name, version)) = stem.split_once('-') {
-                    let (version, dist_info) = (version.to_owned(), entry.path());
-                    found.entry(normal_name(name)).or_insert(Distribution { version, dist_info });
-                }
+            for (name, distribution) in entries.filter_map(|entry| read_distribution(entry.path()))
+            {
+                found.entry(normal_name(&name)).or_insert(distribution);
             }
         }
         Self { distributions: found }
@@ -57,7 +79,7 @@ impl Installed {
     /// The `3.12` of the folder that the distributions lie in.
     pub(crate) fn python_version(&self) -> Option<String> {
         let distribution = self.distributions.values().next()?;
-        let folder = distribution.dist_info.ancestors().nth(2)?.file_name()?.to_str()?;
+        let folder = distribution.info.ancestors().nth(2)?.file_name()?.to_str()?;
         folder.strip_prefix("python").map(ToOwned::to_owned)
     }
 
@@ -77,7 +99,7 @@ impl Installed {
 impl Distribution {
     /// Its list of files, which not every distribution has.
     pub(crate) fn record_file(&self) -> PathBuf {
-        self.dist_info.join("RECORD")
+        self.info.join("RECORD")
     }
 
     /// The SHA-256 of its list of files; none where it has no such list.
@@ -99,18 +121,13 @@ impl Distribution {
     /// What it asks of other distributions, here or elsewhere, with extras or without. What cannot
     /// be read is left out.
     pub(crate) fn all_requirements(&self) -> Vec<Requirement> {
-        let text = fs::read_to_string(self.dist_info.join("METADATA")).unwrap_or_default();
-        // The headers end at the first empty line; the description follows.
-        let headers = text.lines().take_while(|line| !line.is_empty());
-        headers
-            .filter_map(|line| line.strip_prefix("Requires-Dist:"))
-            .filter_map(|line| line.trim().parse::<Requirement>().ok())
-            .collect()
+        let requirements = headers(&self.info, "Requires-Dist:");
+        requirements.iter().filter_map(|text| text.parse::<Requirement>().ok()).collect()
     }
 
     /// Where it came from, if not from an index, and the commit if that is a repository (PEP 610).
     pub(crate) fn origin(&self) -> (Option<String>, Option<String>) {
-        let Ok(bytes) = fs::read(self.dist_info.join("direct_url.json")) else {
+        let Ok(bytes) = fs::read(self.info.join("direct_url.json")) else {
             return (None, None);
         };
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -179,6 +196,25 @@ mod tests {
         }
         let installed = Installed::read([dir.path()]);
         (dir, installed)
+    }
+
+    #[test]
+    fn what_a_distributor_of_linux_installed_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let site = dir.path();
+        let text = "Metadata-Version: 2.1\nName: x\nVersion: 3.4\nRequires-Dist: six\n\nVersion: 9";
+        for folder in ["PyJWT-2.6.0.egg-info", "Legacy_Name.egg-info"] {
+            fs::create_dir(site.join(folder)).unwrap();
+            fs::write(site.join(folder).join("PKG-INFO"), text).unwrap();
+        }
+        fs::write(site.join("one_file-1.5-py3.11.egg-info"), text).unwrap();
+        fs::write(site.join("nothing.egg-info"), "").unwrap();
+        let installed = Installed::read([site]);
+        let found: Vec<_> = installed.iter().map(|(name, it)| (name, &*it.version)).collect();
+        assert_eq!(found, [("legacy-name", "3.4"), ("one-file", "1.5"), ("pyjwt", "2.6.0")]);
+        let requirements = installed.get("one-file").unwrap().requirements();
+        assert_eq!(requirements[0].to_string(), "six");
+        assert!(installed.get("pyjwt").unwrap().record_digest().is_none());
     }
 
     #[test]
