@@ -275,7 +275,11 @@ impl Cache {
             if difference.found.is_some() {
                 // Python writes it anew; cut short, it would fail every import of its module.
                 let path = entry.dir.join(&difference.path);
-                fs::remove_file(&path).context("remove", &path)?;
+                match fs::remove_file(&path) {
+                    // Another holder of the shared lock was quicker.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.context("remove", &path)?,
+                }
             }
         }
         let manifest = Manifest { boot: boot.map(str::to_owned), ..manifest };
