@@ -79,7 +79,22 @@ fn settings(tool: Tool) -> Vec<u8> {
         append(&mut bytes, "file");
         append(&mut bytes, &file);
     }
+    append_files(&mut bytes, tool, |name| std::env::var(name).ok());
     bytes
+}
+
+/// Appends what the files hold that variables name: they decide what is installed, as those of the
+/// spec do. What is no file here is an address, or the tool fails and says so.
+fn append_files(bytes: &mut Vec<u8>, tool: Tool, variable: impl Fn(&str) -> Option<String>) {
+    let names = match tool {
+        Tool::Pip => &["PIP_BUILD_CONSTRAINT", "PIP_CONSTRAINT", "PIP_REQUIREMENT"][..],
+        Tool::Uv => &["UV_BUILD_CONSTRAINT", "UV_CONSTRAINT", "UV_OVERRIDE"],
+    };
+    for value in names.iter().filter_map(|name| variable(name)) {
+        for data in value.split_whitespace().filter_map(|file| std::fs::read(file).ok()) {
+            append(bytes, &envspec::Digest::of(&data).to_string());
+        }
+    }
 }
 
 fn append(bytes: &mut Vec<u8>, text: &str) {
@@ -135,6 +150,26 @@ fn ambient(tool: Tool, vars: impl Iterator<Item = (String, String)>) -> Vec<u8> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_variables_name_count_by_what_they_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("constraints.txt");
+        let value = format!("https://host/c.txt {}", file.display());
+        let of = |tool| {
+            let mut bytes = Vec::new();
+            append_files(&mut bytes, tool, |name| {
+                ["PIP_CONSTRAINT", "UV_CONSTRAINT"].contains(&name).then(|| value.clone())
+            });
+            bytes
+        };
+        assert!(of(Tool::Pip).is_empty());
+        std::fs::write(&file, "six==1.16").unwrap();
+        let before = [of(Tool::Pip), of(Tool::Uv)];
+        assert_eq!(before, [of(Tool::Pip), of(Tool::Uv)]);
+        std::fs::write(&file, "six==1.17").unwrap();
+        assert!(before[0] != of(Tool::Pip) && before[1] != of(Tool::Uv) && !before[0].is_empty());
+    }
 
     #[test]
     fn settings_count_where_they_decide_what_is_installed() {
