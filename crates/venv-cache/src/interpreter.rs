@@ -198,6 +198,12 @@ impl Interpreter {
         &self.purelib
     }
 
+    /// Where installers put packages of Python code in an environment of this interpreter.
+    #[must_use]
+    pub fn purelib_in(&self, environment: &Path) -> PathBuf {
+        environment.join(&self.layout.purelib)
+    }
+
     /// Where installers put packages with extension modules.
     #[must_use]
     pub fn platlib(&self) -> &Path {

@@ -109,7 +109,7 @@ impl Build<'_> {
         let outcome = steps
             .time("install", || tool.install(&request))
             .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
-        let site = site_packages(base.interpreter(), dir);
+        let site = base.interpreter().purelib_in(dir);
         let now = Installed::read([site.as_path()]);
         let mut record = Record::new(self.install, base.interpreter(), &outcome, &now);
         record.strategy_reason = Some(reason);
@@ -168,7 +168,7 @@ impl Build<'_> {
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
-        let now = Installed::read([site_packages(interpreter, dir).as_path()]);
+        let now = Installed::read([interpreter.purelib_in(dir).as_path()]);
         let mut record = Record::new(self.install, interpreter, &outcome, &now);
         self.check_requested(&mut record, &now)?;
         self.compiling(&outcome);
@@ -294,11 +294,4 @@ fn details(mut record: Record, steps: Steps) -> serde_json::Value {
 /// What the base holds, in the order of its `sys.path`.
 pub(crate) fn base_packages(interpreter: &Interpreter) -> Installed {
     Installed::read(interpreter.site_dirs().iter().map(PathBuf::as_path))
-}
-
-/// Where an environment of this interpreter keeps its packages.
-fn site_packages(interpreter: &Interpreter, dir: &Path) -> PathBuf {
-    let mut numbers = interpreter.version().split('.');
-    let (major, minor) = (numbers.next().unwrap_or("3"), numbers.next().unwrap_or("0"));
-    dir.join(format!("lib/python{major}.{minor}/site-packages"))
 }

@@ -70,7 +70,10 @@ impl Installed {
         // One folder, named after the version of Python.
         let entries = fs::read_dir(dir.join("lib")).into_iter().flatten().flatten();
         let folders: Vec<PathBuf> = entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("python"))
+            .filter(|entry| {
+                let name = entry.file_name();
+                ["python", "pypy"].iter().any(|it| name.to_string_lossy().starts_with(it))
+            })
             .map(|entry| entry.path().join("site-packages"))
             .collect();
         Self::read(folders.iter().map(PathBuf::as_path))

@@ -90,7 +90,7 @@ fn fill(base: &Base, dir: &Path, placement: &Placement<'_>) -> Result<(), Error>
     let interpreter = base.interpreter();
     let skeleton = Skeleton::new(interpreter, dir);
     skeleton.write(placement)?;
-    let site_dir = dir.join(&interpreter.layout().purelib);
+    let site_dir = interpreter.purelib_in(dir);
     let mut moves = Moves::new(interpreter, dir, &site_dir);
     if let Some(spelled) = other_spelling(interpreter) {
         moves = moves.with(spelled, dir.to_path_buf());
