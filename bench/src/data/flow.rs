@@ -9,7 +9,7 @@ use curator::venv_cache::BoxError;
 use curator::{Executor, LocalExecutor, Pipeline, Task};
 
 /// As long as the first task may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A run, and when what happened in it, in seconds from its call.
 #[derive(Debug)]

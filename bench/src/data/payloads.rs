@@ -7,7 +7,7 @@ use curator::venv_cache::BoxError;
 use curator::{Pipeline, PythonStage, Task};
 use serde_json::json;
 
-use super::flow::Flow;
+use super::flow::{Flow, PATIENCE};
 use super::{Lab, copy, stage};
 use crate::budget::Budget;
 use crate::peers::{Peer, Runs, pool};
@@ -80,8 +80,8 @@ fn run(lab: &Lab<'_>, work: &str, size: usize, count: usize) -> Result<f64, BoxE
     // One more, which the clock waits for.
     let count = count + 1;
     let tasks = (0..count).map(move |number| {
-        // There are none any more where a run has failed.
-        Task::new(marked(again.recv().unwrap_or_default(), number))
+        // A run that fails gives none back, and is not waited for forever.
+        Task::new(marked(again.recv_timeout(PATIENCE).unwrap_or_default(), number))
     });
     let take = |task: Task| {
         let Data::Bytes(bytes) = task.data else { return false };
