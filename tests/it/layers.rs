@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, and what of ours each may depend on: lowest layer first.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("envspec", &[]),
-    ("installer", &["envspec"]),
-    ("venv-cache", &["envspec"]),
+    ("files", &[]),
+    ("installer", &["envspec", "files"]),
+    ("venv-cache", &["envspec", "files"]),
     ("stage", &["envspec"]),
-    ("backends", &["envspec", "installer", "stage", "venv-cache"]),
-    ("curator", &["backends", "envspec", "installer", "stage", "venv-cache"]),
+    ("backends", &["envspec", "files", "installer", "stage", "venv-cache"]),
+    ("curator", &["backends", "envspec", "files", "installer", "stage", "venv-cache"]),
 ];
 
 fn crates() -> PathBuf {
