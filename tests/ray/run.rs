@@ -77,7 +77,9 @@ impl Job {
     pub(crate) fn start(self, cluster: &Cluster) -> Running {
         let program = env!("CARGO_BIN_EXE_run-on-ray");
         let (lifeline, held) = std::io::pipe().expect("a pipe");
-        let mut command = duct::cmd(program, [self.settings.to_string()])
+        // A shell's background ignores SIGINT, and children inherit that; this one is to die of it.
+        let words = ["--default-signal=INT", program, &self.settings.to_string()];
+        let mut command = duct::cmd("env", words)
             .dir(cluster.dir())
             .env("RAY_TMPDIR", cluster.dir())
             .env("TMPDIR", cluster.dir())

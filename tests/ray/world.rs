@@ -45,6 +45,11 @@ pub(crate) fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("ray/cache")
 }
 
+/// Whether tests that have a quick cut run whole, which takes some ten minutes more.
+pub(crate) fn tests_all() -> bool {
+    std::env::var_os("CURATOR_TEST_ALL").is_some_and(|value| value == "1")
+}
+
 /// The interpreter of a base with Ray; nobody writes to it.
 pub(crate) fn base() -> &'static Path {
     BASE.python()
