@@ -119,6 +119,16 @@ pub enum Error {
         python: PathBuf,
     },
 
+    /// An environment is made of links into a base that has changed since.
+    #[error("environment {key} is made of links into the base `{}`, which has changed since",
+        python.display())]
+    StaleLinks {
+        /// The environment's key.
+        key: String,
+        /// The base's interpreter.
+        python: PathBuf,
+    },
+
     /// A worker does not run in the environment of its stage.
     #[error("a worker of stage `{stage}` is in the wrong environment: {mismatch}")]
     WrongEnvironment {
@@ -488,6 +498,10 @@ impl Error {
             }
             Self::Unfollowed { .. } => "run without a checkpoint on this executor",
             Self::RefreshInUse { .. } => "end what runs in it, and refresh again",
+            Self::StaleLinks { .. } => {
+                "ask for it by its spec, which builds it over the base as it is now; `curator env \
+                 remove KEY` frees the old one"
+            }
             Self::BaseChanged { .. } => "run again once nobody installs into the base any more",
             Self::WrongEnvironment { .. } => {
                 "look for a `sitecustomize`, a `.pth` file or a variable that leads the interpreter \

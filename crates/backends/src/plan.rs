@@ -26,10 +26,22 @@ pub(crate) enum PlannedBase {
 
 impl PlannedBase {
     /// Reads what a base refers to; relative paths are relative to `dir`.
+    ///
+    /// In a base, `python` beside packages is the interpreter that they are installed over; alone it
+    /// is the base itself.
     pub(crate) fn load(base: &Base, dir: &Path) -> Result<Self, Error> {
-        match base {
-            Base::Python(path) => Ok(Self::Python(dir.join(path))),
-            Base::Managed(env) => load("the base", env, dir).map(Box::new).map(Self::Managed),
+        let env = match base {
+            Base::Python(path) => return Ok(Self::Python(dir.join(path))),
+            Base::Managed(env) => env,
+        };
+        let python = env.python_path().map(|path| dir.join(path));
+        let mut loaded = load("the base", &env.clone().without_python(), dir)?;
+        match python {
+            Some(python) if loaded == LoadedEnv::default() => Ok(Self::Python(python)),
+            python => {
+                loaded.python = python;
+                Ok(Self::Managed(Box::new(loaded)))
+            }
         }
     }
 }

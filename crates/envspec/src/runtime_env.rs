@@ -181,6 +181,19 @@ impl RuntimeEnv {
         self
     }
 
+    /// Sets the interpreter: a prebuilt one, or, in the spec of a base, the one that its packages are
+    /// installed over. A stage's spec takes no packages beside it.
+    #[must_use]
+    pub fn with_python(self, path: impl Into<PathBuf>) -> Self {
+        Self { python: Some(path.into()), ..self }
+    }
+
+    /// Leaves the interpreter to the base.
+    #[must_use]
+    pub fn without_python(self) -> Self {
+        Self { python: None, ..self }
+    }
+
     /// The same with a command line that starts the workers' interpreter, as in Ray.
     pub fn with_py_executable(mut self, command: impl Into<String>) -> Self {
         self.py_executable = Some(command.into());

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Stamps};
 use crate::interpreter::Interpreter;
 
 /// A base environment: an interpreter and the packages that it sees.
@@ -17,7 +17,8 @@ pub struct Base {
     interpreter: Interpreter,
     kind: Kind,
     fingerprint: Fingerprint,
-    managed: bool,
+    /// When its folders were changed last; none of a base that does not change.
+    stamps: Option<Stamps>,
 }
 
 /// What sort of environment a base is.
@@ -52,8 +53,10 @@ impl Base {
     /// is fine); [`Error::Io`] if a site folder cannot be read.
     pub fn open(python: &Path, records: Option<&Path>) -> Result<Self, Error> {
         let interpreter = Interpreter::describe(python, records)?;
+        // First, so that what changes in between is seen later.
+        let stamps = Stamps::of(&interpreter);
         let fingerprint = Fingerprint::of(&interpreter)?;
-        Self::new(interpreter, fingerprint, false)
+        Self::new(interpreter, fingerprint, Some(stamps))
     }
 
     /// Opens a base that is known by another name than its contents: an environment of a cache,
@@ -67,7 +70,7 @@ impl Base {
         records: Option<&Path>,
         fingerprint: Fingerprint,
     ) -> Result<Self, Error> {
-        Self::new(Interpreter::describe(python, records)?, fingerprint, true)
+        Self::new(Interpreter::describe(python, records)?, fingerprint, None)
     }
 
     /// Finds the base that a person at this prompt would expect: the virtualenv named by
@@ -103,13 +106,13 @@ impl Base {
     fn new(
         interpreter: Interpreter,
         fingerprint: Fingerprint,
-        managed: bool,
+        stamps: Option<Stamps>,
     ) -> Result<Self, Error> {
         if interpreter.is_conda() {
             return Err(Error::Conda { prefix: interpreter.prefix().to_path_buf() });
         }
         let kind = if interpreter.is_virtualenv() { Kind::Virtualenv } else { Kind::Installation };
-        Ok(Self { interpreter, kind, fingerprint, managed })
+        Ok(Self { interpreter, kind, fingerprint, stamps })
     }
 
     /// The base's own interpreter.
@@ -143,7 +146,18 @@ impl Base {
     ///
     /// [`Error::Io`] if the interpreter is gone or a site folder cannot be read.
     pub fn fingerprint_now(&self) -> Result<Fingerprint, Error> {
-        if self.managed { Ok(self.fingerprint) } else { Fingerprint::of(&self.interpreter) }
+        match self.stamps {
+            None => Ok(self.fingerprint),
+            Some(_) => Fingerprint::of(&self.interpreter),
+        }
+    }
+
+    /// Whether the base may hold something else than when it was opened: told in microseconds by the
+    /// times of its folders, which bytecode changes too. If so, open it again. A managed base never
+    /// has changed.
+    #[must_use]
+    pub fn may_have_changed(&self) -> bool {
+        self.stamps.as_ref().is_some_and(|stamps| *stamps != Stamps::of(&self.interpreter))
     }
 }
 

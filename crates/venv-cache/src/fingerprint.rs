@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,24 @@ impl Fingerprint {
             update_with_site(&mut hasher, dir)?;
         }
         Ok(Self(hasher.finalize().into()))
+    }
+}
+
+/// When the places that a fingerprint is made of were changed last. Who installs something, takes
+/// it away or puts another version in its place changes the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamps(Vec<Option<(u64, u64, i64, i64)>>);
+
+impl Stamps {
+    pub(crate) fn of(interpreter: &Interpreter) -> Self {
+        let settings = interpreter.prefix().join("pyvenv.cfg");
+        let files = [interpreter.base_executable(), &settings].into_iter();
+        let dirs = interpreter.site_dirs().iter().map(PathBuf::as_path);
+        let stamp = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+        };
+        Self(files.chain(dirs).map(stamp).collect())
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Manifest {
     /// system does not tell its boots apart.
     #[serde(default)]
     pub boot: Option<String>,
+    /// Other boots under which they were checked: those of machines that share the cache.
+    #[serde(default)]
+    pub other_boots: Vec<String>,
     /// How long the closure that built the environment took, in milliseconds.
     pub build_millis: u64,
     /// Files and links in the environment, its folders aside.
@@ -102,6 +105,9 @@ pub struct Need {
     pub build: String,
 }
 
+/// As many machines may share a cache without checking files more than once after each boot.
+const MOST_BOOTS: usize = 32;
+
 /// Why a text is no manifest that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -119,6 +125,21 @@ struct Version {
 
 impl Manifest {
     pub(crate) const FORMAT: u32 = FORMAT;
+
+    /// Whether the sizes were found right under this boot.
+    pub(crate) fn is_checked_under(&self, boot: Option<&str>) -> bool {
+        let is_other = |boot| self.other_boots.iter().any(|other| other == boot);
+        self.boot.as_deref() == boot || boot.is_some_and(is_other)
+    }
+
+    /// The same with the sizes found right under this boot. Machines that share a cache take turns,
+    /// so the boots before it stay known, the latest ones first.
+    pub(crate) fn checked_under(mut self, boot: Option<&str>) -> Self {
+        self.other_boots.splice(0..0, self.boot.take());
+        self.other_boots.truncate(MOST_BOOTS);
+        self.boot = boot.map(str::to_owned);
+        self
+    }
 
     /// Reads the manifest of the environment with this key.
     pub(crate) fn parse(bytes: &[u8], key: &Key) -> Result<Self, Fault> {
@@ -187,6 +208,7 @@ mod tests {
             needs: vec![Need { key: Key::from_bytes([9; 32]), build: "n".to_owned() }],
             created: 1,
             boot: Some("boot".to_owned()),
+            other_boots: vec!["other".to_owned()],
             build_millis: 250,
             files: 2,
             bytes: 3,
@@ -201,7 +223,7 @@ mod tests {
         let mut value = serde_json::to_value(manifest()).unwrap();
         let fields = value.as_object_mut().unwrap();
         fields.insert("colour".to_owned(), json!("blue"));
-        for optional in ["base", "needs", "boot", "details"] {
+        for optional in ["base", "needs", "boot", "other_boots", "details"] {
             fields.remove(optional);
         }
         let parsed = Manifest::parse(value.to_string().as_bytes(), &key()).unwrap();

@@ -254,7 +254,7 @@ impl Cache {
     /// everything was on the disk.
     fn check_after_boot(&self, entry: &Entry, manifest: Manifest) -> Result<Option<Manifest>> {
         let boot = current_boot();
-        if manifest.boot.as_deref() == boot {
+        if manifest.is_checked_under(boot) {
             return Ok(Some(manifest));
         }
         let sizes = fs::read(entry.sizes_file())
@@ -282,7 +282,7 @@ impl Cache {
                 }
             }
         }
-        let manifest = Manifest { boot: boot.map(str::to_owned), ..manifest };
+        let manifest = manifest.checked_under(boot);
         // Holders of the shared lock may do this at the same time: they write the same.
         match self.write_manifest(entry, &manifest) {
             Ok(()) => {}
@@ -339,6 +339,7 @@ impl Cache {
                 .collect(),
             created: created.as_secs(),
             boot: current_boot().map(str::to_owned),
+            other_boots: Vec::new(),
             build_millis,
             files: inventory.files,
             bytes: inventory.bytes,

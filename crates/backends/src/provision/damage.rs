@@ -42,6 +42,8 @@ pub enum Problem {
     Contents,
     /// It is a package's list of files, and not the one that was installed.
     List,
+    /// It is the whole environment, made of links into a base that has changed since.
+    Base,
 }
 
 impl Environment {
@@ -72,6 +74,9 @@ impl Environment {
             let list = distribution.record_file();
             check_package(cached.dir(), &list, added.record.as_deref(), &mut damage)
                 .map_err(|source| Error::io("read", list.display().to_string(), source))?;
+        }
+        if self.has_stale_links() {
+            damage.push(Damage { path: PathBuf::new(), problem: Problem::Base });
         }
         damage.sort();
         damage.dedup_by(|later, earlier| later.path == earlier.path);

@@ -1,10 +1,11 @@
 //! Environments by what the cache calls them, without the spec and the base that they were made of.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use envspec::LoadedEnv;
-use venv_cache::Key;
+use venv_cache::{Base, BaseRecord, CachedEnv, Key, Strategy};
 
 use super::environment::{Core, Environment};
 use super::provisioner::Provisioner;
@@ -13,8 +14,25 @@ use crate::error::Error;
 impl Provisioner {
     /// The environment that the cache has under a key; none if it has none.
     ///
-    /// The base is not looked at: what a key names is whole in itself.
+    /// The base is looked at only where the environment is made of links into it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StaleLinks`] if such a base has changed since.
     pub fn find(&self, key: &Key) -> Result<Option<Environment>, Error> {
+        let found = self.inspect(key)?;
+        match &found {
+            Some(environment) if environment.has_stale_links() => {
+                let base = environment.base_record().map(|base| PathBuf::from(&base.python));
+                Err(Error::StaleLinks { key: key.to_string(), python: base.unwrap_or_default() })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// The environment that the cache has under a key, to be looked at and not to be used: its base
+    /// may have changed ([`Environment::damage`] tells).
+    pub fn inspect(&self, key: &Key) -> Result<Option<Environment>, Error> {
         let begun = Instant::now();
         let Some(cached) = self.cache().get(key).map_err(Error::cache)? else { return Ok(None) };
         let core = Arc::new(Core::cached(cached, begun.elapsed()));
@@ -36,6 +54,25 @@ impl Provisioner {
 }
 
 impl Environment {
+    /// Whether it is made of links into a base that has changed, or is gone. What shares a managed
+    /// base goes with that.
+    pub(crate) fn has_stale_links(&self) -> bool {
+        let Some(base) = self.base_record().filter(|base| base.key.is_none()) else {
+            return false;
+        };
+        let manifest = self.cached().map(CachedEnv::manifest);
+        if manifest.is_none_or(|manifest| manifest.strategy != Strategy::Symlink.to_string()) {
+            return false;
+        }
+        let now = Base::open(Path::new(&base.python), None);
+        now.map_or(true, |now| now.fingerprint().to_string() != base.fingerprint)
+    }
+
+    fn base_record(&self) -> Option<&BaseRecord> {
+        self.key()?;
+        self.cached()?.manifest().base.as_ref()
+    }
+
     /// The spec that it was made from, as its manifest has it: in normal form and without
     /// credentials. None for the base and for prebuilt environments.
     #[must_use]

@@ -332,10 +332,10 @@ impl Provisioner {
         }
     }
 
-    /// Opens the base, or builds it; once.
+    /// Opens the base, or builds it; again only if it has changed.
     pub(crate) fn open_base(&self) -> Result<Arc<OpenBase>, Error> {
         let mut slot = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = &*slot {
+        if let Some(open) = slot.as_ref().filter(|open| !open.base.may_have_changed()) {
             return Ok(open.clone());
         }
         let open = Arc::new(self.make_base()?);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use backends::{
-    BuildPhase, EnvState, Error, Event, ExecutorExt, LocalExecutor, Origin, Provisioner,
+    BuildPhase, EnvState, Error, Event, ExecutorExt, LocalExecutor, Origin, Problem, Provisioner,
 };
 use envspec::{LoadedEnv, RuntimeEnv, Tool};
 use serde_json::json;
@@ -536,4 +536,76 @@ fn a_managed_base_is_kept_by_what_needs_it_and_evicted_after_it() {
     drop((env, provisioner));
     let report = cache.prune(&Budget::default().with_max_bytes(1)).unwrap();
     assert_eq!(report.removed.len(), 2);
+}
+
+/// Whoever keeps a provisioner for long sees the base as it is when an environment is asked for.
+#[test]
+fn a_provisioner_outlives_a_change_of_its_base() {
+    let base = [("alpha", "1.0", &[][..])];
+    let others = [("alpha", "2.0", &[][..]), ("beta", "1.0", &[]), ("gamma", "1.0", &[])];
+    let world = World::new(&base, &others);
+    let provisioner = world.provisioner();
+    let alpha = |requirement: &str| {
+        let env = provisioner.prepare(&world.spec(Tool::Uv, &[requirement]), Isolation::Shared);
+        let env = env.unwrap_or_else(|error| panic!("{}", report(&error)));
+        (run(env.python(), "import alpha; print(alpha.__version__)"), env.state())
+    };
+    assert_eq!(alpha("beta"), ("1.0".to_owned(), EnvState::Built));
+    fs::remove_dir_all(world.base_site().join("alpha-1.0.dist-info")).unwrap();
+    world.install_into_base(&[("alpha", "2.0", &[])]);
+    assert_eq!(alpha("gamma"), ("2.0".to_owned(), EnvState::Built), "a miss");
+    assert_eq!(alpha("beta"), ("2.0".to_owned(), EnvState::Built), "what was a hit");
+    assert_eq!(alpha("beta"), ("2.0".to_owned(), EnvState::Hit));
+}
+
+/// A key finds an environment without its base; but one that is made of links into the base is no
+/// longer what was built once the base has changed.
+#[test]
+fn links_into_a_base_that_has_changed_are_not_used() {
+    let base = [("alpha", "1.0", &[][..])];
+    let world = World::new(&base, &[("beta", "1.0", &[]), ("gamma", "1.0", &[])]);
+    for strategy in [Strategy::Symlink, Strategy::Hardlink, Strategy::Copy] {
+        let provisioner = world.provisioner().with_strategy(strategy);
+        let made = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared);
+        let key = *made.unwrap_or_else(|error| panic!("{}", report(&error))).key().unwrap();
+        assert!(provisioner.find(&key).unwrap().is_some(), "{strategy}");
+        assert_eq!(provisioner.inspect(&key).unwrap().unwrap().damage().unwrap(), [], "{strategy}");
+
+        world.install_into_base(&[("gamma", "1.0", &[])]);
+        let damage = provisioner.inspect(&key).unwrap().unwrap().damage().unwrap();
+        if strategy == Strategy::Symlink {
+            let error = provisioner.find(&key).unwrap_err();
+            assert!(matches!(error, Error::StaleLinks { .. }), "{}", report(&error));
+            assert!(error.hint().is_some_and(|hint| hint.contains("by its spec")));
+            assert_eq!(damage.iter().map(|it| it.problem).collect::<Vec<_>>(), [Problem::Base]);
+            // By its spec it is built over the base as it is.
+            let env = world.spec(Tool::Uv, &["beta"]);
+            let again = provisioner.prepare(&env, Isolation::Shared).unwrap();
+            assert_ne!(again.key(), Some(&key));
+        } else {
+            assert!(provisioner.find(&key).unwrap().is_some(), "{strategy}");
+            assert_eq!(damage, [], "{strategy}");
+        }
+        fs::remove_dir_all(world.base_site().join("gamma-1.0.dist-info")).unwrap();
+    }
+}
+
+#[test]
+fn a_managed_base_may_stand_on_an_interpreter_of_ones_own() {
+    let world = World::new(&[], &[("alpha", "1.0", &[]), ("beta", "1.0", &[])]);
+    let spec = RuntimeEnv::uv(["alpha"])
+        .with_tool_options(["--no-index", "--find-links", world.wheels().to_str().unwrap()])
+        .with_python(crate::world::host());
+    let provisioner = Provisioner::new(Some(&Base::from(spec)), Some(&world.cache())).unwrap();
+    let env = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared);
+    let env = env.unwrap_or_else(|error| panic!("{}", report(&error)));
+    assert_eq!(run(env.python(), "import alpha, beta; print('both')"), "both");
+    let base = env.details().unwrap().base.unwrap();
+    assert!(base.key.is_some(), "{base:?}");
+
+    // Without packages there is nothing to make: it is the base.
+    let alone = Base::from(RuntimeEnv::python(world.base_python()));
+    let provisioner = Provisioner::new(Some(&alone), Some(&world.cache())).unwrap();
+    let env = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared).unwrap();
+    assert!(env.details().unwrap().base.unwrap().key.is_none());
 }

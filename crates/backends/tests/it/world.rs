@@ -46,11 +46,7 @@ impl World {
         let prefix = world.root.join("base");
         let words = ["-m".as_ref(), "venv".as_ref(), "--without-pip".as_ref(), prefix.as_os_str()];
         duct::cmd(host(), words).run().expect("a virtualenv");
-        let lib = std::fs::read_dir(prefix.join("lib")).expect("its lib");
-        let site = lib.flatten().next().expect("its Python").path().join("site-packages");
-        let mut words = vec![WHEELS.into(), "--install".into(), site];
-        words.extend(base.iter().map(|(name, version, _)| world.wheel(name, version)));
-        duct::cmd(host(), words).run().expect("the base's packages");
+        world.install_into_base(base);
         world.add_wheels(others);
         // Package managers are fetched once for all tests.
         let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tools");
@@ -58,6 +54,19 @@ impl World {
         std::fs::create_dir(world.cache()).expect("a cache");
         std::os::unix::fs::symlink(tools, world.cache().join("tools")).expect("a link to it");
         world
+    }
+
+    /// The folder of the base's packages.
+    pub(crate) fn base_site(&self) -> PathBuf {
+        let lib = std::fs::read_dir(self.root.join("base/lib")).expect("its lib");
+        lib.flatten().next().expect("its Python").path().join("site-packages")
+    }
+
+    /// Unpacks wheels of the index into the base.
+    pub(crate) fn install_into_base(&self, wheels: &[Wheel<'_>]) {
+        let mut words = vec![WHEELS.into(), "--install".into(), self.base_site()];
+        words.extend(wheels.iter().map(|(name, version, _)| self.wheel(name, version)));
+        duct::cmd(host(), words).run().expect("the base's packages");
     }
 
     pub(crate) fn add_wheels(&self, wheels: &[Wheel<'_>]) {

@@ -20,6 +20,18 @@ fn python_is_the_environments_and_nothing_else_is_printed() {
 }
 
 #[test]
+fn a_managed_base_stands_on_the_interpreter_that_is_named() {
+    let world = shared();
+    let python = which::which("python3").unwrap();
+    let words = ["env", "exec", "--python", python.to_str().unwrap()];
+    let rest = ["--managed-base", "packaging==24.0", "--uv", "idna==3.10", "--", "python", "-c"];
+    let code = "import idna, packaging, sys; print(packaging.__version__, sys.base_prefix)";
+    let run = world.run(&[&words[..], &rest, &[code]].concat());
+    let own = duct::cmd!(&python, "-c", "import sys; print(sys.base_prefix)").read().unwrap();
+    assert_eq!(run.text(), format!("24.0 {own}\n"));
+}
+
+#[test]
 fn a_shell_script_can_use_it() {
     let world = shared();
     let base = world.base();

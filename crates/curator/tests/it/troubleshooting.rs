@@ -383,6 +383,18 @@ fn scenario(error: &str) -> Option<Run> {
             let [venv, cache] = [venv, cache].map(|path| path.display().to_string());
             world.run(&["--cache-dir", &cache, "env", "create", "--uv", "six", "--base", &venv])
         }
+        "environment … is made of links into the base `…`, which has changed since" => {
+            let dir = virtualenv(&world);
+            let venv = dir.path().join("venv");
+            let base = venv.display().to_string();
+            let words = ["env", "create", "--uv", "packaging==24.0", "--base", &base, "--json"];
+            let made = world.run(&[&words[..], &["--strategy", "symlink"]].concat()).json();
+            let lib = fs::read_dir(venv.join("lib")).expect("its lib").flatten().next();
+            let site = lib.expect("its Python").path().join("site-packages");
+            fs::write(site.join("new.py"), "").expect("a module");
+            let key = made["key"].as_str().expect("a key");
+            world.run(&["env", "exec", "--spec", key, "--", "python", "-V"])
+        }
         "… needs `ray…` in the base, which has none" => run_with(&["--backend", "ray-data"]),
 
         // The code of stages.

@@ -167,6 +167,27 @@ fn after_another_boot_the_sizes_are_checked_once() {
     assert_eq!(fs::read(&module).unwrap(), whole);
 }
 
+/// Machines that share a cache take turns at it, and each looks once after it has started.
+#[test]
+fn boots_that_take_turns_check_the_sizes_once_each() {
+    let scratch = Scratch::new();
+    let cache = scratch.cache();
+    build(cache, &key(1));
+    edit_manifest(cache, &key(1), |manifest| manifest["boot"] = json!("of another machine"));
+    assert!(cache.get(&key(1)).unwrap().is_some());
+    // The other machine is next, and knows its own boot still.
+    let swap = |manifest: &mut Value| {
+        let (this, others) = (manifest["boot"].clone(), &manifest["other_boots"]);
+        assert_eq!(*others, json!(["of another machine"]));
+        manifest["boot"] = others[0].clone();
+        manifest["other_boots"] = json!([this]);
+    };
+    edit_manifest(cache, &key(1), swap);
+    // Were anything looked at, this would be found.
+    fs::write(cache.env_dir(&key(1)).join("lib/site-packages/module.py"), "").unwrap();
+    assert!(cache.get(&key(1)).unwrap().is_some());
+}
+
 #[test]
 fn after_another_boot_damaged_bytecode_is_removed_and_nothing_else_happens() {
     let scratch = Scratch::new();

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure
     let mut checked = Vec::new();
     for key in keys {
         // One that was removed meanwhile is not damaged.
-        if let Some(environment) = store.provisioner().find(&key)? {
+        if let Some(environment) = store.provisioner().inspect(&key)? {
             checked.push((key, environment.damage()?));
         }
     }
@@ -68,8 +68,13 @@ fn line(damage: &Damage) -> String {
         Problem::Gone => "is gone".to_owned(),
         Problem::Length { recorded, found } => format!("has {found} bytes instead of {recorded}"),
         Problem::Contents => "was edited".to_owned(),
+        Problem::Base => "is made of links into a base that has changed since".to_owned(),
         Problem::List => "lists other files than were installed".to_owned(),
         _ => "is damaged".to_owned(),
     };
-    format!("  {} {problem}", damage.path.display())
+    let path = match damage.problem {
+        Problem::Base => "the environment".into(),
+        _ => damage.path.display().to_string(),
+    };
+    format!("  {path} {problem}")
 }
