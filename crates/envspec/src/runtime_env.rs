@@ -183,13 +183,11 @@ impl RuntimeEnv {
 
     /// Sets the interpreter: a prebuilt one, or, in the spec of a base, the one that its packages are
     /// installed over. A stage's spec takes no packages beside it.
-    #[must_use]
     pub fn with_python(self, path: impl Into<PathBuf>) -> Self {
         Self { python: Some(path.into()), ..self }
     }
 
     /// Leaves the interpreter to the base.
-    #[must_use]
     pub fn without_python(self) -> Self {
         Self { python: None, ..self }
     }
