@@ -71,8 +71,9 @@ impl<'a> Sites<'a> {
 
     /// Adds what a folder has and no earlier one shadows.
     ///
-    /// A module or a regular package shadows whatever has its name, as importing does; folders
-    /// without `__init__` are merged (PEP 420). Of a distribution the first one counts.
+    /// A module or a regular package shadows whatever has its name, as importing does; halves of a
+    /// package that Python joins are merged ([`is_joined`]). Where both halves have a file, the first
+    /// one's counts; so it does of a distribution.
     pub(super) fn merge(&mut self, from: &Path) -> Result<(), Error> {
         let Some(from) = self.fresh(from)? else { return Ok(()) };
         let mut root = Folder::new(from.clone(), self.site_dir.to_path_buf());
@@ -105,7 +106,7 @@ impl<'a> Sites<'a> {
     fn remember(&mut self, folder: &Path, name: &OsStr) {
         if let Some(distribution) = name.to_str().and_then(record::distribution) {
             self.distributions.insert(distribution);
-        } else if name != "__pycache__" && !is_namespace(&folder.join(name)) {
+        } else if name != "__pycache__" && !is_joined(&folder.join(name)) {
             self.modules.insert(module(name).to_owned());
         }
     }
@@ -232,11 +233,19 @@ impl Visitor for Merge<'_, '_> {
         if folder.to == self.root.to && name != "__pycache__" {
             return self.visit_top(folder, name, kind);
         }
-        // Deeper down it is a namespace that earlier folders may have a part of.
+        // Deeper down it is a package that earlier folders may have a half of.
         let Ok(inside) = folder.to.strip_prefix(&self.root.to) else { return Ok(Verdict::Take) };
-        let mut earlier = self.sites.folders.iter().map(|earlier| earlier.join(inside).join(name));
-        let exists = !kind.is_dir() && earlier.any(|path| fs::symlink_metadata(path).is_ok());
-        Ok(if exists { Verdict::Leave } else { Verdict::Take })
+        for earlier in self.sites.folders.iter().map(|earlier| earlier.join(inside)) {
+            let same = earlier.join(name);
+            let is_shadowed = match fs::metadata(&same) {
+                Ok(there) => !(there.is_dir() && kind.is_dir() && is_joined(&same)),
+                Err(_) => fs::symlink_metadata(&same).is_ok() || has_module(&earlier, name),
+            };
+            if is_shadowed {
+                return Ok(Verdict::Leave);
+            }
+        }
+        Ok(Verdict::Take)
     }
 }
 
@@ -246,11 +255,30 @@ fn module(name: &OsStr) -> &OsStr {
     text.map_or(name, OsStr::new)
 }
 
-/// Whether the path is a folder without `__init__`.
-fn is_namespace(path: &Path) -> bool {
-    path.is_dir()
-        && entries(path).is_ok_and(|entries| {
-            !entries.iter().any(|(name, _)| name.as_encoded_bytes().starts_with(b"__init__."))
+/// Whether the path is a package that Python joins with others of its name: a folder without
+/// `__init__` (PEP 420), or one whose `__init__.py` says so in a way older than that.
+fn is_joined(path: &Path) -> bool {
+    let Ok(entries) = entries(path) else { return false };
+    let is_init = |name: &OsStr| name.as_encoded_bytes().starts_with(b"__init__.");
+    !entries.iter().any(|(name, _)| is_init(name))
+        || fs::read_to_string(path.join("__init__.py")).is_ok_and(|text| {
+            ["extend_path", "declare_namespace"].iter().any(|call| text.contains(call))
+        })
+}
+
+/// Whether a folder has a module or regular package that is imported by the name of this entry.
+fn has_module(folder: &Path, name: &OsStr) -> bool {
+    let is_code = |name: &OsStr| {
+        let extension = Path::new(name).extension();
+        extension.is_none_or(|extension| extension == "py" || extension == "so")
+    };
+    is_code(name)
+        && entries(folder).is_ok_and(|entries| {
+            entries.iter().any(|(other, kind)| {
+                module(other) == module(name)
+                    && is_code(other)
+                    && !(kind.is_dir() && is_joined(&folder.join(other)))
+            })
         })
 }
 

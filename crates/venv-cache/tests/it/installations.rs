@@ -1,5 +1,6 @@
 //! Bases that are no virtualenv: an environment has the distributions of all their site folders.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -82,6 +83,117 @@ fn a_virtualenv_with_the_systems_packages() {
     law(&base);
 }
 
+/// Adds packages of another folder to those of a site folder, as `include-system-site-packages` adds
+/// the system's.
+fn see_outer(site: &Path, outer_site: &Path) {
+    let hook = "import site, sys
+OUTER = [PATH]
+site.getsitepackages = lambda *given, inner=site.getsitepackages: inner(*given) + OUTER
+sys.path += OUTER
+";
+    let path = format!("{:?}", outer_site.to_str().expect("text"));
+    fs::write(site.join("sitecustomize.py"), hook.replace("PATH", &path))
+        .expect("a folder of ours");
+}
+
+/// What may lie under a name in one site folder.
+const SHAPES: [&str; 6] = ["nothing", "module", "package", "namespace", "pkgutil", "pkg_resources"];
+
+/// Puts something of this shape there, with modules of its own: each tells whose it is.
+fn put(folder: &Path, name: &str, shape: &str, owner: &str) {
+    let owns = format!("OWNER = {owner:?}\n");
+    let init = match shape {
+        "nothing" => return,
+        "module" => {
+            return fs::write(folder.join(format!("{name}.py")), owns).expect("a folder of ours");
+        }
+        "namespace" => None,
+        "pkgutil" => Some("__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"),
+        // What setuptools wrote, with its own way to do without `pkg_resources`.
+        "pkg_resources" => Some(
+            "try:\n    __import__('pkg_resources').declare_namespace(__name__)\nexcept ImportError:\n    \
+             __path__ = __import__('pkgutil').extend_path(__path__, __name__)\n",
+        ),
+        _ => Some(""),
+    };
+    let package = folder.join(name);
+    fs::create_dir_all(&package).expect("a folder of ours");
+    if let Some(init) = init {
+        fs::write(package.join("__init__.py"), format!("{init}{owns}")).expect("a folder of ours");
+    }
+    for module in ["both", owner] {
+        fs::write(package.join(format!("{module}.py")), &owns).expect("a folder of ours");
+    }
+}
+
+/// Prints whose each of the modules is that can be imported: those of every combination of shapes,
+/// also below packages that both folders have.
+const OWNERS: &str = "
+import importlib, itertools, json
+owners = {}
+def look(name):
+    try:
+        owners[name] = getattr(importlib.import_module(name), 'OWNER', None)
+    except ImportError:
+        return
+    if name.count('.') < 2:
+        for below in ['both', 'own', 'outer', *(f'x{a}{b}' for a in range(6) for b in range(6))]:
+            look(f'{name}.{below}')
+for a, b in itertools.product(range(6), repeat=2):
+    look(f'x{a}{b}')
+print(json.dumps(owners))
+";
+
+/// Halves of a package in the virtualenv and in what it sees outside are both there where Python
+/// joins them (PEP 420, `pkgutil`, `pkg_resources`), and one shadows the other where it does not.
+#[test]
+fn what_both_folders_have_is_joined_or_shadowed_as_in_the_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let [own, outer] = ["base", "outer"].map(|name| {
+        let python = create_bare(host(), &folder.path().join(name)).unwrap().python;
+        (Interpreter::describe(&python, None).unwrap().purelib().to_path_buf(), python)
+    });
+    let (python, own, outer) = (own.1, own.0, outer.0);
+    for (first, a) in SHAPES.iter().zip(0..) {
+        for (second, b) in SHAPES.iter().zip(0..) {
+            let name = format!("x{a}{b}");
+            put(&own, &name, first, "own");
+            put(&outer, &name, second, "outer");
+            // And the same once more below it, where both halves are folders.
+            if a > 1 && b > 1 {
+                for (inner, c) in SHAPES.iter().zip(0..) {
+                    for (outer_inner, d) in SHAPES.iter().zip(0..) {
+                        put(&own.join(&name), &format!("x{c}{d}"), inner, "own");
+                        put(&outer.join(&name), &format!("x{c}{d}"), outer_inner, "outer");
+                    }
+                }
+            }
+        }
+    }
+    see_outer(&own, &outer);
+    let base = open(&python);
+    let owners = |python: &Path| -> BTreeMap<String, Option<String>> {
+        serde_json::from_str(&run(python, &["-I", "-B", "-c", OWNERS])).unwrap()
+    };
+    let wanted = owners(base.python());
+    assert!(wanted.len() > 1000, "{}", wanted.len());
+    for strategy in [Strategy::Hardlink, Strategy::Symlink] {
+        let dir = folder.path().join(strategy.to_string());
+        let python = create(&base, &dir, strategy).unwrap().python;
+        fs::remove_file(crate::setup::site(&python).join("sitecustomize.py")).unwrap();
+        let found = owners(&python);
+        // Python takes a later package with `__init__` before a folder without, such as a removed
+        // package leaves. Here they share one folder, where the first one's files are kept.
+        let is_leftover =
+            |name: &str| name.split('.').any(|it| ["x32", "x34", "x35"].contains(&it));
+        let wrong: Vec<_> = wanted
+            .iter()
+            .filter(|(name, owner)| found.get(*name) != Some(owner) && !is_leftover(name))
+            .collect();
+        assert!(wrong.is_empty(), "{strategy}: {} of {}: {wrong:?}", wrong.len(), wanted.len());
+    }
+}
+
 /// A virtualenv that sees its installation's packages is gathered into one folder: its own
 /// packages shadow the outer ones, and only one version is seen.
 #[test]
@@ -97,14 +209,7 @@ fn a_virtualenv_that_sees_the_system() {
     let site = Interpreter::describe(&python, None).unwrap().purelib().to_path_buf();
     fs::write(outer_site.join("same.pth"), "/one\n").unwrap();
     fs::write(site.join("same.pth"), "/two\n").unwrap();
-    // The outer one's packages are added as `include-system-site-packages` adds the system's.
-    let hook = "import site, sys
-OUTER = [PATH]
-site.getsitepackages = lambda *given, inner=site.getsitepackages: inner(*given) + OUTER
-sys.path += OUTER
-";
-    let path = format!("{:?}", outer_site.to_str().unwrap());
-    fs::write(site.join("sitecustomize.py"), hook.replace("PATH", &path)).unwrap();
+    see_outer(&site, &outer_site);
 
     let base = open(&python);
     assert_eq!(base.interpreter().site_dirs(), [site, outer_site]);
