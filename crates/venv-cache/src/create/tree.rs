@@ -1,10 +1,11 @@
 //! Cloning the tree of a virtualenv.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, FileType};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::place::{Placement, times_of};
 use super::repoint::Moves;
@@ -14,6 +15,9 @@ use super::way::Way;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::Interpreter;
 use crate::layout::{MANIFEST, SIZES};
+
+/// Larger files are data, which nobody reads through for a path.
+const LONGEST_TEXT: u64 = 256 * 1024;
 
 /// The virtualenv that is cloned.
 pub(super) struct Tree<'a> {
@@ -76,7 +80,39 @@ impl Visitor for Tree<'_> {
             own_paths(self.placement, self.moves, folder, name, &folder.to.join(name))?;
             return Ok(Verdict::Leave);
         }
+        if kind.is_file() && self.may_name_the_prefix(folder) && self.place_text(folder, name)? {
+            return Ok(Verdict::Leave);
+        }
         Ok(Verdict::Take)
+    }
+}
+
+impl Tree<'_> {
+    /// Whether programs keep texts in this folder that name the virtualenv: `share` and `etc`, as for
+    /// kernels of Jupyter, and whatever else lies beside the packages.
+    fn may_name_the_prefix(&self, folder: &Folder) -> bool {
+        let Ok(inside) = folder.from.strip_prefix(self.prefix) else { return false };
+        let top = inside.components().next().map(Component::as_os_str);
+        let is_code =
+            top.is_some_and(|top| ["lib", "lib64", "include"].iter().any(|it| top == *it));
+        !is_code || inside.ends_with("pkgconfig")
+    }
+
+    /// Copies a text that names the virtualenv, re-pointed; false if it is none, and can be shared.
+    fn place_text(&self, folder: &Folder, name: &OsStr) -> Result<bool, Error> {
+        let from = folder.from.join(name);
+        let metadata = fs::metadata(&from).context("examine", &from)?;
+        if metadata.len() > LONGEST_TEXT {
+            return Ok(false);
+        }
+        let text = fs::read(&from).context("read", &from)?;
+        if text.contains(&0) {
+            return Ok(false);
+        }
+        let Cow::Owned(repointed) = self.moves.text(&text) else { return Ok(false) };
+        let (to, mode) = (folder.to.join(name), metadata.permissions().mode() & 0o7777);
+        self.placement.own_file(&to, &repointed, mode, None)?;
+        Ok(true)
     }
 }
 

@@ -246,3 +246,48 @@ fn a_failed_attempt_leaves_nothing() {
         assert!(!dir.exists());
     }
 }
+
+/// Programs keep texts beside the packages that name the virtualenv, such as the kernels of Jupyter
+/// (`ipykernel install --sys-prefix`): an environment's name the environment.
+#[test]
+fn texts_beside_the_packages_name_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("base");
+    let base = open(&virtualenv(&dir));
+    let program = dir.join("bin/python").display().to_string();
+    let kernel = format!(
+        "{{\"argv\": [{program:?}, \"-m\", \"ipykernel_launcher\", \"-f\", \"{{connection_file}}\"]}}"
+    );
+    let prefix = dir.display().to_string();
+    let texts = [
+        ("share/jupyter/kernels/python3/kernel.json", kernel.as_str()),
+        ("etc/tool/settings.conf", &format!("home = {prefix}\n")),
+        ("lib/pkgconfig/tool.pc", &format!("prefix={prefix}\n")),
+        ("tool.toml", &format!("home = '{prefix}'\n")),
+    ];
+    let shared = [
+        ("share/plain.txt", "names nothing"),
+        ("share/neighbour.txt", &format!("{prefix}-2")),
+        ("share/binary.mo", &format!("\0{prefix}")),
+        ("include/tool.h", &format!("// {prefix}\n")),
+    ];
+    for (path, text) in texts.iter().chain(&shared) {
+        file(dir.join(path), text);
+    }
+    let before = snapshot(&base);
+    for strategy in ALL {
+        let dir = folder.path().join(strategy.to_string());
+        let python = create(&base, &dir, strategy).unwrap().python;
+        for (path, text) in texts {
+            let found = fs::read_to_string(dir.join(path)).unwrap();
+            assert_eq!(found, text.replace(&prefix, dir.to_str().unwrap()), "{strategy}: {path}");
+        }
+        for (path, text) in shared {
+            assert_eq!(fs::read_to_string(dir.join(path)).unwrap(), text, "{strategy}: {path}");
+        }
+        let kernel = fs::read(dir.join(texts[0].0)).unwrap();
+        let kernel: serde_json::Value = serde_json::from_slice(&kernel).unwrap();
+        assert_eq!(Path::new(kernel["argv"][0].as_str().unwrap()), python);
+    }
+    assert_untouched(&base, &before);
+}
