@@ -6,6 +6,7 @@
 //! other files in batches to the threads of `place`.
 
 mod environment;
+mod metadata; // what installers need to take a distribution away
 mod place;
 mod record;
 mod repoint;

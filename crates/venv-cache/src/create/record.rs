@@ -46,13 +46,11 @@ pub(super) fn distribution(name: &str) -> Option<String> {
 /// A `RECORD` for a distribution that was installed without one, as Debian does: no installer
 /// would know how to take it away. It names the metadata and what is under the top-level names
 /// that the distribution declares (its own name, if it declares none).
-pub(super) fn made_up(site_dir: &Path, metadata_dir: &Path) -> String {
-    let folder = metadata_dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let declared = fs::read_to_string(metadata_dir.join("top_level.txt"))
-        .unwrap_or_else(|_| distribution(folder).unwrap_or_default().replace('-', "_"));
+///
+/// The metadata is called `from` in the base's folder, and will be the folder `to`.
+pub(super) fn made_up(site_dir: &Path, from: &str, to: &str) -> String {
     let mut record = String::new();
-    let tops = declared.split_whitespace().flat_map(|top| [top.to_owned(), format!("{top}.py")]);
-    for top in tops.chain([folder.to_owned()]) {
+    for top in top_levels(site_dir, from).iter().flat_map(|top| entries_of(site_dir, top)) {
         let files = WalkDir::new(site_dir.join(top)).sort_by_file_name().into_iter();
         for file in files.filter_map(Result::ok).filter(|entry| !entry.file_type().is_dir()) {
             let relative = file.path().strip_prefix(site_dir).ok().and_then(Path::to_str);
@@ -61,8 +59,60 @@ pub(super) fn made_up(site_dir: &Path, metadata_dir: &Path) -> String {
             }
         }
     }
-    let _ = writeln!(record, "{folder}/RECORD,,");
+    let mut own: Vec<String> = files_in(&site_dir.join(from));
+    own.extend(["METADATA", "RECORD"].map(str::to_owned));
+    own.sort();
+    own.dedup();
+    for file in own {
+        let _ = writeln!(record, "{to}/{file},,");
+    }
     record
+}
+
+/// The names of the files in a metadata folder; none if it is a file.
+fn files_in(metadata: &Path) -> Vec<String> {
+    let files = WalkDir::new(metadata).min_depth(1).into_iter().filter_map(Result::ok);
+    let files = files.filter(|entry| !entry.file_type().is_dir());
+    files
+        .filter_map(|entry| Some(entry.path().strip_prefix(metadata).ok()?.to_str()?.to_owned()))
+        .filter(|path| !path.contains([',', '"', '\n']))
+        .collect()
+}
+
+/// The names that a distribution declares to be imported by, else its own name as a module.
+pub(super) fn top_levels(site_dir: &Path, metadata: &str) -> Vec<String> {
+    let declared = fs::read_to_string(site_dir.join(metadata).join("top_level.txt"))
+        .unwrap_or_else(|_| distribution(metadata).unwrap_or_default().replace('-', "_"));
+    declared.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The entries of a site folder that are imported by a name: a package, or a module in whatever
+/// form. A name that stands for a distribution's may differ in upper and lower case.
+fn entries_of(site_dir: &Path, top: &str) -> Vec<String> {
+    let is_module = |name: &str| {
+        let stem = name.split('.').next().unwrap_or(name);
+        let extension = Path::new(name).extension();
+        stem.eq_ignore_ascii_case(top)
+            && extension.is_none_or(|extension| extension == "py" || extension == "so")
+    };
+    let entries = fs::read_dir(site_dir).into_iter().flatten().filter_map(Result::ok);
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| is_module(name));
+    names.sort();
+    names
+}
+
+/// The name and the version in a distribution's metadata, as a folder's name has them.
+pub(super) fn identity(metadata: &str) -> Option<(String, String)> {
+    let headers = metadata.lines().take_while(|line| !line.is_empty());
+    let header = |name: &str| {
+        headers.clone().find_map(|line| line.strip_prefix(name)).map(str::trim).map(str::to_owned)
+    };
+    let escaped = |text: String| text.replace('-', "_");
+    let (name, version) = (escaped(header("Name:")?), escaped(header("Version:")?));
+    let is_plain = |text: &str| !text.is_empty() && !text.contains(['/', '\0']);
+    (is_plain(&name) && is_plain(&version)).then_some((name, version))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::metadata;
 use super::place::{Batch, Placement};
 use super::record;
 use super::repoint::{Moves, normalized};
@@ -178,17 +179,9 @@ impl Merge<'_, '_> {
                 return Ok(Verdict::Leave);
             }
             if kind.is_dir() {
-                if name.as_encoded_bytes().ends_with(b".dist-info")
-                    && fs::symlink_metadata(from.join("RECORD")).is_err()
-                {
-                    let to = site_dir.join(name);
-                    placement.folder(&to)?;
-                    let record = record::made_up(&folder.from, &from);
-                    placement.own_file(&to.join("RECORD"), record.as_bytes(), 0o644, None)?;
-                }
                 self.metadata.borrow_mut().push(from);
             }
-            return Ok(Verdict::Take);
+            return metadata::place(placement, folder, name, site_dir);
         }
         if !kind.is_dir() && holds_paths(name) {
             if let Some(to) = self.free_name(&from, name) {

@@ -7,6 +7,7 @@ use std::fs::{self, FileType};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::metadata;
 use super::place::{Placement, times_of};
 use super::repoint::Moves;
 use super::scripts::Scripts;
@@ -79,6 +80,9 @@ impl Visitor for Tree<'_> {
         if kind.is_file() && self.site_dirs.contains(folder.from.as_path()) && holds_paths(name) {
             own_paths(self.placement, self.moves, folder, name, &folder.to.join(name))?;
             return Ok(Verdict::Leave);
+        }
+        if self.site_dirs.contains(folder.from.as_path()) {
+            return metadata::place(self.placement, folder, name, &folder.to);
         }
         if kind.is_file() && self.may_name_the_prefix(folder) && self.place_text(folder, name)? {
             return Ok(Verdict::Leave);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use venv_cache::{Base, Error, Kind, Strategy, create, create_bare};
 
-use crate::setup::{Tool, assert_untouched, host, open, run, site, snapshot, uv, virtualenv};
+use crate::setup::{Tool, assert_untouched, host, open, run, seen, site, snapshot, uv, virtualenv};
 
 const ALL: [Strategy; 3] = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
 
@@ -290,4 +290,45 @@ fn texts_beside_the_packages_name_the_environment() {
         assert_eq!(Path::new(kernel["argv"][0].as_str().unwrap()), python);
     }
     assert_untouched(&base, &before);
+}
+
+/// What was installed by other means than pip and uv, and without the list that they go by, is
+/// replaced all the same, and only one version is left.
+#[test]
+fn distributions_without_a_list_of_their_files_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = "Metadata-Version: 1.1\nName: alpha\nVersion: 1.0\n\nVersion: 9\n";
+    for shape in ["dist-info", "distutils", "egg-info"] {
+        let dir = folder.path().join(shape);
+        let base = virtualenv(&dir);
+        let site_dir = site(&base);
+        let info = site_dir.join("alpha-1.0.dist-info");
+        match shape {
+            "dist-info" => fs::remove_file(info.join("RECORD")).unwrap(),
+            "distutils" => {
+                fs::remove_dir_all(&info).unwrap();
+                file(site_dir.join("alpha-1.0-py3.11.egg-info"), header);
+            }
+            _ => {
+                fs::remove_dir_all(&info).unwrap();
+                file(site_dir.join("alpha-1.0.egg-info/PKG-INFO"), header);
+            }
+        }
+        let base = open(&base);
+        assert_eq!(seen(base.python(), &[("alpha", "alpha")])["alpha"], "1.0 1.0 1", "{shape}");
+        let before = snapshot(&base);
+        for (tool, strategy) in [
+            (Tool::Pip, Strategy::Hardlink),
+            (Tool::Uv, Strategy::Hardlink),
+            (Tool::Uv, Strategy::Symlink),
+        ] {
+            let dir = folder.path().join(format!("{shape}-{tool:?}-{strategy}"));
+            let python = create(&base, &dir, strategy).unwrap().python;
+            let alpha = || seen(&python, &[("alpha", "alpha")])["alpha"].clone();
+            assert_eq!(alpha(), "1.0 1.0 1", "{shape}, {tool:?}");
+            tool.install(&python, &["alpha==2.0"]);
+            assert_eq!(alpha(), "2.0 2.0 1", "{shape}, {tool:?}");
+        }
+        assert_untouched(&base, &before);
+    }
 }
