@@ -8,4 +8,40 @@
 //! - A folder is ours if it was empty when we claimed it and bears our mark since.
 //! - What is opened or executed belongs to those whom the owner of the folder trusts.
 //!
+//! ```
+//! use files::{Draft, Mark, Scratch};
+//!
+//! const NOTES: Mark = Mark { name: "NOTES.TAG", text: "Notes of the example.\n" };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scratch = Scratch::new("example-")?;
+//! let dir = scratch.path().join("notes");
+//! NOTES.claim(&dir)?;
+//! Draft::default().write(&dir.join("note"), b"whole or not at all")?;
+//! NOTES.claim(&dir)?;
+//!
+//! let other = scratch.path().join("other");
+//! std::fs::create_dir(&other)?;
+//! std::os::unix::fs::symlink(&dir, other.join("link"))?;
+//! assert!(NOTES.claim(&other).is_err(), "it holds something, and not our mark");
+//! files::delete(&other)?;
+//! assert!(dir.join("note").is_file(), "a deletion follows no link");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! *Invariant:* this crate knows neither caches nor stages, and starts no process.
+
+mod delete;
+mod draft;
+mod folder;
+mod mark;
+mod mount;
+mod scratch;
+mod spread;
+
+pub use crate::delete::{Left, delete};
+pub use crate::draft::{Draft, is_draft};
+pub use crate::folder::{Folder, Kind};
+pub use crate::mark::{Foreign, Mark, MarkError};
+pub use crate::scratch::Scratch;

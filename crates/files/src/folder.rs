@@ -1,0 +1,181 @@
+//! Folders that are held open, and what is done to the names in them.
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
+use rustix::io::Errno;
+
+use crate::delete::{self, Left};
+use crate::mount::Mount;
+use crate::spread;
+
+/// A folder is opened as itself: not through a link, and with no effect on what is no folder.
+pub(crate) const NO_LINK: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Enough to look names up in a folder, also in one that cannot be listed.
+#[cfg(target_os = "linux")]
+pub(crate) const NAMES: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+pub(crate) const NAMES: OFlags = OFlags::RDONLY;
+
+/// An open folder: names are looked up in it, wherever its path leads by now.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder.
+    Folder,
+    /// A regular file.
+    File,
+    /// A symbolic link, to whatever.
+    Link,
+    /// A socket, a pipe or a device.
+    Other,
+}
+
+impl Folder {
+    /// Opens the folder at this path; links in it are followed.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let open =
+            |how| openat(CWD, path, how | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        // A folder that cannot be listed may well take files, as some for temporary files do.
+        let opened = open(OFlags::RDONLY).or_else(|error| open(NAMES).map_err(|_| error));
+        Ok(Self { fd: opened?, path: path.to_owned() })
+    }
+
+    /// Opens a folder in this one. A link is refused.
+    pub fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let name = name.as_ref();
+        let fd = openat(&self.fd, entry(name)?, OFlags::RDONLY | NO_LINK, Mode::empty())?;
+        Ok(Self { fd, path: self.path.join(name) })
+    }
+
+    /// The path by which it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What this name stands for; `None` if there is nothing.
+    pub fn kind(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Kind>> {
+        match statat(&self.fd, entry(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => Kind::Folder,
+                FileType::RegularFile => Kind::File,
+                FileType::Symlink => Kind::Link,
+                _ => Kind::Other,
+            })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The names in it, in no order.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let entries = entries(&mut Dir::read_from(&self.fd)?)?;
+        Ok(entries.into_iter().map(|(name, _)| OsString::from_vec(name.into_bytes())).collect())
+    }
+
+    /// Opens a regular file in it, with these permissions if it is made. A link is refused, and so
+    /// is what could block or is no file.
+    pub fn open_file(&self, name: impl AsRef<OsStr>, flags: OFlags, mode: u32) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::from_bits_truncate(mode);
+        let file = openat(&self.fd, entry(name.as_ref())?, flags, mode)?;
+        let file = File::from(file);
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+        }
+    }
+
+    /// Gives an entry another name, perhaps in another folder. A link is moved, not followed.
+    pub fn rename(
+        &self,
+        name: impl AsRef<OsStr>,
+        to: &Self,
+        new: impl AsRef<OsStr>,
+    ) -> io::Result<()> {
+        Ok(renameat(&self.fd, entry(name.as_ref())?, &to.fd, entry(new.as_ref())?)?)
+    }
+
+    /// Deletes what is no folder; a link goes itself. False if there is nothing.
+    pub fn unlink(&self, name: impl AsRef<OsStr>) -> io::Result<bool> {
+        match unlinkat(&self.fd, entry(name.as_ref())?, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes this entry and, if it is a folder, all below it, as [`delete`](crate::delete()) does.
+    pub fn delete(&self, name: impl AsRef<OsStr>) -> Result<(), Left> {
+        let name = name.as_ref();
+        let path = self.path.join(name);
+        delete::entry(self.fd(), name, &path)
+    }
+
+    /// Deletes these entries on all cores; what could not be deleted is told, each with the first
+    /// that is in its way.
+    #[must_use]
+    pub fn delete_all(&self, names: &[OsString]) -> Vec<Left> {
+        spread::delete_all(self, names)
+    }
+
+    /// The open folder itself.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Opens a folder in this one if it is on this mount.
+    pub(crate) fn folder_on(&self, name: &OsStr, mount: Mount) -> io::Result<Self> {
+        let folder = self.folder(name)?;
+        if crate::mount::Place::of(folder.fd())?.mount == mount {
+            Ok(folder)
+        } else {
+            Err(Errno::XDEV.into())
+        }
+    }
+}
+
+/// What is in an open folder, but for itself and the one above.
+pub(crate) fn entries(dir: &mut Dir) -> Result<Vec<(CString, FileType)>, Errno> {
+    let mut found = Vec::new();
+    for entry in dir {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            found.push((entry.file_name().to_owned(), entry.file_type()));
+        }
+    }
+    Ok(found)
+}
+
+/// The name as one of an entry: a path that leads elsewhere is none.
+fn entry(name: &OsStr) -> io::Result<&OsStr> {
+    let bytes = name.as_bytes();
+    if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
+        let text = format!("`{}` is no name of an entry", name.to_string_lossy());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(name)
+}
+
+pub(crate) fn c_name(name: &OsStr) -> io::Result<CString> {
+    Ok(CString::new(entry(name)?.as_bytes())?)
+}
+
+pub(crate) fn os_name(name: &CStr) -> &OsStr {
+    OsStr::from_bytes(name.to_bytes())
+}

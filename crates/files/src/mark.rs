@@ -1,0 +1,131 @@
+//! Whose a folder is: ours if it bears our mark, and free to be claimed if it is empty.
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::draft::{Draft, is_draft};
+use crate::folder::Folder;
+
+/// A file by which a folder of ours is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its name.
+    pub name: &'static str,
+    /// All that is in it: a file of that name with another text is somebody else's.
+    pub text: &'static str,
+}
+
+/// A folder that is neither ours nor empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not empty: it holds `{}`", dir.display(), found.display())]
+pub struct Foreign {
+    /// The folder.
+    pub dir: PathBuf,
+    /// A name in it.
+    pub found: OsString,
+}
+
+/// Why a folder is not ours to write into.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkError {
+    /// It is somebody else's.
+    #[error(transparent)]
+    Foreign(Foreign),
+    /// The system refused something.
+    #[error("failed to {action} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Mark {
+    /// Makes sure that the folder is ours: it is made if need be, and marked if it is empty. In
+    /// another nothing is touched.
+    ///
+    /// The path may be a link to the folder. Any number of processes may claim one folder at once.
+    pub fn claim(&self, dir: &Path) -> Result<Folder, MarkError> {
+        self.claim_with(dir, |_| false, &Draft::default().with_mode(0o644).synced())
+    }
+
+    /// As [`claim`](Self::claim), for folders that may be older than the mark: those that `is_ours`
+    /// recognizes are marked, too. The mark is written as `draft` says.
+    pub fn claim_with(
+        &self,
+        dir: &Path,
+        is_ours: impl Fn(&Folder) -> bool,
+        draft: &Draft<'_>,
+    ) -> Result<Folder, MarkError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| MarkError::Io { action, path, source }
+        };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(failed("create", dir))?;
+        let folder = Folder::open(dir).map_err(failed("open", dir))?;
+        let path = dir.join(self.name);
+        if self.is_on(&folder).map_err(failed("read", &path))? {
+            return Ok(folder);
+        }
+        let found = folder.occupant().map_err(failed("list", dir))?;
+        // Whoever claimed it just now wrote the mark before all else.
+        if self.is_on(&folder).map_err(failed("read", &path))? {
+            return Ok(folder);
+        }
+        if let Some(found) = found.filter(|_| !is_ours(&folder)) {
+            return Err(MarkError::Foreign(Foreign { dir: dir.to_owned(), found }));
+        }
+        match draft.new_only().write_in(&folder, self.name, self.text.as_bytes()) {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if self.is_on(&folder).map_err(failed("read", &path))? {
+                    return Ok(folder);
+                }
+                Err(MarkError::Foreign(Foreign { dir: dir.to_owned(), found: self.name.into() }))
+            }
+            other => other.map(|()| folder).map_err(failed("create", &path)),
+        }
+    }
+
+    /// Whether the folder bears it.
+    pub fn is_on(&self, folder: &Folder) -> io::Result<bool> {
+        match folder.open_file(self.name, OFlags::RDONLY, 0) {
+            Ok(file) => {
+                let mut text = Vec::new();
+                // One byte more than it may have.
+                file.take(self.text.len() as u64 + 1).read_to_end(&mut text)?;
+                Ok(text == self.text.as_bytes())
+            }
+            Err(error) if is_no_file(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether there is nothing of that name, a link, or something that is no file.
+fn is_no_file(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    let is_other = error.kind() == io::ErrorKind::InvalidInput;
+    is_other || matches!(errno, Some(Errno::NOENT | Errno::LOOP | Errno::MLINK | Errno::NXIO))
+}
+
+impl Folder {
+    /// Something in it that somebody put there; `None` if the folder is free to be claimed.
+    ///
+    /// What a crash left of a draft does not count, and neither does the `lost+found` of a fresh
+    /// file system.
+    pub fn occupant(&self) -> io::Result<Option<OsString>> {
+        let counts = |name: &OsString| !is_draft(name) && name != "lost+found";
+        Ok(self.names()?.into_iter().filter(counts).min())
+    }
+}

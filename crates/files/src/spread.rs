@@ -1,0 +1,93 @@
+//! Large trees, deleted on all cores.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rustix::fs::{Dir, FileType};
+
+use crate::delete::{self, Left};
+use crate::folder::{Folder, Kind, entries, os_name};
+use crate::mount::{Mount, Place};
+
+/// More threads than this wait for each other rather than delete.
+const MOST_THREADS: usize = 8;
+
+/// With so many folders to delete, none of them is taken apart any more.
+const MANY: usize = 64;
+
+/// How far below a tree's root that is looked for: `lib/python3.11/site-packages/package`.
+const MOST_LEVELS: usize = 4;
+
+/// A folder to be deleted, in one that is held.
+struct Part {
+    above: Arc<Folder>,
+    name: OsString,
+}
+
+pub(crate) fn delete_all(folder: &Folder, names: &[OsString]) -> Vec<Left> {
+    if let Ok(place) = Place::of(folder.fd()) {
+        let parts = taken_apart(folder, names, place.mount);
+        // What resists here is met again below.
+        on_all_cores(&parts, |part| drop(part.above.delete(&part.name)));
+    }
+    let left = Mutex::new(Vec::new());
+    on_all_cores(names, |name| {
+        let path: PathBuf = folder.path().join(name);
+        if let Err(resisting) = delete::entry(folder.fd(), name, &path) {
+            left.lock().unwrap_or_else(PoisonError::into_inner).push(resisting);
+        }
+    });
+    left.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Folders in these trees: enough of them that no core is left without work at the end. None where
+/// the trees are enough themselves.
+fn taken_apart(folder: &Folder, names: &[OsString], mount: Mount) -> Vec<Part> {
+    if names.len() >= MANY {
+        return Vec::new();
+    }
+    let open = |name: &OsString| folder.folder_on(name, mount).ok();
+    let mut parts: Vec<Part> = names.iter().filter_map(open).flat_map(folders_in).collect();
+    for _ in 1..MOST_LEVELS {
+        if parts.len() >= MANY {
+            break;
+        }
+        let open = |part: &Part| part.above.folder_on(&part.name, mount).ok();
+        parts = parts.iter().filter_map(open).flat_map(folders_in).collect();
+    }
+    parts
+}
+
+fn folders_in(above: Folder) -> Vec<Part> {
+    let above = Arc::new(above);
+    let listed = Dir::read_from(above.fd()).and_then(|mut dir| entries(&mut dir));
+    let is_folder = |name: &OsStr, kind| match kind {
+        FileType::Unknown => matches!(above.kind(name), Ok(Some(Kind::Folder))),
+        known => known == FileType::Directory,
+    };
+    let part = |(name, kind): (CString, FileType)| {
+        let name = os_name(&name);
+        is_folder(name, kind).then(|| Part { above: above.clone(), name: name.to_owned() })
+    };
+    listed.unwrap_or_default().into_iter().filter_map(part).collect()
+}
+
+fn on_all_cores<T: Sync>(items: &[T], action: impl Fn(&T) + Sync) {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        // Each number is given out once, whatever the order of other memory.
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            action(item);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..cores.min(MOST_THREADS).min(items.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+}
