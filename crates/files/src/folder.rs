@@ -60,6 +60,15 @@ impl Folder {
         Ok(Self { fd, path: self.path.join(name) })
     }
 
+    /// Opens a folder further below. A link anywhere on the way is refused.
+    pub fn below(&self, path: &Path) -> io::Result<Self> {
+        let mut folder = Self { fd: self.fd.try_clone()?, path: self.path.clone() };
+        for name in path {
+            folder = folder.folder(name)?;
+        }
+        Ok(folder)
+    }
+
     /// The path by which it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {

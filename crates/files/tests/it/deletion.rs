@@ -10,13 +10,14 @@ use std::thread;
 use files::{Folder, Scratch, delete};
 use proptest::prelude::*;
 
+use crate::not_tested;
 use crate::trees::{look, make, make_victim, trees};
 
 /// The test that deletes what a variable names, in a process of its own.
 const JOB: &str = "deletion::deletes_what_it_is_told";
 
 fn assert_done(job: &duct::Expression) {
-    let ended = job.stdout_capture().unchecked().run().unwrap();
+    let ended = job.stdout_capture().unchecked().run().expect("started");
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success() && said.contains("1 passed"), "{said}");
 }
@@ -144,7 +145,7 @@ fn what_resists_is_named_and_the_rest_goes() {
     fs::write(tree.join("kept/other"), "content").unwrap();
     let attribute = |change: &str| duct::cmd!("chattr", change, &file).stderr_null().run().is_ok();
     if !attribute("+i") {
-        eprintln!("not tested: what_resists_is_named_and_the_rest_goes needs `chattr +i`");
+        not_tested("what_resists_is_named_and_the_rest_goes", "chattr +i");
         return;
     }
     let left = delete(&tree).unwrap_err();
@@ -165,8 +166,8 @@ fn folders_without_permissions_are_deleted_by_their_owner() {
         let folder = tree.join(name).join("folder");
         fs::create_dir_all(folder.join("deeper")).unwrap();
         fs::write(folder.join("file"), "content").unwrap();
-        fs::set_permissions(folder.join("deeper"), Permissions::from_mode(0)).unwrap();
-        fs::set_permissions(&folder, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.join("deeper"), Permissions::from_mode(0o000)).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o000)).unwrap();
         fs::set_permissions(tree.join(name), Permissions::from_mode(0o400)).unwrap();
     }
     fs::set_permissions(&tree, Permissions::from_mode(0o500)).unwrap();

@@ -8,7 +8,7 @@ use std::path::Path;
 use files::{Draft, Scratch};
 
 fn count(dir: &Path) -> usize {
-    fs::read_dir(dir).unwrap().count()
+    fs::read_dir(dir).expect("a folder").count()
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use files::{Scratch, delete};
 
+use crate::not_tested;
 use crate::trees::{look, make_victim};
 
 const PLACE: &str = "FILES_MOUNTED";
@@ -45,7 +46,7 @@ fn what_is_mounted_in_a_tree_stays_and_is_named() {
         it.status.code() != Some(77) && !it.stderr.starts_with(b"unshare")
     };
     let Some(ended) = ended.ok().filter(is_there) else {
-        eprintln!("not tested: what_is_mounted_in_a_tree_stays_and_is_named needs mounts");
+        not_tested("what_is_mounted_in_a_tree_stays_and_is_named", "unshare --mount");
         return;
     };
     let said = String::from_utf8_lossy(&ended.stdout);

@@ -20,8 +20,8 @@ fn rounds() -> usize {
 
 /// A tree in which the swapping process knows its way.
 fn grow(path: &Path, depth: usize) {
-    fs::create_dir(path).unwrap();
-    fs::write(path.join("file"), "content").unwrap();
+    fs::create_dir(path).expect("made");
+    fs::write(path.join("file"), "content").expect("made");
     for number in 0..WIDTH {
         if depth > 0 {
             grow(&path.join(number.to_string()), depth - 1);
@@ -46,17 +46,17 @@ fn a_deletion_beside_a_process_that_swaps_folders_for_links_loses_nothing_outsid
     let swapper =
         duct::cmd!(program, "--exact", "races::swaps_folders_for_links", "--include-ignored");
     let swapper = swapper.env(PLACE, scratch.path()).stdout_capture().start().unwrap();
-    let (mut resisted, mut swaps) = (0, 0);
+    let mut swaps = 0;
     for round in 0..rounds() {
         let tree = place.join("tree");
         grow(&place.join("new"), DEPTH - 1);
         fs::rename(place.join("new"), &tree).unwrap();
-        let left = if round % 2 == 0 {
-            delete(&tree).is_err()
+        // Where the other process was quicker something may be left.
+        if round % 2 == 0 {
+            let _ = delete(&tree);
         } else {
-            !Folder::open(&place).unwrap().delete_all(&[OsString::from("tree")]).is_empty()
-        };
-        resisted += usize::from(left);
+            let _ = Folder::open(&place).unwrap().delete_all(&[OsString::from("tree")]);
+        }
         swaps += fs::read_dir(place.join("aside")).unwrap().count();
         // What was moved aside goes as well, and that may move, too.
         let _ = delete(&place.join("aside"));
@@ -69,7 +69,6 @@ fn a_deletion_beside_a_process_that_swaps_folders_for_links_loses_nothing_outsid
     }
     fs::write(scratch.path().join("over"), "").unwrap();
     assert!(swapper.wait().unwrap().status.success());
-    eprintln!("{} rounds, {swaps} swaps, {resisted} left something", rounds());
     assert!(swaps > rounds() / 10, "the other process did not keep up: {swaps} swaps");
     assert!(look(&victim) == before);
 }

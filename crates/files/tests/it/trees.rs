@@ -45,13 +45,13 @@ pub(crate) fn trees() -> impl Strategy<Value = Thing> {
 /// Makes it at this path. Devices that this user may not make are pipes.
 pub(crate) fn make(thing: &Thing, path: &Path, victim: &Path) {
     match thing {
-        Thing::File => fs::write(path, "content").unwrap(),
-        Thing::HardLink => fs::hard_link(victim.join("file"), path).unwrap(),
+        Thing::File => fs::write(path, "content").expect("made"),
+        Thing::HardLink => fs::hard_link(victim.join("file"), path).expect("made"),
         Thing::Link(to) => {
             let targets = [victim, &victim.join("folder"), &victim.join("file")];
             let target = targets.get(usize::from(*to)).copied();
             let other = Path::new(if *to == 3 { ".." } else { "nowhere" });
-            symlink(target.unwrap_or(other), path).unwrap();
+            symlink(target.unwrap_or(other), path).expect("made");
         }
         Thing::Socket => {
             // The kernel takes short paths only.
@@ -59,7 +59,7 @@ pub(crate) fn make(thing: &Thing, path: &Path, victim: &Path) {
                 make(&Thing::Pipe, path, victim);
             }
         }
-        Thing::Pipe => mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap(),
+        Thing::Pipe => mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).expect("made"),
         Thing::Device => {
             let null = makedev(1, 3);
             if mknodat(CWD, path, FileType::CharacterDevice, Mode::RUSR, null).is_err() {
@@ -67,33 +67,33 @@ pub(crate) fn make(thing: &Thing, path: &Path, victim: &Path) {
             }
         }
         Thing::Folder { mode, things } => {
-            fs::create_dir(path).unwrap();
+            fs::create_dir(path).expect("made");
             for (number, thing) in things.iter().enumerate() {
                 make(thing, &path.join(number.to_string()), victim);
             }
-            fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(*mode)).expect("made");
         }
     }
 }
 
 /// A folder that nobody may touch, with a file, and a folder with files in it.
 pub(crate) fn make_victim(path: &Path) {
-    fs::create_dir_all(path.join("folder/deeper")).unwrap();
+    fs::create_dir_all(path.join("folder/deeper")).expect("made");
     for name in ["file", "folder/file", "folder/deeper/file"] {
-        fs::write(path.join(name), name).unwrap();
+        fs::write(path.join(name), name).expect("made");
     }
-    symlink("folder", path.join("link")).unwrap();
+    symlink("folder", path.join("link")).expect("made");
 }
 
 /// What there is of a tree: kinds, modes, times and contents.
 pub(crate) fn look(path: &Path) -> BTreeMap<PathBuf, String> {
     let mut seen = BTreeMap::new();
-    let metadata = fs::symlink_metadata(path).unwrap();
+    let metadata = fs::symlink_metadata(path).expect("made");
     let kind = metadata.file_type();
     let content = if kind.is_file() {
-        fs::read_to_string(path).unwrap()
+        fs::read_to_string(path).expect("made")
     } else if kind.is_symlink() {
-        fs::read_link(path).unwrap().display().to_string()
+        fs::read_link(path).expect("made").display().to_string()
     } else {
         format!("socket {} pipe {}", kind.is_socket(), kind.is_fifo())
     };
@@ -101,8 +101,8 @@ pub(crate) fn look(path: &Path) -> BTreeMap<PathBuf, String> {
     let (mode, modified) = (metadata.mode(), (metadata.mtime(), metadata.mtime_nsec()));
     seen.insert(path.to_owned(), format!("{mode:o} {modified:?} {content}"));
     if kind.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            seen.extend(look(&entry.unwrap().path()));
+        for entry in fs::read_dir(path).expect("made") {
+            seen.extend(look(&entry.expect("made").path()));
         }
     }
     seen
