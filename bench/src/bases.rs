@@ -103,7 +103,7 @@ impl MeasuredBase {
         let whole = dir.join("whole");
         if !whole.is_file() {
             progress(&format!("making the synthetic base of {packages} packages"));
-            drop(fs::remove_dir_all(&dir));
+            drop(files::delete(&dir));
             let created = create_bare(&world.python()?, &dir)?;
             let interpreter = Interpreter::describe(&created.python, None)?;
             let site = interpreter.purelib();

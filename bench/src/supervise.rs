@@ -82,8 +82,7 @@ pub(crate) fn run() -> Result<ExitCode, BoxError> {
     let code = child.wait()?.status.code();
     processes::end_started_with(&format!("{VARIABLE}={}", folders.short.display()));
     if folders.large.exists() {
-        fs::remove_dir_all(&folders.large)
-            .map_err(|error| format!("cannot remove `{}`: {error}", folders.large.display()))?;
+        files::delete(&folders.large).map_err(|left| format!("{left}: {}", left.source))?;
     }
     short.close()?;
     let code = match caught.load(Ordering::Relaxed) {

@@ -4,12 +4,13 @@ Started as a program it ends a run whose driver is gone: `curator_ray_node.py RU
 """
 
 import contextlib
+import errno
 import fcntl
 import glob
 import json
 import os
-import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -78,8 +79,24 @@ def prepare(program, place, stages, note):
 
 def end_run(run, limit):
     """Ends what there is of a run on this machine but its Ray: its hosts and its folders."""
-    for path in glob.glob(os.path.join(parent_dir(), f"{run}-*")):
+    for path in _run_dirs(f"{run}-*"):
         finish_run_dir(path, limit)
+
+
+def _run_dirs(pattern):
+    """The folders of runs; none where the one that they lie in is somebody else's."""
+    parent = parent_dir()
+    if not _is_own_dir(parent):
+        return []
+    return [path for path in glob.glob(os.path.join(parent, pattern)) if _is_own_dir(path)]
+
+
+def _is_own_dir(path):
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 def finish_run_dir(path, limit):
@@ -98,7 +115,49 @@ def finish_run_dir(path, limit):
                         os.killpg(int(name), signal.SIGKILL)
                     break
                 time.sleep(0.02)
-    shutil.rmtree(path, ignore_errors=True)
+    remove_tree(path)
+
+
+def remove_tree(path):
+    """Deletes a folder and all below it, but for what cannot be deleted.
+
+    As the program itself deletes: by open folders, through no link, and on no other file system.
+    """
+    parent, name = os.path.split(path)
+    with contextlib.suppress(OSError), _opened(parent, 0) as above:
+        _remove(above, name, _mount(above))
+
+
+def _remove(above, name, mount):
+    try:
+        with _opened(name, os.O_NOFOLLOW, above) as folder:
+            if _mount(folder) != mount:
+                return
+            for inner in os.listdir(folder):
+                with contextlib.suppress(OSError, RecursionError):
+                    _remove(folder, inner, mount)
+        os.rmdir(name, dir_fd=above)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        os.unlink(name, dir_fd=above)
+
+
+@contextlib.contextmanager
+def _opened(name, flags, above=None):
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | flags, dir_fd=above)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _mount(folder):
+    """The file system that an open folder is on, and by which mount."""
+    with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{folder}") as file:
+        mounts = [line for line in file if line.startswith("mnt_id")]
+        return os.fstat(folder).st_dev, mounts
+    return os.fstat(folder).st_dev, []
 
 
 def _is_free(file):
@@ -144,10 +203,10 @@ def _marked(mark):
 
 def sweep():
     """Removes what earlier runs left on this machine and nobody has used for long."""
-    for path in glob.glob(os.path.join(parent_dir(), "*-*")):
+    for path in _run_dirs("*-*"):
         with contextlib.suppress(OSError):  # Another sweeps, too.
             if time.time() - os.stat(path).st_mtime > _LIFE and not _has_hosts(path):
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
 
 
 def _has_hosts(path):

@@ -4,11 +4,12 @@ mod journal;
 mod question;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::OFlags;
 use stage::Task;
 
 use crate::error::Error;
@@ -74,6 +75,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
+    /// [`Error::NotOurs`] if it holds something that is no checkpoint, and nothing in it is touched;
     /// [`Error::CheckpointInUse`] if another run has it open, [`Error::OtherPipeline`] if it was
     /// made by a pipeline with other code, arguments or packages, and [`Error::Io`].
     pub fn open(dir: impl Into<PathBuf>, plan: &Plan) -> Result<Self, Error> {
@@ -82,8 +84,9 @@ impl Checkpoint {
             let dir = dir.display().to_string();
             move |source| Error::io(action, dir, source)
         };
-        fs::create_dir_all(&dir).map_err(failed("make the checkpoint"))?;
-        let lock = File::create(dir.join("lock")).map_err(failed("lock the checkpoint"))?;
+        let folder = question::claim(&dir, plan)?;
+        let lock = folder.open_file("lock", OFlags::RDWR | OFlags::CREATE, 0o666);
+        let lock = lock.map_err(failed("lock the checkpoint"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -91,9 +94,8 @@ impl Checkpoint {
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock the checkpoint")(source)),
         }
-        question::check(&dir, plan)?;
-        let (journal, finished) =
-            Journal::open(dir.join("journal.jsonl")).map_err(failed("read the checkpoint"))?;
+        question::check(&folder, plan)?;
+        let (journal, finished) = Journal::open(&folder).map_err(failed("read the checkpoint"))?;
         Ok(Self { dir, finished, journal, _lock: lock })
     }
 

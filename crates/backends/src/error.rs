@@ -1,5 +1,6 @@
 //! What can go wrong with a run, cut by what the caller can do next.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -351,6 +352,17 @@ pub enum Error {
         hint: Option<String>,
     },
 
+    /// A folder that a run would write into is somebody else's. Nothing in it was touched.
+    #[error("`{}` is no {what}: it holds `{}`", dir.display(), found.display())]
+    NotOurs {
+        /// What it should have been.
+        what: &'static str,
+        /// The folder.
+        dir: PathBuf,
+        /// A name in it.
+        found: OsString,
+    },
+
     /// Another run has the checkpoint open.
     #[error("the checkpoint `{}` is in use", dir.display())]
     CheckpointInUse {
@@ -484,6 +496,7 @@ impl Error {
             Self::Unlockable { .. } => {
                 "build wheels of these (`pip wheel`) and name those, or leave the spec unlocked"
             }
+            Self::NotOurs { .. } => "name a folder that is empty or does not exist yet",
             Self::CheckpointInUse { .. } => "wait for the run that uses it, or name another folder",
             Self::OtherPipeline { .. } | Self::OtherInput { .. } => {
                 "name another folder for the checkpoint, or remove this one to begin anew"

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use envspec::{Install, LoadedEnv, Requirement};
+use files::{Draft, Folder, Foreign, Mark, MarkError};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stage::Isolation;
@@ -20,6 +22,9 @@ use crate::report::RunReport;
 const FORMAT: u32 = 1;
 /// The file within the folder of a record.
 const FILE: &str = "record.json";
+/// By which the folder of a record is known.
+const MARK: Mark =
+    Mark { name: "RECORD.TAG", text: "This folder holds the record of a run of Curator.\n" };
 
 /// What a run ran in: the packages of every stage with their versions and digests, pinned by lines
 /// with hashes, the base, and how long everything took. It holds no credentials.
@@ -206,16 +211,23 @@ impl RunRecord {
         Err(failed(io::Error::other(problem)))
     }
 
-    /// Writes it into a folder, which is made if need be, in place of one that is there.
+    /// Makes the folder one for a record, before a run that may take long.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOurs`] if it holds something else. Nothing in it is touched then.
+    pub fn claim(dir: &Path) -> Result<(), Error> {
+        claim(dir).map(drop)
+    }
+
+    /// Writes it into a folder, which is [claimed](Self::claim) if need be, in place of one that is
+    /// there.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
-        let path = dir.join(FILE);
-        let draft = dir.join(format!("{FILE}.new"));
-        let write = || {
-            fs::create_dir_all(dir)?;
-            fs::write(&draft, serde_json::to_vec_pretty(self)?)?;
-            fs::rename(&draft, &path)
-        };
-        write().map_err(|source| Error::io("write the record", path.display().to_string(), source))
+        let folder = claim(dir)?;
+        let write = || draft().write_in(&folder, FILE, &serde_json::to_vec_pretty(self)?);
+        write().map_err(|source| {
+            Error::io("write the record", dir.join(FILE).display().to_string(), source)
+        })
     }
 
     /// The plan with the packages of the record in place of what its specs would resolve to now.
@@ -303,6 +315,29 @@ impl RunRecord {
     fn environment(&self, stage: &str) -> Option<&RecordedEnv> {
         self.stages.iter().find(|it| it.name == stage)?.environment.as_ref()
     }
+}
+
+/// As the user has files made.
+fn draft() -> Draft<'static> {
+    Draft::default().with_mode(0o666)
+}
+
+fn claim(dir: &Path) -> Result<Folder, Error> {
+    let failed =
+        |source, path: &Path| Error::io("write the record", path.display().to_string(), source);
+    fs::create_dir_all(dir).map_err(|source| failed(source, dir))?;
+    MARK.claim_with(dir, has_record, &draft()).map_err(|error| match error {
+        MarkError::Foreign(Foreign { dir, found }) => {
+            Error::NotOurs { what: "folder of a record", dir, found }
+        }
+        MarkError::Io { path, source, .. } => failed(source, &path),
+    })
+}
+
+/// Whether a record lies there that is older than the mark.
+fn has_record(folder: &Folder) -> bool {
+    let file = folder.open_file(FILE, OFlags::RDONLY, 0);
+    file.is_ok_and(|file| serde_json::from_reader::<_, RunRecord>(BufReader::new(file)).is_ok())
 }
 
 /// What a stage's environment is built from, if it is built.

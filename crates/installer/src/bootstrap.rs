@@ -11,8 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use envspec::Tool;
+use files::{Draft, Folder, Foreign, Kind, Mark, MarkError};
 use pep440_rs::Version;
-use tempfile::TempDir;
+use rustix::fs::OFlags;
 
 use crate::bytecode::compile_recorded;
 use crate::command_line::Program;
@@ -33,6 +34,9 @@ const STAGING_PREFIX: &str = ".new-";
 
 /// Between two looks at a lock that another process holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// By which a folder of tools is known: the lock, which is empty, and made before all else.
+const MARK: Mark = Mark { name: "bootstrap.lock", text: "" };
 
 /// Making a tool that is nowhere yet.
 pub(crate) struct Bootstrap<'a> {
@@ -108,10 +112,24 @@ impl<'a> Bootstrap<'a> {
     /// Waits for the lock that all processes sharing the folder take before they make a tool.
     fn lock(&self) -> Result<File, Error> {
         let dir = self.search.dir;
-        fs::create_dir_all(dir).context("make", dir)?;
-        let path = dir.join("bootstrap.lock");
-        let file = File::options().create(true).write(true).truncate(false).open(&path);
-        let file = file.context("open", &path)?;
+        // Tools that were copied here have no lock with them.
+        let is_tool = |name: OsString| {
+            let name = name.to_string_lossy();
+            ["uv-", "pip-", STAGING_PREFIX].iter().any(|start| name.starts_with(start))
+        };
+        let has_tools =
+            |folder: &Folder| folder.names().is_ok_and(|names| names.into_iter().all(is_tool));
+        let draft = Draft::default().with_mode(0o666);
+        let folder = MARK.claim_with(dir, has_tools, &draft).map_err(|error| match error {
+            MarkError::Foreign(Foreign { dir, found }) => Error::NotTools { dir, found },
+            MarkError::Io { action, path, source } => Error::Io { action, path, source },
+        })?;
+        let path = dir.join(MARK.name);
+        // One that others own can be locked all the same.
+        let file = folder
+            .open_file(MARK.name, OFlags::WRONLY, 0)
+            .or_else(|_| folder.open_file(MARK.name, OFlags::RDONLY, 0))
+            .context("open", &path)?;
         let mut is_first = true;
         loop {
             match file.try_lock() {
@@ -131,20 +149,21 @@ impl<'a> Bootstrap<'a> {
     }
 
     /// A folder to make a tool in, after removing those whose makers died. Needs the lock.
-    fn staging(&self) -> Result<TempDir, Error> {
+    fn staging(&self) -> Result<files::Scratch, Error> {
         let dir = self.search.dir;
-        for entry in fs::read_dir(dir).context("list", dir)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX) {
+        let folder = Folder::open(dir).context("open", dir)?;
+        for name in folder.names().context("list", dir)? {
+            let is_staging = name.to_string_lossy().starts_with(STAGING_PREFIX);
+            if is_staging && matches!(folder.kind(&name), Ok(Some(Kind::Folder))) {
                 // It is in nobody's way; the next holder of the lock tries again.
-                let _ = fs::remove_dir_all(entry.path());
+                let _ = folder.delete(&name);
             }
         }
-        let staging = tempfile::Builder::new().prefix(STAGING_PREFIX).tempdir_in(dir);
-        staging.context("make a folder in", dir)
+        files::Scratch::new_in(dir, STAGING_PREFIX).context("make a folder in", dir)
     }
 
     /// Gives what was made its own name, by which others find it. Needs the lock.
-    fn publish(&self, staging: TempDir, name: &str) -> Result<PathBuf, Error> {
+    fn publish(&self, staging: files::Scratch, name: &str) -> Result<PathBuf, Error> {
         let path = self.search.dir.join(name);
         // A temporary folder is its maker's alone; a tool is for whoever may use the cache.
         let permissions = fs::metadata(self.search.dir).map(|metadata| metadata.permissions());
@@ -152,15 +171,12 @@ impl<'a> Bootstrap<'a> {
             .and_then(|permissions| fs::set_permissions(staging.path(), permissions))
             .context("open to others", staging.path())?;
         sync_tree(staging.path()).context("write out", staging.path())?;
-        match fs::remove_dir_all(&path) {
+        if fs::symlink_metadata(&path).is_ok() {
             // What has this name and was not found to be usable is broken.
-            Ok(()) => tracing::warn!(path = %path.display(), "replaced"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).context("remove", &path),
+            tracing::warn!(path = %path.display(), "replaced");
+            files::delete(&path).map_err(Into::into).context("remove", &path)?;
         }
-        fs::rename(staging.path(), &path).context("publish", &path)?;
-        // Nothing of that name is left to be removed.
-        let _ = staging.keep();
+        staging.persist(name).context("publish", &path)?;
         File::open(self.search.dir)
             .and_then(|dir| dir.sync_all())
             .context("write out", self.search.dir)?;

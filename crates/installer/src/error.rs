@@ -1,5 +1,6 @@
 //! What can go wrong, cut by what the caller can do next.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -144,6 +145,14 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The folder for fetched tools is somebody else's: it holds something that is none.
+    #[error("`{}` is no folder of fetched tools: it holds `{}`", dir.display(), found.display())]
+    NotTools {
+        /// The folder.
+        dir: PathBuf,
+        /// A name in it.
+        found: OsString,
+    },
     /// A file could not be read, written or started.
     #[error("failed to {action} `{}`", path.display())]
     Io {
@@ -197,6 +206,9 @@ impl Error {
             | Self::Interpreter { .. }
             | Self::Answer { .. }
             | Self::Io { .. } => None,
+            Self::NotTools { .. } => {
+                Some("keep fetched tools in a folder that is empty or does not exist yet")
+            }
         }
     }
 
@@ -219,6 +231,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::ToolVersion { .. }
             | Self::Answer { .. }
+            | Self::NotTools { .. }
             | Self::Io { .. } => None,
         }
     }

@@ -8,7 +8,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use envspec::{Install, Requirement};
-use tempfile::TempDir;
 
 use crate::error::{Error, IoResultExt};
 use crate::process::Command;
@@ -23,15 +22,13 @@ const BARRIERS: [&str; 2] = ["pyproject.toml", "uv.toml"];
 #[derive(Debug)]
 pub(crate) struct Scratch {
     root: PathBuf,
-    _guard: Option<TempDir>,
+    _guard: Option<files::Scratch>,
 }
 
 impl Scratch {
     pub(crate) fn new() -> Result<Self, Error> {
-        let guard = tempfile::Builder::new()
-            .prefix("installer-")
-            .tempdir()
-            .context("make a folder in", std::env::temp_dir())?;
+        let guard =
+            files::Scratch::new("installer-").context("make a folder in", std::env::temp_dir())?;
         let scratch = Self { root: guard.path().to_owned(), _guard: Some(guard) };
         let dir = scratch.working_dir();
         fs::create_dir(&dir).context("make", &dir)?;

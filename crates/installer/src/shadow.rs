@@ -5,14 +5,14 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use files::Scratch;
 
 use crate::error::{Error, IoResultExt};
 
 /// A temporary virtualenv with the real one's packages and a root folder of its own.
 #[derive(Debug)]
 pub(crate) struct Shadow {
-    root: TempDir,
+    root: Scratch,
     program: PathBuf,
 }
 
@@ -35,11 +35,7 @@ pub(crate) fn of_virtualenv(python: &Path) -> Result<Option<Shadow>, Error> {
         }
         Err(error) => return Err(error).context("read", prefix.join("pyvenv.cfg")),
     };
-    let temporary = std::env::temp_dir();
-    let root = tempfile::Builder::new()
-        .prefix("installer-")
-        .tempdir()
-        .context("make a folder in", temporary)?;
+    let root = Scratch::new("installer-").context("make a folder in", std::env::temp_dir())?;
     let link = |from: PathBuf, to: PathBuf| symlink(&from, &to).context("link", to);
     fs::write(root.path().join("pyvenv.cfg"), settings).context("write", root.path())?;
     fs::create_dir(root.path().join("bin")).context("make", root.path().join("bin"))?;

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use envspec::{Install, Requirement, is_by_product};
+use files::Draft;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
@@ -108,7 +109,7 @@ impl Sources {
 
 /// A file with another content, which may be a link to what others have, too.
 fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    fs::remove_file(path).and_then(|()| fs::write(path, text)).context("write", path)
+    Draft::default().with_mode(0o666).write(path, text.as_bytes()).context("write", path)
 }
 
 fn file_name(path: &Path) -> String {

@@ -2,24 +2,22 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use files::{Foreign, MarkError};
+
 use crate::access::Access;
 use crate::error::IoResultExt;
-use crate::layout::Layout;
+use crate::layout::{Layout, TAG};
 use crate::lock::ExclusiveLock;
 use crate::manifest::{Fault, Manifest};
 use crate::trash::Trash;
 use crate::{Error, Key, Result, durable, hex};
-
-const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
-    # This folder is a cache of Python environments; it can be made anew.\n\
-    # About cache folders see https://bford.info/cachedir/\n";
 
 /// A folder of environments, shared by all processes that open it.
 ///
@@ -55,6 +53,8 @@ pub(crate) enum Content {
     Whole(Box<Listed>),
     Newer(Key),
     Leftover(Key),
+    /// A link, or a file: nothing that a build leaves.
+    Foreign(Key),
 }
 
 impl Cache {
@@ -64,6 +64,9 @@ impl Cache {
     /// group, make the folder yourself, group-writable, before its first use; what the cache makes
     /// in it is then the group's. A folder of another user who is not root is refused unless it
     /// is such a one. What crashed processes left in the trash is deleted.
+    ///
+    /// A folder that holds something and bears no `CACHEDIR.TAG` of this crate is refused, and nothing
+    /// in it is touched. The folder itself may be given by a link, but no folder in it may be one.
     ///
     /// On a read-only file system a cache that exists can be opened, and gives out what it has.
     pub fn open(root: &Path) -> Result<Self> {
@@ -134,7 +137,7 @@ impl Cache {
     pub fn list(&self) -> Result<Vec<Listed>> {
         let whole = self.contents()?.into_iter().filter_map(|content| match content {
             Content::Whole(listed) => Some(*listed),
-            Content::Newer(_) | Content::Leftover(_) => None,
+            Content::Newer(_) | Content::Leftover(_) | Content::Foreign(_) => None,
         });
         let mut listed: Vec<_> = whole.collect();
         listed.sort_by_key(|listed| (listed.last_used, listed.key));
@@ -182,18 +185,21 @@ impl Cache {
         Trash::new(self.layout(), self.access())
     }
 
-    /// Makes the folders that are missing.
+    /// Claims the folder, and makes those in it that are missing.
     pub(crate) fn prepare(&self) -> Result<()> {
-        for dir in self.layout().dirs() {
-            self.access().ensure_dir(&dir)?;
+        let share = |file: &File| self.access().share_file(file);
+        let draft = durable::draft(self.access()).before(&share);
+        let claimed = TAG.claim_with(self.root(), |_| false, &draft);
+        claimed.map_err(|error| match error {
+            MarkError::Foreign(Foreign { dir, found }) => Error::NotACache { dir, found },
+            MarkError::Io { action, path, source } => Error::io(action, &path, source),
+        })?;
+        let dirs = self.layout().dirs();
+        // All of them first: in a cache that is not as it should be nothing is made.
+        for dir in &dirs {
+            self.layout().open_above(dir)?;
         }
-        let tag = self.layout().tag_file();
-        match fs::symlink_metadata(&tag) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                durable::write(&tag, TAG.as_bytes(), self.access())
-            }
-            other => other.map(drop).context("read", &tag),
-        }
+        dirs.iter().try_for_each(|dir| self.access().ensure_dir(dir))
     }
 
     /// All that lies where environments lie, under names that are keys.
@@ -201,11 +207,17 @@ impl Cache {
         let dir = self.layout().envs_dir();
         let mut contents = Vec::new();
         for found in fs::read_dir(&dir).context("list", &dir)? {
-            let name = found.context("list", &dir)?.file_name();
+            let found = found.context("list", &dir)?;
+            let name = found.file_name();
             let Some(key) = name.to_str().and_then(|name| name.parse::<Key>().ok()) else {
                 continue;
             };
             let entry = self.layout().entry(&key);
+            if !found.file_type().is_ok_and(|kind| kind.is_dir()) {
+                tracing::warn!(path = %entry.dir.display(), "no folder of the cache");
+                contents.push(Content::Foreign(key));
+                continue;
+            }
             let path = entry.manifest_file();
             contents.push(match Manifest::read(&path, &key) {
                 Ok(Some(Ok(manifest))) => {

@@ -1,8 +1,9 @@
 //! Files that are there whole or not at all, also after a power cut.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
+
+use files::Draft;
 
 use crate::Result;
 use crate::access::Access;
@@ -10,23 +11,15 @@ use crate::error::IoResultExt;
 
 /// Writes a file by a temporary one beside it: fsync, rename, fsync of the folder.
 ///
-/// All three are here so that no caller can forget one. When it fails, the old file is as it was.
+/// When it fails, the old file is as it was.
 pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".unfinished-")
-        .tempfile_in(dir)
-        .context("create a file in", dir)?;
-    file.write_all(bytes).context("write", path)?;
-    access.share_file(file.as_file()).context("share", path)?;
-    file.as_file().sync_all().context("sync", path)?;
-    file.persist(path).map_err(|failed| failed.error).context("publish", path)?;
-    sync_dir(dir)
+    let share = |file: &File| access.share_file(file);
+    draft(access).before(&share).write(path, bytes).context("write", path)
 }
 
-/// Makes the names in a folder durable.
-fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).context("sync", dir)
+/// How files of the cache are written, before they are shared.
+pub(crate) fn draft(access: Access) -> Draft<'static> {
+    Draft::default().with_mode(access.file_mode()).synced()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What can go wrong in the cache, cut by what the caller can do next.
 
 use std::error;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -108,6 +109,23 @@ pub enum Error {
         key: Key,
         /// One environment that needs it.
         by: Key,
+    },
+
+    /// The folder named as the cache is somebody else's: it holds something, and bears no mark of a
+    /// cache. Nothing in it was touched.
+    #[error("`{}` is no cache of this program: it holds `{}`, and no `CACHEDIR.TAG` of ours", dir.display(), found.display())]
+    NotACache {
+        /// The folder.
+        dir: PathBuf,
+        /// A name in it.
+        found: OsString,
+    },
+
+    /// A link, or something else that is no folder, lies where the cache has one.
+    #[error("`{}` is no folder of the cache: it is a link, or a file", path.display())]
+    NotAFolder {
+        /// Where it lies.
+        path: PathBuf,
     },
 
     /// A folder of the cache belongs to somebody whose programs are not to be run.
@@ -248,6 +266,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the system said, with the action and the path without which that says nothing.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            Self::ReadOnly { action, path, source }
+        } else {
+            Self::Io { action, path, source }
+        }
+    }
+
     /// Advice on what to do about the error, apart from its message.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -292,6 +320,14 @@ impl Error {
                 "set CURATOR_CACHE_DIR to a folder of your own; to share a cache, make its folder \
                  group-writable and its group yours",
             ),
+            Self::NotACache { .. } => Some(
+                "set CURATOR_CACHE_DIR to a folder that is empty or does not exist yet; if this one \
+                 is an old cache, remove it",
+            ),
+            Self::NotAFolder { .. } => Some(
+                "remove it, which makes the cache use a folder of its own; to have a cache \
+                 elsewhere, set CURATOR_CACHE_DIR, or make the whole cache a link",
+            ),
             Self::Ambiguous { .. } => Some("give more of the key's digits"),
             Self::NoCacheDir => Some("set CURATOR_CACHE_DIR"),
             Self::InterpreterGone { .. } => {
@@ -333,14 +369,7 @@ pub(crate) trait IoResultExt<T> {
 
 impl<T, E: Into<io::Error>> IoResultExt<T> for Result<T, E> {
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| {
-            let (path, source) = (path.as_ref().to_owned(), source.into());
-            if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
-                Error::ReadOnly { action, path, source }
-            } else {
-                Error::Io { action, path, source }
-            }
-        })
+        self.map_err(|source| Error::io(action, path.as_ref(), source.into()))
     }
 }
 

@@ -7,13 +7,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::cache::{Content, Listed};
 use crate::error::IoResultExt;
+use crate::layout::Entry;
 use crate::lock::ExclusiveLock;
 use crate::trash::{Trash, Trashed};
 use crate::{Cache, Error, Key, Result};
@@ -91,6 +93,10 @@ pub struct Report {
     pub in_use: Vec<Key>,
     /// Environments that should have gone, but this user may not remove them.
     pub refused: Vec<Key>,
+    /// What lies where environments do and is no folder: links and files, which are left alone.
+    pub foreign: Vec<PathBuf>,
+    /// What resisted the deletion of trees that were removed: the first of each tree.
+    pub left: Vec<PathBuf>,
     /// How many half-built or damaged environments were removed, or would be.
     pub leftovers: usize,
     /// How many environments stay.
@@ -124,14 +130,17 @@ impl Cache {
     /// ones that nobody works on go in any case, as does what crashes left in the trash. Safe
     /// beside builds, uses and other evictions. Bootstrapped tools are never removed.
     pub fn prune(&self, budget: &Budget) -> Result<Report> {
-        let (report, trashed) = {
+        let trash = self.trash();
+        let (mut report, trashed) = {
             let lock = self.lock_eviction()?;
-            self.choose(budget, &lock)?
+            self.choose(&trash, budget, &lock)?
         };
-        Trash::delete(&trashed);
-        drop(trashed);
+        report.left = trash.delete(&trashed).into_iter().map(|left| left.path).collect();
+        // With it the locks, or no sweep would begin.
+        drop((trash, trashed));
         if !budget.dry_run {
             self.trash().sweep();
+            self.sweep_locks();
         }
         Ok(report)
     }
@@ -141,6 +150,7 @@ impl Cache {
     /// Fails with [`Error::InUse`] while somebody uses or builds it, and with [`Error::Needed`]
     /// while another environment needs it.
     pub fn remove(&self, key: &Key) -> Result<bool> {
+        let trash = self.trash();
         let trashed = {
             let lock = self.lock_eviction()?;
             let dir = self.layout().entry(key).dir;
@@ -152,18 +162,64 @@ impl Cache {
             if let Some(listed) = self.list()?.into_iter().find(needs) {
                 return Err(Error::Needed { key: *key, by: listed.key });
             }
-            self.evict(key, &lock)?
+            self.evict(&trash, key, &lock)?
         };
-        Trash::delete(trashed.as_slice());
-        Ok(trashed.is_some())
+        trash.delete(trashed.as_slice());
+        let was_there = trashed.is_some();
+        drop(trashed);
+        self.sweep_lock(key);
+        Ok(was_there)
+    }
+
+    /// Removes the lock files of environments that are gone.
+    fn sweep_locks(&self) {
+        let dir = self.layout().locks_dir();
+        let names = match self.layout().open(&dir).map(|folder| folder.names()) {
+            Ok(Ok(names)) => names,
+            Ok(Err(error)) => return tracing::warn!(%error, "the lock files were not swept"),
+            Err(error) => return tracing::warn!(%error, "the lock files were not swept"),
+        };
+        let key = |name: OsString| name.to_str()?.strip_suffix(".lock")?.parse::<Key>().ok();
+        for key in names.into_iter().filter_map(key) {
+            self.sweep_lock(&key);
+        }
+    }
+
+    /// Removes the lock file of an environment that is gone, unless somebody is about to build it.
+    fn sweep_lock(&self, key: &Key) {
+        let Entry { dir, lock_file } = self.layout().entry(key);
+        let is_gone = |path: &Path| matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        if !is_gone(&dir) || is_gone(&lock_file) {
+            return;
+        }
+        let swept = || {
+            let Some(lock) = ExclusiveLock::try_acquire(&lock_file, self.access())? else {
+                return Ok(());
+            };
+            if !is_gone(&dir) {
+                return Ok(());
+            }
+            let folder = self.layout().open(&self.layout().locks_dir())?;
+            lock.unlink(&folder, &lock_file).context("remove", &lock_file)
+        };
+        if let Err::<(), Error>(error) = swept() {
+            tracing::debug!(%key, %error, "the lock file stays");
+        }
     }
 
     fn lock_eviction(&self) -> Result<ExclusiveLock> {
+        // In a link's place no lock is made.
+        self.layout().open(&self.layout().locks_dir())?;
         let path = self.layout().eviction_lock_file();
         ExclusiveLock::acquire(&path, self.access(), Some(PATIENCE))
     }
 
-    fn choose(&self, budget: &Budget, lock: &ExclusiveLock) -> Result<(Report, Vec<Trashed>)> {
+    fn choose(
+        &self,
+        trash: &Trash<'_>,
+        budget: &Budget,
+        lock: &ExclusiveLock,
+    ) -> Result<(Report, Vec<Trashed>)> {
         let mut report = Report::default();
         let mut trashed = Vec::new();
         let mut kept = Vec::new();
@@ -171,8 +227,9 @@ impl Cache {
             match content {
                 Content::Whole(listed) => kept.push(*listed),
                 Content::Newer(_) if !budget.all => {}
+                Content::Foreign(key) => report.foreign.push(self.layout().entry(&key).dir),
                 Content::Newer(key) | Content::Leftover(key) => {
-                    if let Eviction::Done(tree) = self.try_evict(&key, budget, lock)? {
+                    if let Eviction::Done(tree) = self.try_evict(trash, &key, budget, lock)? {
                         report.leftovers += 1;
                         trashed.extend(tree);
                     }
@@ -192,7 +249,7 @@ impl Cache {
                 && !needed.contains(&listed.key)
         }) {
             let key = kept[index].key;
-            match self.try_evict(&key, budget, lock)? {
+            match self.try_evict(trash, &key, budget, lock)? {
                 Eviction::InUse => {
                     passed_over.insert(key);
                     report.in_use.push(key);
@@ -216,14 +273,24 @@ impl Cache {
         Ok((report, trashed))
     }
 
-    fn try_evict(&self, key: &Key, budget: &Budget, lock: &ExclusiveLock) -> Result<Eviction> {
+    fn try_evict(
+        &self,
+        trash: &Trash<'_>,
+        key: &Key,
+        budget: &Budget,
+        lock: &ExclusiveLock,
+    ) -> Result<Eviction> {
         if budget.dry_run {
             let in_use = self.is_in_use(key)?;
             return Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) });
         }
-        match self.evict(key, lock) {
+        match self.evict(trash, key, lock) {
             Ok(trashed) => Ok(Eviction::Done(trashed)),
             Err(Error::InUse { .. }) => Ok(Eviction::InUse),
+            Err(error @ Error::NotAFolder { .. }) => {
+                tracing::warn!(%key, %error, "not removed");
+                Ok(Eviction::Refused)
+            }
             // One that resists keeps nobody from the others.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
                 tracing::warn!(%key, %source, "not removed");
@@ -234,12 +301,21 @@ impl Cache {
     }
 
     /// Takes an environment out of the store in one step: where that is refused, it stays whole.
-    fn evict(&self, key: &Key, _eviction: &ExclusiveLock) -> Result<Option<Trashed>> {
+    fn evict(
+        &self,
+        trash: &Trash<'_>,
+        key: &Key,
+        _eviction: &ExclusiveLock,
+    ) -> Result<Option<Trashed>> {
         let entry = self.layout().entry(key);
-        let Some(_lock) = ExclusiveLock::try_acquire(&entry.lock_file, self.access())? else {
+        let Some(lock) = ExclusiveLock::try_acquire(&entry.lock_file, self.access())? else {
             return Err(Error::InUse { key: *key });
         };
-        self.trash().take(&entry.dir)
+        let mut trashed = trash.take(&entry.dir)?;
+        if let Some(trashed) = trashed.as_mut().filter(|it| it.is_in_place(self.layout())) {
+            trashed.keep_out_others(lock);
+        }
+        Ok(trashed)
     }
 }
 

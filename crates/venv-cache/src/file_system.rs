@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 
+use files::Scratch;
+
 use crate::error::IoResultExt;
 use crate::lock::ExclusiveLock;
 use crate::{Cache, Error, Result};
@@ -27,8 +29,7 @@ impl Cache {
     /// Fails if nothing can be written there.
     pub fn file_system(&self) -> Result<FileSystem> {
         let root = self.root();
-        let scratch = tempfile::Builder::new().prefix(".probe-").tempdir_in(root);
-        let scratch = scratch.context("create a folder in", root)?;
+        let scratch = Scratch::new_in(root, ".probe-").context("create a folder in", root)?;
         let path = |name: &str| scratch.path().join(name);
         let file = path("file");
         fs::write(&file, "probe").context("write", &file)?;

@@ -2,7 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Key;
+use files::{Folder, Kind, Mark};
+use rustix::io::Errno;
+
+use crate::error::IoResultExt;
+use crate::{Error, Key, Result};
+
+/// By which a folder is known as a cache; it also tells backup programs to pass the folder over
+/// (<https://bford.info/cachedir/>). Caches of other programs have another text in theirs.
+pub(crate) const TAG: Mark = Mark {
+    name: "CACHEDIR.TAG",
+    text: "Signature: 8a477f597d28d172789f06886806bc55\n\
+        # This folder is a cache of Python environments; it can be made anew.\n\
+        # About cache folders see https://bford.info/cachedir/\n",
+};
 
 /// The file by which an environment exists; written last, removed first.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -24,9 +37,32 @@ impl Layout {
         &self.root
     }
 
-    /// Tells backup programs to pass the folder over (<https://bford.info/cachedir/>).
-    pub(crate) fn tag_file(&self) -> PathBuf {
-        self.root.join("CACHEDIR.TAG")
+    /// Opens a folder of the cache. The root may be a link to the cache; nothing below it may be.
+    pub(crate) fn open(&self, dir: &Path) -> Result<Folder> {
+        let root = Folder::open(&self.root).context("open", &self.root)?;
+        let below = dir.strip_prefix(&self.root).unwrap_or(dir);
+        root.below(below).map_err(|source| match Errno::from_io_error(&source) {
+            Some(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => {
+                // The outermost that is none.
+                let parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
+                let path =
+                    parts.map(|part| self.root.join(part)).filter(|it| !is_folder(it)).last();
+                Error::NotAFolder { path: path.unwrap_or(dir.to_owned()) }
+            }
+            _ => Error::io("open", dir, source),
+        })
+    }
+
+    /// The folder in which this one lies, open, if that is a folder itself. `None` if there is
+    /// nothing of that name.
+    pub(crate) fn open_above(&self, dir: &Path) -> Result<Option<Folder>> {
+        let name = dir.file_name().unwrap_or_default();
+        let above = self.open(dir.parent().unwrap_or(&self.root))?;
+        match above.kind(name).context("read", dir)? {
+            None => Ok(None),
+            Some(Kind::Folder) => Ok(Some(above)),
+            Some(_) => Err(Error::NotAFolder { path: dir.to_owned() }),
+        }
     }
 
     /// The folders that `open` makes.
@@ -82,6 +118,10 @@ impl Layout {
     pub(crate) fn trash_lock_file(&self) -> PathBuf {
         self.locks_dir().join("trash.lock")
     }
+}
+
+fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Where one environment lies.

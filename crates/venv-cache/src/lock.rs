@@ -1,8 +1,12 @@
 //! Locks on files: `flock`, which the kernel releases when the last descriptor closes.
 //!
-//! A lock file is never unlinked (two processes could then each hold "the" lock) and stores no
-//! data; its modification time is the environment's last use. Two handles in one process exclude
-//! each other as two processes do, so threads need no lock of their own.
+//! A lock file stores no data; its modification time is the environment's last use. Two handles in
+//! one process exclude each other as two processes do, so threads need no lock of their own.
+//!
+//! A lock file is unlinked only by who holds it exclusively, when its environment is gone. Somebody
+//! may have opened it by then and wait for it, and would hold a lock that nobody else finds. So who
+//! has locked a file looks whether it still is the one of that name, and else begins anew: of two
+//! that hold "the" lock both hold the same file.
 //!
 //! A guard releases by closing, never by unlocking: whoever got a duplicate of the descriptor goes
 //! on holding the lock.
@@ -10,13 +14,14 @@
 //! Lock order, for whoever waits: an environment, then those it needs, then `eviction.lock`.
 //! Evictors hold `eviction.lock` and only ever *try* an environment's lock.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use files::Folder;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 
 use crate::access::Access;
@@ -46,8 +51,7 @@ impl SharedLock {
 
     /// Takes the lock if nobody holds it exclusively.
     pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
-        let file = open(path, access)?;
-        Ok(Mode::Shared.attempt(&file, path)?.then_some(Self(file)))
+        Ok(try_acquire(path, access, Mode::Shared)?.map(Self))
     }
 
     /// Records this moment as the environment's last use.
@@ -85,12 +89,21 @@ impl ExclusiveLock {
     /// It is tried twice: a process that another thread starts owns a copy of every descriptor
     /// between its fork and its exec, and so holds a lock that was already dropped for an instant.
     pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
-        let file = open(path, access)?;
-        if Mode::Exclusive.attempt(&file, path)? {
+        if let Some(file) = try_acquire(path, access, Mode::Exclusive)? {
             return Ok(Some(Self { file }));
         }
         thread::sleep(FIRST_PAUSE);
-        Ok(Mode::Exclusive.attempt(&file, path)?.then_some(Self { file }))
+        Ok(try_acquire(path, access, Mode::Exclusive)?.map(|file| Self { file }))
+    }
+
+    /// Takes the file away, for good. Its folder is given open.
+    ///
+    /// That of an environment may go once the environment has.
+    pub(crate) fn unlink(self, folder: &Folder, path: &Path) -> io::Result<()> {
+        if is_current(&self.file, path)? {
+            folder.unlink(path.file_name().unwrap_or_default())?;
+        }
+        Ok(())
     }
 }
 
@@ -128,7 +141,46 @@ impl Mode {
     }
 }
 
+/// Whether this is still the file of that name.
+fn is_current(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn try_acquire(path: &Path, access: Access, mode: Mode) -> Result<Option<File>> {
+    loop {
+        let file = open(path, access)?;
+        if !mode.attempt(&file, path)? {
+            return Ok(None);
+        }
+        if is_current(&file, path).context("read", path)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
 fn acquire(path: &Path, access: Access, mode: Mode, patience: Option<Duration>) -> Result<File> {
+    let start = Instant::now();
+    loop {
+        let left = patience.map(|patience| patience.saturating_sub(start.elapsed()));
+        let file = acquire_once(path, access, mode, left)?;
+        if is_current(&file, path).context("read", path)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Locks the file that has this name at the beginning.
+fn acquire_once(
+    path: &Path,
+    access: Access,
+    mode: Mode,
+    patience: Option<Duration>,
+) -> Result<File> {
     let file = open(path, access)?;
     if mode.attempt(&file, path)? {
         return Ok(file);
@@ -196,7 +248,7 @@ fn refused(source: io::Error, path: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -217,6 +269,57 @@ mod tests {
         drop(exclusive);
         assert!(SharedLock::try_acquire(&path, Access::Private).unwrap().is_some());
         assert!(path.exists(), "a lock file stays");
+    }
+
+    /// Law: at no moment two hold the lock exclusively, or one so and another shared, whatever comes
+    /// between opening, locking and unlinking.
+    #[test]
+    fn who_waits_for_a_lock_that_is_swept_holds_none_that_others_do_not_see() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let (writers, readers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let swept = AtomicUsize::new(0);
+        let exclusive = &|number: usize| {
+            for round in 0..400 {
+                let lock = if (number + round) % 3 == 0 {
+                    let Some(lock) = ExclusiveLock::try_acquire(&path, Access::Private).unwrap()
+                    else {
+                        continue;
+                    };
+                    lock
+                } else {
+                    let patience = (round % 2 == 0).then_some(Duration::from_mins(1));
+                    ExclusiveLock::acquire(&path, Access::Private, patience).unwrap()
+                };
+                assert_eq!(writers.fetch_add(1, Ordering::SeqCst), 0);
+                assert_eq!(readers.load(Ordering::SeqCst), 0);
+                thread::yield_now();
+                assert_eq!(writers.fetch_sub(1, Ordering::SeqCst), 1);
+                if round % 2 == number % 2 {
+                    lock.unlink(&Folder::open(dir.path()).unwrap(), &path).unwrap();
+                    swept.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        };
+        let shared = &|| {
+            for _ in 0..400 {
+                let lock = SharedLock::acquire(&path, Access::Private, None).unwrap();
+                readers.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(writers.load(Ordering::SeqCst), 0);
+                thread::yield_now();
+                readers.fetch_sub(1, Ordering::SeqCst);
+                drop(lock);
+            }
+        };
+        thread::scope(|scope| {
+            for number in 0..4 {
+                scope.spawn(move || exclusive(number));
+            }
+            for _ in 0..2 {
+                scope.spawn(shared);
+            }
+        });
+        assert!(swept.into_inner() > 100);
     }
 
     #[test]

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use files::Draft;
 use serde_json::Value;
 
 use crate::cache::Cache;
 use crate::error::{BoxError, IoResultExt};
 use crate::inventory::{Inventory, Sizes, current_boot};
-use crate::layout::Entry;
+use crate::layout::{Entry, SIZES};
 use crate::lease::{CachedEnv, State};
 use crate::lock::{ExclusiveLock, SharedLock};
 use crate::manifest::{BaseRecord, Manifest, Need, stays_inside};
-use crate::trash::Trash;
 use crate::{Error, Key, Result, durable};
 
 /// An environment needs a base, and that hardly ever another one; a manifest that says more is
@@ -226,6 +226,12 @@ impl Cache {
 
     /// Whether a usable environment lies here. The caller holds its lock, in either mode.
     fn examine(&self, key: &Key, entry: &Entry, depth: usize) -> Result<Option<Found>> {
+        match fs::symlink_metadata(&entry.dir) {
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(Error::NotAFolder { path: entry.dir.clone() });
+            }
+            _ => {}
+        }
         let path = entry.manifest_file();
         let manifest = match Manifest::read(&path, key).context("read", &path)? {
             Some(Ok(manifest)) => manifest,
@@ -275,11 +281,10 @@ impl Cache {
             if difference.found.is_some() {
                 // Python writes it anew; cut short, it would fail every import of its module.
                 let path = entry.dir.join(&difference.path);
-                match fs::remove_file(&path) {
-                    // Another holder of the shared lock was quicker.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    removed => removed.context("remove", &path)?,
-                }
+                // Another holder of the shared lock may be quicker.
+                let name = difference.path.file_name().unwrap_or_default();
+                let folder = self.layout().open(path.parent().unwrap_or(&entry.dir))?;
+                folder.unlink(name).context("remove", &path)?;
             }
         }
         let manifest = manifest.checked_under(boot);
@@ -371,18 +376,9 @@ impl Cache {
     fn write_sizes(&self, entry: &Entry, sizes: &Sizes) -> Result<()> {
         let path = entry.sizes_file();
         let bytes = serde_json::to_vec(sizes).map_err(io::Error::from).context("write", &path)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).context("replace", &path);
-            }
-            _ => {}
-        }
-        let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
-        let write = |mut file: fs::File| {
-            self.access().share_file(&file)?;
-            io::Write::write_all(&mut file, &bytes)
-        };
-        file.and_then(write).context("write", &path)
+        let share = |file: &File| self.access().share_file(file);
+        let draft = Draft::default().with_mode(self.access().file_mode()).before(&share);
+        draft.write_in(&self.layout().open(&entry.dir)?, SIZES, &bytes).context("write", &path)
     }
 
     fn write_manifest(&self, entry: &Entry, manifest: &Manifest) -> Result<()> {
@@ -393,10 +389,16 @@ impl Cache {
 
     /// Removes an environment's folder in one step, then its files.
     fn discard(&self, dir: &Path) -> Result<()> {
-        if let Some(trashed) = self.trash().take(dir)? {
-            Trash::delete(&[trashed]);
+        let trash = self.trash();
+        let Some(trashed) = trash.take(dir)? else { return Ok(()) };
+        let in_place = trashed.is_in_place(self.layout());
+        match trash.delete(&[trashed]).pop() {
+            // It is where the next build would be.
+            Some(left) if in_place => {
+                Err(Error::Io { action: "remove", path: left.path, source: left.source })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

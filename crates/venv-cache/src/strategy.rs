@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use files::Scratch;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
@@ -139,10 +140,7 @@ impl Strategy {
 pub(crate) fn try_link(base: &Base, dir: &Path) -> Result<(), Error> {
     for site in base.interpreter().site_dirs() {
         let Some(from) = sample(site) else { continue };
-        let scratch = tempfile::Builder::new()
-            .prefix(".probe-")
-            .tempdir_in(dir)
-            .context("create a folder in", dir)?;
+        let scratch = Scratch::new_in(dir, ".probe-").context("create a folder in", dir)?;
         if let Err(source) = fs::hard_link(&from, scratch.path().join("link")) {
             let refused = matches!(
                 source.kind(),

@@ -1,87 +1,120 @@
 //! Trees on their way out: renamed into `trash/` at once, deleted at leisure.
+//!
+//! Where a rename is impossible (an image's layer below an overlay) a tree is deleted in its place,
+//! its manifest first, so that it is no environment from then on.
 
-use std::fs::{self, Permissions};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use walkdir::WalkDir;
+use files::{Kind, Left};
 
 use crate::access::Access;
 use crate::error::IoResultExt;
-use crate::layout::Layout;
+use crate::layout::{Layout, MANIFEST};
 use crate::lock::{ExclusiveLock, SharedLock};
 use crate::{Error, Result};
-
-/// Deleting a tree may lose races against others who delete it too; each try gets further.
-const ATTEMPTS: usize = 8;
-
-/// More threads than this wait for each other rather than delete.
-const MOST_THREADS: usize = 8;
-
-/// With so many folders to delete, none of them is taken apart any more.
-const MANY: usize = 64;
-
-/// How far below a tree's root that is looked for: `lib/python3.11/site-packages/package`.
-const MOST_LEVELS: usize = 4;
 
 /// The folder of trees that nobody uses any more.
 #[derive(Debug)]
 pub(crate) struct Trash<'a> {
     layout: &'a Layout,
     access: Access,
+    /// One for all that is taken.
+    lock: OnceLock<Option<Arc<SharedLock>>>,
 }
 
-/// A tree in the trash. Dropped, it stays there for the next sweep.
+/// A tree in the trash, or one that is as good as there. Dropped, it stays for the next sweep.
 #[derive(Debug)]
 #[must_use = "the tree is deleted by `Trash::delete`"]
 pub(crate) struct Trashed {
     path: PathBuf,
     #[expect(dead_code, reason = "held so that no sweep meddles with a deletion under way")]
-    lock: Option<SharedLock>,
+    lock: Option<Arc<SharedLock>>,
+    /// Of a tree that is deleted in its place: held so that nobody builds there meanwhile.
+    place: Option<ExclusiveLock>,
+}
+
+impl Trashed {
+    /// Whether it is where it was, and so must be kept from others.
+    pub(crate) fn is_in_place(&self, layout: &Layout) -> bool {
+        !self.path.starts_with(layout.trash_dir())
+    }
+
+    pub(crate) fn keep_out_others(&mut self, lock: ExclusiveLock) {
+        self.place = Some(lock);
+    }
 }
 
 impl<'a> Trash<'a> {
     pub(crate) fn new(layout: &'a Layout, access: Access) -> Self {
-        Self { layout, access }
+        Self { layout, access, lock: OnceLock::new() }
     }
 
-    /// Moves a tree out of the way. Nothing is moved if the tree is not there.
+    /// Moves a tree out of the way. Nothing is moved if the tree is not there; what is no folder is
+    /// refused.
     pub(crate) fn take(&self, dir: &Path) -> Result<Option<Trashed>> {
-        // Without the lock a sweep may help with the deletion, which is safe.
-        let lock = SharedLock::try_acquire(&self.layout.trash_lock_file(), self.access)?;
-        self.access.ensure_dir(&self.layout.trash_dir())?;
+        let Some(above) = self.layout.open_above(dir)? else { return Ok(None) };
+        let name = dir.file_name().unwrap_or_default();
+        let lock = self.lock()?;
+        let trash_dir = self.layout.trash_dir();
+        self.layout.open_above(&trash_dir)?;
+        self.access.ensure_dir(&trash_dir)?;
+        let trash = self.layout.open(&trash_dir)?;
         loop {
-            let path = self.layout.trash_dir().join(unique_name());
-            match fs::rename(dir, &path) {
-                Ok(()) => return Ok(Some(Trashed { path, lock })),
+            let new = unique_name();
+            match above.rename(name, &trash, &new) {
+                Ok(()) => {
+                    return Ok(Some(Trashed { path: trash_dir.join(new), lock, place: None }));
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::NotFound => return Ok(None),
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {}
+                    io::ErrorKind::CrossesDevices => {
+                        let tree = above.folder(name).context("open", dir)?;
+                        tree.unlink(MANIFEST).context("remove", dir.join(MANIFEST))?;
+                        return Ok(Some(Trashed { path: dir.to_owned(), lock, place: None }));
+                    }
                     _ => return Err(error).context("move to the trash", dir),
                 },
             }
         }
     }
 
-    /// Deletes trees, on all cores. One that resists stays for the next sweep, by somebody else
-    /// perhaps.
-    pub(crate) fn delete(trashed: &[Trashed]) {
-        let trees: Vec<PathBuf> = trashed.iter().map(|trashed| trashed.path.clone()).collect();
-        let parts = taken_apart(&trees);
-        if parts != trees {
-            // What resists here is met again below.
-            on_all_cores(&parts, |part| drop(delete_tree(part)));
+    /// The shared lock; without it a sweep may help with a deletion, which is safe.
+    fn lock(&self) -> Result<Option<Arc<SharedLock>>> {
+        if let Some(lock) = self.lock.get() {
+            return Ok(lock.clone());
         }
-        on_all_cores(&trees, |tree| {
-            if let Err(error) = delete_tree(tree) {
-                tracing::warn!(path = %tree.display(), %error, "left in the trash");
+        let lock = SharedLock::try_acquire(&self.layout.trash_lock_file(), self.access)?;
+        Ok(self.lock.get_or_init(|| lock.map(Arc::new)).clone())
+    }
+
+    /// Deletes trees, on all cores. One that resists stays for the next sweep, by somebody else
+    /// perhaps; what is in the way of each is told.
+    pub(crate) fn delete(&self, trashed: &[Trashed]) -> Vec<Left> {
+        let mut left = Vec::new();
+        let (in_place, moved): (Vec<_>, Vec<_>) =
+            trashed.iter().partition(|trashed| trashed.is_in_place(self.layout));
+        for trees in [moved, in_place] {
+            let Some(dir) = trees.first().and_then(|trashed| trashed.path.parent()) else {
+                continue;
+            };
+            let names = trees.iter().filter_map(|trashed| trashed.path.file_name());
+            let names: Vec<OsString> = names.map(OsStr::to_owned).collect();
+            match self.layout.open(dir) {
+                Ok(folder) => left.extend(folder.delete_all(&names)),
+                Err(error) => tracing::warn!(%error, "left in the trash"),
             }
-        });
+        }
+        for left in &left {
+            tracing::warn!(%left, error = %left.source, "for the next sweep");
+        }
+        left
     }
 
     /// Deletes what crashes left behind, unless somebody is deleting already.
@@ -94,22 +127,22 @@ impl<'a> Trash<'a> {
 
     fn try_sweep(&self) -> Result<()> {
         let dir = self.layout.trash_dir();
-        let mut entries = match fs::read_dir(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.context("list", &dir)?.peekable(),
-        };
-        if entries.peek().is_none() {
+        if self.layout.open_above(&dir)?.is_none() {
+            return Ok(());
+        }
+        let trash = self.layout.open(&dir)?;
+        let mut names = trash.names().context("list", &dir)?;
+        // Nothing of ours is a link, a pipe or a device.
+        names.retain(|name| matches!(trash.kind(name), Ok(Some(Kind::Folder | Kind::File))));
+        if names.is_empty() {
             return Ok(());
         }
         let lock_file = self.layout.trash_lock_file();
         let Some(_lock) = ExclusiveLock::try_acquire(&lock_file, self.access)? else {
             return Ok(());
         };
-        for entry in entries {
-            let path = entry.context("list", &dir)?.path();
-            if let Err(error) = delete_tree(&path) {
-                tracing::debug!(path = %path.display(), %error, "left in the trash");
-            }
+        for left in trash.delete_all(&names) {
+            tracing::debug!(%left, error = %left.source, "left in the trash");
         }
         Ok(())
     }
@@ -123,77 +156,11 @@ fn unique_name() -> String {
     format!("{now:x}-{:x}-{count:x}", process::id())
 }
 
-/// Folders in these trees: enough of them that no core is left without work at the end.
-fn taken_apart(trees: &[PathBuf]) -> Vec<PathBuf> {
-    let mut folders = trees.to_vec();
-    for _ in 0..MOST_LEVELS {
-        if folders.len() >= MANY {
-            break;
-        }
-        let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
-        let below = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir()));
-        folders = below.map(|entry| entry.path()).collect();
-    }
-    folders
-}
-
-fn on_all_cores(paths: &[PathBuf], action: impl Fn(&Path) + Sync) {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        // Each number is given out once, whatever the order of other memory.
-        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            action(path);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..cores.min(MOST_THREADS).min(paths.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-}
-
-fn delete_tree(path: &Path) -> io::Result<()> {
-    let mut last = Ok(());
-    for _ in 0..ATTEMPTS {
-        let deleted = match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-            Ok(_) => fs::remove_file(path),
-            Err(error) => Err(error),
-        };
-        match deleted {
-            Ok(()) => return Ok(()),
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound => {
-                    // Somebody else deletes it too: it may be gone, or only a part of it.
-                    if fs::symlink_metadata(path).is_err() {
-                        return Ok(());
-                    }
-                    last = Err(error);
-                }
-                io::ErrorKind::PermissionDenied => {
-                    make_deletable(path);
-                    last = Err(error);
-                }
-                _ => last = Err(error),
-            },
-        }
-    }
-    last
-}
-
-/// A folder without write permission keeps its entries; a package may well ship one.
-fn make_deletable(path: &Path) {
-    let folders = WalkDir::new(path).into_iter().flatten().filter(|e| e.file_type().is_dir());
-    for folder in folders {
-        // Whose permissions cannot be changed is found by the deletion.
-        let _ = fs::set_permissions(folder.path(), Permissions::from_mode(0o700));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn layout() -> (tempfile::TempDir, Layout) {
@@ -219,8 +186,8 @@ mod tests {
         trash.sweep();
         assert!(trashed.path.exists());
         let path = trashed.path.clone();
-        drop(trashed);
-        trash.sweep();
+        drop((trashed, trash));
+        Trash::new(&layout, Access::Private).sweep();
         assert!(!path.exists());
     }
 
@@ -244,28 +211,48 @@ mod tests {
                 trash.take(&tree).unwrap().unwrap()
             })
             .collect();
-        Trash::delete(&trees);
+        assert!(trash.delete(&trees).is_empty());
         assert_eq!(fs::read_dir(layout.trash_dir()).unwrap().count(), 0);
         assert!(outside.join("folder").is_dir());
     }
 
     #[test]
-    fn several_may_delete_the_same_tree_at_once() {
-        let (_root, layout) = layout();
-        let tree = layout.trash_dir().join("tree");
-        for folder in 0..50 {
-            let folder = tree.join(folder.to_string());
-            fs::create_dir_all(&folder).unwrap();
-            for file in 0..20 {
-                fs::write(folder.join(file.to_string()), "x").unwrap();
-            }
-        }
-        thread::scope(|scope| {
-            let deleters: Vec<_> = (0..4).map(|_| scope.spawn(|| delete_tree(&tree))).collect();
-            for deleter in deleters {
-                deleter.join().unwrap().unwrap();
-            }
-        });
-        assert!(!tree.exists());
+    fn a_sweep_takes_no_link_and_what_it_leads_to_neither() {
+        let (root, layout) = layout();
+        let trash = Trash::new(&layout, Access::Private);
+        let victim = root.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("file"), "theirs").unwrap();
+        fs::create_dir(layout.trash_dir()).unwrap();
+        let path = |name: &str| layout.trash_dir().join(name);
+        fs::create_dir_all(path("1a-2b-3c/folder")).unwrap();
+        std::os::unix::fs::symlink(&victim, path("1a-2b-3d")).unwrap();
+        std::os::unix::fs::symlink(&victim, path("1a-2b-3c/folder/link")).unwrap();
+        trash.sweep();
+        let mut names: Vec<_> = fs::read_dir(layout.trash_dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["1a-2b-3d"]);
+        assert!(victim.join("file").is_file());
+    }
+
+    #[test]
+    fn what_is_no_folder_is_not_taken_and_neither_is_anything_into_such_a_trash() {
+        let (root, layout) = layout();
+        let trash = Trash::new(&layout, Access::Private);
+        let victim = root.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        let link = root.path().join("env");
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        let error = trash.take(&link).unwrap_err();
+        assert!(matches!(&error, Error::NotAFolder { path } if *path == link), "{error}");
+        std::os::unix::fs::symlink(&victim, layout.trash_dir()).unwrap();
+        fs::create_dir(root.path().join("other")).unwrap();
+        let error = trash.take(&root.path().join("other")).unwrap_err();
+        assert!(matches!(&error, Error::NotAFolder { path } if *path == layout.trash_dir()));
+        trash.sweep();
+        assert!(root.path().join("other").is_dir());
     }
 }

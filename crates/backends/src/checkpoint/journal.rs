@@ -1,16 +1,20 @@
 //! The record of what is finished: a file that only grows, a line for each task or group of tasks.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use files::Folder;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use stage::Task;
 
 use crate::error::Error;
 use crate::executor::Sink;
+
+const FILE: &str = "journal.jsonl";
 
 /// How much of what was written a loss of power may take.
 const UNSYNCED: Duration = Duration::from_secs(1);
@@ -34,9 +38,9 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens the file, or makes it, and tells what is finished. A line that was broken off is cut
     /// away.
-    pub(super) fn open(path: PathBuf) -> io::Result<(Self, BTreeMap<u64, String>)> {
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
+    pub(super) fn open(folder: &Folder) -> io::Result<(Self, BTreeMap<u64, String>)> {
+        let path = folder.path().join(FILE);
+        let mut file = folder.open_file(FILE, OFlags::RDWR | OFlags::CREATE, 0o666)?;
         let mut finished = BTreeMap::new();
         let mut end = 0;
         for line in Lines::new(BufReader::new(&file)) {

@@ -1,9 +1,11 @@
 //! What a checkpoint is the record of: a pipeline, and tasks.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use files::{Draft, Folder};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -14,6 +16,12 @@ use crate::plan::{Plan, PlannedStage};
 
 /// The number of this form of a checkpoint.
 const FORMAT: u32 = 1;
+
+/// The file within a checkpoint that makes it one.
+const FILE: &str = "checkpoint.json";
+
+/// More than any of them has.
+const LONGEST: u64 = 64 << 20;
 
 /// What decides what comes of a task, as far as that can be told from outside of the code: how many
 /// workers do it is not a part of it, and neither is the code's text, which may be mended.
@@ -80,37 +88,49 @@ impl Question {
     }
 }
 
-/// Writes down what is asked for, or compares it with what was asked before.
-pub(super) fn check(dir: &Path, plan: &Plan) -> Result<(), Error> {
-    let path = dir.join("checkpoint.json");
-    let failed = |action, source| Error::io(action, path.display().to_string(), source);
+/// Makes sure that the folder is a checkpoint: an empty one becomes one, by the question that is
+/// written down in it before all else. In another nothing is touched.
+pub(super) fn claim(dir: &Path, plan: &Plan) -> Result<Folder, Error> {
+    let failed = |action, source| Error::io(action, dir.display().to_string(), source);
+    fs::create_dir_all(dir).map_err(|error| failed("make the checkpoint", error))?;
+    let folder = Folder::open(dir).map_err(|error| failed("read the checkpoint", error))?;
     let asked = Question::of(plan);
-    match fs::read(&path) {
-        Ok(text) => {
-            let known = serde_json::from_slice::<Question>(&text);
-            match known {
-                Ok(known) if known == asked => Ok(()),
-                known => Err(Error::OtherPipeline {
-                    dir: dir.to_owned(),
-                    difference: known.map_or_else(
-                        |_| "it cannot be read".to_owned(),
-                        |known| known.difference(&asked),
-                    ),
-                }),
-            }
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let text = serde_json::to_vec_pretty(&asked)
-                .map_err(|error| failed("write the checkpoint", error.into()))?;
-            // Whole or not at all.
-            let draft = dir.join("checkpoint.json.new");
-            File::create(&draft)
-                .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-                .and_then(|()| fs::rename(&draft, &path))
-                .map_err(|error| failed("write the checkpoint", error))
-        }
-        Err(error) => Err(failed("read the checkpoint", error)),
+    let occupant = folder.occupant().map_err(|error| failed("read the checkpoint", error))?;
+    if let Some(found) = occupant {
+        // Another run may be about to write it down, which comes first.
+        return match read(&folder) {
+            Some(_) => Ok(folder),
+            None => Err(Error::NotOurs { what: "checkpoint", dir: dir.to_owned(), found }),
+        };
     }
+    let text = serde_json::to_vec_pretty(&asked)
+        .map_err(|error| failed("write the checkpoint", error.into()))?;
+    match Draft::default().with_mode(0o666).synced().new_only().write_in(&folder, FILE, &text) {
+        // Another run was quicker. Which of them goes on, the lock tells.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(folder),
+        other => other.map(|()| folder).map_err(|error| failed("write the checkpoint", error)),
+    }
+}
+
+/// The question of a checkpoint; of one of another version perhaps only that it is one.
+fn read(folder: &Folder) -> Option<Result<Question, ()>> {
+    let file = folder.open_file(FILE, OFlags::RDONLY, 0).ok()?;
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text).ok()?;
+    let value: Value = serde_json::from_slice(&text).ok()?;
+    let is_one = ["format", "pipeline", "stages"].iter().all(|field| value.get(field).is_some());
+    is_one.then(|| serde_json::from_value(value).map_err(drop))
+}
+
+/// Compares what is asked for with what was asked before.
+pub(super) fn check(folder: &Folder, plan: &Plan) -> Result<(), Error> {
+    let asked = Question::of(plan);
+    let difference = match read(folder) {
+        Some(Ok(known)) if known == asked => return Ok(()),
+        Some(Ok(known)) => known.difference(&asked),
+        _ => "it cannot be read".to_owned(),
+    };
+    Err(Error::OtherPipeline { dir: folder.path().to_owned(), difference })
 }
 
 /// The digest of a task that is handed in.

@@ -179,8 +179,8 @@ fn finish(
             own_bytes: tally.own_bytes,
         }),
         Err(error) => {
-            if let Err(left) = fs::remove_dir_all(dir) {
-                tracing::warn!(error = %left, dir = %dir.display(), "cannot remove a half-made environment");
+            if let Err(left) = files::delete(dir) {
+                tracing::warn!(%left, error = %left.source, "of a half-made environment");
             }
             Err(error)
         }

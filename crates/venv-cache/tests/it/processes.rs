@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use venv_cache::testing::{build_fake, key};
 use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, Site, State};
 
-use crate::{faults, sharing};
+use crate::{faults, overlay, sharing};
 
 const JOB: &str = "VENV_CACHE_JOB";
 const ROOT: &str = "VENV_CACHE_JOB_ROOT";
@@ -75,6 +75,32 @@ pub(crate) fn job_on_small_disk(name: &str, root: &Path, size: &str) -> Option<d
     Some(job.stdin_null().stdout_null().unchecked())
 }
 
+/// The same where `merged` in this folder is an overlay over `cache`, for this process alone. None,
+/// with a line that says so, where this user may not do that.
+pub(crate) fn job_on_overlay(name: &str, root: &Path) -> Option<duct::Expression> {
+    let namespace = ["--user", "--map-root-user", "--mount"].map(str::to_owned);
+    let script = r#"cd "$1" && shift && exec "$@""#;
+    let mount =
+        "mount -t overlay overlay -o userxattr,lowerdir=cache,upperdir=upper,workdir=work merged";
+    let argv = |rest: Vec<OsString>| {
+        let script = script.replace("exec", &format!("{mount} && exec"));
+        let mut argv: Vec<OsString> = namespace.iter().cloned().map(Into::into).collect();
+        argv.extend(["sh", "-c", &script, "sh"].map(Into::into));
+        argv.push(root.as_os_str().to_owned());
+        argv.extend(rest);
+        duct::cmd("unshare", argv)
+    };
+    let tried = argv(vec!["true".into()]).stderr_null().unchecked();
+    if !start(&tried).wait().expect("not waited for").status.success() {
+        not_tested(name, "mount -t overlay");
+        return None;
+    }
+    let mut rest = vec![OsString::from(env::current_exe().expect("no path to this program"))];
+    rest.extend(arguments().map(Into::into));
+    let job = argv(rest).env(JOB, name).env(ROOT, root).env(SEED, "0");
+    Some(job.stdin_null().stdout_null().unchecked())
+}
+
 /// The same as a user of a group, both by number. None, with a line that says so, where this user
 /// may not become another one.
 pub(crate) fn job_as(name: &str, root: &Path, user: u32, group: u32) -> Option<duct::Expression> {
@@ -112,6 +138,7 @@ fn helper_process() {
         "build and remove" => build_and_remove(&root),
         "anything" => anything(&root, seed),
         "full disk" => faults::on_a_full_disk(&root),
+        "below_an_overlay" => overlay::below_an_overlay(&root),
         "read-only" => faults::on_a_read_only_disk(&root),
         "first user" => sharing::as_the_first_user(&root),
         "second user" => sharing::as_the_second_user(&root),

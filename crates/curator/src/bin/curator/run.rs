@@ -127,6 +127,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     let output = Results::to(arguments.output.as_deref(), arguments.whole_tasks)?;
     arguments.check_files(&input, &output)?;
 
+    arguments.record.as_deref().map(RunRecord::claim).transpose()?;
     let checkpoint = arguments.checkpoint.as_deref();
     let checkpoint = checkpoint.map(|dir| Checkpoint::open(dir, &loaded.plan)).transpose()?;
 
