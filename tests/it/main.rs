@@ -5,6 +5,7 @@
 mod bases; // bases of every kind: bare, read-only, the system's, on another device, none
 mod costs; // what a stage without packages does not pay, and what a preview does not do
 mod crashes; // builders that are killed, and what they leave
+mod deletions; // what may delete
 mod failures; // packages that cannot be had
 mod isolation; // the base and the neighbours stay byte for byte what they were
 mod layers; // the arrows between the crates, and what a crate must show

@@ -77,7 +77,7 @@ impl Mark {
         if self.is_on(&folder).map_err(failed("read", &path))? {
             return Ok(folder);
         }
-        let found = folder.occupant().map_err(failed("list", dir))?;
+        let found = folder.occupants().map_err(failed("list", dir))?.into_iter().next();
         // Whoever claimed it just now wrote the mark before all else.
         if self.is_on(&folder).map_err(failed("read", &path))? {
             return Ok(folder);
@@ -120,12 +120,14 @@ fn is_no_file(error: &io::Error) -> bool {
 }
 
 impl Folder {
-    /// Something in it that somebody put there; `None` if the folder is free to be claimed.
+    /// What somebody put into it, sorted; nothing if the folder is free to be claimed.
     ///
     /// What a crash left of a draft does not count, and neither does the `lost+found` of a fresh
     /// file system.
-    pub fn occupant(&self) -> io::Result<Option<OsString>> {
+    pub fn occupants(&self) -> io::Result<Vec<OsString>> {
         let counts = |name: &OsString| !is_draft(name) && name != "lost+found";
-        Ok(self.names()?.into_iter().filter(counts).min())
+        let mut found: Vec<OsString> = self.names()?.into_iter().filter(counts).collect();
+        found.sort();
+        Ok(found)
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use files::{Foreign, MarkError};
+use files::{Folder, Foreign, Kind, MarkError};
 
 use crate::access::Access;
 use crate::error::IoResultExt;
@@ -66,7 +66,8 @@ impl Cache {
     /// is such a one. What crashed processes left in the trash is deleted.
     ///
     /// A folder that holds something and bears no `CACHEDIR.TAG` of this crate is refused, and nothing
-    /// in it is touched. The folder itself may be given by a link, but no folder in it may be one.
+    /// in it is touched. The folder itself may be given by a link, but no folder in it may be one
+    /// except `tools`, which may lead to those of another cache, also before the first use.
     ///
     /// On a read-only file system a cache that exists can be opened, and gives out what it has.
     pub fn open(root: &Path) -> Result<Self> {
@@ -189,14 +190,14 @@ impl Cache {
     pub(crate) fn prepare(&self) -> Result<()> {
         let share = |file: &File| self.access().share_file(file);
         let draft = durable::draft(self.access()).before(&share);
-        let claimed = TAG.claim_with(self.root(), |_| false, &draft);
+        let claimed = TAG.claim_with(self.root(), has_lent_tools, &draft);
         claimed.map_err(|error| match error {
             MarkError::Foreign(Foreign { dir, found }) => Error::NotACache { dir, found },
             MarkError::Io { action, path, source } => Error::io(action, &path, source),
         })?;
         let dirs = self.layout().dirs();
         // All of them first: in a cache that is not as it should be nothing is made.
-        for dir in &dirs {
+        for dir in dirs.iter().filter(|dir| **dir != self.tools_dir()) {
             self.layout().open_above(dir)?;
         }
         dirs.iter().try_for_each(|dir| self.access().ensure_dir(dir))
@@ -238,6 +239,12 @@ impl Cache {
         }
         Ok(contents)
     }
+}
+
+/// Whether all that there is in a folder is a link to the tools of another cache.
+fn has_lent_tools(folder: &Folder) -> bool {
+    let is_tools = matches!(folder.kind("tools"), Ok(Some(Kind::Link)));
+    is_tools && folder.occupants().is_ok_and(|found| found == ["tools"])
 }
 
 /// The rule of [`Cache::from_env`], over any environment.

@@ -57,10 +57,10 @@
 //! # On disk
 //!
 //! ```text
-//! CACHEDIR.TAG          tells backup programs to pass the folder over
+//! CACHEDIR.TAG          marks the folder as ours; tells backup programs to pass it over
 //! envs-v1/<key>/        the environment, built where it lives; manifest.json is written last
-//! locks/<key>.lock      never unlinked: exclusive = build or evict, shared = in use; its
-//!                       modification time is the last use
+//! locks/<key>.lock      exclusive = build or evict, shared = in use; its modification time is
+//!                       the last use; goes with the environment
 //! locks/eviction.lock   exclusive = an evictor chooses, shared = a builder commits
 //! locks/trash.lock      exclusive = a sweep of what crashes left, shared = a deletion
 //! interpreters/         what an interpreter said of itself

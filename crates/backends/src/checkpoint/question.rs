@@ -95,8 +95,8 @@ pub(super) fn claim(dir: &Path, plan: &Plan) -> Result<Folder, Error> {
     fs::create_dir_all(dir).map_err(|error| failed("make the checkpoint", error))?;
     let folder = Folder::open(dir).map_err(|error| failed("read the checkpoint", error))?;
     let asked = Question::of(plan);
-    let occupant = folder.occupant().map_err(|error| failed("read the checkpoint", error))?;
-    if let Some(found) = occupant {
+    let occupants = folder.occupants().map_err(|error| failed("read the checkpoint", error))?;
+    if let Some(found) = occupants.into_iter().next() {
         // Another run may be about to write it down, which comes first.
         return match read(&folder) {
             Some(_) => Ok(folder),

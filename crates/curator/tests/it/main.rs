@@ -3,6 +3,7 @@
 mod building;
 mod executing;
 mod explaining;
+mod foreign;
 mod guides;
 mod keeping;
 mod permissions;

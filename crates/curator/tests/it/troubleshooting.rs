@@ -526,7 +526,33 @@ fn scenario(error: &str) -> Option<Run> {
             })
         }
 
+        "`…` is no cache of this program: it holds `…`, and no `CACHEDIR.TAG` of ours" => {
+            let world = World::new();
+            let theirs = world.dir().join("theirs");
+            fs::create_dir_all(theirs.join("trash")).expect("a folder");
+            world.run(&["--cache-dir", theirs.to_str().expect("text"), "env", "list"])
+        }
+        "`…` is no folder of the cache: it is a link, or a file" => {
+            let world = World::new();
+            world.run(&["env", "list"]).text();
+            fs::remove_dir(world.cache().join("trash")).expect("an empty folder");
+            std::os::unix::fs::symlink(world.dir(), world.cache().join("trash")).expect("a link");
+            world.run(&["env", "list"])
+        }
+
         // Checkpoints and records.
+        "`…` is no checkpoint: it holds `…`" => {
+            let folder = one_stage("stages.py:Letters", "");
+            fs::create_dir(folder.path("kept")).expect("a folder");
+            folder.write("kept/notes", "");
+            folder.run(&[&RUN[..], &["--checkpoint", "kept"]].concat())
+        }
+        "`…` is no folder of a record: it holds `…`" => {
+            let folder = one_stage("stages.py:Letters", "");
+            fs::create_dir(folder.path("kept")).expect("a folder");
+            folder.write("kept/notes", "");
+            folder.run(&[&RUN[..], &["--record", "kept"]].concat())
+        }
         "the checkpoint `…` is of another pipeline" => again(
             "kept",
             &["--checkpoint"],

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use venv_cache::testing::{Scratch, Snapshot, build_fake, key};
 use venv_cache::{Budget, BuildOptions, Cache, Error, State};
 
-const DIRS: [&str; 6] = ["envs-v1", "locks", "interpreters", "tools", "shims", "trash"];
+const DIRS: [&str; 5] = ["envs-v1", "locks", "interpreters", "shims", "trash"];
 
 fn victim(dir: &Path) -> PathBuf {
     let victim = dir.join("victim");
@@ -114,6 +114,26 @@ fn links_in_the_place_of_a_caches_folders_are_refused_by_name() {
         let _ = cache.remove(&key(1));
         assert_eq!(before.difference(&Snapshot::of(&victim).unwrap()), <Vec<String>>::new());
     }
+}
+
+/// Tools may be lent by another cache: nothing in there is deleted but by who makes tools.
+#[test]
+fn tools_may_be_a_link_also_before_the_first_use() {
+    let scratch = Scratch::new();
+    let root = scratch.dir().join("new");
+    fs::create_dir(&root).unwrap();
+    symlink(scratch.cache().tools_dir(), root.join("tools")).unwrap();
+    Cache::open(&root).unwrap();
+    Cache::open(&root).unwrap();
+    let other = scratch.dir().join("other");
+    fs::create_dir(&other).unwrap();
+    symlink(scratch.cache().tools_dir(), other.join("tools")).unwrap();
+    fs::write(other.join("zebra"), "theirs").unwrap();
+    assert!(matches!(Cache::open(&other), Err(Error::NotACache { .. })));
+    fs::remove_file(other.join("zebra")).unwrap();
+    fs::remove_file(other.join("tools")).unwrap();
+    fs::create_dir(other.join("tools")).unwrap();
+    assert!(matches!(Cache::open(&other), Err(Error::NotACache { .. })));
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
             "freed_bytes": report.freed_bytes(),
             "in_use": report.in_use,
             "refused": report.refused,
+            "foreign": report.foreign,
+            "left": report.left,
             "leftovers": report.leftovers,
             "kept": report.kept,
             "kept_bytes": report.kept_bytes,
@@ -56,6 +58,10 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
     let stays = |key, why: &str| format!("kept    {}  {why}", output::short(key));
     lines.extend(report.in_use.iter().map(|key| stays(key, "in use")));
     lines.extend(report.refused.iter().map(|key| stays(key, "not yours to remove")));
+    let foreign = report.foreign.iter();
+    lines.extend(foreign.map(|path| format!("kept    {}  no folder of the cache", path.display())));
+    let left = report.left.iter();
+    lines.extend(left.map(|path| format!("left    {}  could not be deleted", path.display())));
     if report.leftovers > 0 {
         lines.push(format!("{verb} {} of builds", output::count(report.leftovers, "leftover")));
     }
