@@ -15,7 +15,10 @@ fn assert_refused(run: &Run, folder: &Path, before: &Snapshot, words: &str) {
         run.err.contains(folder.to_str().expect("text")) && run.err.contains("hint: "),
         "{run:?}"
     );
-    assert_eq!(before.difference(&Snapshot::of(folder).unwrap()), <Vec<String>>::new());
+    assert_eq!(
+        before.difference(&Snapshot::of(folder).expect("a readable folder")),
+        <Vec<String>>::new()
+    );
 }
 
 #[test]

@@ -17,8 +17,8 @@ fn victim(dir: &Path) -> PathBuf {
     let victim = dir.join("victim");
     for number in 0..70 {
         let folder = victim.join(format!("{number}/deeper"));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("file"), "theirs").unwrap();
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("file"), "theirs").expect("a file");
     }
     victim
 }
@@ -43,7 +43,7 @@ fn a_link_in_the_place_of_an_environment_is_left_and_named() {
         let report = cache.prune(&Budget::default().with_all().with_dry_run()).unwrap();
         assert_eq!((report.removed.len(), &report.foreign), (1, &vec![link.clone()]));
         let report = cache.prune(&Budget::default().with_max_bytes(u64::MAX)).unwrap();
-        assert_eq!(report.foreign, [link.clone()]);
+        assert_eq!(report.foreign, std::slice::from_ref(&link));
         Cache::open(cache.root()).unwrap();
         assert!(fs::symlink_metadata(&link).is_ok());
         assert_eq!(before.difference(&Snapshot::of(&victim).unwrap()), <Vec<String>>::new());
@@ -57,7 +57,7 @@ fn a_link_in_the_place_of_an_environment_is_left_and_named() {
     // A file is no environment either.
     fs::write(&link, "theirs").unwrap();
     let report = cache.prune(&Budget::default().with_all()).unwrap();
-    assert_eq!(report.foreign, [link.clone()]);
+    assert_eq!(report.foreign, std::slice::from_ref(&link));
     assert_eq!(fs::read_to_string(&link).unwrap(), "theirs");
 }
 

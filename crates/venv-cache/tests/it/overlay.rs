@@ -29,25 +29,40 @@ fn environments_below_an_overlay_are_removed_and_damaged_ones_built_anew() {
 
 /// In a process whose `merged` is an overlay over `cache`.
 pub(crate) fn below_an_overlay(dir: &Path) {
-    let cache = Cache::open(&dir.join("merged")).unwrap();
+    let cache = Cache::open(&dir.join("merged")).expect("it works below an overlay");
     let build = |number| cache.get_or_build(&key(number), &BuildOptions::default(), build_fake);
-    assert_eq!(build(1).unwrap().state(), State::Hit);
-    assert_eq!(build(3).unwrap().state(), State::Built, "a damaged one is built anew");
-    assert_eq!(build(3).unwrap().state(), State::Hit);
-    assert!(cache.remove(&key(4)).unwrap());
-    assert!(cache.get(&key(4)).unwrap().is_none());
-    assert_eq!(build(4).unwrap().state(), State::Built);
-    build(5).unwrap();
-    let held = build(2).unwrap();
-    let report = cache.prune(&Budget::default().with_all()).unwrap();
+    assert_eq!(build(1).expect("it works below an overlay").state(), State::Hit);
+    assert_eq!(
+        build(3).expect("it works below an overlay").state(),
+        State::Built,
+        "a damaged one is built anew"
+    );
+    assert_eq!(build(3).expect("it works below an overlay").state(), State::Hit);
+    assert!(cache.remove(&key(4)).expect("it works below an overlay"));
+    assert!(cache.get(&key(4)).expect("it works below an overlay").is_none());
+    assert_eq!(build(4).expect("it works below an overlay").state(), State::Built);
+    build(5).expect("it works below an overlay");
+    let held = build(2).expect("it works below an overlay");
+    let report = cache.prune(&Budget::default().with_all()).expect("it works below an overlay");
     let removed: Vec<_> = report.removed.iter().map(|removed| removed.key).collect();
     assert_eq!(removed.len(), 4, "{report:?}");
     assert_eq!((report.in_use, report.left), (vec![key(2)], vec![]));
     assert!(held.python().is_file());
     drop(held);
-    assert_eq!(cache.prune(&Budget::default().with_all()).unwrap().removed.len(), 1);
+    assert_eq!(
+        cache
+            .prune(&Budget::default().with_all())
+            .expect("it works below an overlay")
+            .removed
+            .len(),
+        1
+    );
     for folder in ["envs-v1", "trash"] {
-        assert_eq!(fs::read_dir(cache.root().join(folder)).unwrap().count(), 0, "{folder}");
+        assert_eq!(
+            fs::read_dir(cache.root().join(folder)).expect("it works below an overlay").count(),
+            0,
+            "{folder}"
+        );
     }
-    assert_eq!(build(1).unwrap().state(), State::Built);
+    assert_eq!(build(1).expect("it works below an overlay").state(), State::Built);
 }
