@@ -281,7 +281,7 @@ mod tests {
         let swept = AtomicUsize::new(0);
         let exclusive = &|number: usize| {
             for round in 0..400 {
-                let lock = if (number + round) % 3 == 0 {
+                let lock = if (number + round).is_multiple_of(3) {
                     let Some(lock) = ExclusiveLock::try_acquire(&path, Access::Private).unwrap()
                     else {
                         continue;
