@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use curator::backends::{DiskSource, EnvironmentReport, Error, Event};
 use curator::envspec::Tool;
-use curator::installer::{Deadline, Links, Request, Tools, compile_bytecode};
+use curator::installer::{Deadline, Request, Tools, compile_bytecode};
 use curator::venv_cache::{Interpreter, create_bare};
 use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, RunReport, RuntimeEnv, Task};
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ pub(crate) fn uncompiled_virtualenv(
     };
     let tools = Tools::new(tools_dir());
     let uv = tools.locate(Tool::Uv, None, &created.python, Deadline::NEVER).expect("uv");
-    let request = Request::new(&install, &created.python).with_links(Links::Copy);
+    let request = Request::new(&install, &created.python);
     let outcome = uv.install(&request).expect("the index should be reachable");
     (created.python, outcome.added)
 }

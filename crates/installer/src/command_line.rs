@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use envspec::{Install, Tool};
 use pep440_rs::Version;
 
-use crate::request::{Links, Request};
+use crate::request::Request;
 use crate::scratch::Scratch;
 use crate::tool_options::ToolOptions;
 
@@ -148,9 +148,16 @@ pub(crate) fn argv(
             if request.is_fresh {
                 add(&["--refresh"]);
             }
-            if request.links == Links::Copy && mode != Mode::Lock {
-                add(&["--link-mode", "copy"]);
+            for name in request.again {
+                add(&["--reinstall-package", name]);
             }
+            if !request.again.is_empty() {
+                add(&["--no-cache"]);
+            }
+            // Installed files share no bytes with uv's cache, or a program that edits one in place
+            // would change every environment that is built from that cache. Here it wins over the
+            // variable and the configuration file. uv copies by reference where that is possible.
+            add(&["--link-mode", "copy"]);
             if request.is_offline {
                 add(&["--offline"]);
             }
@@ -234,12 +241,12 @@ mod tests {
         let install = Install::new(Tool::Uv, vec!["a==1".parse().unwrap()]);
         assert_eq!(
             line(&uv(), "0.13.9", &request(&install), Mode::Install),
-            "/tools/uv pip install --output-format json --python /env/bin/python \
+            "/tools/uv pip install --output-format json --link-mode copy --python /env/bin/python \
              -r /tmp/scratch/requirements.txt"
         );
         assert_eq!(
             line(&uv(), "0.4.0", &request(&install), Mode::Install),
-            "/tools/uv pip install --python /env/bin/python -r /tmp/scratch/requirements.txt"
+            "/tools/uv pip install --link-mode copy --python /env/bin/python -r /tmp/scratch/requirements.txt"
         );
     }
 
@@ -270,17 +277,18 @@ mod tests {
         install.index.no_binary = vec!["c".to_owned(), "d".to_owned()];
         install.index.only_binary = vec![":all:".to_owned()];
         install.tool_options = vec!["--no-build-isolation".to_owned(), "--quiet".to_owned()];
-        let wishes = request(&install).with_links(Links::Copy).offline();
+        let again = ["e".to_owned()];
+        let wishes = request(&install).with_again(&again).offline();
         assert_eq!(
             line(&uv(), "0.13.9", &wishes, Mode::DryRun),
             "/tools/uv pip install --dry-run --break-system-packages --output-format json \
-             --link-mode copy --offline --no-index --prerelease allow --no-binary c --no-binary d \
+             --reinstall-package e --no-cache --link-mode copy --offline --no-index --prerelease allow --no-binary c --no-binary d \
              --only-binary :all: --require-hashes --no-build-isolation --python /env/bin/python \
              --override /tmp/scratch/overrides.txt -r /tmp/scratch/requirements.txt"
         );
         install.tool = Tool::Pip;
         install.overrides.clear();
-        let wishes = request(&install).with_links(Links::Copy).offline();
+        let wishes = request(&install).offline();
         assert_eq!(
             line(&pip(), "26.3", &wishes, Mode::DryRun),
             "/env/bin/python -I -u -X utf8 -B /base/pip/__pip-runner__.py install --no-compile \

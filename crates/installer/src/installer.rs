@@ -76,7 +76,7 @@ impl Installer {
 
     /// Whether it replaces a file that is in its way. What does not may write into one that is shared
     /// with others, by a hard link or a symbolic one, and is to be used where no file is: uv before
-    /// 0.10.6, where its cache is on another file system or `UV_LINK_MODE` says `copy`.
+    /// 0.10.6.
     #[must_use]
     pub fn replaces_files(&self) -> bool {
         self.abilities.replaces_files
@@ -165,8 +165,7 @@ impl Installer {
         let install = request.install;
         self.refuse_unsupported(install)?;
         let secrets = variables::secrets(install, &self.variables);
-        let mut environment =
-            variables::environment(self.abilities, install, request.links, &self.variables);
+        let mut environment = variables::environment(self.abilities, install, &self.variables);
         if let Some(patience) = request.patience {
             variables::hasten(&mut environment, patience);
         }

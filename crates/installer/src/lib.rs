@@ -80,6 +80,6 @@ pub use error::Error;
 pub use installer::Installer;
 pub use outcome::{Conflict, Outcome, Package};
 pub use progress::{Progress, Step};
-pub use request::{Links, Request};
+pub use request::Request;
 pub use tools::Tools;
 pub use transcript::Transcript;

@@ -12,17 +12,6 @@ use envspec::Install;
 use crate::deadline::Deadline;
 use crate::progress::Progress;
 
-/// Whether installed files may share their bytes with the package manager's own cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Links {
-    /// Hard links where the tool can make them (uv), so that a package costs no space of its own.
-    #[default]
-    Hardlink,
-    /// Copies (by reference where the file system can), so that a program which edits an installed
-    /// file in place changes nothing else.
-    Copy,
-}
-
 /// One installation: what, into which interpreter's environment, and within which limits.
 #[derive(Clone)]
 #[must_use]
@@ -31,9 +20,9 @@ pub struct Request<'a> {
     pub(crate) python: PathBuf,
     pub(crate) held: &'a [String],
     pub(crate) deadline: Deadline,
-    pub(crate) links: Links,
     pub(crate) is_offline: bool,
     pub(crate) is_fresh: bool,
+    pub(crate) again: &'a [String],
     pub(crate) patience: Option<Duration>,
     pub(crate) lock: Option<Arc<File>>,
     pub(crate) stop: Option<Arc<AtomicBool>>,
@@ -43,17 +32,17 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// Asks for `install` in the environment whose interpreter is `python`.
     ///
-    /// By default, nothing is held, there is no deadline, files are hard links, and the network is
-    /// used. A relative `python` is taken from the current folder.
+    /// By default, nothing is held, there is no deadline, and the network is used. A relative
+    /// `python` is taken from the current folder.
     pub fn new(install: &'a Install, python: &Path) -> Self {
         Self {
             install,
             python: absolute(python),
             held: &[],
             deadline: Deadline::NEVER,
-            links: Links::Hardlink,
             is_offline: false,
             is_fresh: false,
+            again: &[],
             patience: None,
             lock: None,
             stop: None,
@@ -82,12 +71,6 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Sets whether files may be shared with uv's cache; pip always copies. By default, they may.
-    pub fn with_links(mut self, links: Links) -> Self {
-        self.links = links;
-        self
-    }
-
     /// Has the tool's processes hold the lock of an open, empty file for as long as they run: one
     /// that outlives this program, however that ended, keeps others from what it writes to.
     ///
@@ -109,6 +92,14 @@ impl<'a> Request<'a> {
     /// always asks. By default, uv trusts what it remembers for as long as the index allows.
     pub fn fresh(mut self) -> Self {
         self.is_fresh = true;
+        self
+    }
+
+    /// Has uv install these packages once more, and fetch what it installs past its own cache. (pip
+    /// keeps archives alone, which nothing that is installed shares bytes with.) By default, what is
+    /// installed stays, and what is in the cache is used.
+    pub fn with_again(mut self, packages: &'a [String]) -> Self {
+        self.again = packages;
         self
     }
 
@@ -142,16 +133,16 @@ impl<'a> Request<'a> {
 
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { install, python, held, deadline, links, is_offline, is_fresh, .. } = self;
+        let Self { install, python, held, deadline, is_offline, is_fresh, again, .. } = self;
         let Self { patience, lock, .. } = self;
         f.debug_struct("Request")
             .field("install", install)
             .field("python", python)
             .field("held", held)
             .field("deadline", deadline)
-            .field("links", links)
             .field("is_offline", is_offline)
             .field("is_fresh", is_fresh)
+            .field("again", again)
             .field("patience", patience)
             .field("lock", lock)
             .finish_non_exhaustive()

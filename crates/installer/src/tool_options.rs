@@ -32,6 +32,8 @@ impl<'a> ToolOptions<'a> {
                 "--extra-index-url" | "--index" => sorted.extra_index_urls.extend(value()),
                 "--find-links" | "-f" => sorted.find_links.extend(value()),
                 "--proxy" => sorted.proxy = value().or(sorted.proxy),
+                // How files get there is ours to say.
+                "--link-mode" => drop(value()),
                 "-q" | "-qq" | "-qqq" | "--quiet" => {}
                 _ => sorted.kept.push(option),
             }
@@ -50,7 +52,7 @@ mod tests {
         let mut install = Install::new(Tool::Pip, Vec::new());
         install.tool_options =
             "--index-url https://u:p@a -f /w --upgrade --extra-index-url=https://b \
-                                --config-settings k=v --proxy http://u:p@proxy -q"
+                                --config-settings k=v --link-mode symlink --proxy http://u:p@proxy -q"
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect();

@@ -9,7 +9,6 @@ use envspec::{IndexUrl, Install, Requirement, Tool};
 use crate::ambient::reaches_tool;
 use crate::command_line::Abilities;
 use crate::redact::Secrets;
-use crate::request::Links;
 use crate::tool_options::ToolOptions;
 
 /// What the tools are told in every call, whatever their version.
@@ -36,7 +35,6 @@ const MANNERS: &[(&str, &str)] = &[
 pub(crate) fn environment(
     abilities: Abilities,
     install: &Install,
-    links: Links,
     ambient: &BTreeMap<OsString, OsString>,
 ) -> BTreeMap<OsString, OsString> {
     let mut variables = with_manners(ambient);
@@ -44,10 +42,6 @@ pub(crate) fn environment(
         if reaches_tool(name.as_ref()) && !MANNERS.iter().any(|(ours, _)| ours == name) {
             variables.insert(name.into(), value.into());
         }
-    }
-    if links == Links::Hardlink {
-        // The operator may have a reason to copy, such as a cache on another file system.
-        variables.entry("UV_LINK_MODE".into()).or_insert_with(|| "hardlink".into());
     }
     let options = ToolOptions::of(install);
     if let (Some(proxy), Tool::Pip) = (options.proxy, install.tool) {
@@ -196,7 +190,7 @@ mod tests {
     /// The variables that differ from those of a call without any wishes.
     fn wishes(install: &Install, version: &str, ambient: &[(&str, &str)]) -> Vec<String> {
         let tool = abilities(install.tool, version);
-        let mut variables = environment(tool, install, Links::Copy, &map(ambient));
+        let mut variables = environment(tool, install, &map(ambient));
         variables.retain(|name, _| !MANNERS.iter().any(|(ours, _)| name == ours));
         variables
             .iter()
@@ -243,12 +237,11 @@ mod tests {
         }
         let ambient = map(&[("UV_INDEX_STRATEGY", "operator"), ("HOME", "/h")]);
         let tool = abilities(Tool::Uv, "0.13.9");
-        let variables = environment(tool, &install, Links::Hardlink, &ambient);
+        let variables = environment(tool, &install, &ambient);
         let value = |name: &str| variables.get(&OsString::from(name)).and_then(|v| v.to_str());
         assert_eq!(value("UV_INDEX_STRATEGY"), Some("spec"));
         assert_eq!(value("UV_PYTHON"), None);
         assert_eq!(value("UV_NO_PROGRESS"), Some("1"));
-        assert_eq!(value("UV_LINK_MODE"), Some("hardlink"));
         assert_eq!(value("HOME"), Some("/h"));
     }
 

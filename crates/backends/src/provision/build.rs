@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use envspec::{Install, Requirement, normal_name};
-use installer::{Deadline, Links, Outcome, Progress, Request, Step, Tools, compile_bytecode};
+use envspec::{Install, Requirement, Tool, normal_name};
+use installer::{Deadline, Installer, Outcome, Progress, Request, Step, Tools, compile_bytecode};
 use stage::Isolation;
 use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
 };
 
+use super::damage::altered;
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::record::Record;
@@ -91,11 +92,6 @@ impl Build<'_> {
         };
         self.phase(BuildPhase::Creating);
         let created = steps.time("create", || create(base, dir, strategy)).map_err(Error::cache)?;
-        let links = match strategy {
-            // Files that share their bytes with uv's cache are no more isolated than the base's.
-            Strategy::Copy => Links::Copy,
-            Strategy::Hardlink | Strategy::Symlink => Links::Hardlink,
-        };
         let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)
@@ -103,13 +99,13 @@ impl Build<'_> {
             .with_lock(lock.clone())
             .with_deadline(self.deadline)
             .with_stop(self.stop.clone())
-            .with_links(links)
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
         let outcome = steps
             .time("install", || tool.install(&request))
             .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
         let site = base.interpreter().purelib_in(dir);
+        steps.time("compare", || restore(&tool, &request, &outcome, dir, &site))?;
         let now = Installed::read([site.as_path()]);
         let mut record = Record::new(self.install, base.interpreter(), &outcome, &now);
         record.strategy_reason = Some(reason);
@@ -168,7 +164,9 @@ impl Build<'_> {
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
-        let now = Installed::read([interpreter.purelib_in(dir).as_path()]);
+        let folder = interpreter.purelib_in(dir);
+        steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
+        let now = Installed::read([folder.as_path()]);
         let mut record = Record::new(self.install, interpreter, &outcome, &now);
         self.check_requested(&mut record, &now)?;
         self.compiling(&outcome);
@@ -200,7 +198,7 @@ impl Build<'_> {
         (self.on_phase)(phase, amount);
     }
 
-    fn tool(&self, base_python: &Path) -> Result<installer::Installer, Error> {
+    fn tool(&self, base_python: &Path) -> Result<Installer, Error> {
         let version = self.install.tool_version.as_deref();
         self.tools
             .locate(self.install.tool, version, base_python, self.deadline)
@@ -261,6 +259,36 @@ impl Build<'_> {
             words: last.to_owned(),
         })
     }
+}
+
+/// Installs anew, past uv's cache, the packages whose files are not what their lists say.
+///
+/// Environments that others made share files with that cache, and so does a base that uv installed:
+/// what a program edited there in place would come out of the cache as if the index had it. What is
+/// still another file then was built so.
+fn restore(
+    tool: &Installer,
+    request: &Request<'_>,
+    outcome: &Outcome,
+    dir: &Path,
+    site: &Path,
+) -> Result<(), Error> {
+    if tool.tool() != Tool::Uv {
+        return Ok(());
+    }
+    let now = Installed::read([site]);
+    let lists = outcome.added.iter().filter_map(|added| {
+        let name = normal_name(&added.name);
+        let list = now.get(&name)?.record_file();
+        Some((name, list))
+    });
+    let altered = altered(dir, lists)?;
+    if altered.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(packages = ?altered, "the files in uv's cache are not those that were fetched");
+    tool.install(&request.clone().with_again(&altered)).map_err(Error::install)?;
+    Ok(())
 }
 
 /// The lock of the place, for the processes that write there: one that outlives us keeps the next

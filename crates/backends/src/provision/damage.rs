@@ -1,13 +1,14 @@
 //! Whether an environment is still what was built.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use envspec::Digest;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::environment::Environment;
 use super::installed::Installed;
@@ -106,9 +107,9 @@ fn check_package(
         if !path.starts_with(dir) {
             continue;
         }
-        match fs::read(&path) {
-            Ok(contents) if Digest::of(&contents).as_bytes()[..] == digest => {}
-            Ok(_) => damage.push(Damage { path: relative(&path), problem: Problem::Contents }),
+        match holds(&path, &digest) {
+            Ok(true) => {}
+            Ok(false) => damage.push(Damage { path: relative(&path), problem: Problem::Contents }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 damage.push(Damage { path: relative(&path), problem: Problem::Gone });
             }
@@ -116,6 +117,39 @@ fn check_package(
         }
     }
     Ok(())
+}
+
+/// Which of these packages, by name and list of files, have a file that its list does not agree
+/// with.
+pub(crate) fn altered(
+    dir: &Path,
+    packages: impl IntoIterator<Item = (String, PathBuf)>,
+) -> Result<Vec<String>, Error> {
+    let mut altered = Vec::new();
+    for (name, list) in packages {
+        let mut damage = Vec::new();
+        check_package(dir, &list, None, &mut damage)
+            .map_err(|source| Error::io("read", list.display().to_string(), source))?;
+        if !damage.is_empty() {
+            altered.push(name);
+        }
+    }
+    Ok(altered)
+}
+
+/// Whether the contents of a file have this digest. A large one is read in pieces.
+fn holds(path: &Path, digest: &[u8]) -> io::Result<bool> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize()[..] == *digest),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A line of a `RECORD`: the path, and the SHA-256 where it has one. Bytecode and what was written

@@ -8,6 +8,7 @@ mod faults; // what breaks below the provisioner: disks, files, processes, clock
 mod flow; // many tasks: bounded memory, order, workers, devices
 mod hooks; // setup_on_node, setup and teardown, each in its place and once
 mod index; // a package index on this machine
+mod isolation; // what is edited in place stays where it was edited
 mod nodes; // what is removed on the nodes of a cluster
 mod outputs; // what a stage may return, and the ids that come of it
 #[cfg(feature = "browser")]
