@@ -53,6 +53,7 @@ mod merge;
 mod name;
 mod options;
 mod packages;
+mod query;
 mod read;
 mod redact;
 mod requirement;

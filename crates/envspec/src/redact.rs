@@ -3,10 +3,17 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// `text` without the `user:password@` of any URL in it.
+use crate::query;
+
+/// `text` without the credentials of any URL in it: the `user:password@`, and the tokens and
+/// signatures of its query.
 ///
 /// A user alone is cut too, since tokens are given that way, except where the scheme is an `ssh`
 /// one: `git+ssh://git@host/` needs its user, and only a password is cut there.
+///
+/// A parameter of a query is a credential if [its name tells a secret](names_a_secret) or it belongs
+/// to a signature, such as those of presigned addresses (`X-Amz-…`, `X-Goog-…`, `sig` with its
+/// `se`, `sp` and so on, `Expires` beside a `Signature`), or if it is a JSON web token.
 ///
 /// ```
 /// let text = "failed to fetch https://me:secret@example.org/simple/";
@@ -30,10 +37,10 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         copied = keep.end;
     }
     if copied == 0 {
-        return Cow::Borrowed(text);
+        return query::without_credentials(Cow::Borrowed(text));
     }
     cut.push_str(&text[copied..]);
-    Cow::Owned(cut)
+    query::without_credentials(Cow::Owned(cut))
 }
 
 /// Parts of a name that make its value a secret, wherever they stand once separators are cut.

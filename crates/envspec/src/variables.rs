@@ -4,7 +4,7 @@
 //! what is installed without any trace in the key. So it is replaced, or refused, when the spec is
 //! loaded:
 //!
-//! - in the user and password of a URL, by the spec's own `env_vars`, or else kept for the package
+//! - in the user and password of a URL, and in a token or signature of its query, by the spec's own `env_vars`, or else kept for the package
 //!   manager: credentials are no part of a key;
 //! - `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`, which Ray documents for requirements files, by the
 //!   spec's `working_dir`;
@@ -16,6 +16,7 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::location;
+use crate::query;
 use crate::read::excerpt;
 use crate::redact::user_infos;
 
@@ -31,10 +32,10 @@ impl Variables<'_> {
         let mut expanded = String::new();
         let mut copied = 0;
         let user_infos = user_infos(text);
+        let in_queries = query::credentials(text);
         for (start, name, end) in uses(text) {
-            let in_user_info =
-                user_infos.iter().any(|info| info.range.start <= start && end <= info.range.end);
-            let value = if in_user_info {
+            let mut hidden = user_infos.iter().map(|info| &info.range).chain(&in_queries);
+            let value = if hidden.any(|range| range.start <= start && end <= range.end) {
                 match self.env_vars.get(name) {
                     Some(value) => location::encoded_user_info(value),
                     None => continue,
@@ -91,13 +92,14 @@ mod tests {
         let expand =
             |text: &str| variables.expand(text).map(Cow::into_owned).map_err(|e| e.to_string());
         assert_eq!(expand("-i https://u:${TOKEN}@h/").unwrap(), "-i https://u:a%2Fb@h/");
+        assert_eq!(expand("https://h/a?sig=${TOKEN}").unwrap(), "https://h/a?sig=a%2Fb");
         assert_eq!(expand("-i https://${OTHER}@h/").unwrap(), "-i https://${OTHER}@h/");
         assert_eq!(
             expand("-r ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/r.txt").unwrap(),
             "-r /work/r.txt"
         );
         assert_eq!(expand("$TOKEN ${lower} ${ TOKEN }").unwrap(), "$TOKEN ${lower} ${ TOKEN }");
-        assert!(expand("pkg==${TOKEN}").is_err());
+        assert!(expand("pkg==${TOKEN}").is_err() && expand("https://h/a?b=${TOKEN}").is_err());
         assert!(expand("https://u:p@h/${TOKEN}").unwrap_err().contains("`https://h/${TOKEN}`"));
     }
 }

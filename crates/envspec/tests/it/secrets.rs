@@ -11,14 +11,20 @@ use serde_json::{Value, json};
 use crate::{chain, install_with, load, load_with};
 
 const SECRET: &str = "hunter2";
+const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn spec(secret: &str) -> RuntimeEnv {
     RuntimeEnv::pip([
         format!("--index-url https://me:{secret}@h/simple"),
         format!("--extra-index-url https://{secret}@h/extra"),
         format!("a @ https://me:{secret}@h/a-1-py3-none-any.whl"),
+        format!("c @ https://h/c-1-py3-none-any.whl?X-Amz-Date={secret}&X-Amz-Signature={secret}#sha256={HASH}"),
+        format!("d @ https://h/d.tar.gz?access_token={secret}&version=2"),
+        format!("e @ git+https://h/e.git?private_token={secret}#subdirectory=e"),
         format!("b @ git+https://{secret}@h/b.git@main"),
         format!("-f http://me:{secret}@h/links/"),
+        format!("-f https://h/signed?sv=1&sig={secret}"),
+        format!("--extra-index-url https://h/simple?token={secret}"),
     ])
     .with_tool_options([format!("--proxy=http://me:{secret}@proxy"), "--no-deps".to_owned()])
     .with_env_var("PIP_INDEX_URL", format!("https://me:{secret}@h/"))
@@ -61,6 +67,15 @@ fn the_package_manager_gets_them() {
 fn another_password_is_no_other_environment() {
     let digest = |secret: &str| install_with(&spec(secret), &MemorySource::new()).digest();
     assert_eq!(digest("one"), digest("two"));
+    // What names the object, or says what it must hold, does count.
+    let of = |query: &str| {
+        let line = format!("a @ https://h/a-1-py3-none-any.whl{query}");
+        install_with(&RuntimeEnv::pip([line]), &MemorySource::new()).digest()
+    };
+    let queries = ["", "?version=1", "?version=2", "?version=1#egg=a"];
+    let digests: std::collections::BTreeSet<_> = queries.iter().map(|query| of(query)).collect();
+    assert_eq!(digests.len(), queries.len());
+    assert_eq!(of("?version=1&sig=x"), of("?version=1"));
 }
 
 #[test]
@@ -78,6 +93,8 @@ fn errors_hold_none() {
         format!("a=={url}"),
         format!("a @ {url} {url}"),
         format!("{url}/${{A}}"),
+        format!("-r https://h/x?sig={SECRET}"),
+        format!("a @ https://h/x?sig={SECRET}/${{A}} b"),
         format!("--no-binary={url}"),
     ] {
         let error = load(&RuntimeEnv::pip([line.clone()])).unwrap_err();

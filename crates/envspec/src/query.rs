@@ -1,0 +1,203 @@
+//! Credentials in the query of a URL: tokens, and signatures with all that belongs to them.
+//!
+//! Of a signed address, only the signature and what says how, by whom and until when it was signed is
+//! a credential; what says which object is meant is not.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::location::percent_decoded;
+use crate::redact::names_a_secret;
+
+/// How the parameters of one signer begin, in lower case, all of which come and go with a signature.
+const SIGNERS: [&str; 7] = ["x-amz-", "x-goog-", "x-oss-", "x-obs-", "x-cos-", "x-ms-", "x-tos-"];
+
+/// Parameters that are a credential, beside those whose names tell a secret.
+const CREDENTIALS: [&str; 9] =
+    ["sig", "hmac", "jwt", "sas", "code", "hdnts", "hdnea", "hdntl", "verify"];
+
+/// Parameters that only say how the address was signed where it is.
+const OF_A_SIGNATURE: [&str; 30] = [
+    "awsaccesskeyid",
+    "date",
+    "exp",
+    "expire",
+    "expires",
+    "expires-in",
+    "expiry",
+    "googleaccessid",
+    "key-pair-id",
+    "ossaccesskeyid",
+    "policy",
+    "saoid",
+    "sdd",
+    "se",
+    "ses",
+    "si",
+    "sip",
+    "ske",
+    "skoid",
+    "sks",
+    "skt",
+    "sktid",
+    "skv",
+    "sp",
+    "spr",
+    "sr",
+    "srt",
+    "ss",
+    "st",
+    "sv",
+];
+
+/// The parameters with a credential in the queries of all URLs in `text`, in order, each with one
+/// separator, so that what is left is a query; in time that grows as the text does.
+pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(offset) = text[from..].find("://") {
+        let start = from + offset + 3;
+        let rest = &text[start..];
+        let end = start + rest.find(ends_word).unwrap_or(rest.len());
+        // One word may hold more URLs, each in the query of the one before.
+        in_word(text, start..end, &mut found);
+        from = end;
+    }
+    found
+}
+
+/// `text` without them.
+pub(crate) fn without_credentials(text: Cow<'_, str>) -> Cow<'_, str> {
+    let found = credentials(&text);
+    if found.is_empty() {
+        return text;
+    }
+    let mut cut = String::with_capacity(text.len());
+    let mut copied = 0;
+    for range in found {
+        cut.push_str(&text[copied..range.start]);
+        copied = range.end;
+    }
+    cut.push_str(&text[copied..]);
+    Cow::Owned(cut)
+}
+
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '\\')
+}
+
+fn in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let Some(query) = text[word.clone()].find(['?', '#']) else { return };
+    let mut from = word.start + query;
+    // What ends a sentence is none of the URL.
+    let end = word.start + text[word].trim_end_matches(['.', ',', ':', ')', ']']).len();
+    // Each query begins with its `?`, and ends where a fragment or the next one begins.
+    while from < end {
+        let rest = &text[from + 1..end];
+        let length = rest.find(['?', '#']).unwrap_or(rest.len());
+        in_query(text, from..from + 1 + length, found);
+        from += 1 + length;
+    }
+}
+
+/// `query` begins with its `?`, or a fragment with its `#`.
+fn in_query(text: &str, query: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let mut parameters = Vec::new();
+    let mut from = query.start + 1;
+    while from <= query.end {
+        let rest = &text[from..query.end];
+        let length = rest.find(['&', ';']).unwrap_or(rest.len());
+        parameters.push(from..from + length);
+        from += length + 1;
+    }
+    let read: Vec<(String, &str)> = parameters.iter().map(|it| read(&text[it.clone()])).collect();
+    let is_signed = read.iter().any(|(name, _)| is_signature(name));
+    let is_credential: Vec<bool> = read
+        .iter()
+        .map(|(name, value)| {
+            is_signature(name)
+                || names_a_secret(name)
+                || is_web_token(value)
+                || is_signed && OF_A_SIGNATURE.contains(&name.as_str())
+        })
+        .collect();
+    if is_credential.iter().all(|is| *is) {
+        // A URL without them is written without the `?`, too.
+        found.push(query);
+        return;
+    }
+    let mut is_first = true;
+    for (parameter, is_credential) in parameters.into_iter().zip(is_credential) {
+        match (is_credential, is_first) {
+            (false, _) => is_first = false,
+            (true, true) => found.push(parameter.start..parameter.end + 1),
+            (true, false) => found.push(parameter.start - 1..parameter.end),
+        }
+    }
+}
+
+/// The name of a parameter in lower case, and its value.
+fn read(parameter: &str) -> (String, &str) {
+    let (name, value) = parameter.split_once('=').unwrap_or(("", parameter));
+    let name = percent_decoded(name).unwrap_or_else(|| name.to_owned());
+    (name.to_lowercase(), value)
+}
+
+fn is_signature(name: &str) -> bool {
+    SIGNERS.iter().any(|signer| name.starts_with(signer))
+        || CREDENTIALS.contains(&name)
+        || name.split(|c: char| !c.is_alphanumeric()).any(|word| word == "signature")
+}
+
+/// Whether a value is a signed token (RFC 7519), whatever it is called.
+fn is_web_token(value: &str) -> bool {
+    value.starts_with("eyJ") && value.matches('.').count() == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> String {
+        without_credentials(Cow::from(text)).into_owned()
+    }
+
+    #[test]
+    fn credentials_are_cut_from_every_query() {
+        for (text, expected) in [
+            ("https://b/x.whl?X-Amz-Signature=a1", "https://b/x.whl"),
+            (
+                "https://b/x.whl?versionId=3&X-Amz-Date=1&X-Amz-Expires=2&X%2Damz-Signature=3#sha256=c0",
+                "https://b/x.whl?versionId=3#sha256=c0",
+            ),
+            ("https://b/x?sv=2&st=3&se=4&sr=b&sp=r&sig=5%3D", "https://b/x"),
+            ("https://b/x?Expires=1&Signature=2&Key-Pair-Id=3&a=b", "https://b/x?a=b"),
+            ("https://b/x?a=1&token=2&b=3&api_key=4", "https://b/x?a=1&b=3"),
+            ("https://b/x?token=1;a=2", "https://b/x?a=2"),
+            ("https://b/x?t=eyJhbGciOi.eyJzdWIi.c2ln", "https://b/x"),
+            (
+                "git+https://h/r.git?private_token=s#egg=n&subdirectory=d",
+                "git+https://h/r.git#egg=n&subdirectory=d",
+            ),
+            ("https://p/?u=https://b/x?sig=1&a=2", "https://p/?u=https://b/x?a=2"),
+            (
+                "403 for 'https://b/x?token=s', and (https://b/y?sig=s).",
+                "403 for 'https://b/x', and (https://b/y).",
+            ),
+            ("https://b/x#access_token=s", "https://b/x"),
+            // What says which object is meant stays.
+            ("https://b/x?versionId=3&expires=never", "https://b/x?versionId=3&expires=never"),
+            ("https://b/x?tokenizer=1&sort=st", "https://b/x?tokenizer=1&sort=st"),
+            ("https://b/x?", "https://b/x?"),
+            ("a?token=1 is no URL", "a?token=1 is no URL"),
+        ] {
+            assert_eq!(cut(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_of_them_take_no_longer_than_one_long_text() {
+        let text = "https://b/x?a=://y?b&".repeat(20_000);
+        assert_eq!(cut(&text), text);
+    }
+}
