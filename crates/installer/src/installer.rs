@@ -206,7 +206,7 @@ impl Installer {
             let mut finished = process::run_watched(&command, streams, request.deadline, watcher)?;
             if finished.is_success() {
                 if mode == Mode::Install {
-                    sources.rename_origins(&request.python)?;
+                    sources.rename_origins(install, &request.python)?;
                 }
                 return Ok(Attempt { scratch, sources, finished });
             }

@@ -58,10 +58,11 @@ impl Sources {
     }
 
     /// Has the environment of an interpreter name the folders as the places that packages came from
-    /// (PEP 610), instead of copies that are gone.
-    pub(crate) fn rename_origins(&self, python: &Path) -> Result<(), Error> {
-        let Some(prefix) = python.parent().and_then(Path::parent).filter(|_| !self.0.is_empty())
-        else {
+    /// (PEP 610), instead of copies that are gone, and addresses without their credentials.
+    pub(crate) fn rename_origins(&self, install: &Install, python: &Path) -> Result<(), Error> {
+        let has_any =
+            !self.0.is_empty() || install.requirements.iter().any(|it| it.url().is_some());
+        let Some(prefix) = python.parent().and_then(Path::parent).filter(|_| has_any) else {
             return Ok(());
         };
         let lib = prefix.join("lib");
@@ -86,8 +87,14 @@ impl Sources {
         let Ok(mut value) = serde_json::from_slice::<Value>(&bytes) else { return Ok(()) };
         let Some(url) = value.get("url").and_then(Value::as_str) else { return Ok(()) };
         let found = self.0.iter().find(|(_, copy)| file_url(copy) == url.trim_end_matches('/'));
-        let Some((original, _)) = found else { return Ok(()) };
-        value["url"] = file_url(original).into();
+        let told = match found {
+            Some((original, _)) => file_url(original),
+            None => envspec::redact(url).into_owned(),
+        };
+        if told == url {
+            return Ok(());
+        }
+        value["url"] = told.into();
         let text = value.to_string();
         replace(&path, &text)?;
 

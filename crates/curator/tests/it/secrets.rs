@@ -169,6 +169,17 @@ fn use_every_command(planted: &Planted<'_>, port: &str) {
         };
         let listed = spec("options", "1.0", json!(["--index-url", url("option")]));
         let ambient = spec("ambient", "2.0", json!([]));
+        let file = format!("http://127.0.0.1:{port}/files/alpha-3.0-py3-none-any.whl");
+        let keys = ["one", "two"].map(|signature| {
+            let query = format!("X-Amz-Date={MARK}{signature}&X-Amz-Signature={MARK}{signature}");
+            let spec = json!({ tool: [format!("alpha @ {file}?{query}")] });
+            let path = planted.world.dir().join(format!("{tool}-signed.json"));
+            fs::write(&path, spec.to_string()).expect("a file");
+            let path = path.display().to_string();
+            let made = planted.run(&["env", "create", "--spec", &path, "--base", base, "--json"]);
+            made.json()["key"].as_str().expect("a key").to_owned()
+        });
+        assert_eq!(keys[0], keys[1], "a fresh signature is no other environment");
         let missing = spec("missing", "9.9", json!(["--index-url", url("missing")]));
         let keys = [&listed, &ambient].map(|file| {
             let made = ["env", "create", "--spec", file, "--base", base, "--json"];
