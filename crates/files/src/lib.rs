@@ -32,6 +32,7 @@
 //!
 //! *Invariant:* this crate knows neither caches nor stages, and starts no process.
 
+mod bounded;
 mod delete;
 mod draft;
 mod folder;
@@ -40,6 +41,7 @@ mod mount;
 mod scratch;
 mod spread;
 
+pub use crate::bounded::{MOST_TEXT, read, read_from, read_text, read_text_from};
 pub use crate::delete::{Left, delete};
 pub use crate::draft::{Draft, is_draft};
 pub use crate::folder::{Folder, Kind};

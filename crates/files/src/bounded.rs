@@ -1,0 +1,91 @@
+//! Files that are read whole, up to a limit: a name may stand for a device that never ends.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// As much of a file that people write as is read: 16 MiB. Larger ones are mistakes.
+pub const MOST_TEXT: u64 = 16 << 20;
+
+/// The contents of a file with at most `limit` bytes.
+///
+/// # Errors
+///
+/// One of kind [`FileTooLarge`](io::ErrorKind::FileTooLarge), which names the limit, if there is
+/// more; nothing beyond it is read.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_from(File::open(path)?, limit)
+}
+
+/// The same as text.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    text(read(path, limit)?)
+}
+
+/// What is left of a reader, if it is at most `limit` bytes.
+pub fn read_from(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, TooLarge { limit }));
+    }
+    Ok(bytes)
+}
+
+/// The same as text.
+pub fn read_text_from(reader: impl Read, limit: u64) -> io::Result<String> {
+    text(read_from(reader, limit)?)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// There is more than is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TooLarge {
+    limit: u64,
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit } = self;
+        match limit >> 20 {
+            0 => write!(f, "it is larger than {limit} bytes, and no more is read"),
+            mebibytes => write!(f, "it is larger than {mebibytes} MiB, and no more is read"),
+        }
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for length in [0_usize, 9, 10] {
+            std::fs::write(&path, vec![b'x'; length]).unwrap();
+            assert_eq!(read_text(&path, 10).unwrap().len(), length);
+        }
+        std::fs::write(&path, [b'x'; 11]).unwrap();
+        let error = read(&path, 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(error.to_string(), "it is larger than 10 bytes, and no more is read");
+    }
+
+    #[test]
+    fn what_never_ends_is_refused() {
+        let error = read(Path::new("/dev/zero"), MOST_TEXT).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 16 MiB, and no more is read");
+        assert_eq!(
+            read_text_from(io::repeat(b'x'), 3).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+    }
+}
