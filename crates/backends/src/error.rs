@@ -437,6 +437,13 @@ impl Error {
         Self::Io { action, what: what.into(), source }
     }
 
+    /// What fails where the system gives no more threads.
+    const THREAD: &str = "start a thread for";
+
+    pub(crate) fn no_thread(source: io::Error) -> Self {
+        Self::io(Self::THREAD, "the run", source)
+    }
+
     pub(crate) fn cache(source: venv_cache::Error) -> Self {
         Self::Cache(Box::new(source))
     }
@@ -544,6 +551,10 @@ impl Error {
                 return setup_hint(*phase, &error.kind).map(Into::into);
             }
             Self::Task(failed) => return failed.cause.hint().map(Into::into),
+            Self::Io { action, .. } if *action == Self::THREAD => {
+                "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
+                 container's), or end others"
+            }
             _ => return None,
         };
         Some(text.to_owned())

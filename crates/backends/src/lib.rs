@@ -86,6 +86,7 @@ mod provision;
 mod ray;
 mod record;
 mod report;
+mod secrets;
 mod wire;
 mod worker;
 

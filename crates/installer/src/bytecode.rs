@@ -71,10 +71,15 @@ pub(crate) fn compile_recorded(
         Ok(printed.trim().parse().unwrap_or(0))
     };
     thread::scope(|scope| {
-        let parts: Vec<_> = (0..count).map(|index| scope.spawn(move || compile(index))).collect();
+        let start = |index| thread::Builder::new().spawn_scoped(scope, move || compile(index));
+        let parts: Vec<_> = (0..count).map(|index| (index, start(index))).collect();
         parts
             .into_iter()
-            .map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|(index, part)| match part {
+                Ok(part) => part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // The system gives no more threads.
+                Err(_) => compile(index),
+            })
             .sum()
     })
 }

@@ -204,8 +204,9 @@ impl Error {
             | Self::Lock { .. }
             | Self::Unsupported { .. }
             | Self::Interpreter { .. }
-            | Self::Answer { .. }
-            | Self::Io { .. } => None,
+            | Self::Answer { .. } => None,
+            Self::Io { path, .. } => (*path == std::env::temp_dir())
+                .then_some("set TMPDIR to a folder that is there and that you can write to"),
             Self::NotTools { .. } => {
                 Some("keep fetched tools in a folder that is empty or does not exist yet")
             }

@@ -21,6 +21,9 @@ use crate::error::{Error, IoResultExt};
 /// Between the polite signal and the one that cannot be ignored.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// What fails where a program is none of this machine, or not there.
+pub(crate) const START: &str = "start";
+
 /// How often the words of a tool are looked at while it runs.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -122,7 +125,7 @@ pub(crate) fn run_watched(
             Ok(())
         })
         .start()
-        .context("start", &command.program)?;
+        .context(START, &command.program)?;
     let group = group.with_child(&child);
     let mut lines = Lines::default();
     let status = loop {

@@ -223,7 +223,7 @@ impl Search<'_> {
         let finished = match process::run(&command, Streams::Apart, self.deadline) {
             Ok(finished) => finished,
             // It is no program of this machine.
-            Err(Error::Io { .. }) => return Ok(None),
+            Err(Error::Io { action: process::START, .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         if finished.status.is_none() {

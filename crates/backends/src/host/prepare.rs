@@ -34,10 +34,10 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     let PrepareRequest { place, stages } = PrepareRequest::deserialize(&mut input)?;
     // Who asked keeps the other end: once that closes, nobody wants the environments any more, or
     // all has been said.
-    std::thread::spawn(|| {
+    std::thread::Builder::new().spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(0);
-    });
+    })?;
     let result = stages
         .into_iter()
         .map(|stage| stage.into_planned(&place, registry, false))

@@ -19,6 +19,7 @@ use crate::event::{Event, Observer};
 use crate::local::{Batch, Devices, Limits, LocalExecutor, Node, Queue, Run, StageRun};
 use crate::plan::Plan;
 use crate::provision::EnvState;
+use crate::secrets::Secrets;
 use crate::wire::{self, Frame, FrameReader, Kind};
 use crate::worker::Cancel;
 
@@ -65,19 +66,20 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
         Cancel::new()?,
         policy,
         Arc::new(watch),
+        Secrets::from_env(&plan),
         batches.into(),
         Devices::new(Vec::new()),
         Node::of_cluster(place.node.clone(), place.run_dir.clone()),
     );
     let over = place.run_dir.join("over");
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         // The run may be over although nobody has ended the actor, which then listens no more:
         // whoever waits for room to write to it, holding the writer, must be let go as well.
         while !over.exists() {
             std::thread::sleep(LOOK);
         }
         let _ = ours.shutdown(Shutdown::Both);
-    });
+    })?;
     let (sender, receiver) = channel();
     let host = &Host { plan: &plan, run: &run, writer: &writer };
     executor(&place).with_failure_policy(policy).drive(

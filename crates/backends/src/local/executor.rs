@@ -1,9 +1,10 @@
 //! The executor itself: starts the threads of a run and joins them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::Scope;
+use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 use envspec::{Digest, Install, LoadedEnv};
@@ -25,6 +26,7 @@ use crate::executor::{Executor, FailurePolicy, Sink};
 use crate::plan::{Plan, PlannedStage};
 use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner};
 use crate::report::{RunReport, StageReport};
+use crate::secrets::Secrets;
 use crate::worker::Cancel;
 
 /// How long a thread waits before it looks around.
@@ -158,7 +160,8 @@ impl Executor for LocalExecutor {
         let sizes = plan.stages().iter().map(PlannedStage::batch_size);
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
         let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
-        let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local())
+        let (policy, secrets) = (self.failure_policy, Secrets::from_env(plan));
+        let run = Run::new(cancel, policy, observer, secrets, queues, devices, Node::local())
             .with_arenas_from(self.arenas_from)
             .with_idle_limit(self.idle_limit);
         if plan.stages().iter().any(PlannedStage::needs_python) {
@@ -215,7 +218,8 @@ impl LocalExecutor {
             Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
         let queues = (0..=plan.stages().len()).map(|_| Queue::new(1, QUEUE)).collect();
         let devices = Devices::new(Vec::new());
-        let run = Run::new(cancel, self.failure_policy, observer, queues, devices, Node::local());
+        let (policy, secrets) = (self.failure_policy, Secrets::from_env(plan));
+        let run = Run::new(cancel, policy, observer, secrets, queues, devices, Node::local());
         let (_, environments) = self.provide(plan, &run);
         run.take_error().map_or(Ok(environments), Err)
     }
@@ -235,16 +239,28 @@ impl LocalExecutor {
             indices.map(|index| StageRun::new(run, plan.stages(), index)).collect();
         let (provisioner, environments) = std::thread::scope(|scope| {
             let _guard = StopOnPanic(run);
-            scope.spawn(|| guarded(run, feed));
-            let provided = scope.spawn(|| guarded(run, || self.provide(plan, run)));
-            for stage in &stages {
+            let thread = Builder::new;
+            let feeding = thread().spawn_scoped(scope, || guarded(run, feed));
+            let provided =
+                thread().spawn_scoped(scope, || guarded(run, || self.provide(plan, run)));
+            let managing = stages.iter().map(|stage| {
                 let stages = &stages;
-                scope.spawn(move || guarded(stage.run, || self.manage(stage, stages, scope)));
-            }
+                let manage = move || guarded(stage.run, || self.manage(stage, stages, scope));
+                thread().spawn_scoped(scope, manage).map(drop)
+            });
+            let started: io::Result<()> =
+                feeding.map(drop).and_then(|()| managing.collect::<io::Result<()>>());
+            let provided =
+                started.and(provided).map_err(|source| run.fail(Error::no_thread(source)));
             if let Err(error) = drain(&stages) {
                 run.fail(error);
             }
-            provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            match provided {
+                Ok(provided) => {
+                    provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
+                Err(()) => (None, Vec::new()),
+            }
         });
         let stages = stages.into_iter().map(StageRun::into_report).collect();
         Driven { provisioner, environments, stages }
@@ -270,10 +286,17 @@ impl LocalExecutor {
             let threads: Vec<_> = groups
                 .iter()
                 .map(|group| {
-                    scope.spawn(|| guarded(run, || group.provide(plan, &provisioner, run)))
+                    let provide = || guarded(run, || group.provide(plan, &provisioner, run));
+                    Builder::new().spawn_scoped(scope, provide)
                 })
                 .collect();
-            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            let joined = threads.into_iter().map(|thread| match thread {
+                Ok(thread) => thread.join(),
+                Err(source) => {
+                    run.fail(Error::no_thread(source));
+                    Ok(None)
+                }
+            });
             joined
                 .filter_map(|joined| {
                     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -305,7 +328,7 @@ impl LocalExecutor {
         let start = || {
             let environment = environment.clone();
             let index = stage.open_slot();
-            scope.spawn(move || {
+            let body = move || {
                 guarded(stage.run, || match (&stage.planned.behaviour, &environment) {
                     (Behaviour::Python(code), Some(environment)) => {
                         python_slot::run(stage, code, index, environment);
@@ -316,7 +339,11 @@ impl LocalExecutor {
                     (Behaviour::Python(_), None) => {}
                 });
                 stage.close_slot(index);
-            });
+            };
+            if let Err(source) = Builder::new().spawn_scoped(scope, body) {
+                stage.close_slot(index);
+                stage.run.fail(Error::no_thread(source));
+            }
         };
         let (first, most) = worker_counts(stage.planned, self.cpus());
         // The stage does not end between the start of one slot and the next.

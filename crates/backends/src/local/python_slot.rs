@@ -158,7 +158,13 @@ impl Slot<'_> {
             let (stage, line) = (name.clone(), line.to_owned());
             observer.on_line(&Event::Log { stage, worker, stream, line });
         };
-        let process = Process::spawn(&launch, start, &self.environment.leases(), on_line);
+        let process = Process::spawn(
+            &launch,
+            start,
+            &self.environment.leases(),
+            stage.run.secrets.clone(),
+            on_line,
+        );
         Ok(process.map_err(failed("start the worker"))?)
     }
 

@@ -18,6 +18,7 @@ use crate::executor::FailurePolicy;
 use crate::failure::{Cause, FailedTask, numbers};
 use crate::plan::PlannedStage;
 use crate::provision::Environment;
+use crate::secrets::Secrets;
 use crate::worker::Cancel;
 
 /// How long a worker beside others of its stage may have nothing to do, by default.
@@ -26,6 +27,7 @@ pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(10);
 /// The caller's observer, and its panic, if it had one on a thread that must go on.
 pub(crate) struct Watch {
     observer: Arc<dyn Observer>,
+    secrets: Secrets,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -46,7 +48,7 @@ impl Observer for Watch {
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
-        self.observer.on_event(event);
+        self.observer.on_event(&self.secrets.event(event));
     }
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Run {
     pub(crate) cancel: Cancel,
     pub(crate) policy: FailurePolicy,
     pub(crate) observer: Arc<Watch>,
+    /// What nobody is told of what stages say.
+    pub(crate) secrets: Secrets,
     /// The queue in front of each stage, and behind the last one.
     pub(crate) queues: Vec<Queue>,
     /// The environment of each stage, once it is ready.
@@ -75,6 +79,7 @@ impl Run {
         cancel: Cancel,
         policy: FailurePolicy,
         observer: Arc<dyn Observer>,
+        secrets: Secrets,
         queues: Vec<Queue>,
         devices: Devices,
         node: Node,
@@ -82,11 +87,13 @@ impl Run {
         // One queue more than stages: the last one is the way out.
         let environments = queues.iter().skip(1).map(|_| Gate::new()).collect();
         let (error, failed) = (Mutex::new(None), Mutex::new(Vec::new()));
-        let observer = Arc::new(Watch { observer, panic: Mutex::new(None) });
+        let watched = secrets.clone();
+        let observer = Arc::new(Watch { observer, secrets: watched, panic: Mutex::new(None) });
         Self {
             cancel,
             policy,
             observer,
+            secrets,
             queues,
             environments,
             devices,
@@ -114,6 +121,7 @@ impl Run {
 
     /// Ends the run; the first error is the one that is reported.
     pub(crate) fn fail(&self, error: Error) {
+        let error = self.secrets.error(error);
         self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.stop();
     }
@@ -154,6 +162,7 @@ impl Run {
 
     /// A task failed for good.
     pub(crate) fn task_failed(&self, failed: FailedTask) {
+        let failed = self.secrets.failed(failed);
         self.emit(&Event::TaskFailed(failed.clone()));
         match self.policy {
             FailurePolicy::FailFast => self.fail(Error::Task(Box::new(failed))),

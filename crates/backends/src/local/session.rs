@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::arenas::{Arenas, Slot};
@@ -16,6 +17,7 @@ use super::queue::Taken;
 use super::results::{self, Answered, Room, Verdict};
 use super::spare::{self, Spare};
 use super::stage_run::{StageRun, Trouble};
+use crate::error::Error;
 use crate::report::Spent;
 use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
 use crate::worker::{Incoming, LogTail, Process};
@@ -174,7 +176,7 @@ impl<'a> Session<'a> {
             Err(error) => return End::Broken(format!("its socket: {error}")),
         };
         std::thread::scope(|scope| {
-            let results = scope.spawn(|| {
+            let results = Builder::new().spawn_scoped(scope, || {
                 let _guard = OverOnPanic(self, &writer);
                 let end = self.take_results(process);
                 // Whoever feeds may be waiting for room in the socket of a worker that reads no
@@ -191,6 +193,13 @@ impl<'a> Session<'a> {
                 self.changed.notify_all();
                 end
             });
+            let results = match results {
+                Ok(results) => results,
+                Err(source) => {
+                    self.stage.run.fail(Error::no_thread(source));
+                    return End::Cancelled;
+                }
+            };
             self.feed(&writer);
             // A panic here is the observer's, and the caller's to see.
             results.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

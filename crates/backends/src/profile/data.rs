@@ -7,13 +7,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::bins::rounded;
-use super::hide::Secrets;
 use super::page;
 use super::recorder::State;
 use super::tallies::{Lane, Life, Making, StageTally};
 use crate::error::Error;
 use crate::failure::{Cause, FailedTask};
 use crate::provision::{EnvState, EnvironmentReport};
+use crate::secrets::Secrets;
 
 /// The number of this form.
 const FORMAT: u32 = 1;

@@ -7,7 +7,6 @@
 
 mod bins;
 mod data;
-mod hide;
 mod page;
 mod recorder;
 mod tallies;

@@ -9,7 +9,6 @@ use stage::Task;
 
 use super::bins::Scale;
 use super::data::{Ending, RunProfile};
-use super::hide::Secrets;
 use super::tallies::{Lane, Life, Making, StageTally};
 use crate::error::Error;
 use crate::event::{Event, Observer};
@@ -17,6 +16,7 @@ use crate::failure::FailedTask;
 use crate::plan::Plan;
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::report::{RunReport, Spent};
+use crate::secrets::Secrets;
 
 /// The most lanes of workers that are kept; those of the first workers are.
 const LANES: usize = 256;

@@ -80,9 +80,13 @@ impl Provisioner {
         // Most of it is waiting for others.
         thread::scope(|scope| {
             let examine = |tool| provisioner.examine_tool(tool, &open);
-            let pip = scope.spawn(move || examine(Tool::Pip));
+            let pip = thread::Builder::new().spawn_scoped(scope, move || examine(Tool::Pip));
             findings.extend(examine(Tool::Uv));
-            findings.extend(pip.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            findings.extend(match pip {
+                Ok(pip) => pip.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // Without threads one after the other.
+                Err(_) => examine(Tool::Pip),
+            });
         });
         findings
     }

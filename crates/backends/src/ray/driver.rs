@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use envspec::{Digest, redact};
+use envspec::Digest;
 
 use super::job::Job;
 use crate::error::Error;
 use crate::provision::Environment;
+use crate::secrets::Secrets;
 use crate::wire::{self, Kind};
 use crate::worker::{CURATOR_STAGE_PY, Exit, Incoming, Launch, Process};
 
@@ -69,9 +70,10 @@ impl Driver {
             .stderr_null()
             .unchecked();
         let start = |_group: i32| serde_json::to_vec(job);
-        let process = Process::spawn(&launch, start, &base.leases(), |_, line: &str| {
-            // Ray quotes the command lines of package managers, with the indexes in them.
-            let line = redact(line);
+        // Ray quotes the command lines of package managers, with the indexes in them, which are cut
+        // without knowing any secret.
+        let secrets = Secrets::default();
+        let process = Process::spawn(&launch, start, &base.leases(), secrets, |_, line: &str| {
             tracing::debug!(target: "curator::engine", "{line}");
         })
         .map_err(|error| failed(format!("could not be started: {error}")))?;
@@ -118,7 +120,7 @@ impl Driver {
         Error::Driver {
             engine: self.engine.clone(),
             problem: problem.unwrap_or_else(|| exit.to_string()),
-            log: self.process.tail().lines().iter().map(|line| redact(line).into_owned()).collect(),
+            log: self.process.tail().lines(),
         }
     }
 }

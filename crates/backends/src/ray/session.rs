@@ -18,6 +18,7 @@ use crate::local::Parcel;
 use crate::plan::Plan;
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::report::StageReport;
+use crate::secrets::Secrets;
 use crate::wire::{Frame, Kind};
 use crate::worker::Incoming;
 
@@ -54,6 +55,8 @@ pub(crate) struct Session<'a> {
     plan: &'a Plan,
     policy: FailurePolicy,
     observer: Arc<dyn Observer>,
+    /// Those of this process, which the nodes do not know.
+    secrets: Secrets,
     /// What each host of a stage has done, as it last said.
     tallies: HashMap<String, StageReport>,
     /// The number of each host in its stage.
@@ -72,6 +75,7 @@ impl<'a> Session<'a> {
             plan,
             policy,
             observer,
+            secrets: Secrets::from_env(plan),
             tallies: HashMap::new(),
             numbers: HashMap::new(),
             counts: HashMap::new(),
@@ -99,7 +103,7 @@ impl<'a> Session<'a> {
         let sources = Mutex::new(Vec::new());
         let observer = self.observer.clone();
         let result = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let feeding = std::thread::Builder::new().spawn_scoped(scope, || {
                 if let Err(error) = feed(&writer, tasks, &sources) {
                     observer.on_event(&Event::Stopping);
                     *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -107,6 +111,7 @@ impl<'a> Session<'a> {
                     let _ = writer.shutdown(std::net::Shutdown::Both);
                 }
             });
+            feeding.map_err(|error| Stop::from(lost(error)))?;
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
                 observer.on_event(&Event::Stopping);
@@ -176,13 +181,14 @@ impl<'a> Session<'a> {
         match note {
             Note::Event(event) => {
                 let event = self.numbered(&host, event);
-                self.observer.on_event(&event);
+                self.observer.on_event(&self.secrets.event(&event));
             }
             Note::Environment(report) => self.take_environment(report),
             Note::Stage(report) => {
                 self.tallies.insert(host, report);
             }
             Note::Failed(failed) => {
+                let failed = self.secrets.failed(failed);
                 // What an actor had done when it died is done once more by another.
                 if self
                     .failed

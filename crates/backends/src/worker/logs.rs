@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags};
 
+use crate::secrets::Secrets;
+
 /// Lines kept for an error report, and the bytes that they may have together.
 const KEPT_LINES: usize = 40;
 const KEPT_BYTES: usize = 16 << 10;
@@ -59,11 +61,12 @@ pub(crate) struct LogThread {
 }
 
 impl LogThread {
-    /// Starts to read; each line goes to `tail` and to `on_line`.
+    /// Starts to read; each line goes to `tail` and to `on_line`, without `secrets`.
     pub(crate) fn spawn(
         stdout: PipeReader,
         stderr: PipeReader,
         tail: LogTail,
+        secrets: Secrets,
         on_line: impl Fn(Stream, &str) + Send + 'static,
     ) -> io::Result<Self> {
         let (stopped, stop) = io::pipe()?;
@@ -74,6 +77,7 @@ impl LogThread {
             let mut lines = [Lines::new(Stream::Stdout), Lines::new(Stream::Stderr)];
             let mut pipes = [Some(stdout), Some(stderr)];
             let mut emit = |stream: Stream, line: String| {
+                let line = secrets.text(line);
                 on_line(stream, &line);
                 tail.push(line);
             };
@@ -130,11 +134,13 @@ struct Lines {
     stream: Stream,
     line: Vec<u8>,
     dropped: usize,
+    /// Whether the last that came is a return, which is one end of a line with a line feed after it.
+    is_drawn: bool,
 }
 
 impl Lines {
     fn new(stream: Stream) -> Self {
-        Self { stream, line: Vec::new(), dropped: 0 }
+        Self { stream, line: Vec::new(), dropped: 0, is_drawn: false }
     }
 
     /// Reads all there is now, and little more where somebody writes on and on; false at the end of
@@ -153,9 +159,14 @@ impl Lines {
     }
 
     fn add(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(Stream, String)) {
-        while let Some(at) = bytes.iter().position(|byte| *byte == b'\n') {
+        // What draws a line again and again, such as a progress bar, ends each time with a return.
+        while let Some(at) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.keep(&bytes[..at]);
-            self.flush(emit);
+            let is_end = bytes[at] == b'\n' && !self.is_drawn;
+            if is_end || !self.line.is_empty() {
+                self.flush(emit);
+            }
+            self.is_drawn = bytes[at] == b'\r';
             bytes = &bytes[at + 1..];
         }
         self.keep(bytes);
@@ -164,11 +175,12 @@ impl Lines {
     fn keep(&mut self, bytes: &[u8]) {
         let room = LONGEST_LINE.saturating_sub(self.line.len()).min(bytes.len());
         self.line.extend_from_slice(&bytes[..room]);
+        self.is_drawn &= bytes.is_empty();
         self.dropped += bytes.len() - room;
     }
 
     fn flush(&mut self, emit: &mut impl FnMut(Stream, String)) {
-        let mut line = String::from_utf8_lossy(&self.line).trim_end_matches('\r').to_owned();
+        let mut line = String::from_utf8_lossy(&self.line).into_owned();
         if self.dropped > 0 {
             let _ = write!(line, " ({} bytes more)", self.dropped);
         }
@@ -196,9 +208,13 @@ mod tests {
         let tail = LogTail::default();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
-        let mut thread = LogThread::spawn(stdout, stderr, tail.clone(), move |stream, line| {
-            sink.lock().unwrap().push((stream, line.to_owned()));
-        })
+        let mut thread = LogThread::spawn(
+            stdout,
+            stderr,
+            tail.clone(),
+            Secrets::default(),
+            move |stream, line| sink.lock().unwrap().push((stream, line.to_owned())),
+        )
         .unwrap();
         out.write_all(b"one\ntwo").unwrap();
         err.write_all(&[vec![b'x'; LONGEST_LINE + 5], b"\n".to_vec()].concat()).unwrap();
@@ -213,10 +229,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_drawn_again_is_a_line_each_time() {
+        let mut lines = Lines::new(Stream::Stderr);
+        let mut seen = Vec::new();
+        for piece in ["\r 0 %\r", "50 %", "\r100 %\r", "\nend\r\n\n", "\r\n"] {
+            lines.add(piece.as_bytes(), &mut |_, line| seen.push(line));
+        }
+        lines.add(b"last", &mut |_, line| seen.push(line));
+        lines.finish(&mut |_, line| seen.push(line));
+        assert_eq!(seen, [" 0 %", "50 %", "100 %", "end", "", "last"]);
+    }
+
+    #[test]
     fn who_never_stops_printing_does_not_hold_up_the_end() {
         let (stdout, mut out) = io::pipe().unwrap();
         let (stderr, _err) = io::pipe().unwrap();
-        let mut logs = LogThread::spawn(stdout, stderr, LogTail::default(), |_, _| {}).unwrap();
+        let tail = LogTail::default();
+        let mut logs =
+            LogThread::spawn(stdout, stderr, tail, Secrets::default(), |_, _| {}).unwrap();
         // Until the other end of the pipe is closed.
         let writer = std::thread::spawn(move || while out.write_all(&[b'\n'; 1 << 12]).is_ok() {});
         logs.stop();

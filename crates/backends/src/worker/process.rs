@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::cancel::Cancel;
 use super::logs::{LogTail, LogThread, Stream};
+use crate::secrets::Secrets;
 use crate::wire::{self, Frame, FrameReader, Kind};
 
 /// How to start a worker: data only, so that it can be looked at without starting one.
@@ -117,6 +118,7 @@ impl Process {
         launch: &Launch,
         start: impl FnOnce(i32) -> serde_json::Result<Vec<u8>>,
         leases: &[BorrowedFd<'_>],
+        secrets: Secrets,
         on_line: impl Fn(Stream, &str) + Send + 'static,
     ) -> io::Result<Self> {
         let (socket, theirs) = wire::pair()?;
@@ -148,7 +150,7 @@ impl Process {
         // From here on an early return must not leave the process behind.
         let guard = scopeguard(pid, &handle);
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        let logs = LogThread::spawn(stdout, stderr, tail.clone(), on_line)?;
+        let logs = LogThread::spawn(stdout, stderr, tail.clone(), secrets, on_line)?;
         let mut bytes = Vec::new();
         let start = start(pid.as_raw_nonzero().get())?;
         wire::encode(&mut bytes, Kind::Start, 0, &start, &[]);

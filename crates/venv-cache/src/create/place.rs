@@ -90,11 +90,12 @@ pub(super) fn with_placement(
     };
     let (sender, receiver) = channel();
     let receiver = Mutex::new(receiver);
-    // At least one beside the planner, which joins in when its walk is done.
+    // One beside the planner, if there is one to be had; it joins in when its walk is done.
     let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, MOST_THREADS);
     let (planned, mut tally) = thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..threads).map(|_| scope.spawn(|| shared.place_all(&receiver))).collect();
+        let start =
+            |_| thread::Builder::new().spawn_scoped(scope, || shared.place_all(&receiver)).ok();
+        let workers: Vec<_> = (0..threads).filter_map(start).collect();
         let placement = Placement {
             shared: &shared,
             batches: sender,
