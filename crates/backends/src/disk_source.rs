@@ -11,7 +11,12 @@ pub struct DiskSource;
 
 impl Source for DiskSource {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        // A device may never end; a file does, and an archive may be as large as it likes.
+        if std::fs::metadata(path)?.is_file() { std::fs::read(path) } else { self.read_text(path) }
+    }
+
+    fn read_text(&self, path: &Path) -> io::Result<Vec<u8>> {
+        files::read(path, files::MOST_TEXT)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {

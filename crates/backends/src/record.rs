@@ -26,6 +26,9 @@ const FILE: &str = "record.json";
 const MARK: Mark =
     Mark { name: "RECORD.TAG", text: "This folder holds the record of a run of Curator.\n" };
 
+/// As much of a record as is read; it holds the report of a run.
+const MOST_BYTES: u64 = 1 << 28;
+
 /// What a run ran in: the packages of every stage with their versions and digests, pinned by lines
 /// with hashes, the base, and how long everything took. It holds no credentials.
 ///
@@ -201,7 +204,7 @@ impl RunRecord {
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE);
         let failed = |source| Error::io("read the record", path.display().to_string(), source);
-        let text = fs::read(&path).map_err(failed)?;
+        let text = files::read(&path, MOST_BYTES).map_err(failed)?;
         let record: Self = serde_json::from_slice(&text).map_err(|it| failed(it.into()))?;
         if record.format == FORMAT {
             return Ok(record);

@@ -178,8 +178,10 @@ impl<'a> Collector<'a> {
         if !self.done.insert((path.clone(), role)) {
             return Ok(());
         }
-        let bytes =
-            self.source.read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let bytes = self
+            .source
+            .read_text(&path)
+            .map_err(|source| Error::Read { path: path.clone(), source })?;
         let text = String::from_utf8(bytes).map_err(|_| Error::NotText { path: path.clone() })?;
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
         self.open.push(path.clone());

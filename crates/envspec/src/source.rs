@@ -29,6 +29,12 @@ pub trait Source {
     /// The contents of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// The contents of a file that people write, a list of requirements: a source may refuse one that
+    /// is larger than any such list. By default, the same.
+    fn read_text(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read(path)
+    }
+
     /// Every file at any depth below a folder, sorted, each as an absolute path.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
 }

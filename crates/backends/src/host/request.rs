@@ -106,7 +106,7 @@ impl StageRequest {
                 let (name, args) = (code.name().to_owned(), code.args().clone());
                 match code.source() {
                     PythonSource::File(path) => {
-                        let text = std::fs::read_to_string(path).map_err(|source| {
+                        let text = files::read_text(path, files::MOST_TEXT).map_err(|source| {
                             Error::io("read the stage's file", path.display().to_string(), source)
                         })?;
                         Code::File { path: path.clone(), text, name, args }

@@ -91,7 +91,10 @@ fn append_files(bytes: &mut Vec<u8>, tool: Tool, variable: impl Fn(&str) -> Opti
         Tool::Uv => &["UV_BUILD_CONSTRAINT", "UV_CONSTRAINT", "UV_OVERRIDE"],
     };
     for value in names.iter().filter_map(|name| variable(name)) {
-        for data in value.split_whitespace().filter_map(|file| std::fs::read(file).ok()) {
+        for data in value
+            .split_whitespace()
+            .filter_map(|file| files::read(file.as_ref(), files::MOST_TEXT).ok())
+        {
             append(bytes, &envspec::Digest::of(&data).to_string());
         }
     }

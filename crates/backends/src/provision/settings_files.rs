@@ -6,7 +6,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use envspec::Tool;
@@ -23,7 +22,7 @@ pub(crate) fn in_force(tool: Tool) -> Vec<String> {
 
 fn read(file: &Path) -> Option<String> {
     // One that cannot be read does not reach the tool either, or the tool fails and says so.
-    let bytes = fs::read(file).ok()?;
+    let bytes = files::read(file, files::MOST_TEXT).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let mut kept = String::new();
     for line in text.lines().map(str::trim_end) {
