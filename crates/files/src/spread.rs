@@ -86,7 +86,8 @@ fn on_all_cores<T: Sync>(items: &[T], action: impl Fn(&T) + Sync) {
     };
     thread::scope(|scope| {
         for _ in 1..cores.min(MOST_THREADS).min(items.len()) {
-            scope.spawn(work);
+            // What no thread can be had for, this one does.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });

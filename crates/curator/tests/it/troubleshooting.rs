@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -213,6 +214,21 @@ fn on_a_disk(world: &World, script: &str, arguments: &[&str]) -> Run {
     Run::from(run.run().expect("`unshare`, of util-linux"))
 }
 
+/// A run of one who may have one process, which root cannot be.
+fn without_threads() -> Run {
+    let folder = one_stage("stages.py:give_back", "");
+    let [own, held] = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"];
+    let mut words = vec!["setpriv", "--reuid=61234", "--regid=61234", "--clear-groups", own, held];
+    if !fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0) {
+        words.clear();
+    }
+    words.extend(["prlimit", "--nproc=1:1", CURATOR]);
+    words.extend(RUN);
+    let run = duct::cmd(words[0], &words[1..]).dir(folder.path("")).env_remove("VIRTUAL_ENV");
+    let run = run.env("CURATOR_CACHE_DIR", folder.world.cache()).stdout_capture().stderr_capture();
+    Run::from(run.unchecked().run().expect("`prlimit`, of util-linux"))
+}
+
 /// An index with a package `alpha`, served from a folder as long as this lives.
 struct Index {
     dir: tempfile::TempDir,
@@ -303,6 +319,10 @@ fn scenario(error: &str) -> Option<Run> {
         "cannot read the input `…`" => {
             one_stage("stages.py:give_back", "").run(&["run", "pipeline.toml", "-i", "no.jsonl"])
         }
+        "cannot read the input `…`: a line is longer than … MiB" => {
+            one_stage("stages.py:give_back", "").run(&["run", "pipeline.toml", "-i", "/dev/zero"])
+        }
+        "it is larger than … MiB, and no more is read" => world.run(&["plan", "/dev/zero"]),
 
         // Specs.
         "`…` is no field of a runtime_env" => runtime_env("{ pipp = [\"packaging\"] }"),
@@ -350,6 +370,12 @@ fn scenario(error: &str) -> Option<Run> {
             let spec = "{ \"uv\": [\"./broken\"], \"config\": { \"setup_timeout_seconds\": 1 } }";
             create(&["--spec", spec], &[BROKEN_PROJECT[0], endless])
         }
+
+        "failed to make a folder in `…`" => {
+            let create = ["env", "create", "--base", world.base(), "--uv", "packaging==24.2"];
+            world.run_with(&create, "", &[("TMPDIR", "/opt/no-such-folder")])
+        }
+        "failed to start a thread" => without_threads(),
 
         // The base.
         "no Python interpreter at `…`" => over(Path::new("/opt/no-such-venv")),

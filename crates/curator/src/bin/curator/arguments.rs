@@ -69,7 +69,9 @@ pub(crate) enum EnvCommand {
     /// Becomes a command that runs in an environment, which is built if need be.
     ///
     /// `python` and `python3` are the environment's interpreter, and its programs come first on
-    /// `PATH`. The environment stays for as long as the command runs. `PYTHONPATH` is left as it is.
+    /// `PATH`. The environment stays for as long as the command, or a process that it started, has
+    /// the lock file open that it is given; one that closes all its descriptors, as a daemon does,
+    /// lets it go. `PYTHONPATH` is left as it is.
     #[command(after_help = "Examples:\n  \
         curator env exec --uv packaging==24.0 --base ./venv -- python -m pip list\n  \
         curator env exec --spec 4fb0a6c1 -- python\n\n\

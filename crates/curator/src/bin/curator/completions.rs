@@ -23,5 +23,5 @@ pub(crate) struct Completions {
 pub(crate) fn run(arguments: &Completions) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     generate(arguments.shell, &mut Cli::command(), "curator", &mut script);
-    output::text(&String::from_utf8_lossy(&script))
+    output::exactly(&String::from_utf8_lossy(&script))
 }

@@ -12,8 +12,8 @@ use curator::RunReport;
 use curator::backends::{Event, Observer, PlannedStage};
 
 use crate::output;
-use crate::progress::warn;
 use crate::run::Reading;
+use crate::terminal::say;
 use board::Board;
 use live::Live;
 
@@ -88,9 +88,9 @@ impl Display {
             Kind::Silent => {}
             Kind::Live(live) => match &*live.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(live) => live.print(line),
-                None => warn(line),
+                None => say(line),
             },
-            Kind::Plain(_) | Kind::Quiet => warn(line),
+            Kind::Plain(_) | Kind::Quiet => say(line),
         }
     }
 
@@ -107,9 +107,9 @@ impl Display {
     /// How it went, in a few lines.
     pub(crate) fn summary(&self, run: &RunReport) {
         if matches!(self.kind, Kind::Live(_) | Kind::Plain(_)) {
-            self.shared.board().summary(run).iter().for_each(|line| warn(line));
+            self.shared.board().summary(run).iter().for_each(|line| say(line));
         } else if matches!(self.kind, Kind::Quiet) && !run.failed.is_empty() {
-            warn(&format!("{} failed", output::count(run.failed.len(), "task")));
+            say(&format!("{} failed", output::count(run.failed.len(), "task")));
         }
     }
 
@@ -156,7 +156,7 @@ impl Display {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             if told.elapsed() >= NEWS {
                 *told = Instant::now();
-                warn(&self.shared.board().news());
+                say(&self.shared.board().news());
             }
         }
     }

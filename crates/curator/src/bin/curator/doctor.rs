@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::arguments::Doctor;
 use crate::failure::Failure;
 use crate::output;
+use crate::terminal;
 
 pub(crate) fn run(arguments: &Doctor, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let base = arguments.base.base()?;
@@ -29,7 +30,7 @@ fn lines(finding: &Finding) -> String {
         Status::Bad => ("bad", "31"),
     };
     // Padded first: what colours a word has no width.
-    let word = output::coloured(&format!("{word:<8}"), colour);
+    let word = terminal::coloured(&format!("{word:<8}"), colour);
     // What a package manager says may have several lines, which stay in their column.
     let margin = format!("\n{:25}", "");
     let message = finding.message.trim_end().replace('\n', &margin);

@@ -1,9 +1,11 @@
 //! What is said, and returned, when a command fails.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::process::ExitCode;
 
 use curator::{backends, venv_cache};
+
+use crate::terminal;
 
 /// The build or the command failed.
 const FAILED: u8 = 1;
@@ -28,6 +30,11 @@ impl Failure {
         Self { code: USAGE, report: format!("error: {problem}") }
     }
 
+    /// The arguments are wrong, as their parser has it.
+    pub(crate) fn arguments(error: &clap::Error) -> Self {
+        Self { code: USAGE, report: error.render().to_string().trim_end().to_owned() }
+    }
+
     /// What was asked for is not there.
     pub(crate) fn failed(problem: &str) -> Self {
         Self { code: FAILED, report: format!("error: {problem}") }
@@ -47,6 +54,14 @@ impl Failure {
     /// Something that the operating system refused.
     pub(crate) fn io(action: &str, error: &io::Error) -> Self {
         Self { code: FAILED, report: format!("error: failed to {action}\n  caused by: {error}") }
+    }
+
+    /// The system gives no more threads.
+    pub(crate) fn thread(error: &io::Error) -> Self {
+        Self::io("start a thread", error).with_hint(
+            "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
+             container's), or end others",
+        )
     }
 
     /// Nobody reads the output any more, as under `| head`.
@@ -70,11 +85,7 @@ impl Failure {
     /// Tells it on the standard error stream, and gives the program's exit code.
     pub(crate) fn show(&self) -> ExitCode {
         if !self.report.is_empty() {
-            let is_colourful = io::stderr().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let text = if is_colourful { coloured(&self.report) } else { self.report.clone() };
-            // Where the error cannot be told there is nobody to tell that to.
-            let _ = writeln!(io::stderr(), "{text}");
+            terminal::say(&coloured(&self.report));
         }
         ExitCode::from(self.code)
     }
@@ -130,9 +141,9 @@ fn code(error: &backends::Error) -> u8 {
 fn coloured(report: &str) -> String {
     let lines = report.lines().map(|line| {
         if let Some(rest) = line.strip_prefix("error:") {
-            format!("\x1b[1;31merror:\x1b[0m{rest}")
+            format!("{}{rest}", terminal::coloured("error:", "1;31"))
         } else if let Some(rest) = line.strip_prefix("hint:") {
-            format!("\x1b[1;36mhint:\x1b[0m{rest}")
+            format!("{}{rest}", terminal::coloured("hint:", "1;36"))
         } else {
             line.to_owned()
         }

@@ -1,12 +1,13 @@
 //! What happens in a run as log lines on the standard error stream, for people and for programs.
 
 use std::env;
-use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use curator::backends::{Event, Observer};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
+
+use crate::terminal::Log;
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,13 +31,12 @@ impl Logging {
             return None;
         }
         let filter = EnvFilter::new(filter.as_deref().unwrap_or("info"));
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        let log = Log { is_json: format == Some(LogFormat::Json) };
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || log);
         // It fails where there is a subscriber already, and then that one does it.
         let _ = match format {
             Some(LogFormat::Json) => builder.json().flatten_event(true).try_init(),
-            Some(LogFormat::Text) | None => {
-                builder.with_ansi(io::stderr().is_terminal()).try_init()
-            }
+            Some(LogFormat::Text) | None => builder.with_ansi(false).try_init(),
         };
         Some(Self)
     }

@@ -20,11 +20,14 @@ mod progress;
 mod run;
 mod schema;
 mod spec;
+mod terminal;
 mod values;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
+use signal_hook::consts::SIGXFSZ;
 
 use arguments::{Cli, Command};
 use failure::Failure;
@@ -32,8 +35,15 @@ use failure::Failure;
 fn main() -> ExitCode {
     // On the nodes of a cluster it serves programs that name it as their worker.
     curator::worker::serve_if_asked(&curator::worker::Registry::new());
-    // Wrong usage ends the program here, with exit code 2.
-    let cli = Cli::parse();
+    // What a limit of files keeps from being written is then an error like any other, and no end.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // It may repeat what it was given, and that may be anything.
+        Err(error) if error.use_stderr() => return Failure::arguments(&error).show(),
+        // The help, or the version.
+        Err(error) => error.exit(),
+    };
     let done = match cli.command {
         Command::Run(arguments) => run::run(&arguments, cli.cache_dir.as_deref()),
         Command::Plan(arguments) => plan::run(&arguments, cli.cache_dir.as_deref()),

@@ -1,26 +1,30 @@
 //! Results on the standard output: text for people, JSON for programs.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::terminal::{self, coloured};
 
 /// How much of a key people see: enough to be unique in any cache of theirs.
 const SHORT_KEY: usize = 12;
 
 /// Prints a result, and says that all went well.
 pub(crate) fn text(text: &str) -> Result<ExitCode, Failure> {
-    let mut out = io::stdout().lock();
-    let written = if text.is_empty() || text.ends_with('\n') {
-        out.write_all(text.as_bytes())
-    } else {
-        writeln!(out, "{text}")
-    };
-    match written.and_then(|()| out.flush()) {
+    printed(terminal::print(text))
+}
+
+/// Prints a result that scripts take as it is, and says that all went well.
+pub(crate) fn exactly(text: &str) -> Result<ExitCode, Failure> {
+    printed(terminal::print_exactly(text))
+}
+
+fn printed(written: io::Result<()>) -> Result<ExitCode, Failure> {
+    match written {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unread()),
         Err(error) => Err(Failure::io("write the result", &error)),
@@ -30,7 +34,7 @@ pub(crate) fn text(text: &str) -> Result<ExitCode, Failure> {
 /// Prints a result as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<ExitCode, Failure> {
     match serde_json::to_string_pretty(value) {
-        Ok(json) => text(&json),
+        Ok(json) => printed(terminal::print_json(&json)),
         Err(error) => Err(Failure::io("write the result", &error.into())),
     }
 }
@@ -102,6 +106,8 @@ pub(crate) fn plain_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
     let line = |cells: [&str; N]| {
         let mut line = String::new();
         for (cell, width) in cells.iter().zip(widths) {
+            // A row is one line, whatever others called things.
+            let cell = cell.replace('\n', " ");
             let _ = write!(line, "{cell:<width$}  ");
         }
         line.trim_end().to_owned()
@@ -124,15 +130,6 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
     text
 }
 
-/// A text in a colour (a number of ANSI's), on a terminal.
-pub(crate) fn coloured(text: &str, colour: &str) -> String {
-    if is_colourful() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
-}
-
-fn is_colourful() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +143,9 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["a".to_owned(), "long cell".to_owned()], ["bcd".to_owned(), String::new()]];
-        assert_eq!(table(["x", "y"], &rows), "x    y\na    long cell\nbcd");
+        assert_eq!(plain_table(["x", "y"], &rows), "x    y\na    long cell\nbcd");
+        let table = table(["x", "y"], &rows);
+        assert_eq!(terminal::shown(&table, false), "x    y\na    long cell\nbcd");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The pipeline that a command is about: from a file and changes to it to the libraries' types.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -33,7 +32,7 @@ impl PipelineArguments {
     /// Reads the file, makes the changes, checks the result, and reads what that refers to.
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         let path = &self.file;
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = files::read_text(path, files::MOST_TEXT).map_err(|error| {
             let problem = format!("cannot read the pipeline `{}`: {error}", path.display());
             Failure::usage(&format!("{problem}\n\nhint: `curator init` writes one to start from"))
         })?;

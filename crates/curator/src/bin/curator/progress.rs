@@ -1,6 +1,6 @@
 //! What happens meanwhile, on the standard error stream.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use curator::backends::{BuildPhase, Event, Observer};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output;
+use crate::terminal::{say, visible};
 
 /// Shows the phases of builds: in place on a terminal, else a line each.
 ///
@@ -60,13 +61,14 @@ impl Progress {
             Kind::Live(bar) => {
                 let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
                 let bar = bar.get_or_insert_with(spinner);
-                bar.set_message(format!("{}: {text}", output::short(&key)));
+                let message = format!("{}: {text}", output::short(&key));
+                bar.set_message(visible(&message).into_owned());
             }
             Kind::Plain(last) => {
                 let now = (key.to_owned(), phase);
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.as_ref() != Some(&now) {
-                    warn(&format!("environment {}: {text}", output::short(&key)));
+                    say(&format!("environment {}: {text}", output::short(&key)));
                     *last = Some(now);
                 }
             }
@@ -82,7 +84,7 @@ impl Observer for Progress {
         }
         if let Event::Warning { message, .. } = event {
             self.finish();
-            warn(&format!("warning: {message}"));
+            say(&format!("warning: {message}"));
         }
     }
 }
@@ -125,11 +127,6 @@ fn size(bytes: Option<u64>, total: Option<u64>) -> String {
         (0, None) => String::new(),
         (bytes, None) => format!(", {}", output::bytes(bytes)),
     }
-}
-
-/// A line on the standard error stream; that nobody can read it stops nothing.
-pub(crate) fn warn(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn spinner() -> ProgressBar {

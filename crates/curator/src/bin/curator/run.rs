@@ -42,7 +42,7 @@ pub(crate) const HELP: &str = "Examples:\n  \
     curator run pipeline.toml --input tasks.jsonl --output results.jsonl\n  \
     cat tasks.jsonl | curator run pipeline.toml --set stage.clean.batch_size=8 | head\n  \
     curator run pipeline.toml --input tasks.jsonl --failed failed.jsonl\n\n\
-    A line of input is the data of a task, as JSON. A line such as {\"data\": {\"json\": ...}} or \
+    A line of input is the data of a task, as JSON, of at most 256 MiB. A line such as {\"data\": {\"json\": ...}} or \
     {\"data\": {\"base64\": \"...\"}}, perhaps with \"metadata\" and \"dataset_name\", is a whole \
     task; output has this form where the data alone would not say everything. Lines of output \
     come in the order in which tasks are done.\n\n\

@@ -1,8 +1,7 @@
 //! Which environment, over which base: from arguments to the libraries' types.
 
 use std::env;
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -110,9 +109,8 @@ impl SpecArguments {
         let (env, dir, owner) = match &self.spec {
             None => (self.listed(), dir, COMMAND_LINE.to_owned()),
             Some(text) if text == "-" => {
-                let mut text = String::new();
-                let read = io::stdin().lock().read_to_string(&mut text);
-                read.map_err(|error| Failure::io("read the standard input", &error))?;
+                let read = files::read_text_from(io::stdin().lock(), files::MOST_TEXT);
+                let text = read.map_err(|error| Failure::io("read the standard input", &error))?;
                 (from_text(&text, STANDARD_INPUT)?, dir, STANDARD_INPUT.to_owned())
             }
             Some(text) if text.trim_start().starts_with('{') => {
@@ -240,7 +238,7 @@ fn from_text(text: &str, owner: &str) -> Result<RuntimeEnv, Failure> {
 
 /// A file with a spec, the folder that paths in it are relative to, and the file's name.
 fn from_file(path: &Path) -> Result<(RuntimeEnv, PathBuf, String), Failure> {
-    let text = fs::read_to_string(path).map_err(|error| {
+    let text = files::read_text(path, files::MOST_TEXT).map_err(|error| {
         let problem = format!("cannot read the spec `{}`: {error}", path.display());
         Failure::usage(&problem)
     })?;

@@ -1,7 +1,7 @@
 //! The display on a terminal: drawn ten times a second, all of it at once.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Shared;
 use super::board::{Board, Row, RowState, clock, thousands};
+use crate::terminal::{say, visible};
 
 const TICK: Duration = Duration::from_millis(100);
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -28,7 +29,8 @@ const CYAN: &str = "36";
 pub(super) struct Live {
     bar: ProgressBar,
     end: Sender<()>,
-    thread: JoinHandle<()>,
+    /// None where the system gives no more threads: then nothing is drawn.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Live {
@@ -39,7 +41,7 @@ impl Live {
         }
         let (end, ended) = channel();
         let drawn = bar.clone();
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             let mut frame = 0;
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 let text = text(&mut shared.board(), frame, size());
@@ -48,14 +50,12 @@ impl Live {
                 frame += 1;
             }
         });
-        Self { bar, end, thread }
+        Self { bar, end, thread: thread.ok() }
     }
 
     /// Prints a line above.
     pub(super) fn print(&self, line: &str) {
-        self.above(|| {
-            let _ = writeln!(io::stderr(), "{line}");
-        });
+        self.above(|| say(line));
     }
 
     /// Takes the lines away while something is written.
@@ -66,7 +66,9 @@ impl Live {
     /// Takes the lines away.
     pub(super) fn end(self) {
         drop(self.end);
-        let _ = self.thread.join();
+        if let Some(thread) = self.thread {
+            let _ = thread.join();
+        }
         self.bar.finish_and_clear();
     }
 }
@@ -172,7 +174,7 @@ struct Line(Vec<(String, &'static str)>);
 
 impl Line {
     fn add(mut self, text: &str, colour: &'static str) -> Self {
-        self.0.push((text.to_owned(), colour));
+        self.0.push((visible(text).replace('\n', " "), colour));
         self
     }
 

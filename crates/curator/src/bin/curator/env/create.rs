@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::arguments::Create;
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::{self, Progress};
+use crate::progress::Progress;
+use crate::terminal;
 
 pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let progress = Arc::new(Progress::new());
@@ -24,9 +25,9 @@ pub(crate) fn print(environment: &Environment, is_json: bool) -> Result<ExitCode
     let report = environment.report();
     if !is_json {
         for warning in &report.warnings {
-            progress::warn(&format!("warning: {warning}"));
+            terminal::say(&format!("warning: {warning}"));
         }
-        return output::text(&environment.python().display().to_string());
+        return output::exactly(&environment.python().display().to_string());
     }
     let mut seconds = BTreeMap::from([("total".to_owned(), report.duration.as_secs_f64())]);
     let details = environment.details();

@@ -9,7 +9,7 @@ use super::Store;
 use crate::arguments::Json;
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::warn;
+use crate::terminal::say;
 
 pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
     let cache = store.cache();
@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
         return output::json(&entries.collect::<Result<Vec<_>, _>>()?);
     }
     if environments.is_empty() {
-        warn(&format!("no environments in `{}`", cache.root().display()));
+        say(&format!("no environments in `{}`", cache.root().display()));
         return output::text("");
     }
     let mut rows = Vec::new();

@@ -25,5 +25,5 @@ pub(crate) fn run(arguments: &Lock, cache_dir: Option<&Path>) -> Result<ExitCode
     if arguments.output.json {
         return output::json(&json!({ "requirements": lines }));
     }
-    output::text(&lines.join("\n"))
+    output::exactly(&lines.join("\n"))
 }

@@ -1,7 +1,7 @@
 //! The tasks that a run begins with: JSON lines, read as there is room for them.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -15,6 +15,8 @@ use crate::failure::Failure;
 
 /// How often it looks whether anybody still wants tasks while none comes.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a line may be, in bytes: a device has none that ends.
+const LONGEST_LINE: u64 = 1 << 28;
 /// How many tasks are read ahead.
 const AHEAD: usize = 64;
 
@@ -97,8 +99,8 @@ impl Input {
         };
         let (sender, lines) = sync_channel(AHEAD);
         // It may be blocked in a read when the program ends, so nobody waits for it.
-        thread::spawn(move || {
-            for (number, line) in (1..).zip(Lines(reader)) {
+        let read = move || {
+            for (number, line) in (1..).zip(Lines { reader, longest: LONGEST_LINE }) {
                 let read = line.map_err(|error| format!("cannot read the input `{name}`: {error}"));
                 let task = read
                     .and_then(|line| Ok((line.len() as u64 + 1, read_task(&name, number, &line)?)));
@@ -107,7 +109,8 @@ impl Input {
                     return;
                 }
             }
-        });
+        };
+        thread::Builder::new().spawn(read).map_err(|error| Failure::thread(&error))?;
         Ok(Tasks { feed: Feed::Lines(lines), reading: reading.clone() })
     }
 }
@@ -125,13 +128,14 @@ fn tables(path: &Path) -> Result<Feed, Failure> {
     let name = path.display().to_string();
     // They may be large, unlike lines.
     let (sender, tasks) = sync_channel(1);
-    thread::spawn(move || {
+    let read = move || {
         let read =
             super::arrow::read(file, |bytes, task| sender.send(Ok((bytes, Some(task)))).is_ok());
         if let Err(problem) = read {
             let _ = sender.send(Err(format!("{name}: {problem}")));
         }
-    });
+    };
+    thread::Builder::new().spawn(read).map_err(|error| Failure::thread(&error))?;
     Ok(Feed::Lines(tasks))
 }
 
@@ -167,15 +171,22 @@ fn read_task(name: &str, number: usize, line: &[u8]) -> Result<Option<Task>, Str
 }
 
 /// The lines of a reader, without their ends.
-struct Lines<R>(R);
+struct Lines<R> {
+    reader: R,
+    longest: u64,
+}
 
 impl<R: BufRead> Iterator for Lines<R> {
     type Item = io::Result<Vec<u8>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut line = Vec::new();
-        match self.0.read_until(b'\n', &mut line) {
+        match (&mut self.reader).take(self.longest + 1).read_until(b'\n', &mut line) {
             Ok(0) => None,
+            Ok(length) if length as u64 > self.longest && line.last() != Some(&b'\n') => {
+                let problem = format!("a line is longer than {} MiB", self.longest >> 20);
+                Some(Err(io::Error::new(io::ErrorKind::FileTooLarge, problem)))
+            }
             Ok(_) => {
                 if line.last() == Some(&b'\n') {
                     line.pop();
@@ -261,4 +272,20 @@ fn is_readable() -> bool {
         let kind = metadata.file_type();
         kind.is_file() || kind.is_fifo() || kind.is_socket()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_or_is_refused() {
+        let lines = |longest| Lines { reader: &b"ab\nabc\nabcd\n"[..], longest };
+        assert!(lines(4).all(|line| line.is_ok()));
+        let read: Vec<_> = lines(3).map_while(Result::ok).collect();
+        assert_eq!(read, [b"ab".to_vec(), b"abc".to_vec()]);
+        let reader = BufReader::new(io::repeat(b'x'));
+        let error = Lines { reader, longest: 1 << 20 }.next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "a line is longer than 1 MiB");
+    }
 }

@@ -28,7 +28,7 @@ impl Interrupt {
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
         let interrupt = Self::default();
         let taken = interrupt.clone();
-        thread::spawn(move || {
+        let listen = move || {
             for signal in &mut signals {
                 let is_first = taken.0.swap(signal, Ordering::Relaxed) == 0;
                 reading.stop.store(true, Ordering::Relaxed);
@@ -38,7 +38,8 @@ impl Interrupt {
                 }
                 display.note("finishing what is under way; once more to end at once");
             }
-        });
+        };
+        thread::Builder::new().spawn(listen).map_err(|error| Failure::thread(&error))?;
         Ok(interrupt)
     }
 

@@ -17,8 +17,51 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// that far leaves an older one as it is.
 pub(crate) struct Lines {
     target: Target,
-    out: Option<BufWriter<Box<dyn Write + Send>>>,
+    out: Option<BufWriter<Out>>,
     flushed: Instant,
+    /// Whether a write failed: nothing follows it.
+    is_broken: bool,
+}
+
+/// Where the lines go.
+enum Out {
+    Stdout,
+    /// With how much of the file is whole lines, and how many bytes have been written.
+    File(File, Length),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Length {
+    whole: u64,
+    written: u64,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Self::File(file, length) = self else { return io::stdout().write(bytes) };
+        let count = file.write(bytes)?;
+        if let Some(end) = bytes[..count].iter().rposition(|byte| *byte == b'\n') {
+            length.whole = length.written + end as u64 + 1;
+        }
+        length.written += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Self::Stdout = self { io::stdout().flush() } else { Ok(()) }
+    }
+}
+
+impl Out {
+    /// Takes back what was written of a line that could not be completed, as on a full disk.
+    fn cut(&self) {
+        if let Self::File(file, length) = self
+            && length.whole < length.written
+        {
+            // What is no file, such as a pipe, cannot be cut.
+            let _ = file.set_len(length.whole);
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +77,7 @@ impl Lines {
             Some(path) if path != Path::new("-") => Target::File(path.to_owned()),
             _ => Target::Stdout,
         };
-        Self { target, out: None, flushed: Instant::now() }
+        Self { target, out: None, flushed: Instant::now(), is_broken: false }
     }
 
     /// The file, if it is one.
@@ -50,11 +93,14 @@ impl Lines {
         self.target == Target::Stdout && io::stdout().is_terminal()
     }
 
-    fn out(&mut self) -> io::Result<&mut BufWriter<Box<dyn Write + Send>>> {
+    fn out(&mut self) -> io::Result<&mut BufWriter<Out>> {
+        if self.is_broken {
+            return Err(io::Error::other("an earlier line could not be written"));
+        }
         if self.out.is_none() {
-            let out: Box<dyn Write + Send> = match &self.target {
-                Target::Stdout => Box::new(io::stdout()),
-                Target::File(path) => Box::new(File::create(path)?),
+            let out = match &self.target {
+                Target::Stdout => Out::Stdout,
+                Target::File(path) => Out::File(File::create(path)?, Length::default()),
             };
             self.out = Some(BufWriter::with_capacity(1 << 16, out));
         }
@@ -67,13 +113,21 @@ impl Lines {
         let is_late = self.flushed.elapsed() > PATIENCE;
         let out = self.out()?;
         // In one piece, which the buffer never breaks in two.
-        out.write_all(format!("{line}\n").as_bytes())?;
+        let mut written = out.write_all(format!("{line}\n").as_bytes());
         if is_stdout || is_late {
             // Whoever reads the other end of a pipe may be waiting for it.
-            out.flush()?;
+            written = written.and_then(|()| out.flush());
             self.flushed = Instant::now();
         }
-        Ok(())
+        written.inspect_err(|_| self.give_up())
+    }
+
+    /// Leaves whole lines, and writes no more.
+    fn give_up(&mut self) {
+        self.is_broken = true;
+        if let Some(out) = self.out.take() {
+            out.into_parts().0.cut();
+        }
     }
 
     /// Writes what is still in the buffer.
@@ -84,7 +138,10 @@ impl Lines {
     /// Writes what is still in the buffer, and makes the file if there was nothing to write.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         let flushed = self.out().and_then(Write::flush);
-        flushed.map_err(|error| self.failure(&error))
+        flushed.map_err(|error| {
+            self.give_up();
+            self.failure(&error)
+        })
     }
 
     /// What is told when it cannot be written.

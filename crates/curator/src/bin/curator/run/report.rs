@@ -1,6 +1,7 @@
 //! The report of a run, as a file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use curator::RunReport;
@@ -59,8 +60,25 @@ impl ReportFile {
                 serde_json::to_string_pretty(&profile).map_err(|it| failed(&it.into()))? + "\n"
             }
         };
-        fs::write(&self.path, text).map_err(|error| failed(&error))
+        write_whole(&self.path, text.as_bytes()).map_err(|error| failed(&error))
     }
+}
+
+/// Writes a file whole or not at all, and leaves an older one as it is where it fails. What is no
+/// file, such as a pipe or a link to one, is written to.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, bytes);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = File::create_new(&draft)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written
 }
 
 /// Has the recorder know what is in the environments of a run that failed: those that were ready
