@@ -23,11 +23,12 @@ fn module(env: &Environment, name: &str) -> PathBuf {
 
 /// Writes over the beginning of a file, as an editor does that replaces no files.
 fn edit(file: &Path) {
-    OpenOptions::new().write(true).open(file).unwrap().write_all(EDIT).unwrap();
+    let mut file = OpenOptions::new().write(true).open(file).expect("a file of the environment");
+    file.write_all(EDIT).expect("it can be edited");
 }
 
 fn is_edited(file: &Path) -> bool {
-    fs::read(file).unwrap().starts_with(EDIT)
+    fs::read(file).expect("a file").starts_with(EDIT)
 }
 
 #[test]
@@ -111,6 +112,6 @@ fn an_edit_that_others_left_in_uvs_cache_is_not_installed() {
 
 fn uv_program(world: &World) -> PathBuf {
     let tools = installer::Tools::new(world.cache().join("tools"));
-    let uv = tools.locate(Tool::Uv, None, &host(), installer::Deadline::NEVER).unwrap();
+    let uv = tools.locate(Tool::Uv, None, &host(), installer::Deadline::NEVER).expect("uv");
     uv.program().to_owned()
 }

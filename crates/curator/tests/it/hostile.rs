@@ -48,7 +48,11 @@ fn count(dir: &Path, files: &mut usize) -> usize {
             *files += 1;
             let text = String::from_utf8_lossy(&fs::read(&path).expect("a file")).into_owned();
             found += text.matches("hush-").count() - text.matches("hush-password@host").count();
-            assert!(!text.contains("hush-") || path.ends_with("stages.py"), "{path:?}: {text}");
+            assert!(
+                !text.contains("hush-") || path.ends_with("stages.py"),
+                "{}: {text}",
+                path.display()
+            );
         }
     }
     found
