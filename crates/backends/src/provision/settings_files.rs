@@ -105,6 +105,8 @@ fn uv_files(variable: impl Fn(&str) -> Option<OsString>, home: Option<&Path>) ->
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn names(files: &[PathBuf]) -> Vec<&str> {
