@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_up_to_its_limit() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::Scratch::new("bounded-").unwrap();
         let path = dir.path().join("file");
         for length in [0_usize, 9, 10] {
             std::fs::write(&path, vec![b'x'; length]).unwrap();
