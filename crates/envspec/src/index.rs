@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::location;
 use crate::name;
-use crate::redact::redact;
+use crate::redact::public_url;
 
 /// The address of a package index or of a page or folder of links.
 ///
@@ -59,7 +59,7 @@ impl IndexUrl {
 
     /// The address without its credentials.
     pub(crate) fn identity(&self) -> String {
-        redact(&self.0).into_owned()
+        public_url(&self.0).into_owned()
     }
 }
 
@@ -75,7 +75,7 @@ impl FromStr for IndexUrl {
 
 impl fmt::Display for IndexUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact(&self.0))
+        f.write_str(&public_url(&self.0))
     }
 }
 

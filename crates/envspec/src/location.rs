@@ -11,25 +11,58 @@ pub(crate) fn scheme(text: &str) -> Option<&str> {
     (is_scheme && (rest.starts_with("//") || scheme.eq_ignore_ascii_case("file"))).then_some(scheme)
 }
 
+/// What stands between `://` and the path, query or fragment, given what follows `://`.
+pub(crate) fn authority(rest: &str) -> &str {
+    &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
+}
+
+/// The digits of a port behind a host: `None` without a colon, and none where nothing follows it.
+pub(crate) fn port(host: &str) -> Result<Option<&str>, &'static str> {
+    const REASON: &str = "what follows the colon behind its host is no port: a path starts with \
+                          `/`, and `/`, `?` and `#` in a password are written `%2F`, `%3F`, `%23`";
+    let after_address = host.rsplit(']').next().unwrap_or(host);
+    let Some((host, port)) = after_address.rsplit_once(':') else {
+        return Ok(None);
+    };
+    let is_port = !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_port { Ok(Some(port)) } else { Err(REASON) }
+}
+
+/// Refuses a URL that package managers read in different ways, so that its credentials cannot be
+/// told from its host.
+pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
+    let Some((_, rest)) = url.split_once("://") else {
+        return Ok(());
+    };
+    let authority = authority(rest);
+    if authority.contains('\\') {
+        return Err("there is a backslash before its path");
+    }
+    port(authority.rsplit('@').next().unwrap_or(authority)).map(drop)
+}
+
 /// The URL with its scheme and host in lower case, and without a port that is the scheme's own.
 pub(crate) fn normal_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
     let scheme = scheme.to_ascii_lowercase();
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (authority, path) = rest.split_at(authority(rest).len());
     let (user, host) = match authority.rfind('@') {
         Some(at) => authority.split_at(at + 1),
         None => ("", authority),
     };
     let mut host = host.to_ascii_lowercase();
-    let own_port = match scheme.as_str() {
-        "https" => ":443",
-        "http" => ":80",
+    let own_port = match scheme.rsplit('+').next() {
+        Some("https") => "443",
+        Some("http") => "80",
+        Some("ssh") => "22",
         _ => "",
     };
-    if !own_port.is_empty() && host.ends_with(own_port) {
-        host.truncate(host.len() - own_port.len());
+    if let Ok(Some(port)) = port(&host)
+        && (port.is_empty() || port == own_port)
+    {
+        host.truncate(host.len() - port.len() - 1);
     }
     format!("{scheme}://{user}{host}{path}")
 }
@@ -161,5 +194,18 @@ mod tests {
     fn one_address_has_one_spelling() {
         assert_eq!(normal_url("HTTPS://U:P@Host:443/A"), "https://U:P@host/A");
         assert_eq!(normal_url("http://host:8080?q"), "http://host:8080?q");
+        assert_eq!(normal_url("git+https://Host:/a@v1"), "git+https://host/a@v1");
+        assert_eq!(normal_url("git+ssh://git@host:22/a"), "git+ssh://git@host/a");
+        assert_eq!(normal_url("https://[::1]:443/"), "https://[::1]/");
+    }
+
+    #[test]
+    fn a_host_is_followed_by_a_port_or_by_nothing() {
+        for url in ["https://h/", "https://h:/", "https://u:p@[::1]:80/", "git+ssh://git@h:22/a"] {
+            assert!(check_url(url).is_ok(), "{url}");
+        }
+        for url in ["git+ssh://git@h:org/a", "https://u:p/w@h/", "https://::1/", "https://h\\@i/"] {
+            assert!(check_url(url).is_err(), "{url}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::location;
 use crate::query;
 
 /// `text` without the credentials of any URL in it: the `user:password@`, and the tokens and
@@ -21,20 +22,32 @@ use crate::query;
 /// ```
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
+    cut(text, user_infos(text, Reading::Text))
+}
+
+/// A URL without its credentials, and those of URLs in its path or query.
+///
+/// Unlike [`redact`] it takes nothing else for credentials, so that two URLs that differ in anything
+/// else stay different.
+pub(crate) fn public_url(url: &str) -> Cow<'_, str> {
+    cut(url, user_infos(url, Reading::Url))
+}
+
+fn cut(text: &str, user_infos: Vec<UserInfo>) -> Cow<'_, str> {
     let mut cut = String::new();
     let mut copied = 0;
-    for UserInfo { range, ssh } in user_infos(text) {
-        let keep = if ssh {
+    for UserInfo { range, ssh } in user_infos {
+        let credentials = if ssh {
             let user = text[range.clone()].find(':').unwrap_or(range.len());
             range.start + user..range.end
         } else {
             range.start..range.end + 1
         };
-        if keep.is_empty() {
+        if credentials.is_empty() {
             continue;
         }
-        cut.push_str(&text[copied..keep.start]);
-        copied = keep.end;
+        cut.push_str(&text[copied..credentials.start]);
+        copied = credentials.end;
     }
     if copied == 0 {
         return query::without_credentials(Cow::Borrowed(text));
@@ -85,47 +98,65 @@ pub(crate) struct UserInfo {
     pub(crate) ssh: bool,
 }
 
-/// Every user part of a URL in `text`, in order.
-pub(crate) fn user_infos(text: &str) -> Vec<UserInfo> {
+/// What a text is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Anything that may hold URLs, wrong ones too: a password with a raw `/`, `?` or `#` ends the
+    /// authority early, and is found all the same.
+    Text,
+    /// A URL that a package manager takes as it stands.
+    Url,
+}
+
+/// Every user part of a URL in `text`, in order; in time that grows as the text does.
+pub(crate) fn user_infos(text: &str, reading: Reading) -> Vec<UserInfo> {
     let mut found = Vec::new();
+    let mut word = Word { end: 0, last_at: None };
     let mut from = 0;
     while let Some(offset) = text[from..].find("://") {
         let separator = from + offset;
         let start = separator + 3;
         from = start;
+        if word.end <= start {
+            word = Word::at(text, start);
+        }
+        let Some(end) = user_info_end(text, start, &word, reading) else { continue };
         let scheme_start = text[..separator]
             .rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')))
             .map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
         let scheme = text[scheme_start..separator].to_ascii_lowercase();
-        if let Some(length) = user_info_length(&text[start..]) {
-            found.push(UserInfo {
-                range: start..start + length,
-                ssh: scheme == "ssh" || scheme.ends_with("+ssh"),
-            });
-            from = start + length + 1;
-        }
+        let ssh = scheme == "ssh" || scheme.ends_with("+ssh");
+        found.push(UserInfo { range: start..end, ssh });
+        from = end + 1;
     }
     found
 }
 
-/// How much of `rest`, which follows `://`, stands before the `@` of a user part.
-fn user_info_length(rest: &str) -> Option<usize> {
-    let ends_word =
-        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '`');
-    let word = &rest[..rest.find(ends_word).unwrap_or(rest.len())];
-    let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
+/// What goes on until a character that no URL holds.
+struct Word {
+    end: usize,
+    last_at: Option<usize>,
+}
+
+impl Word {
+    fn at(text: &str, start: usize) -> Self {
+        let ends_word =
+            |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '`');
+        let rest = &text[start..];
+        let word = &rest[..rest.find(ends_word).unwrap_or(rest.len())];
+        Self { end: start + word.len(), last_at: word.rfind('@').map(|at| start + at) }
+    }
+}
+
+/// Where the user part of the URL ends whose authority starts at `start`.
+fn user_info_end(text: &str, start: usize, word: &Word, reading: Reading) -> Option<usize> {
+    let last_at = word.last_at.filter(|at| *at >= start)?;
+    let authority = location::authority(&text[start..word.end]);
     if let Some(at) = authority.rfind('@') {
-        return Some(at);
+        return Some(start + at);
     }
-    // A password with a raw `/`, `?` or `#` ends the authority early. What follows the colon is
-    // then no port, and the host comes after a later `@`.
-    let after_address = authority.rsplit(']').next()?;
-    let (host, port) = after_address.rsplit_once(':')?;
-    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    if is_port && !host.contains(':') {
-        return None;
-    }
-    word.rfind('@')
+    // What follows the colon is no port: the host comes after a later `@`.
+    (reading == Reading::Text && location::port(authority).is_err()).then_some(last_at)
 }
 
 #[cfg(test)]
@@ -144,11 +175,25 @@ mod tests {
             ("https://u:a:0/b@h/x", "https://h/x"),
             ("https://[::1]:80/x@1", "https://[::1]:80/x@1"),
             ("https://h:8080/x@1", "https://h:8080/x@1"),
+            ("git+https://h:/org/a.git@v1", "git+https://h:/org/a.git@v1"),
+            ("https://h:/one.whl#x=@", "https://h:/one.whl#x=@"),
             ("https://${U}:${P}@h/", "https://h/"),
             ("a://b c://d:e@f", "a://b c://f"),
             ("no url: me@example.org", "no url: me@example.org"),
         ] {
             assert_eq!(redact(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_loses_its_credentials_alone() {
+        for (url, expected) in [
+            ("https://u:p@h:/a@1", "https://h:/a@1"),
+            ("https://h/https://u:p@x/a.whl", "https://h/https://x/a.whl"),
+            ("https://h/x://y:z/one@2", "https://h/x://y:z/one@2"),
+            ("https://h/?a=://b:c/d#e@f", "https://h/?a=://b:c/d#e@f"),
+        ] {
+            assert_eq!(public_url(url), expected, "{url}");
         }
     }
 

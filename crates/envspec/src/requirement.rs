@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::location;
 use crate::marker::Marker;
 use crate::name;
-use crate::redact::redact;
+use crate::redact::public_url;
 use crate::requirement_parser;
 use crate::specifier::Specifier;
 
@@ -154,7 +154,7 @@ impl Requirement {
     #[must_use]
     pub fn url(&self) -> Option<Cow<'_, str>> {
         match &self.target {
-            Target::Url { url, .. } => Some(redact(url)),
+            Target::Url { url, .. } => Some(public_url(url)),
             Target::Index { .. } | Target::Path { .. } => None,
         }
     }
@@ -192,7 +192,7 @@ impl Requirement {
             Target::Url { name, url, is_editable } => {
                 encoder.tag(1);
                 encoder.optional_text(name.as_deref());
-                encoder.text(&redact(url));
+                encoder.text(&public_url(url));
                 encoder.tag(u8::from(*is_editable));
             }
             Target::Path { name, path, fragment, is_editable } => {
@@ -306,7 +306,7 @@ impl fmt::Display for Line<'_> {
                 }
             }
             Target::Url { name, url, .. } => {
-                let url = if self.with_credentials { Cow::from(url) } else { redact(url) };
+                let url = if self.with_credentials { Cow::from(url) } else { public_url(url) };
                 match name {
                     Some(name) => write!(f, "{name}{extras} @ {url}")?,
                     None => write!(f, "{url}")?,

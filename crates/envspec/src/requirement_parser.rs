@@ -170,6 +170,7 @@ fn reference(
         if text.contains(char::is_whitespace) {
             return Err("its URL holds a blank".to_owned());
         }
+        location::check_url(text)?;
         let url = location::normal_url(text);
         // With extras in the fragment, the bare URL is the only form that keeps them.
         let has_extras = url.split_once('#').is_some_and(|(_, fragment)| fragment.contains('['));

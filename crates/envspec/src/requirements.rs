@@ -8,6 +8,7 @@ use crate::index::{IndexOptions, IndexUrl};
 use crate::location;
 use crate::options::{self, Known};
 use crate::packages::PackageList;
+use crate::read::excerpt;
 use crate::redact::redact;
 use crate::requirement::Requirement;
 use crate::requirement_parser::{editable, without_comment};
@@ -88,6 +89,19 @@ impl<'a> Collector<'a> {
     pub(crate) fn option(&mut self, option: Known, dir: &Path, role: Role) -> Result<(), Error> {
         let binary =
             |option: &str, reason| Error::OptionValue { option: option.to_owned(), reason };
+        let address = match &option {
+            Known::IndexUrl(url) => Some(("--index-url", url)),
+            Known::ExtraIndexUrl(url) => Some(("--extra-index-url", url)),
+            Known::FindLinks(url) => Some(("--find-links", url)),
+            _ => None,
+        };
+        if let Some((option, url)) = address {
+            location::check_url(url).map_err(|reason| Error::InvalidValue {
+                field: option.to_owned(),
+                value: excerpt(url),
+                reason,
+            })?;
+        }
         match option {
             Known::IndexUrl(url) => self.index.index_url = Some(IndexUrl::parse_in(&url, dir)),
             Known::ExtraIndexUrl(url) => self.index.add_extra_index(IndexUrl::parse_in(&url, dir)),

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::location;
 use crate::query;
 use crate::read::excerpt;
-use crate::redact::user_infos;
+use crate::redact::{Reading, user_infos};
 
 const WORKING_DIR: &str = "RAY_RUNTIME_ENV_CREATE_WORKING_DIR";
 
@@ -31,11 +31,16 @@ impl Variables<'_> {
     pub(crate) fn expand<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, Error> {
         let mut expanded = String::new();
         let mut copied = 0;
-        let user_infos = user_infos(text);
+        let user_infos = user_infos(text, Reading::Text);
         let in_queries = query::credentials(text);
+        // All of them are in order.
+        let mut user_infos = user_infos.iter().map(|info| &info.range).peekable();
+        let mut in_queries = in_queries.iter().peekable();
         for (start, name, end) in uses(text) {
-            let mut hidden = user_infos.iter().map(|info| &info.range).chain(&in_queries);
-            let value = if hidden.any(|range| range.start <= start && end <= range.end) {
+            while user_infos.next_if(|range| range.end < end).is_some() {}
+            while in_queries.next_if(|range| range.end < end).is_some() {}
+            let hidden = [user_infos.peek().copied(), in_queries.peek().copied()];
+            let value = if hidden.iter().flatten().any(|range| range.start <= start) {
                 match self.env_vars.get(name) {
                     Some(value) => location::encoded_user_info(value),
                     None => continue,

@@ -9,6 +9,7 @@ mod panics;
 mod purity;
 mod secrets;
 mod shape;
+mod urls;
 
 use std::path::Path;
 
