@@ -11,6 +11,7 @@ use crate::digest::{Digest, Encoder};
 use crate::index::{IndexOptions, IndexUrl};
 use crate::redact::{names_a_secret, redact};
 use crate::requirement::Requirement;
+use crate::specifier::Specifier;
 
 /// Names the encoding below. Changing what a spec encodes to changes every cache key: bump it, and
 /// say so in the changelog.
@@ -107,6 +108,21 @@ impl Install {
             build_env: BTreeMap::new(),
             contents: BTreeMap::new(),
         }
+    }
+
+    /// Whether an installed `version` is one that `requirement`, which is one of these, may have led
+    /// to: any that it [accepts](Requirement::accepts), or any at all where an override takes its
+    /// place. For uv `===` is `==`.
+    #[must_use]
+    pub fn accepts(&self, requirement: &Requirement, version: &str) -> bool {
+        let is_overridden = || {
+            self.overrides.iter().any(|it| it.name().is_some() && it.name() == requirement.name())
+        };
+        let accepts = |specifier: &Specifier| {
+            specifier.accepts(version)
+                || (self.tool == Tool::Uv && specifier.accepts_as_version(version))
+        };
+        requirement.specifiers().iter().all(accepts) || is_overridden()
     }
 
     /// The digest of [`Install::canonical_bytes`]: equal for two calls that ask for the same.

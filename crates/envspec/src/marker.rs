@@ -154,8 +154,10 @@ fn is_version(variable: &str) -> bool {
 }
 
 fn compare(variable: &str, value: &str, operator: Operator, text: &str) -> bool {
-    if is_version(variable) {
-        return Specifier::new(operator, text).is_ok_and(|specifier| specifier.accepts(value));
+    let is_version = is_version(variable) || variable == "platform_release";
+    // As `packaging` does: what is no version is compared as text, and text has no order.
+    if is_version && let Ok(specifier) = Specifier::new(operator, text) {
+        return specifier.accepts(value);
     }
     let normal;
     let value = if variable == "extra" {
@@ -165,14 +167,13 @@ fn compare(variable: &str, value: &str, operator: Operator, text: &str) -> bool 
         value
     };
     match operator {
-        Operator::Equal | Operator::Arbitrary => value == text,
+        Operator::Equal
+        | Operator::Arbitrary
+        | Operator::LessOrEqual
+        | Operator::GreaterOrEqual => value == text,
         Operator::NotEqual => value != text,
-        Operator::Less => value < text,
-        Operator::LessOrEqual => value <= text,
-        Operator::Greater => value > text,
-        Operator::GreaterOrEqual => value >= text,
-        // Refused for text when the marker is read.
-        Operator::Compatible => false,
+        // The last is refused for text when the marker is read.
+        Operator::Less | Operator::Greater | Operator::Compatible => false,
     }
 }
 
@@ -181,27 +182,34 @@ fn comparison(variable: &'static str, operator: Operator, text: &str) -> Result<
     let text = if variable == "extra" {
         name::normal_name(text)
     } else if !is_version(variable) {
-        if operator == Operator::Compatible {
+        let is_compared = variable == "platform_release" && Specifier::new(operator, text).is_ok();
+        if operator == Operator::Compatible && !is_compared {
             return Err(format!("`{variable}` is no version, and `~=` compares versions only"));
         }
         text.to_owned()
     } else if operator == Operator::Arbitrary {
         Specifier::new(operator, text)?.version().to_owned()
     } else {
-        // Checks that operator and version go together, then writes the version in one way.
-        let specifier = Specifier::new(operator, text.trim())?;
-        if specifier.is_prefix() {
-            format!("{}.*", specifier.version())
-        } else if operator == Operator::Compatible {
-            specifier.version().to_owned()
-        } else {
-            Version::from_str(specifier.version()).map_or_else(
-                |_| text.to_owned(),
-                |version| without_trailing_zeros(&version).to_string(),
-            )
+        match Specifier::new(operator, text.trim()) {
+            // Exported lock files have `python_version >= '3.6.*'`. pip compares that as text, uv
+            // ignores the end.
+            Err(_) if operator != Operator::Compatible => text.to_owned(),
+            specifier => normal_version(&specifier?),
         }
     };
     Ok(Marker::Compare { variable, test: Test::Is(operator, text) })
+}
+
+/// The version that a comparison names, in one spelling.
+fn normal_version(specifier: &Specifier) -> String {
+    let version = specifier.version();
+    if specifier.is_prefix() {
+        return format!("{version}.*");
+    }
+    match Version::from_str(version) {
+        Ok(version) if specifier.operator() != "~=" => without_trailing_zeros(&version).to_string(),
+        _ => version.to_owned(),
+    }
 }
 
 /// One side of a comparison.
@@ -368,6 +376,8 @@ mod tests {
             ),
             ("'linux' not  in sys_platform", "'linux' not in sys_platform"),
             ("platform_version == \"it's\"", "platform_version == \"it's\""),
+            ("python_version>='3.6.*'", "python_version >= '3.6.*'"),
+            ("platform_release ~= '5.0'", "platform_release ~= '5.0'"),
             ("python_full_version < '3.13.0rc1'", "python_full_version < '3.13rc1'"),
         ] {
             let found = normal(text);
@@ -385,7 +395,7 @@ mod tests {
         for text in [
             "",
             "python_version",
-            "python_version >= 'x'",
+            "python_version ~= 'x'",
             "python_version >= '3' and",
             "os_name ~= 'nt'",
             "'a' == 'a'",

@@ -96,7 +96,8 @@ impl Specifier {
         self.is_prefix
     }
 
-    /// Whether an installed `version` is one of those asked for; pre-releases count as any other.
+    /// Whether an installed `version` is one of those asked for, by the rules of `packaging` 26 (and
+    /// of uv); pre-releases count as any other. Older ones take fewer around pre- and post-releases.
     ///
     /// A text that is no version (PEP 440) is accepted by `===` alone.
     #[must_use]
@@ -110,7 +111,6 @@ impl Specifier {
             return false;
         };
         let public = found.clone().without_local();
-        let same_release = compare_release(&found, &asked);
         match self.operator {
             Operator::Equal if self.is_prefix => has_prefix(&found, &asked, asked.release().len()),
             Operator::NotEqual if self.is_prefix => {
@@ -122,14 +122,13 @@ impl Specifier {
             Operator::NotEqual => public != asked,
             Operator::LessOrEqual => public <= asked,
             Operator::GreaterOrEqual => public >= asked,
-            Operator::Less => {
-                found < asked
-                    && (asked.any_prerelease() || !found.any_prerelease() || !same_release)
-            }
+            Operator::Less if asked.any_prerelease() => public < asked,
+            // No pre-release of it either.
+            Operator::Less => public < asked.with_dev(Some(0)),
+            Operator::Greater if asked.is_post() || asked.is_dev() => public > asked,
+            // No post-release of it either.
             Operator::Greater => {
-                found > asked
-                    && !(same_release && found.is_local())
-                    && (asked.is_post() || !found.is_post() || !same_release)
+                public > asked && !(compare_release(&found, &asked) && found.pre() == asked.pre())
             }
             Operator::Compatible => {
                 public >= asked && has_prefix(&found, &asked, asked.release().len() - 1)
@@ -137,6 +136,13 @@ impl Specifier {
             // Compared as text above.
             Operator::Arbitrary => false,
         }
+    }
+
+    /// Whether a `===` names the same version in another spelling.
+    pub(crate) fn accepts_as_version(&self, version: &str) -> bool {
+        let asked = Version::from_str(&self.version);
+        self.operator == Operator::Arbitrary
+            && asked.is_ok_and(|asked| Version::from_str(version.trim()) == Ok(asked))
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
@@ -281,6 +287,11 @@ mod tests {
             ("===1.0", "1.0", true),
             ("===1.0", "1.0.0", false),
             ("==1.0", "unknown", false),
+            (">1.0rc1", "1.0.post1", true),
+            (">1.0rc1", "1.0rc1.post1", false),
+            (">1.0rc1", "1.0+local", true),
+            ("<1.0.post1", "1.0rc1", true),
+            ("<1.0.post1", "1.0.post1.dev0", false),
         ] {
             let found = Specifier::parse(specifier).unwrap().accepts(version);
             assert_eq!(found, expected, "{specifier} and {version}");

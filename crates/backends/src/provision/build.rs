@@ -1,5 +1,6 @@
 //! Building an environment: create, install, check, compile, record.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use venv_cache::{
 use super::damage::altered;
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
+use super::markers::Markers;
 use super::record::Record;
 use crate::error::Error;
 use crate::event::BuildPhase;
@@ -110,10 +112,11 @@ impl Build<'_> {
         let mut record = Record::new(self.install, base.interpreter(), &outcome, &now);
         record.strategy_reason = Some(reason);
         self.phase(BuildPhase::Checking);
-        self.check_requested(&mut record, &now)?;
+        let markers = markers(base.interpreter());
+        self.check_requested(&mut record, &now, &outcome, &markers)?;
         steps.time("check", || -> Result<(), Error> {
             self.check_ray(&created.python, &before, &outcome)?;
-            record.warnings = warnings(&before, &now);
+            record.warnings = warnings(&before, &now, &markers);
             if self.install.check {
                 let known = tool.conflicts(base.python(), self.deadline).map_err(Error::install)?;
                 let found =
@@ -168,7 +171,7 @@ impl Build<'_> {
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
         let mut record = Record::new(self.install, interpreter, &outcome, &now);
-        self.check_requested(&mut record, &now)?;
+        self.check_requested(&mut record, &now, &outcome, &markers(interpreter))?;
         self.compiling(&outcome);
         steps
             .time("compile", || {
@@ -206,7 +209,16 @@ impl Build<'_> {
     }
 
     /// What was asked for is there, in a version that was asked for; a worker must see just this.
-    fn check_requested(&self, record: &mut Record, now: &Installed) -> Result<(), Error> {
+    ///
+    /// The package manager's verdict stands: on what it says that it installed, and where an override
+    /// takes the place of what is asked for.
+    fn check_requested(
+        &self,
+        record: &mut Record,
+        now: &Installed,
+        outcome: &Outcome,
+        markers: &Markers,
+    ) -> Result<(), Error> {
         for requirement in &self.install.requirements {
             let Some(name) = requirement.name() else { continue };
             let name = normal_name(name);
@@ -217,7 +229,12 @@ impl Build<'_> {
                 }
                 return Err(misinstalled(requirement, "is not there"));
             };
-            if requirement.marker().is_none() && !requirement.accepts(version) {
+            let is_installed =
+                || outcome.added.iter().any(|it| it.name == name && it.version == version);
+            if markers.hold(requirement, &BTreeSet::new())
+                && !self.install.accepts(requirement, version)
+                && !is_installed()
+            {
                 return Err(misinstalled(requirement, &format!("is there as {version}")));
             }
             record.expected.insert(name, version.to_owned());
@@ -299,12 +316,16 @@ fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
         .map_err(|source| Error::io("share the lock of", site.dir().display().to_string(), source))
 }
 
+fn markers(interpreter: &Interpreter) -> Markers {
+    Markers::new(interpreter.version(), interpreter.implementation())
+}
+
 fn misinstalled(requirement: &Requirement, problem: &str) -> Error {
     Error::Misinstalled { requirement: requirement.to_string(), problem: problem.to_owned() }
 }
 
-fn warnings(before: &Installed, now: &Installed) -> Vec<String> {
-    broken_by(before, now)
+fn warnings(before: &Installed, now: &Installed, markers: &Markers) -> Vec<String> {
+    broken_by(before, now, markers)
         .into_iter()
         .map(|broken| {
             let (package, requires, found) = (broken.package, broken.requires, broken.found);

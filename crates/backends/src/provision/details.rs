@@ -23,6 +23,8 @@ pub struct Details {
     pub dir: PathBuf,
     /// Its interpreter, absolute.
     pub python: PathBuf,
+    /// The version of Python, such as `3.11.7`.
+    pub python_version: String,
     /// When it was complete, in seconds since 1970.
     pub created: u64,
     /// The spec in normal form, as an [`Install`] serializes.
@@ -83,6 +85,7 @@ impl Details {
             key: manifest.key,
             dir: dir.to_owned(),
             python: dir.join(&manifest.python),
+            python_version: record.python,
             created: manifest.created,
             spec: record.spec,
             tool: record.tool,

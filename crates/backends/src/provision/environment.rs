@@ -100,9 +100,14 @@ impl Core {
     pub(crate) fn prebuilt(interpreter: &Interpreter, install: Option<&Install>) -> Self {
         let base = Self::base(interpreter, None, Duration::ZERO);
         let wanted = install.map_or(&[][..], |install| &install.requirements);
-        // Whether a marker holds there, only that interpreter could say.
-        let wanted =
-            wanted.iter().filter(|it| it.name().is_some() && it.marker().is_none()).cloned();
+        // Whether a marker holds there, only that interpreter could say; and an override takes the
+        // place of what is asked for.
+        let overrides = install.map_or(&[][..], |install| &install.overrides);
+        let is_overridden = |name: &str| overrides.iter().any(|it| it.name() == Some(name));
+        let is_wanted = |it: &&Requirement| {
+            it.marker().is_none() && it.name().is_some_and(|name| !is_overridden(name))
+        };
+        let wanted = wanted.iter().filter(is_wanted).cloned();
         Self { state: EnvState::Prebuilt, wanted: wanted.collect(), ..base }
     }
 

@@ -1,10 +1,12 @@
 //! The distributions that a folder of packages holds, read from their metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use envspec::{Digest, Requirement, normal_name};
+
+use super::markers::Markers;
 
 /// One installed distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,13 @@ impl Installed {
         folder.strip_prefix("python").map(ToOwned::to_owned)
     }
 
+    /// The implementation of Python that the folder is named after.
+    pub(crate) fn implementation(&self) -> Option<&'static str> {
+        let distribution = self.distributions.values().next()?;
+        let folder = distribution.info.ancestors().nth(2)?.file_name()?.to_str()?;
+        Some(if folder.starts_with("pypy") { "pypy" } else { "cpython" })
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Distribution> {
         self.distributions.get(name)
     }
@@ -111,13 +120,11 @@ impl Distribution {
         Some(Digest::of(&bytes).to_string())
     }
 
-    /// What it asks of other distributions where no extra is asked for.
-    ///
-    /// What cannot be read, or holds only on some platforms, is left to the package manager's own
-    /// check: this list is for warnings.
-    pub(crate) fn requirements(&self) -> Vec<Requirement> {
+    /// What it asks of other distributions here, where no extra is asked for. What cannot be read is
+    /// left to the package manager's own check: this list is for warnings.
+    pub(crate) fn requirements(&self, markers: &Markers) -> Vec<Requirement> {
         let mut requirements = self.all_requirements();
-        requirements.retain(|requirement| requirement.marker().is_none());
+        requirements.retain(|requirement| markers.hold(requirement, &BTreeSet::new()));
         requirements
     }
 
@@ -148,8 +155,8 @@ pub(crate) struct Broken {
 }
 
 /// The packages that were content with the base and are not with what took its place.
-pub(crate) fn broken_by(base: &Installed, now: &Installed) -> Vec<Broken> {
-    let changed: Vec<&str> = now
+pub(crate) fn broken_by(base: &Installed, now: &Installed, markers: &Markers) -> Vec<Broken> {
+    let changed: BTreeSet<&str> = now
         .iter()
         .filter(|(name, distribution)| base.version(name) != Some(distribution.version.as_str()))
         .map(|(name, _)| name)
@@ -163,13 +170,13 @@ pub(crate) fn broken_by(base: &Installed, now: &Installed) -> Vec<Broken> {
         if base.version(name) != Some(distribution.version.as_str()) {
             continue;
         }
-        for requirement in distribution.requirements() {
+        for requirement in distribution.requirements(markers) {
             let Some(wanted) = requirement.name() else { continue };
             let wanted = normal_name(wanted);
             let (Some(before), Some(after)) = (base.version(&wanted), now.version(&wanted)) else {
                 continue;
             };
-            let is_changed = changed.contains(&wanted.as_str());
+            let is_changed = changed.contains(wanted.as_str());
             if is_changed && requirement.accepts(before) && !requirement.accepts(after) {
                 broken.push(Broken {
                     package: format!("{name} {}", distribution.version),
@@ -215,7 +222,7 @@ mod tests {
         let installed = Installed::read([site]);
         let found: Vec<_> = installed.iter().map(|(name, it)| (name, &*it.version)).collect();
         assert_eq!(found, [("legacy-name", "3.4"), ("one-file", "1.5"), ("pyjwt", "2.6.0")]);
-        let requirements = installed.get("one-file").unwrap().requirements();
+        let requirements = installed.get("one-file").unwrap().all_requirements();
         assert_eq!(requirements[0].to_string(), "six");
         assert!(installed.get("pyjwt").unwrap().record_digest().is_none());
     }
@@ -226,10 +233,26 @@ mod tests {
         let extra = ("sound", "1.0", "Requires-Dist: torch==2.0; extra == \"gpu\"");
         let (_base, base) = site(&[("torch", "2.0", ""), ("other", "1.5", ""), vision, extra]);
         let (_now, now) = site(&[("torch", "2.1", ""), ("other", "1.5", ""), vision, extra]);
-        let broken = broken_by(&base, &now);
+        let markers = Markers::new("3.11.7", "cpython");
+        let broken = broken_by(&base, &now, &markers);
         assert_eq!(broken.len(), 1, "{broken:?}");
         assert_eq!(broken[0].package, "torch-vision 1.0");
         assert_eq!(broken[0].found, "torch 2.1");
-        assert!(broken_by(&base, &base).is_empty());
+        assert!(broken_by(&base, &base, &markers).is_empty());
+    }
+
+    #[test]
+    fn what_an_override_broke_counts_where_its_marker_holds() {
+        let requires = [
+            "Requires-Dist: numpy>=1.26.0; python_version < \"3.14\"",
+            "Requires-Dist: numpy>=2.3.3; python_version >= \"3.14\"",
+            "Requires-Dist: six<1; python_full_version <= \"3.11.2\"",
+        ];
+        let pandas = ("pandas", "3.0", &*requires.join("\n"));
+        let (_base, base) = site(&[("numpy", "2.3.4", ""), ("six", "0.9", ""), pandas]);
+        let (_now, now) = site(&[("numpy", "1.24", ""), ("six", "1.17", ""), pandas]);
+        let broken = broken_by(&base, &now, &Markers::new("3.11.7", "cpython"));
+        let words: Vec<_> = broken.iter().map(|it| it.requires.as_str()).collect();
+        assert_eq!(words, ["numpy>=1.26 ; python_version < '3.14'"]);
     }
 }

@@ -48,7 +48,7 @@ impl Kept {
             let asks = |requirement: &&Requirement| {
                 requirement.name().is_some_and(|name| normal_name(name) == *package)
                     && requirement.marker().is_none()
-                    && !requirement.accepts(version)
+                    && !install.accepts(requirement, version)
             };
             if let Some(requirement) = install.requirements.iter().find(asks) {
                 return Err(Error::Kept {

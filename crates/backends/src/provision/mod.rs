@@ -16,6 +16,7 @@ mod found;
 mod installed;
 mod keep;
 mod key;
+mod markers;
 mod preview;
 mod provisioner;
 mod ray_worker;

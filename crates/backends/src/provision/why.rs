@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::details::Details;
 use super::installed::Installed;
+use super::markers::Markers;
 
 /// Why a package is in an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +62,8 @@ impl Details {
         let version = self.packages.get(&package)?.clone();
         let installed = Installed::of_environment(&self.dir);
         let requirements = self.install().map(|install| install.requirements).unwrap_or_default();
-        let markers = Markers::of(&installed);
+        let implementation = installed.implementation().unwrap_or("cpython");
+        let markers = Markers::new(&self.python_version, implementation);
         let edges = edges(&installed, &requirements, &markers);
 
         let is_asked = |requirement: &&Requirement| {
@@ -167,36 +169,4 @@ fn path(
         }
     }
     reached.remove(package).unwrap_or_default()
-}
-
-/// The values of markers, as far as they can be told without starting the interpreter.
-struct Markers {
-    python_version: String,
-}
-
-impl Markers {
-    fn of(installed: &Installed) -> Self {
-        Self { python_version: installed.python_version().unwrap_or_default() }
-    }
-
-    fn hold(&self, requirement: &Requirement, extras: &BTreeSet<String>) -> bool {
-        let holds = |extra: &str| {
-            requirement.applies(|variable| match variable {
-                "extra" => Some(extra),
-                "python_version" | "python_full_version" | "implementation_version" => {
-                    Some(&self.python_version)
-                }
-                "os_name" => Some("posix"),
-                "sys_platform" => Some(if cfg!(target_os = "macos") { "darwin" } else { "linux" }),
-                "platform_system" => {
-                    Some(if cfg!(target_os = "macos") { "Darwin" } else { "Linux" })
-                }
-                "platform_machine" => Some(std::env::consts::ARCH),
-                "platform_python_implementation" => Some("CPython"),
-                "implementation_name" => Some("cpython"),
-                _ => None,
-            })
-        };
-        holds("") || extras.iter().any(|extra| holds(extra))
-    }
 }

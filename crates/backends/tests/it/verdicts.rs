@@ -1,0 +1,250 @@
+//! Laws: which versions a requirement accepts, and whether its marker holds, is what `packaging` 26
+//! says, for generated requirements, versions and interpreters; and the check after an installation
+//! never contradicts the package manager.
+
+use envspec::{Requirement, Tool, strategies};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
+
+/// Answers all questions in one process.
+const JUDGE: &str = r#"
+import json, sys
+from packaging.markers import UndefinedComparison
+from packaging.requirements import InvalidRequirement, Requirement
+
+def judge(line, versions, environments):
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return None
+    marker = requirement.marker
+    try:
+        holds = [marker is None or marker.evaluate(it) for it in environments]
+    except UndefinedComparison:
+        return None
+    accepts = requirement.specifier.contains
+    return [[accepts(version, prereleases=True) for version in versions], holds]
+
+print(json.dumps([judge(*question) for question in json.load(sys.stdin)]))
+"#;
+
+/// The verdicts of `packaging` on lines: for each `null` where it is none, else which of the versions
+/// it accepts, and in which of the environments its marker holds.
+fn packaging(questions: &Value) -> Vec<Value> {
+    let world = World::new(&[], &[]);
+    // The first one with the ranges that uv has too was 26.1.
+    let spec = world.load(&json!({ "uv": ["packaging==26.3"] }));
+    let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
+    let script = world.root.join("judge.py");
+    std::fs::write(&script, JUDGE).unwrap();
+    let judge = duct::cmd(env.python(), [script]).stdin_bytes(questions.to_string());
+    serde_json::from_str(&judge.read().unwrap()).unwrap()
+}
+
+/// Versions that are near each other, so that boundaries are met.
+fn version() -> impl Strategy<Value = String> {
+    (
+        select(&["", "", "", "1!"][..]),
+        select(&["1", "1.0", "1.0.0", "1.1", "1.1.1", "2", "0"][..]),
+        select(&["", "", "a1", "rc1", "rc2"][..]),
+        select(&["", "", ".post0", ".post1", ".post2"][..]),
+        select(&["", "", ".dev0", ".dev1"][..]),
+    )
+        .prop_map(|(epoch, release, pre, post, dev)| format!("{epoch}{release}{pre}{post}{dev}"))
+}
+
+fn specifier() -> impl Strategy<Value = String> {
+    let operators = ["==", "!=", "<", "<=", ">", ">=", "~=", "==="];
+    let ends = ["", "", "", ".*", "+l", "+L.1"];
+    (select(operators.to_vec()), version(), select(ends.to_vec()))
+        .prop_map(|(operator, version, end)| format!("{operator}{version}{end}"))
+}
+
+fn installed() -> impl Strategy<Value = String> {
+    (version(), select(&["", "", "", "+l", "+l.1", "+1"][..]))
+        .prop_map(|(version, local)| format!("{version}{local}"))
+}
+
+/// A marker over everything that has one value or another in the environments below.
+fn marker() -> impl Strategy<Value = String> {
+    let versions = ["3.11", "3.11.2", "3.11.7", "3.11.*", "3.9", "3.12.0rc1", "3.12", "4", "x"];
+    let of_versions =
+        ["python_version", "python_full_version", "implementation_version", "platform_release"];
+    let by_version = (
+        select(of_versions.to_vec()),
+        select(vec!["==", "!=", "<", "<=", ">", ">=", "~=", "in", "not in"]),
+        select(versions.to_vec()),
+    );
+    let by_text = (
+        select(vec!["sys_platform", "os_name", "platform_machine", "platform_system", "extra"]),
+        select(vec!["==", "!=", "<", ">=", "in", "not in"]),
+        select(vec!["linux", "Linux", "posix", "x86_64", "arm64", "dev", "a, linux", ""]),
+    );
+    let one = prop_oneof![by_version, by_text,]
+        .prop_map(|(variable, operator, text)| format!("{variable} {operator} '{text}'"));
+    prop_oneof![
+        3 => one.clone(),
+        1 => (one.clone(), one).prop_map(|(one, other)| format!("{one} and {other}")),
+        1 => strategies::marker(),
+    ]
+}
+
+fn environment(full: &str, release: &str) -> Value {
+    let version = full.split('.').take(2).collect::<Vec<_>>().join(".");
+    json!({
+        "implementation_name": "cpython",
+        "implementation_version": full,
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_release": release,
+        "platform_system": "Linux",
+        "platform_version": "#1 SMP",
+        "python_full_version": full,
+        "platform_python_implementation": "CPython",
+        "python_version": version,
+        "sys_platform": "linux",
+        "extra": "dev",
+    })
+}
+
+/// Values of a strategy, made anew in each run.
+fn sample<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>, count: usize) -> Vec<T> {
+    (0..count).map(|_| strategy.new_tree(runner).expect("a value").current()).collect()
+}
+
+fn count() -> usize {
+    if std::env::var_os("CURATOR_TEST_ALL").is_some() { 20_000 } else { 1500 }
+}
+
+/// The lines that our verdict differs on, with both verdicts.
+fn differences(questions: &[Value]) -> Vec<String> {
+    let theirs = packaging(&json!(questions));
+    let mut differences = Vec::new();
+    for (question, theirs) in questions.iter().zip(&theirs) {
+        let line = question[0].as_str().unwrap();
+        let ours = line.parse::<Requirement>().map_or(Value::Null, |requirement| {
+            let versions = question[1].as_array().unwrap().iter();
+            let environments = question[2].as_array().unwrap().iter();
+            json!([
+                versions.map(|it| requirement.accepts(it.as_str().unwrap())).collect::<Vec<_>>(),
+                environments
+                    .map(|it| requirement.applies(|variable| it[variable].as_str()))
+                    .collect::<Vec<_>>(),
+            ])
+        });
+        if ours != *theirs {
+            differences.push(format!("{question}\n  ours:   {ours}\n  theirs: {theirs}"));
+        }
+    }
+    differences
+}
+
+#[test]
+fn versions_are_accepted_as_packaging_accepts_them() {
+    let mut runner = TestRunner::default();
+    let lines = sample(&mut runner, &proptest::collection::vec(specifier(), 1..3), count());
+    let versions = sample(&mut runner, &installed(), 400);
+    let picks = sample(&mut runner, &proptest::collection::vec(any::<Index>(), 40), lines.len());
+    let mut questions: Vec<Value> = lines
+        .iter()
+        .zip(&picks)
+        .map(|(set, picks)| {
+            let versions: Vec<_> = picks.iter().map(|pick| pick.get(&versions)).collect();
+            json!([format!("p{}", set.join(",")), versions, []])
+        })
+        .collect();
+    // Where `packaging` before 26.1 said otherwise than uv.
+    questions.push(json!(["p>1.0rc1", ["1.0.post1", "1.0rc1.post1", "1.0", "1.0+l"], []]));
+    questions.push(json!(["p<1.0.post1", ["1.0rc1", "1.0.dev1", "1.0", "1.0.post1.dev0"], []]));
+    let differences = differences(&questions);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn markers_hold_where_packaging_says_so() {
+    let mut runner = TestRunner::default();
+    let environments = [
+        environment("3.11.7", "6.1.0-generic"),
+        environment("3.9.0", "5.15"),
+        environment("3.12.0rc1", "3.11"),
+    ];
+    let questions: Vec<Value> = sample(&mut runner, &marker(), count())
+        .into_iter()
+        .map(|marker| json!([format!("p ; {marker}"), [], environments]))
+        .collect();
+    let differences = differences(&questions);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn an_override_takes_the_place_of_what_is_asked_for() {
+    let world = World::new(&[], &[("idna", "3.4", &[]), ("idna", "3.7", &[])]);
+    let overridden = json!({ "overrides": ["idna==3.7"] });
+    let spec = world.spec_with(Tool::Uv, &["idna==3.4"], &overridden);
+    let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
+    assert_eq!(env.details().unwrap().packages["idna"], "3.7");
+    // The base has it already, so that there is nothing to install.
+    let world = World::new(&[("idna", "3.7", &[])], &[("idna", "3.4", &[])]);
+    let spec = world.spec_with(Tool::Uv, &["idna==3.4"], &overridden);
+    let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
+    assert_eq!(env.details().unwrap().packages["idna"], "3.7");
+}
+
+#[test]
+fn what_the_package_manager_took_is_taken() {
+    let versions = ["1.0.post1", "1.0rc1", "1.0+local", "1.0.dev1"];
+    let cases = [
+        ("p>1.0rc1", "1.0.post1"),
+        ("p<1.0.post1", "1.0rc1"),
+        ("p>1.0rc1", "1.0+local"),
+        ("p==1.0", "1.0+local"),
+        ("p<=1.0", "1.0+local"),
+        ("p===1.0.0+LOCAL", "1.0+local"),
+        ("p<1.0.post1", "1.0.dev1"),
+        ("p>1.0rc1 ; python_full_version > '3.0'", "1.0.post1"),
+    ];
+    let world = World::new(&[], &versions.map(|version| ("p", version, &[][..])));
+    for (index, (requirement, version)) in cases.into_iter().enumerate() {
+        let links = world.root.join(index.to_string());
+        std::fs::create_dir(&links).unwrap();
+        let wheel = world.wheel("p", version);
+        std::fs::copy(&wheel, links.join(wheel.file_name().unwrap())).unwrap();
+        let spec = json!({ "uv": ["--no-index", format!("-f {}", links.display()), "--pre", requirement] });
+        let env = world.prepare(&world.load(&spec));
+        let env = env.unwrap_or_else(|error| panic!("{requirement}: {}", error.report()));
+        assert_eq!(env.details().unwrap().packages["p"], version, "{requirement}");
+    }
+}
+
+#[test]
+fn a_requirement_with_a_marker_is_judged_by_the_real_version() {
+    let (host, major) = (crate::world::host(), "import platform; print(platform.python_version())");
+    let full = crate::world::run(&host, major);
+    let full = full.trim();
+    let asks = [
+        format!("dep<2; python_full_version == '{full}'"),
+        format!("other<2; python_full_version != '{full}'"),
+        "dep<2; implementation_version < '3.0'".to_owned(),
+    ];
+    let asks: Vec<&str> = asks.iter().map(String::as_str).collect();
+    let base = [("dep", "1.0", &[][..]), ("other", "1.0", &[]), ("top", "1.0", &asks)];
+    let world = World::new(&base, &[("dep", "2.0", &[]), ("other", "2.0", &[])]);
+    for tool in TOOLS {
+        let env = world.prepare(&world.spec(tool, &["dep==2.0", "other==2.0"]));
+        let env = env.unwrap_or_else(|error| panic!("{}", error.report()));
+        let details = env.details().unwrap();
+        let [warning] = &details.warnings[..] else { panic!("{:?}", details.warnings) };
+        assert!(warning.contains("top 1.0 of the base asks for dep<2.0"), "{warning}");
+        let why = details.why("dep").unwrap();
+        let requires: Vec<_> = why.required_by.iter().map(|it| &*it.requires).collect();
+        assert_eq!(requires, [format!("dep<2.0 ; python_full_version == '{full}'")]);
+        assert!(details.why("other").unwrap().required_by.is_empty());
+    }
+}
