@@ -34,9 +34,56 @@ impl Source for DiskSource {
         }
         Ok(files)
     }
+
+    fn real_dir(&self, dir: &Path) -> io::Result<PathBuf> {
+        dir.canonicalize()
+    }
 }
 
 fn is_idle_link(error: &walkdir::Error) -> bool {
     let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     error.loop_ancestor().is_some() || error.io_error().is_some_and(is_missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use envspec::{RuntimeEnv, Tool};
+
+    use super::*;
+
+    /// As uv and pip 23.2 do (pip 26.3 takes the parent by the text of the path).
+    #[test]
+    fn two_dots_below_a_linked_folder_are_its_targets_parent() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let write = |path: &str, text: &str| {
+            std::fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
+            std::fs::write(dir.join(path), text).unwrap();
+        };
+        let lines = "-r ../common.txt\n-c ../common.txt\n-e ../lib\n-f ../links\n";
+        write("real/deep/requirements.txt", lines);
+        write("real/common.txt", "right");
+        write("real/lib/setup.py", "");
+        write("real/links/right-1-py3-none-any.whl", "");
+        write("project/common.txt", "wrong");
+        write("project/lib/setup.py", "wrong");
+        symlink("../real/deep", dir.join("project/link")).unwrap();
+        for tool in [Tool::Pip, Tool::Uv] {
+            let file = RuntimeEnv::requirements_file(tool, "link/requirements.txt");
+            // From a folder that is itself a link, too.
+            let up = RuntimeEnv::from_json(&format!(r#"{{"{tool}": ["-r ../common.txt"]}}"#));
+            let install = |spec: &RuntimeEnv, below: &str| {
+                spec.load(&DiskSource, &dir.join(below)).unwrap().install.unwrap()
+            };
+            let found = install(&file, "project");
+            let lines: Vec<_> = found.requirements.iter().map(ToString::to_string).collect();
+            assert_eq!(lines, ["right".to_owned(), format!("-e {}/real/lib", dir.display())]);
+            assert_eq!(found.constraints[0].to_string(), "right");
+            assert_eq!(found.index.find_links[0].path(), Some(&*dir.join("real/links")));
+            let found = install(&up.unwrap(), "project/link");
+            assert_eq!(found.requirements[0].to_string(), "right");
+        }
+    }
 }

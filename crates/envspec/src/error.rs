@@ -4,6 +4,8 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use crate::install::Tool;
+
 /// Why a spec was refused.
 ///
 /// Messages name the field and the value, never a credential; [`Error::hint`] tells the way out.
@@ -146,11 +148,15 @@ pub enum Error {
         /// The source's error.
         source: io::Error,
     },
-    /// A requirements file is no text.
-    #[error("`{}` is not UTF-8 text", path.display())]
+    /// A requirements file is no text that its package manager reads.
+    #[error("`{}` is no text that {tool} reads: {reason}", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
+        /// The package manager.
+        tool: Tool,
+        /// Why it is none.
+        reason: String,
     },
     /// A requirements file includes itself, perhaps by way of others.
     #[error("`{}` includes itself", path.display())]
@@ -235,6 +241,7 @@ impl Error {
             Self::List { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 "load the spec with a `Source` that lists folders"
             }
+            Self::NotText { .. } => "save the file as UTF-8",
             Self::Cycle { .. } => "move what both files need into a third one",
             Self::NoProject { .. } => "an editable is the folder of a Python project",
             Self::RelativeFolder { .. } => "make it absolute before loading the spec",

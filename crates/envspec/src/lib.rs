@@ -39,6 +39,7 @@
 //!   for property tests.
 
 mod contents;
+mod decode;
 mod digest;
 mod error;
 mod index;

@@ -97,19 +97,20 @@ impl RuntimeEnv {
         variables: Variables<'_>,
     ) -> Result<Option<Install>, Error> {
         let tool = packages.tool;
-        let mut collector = Collector::new(source, variables);
+        let mut collector = Collector::new(tool, source, variables);
         collector.list(tool.as_str(), &packages.list, dir, Role::Requirement)?;
         collector.list("constraints", &self.constraints, dir, Role::Constraint)?;
         collector.list("overrides", &self.overrides, dir, Role::Override)?;
         let mut files = Vec::new();
-        let tool_options = tool_options(
+        let given = tool_options(
             tool,
             packages.options().unwrap_or_default(),
             dir,
             &mut collector,
             &mut files,
         )?;
-        let Collector { requirements, constraints, overrides, index, .. } = collector;
+        let Collector { requirements, constraints, overrides, index, tool_options, .. } = collector;
+        let tool_options = tool_options.into_iter().flatten().chain(given).collect();
         if requirements.is_empty() {
             return Ok(None);
         }

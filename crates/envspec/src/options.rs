@@ -1,6 +1,7 @@
 //! Option lines of requirements files, and the same options given to a package manager.
 
 use crate::error::Error;
+use crate::install::Tool;
 use crate::redact::redact;
 use crate::suggest::nearest;
 
@@ -19,6 +20,24 @@ pub(crate) enum Known {
     Override(String),
     Requirement(String),
     Editable(String),
+    /// Words for the package manager; none where it reads past the option.
+    Tool(Vec<String>),
+}
+
+impl Known {
+    /// What a relative path may stand in.
+    pub(crate) fn value(&self) -> &str {
+        match self {
+            Self::IndexUrl(value)
+            | Self::ExtraIndexUrl(value)
+            | Self::FindLinks(value)
+            | Self::Constraint(value)
+            | Self::Override(value)
+            | Self::Requirement(value)
+            | Self::Editable(value) => value,
+            _ => "",
+        }
+    }
 }
 
 /// Long name, short name, and how the option is made of its value.
@@ -99,14 +118,44 @@ pub(crate) fn take(words: &mut &[String]) -> Result<Option<Known>, Error> {
     Ok(None)
 }
 
+/// An option that pip takes on a line for itself, as the first of `words`. uv trusts a host by an
+/// option of another name, and reads past the others.
+fn take_of_pip(words: &mut &[String], tool: Tool) -> Result<Option<Known>, Error> {
+    let Some((word, rest)) = words.split_first() else { return Ok(None) };
+    let (name, attached) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (word.as_str(), None),
+    };
+    let value = match name {
+        "--prefer-binary" if attached.is_none() => None,
+        "--trusted-host" | "--use-feature" => match attached.or(rest.first().map(String::as_str)) {
+            Some(value) if !value.is_empty() => Some(value.to_owned()),
+            _ => return Err(Error::OptionValue { option: name.into(), reason: "needs a value" }),
+        },
+        _ => return Ok(None),
+    };
+    let is_apart = value.is_some() && attached.is_none();
+    *words = if is_apart { &rest[1..] } else { rest };
+    let name = match (tool, name) {
+        (Tool::Pip, name) => name,
+        (Tool::Uv, "--trusted-host") => "--allow-insecure-host",
+        (Tool::Uv, _) => return Ok(Some(Known::Tool(Vec::new()))),
+    };
+    Ok(Some(Known::Tool([name.to_owned()].into_iter().chain(value).collect())))
+}
+
 /// The options of an option line; one that is not understood is refused by name.
-pub(crate) fn parse_line(line: &str) -> Result<Vec<Known>, Error> {
+pub(crate) fn parse_line(line: &str, tool: Tool) -> Result<Vec<Known>, Error> {
     let words = split_words(line)?;
     let mut words = words.as_slice();
     let mut options = Vec::new();
     while let Some(word) = words.first() {
         let name = word.split('=').next().unwrap_or(word).to_owned();
-        match take(&mut words)? {
+        let known = match take(&mut words)? {
+            None => take_of_pip(&mut words, tool)?,
+            known => known,
+        };
+        match known {
             Some(known) => options.push(known),
             None if word.starts_with('-') => {
                 let nearest = nearest(&name, NAMES);
@@ -160,21 +209,25 @@ mod tests {
     #[test]
     fn options_are_read_in_every_spelling() {
         for line in ["-i URL", "-iURL", "--index-url URL", "--index-url=URL", "--index-url 'URL'"] {
-            assert_eq!(parse_line(line).unwrap(), [Known::IndexUrl("URL".to_owned())], "{line}");
+            assert_eq!(
+                parse_line(line, Tool::Uv).unwrap(),
+                [Known::IndexUrl("URL".to_owned())],
+                "{line}"
+            );
         }
         assert_eq!(
-            parse_line(r#"--no-index -f "my wheels" --pre"#).unwrap(),
+            parse_line(r#"--no-index -f "my wheels" --pre"#, Tool::Pip).unwrap(),
             [Known::NoIndex, Known::FindLinks("my wheels".to_owned()), Known::Pre]
         );
     }
 
     #[test]
     fn an_unknown_option_is_refused_by_name() {
-        let error = parse_line("--index-ulr=https://u:p@h").unwrap_err();
+        let error = parse_line("--index-ulr=https://u:p@h", Tool::Pip).unwrap_err();
         assert_eq!(error.to_string(), "the option `--index-ulr` is not understood in requirements");
         assert_eq!(error.hint().as_deref(), Some("did you mean `--index-url`?"));
-        for line in ["--trusted-host h", "-x", "-i", "--pre x", "-r 'open", "-"] {
-            assert!(parse_line(line).is_err(), "{line}");
+        for line in ["--trusted-host", "-x", "-i", "--pre x", "-r 'open", "-"] {
+            assert!(parse_line(line, Tool::Pip).is_err(), "{line}");
         }
     }
 }

@@ -3,16 +3,40 @@
 //! `pep508_rs` is not used for it: it panics on names such as `a- ` and `a[b-]`, and its markers
 //! lose meaning (see `marker.rs`). A property test compares the two wherever both agree to read.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::install::Tool;
 use crate::location;
 use crate::marker::Marker;
 use crate::name;
 use crate::redact::redact;
 use crate::requirement::{Requirement, Target};
-use crate::specifier::Specifier;
+use crate::specifier::{Operator, Specifier};
+
+/// Reads a line as `tool` does, whose relative paths start at `dir`.
+pub(crate) fn parse_for(tool: Tool, line: &str, dir: &Path) -> Result<Requirement, Error> {
+    let line = match (tool, without_comment(line).trim().strip_suffix(';')) {
+        // pip takes a marker that is missing for none.
+        (Tool::Pip, Some(line)) => Cow::Borrowed(line),
+        (Tool::Pip, None) => with_marker_apart(line),
+        (Tool::Uv, _) => Cow::Borrowed(line),
+    };
+    parse(&line, Some(dir))
+}
+
+/// In `name @ url;marker` pip ends the URL at the semicolon, as after a version.
+fn with_marker_apart(line: &str) -> Cow<'_, str> {
+    let is_named = |before: &str| {
+        before.contains(':') && !before.starts_with('-') && location::scheme(before).is_none()
+    };
+    match line.split_once(';') {
+        Some((before, marker)) if is_named(before) => format!("{before} ; {marker}").into(),
+        _ => line.into(),
+    }
+}
 
 pub(crate) fn parse(line: &str, dir: Option<&Path>) -> Result<Requirement, Error> {
     let text = without_comment(line).trim();
@@ -136,6 +160,9 @@ fn named(text: &str, dir: Option<&Path>) -> Result<Requirement, String> {
         if url.is_empty() {
             return Err("nothing follows the `@`".to_owned());
         }
+        if Operator::split(url).is_some() {
+            return Err("what follows the `@` is no URL; a version needs no `@`".to_owned());
+        }
         return reference(url, marker, Some(name), extras, dir, false);
     }
     let (versions, marker) = split_marker(rest)?;
@@ -174,7 +201,9 @@ fn reference(
         let url = location::normal_url(text);
         // With extras in the fragment, the bare URL is the only form that keeps them.
         let has_extras = url.split_once('#').is_some_and(|(_, fragment)| fragment.contains('['));
-        let name = name.or_else(|| egg_name(&url).filter(|_| !has_extras));
+        // `name @ url` needs a host for pip before 24.
+        let is_local = url.starts_with("git+file:///");
+        let name = name.or_else(|| egg_name(&url).filter(|_| !has_extras && !is_local));
         // Written back as `name @ url` it would lose its `-e`, which pip and uv take before a bare
         // URL only; the name stays in the fragment.
         let target = if is_editable {

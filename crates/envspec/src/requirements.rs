@@ -1,17 +1,20 @@
 //! Lists of requirements and requirements files, with what they include.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::decode;
 use crate::error::Error;
 use crate::index::{IndexOptions, IndexUrl};
+use crate::install::Tool;
 use crate::location;
 use crate::options::{self, Known};
 use crate::packages::PackageList;
 use crate::read::excerpt;
 use crate::redact::redact;
 use crate::requirement::Requirement;
-use crate::requirement_parser::{editable, without_comment};
+use crate::requirement_parser::{self, editable, without_comment};
 use crate::source::Source;
 use crate::variables::Variables;
 
@@ -30,26 +33,32 @@ pub(crate) enum Role {
 /// Gathers what lists and files ask for. The order of lines means nothing, so that a file which is
 /// included twice is read once.
 pub(crate) struct Collector<'a> {
+    /// The package manager, by whose rules lines are read.
+    tool: Tool,
     source: &'a dyn Source,
     pub(crate) variables: Variables<'a>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) constraints: Vec<Requirement>,
     pub(crate) overrides: Vec<Requirement>,
     pub(crate) index: IndexOptions,
+    /// Option lines for the package manager alone, whose order means nothing.
+    pub(crate) tool_options: BTreeSet<Vec<String>>,
     /// The files that include the present one, outermost first.
     open: Vec<PathBuf>,
     done: BTreeSet<(PathBuf, Role)>,
 }
 
 impl<'a> Collector<'a> {
-    pub(crate) fn new(source: &'a dyn Source, variables: Variables<'a>) -> Self {
+    pub(crate) fn new(tool: Tool, source: &'a dyn Source, variables: Variables<'a>) -> Self {
         Self {
+            tool,
             source,
             variables,
             requirements: Vec::new(),
             constraints: Vec::new(),
             overrides: Vec::new(),
             index: IndexOptions::default(),
+            tool_options: BTreeSet::new(),
             open: Vec::new(),
             done: BTreeSet::new(),
         }
@@ -75,7 +84,7 @@ impl<'a> Collector<'a> {
             }
             PackageList::Lines(lines) => {
                 for (index, text) in lines.iter().enumerate() {
-                    for (_, line) in logical_lines(text) {
+                    for (_, line) in logical_lines(text, self.tool) {
                         self.line(&line, dir, role)
                             .map_err(|error| error.in_field(format!("{field}[{index}]")))?;
                     }
@@ -87,6 +96,7 @@ impl<'a> Collector<'a> {
 
     /// Takes one option, given on a line or to the package manager.
     pub(crate) fn option(&mut self, option: Known, dir: &Path, role: Role) -> Result<(), Error> {
+        let dir = &*self.seen_from(dir, option.value());
         let binary =
             |option: &str, reason| Error::OptionValue { option: option.to_owned(), reason };
         let address = match &option {
@@ -123,6 +133,7 @@ impl<'a> Collector<'a> {
             Known::Editable(path) => {
                 self.add(Requirement::parse_in(&format!("-e {path}"), dir)?, role)?;
             }
+            Known::Tool(words) => drop(self.tool_options.insert(words)),
         }
         Ok(())
     }
@@ -131,12 +142,23 @@ impl<'a> Collector<'a> {
         let line = self.variables.expand(line)?;
         // An editable's path may hold blanks, and its line ends in hashes or a marker.
         if line.starts_with('-') && editable(&line).is_none() {
-            for option in options::parse_line(&line)? {
+            for option in options::parse_line(&line, self.tool)? {
                 self.option(option, dir, role)?;
             }
             return Ok(());
         }
-        self.add(Requirement::parse_in(&line, dir)?, role)
+        let dir = self.seen_from(dir, &line);
+        self.add(requirement_parser::parse_for(self.tool, &line, &dir)?, role)
+    }
+
+    /// The folder that the relative paths in `text` start at: `..` is the parent of what a link leads
+    /// to, as it is for the package managers and the system.
+    fn seen_from<'d>(&self, dir: &'d Path, text: &str) -> Cow<'d, Path> {
+        if !text.contains("..") {
+            return dir.into();
+        }
+        // A folder that is not there is told by whoever reads from it.
+        self.source.real_dir(dir).map_or(dir.into(), Cow::Owned)
     }
 
     fn add(&mut self, requirement: Requirement, role: Role) -> Result<(), Error> {
@@ -150,7 +172,8 @@ impl<'a> Collector<'a> {
             Role::Constraint if requirement.name().is_none() => {
                 return Err(refused("a constraint", "it has no name"));
             }
-            Role::Constraint if requirement.extras().len() > 0 => {
+            // uv reads past them.
+            Role::Constraint if requirement.extras().len() > 0 && self.tool == Tool::Pip => {
                 return Err(refused("a constraint", "it has extras"));
             }
             Role::Constraint => &mut self.constraints,
@@ -181,7 +204,7 @@ impl<'a> Collector<'a> {
                 reason: "a requirements file must be local, so that the key can tell its contents",
             });
         } else {
-            location::absolute(dir, path)
+            location::absolute(&self.seen_from(dir, path), path)
         };
         if self.open.contains(&path) {
             return Err(Error::Cycle { path });
@@ -196,10 +219,15 @@ impl<'a> Collector<'a> {
             .source
             .read_text(&path)
             .map_err(|source| Error::Read { path: path.clone(), source })?;
-        let text = String::from_utf8(bytes).map_err(|_| Error::NotText { path: path.clone() })?;
+        let tool = self.tool;
+        let text = decode::decode(&bytes, tool).map_err(|reason| Error::NotText {
+            path: path.clone(),
+            tool,
+            reason,
+        })?;
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
         self.open.push(path.clone());
-        for (number, line) in logical_lines(text.trim_start_matches('\u{feff}')) {
+        for (number, line) in logical_lines(&text, self.tool) {
             self.line(&line, &dir, role).map_err(|error| Error::InFile {
                 file: path.clone(),
                 line: number,
@@ -213,7 +241,7 @@ impl<'a> Collector<'a> {
 
 /// The lines of a requirements file without comments, blank lines dropped, each with the number of
 /// its first line. A backslash at the end of a line joins it with the next one (as in pip).
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
+fn logical_lines(text: &str, tool: Tool) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut joined: Option<(usize, String)> = None;
     let mut finish = |number: usize, line: &str| {
@@ -222,7 +250,7 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
             lines.push((number, line.to_owned()));
         }
     };
-    for (index, line) in text.lines().enumerate() {
+    for (index, line) in decode::lines(text, tool).enumerate() {
         let is_comment = line.trim_start().starts_with('#');
         let (number, mut line_so_far) = joined.take().unwrap_or((index + 1, String::new()));
         if is_comment {
@@ -252,7 +280,7 @@ mod tests {
     fn lines_are_joined_and_comments_cut() {
         let text = "a # x\r\n\n  # y\nb \\\n  --hash=1 \\\n # z\nhttp://h/#egg=c\nd\\";
         let expected = [(1, "a"), (4, "b   --hash=1"), (7, "http://h/#egg=c"), (8, "d")];
-        let found = logical_lines(text);
+        let found = logical_lines(text, Tool::Uv);
         let found: Vec<_> = found.iter().map(|(number, line)| (*number, line.as_str())).collect();
         assert_eq!(found, expected);
     }

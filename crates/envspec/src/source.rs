@@ -37,6 +37,12 @@ pub trait Source {
 
     /// Every file at any depth below a folder, sorted, each as an absolute path.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// The folder with no link in its path, which is what `..` is seen from; by default the path as
+    /// it is, for sources that know no links.
+    fn real_dir(&self, dir: &Path) -> io::Result<PathBuf> {
+        Ok(dir.to_owned())
+    }
 }
 
 const _: Option<&dyn Source> = None; // stays object-safe, or does not compile

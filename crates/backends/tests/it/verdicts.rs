@@ -43,9 +43,9 @@ fn packaging(questions: &Value) -> Vec<Value> {
     let spec = world.load(&json!({ "uv": ["packaging==26.3"] }));
     let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
     let script = world.root.join("judge.py");
-    std::fs::write(&script, JUDGE).unwrap();
+    std::fs::write(&script, JUDGE).expect("a script");
     let judge = duct::cmd(env.python(), [script]).stdin_bytes(questions.to_string());
-    serde_json::from_str(&judge.read().unwrap()).unwrap()
+    serde_json::from_str(&judge.read().expect("answers")).expect("JSON")
 }
 
 /// Versions that are near each other, so that boundaries are met.
@@ -128,12 +128,14 @@ fn differences(questions: &[Value]) -> Vec<String> {
     let theirs = packaging(&json!(questions));
     let mut differences = Vec::new();
     for (question, theirs) in questions.iter().zip(&theirs) {
-        let line = question[0].as_str().unwrap();
+        let line = question[0].as_str().expect("a line");
         let ours = line.parse::<Requirement>().map_or(Value::Null, |requirement| {
-            let versions = question[1].as_array().unwrap().iter();
-            let environments = question[2].as_array().unwrap().iter();
+            let versions = question[1].as_array().into_iter().flatten();
+            let environments = question[2].as_array().into_iter().flatten();
             json!([
-                versions.map(|it| requirement.accepts(it.as_str().unwrap())).collect::<Vec<_>>(),
+                versions
+                    .map(|it| requirement.accepts(it.as_str().unwrap_or_default()))
+                    .collect::<Vec<_>>(),
                 environments
                     .map(|it| requirement.applies(|variable| it[variable].as_str()))
                     .collect::<Vec<_>>(),

@@ -4,6 +4,7 @@ mod differential;
 mod files;
 mod golden;
 mod laws;
+mod lines;
 mod merge;
 mod panics;
 mod purity;
