@@ -14,7 +14,7 @@ use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
 };
 
-use super::damage::altered;
+use super::damage::{altered, brought_bytecode};
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::markers::Markers;
@@ -135,6 +135,7 @@ impl Build<'_> {
                 compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
             })
             .map_err(Error::install)?;
+        record.bytecode = Some(brought_bytecode(dir, &now, &record));
         // A base that somebody installed into meanwhile is not the one that the key names.
         if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
             return Err(Error::BaseChanged { python: base.python().to_owned() });
@@ -178,6 +179,7 @@ impl Build<'_> {
                 compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
             })
             .map_err(Error::install)?;
+        record.bytecode = Some(brought_bytecode(dir, &now, &record));
         Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
     }
 

@@ -1,5 +1,6 @@
 //! Whether an environment is still what was built.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::environment::Environment;
 use super::installed::Installed;
+use super::record::Record;
 use crate::error::Error;
 
 /// A file of an environment that is not what was built.
@@ -69,11 +71,12 @@ impl Environment {
             })
             .collect();
         let installed = Installed::of_environment(cached.dir());
+        let bytecode = self.record().and_then(|record| record.bytecode.as_ref());
         for added in self.details().into_iter().flat_map(|details| details.added) {
             // One that is gone has left its files behind, in the list above.
             let Some(distribution) = installed.get(&added.name) else { continue };
             let list = distribution.record_file();
-            check_package(cached.dir(), &list, added.record.as_deref(), &mut damage)
+            check_package(cached.dir(), &list, added.record.as_deref(), bytecode, &mut damage)
                 .map_err(|source| Error::io("read", list.display().to_string(), source))?;
         }
         if self.has_stale_links() {
@@ -90,6 +93,7 @@ fn check_package(
     dir: &Path,
     list: &Path,
     recorded: Option<&str>,
+    bytecode: Option<&BTreeMap<PathBuf, String>>,
     damage: &mut Vec<Damage>,
 ) -> io::Result<()> {
     let relative = |path: &Path| path.strip_prefix(dir).unwrap_or(path).to_owned();
@@ -102,6 +106,10 @@ fn check_package(
         return Ok(());
     }
     let Some(site) = list.parent().and_then(Path::parent) else { return Ok(()) };
+    let is_as_left = |contents: &[u8], path: &Path| match bytecode {
+        Some(left) => left.get(path).is_some_and(|it| *it == Digest::of(contents).to_string()),
+        None => true,
+    };
     for (path, digest) in String::from_utf8_lossy(&bytes).lines().filter_map(entry) {
         let path = normal(&site.join(path));
         if !path.starts_with(dir) {
@@ -109,6 +117,7 @@ fn check_package(
         }
         match holds(&path, &digest) {
             Ok(true) => {}
+            Ok(false) if is_bytecode(&path) && is_as_left(&fs::read(&path)?, &relative(&path)) => {}
             Ok(false) => damage.push(Damage { path: relative(&path), problem: Problem::Contents }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 damage.push(Damage { path: relative(&path), problem: Problem::Gone });
@@ -128,7 +137,7 @@ pub(crate) fn altered(
     let mut altered = Vec::new();
     for (name, list) in packages {
         let mut damage = Vec::new();
-        check_package(dir, &list, None, &mut damage)
+        check_package(dir, &list, None, Some(&BTreeMap::new()), &mut damage)
             .map_err(|source| Error::io("read", list.display().to_string(), source))?;
         if !damage.is_empty() {
             altered.push(name);
@@ -150,6 +159,37 @@ fn holds(path: &Path, digest: &[u8]) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The digests of bytecode that packages brought with them, where it is not what they brought any
+/// more: it was compiled anew after the installation.
+pub(crate) fn brought_bytecode(
+    dir: &Path,
+    installed: &Installed,
+    record: &Record,
+) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    for distribution in record.added.iter().filter_map(|added| installed.get(&added.name)) {
+        let list = distribution.record_file();
+        let Some(site) = list.parent().and_then(Path::parent) else { continue };
+        let text = fs::read(&list).unwrap_or_default();
+        for (path, digest) in String::from_utf8_lossy(&text).lines().filter_map(entry) {
+            let path = normal(&site.join(path));
+            let Some(below) = path.strip_prefix(dir).ok().filter(|below| is_bytecode(below)) else {
+                continue;
+            };
+            let Ok(contents) = fs::read(&path) else { continue };
+            let left = Digest::of(&contents);
+            if left.as_bytes()[..] != digest {
+                found.insert(below.to_owned(), left.to_string());
+            }
+        }
+    }
+    found
+}
+
+fn is_bytecode(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "pyc")
 }
 
 /// A line of a `RECORD`: the path, and the SHA-256 where it has one. Bytecode and what was written
@@ -204,7 +244,8 @@ mod tests {
 
         let check = |recorded: &str| {
             let mut damage = Vec::new();
-            check_package(dir.path(), &info.join("RECORD"), Some(recorded), &mut damage).unwrap();
+            check_package(dir.path(), &info.join("RECORD"), Some(recorded), None, &mut damage)
+                .unwrap();
             damage
         };
         let found = check(&Digest::of(lines.as_bytes()).to_string());

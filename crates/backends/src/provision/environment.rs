@@ -353,6 +353,10 @@ impl Environment {
         expected.chain(wanted).map(str::to_owned).collect()
     }
 
+    pub(crate) fn record(&self) -> Option<&Record> {
+        self.core.record.as_ref()
+    }
+
     fn expected(&self) -> Option<&BTreeMap<String, String>> {
         self.core.record.as_ref().map(|record| &record.expected)
     }

@@ -1,6 +1,7 @@
 //! What the manifest of an environment keeps about how it was made.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use envspec::Install;
 use installer::{Outcome, Package};
@@ -28,6 +29,10 @@ pub(crate) struct Record {
     pub(crate) replaced: Vec<Replaced>,
     /// The versions that a worker must see, by normal name.
     pub(crate) expected: BTreeMap<String, String>,
+    /// The SHA-256 of bytecode that the packages brought, as the build left it: Python compiles anew
+    /// what is older than its source. By path in the environment; earlier versions did not tell.
+    #[serde(default)]
+    pub(crate) bytecode: Option<BTreeMap<PathBuf, String>>,
     /// Packages of the base that do not get what they ask for any more, in words.
     #[serde(default)]
     pub(crate) warnings: Vec<String>,
@@ -102,6 +107,7 @@ impl Record {
             added: outcome.added.iter().map(added).collect(),
             replaced: outcome.removed.iter().map(replaced).collect(),
             expected: BTreeMap::new(),
+            bytecode: None,
             warnings: Vec::new(),
             strategy_reason: None,
             seconds: BTreeMap::new(),

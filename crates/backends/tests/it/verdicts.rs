@@ -250,3 +250,40 @@ fn a_requirement_with_a_marker_is_judged_by_the_real_version() {
         assert!(details.why("other").unwrap().required_by.is_empty());
     }
 }
+
+#[test]
+fn bytecode_that_a_package_brought_is_compared_with_what_the_build_left() {
+    let world = World::new(&[], &[]);
+    let tag =
+        crate::world::run(&crate::world::host(), "import sys; print(sys.implementation.cache_tag)");
+    let bytecode = format!("brought/__pycache__/it.{}.pyc", tag.trim());
+    // Of another Python, which nobody compiles.
+    let foreign = "brought/__pycache__/it.cpython-20.pyc";
+    world.write_wheels(&json!([{ "name": "brought", "version": "1.0", "files": {
+        "brought/__init__.py": "",
+        "brought/it.py": "x = 1\n",
+        (&bytecode): "compiled somewhere else",
+        (foreign): "for another Python",
+    } }]));
+    for tool in TOOLS {
+        let env = world.prepare(&world.spec(tool, &["brought"]));
+        let env = env.unwrap_or_else(|error| panic!("{}", error.report()));
+        assert_eq!(env.damage().unwrap(), [], "{tool}");
+        let site = env.python().parent().unwrap().parent().unwrap().join("lib");
+        let site = std::fs::read_dir(site).unwrap().flatten().next().unwrap().path();
+        let site = site.join("site-packages");
+        for file in [&*bytecode, foreign] {
+            let path = site.join(file);
+            let before = std::fs::read(&path).unwrap();
+            assert_eq!(file == foreign, before == b"for another Python");
+            // In its place, since the cache of the package manager may share it.
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, [b"x", &before[1..]].concat()).unwrap();
+            let damage = env.damage().unwrap();
+            assert_eq!(damage.len(), 1, "{tool}: {damage:?}");
+            assert!(damage[0].path.ends_with(file), "{damage:?}");
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, before).unwrap();
+        }
+    }
+}
