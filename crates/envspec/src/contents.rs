@@ -1,6 +1,6 @@
 //! Digests of the local files and folders that a spec refers to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -24,7 +24,13 @@ pub(crate) fn digest_contents(
     let requirements = || lists.into_iter().flatten();
     let mut contents = BTreeMap::new();
     // A path that is named twice keeps the digest over more of it, so those come last.
-    for path in requirements().filter(|one| one.is_editable()).filter_map(Requirement::path) {
+    let paths = |is_editable| -> BTreeSet<&Path> {
+        requirements()
+            .filter(|one| one.is_editable() == is_editable)
+            .filter_map(Requirement::path)
+            .collect()
+    };
+    for path in paths(true) {
         contents.insert(path.to_owned(), editable(path, source)?);
     }
     for (path, is_whole) in install.index.local_paths() {
@@ -38,7 +44,7 @@ pub(crate) fn digest_contents(
         };
         contents.insert(path, digest);
     }
-    for path in requirements().filter(|one| !one.is_editable()).filter_map(Requirement::path) {
+    for path in paths(false) {
         let digest =
             if is_archive(path) { file(path, source)? } else { folder(path, source, |_| true)? };
         contents.insert(path.to_owned(), digest);

@@ -122,13 +122,24 @@ pub struct IndexOptions {
     pub require_hashes: bool,
 }
 
-impl IndexOptions {
+/// What lines and options say of it, one after the other.
+#[derive(Default)]
+pub(crate) struct IndexCollector {
+    /// All but the four below.
+    pub(crate) options: IndexOptions,
+    extra_index_urls: Addresses,
+    find_links: Addresses,
+    no_binary: BTreeSet<String>,
+    only_binary: BTreeSet<String>,
+}
+
+impl IndexCollector {
     pub(crate) fn add_extra_index(&mut self, url: IndexUrl) {
-        add_once(&mut self.extra_index_urls, url);
+        self.extra_index_urls.add(url);
     }
 
     pub(crate) fn add_find_links(&mut self, url: IndexUrl) {
-        add_once(&mut self.find_links, url);
+        self.find_links.add(url);
     }
 
     /// Takes a value of `--no-binary` or, with `only`, of `--only-binary`.
@@ -136,34 +147,59 @@ impl IndexOptions {
     /// As in pip, `:all:` forgets what either said before, `:none:` what this one said, and a name
     /// leaves the other's list.
     pub(crate) fn restrict_binary(&mut self, value: &str, only: bool) -> Result<(), &'static str> {
-        let (target, other) = if only {
+        let (names, other) = if only {
             (&mut self.only_binary, &mut self.no_binary)
         } else {
             (&mut self.no_binary, &mut self.only_binary)
         };
-        let mut names: BTreeSet<String> = std::mem::take(target).into_iter().collect();
         for item in value.split(',').map(str::trim) {
             match item {
                 ":all:" => {
                     other.clear();
-                    names = BTreeSet::from([":all:".to_owned()]);
+                    *names = BTreeSet::from([":all:".to_owned()]);
                 }
                 ":none:" => names.clear(),
                 _ if name::is_name(item) => {
                     // A name says nothing that `:all:` has not said.
                     if !names.contains(":all:") {
                         let item = name::normal_name(item);
-                        other.retain(|name| *name != item);
+                        other.remove(&item);
                         names.insert(item);
                     }
                 }
                 _ => return Err("takes names, `:all:` or `:none:`"),
             }
         }
-        *target = names.into_iter().collect();
         Ok(())
     }
 
+    pub(crate) fn finish(self) -> IndexOptions {
+        IndexOptions {
+            extra_index_urls: self.extra_index_urls.list,
+            find_links: self.find_links.list,
+            no_binary: self.no_binary.into_iter().collect(),
+            only_binary: self.only_binary.into_iter().collect(),
+            ..self.options
+        }
+    }
+}
+
+/// Addresses in order, each once; those that differ in credentials alone are one.
+#[derive(Default)]
+struct Addresses {
+    list: Vec<IndexUrl>,
+    known: BTreeSet<String>,
+}
+
+impl Addresses {
+    fn add(&mut self, url: IndexUrl) {
+        if self.known.insert(url.identity()) {
+            self.list.push(url);
+        }
+    }
+}
+
+impl IndexOptions {
     /// The local folders and files among the addresses, and whether the whole folder counts.
     pub(crate) fn local_paths(&self) -> impl Iterator<Item = (PathBuf, bool)> {
         let indexes = self.index_url.iter().chain(&self.extra_index_urls);
@@ -171,13 +207,6 @@ impl IndexOptions {
         links
             .chain(indexes.map(|url| (url, true)))
             .filter_map(|(url, whole)| Some((url.path()?.to_owned(), whole)))
-    }
-}
-
-/// Appends what is not there yet; addresses that differ in credentials alone are one.
-fn add_once(list: &mut Vec<IndexUrl>, url: IndexUrl) {
-    if !list.iter().any(|known| known.identity() == url.identity()) {
-        list.push(url);
     }
 }
 
@@ -195,18 +224,17 @@ mod tests {
 
     #[test]
     fn binary_restrictions_follow_pip() {
-        let mut options = IndexOptions::default();
-        options.restrict_binary("B_b,a", false).unwrap();
-        options.restrict_binary("a", true).unwrap();
+        let mut collector = IndexCollector::default();
+        collector.restrict_binary("B_b,a", false).unwrap();
+        collector.restrict_binary("a", true).unwrap();
+        let sets = (&collector.no_binary, &collector.only_binary);
+        assert_eq!(sets, (&["b-b".to_owned()].into(), &["a".to_owned()].into()));
+        collector.restrict_binary(":all:", true).unwrap();
+        assert!(collector.restrict_binary("-x", true).is_err());
+        let options = collector.finish();
         assert_eq!(
-            (&options.no_binary[..], &options.only_binary[..]),
-            (&["b-b".to_owned()][..], &["a".to_owned()][..])
-        );
-        options.restrict_binary(":all:", true).unwrap();
-        assert_eq!(
-            (options.no_binary.len(), &options.only_binary[..]),
+            (options.no_binary.len(), &*options.only_binary),
             (0, &[":all:".to_owned()][..])
         );
-        assert!(options.restrict_binary("-x", true).is_err());
     }
 }

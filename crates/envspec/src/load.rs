@@ -119,7 +119,7 @@ impl RuntimeEnv {
             constraints: once(constraints),
             overrides: once(overrides),
             keep: self.normal_keep()?,
-            index,
+            index: index.finish(),
             tool_options,
             check: packages.check,
             build_env: self.build_env_vars(dir, &mut files),

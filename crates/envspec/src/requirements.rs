@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::decode;
 use crate::error::Error;
-use crate::index::{IndexOptions, IndexUrl};
+use crate::index::{IndexCollector, IndexUrl};
 use crate::install::Tool;
 use crate::location;
 use crate::options::{self, Known};
@@ -40,7 +40,7 @@ pub(crate) struct Collector<'a> {
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) constraints: Vec<Requirement>,
     pub(crate) overrides: Vec<Requirement>,
-    pub(crate) index: IndexOptions,
+    pub(crate) index: IndexCollector,
     /// Option lines for the package manager alone, whose order means nothing.
     pub(crate) tool_options: BTreeSet<Vec<String>>,
     /// The files that include the present one, outermost first.
@@ -57,7 +57,7 @@ impl<'a> Collector<'a> {
             requirements: Vec::new(),
             constraints: Vec::new(),
             overrides: Vec::new(),
-            index: IndexOptions::default(),
+            index: IndexCollector::default(),
             tool_options: BTreeSet::new(),
             open: Vec::new(),
             done: BTreeSet::new(),
@@ -113,12 +113,14 @@ impl<'a> Collector<'a> {
             })?;
         }
         match option {
-            Known::IndexUrl(url) => self.index.index_url = Some(IndexUrl::parse_in(&url, dir)),
+            Known::IndexUrl(url) => {
+                self.index.options.index_url = Some(IndexUrl::parse_in(&url, dir))
+            }
             Known::ExtraIndexUrl(url) => self.index.add_extra_index(IndexUrl::parse_in(&url, dir)),
             Known::FindLinks(url) => self.index.add_find_links(IndexUrl::parse_in(&url, dir)),
-            Known::NoIndex => self.index.no_index = true,
-            Known::Pre => self.index.pre = true,
-            Known::RequireHashes => self.index.require_hashes = true,
+            Known::NoIndex => self.index.options.no_index = true,
+            Known::Pre => self.index.options.pre = true,
+            Known::RequireHashes => self.index.options.require_hashes = true,
             Known::NoBinary(names) => self
                 .index
                 .restrict_binary(&names, false)
@@ -133,7 +135,9 @@ impl<'a> Collector<'a> {
             Known::Editable(path) => {
                 self.add(Requirement::parse_in(&format!("-e {path}"), dir)?, role)?;
             }
-            Known::Tool(words) => drop(self.tool_options.insert(words)),
+            Known::Tool(words) => {
+                self.tool_options.insert(words);
+            }
         }
         Ok(())
     }

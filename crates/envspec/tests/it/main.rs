@@ -1,5 +1,6 @@
 //! The public behaviour of `envspec`.
 
+mod cost;
 mod differential;
 mod files;
 mod golden;

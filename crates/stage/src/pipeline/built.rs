@@ -1,5 +1,6 @@
 //! A pipeline that was checked, with its composite stages expanded: what executors run.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use envspec::RuntimeEnv;
@@ -86,11 +87,11 @@ pub(super) fn effective_runtime_env(
 
 /// Follows the declared keys from stage to stage.
 fn check_keys(stages: &[AnyStage]) -> Result<(), Error> {
-    let mut known: Vec<&str> = Vec::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
     for (position, stage) in stages.iter().enumerate() {
         let settings = stage.settings();
         for input in &settings.inputs {
-            if position > 0 && !known.contains(&input.as_str()) {
+            if position > 0 && !known.contains(input.as_str()) {
                 return Err(Error::MissingInput {
                     stage: settings.name.clone(),
                     input: input.clone(),

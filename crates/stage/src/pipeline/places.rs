@@ -20,17 +20,26 @@ impl Places {
         else {
             return Self::default();
         };
-        let places = stages.iter().map(|stage| {
-            let mut places = BTreeMap::from([(String::new(), Self::at(text, stage.span().start))]);
+        let mut places = vec![BTreeMap::new(); stages.len()];
+        // In the order of the text, so that it is gone through once.
+        let mut starts = Vec::new();
+        for (index, stage) in stages.iter().enumerate() {
+            starts.push((stage.span().start, index, String::new()));
             if let DeValue::Table(fields) = stage.get_ref() {
-                let fields = fields.iter().map(|(name, _)| {
-                    (name.get_ref().to_string(), Self::at(text, name.span().start))
-                });
-                places.extend(fields);
+                let names = fields.iter().map(|(name, _)| name);
+                starts.extend(names.map(|it| (it.span().start, index, it.get_ref().to_string())));
             }
-            places
-        });
-        Self(places.collect())
+        }
+        starts.sort_unstable();
+        let (mut line, mut column, mut done) = (1, 1, 0);
+        for (start, index, name) in starts {
+            for letter in text.get(done..start).unwrap_or_default().chars() {
+                (line, column) = if letter == '\n' { (line + 1, 1) } else { (line, column + 1) };
+            }
+            done = start.max(done);
+            places[index].insert(name, (line, column));
+        }
+        Self(places)
     }
 
     /// The line and the column of a byte, both from 1.

@@ -10,7 +10,10 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::json;
 use stage::strategies::{pipeline, python_pipeline};
-use stage::{Base, Error, Isolation, Pipeline, PythonSource, Resources, RustStage, Task, Workers};
+use stage::{
+    Base, Error, Isolation, Pipeline, PipelineFile, PythonSource, Resources, RustStage, Task,
+    Workers,
+};
 
 proptest! {
     #[test]
@@ -207,4 +210,31 @@ fn what_a_file_cannot_hold_is_not_written() {
     let null = stage::PythonStage::from_module("a", "B").with_args(json!({ "a": null }));
     let error = Pipeline::new("p").with_stage(null).to_toml().unwrap_err();
     assert!(matches!(error, Error::ToFile { .. }));
+}
+
+/// What a file costs grows as it does: with a look at all that came before for each field, this would
+/// take many minutes. Nothing here measures time.
+#[test]
+fn a_file_of_very_many_stages_is_read_in_one_go() {
+    const MANY: usize = 6000;
+    let stage = |index: usize, inputs: &str| {
+        let keys = format!("inputs = [{inputs}], outputs = [\"k{index}\"]");
+        format!("{{ name = \"é{index}\", python = \"a.py:B\", {keys} }}")
+    };
+    let text = |inputs: &str, between: &str| {
+        let mut stages: Vec<_> = (0..MANY).map(|index| stage(index, "")).collect();
+        stages.push(stage(MANY, inputs));
+        format!("name = \"many\"\nstage = [{}]", stages.join(between))
+    };
+    for between in [",", ",\n"] {
+        let file = PipelineFile::from_toml(&text("\"k0\", \"k7\"", between), "/dir").unwrap();
+        assert_eq!(file.build().unwrap().stages().len(), MANY + 1);
+        let text = text("\"missing\"", between);
+        let error = PipelineFile::from_toml(&text, "/dir").unwrap().build().unwrap_err();
+        let Error::At { line, column, source } = error else { panic!("{error}") };
+        assert!(matches!(*source, Error::MissingInput { .. }), "{source}");
+        let last = text.lines().nth(line - 1).unwrap();
+        let rest: String = last.chars().skip(column - 1).collect();
+        assert!(rest.starts_with("inputs = [\"missing\"]"), "{line}:{column}");
+    }
 }
