@@ -135,9 +135,7 @@ impl<'a> Collector<'a> {
             Known::Editable(path) => {
                 self.add(Requirement::parse_in(&format!("-e {path}"), dir)?, role)?;
             }
-            Known::Tool(words) => {
-                self.tool_options.insert(words);
-            }
+            Known::Tool(words) => self.tool_options.extend([words]),
         }
         Ok(())
     }
