@@ -158,6 +158,16 @@ pub enum Error {
         /// Why it is none.
         reason: String,
     },
+    /// A file of another kind, or with something wrong in it, is named as a requirements file.
+    #[error("`{}` cannot be read as requirements: {reason}", path.display())]
+    NoRequirements {
+        /// The file.
+        path: PathBuf,
+        /// What is the matter with it.
+        reason: String,
+        /// The way out.
+        hint: Option<String>,
+    },
     /// A requirements file includes itself, perhaps by way of others.
     #[error("`{}` includes itself", path.display())]
     Cycle {
@@ -241,6 +251,7 @@ impl Error {
             Self::List { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 "load the spec with a `Source` that lists folders"
             }
+            Self::NoRequirements { hint, .. } => return hint.clone(),
             Self::NotText { .. } => "save the file as UTF-8",
             Self::Cycle { .. } => "move what both files need into a third one",
             Self::NoProject { .. } => "an editable is the folder of a Python project",

@@ -54,6 +54,7 @@ mod merge;
 mod name;
 mod options;
 mod packages;
+mod project;
 mod query;
 mod read;
 mod redact;

@@ -11,6 +11,7 @@ use crate::install::Tool;
 use crate::location;
 use crate::options::{self, Known};
 use crate::packages::PackageList;
+use crate::project;
 use crate::read::excerpt;
 use crate::redact::redact;
 use crate::requirement::Requirement;
@@ -43,6 +44,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) index: IndexCollector,
     /// Option lines for the package manager alone, whose order means nothing.
     pub(crate) tool_options: BTreeSet<Vec<String>>,
+    /// Whether the next file is all that the spec asks for.
+    is_alone: bool,
     /// The files that include the present one, outermost first.
     open: Vec<PathBuf>,
     done: BTreeSet<(PathBuf, Role)>,
@@ -59,6 +62,7 @@ impl<'a> Collector<'a> {
             overrides: Vec::new(),
             index: IndexCollector::default(),
             tool_options: BTreeSet::new(),
+            is_alone: false,
             open: Vec::new(),
             done: BTreeSet::new(),
         }
@@ -80,6 +84,7 @@ impl<'a> Collector<'a> {
                     .expand(&path)
                     .map_err(|error| error.in_field(field))?
                     .into_owned();
+                self.is_alone = role == Role::Requirement;
                 self.include(&path, dir, role).map_err(|error| error.in_field(field))
             }
             PackageList::Lines(lines) => {
@@ -114,7 +119,7 @@ impl<'a> Collector<'a> {
         }
         match option {
             Known::IndexUrl(url) => {
-                self.index.options.index_url = Some(IndexUrl::parse_in(&url, dir))
+                self.index.options.index_url = Some(IndexUrl::parse_in(&url, dir));
             }
             Known::ExtraIndexUrl(url) => self.index.add_extra_index(IndexUrl::parse_in(&url, dir)),
             Known::FindLinks(url) => self.index.add_find_links(IndexUrl::parse_in(&url, dir)),
@@ -192,6 +197,11 @@ impl<'a> Collector<'a> {
     }
 
     fn include(&mut self, path: &str, dir: &Path, role: Role) -> Result<(), Error> {
+        let is_alone = std::mem::take(&mut self.is_alone);
+        let (path, group) = match path.split_once('#') {
+            Some((file, group)) if file.ends_with("pyproject.toml") => (file, Some(group)),
+            _ => (path, None),
+        };
         let path = if location::is_file_url(path) {
             let (path, _) = location::file_url(path).map_err(|reason| Error::InvalidValue {
                 field: "-r".to_owned(),
@@ -214,7 +224,8 @@ impl<'a> Collector<'a> {
         if self.open.len() >= DEPTH {
             return Err(Error::TooDeep { path, limit: DEPTH });
         }
-        if !self.done.insert((path.clone(), role)) {
+        let whole = group.map_or(path.clone(), |group| path.join(group));
+        if !self.done.insert((whole, role)) {
             return Ok(());
         }
         let bytes = self
@@ -228,6 +239,10 @@ impl<'a> Collector<'a> {
             reason,
         })?;
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+        if let Some(kind) = project::Kind::of(&path) {
+            let named = (role == Role::Requirement && is_alone, group.unwrap_or_default());
+            return self.project(kind, &text, named, &path, &dir);
+        }
         self.open.push(path.clone());
         for (number, line) in logical_lines(&text, self.tool) {
             self.line(&line, &dir, role).map_err(|error| Error::InFile {
@@ -237,6 +252,54 @@ impl<'a> Collector<'a> {
             })?;
         }
         self.open.pop();
+        Ok(())
+    }
+
+    /// Takes a file that is no requirements file, and what of it was named.
+    fn project(
+        &mut self,
+        kind: project::Kind,
+        text: &str,
+        (is_alone, group): (bool, &str),
+        path: &Path,
+        dir: &Path,
+    ) -> Result<(), Error> {
+        let refused = |reason: &str, hint: Option<String>| Error::NoRequirements {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+            hint,
+        };
+        let lines = match kind {
+            project::Kind::Project if group.is_empty() => {
+                let groups = project::group_names(text).unwrap_or_default();
+                let group = groups.first().map_or("GROUP", String::as_str);
+                let hint = format!(
+                    "name a group of it, as in `pyproject.toml#{group}`, or the project's folder in a \
+                     list: `.`, or `-e .`"
+                );
+                return Err(refused("a project is no list of requirements", Some(hint)));
+            }
+            project::Kind::Project => project::group(text, group),
+            project::Kind::Script => match project::script(text) {
+                Ok(None) => Err("it has no block `# /// script` that names packages".to_owned()),
+                found => found.map(Option::unwrap_or_default),
+            },
+            project::Kind::Lock if is_alone => {
+                self.tool_options.insert(vec!["--no-deps".to_owned()]);
+                project::lock(text)
+            }
+            project::Kind::Lock => {
+                let hint = "give its path in place of the list".to_owned();
+                return Err(refused("a lock file is all that a spec asks for", Some(hint)));
+            }
+            project::Kind::Other(hint) => {
+                return Err(refused("it is no requirements file", Some(hint.to_owned())));
+            }
+        };
+        for line in lines.map_err(|reason| refused(&reason, None))? {
+            self.line(&line, dir, Role::Requirement)
+                .map_err(|error| error.in_field(path.display().to_string()))?;
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod laws;
 mod lines;
 mod merge;
 mod panics;
+mod projects;
 mod purity;
 mod secrets;
 mod shape;

@@ -1,0 +1,223 @@
+//! The files of projects beside requirements files: dependency groups of a `pyproject.toml` (PEP 735),
+//! the block at the head of a script (PEP 723), and lock files (PEP 751).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use crate::name::normal_name;
+
+/// What a file is by its name, where it is no requirements file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `pyproject.toml`
+    Project,
+    /// `pylock.toml`, `pylock.NAME.toml`
+    Lock,
+    /// `NAME.py`
+    Script,
+    /// What nobody here reads, and the way out.
+    Other(&'static str),
+}
+
+impl Kind {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let is_script = |name: &str| name.ends_with(".py") || name.ends_with(".pyw");
+        Some(match name {
+            "pyproject.toml" => Self::Project,
+            "pylock.toml" => Self::Lock,
+            "setup.py" | "setup.cfg" => {
+                Self::Other("name the project's folder, such as `./project`, in a list")
+            }
+            "uv.lock" => Self::Other("write one with `uv export --format requirements.txt`"),
+            "poetry.lock" => Self::Other("write one with `poetry export`"),
+            "pdm.lock" => Self::Other("write one with `pdm export`"),
+            "Pipfile" | "Pipfile.lock" => Self::Other("write one with `pipenv requirements`"),
+            "environment.yml" | "environment.yaml" => {
+                Self::Other("it is one of conda, which a Ray executor takes as `conda`")
+            }
+            _ if name.starts_with("pylock.") && name.ends_with(".toml") => Self::Lock,
+            _ if is_script(name) => Self::Script,
+            _ if name.ends_with(".toml") => Self::Other(
+                "of TOML files, groups (`pyproject.toml#dev`) and `pylock.toml` are read",
+            ),
+            _ => return None,
+        })
+    }
+}
+
+/// The requirements of a group, those of the groups that it includes among them.
+pub(crate) fn group(text: &str, name: &str) -> Result<Vec<String>, String> {
+    let project = table(text)?;
+    let groups = groups(&project)?;
+    let mut found = Vec::new();
+    expand(&groups, &normal_name(name), &mut Vec::new(), &mut found)?;
+    let sources = project
+        .get("tool")
+        .and_then(|tool| tool.get("uv")?.get("sources"))
+        .and_then(Value::as_table);
+    for source in sources.into_iter().flat_map(|sources| sources.keys()) {
+        let is_asked = |line: &&String| {
+            let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+            normal_name(&line[..end.unwrap_or(line.len())]) == normal_name(source)
+        };
+        if let Some(line) = found.iter().find(is_asked) {
+            return Err(format!(
+                "`tool.uv.sources` says where `{line}` comes from, which is not read here: write it \
+                 as `name @ URL`"
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// The names of a project's groups, for the error that tells them.
+pub(crate) fn group_names(text: &str) -> Result<Vec<String>, String> {
+    Ok(groups(&table(text)?)?.into_keys().collect())
+}
+
+fn groups(project: &Table) -> Result<BTreeMap<String, &Vec<Value>>, String> {
+    let mut groups = BTreeMap::new();
+    let Some(given) = project.get("dependency-groups") else { return Ok(groups) };
+    for (name, items) in given.as_table().ok_or("`dependency-groups` is no table")? {
+        let items = items.as_array().ok_or_else(|| format!("the group `{name}` is no list"))?;
+        if groups.insert(normal_name(name), items).is_some() {
+            return Err(format!("more than one group is named `{}`", normal_name(name)));
+        }
+    }
+    Ok(groups)
+}
+
+fn expand(
+    groups: &BTreeMap<String, &Vec<Value>>,
+    name: &str,
+    open: &mut Vec<String>,
+    found: &mut Vec<String>,
+) -> Result<(), String> {
+    if open.iter().any(|it| it == name) {
+        return Err(format!("the group `{name}` includes itself"));
+    }
+    if open.len() >= 64 {
+        return Err(format!("the group `{name}` is nested more than 64 groups deep"));
+    }
+    let Some(items) = groups.get(name) else {
+        let names: Vec<_> = groups.keys().map(|name| format!("`{name}`")).collect();
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(format!("it has no group `{name}`; its groups are {known}"));
+    };
+    open.push(name.to_owned());
+    for item in *items {
+        match item {
+            Value::String(line) => found.push(line.clone()),
+            Value::Table(table) => match (table.get("include-group"), table.len()) {
+                (Some(Value::String(other)), 1) => {
+                    expand(groups, &normal_name(other), open, found)?;
+                }
+                _ => {
+                    return Err(format!(
+                        "the group `{name}` holds a table other than \
+                                         `{{include-group = \"…\"}}`"
+                    ));
+                }
+            },
+            _ => return Err(format!("the group `{name}` holds what is no text")),
+        }
+    }
+    open.pop();
+    Ok(())
+}
+
+/// The requirements of the block `# /// script` of a script; nothing where it has none.
+pub(crate) fn script(text: &str) -> Result<Option<Vec<String>>, String> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim_end() != "# /// script" {
+            continue;
+        }
+        // The block ends at the last `# ///` before a line that is no comment.
+        let inside = lines.clone().take_while(|line| *line == "#" || line.starts_with("# "));
+        let inside: Vec<_> = inside.collect();
+        let Some(end) = inside.iter().rposition(|line| line.trim_end() == "# ///") else {
+            continue;
+        };
+        let block = inside[..end].iter().fold(String::new(), |mut block, line| {
+            _ = writeln!(block, "{}", line.strip_prefix("# ").unwrap_or_default());
+            block
+        });
+        blocks.push(block);
+        _ = lines.nth(end);
+    }
+    let block = match &blocks[..] {
+        [] => return Ok(None),
+        [block] => table(block)?,
+        _ => return Err("it has more than one block `# /// script`".to_owned()),
+    };
+    let Some(given) = block.get("dependencies") else { return Ok(Some(Vec::new())) };
+    let given = given.as_array().and_then(|items| {
+        items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+    });
+    given.map(Some).ok_or_else(|| "its `dependencies` are no list of texts".to_owned())
+}
+
+/// The requirements of a lock file, each pinned, with the hashes of its files.
+pub(crate) fn lock(text: &str) -> Result<Vec<String>, String> {
+    let lock = table(text)?;
+    let version = lock.get("lock-version").and_then(Value::as_str).unwrap_or_default();
+    if !version.starts_with("1.") {
+        return Err(format!("its `lock-version` is `{version}`, and 1.0 is known here"));
+    }
+    let packages = lock.get("packages").and_then(Value::as_array).ok_or("it has no `packages`")?;
+    packages.iter().map(locked).collect()
+}
+
+fn locked(package: &Value) -> Result<String, String> {
+    let text = |field: &str| package.get(field).and_then(Value::as_str);
+    let name = text("name").ok_or("one of its packages has no `name`")?;
+    let refused = |what: &str| format!("its package `{name}` {what}");
+    let part =
+        |table: &Value, field: &str| table.get(field).and_then(Value::as_str).map(str::to_owned);
+    let subdirectory = |table: &Value| {
+        part(table, "subdirectory").map_or(String::new(), |it| format!("#subdirectory={it}"))
+    };
+    let mut line = if let Some(vcs) = package.get("vcs") {
+        let kind = part(vcs, "type").ok_or_else(|| refused("has a `vcs` without `type`"))?;
+        let url = part(vcs, "url").ok_or_else(|| refused("has a `vcs` without `url`"))?;
+        let commit = part(vcs, "commit-id");
+        let commit = commit.ok_or_else(|| refused("has a `vcs` without `commit-id`"))?;
+        format!("{name} @ {kind}+{url}@{commit}{}", subdirectory(vcs))
+    } else if let Some(directory) = package.get("directory") {
+        let path = part(directory, "path").ok_or_else(|| refused("has a folder without path"))?;
+        let is_editable = directory.get("editable").and_then(Value::as_bool).unwrap_or_default();
+        let start = if is_editable { "-e " } else { "" };
+        let is_relative = !path.starts_with(['/', '.']);
+        format!("{start}{}{path}", if is_relative { "./" } else { "" })
+    } else if let Some(archive) = package.get("archive") {
+        let url = part(archive, "url").ok_or_else(|| refused("has an archive without `url`"))?;
+        format!("{name} @ {url}{}", subdirectory(archive))
+    } else {
+        let version = text("version").ok_or_else(|| refused("has no `version`"))?;
+        format!("{name}=={version}")
+    };
+    if let Some(marker) = text("marker") {
+        _ = write!(line, " ; {marker}");
+    }
+    let files = package.get("wheels").and_then(Value::as_array).into_iter().flatten();
+    let files = files.chain(package.get("sdist")).chain(package.get("archive"));
+    for file in files {
+        let hashes = file.get("hashes").and_then(Value::as_table);
+        for (algorithm, hash) in hashes.into_iter().flatten() {
+            if let (true, Some(hash)) = (algorithm.starts_with("sha"), hash.as_str()) {
+                _ = write!(line, " --hash={algorithm}:{hash}");
+            }
+        }
+    }
+    Ok(line)
+}
+
+fn table(text: &str) -> Result<Table, String> {
+    text.parse().map_err(|error: toml::de::Error| format!("it is no TOML: {}", error.message()))
+}

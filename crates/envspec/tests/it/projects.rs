@@ -1,0 +1,156 @@
+//! Files of projects where a requirements file may stand: groups of a `pyproject.toml` (PEP 735),
+//! scripts (PEP 723) and lock files (PEP 751); and what is none of them.
+
+use envspec::{Error, Install, MemorySource, RuntimeEnv, Tool};
+
+use crate::{chain, install_with, load_with};
+
+const PROJECT: &str = r#"
+[project]
+name = "nam"
+[dependency-groups]
+Test_All = ["pytest>7", { include-group = "typing" }, "./lib"]
+typing = ["mypy==1.0 ; python_version > '3.8'"]
+loop = [{ include-group = "pool" }]
+pool = [{ include-group = "Loop" }]
+wrong = [{ include = "typing" }]
+missing = [{ include-group = "none" }]
+"#;
+
+fn source(path: &str, text: &str) -> MemorySource {
+    MemorySource::new()
+        .with_file(format!("/project/{path}"), text)
+        .with_file("/project/lib/setup.py", "")
+}
+
+fn load(tool: Tool, path: &str, text: &str) -> Result<Install, Error> {
+    let name = path.split('#').next().unwrap_or_default();
+    let loaded = load_with(&RuntimeEnv::requirements_file(tool, path), &source(name, text))?;
+    Ok(loaded.install.expect("packages"))
+}
+
+fn lines(install: &Install) -> Vec<String> {
+    install.requirements.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_group_is_what_its_requirements_ask_for() {
+    for tool in [Tool::Pip, Tool::Uv] {
+        let group = load(tool, "pyproject.toml#test.all", PROJECT).unwrap();
+        let expected = ["mypy==1.0 ; python_version > '3.8'", "pytest>7.0", "/project/lib"];
+        assert_eq!(lines(&group), expected);
+        // The same key as the same list.
+        let list = ["./lib", "pytest>7", "mypy==1.0; python_version>'3.8'"].map(str::to_owned);
+        let spec = match tool {
+            Tool::Pip => RuntimeEnv::pip(list),
+            Tool::Uv => RuntimeEnv::uv(list),
+        };
+        assert_eq!(group.digest(), install_with(&spec, &source("x", "")).digest());
+    }
+    let spec = RuntimeEnv::uv(["six", "-r pyproject.toml#typing"]);
+    assert_eq!(install_with(&spec, &source("pyproject.toml", PROJECT)).requirements.len(), 2);
+}
+
+#[test]
+fn a_group_that_cannot_be_had_is_told() {
+    for (path, text, message) in [
+        ("pyproject.toml#loop", PROJECT, "the group `loop` includes itself"),
+        ("pyproject.toml#wrong", PROJECT, "a table other than"),
+        ("pyproject.toml#missing", PROJECT, "it has no group `none`; its groups are `loop`,"),
+        ("pyproject.toml#a", "[dependency-groups]\na = 1", "the group `a` is no list"),
+        ("pyproject.toml#a", "[dependency-groups]\na = [1]", "holds what is no text"),
+        ("pyproject.toml#a", "[dependency-groups]\na-b = []\na_b = []", "more than one group"),
+        ("pyproject.toml#a", "[project", "it is no TOML"),
+        ("pyproject.toml#a", "[dependency-groups]\na = ['x=1']", "`x=1` is no requirement"),
+        (
+            "pyproject.toml#a",
+            "[dependency-groups]\na = ['X_y>1']\n[tool.uv.sources]\nx-y = { path = 'x' }",
+            "`tool.uv.sources` says where `X_y>1` comes from",
+        ),
+    ] {
+        let error = load(Tool::Uv, path, text).unwrap_err();
+        assert!(chain(&error).contains(message), "{}", chain(&error));
+    }
+}
+
+#[test]
+fn a_script_says_what_it_needs() {
+    let script = "#!/usr/bin/env python3\n# /// script\n# requires-python = '>=3.9'\n\
+                  # dependencies = [\n#   'six>1', # why\n#\n#   'idna',\n# ]\n# ///\nimport six\n";
+    assert_eq!(lines(&load(Tool::Uv, "stages.py", script).unwrap()), ["idna", "six>1.0"]);
+    for (text, message) in [
+        ("import six\n", "it has no block"),
+        ("# /// script\n# dependencies = 'six'\n# ///\n", "are no list of texts"),
+        ("# /// script\n# dependencies = [\n# ///\n", "it is no TOML"),
+        ("# /// script\n# ///\n\n# /// script\n# ///\n", "more than one block"),
+    ] {
+        let error = load(Tool::Uv, "stages.py", text).unwrap_err();
+        assert!(chain(&error).contains(message), "{}", chain(&error));
+    }
+}
+
+#[test]
+fn a_lock_file_pins_all_and_brings_nothing_else() {
+    let hash = "a".repeat(64);
+    let lock = format!(
+        r#"lock-version = "1.0"
+created-by = "uv"
+[[packages]]
+name = "idna"
+version = "3.7"
+marker = "python_version >= '3.8'"
+index = "https://pypi.example/simple"
+sdist = {{ url = "https://h/idna-3.7.tar.gz", hashes = {{ sha256 = "{hash}" }} }}
+wheels = [{{ url = "https://h/idna-3.7-py3-none-any.whl", hashes = {{ sha256 = "{hash}" }} }}]
+[[packages]]
+name = "own"
+vcs = {{ type = "git", url = "https://h/own.git", commit-id = "abc", subdirectory = "py" }}
+[[packages]]
+name = "here"
+directory = {{ path = "lib" }}
+"#
+    );
+    for tool in [Tool::Pip, Tool::Uv] {
+        let install = load(tool, "pylock.dev.toml", &lock).unwrap();
+        assert_eq!(
+            lines(&install),
+            [
+                format!("idna==3.7 ; python_version >= '3.8' --hash=sha256:{hash}"),
+                "own @ git+https://h/own.git@abc#subdirectory=py".to_owned(),
+                "/project/lib".to_owned(),
+            ]
+        );
+        assert_eq!(install.tool_options, ["--no-deps"]);
+    }
+    let error =
+        load_with(&RuntimeEnv::uv(["six", "-r pylock.toml"]), &source("pylock.toml", &lock));
+    let error = error.unwrap_err();
+    assert!(chain(&error).contains("a lock file is all that a spec asks for"), "{}", chain(&error));
+    for (text, message) in [
+        ("lock-version = '2.0'", "its `lock-version` is `2.0`"),
+        ("lock-version = '1.0'", "it has no `packages`"),
+        ("lock-version = '1.0'\n[[packages]]\nname = 'a'", "its package `a` has no `version`"),
+    ] {
+        let error = load(Tool::Uv, "pylock.toml", text).unwrap_err();
+        assert!(chain(&error).contains(message), "{}", chain(&error));
+    }
+}
+
+#[test]
+fn what_is_no_requirements_file_is_told_with_the_way_out() {
+    for (path, way_out) in [
+        ("pyproject.toml", "name a group of it, as in `pyproject.toml#loop`"),
+        ("setup.py", "name the project's folder"),
+        ("uv.lock", "uv export"),
+        ("poetry.lock", "poetry export"),
+        ("Pipfile", "pipenv requirements"),
+        ("environment.yml", "conda"),
+        ("lock.toml", "of TOML files"),
+    ] {
+        for tool in [Tool::Pip, Tool::Uv] {
+            let error = load(tool, path, PROJECT).unwrap_err();
+            assert!(chain(&error).contains("cannot be read as requirements"), "{}", chain(&error));
+            assert!(error.hint().unwrap().contains(way_out), "{path}: {:?}", error.hint());
+        }
+    }
+}
