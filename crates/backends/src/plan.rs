@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use envspec::{Install, LoadedEnv, RuntimeEnv};
+use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
 use stage::{Base, Behaviour, Pipeline, PythonCode, PythonSource, Settings};
 
 use crate::disk_source::DiskSource;
@@ -71,6 +71,14 @@ impl Plan {
         let mut stages = Vec::with_capacity(built.stages().len());
         for stage in built.stages() {
             let env = built.effective_runtime_env(stage);
+            let own = stage.settings().runtime_env.as_ref();
+            let env = match own_block(stage.behaviour(), &dir) {
+                // An empty spec opts out of everything.
+                Some(block) if own.is_none_or(|own| !own.is_empty() && !own.decides_packages()) => {
+                    block.over(&env)
+                }
+                _ => env,
+            };
             let env = if env.is_empty() {
                 None
             } else {
@@ -124,6 +132,15 @@ impl Plan {
 fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
     env.load(&DiskSource, dir)
         .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
+}
+
+/// The packages that the block (PEP 723) at the head of a stage's file names.
+fn own_block(behaviour: &Behaviour, dir: &Path) -> Option<RuntimeEnv> {
+    let PythonSource::File(file) = behaviour.as_python()?.source() else { return None };
+    let file = dir.join(file);
+    // One that cannot be read is told by whoever runs it.
+    let text = std::fs::read_to_string(&file).ok()?;
+    names_packages(&text).then(|| RuntimeEnv::requirements_file(Tool::Uv, file))
 }
 
 /// Code with its path made absolute: workers run in other folders.

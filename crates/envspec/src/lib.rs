@@ -83,6 +83,7 @@ pub use {
     loaded::LoadedEnv,
     name::normal_name,
     packages::{PackageList, Packages},
+    project::names_packages,
     redact::{names_a_secret, redact},
     requirement::Requirement,
     runtime_env::RuntimeEnv,

@@ -31,7 +31,7 @@ impl RuntimeEnv {
         for (name, value) in &default.env_vars {
             merged.env_vars.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        let takes_slot = !self.sets_slot();
+        let takes_slot = !self.decides_packages();
         if takes_slot {
             merged.packages.clone_from(&default.packages);
             merged.python.clone_from(&default.python);
@@ -68,7 +68,9 @@ impl RuntimeEnv {
         merged
     }
 
-    fn sets_slot(&self) -> bool {
+    /// Whether it says where the interpreter or its packages come from: by `pip`, `uv`, `conda`,
+    /// `python` or `py_executable`.
+    pub fn decides_packages(&self) -> bool {
         self.packages.is_some()
             || self.python.is_some()
             || self.py_executable.is_some()

@@ -163,6 +163,17 @@ pub(crate) fn script(text: &str) -> Result<Option<Vec<String>>, String> {
     given.map(Some).ok_or_else(|| "its `dependencies` are no list of texts".to_owned())
 }
 
+/// Whether the text of a script has a block (PEP 723) that names packages, or a wrong one.
+///
+/// ```
+/// assert!(envspec::names_packages("# /// script\n# dependencies = ['six']\n# ///\n"));
+/// assert!(!envspec::names_packages("import six\n"));
+/// ```
+#[must_use]
+pub fn names_packages(script: &str) -> bool {
+    !matches!(self::script(script).as_ref().map(Option::as_deref), Ok(None | Some([])))
+}
+
 /// The requirements of a lock file, each pinned, with the hashes of its files.
 pub(crate) fn lock(text: &str) -> Result<Vec<String>, String> {
     let lock = table(text)?;

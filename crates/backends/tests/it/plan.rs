@@ -88,3 +88,29 @@ fn arguments_are_an_object_or_a_list() {
         "{report}"
     );
 }
+
+#[test]
+fn the_block_of_a_stages_file_is_what_it_asks_for_unless_it_names_packages() {
+    let dir = tempfile::tempdir().unwrap();
+    let block = "# /// script\n# dependencies = ['six==1.16.0']\n# ///\n";
+    std::fs::write(dir.path().join("with.py"), format!("{block}{PASS}")).unwrap();
+    std::fs::write(dir.path().join("without.py"), PASS).unwrap();
+    let asked = |file: &str, own: Option<RuntimeEnv>, default: Option<RuntimeEnv>| {
+        let stage = stage::PythonStage::from_file(file, "Stage");
+        let stage = own.into_iter().fold(stage, |stage, env| stage.with_runtime_env(env));
+        let pipeline = Pipeline::new("test").with_stage(stage).with_dir(dir.path());
+        let pipeline = default.into_iter().fold(pipeline, |it, env| it.with_runtime_env(env));
+        let plan = Plan::new(&pipeline).unwrap();
+        let install = plan.stages()[0].env().and_then(|env| env.install.as_ref());
+        install.map(|it| (it.tool.to_string(), it.requirements[0].to_string()))
+    };
+    let pair = |tool: &str, line: &str| Some((tool.to_owned(), line.to_owned()));
+    let block = pair("uv", "six==1.16");
+    assert_eq!(asked("with.py", None, None), block);
+    assert_eq!(asked("with.py", Some(RuntimeEnv::new().with_env_var("A", "1")), None), block);
+    assert_eq!(asked("with.py", None, Some(RuntimeEnv::pip(["idna"]))), block);
+    assert_eq!(asked("with.py", Some(RuntimeEnv::pip(["idna"])), None), pair("pip", "idna"));
+    assert_eq!(asked("with.py", Some(RuntimeEnv::new()), None), None);
+    assert_eq!(asked("without.py", None, Some(RuntimeEnv::pip(["idna"]))), pair("pip", "idna"));
+    assert_eq!(asked("without.py", None, None), None);
+}

@@ -287,3 +287,40 @@ fn bytecode_that_a_package_brought_is_compared_with_what_the_build_left() {
         }
     }
 }
+
+#[test]
+fn a_lock_file_is_installed_as_it_stands() {
+    let world =
+        World::new(&[], &[("top", "1.0", &["dep"]), ("dep", "1.0", &[]), ("dep", "2.0", &[])]);
+    let hash = |name: &str, version: &str| {
+        envspec::Digest::of(&std::fs::read(world.wheel(name, version)).unwrap()).to_string()
+    };
+    let package = |name: &str, version: &str, hash: &str| {
+        let file = format!("{{ name = \"x.whl\", hashes = {{ sha256 = \"{hash}\" }} }}");
+        format!("[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\nwheels = [{file}]\n")
+    };
+    let write = |packages: &[String]| {
+        let text = format!("lock-version = \"1.0\"\ncreated-by = \"t\"\n{}", packages.concat());
+        std::fs::write(world.root.join("pylock.toml"), text).unwrap();
+    };
+    let options = json!(["--no-index", "--find-links", world.wheels()]);
+    let specs = [
+        json!({ "uv": { "packages": "pylock.toml", "uv_pip_install_options": options } }),
+        json!({ "pip": { "packages": "pylock.toml", "pip_install_options": options } }),
+    ];
+    for spec in specs {
+        write(&[
+            package("top", "1.0", &hash("top", "1.0")),
+            package("dep", "1.0", &hash("dep", "1.0")),
+        ]);
+        let env = world.prepare(&world.load(&spec)).unwrap_or_else(|it| panic!("{}", it.report()));
+        let packages = env.details().unwrap().packages;
+        assert_eq!((&*packages["top"], &*packages["dep"]), ("1.0", "1.0"), "{spec}");
+        // What it does not name is not brought, and what has another hash is not taken.
+        write(&[package("top", "1.0", &hash("top", "1.0"))]);
+        let env = world.prepare(&world.load(&spec)).unwrap_or_else(|it| panic!("{}", it.report()));
+        assert!(!env.details().unwrap().packages.contains_key("dep"), "{spec}");
+        write(&[package("dep", "1.0", &hash("dep", "2.0"))]);
+        assert!(world.prepare(&world.load(&spec)).is_err(), "{spec}");
+    }
+}

@@ -13,6 +13,7 @@ mod purity;
 mod secrets;
 mod shape;
 mod urls;
+mod verdicts;
 
 use std::path::Path;
 
