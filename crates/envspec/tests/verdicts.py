@@ -71,7 +71,7 @@ def write_wheels(folder, verdicts):
 
 
 def uv_verdict(uv, path, wheels):
-    """The names that uv reads, nothing where it refuses the file; false where it must look further."""
+    """The names that uv reads, nothing where it refuses the file, false where it would download."""
     text = path.read_bytes().replace(b"\0", b"")
     if any(part in text for part in (b"://", b"--hash", b"custom", b"+cu")):
         return False

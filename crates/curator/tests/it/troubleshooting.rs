@@ -328,6 +328,22 @@ fn scenario(error: &str) -> Option<Run> {
         "`…` is no field of a runtime_env" => runtime_env("{ pipp = [\"packaging\"] }"),
         "`pip` and `uv` cannot both be set" => runtime_env("{ pip = [\"six\"], uv = [\"six\"] }"),
         "`…` is no requirement" => runtime_env("{ uv = [\"packaging=24.0\"] }"),
+        "`…` cannot be read as requirements: …" => {
+            let spec = "runtime_env = { uv = \"pyproject.toml\" }\n";
+            let folder = one_stage("stages.py:give_back", spec);
+            folder.write("pyproject.toml", "[dependency-groups]\ndev = [\"six\"]\n");
+            folder.run(&RUN)
+        }
+        "`…` is no text that … reads: …" => {
+            let spec = "runtime_env = { uv = \"requirements.txt\" }\n";
+            let folder = one_stage("stages.py:give_back", spec);
+            let latin = b"# caf\xe9\nsix\n";
+            std::fs::write(folder.path("requirements.txt"), latin).expect("a file of ours");
+            folder.run(&RUN)
+        }
+        "`…` cannot be `…`: what follows the colon behind its host is no port: …" => {
+            runtime_env("{ uv = [\"six\", \"--index-url https://user:pass/word@h/simple\"] }")
+        }
         "failed to read `…`" => runtime_env("{ uv = \"requirments.txt\" }"),
         "`…` takes text, not …" => runtime_env("{ env_vars = { THREADS = 4 } }"),
         "`…` names `…`, which is not there" => runtime_env("{ working_dir = \"taggr\" }"),
