@@ -70,6 +70,7 @@ impl RuntimeEnv {
 
     /// Whether it says where the interpreter or its packages come from: by `pip`, `uv`, `conda`,
     /// `python` or `py_executable`.
+    #[must_use]
     pub fn decides_packages(&self) -> bool {
         self.packages.is_some()
             || self.python.is_some()

@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
-        let is_script = |name: &str| name.ends_with(".py") || name.ends_with(".pyw");
+        let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
         Some(match name {
             "pyproject.toml" => Self::Project,
             "pylock.toml" => Self::Lock,
@@ -39,9 +39,9 @@ impl Kind {
             "environment.yml" | "environment.yaml" => {
                 Self::Other("it is one of conda, which a Ray executor takes as `conda`")
             }
-            _ if name.starts_with("pylock.") && name.ends_with(".toml") => Self::Lock,
-            _ if is_script(name) => Self::Script,
-            _ if name.ends_with(".toml") => Self::Other(
+            _ if name.starts_with("pylock.") && suffix == "toml" => Self::Lock,
+            _ if suffix == "py" || suffix == "pyw" => Self::Script,
+            _ if suffix == "toml" => Self::Other(
                 "of TOML files, groups (`pyproject.toml#dev`) and `pylock.toml` are read",
             ),
             _ => return None,

@@ -97,9 +97,9 @@ fn the_block_of_a_stages_file_is_what_it_asks_for_unless_it_names_packages() {
     std::fs::write(dir.path().join("without.py"), PASS).unwrap();
     let asked = |file: &str, own: Option<RuntimeEnv>, default: Option<RuntimeEnv>| {
         let stage = stage::PythonStage::from_file(file, "Stage");
-        let stage = own.into_iter().fold(stage, |stage, env| stage.with_runtime_env(env));
+        let stage = own.into_iter().fold(stage, stage::PythonStage::with_runtime_env);
         let pipeline = Pipeline::new("test").with_stage(stage).with_dir(dir.path());
-        let pipeline = default.into_iter().fold(pipeline, |it, env| it.with_runtime_env(env));
+        let pipeline = default.into_iter().fold(pipeline, Pipeline::with_runtime_env);
         let plan = Plan::new(&pipeline).unwrap();
         let install = plan.stages()[0].env().and_then(|env| env.install.as_ref());
         install.map(|it| (it.tool.to_string(), it.requirements[0].to_string()))

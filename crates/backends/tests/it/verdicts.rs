@@ -14,7 +14,7 @@ use crate::world::World;
 const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
 
 /// Answers all questions in one process.
-const JUDGE: &str = r#"
+const JUDGE: &str = r"
 import json, sys
 from packaging.markers import UndefinedComparison
 from packaging.requirements import InvalidRequirement, Requirement
@@ -33,7 +33,7 @@ def judge(line, versions, environments):
     return [[accepts(version, prereleases=True) for version in versions], holds]
 
 print(json.dumps([judge(*question) for question in json.load(sys.stdin)]))
-"#;
+";
 
 /// The verdicts of `packaging` on lines: for each `null` where it is none, else which of the versions
 /// it accepts, and in which of the environments its marker holds.
