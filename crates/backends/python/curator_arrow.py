@@ -20,7 +20,7 @@ WAY_OUT = "add pyarrow to the stage's runtime_env"
 _ALIGNMENT = 64
 _MAX_DEPTH = 64
 # So many rows may be there of which no byte tells, such as nulls without a type.
-_MAX_UNBACKED = 1 << 22
+_MAX_UNBACKED = 1 << 20
 
 # Types. The schema numbers them from 1.
 _KINDS = [
@@ -416,7 +416,10 @@ class Reader:
         self.fields = self.metadata = None
         self.batches = []  # each one its length and its chunks
         self._dictionaries = {}
+        # Of all rows of all columns, on every level, and of the bytes that columns are made of: a
+        # row may be a bit, and several columns may say that they are the same bytes.
         self._limit = 8 * len(data) + _MAX_UNBACKED
+        self._rows = self._bytes = 0
         for number, message, header, body in self._messages():
             if number == 1:
                 _check(self.fields is None, "a second schema")
@@ -471,11 +474,24 @@ class Reader:
         if length > self._limit:
             raise ValueError(f"{is_much}, which only pyarrow would believe: {WAY_OUT}")
 
+    def _count(self, rows, size, name):
+        """Counts what the table is made of, which must not be much more than came."""
+        self._rows += rows
+        self._bytes += size
+        for count, what in ((self._rows, "values"), (self._bytes, "bytes of columns")):
+            if count > self._limit:
+                raise ValueError(
+                    f"with {name}, {count} {what} in {len(self._data)} bytes, of which at most"
+                    f" {self._limit} are believed here: {WAY_OUT}"
+                )
+
     def _read_chunks(self, fields, header, body):
         if header.slot(3):
             raise TypeError(f"the table is compressed, which only pyarrow reads: {WAY_OUT}")
         length = header.number(0, "q")
         self._check_length(length, "")
+        if not fields:
+            self._count(length, 0, "the rows of a batch without columns")
         parts = (
             iter(header.numbers(1, "qq")),
             iter(header.numbers(2, "qq")),
@@ -493,6 +509,7 @@ class Reader:
         length, nulls = next(nodes, (-1, 0))
         self._check_length(length, f" of {name!r}")
         _check(0 <= nulls <= length, f"{nulls} nulls in the {length} rows of {name!r}")
+        self._count(length, 0, repr(name))
         layout = field.layout
         count, more = len(layout), 0
         if kind in ("binary_view", "utf8_view"):
@@ -505,6 +522,7 @@ class Reader:
                 offset >= 0 and size >= 0 and offset + size <= len(body),
                 f"a buffer of {name!r} at {offset} of {size} bytes, in a body of {len(body)}",
             )
+            self._count(0, size, repr(name))
             buffer, part = body[offset : offset + size], layout[at] if at < count else "data"
             if part == "data":
                 buffers.append(buffer)

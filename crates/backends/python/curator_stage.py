@@ -500,17 +500,11 @@ def _takes_argument(hook):
 
 def _find_unsendable(value, path, seen):
     """Where in a value the first thing stands that JSON cannot hold, and why."""
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, (bool, int, str)):
         return None
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             return f"{path} is {value}, which JSON cannot hold (use None)"
-        return None
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return f"{path} holds half of a surrogate pair, which is no text"
         return None
     if isinstance(value, (dict, list, tuple)):
         if id(value) in seen:
@@ -533,6 +527,22 @@ def _find_unsendable(value, path, seen):
         return None
     kind = type(value)
     return f"{path} is a {kind.__module__}.{kind.__qualname__}, not JSON or bytes"
+
+
+def _of_any_size(function, *arguments):
+    """Calls what reads or writes JSON. Python refuses integers of more than some thousand digits,
+    to be safe from strangers' texts; what goes through here is a task's own data."""
+    try:
+        return function(*arguments)
+    except ValueError:
+        if not hasattr(sys, "set_int_max_str_digits"):
+            raise
+    most = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return function(*arguments)
+    finally:
+        sys.set_int_max_str_digits(most)
 
 
 def _let_go(view):
@@ -649,9 +659,11 @@ class _Worker:
         # Neither looks for white space around a text, nor for its encoding.
         self._decode = json.JSONDecoder().scan_once
         # `check_circular` stays on: a value that contains itself must be an error, not a crash.
-        self._encode = json.JSONEncoder(
-            ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode
+        form = {"allow_nan": False, "separators": (",", ":")}
+        self._encode = json.JSONEncoder(ensure_ascii=False, **form).encode
+        self._encode_escaped = json.JSONEncoder(**form).encode
+        # How the outputs of the task at hand are written: as its own data is.
+        self._write = self._encode
         # A child that the stage's code forks must not go on as a second worker.
         self._pid = os.getpid()
         self._stage = None
@@ -700,10 +712,11 @@ class _Worker:
     def batch(self, sequence, meta, body, clock):
         """Works off a batch; gives the time at which it was done."""
         tasks = []
+        writers = []
         views = []
         unreadable = {}
         at = shared_at = self._room_at = self._room_end = 0
-        shares, records = self._decode(meta, 0)[0]
+        shares, records = _of_any_size(self._decode, meta, 0)[0]
         if shares is not None:
             shared_at, self._room_at, room = shares
             self._room_end = self._room_at + room
@@ -719,15 +732,17 @@ class _Worker:
                 part = self.arenas.read(shared_at, end)
                 views.append((sequence, part))
                 shared_at = end + -end % _ALIGNMENT
-            if kind in "bB":
-                data = bytes(part)
-            elif kind in "jJ":
-                data = self._value(part)
-            else:
-                try:
+            write = self._encode
+            try:
+                if kind in "bB":
+                    data = bytes(part)
+                elif kind in "jJ":
+                    data, write = self._value(part)
+                else:
                     data = _open_table(part)
-                except BaseException as error:
-                    data, unreadable[len(tasks)] = None, error
+            except BaseException as error:
+                data, unreadable[len(tasks)] = None, error
+            writers.append(write)
             if kind in "BT" and len(tasks) not in unreadable:
                 self._given[id(data)] = len(tasks), data
             # The short form of a record has neither metadata nor another dataset.
@@ -736,13 +751,12 @@ class _Worker:
         parts = []
         begin = clock()
         if unreadable:
-            answer = self._run_readable(tasks, parts, unreadable)
+            answer = self._run_readable(tasks, writers, parts, unreadable)
         elif self._is_batched:
-            answer = self._run_batch(tasks, parts)
-        elif len(tasks) == 1:
-            answer = f"[{self._run_one(tasks[0], parts)}]"
+            answer = self._run_batch(tasks, writers, parts)
         else:
-            answer = f"[{','.join([self._run_one(task, parts) for task in tasks])}]"
+            entries = [self._run_one(task, write, parts) for task, write in zip(tasks, writers)]
+            answer = f"[{','.join(entries)}]"
         end = clock()
         if os.getpid() != self._pid:
             os._exit(0)
@@ -757,26 +771,35 @@ class _Worker:
         self._channel.send(_RESULT, sequence, f"[{end - begin},{answer}{kept}]".encode(), parts)
         return end
 
-    def _run_readable(self, tasks, parts, unreadable):
-        """The answer about a batch of which some tasks hold what is no table."""
+    def _run_readable(self, tasks, writers, parts, unreadable):
+        """The answer about a batch of which some tasks hold what Python cannot read."""
         if self._is_batched:
             return f'{{"failed":{self._raised(next(iter(unreadable.values())))}}}'
         entries = [
-            self._raised(unreadable[at]) if at in unreadable else self._run_one(task, parts)
+            self._raised(unreadable[at])
+            if at in unreadable
+            else self._run_one(task, writers[at], parts)
             for at, task in enumerate(tasks)
         ]
         return f"[{','.join(entries)}]"
 
     def _value(self, part):
-        """The value of JSON that the engine passes on, of whatever worker's it may be."""
+        """The value of JSON that the engine passes on, of whatever worker's it may be, and what
+        writes values as that is written: with escapes for all that is not ASCII, or with none."""
         text = str(part, "utf-8")
         try:
-            value, end = self._decode(text, 0)
+            value, end = _of_any_size(self._decode, text, 0)
         except StopIteration as stop:
             raise ValueError(f"no JSON at {stop.value}") from None
+        except RecursionError:
+            raise RecursionError(
+                "the data is nested deeper than this Python reads JSON: have what makes it, or a"
+                " Rust stage, make it flatter"
+            ) from None
         if end != len(text):
             raise ValueError(f"no JSON at {end}")
-        return value
+        is_escaped = text.isascii() and "\\u" in text
+        return value, self._encode_escaped if is_escaped else self._encode
 
     def _raised(self, error):
         """The error, as JSON; but one in a forked child is the child's own."""
@@ -786,8 +809,9 @@ class _Worker:
 
     # Answers are written as JSON at once: what a stage goes on changing was sent as it returned it.
 
-    def _run_one(self, task, parts):
+    def _run_one(self, task, write, parts):
         metadata, dataset = task.metadata, task.dataset_name
+        self._write = write
         try:
             if self._inputs:
                 self._check_inputs(task)
@@ -799,7 +823,7 @@ class _Worker:
         except BaseException as error:
             return self._raised(error)
 
-    def _run_batch(self, tasks, parts):
+    def _run_batch(self, tasks, writers, parts):
         parents = [(task.metadata, task.dataset_name) for task in tasks]
         mark = self._room_at
         try:
@@ -808,6 +832,7 @@ class _Worker:
                     self._check_inputs(task)
             outputs = self._stage.process_batch(tasks)
             if isinstance(outputs, Aggregate):
+                self._write = writers[0]
                 outputs = self._outputs(outputs.outputs, parts, {}, parents[0][1])
                 return f'{{"aggregate":{outputs}}}'
             if not isinstance(outputs, (list, tuple)):
@@ -818,10 +843,9 @@ class _Worker:
                     f"process_batch got {len(tasks)} tasks and returned {len(outputs)} entries:"
                     " return one entry per task (None drops it), or an Aggregate"
                 )
-            entries = [
-                self._entry(output, parts, metadata, dataset)
-                for output, (metadata, dataset) in zip(outputs, parents)
-            ]
+            entries = []
+            for output, (metadata, dataset), self._write in zip(outputs, parents, writers):
+                entries.append(self._entry(output, parts, metadata, dataset))
             return f"[{','.join(entries)}]"
         except BaseException as error:
             parts.clear()
@@ -919,7 +943,15 @@ class _Worker:
     def _encoded(self, value, name):
         """The value as JSON, in UTF-8."""
         try:
-            return self._encode(value).encode()
+            text = _of_any_size(self._write, value)
+            try:
+                return text.encode()
+            except UnicodeEncodeError:
+                # Half of a surrogate pair, which an escape alone can carry, and Rust, which reads
+                # all but the data, cannot hold.
+                if name == "data":
+                    return _of_any_size(self._encode_escaped, value).encode()
+                raise
         except (TypeError, ValueError, RecursionError) as error:
             why = _find_unsendable(value, name, frozenset()) or f"{name}: {error}"
             raise TypeError(f"the stage returned what cannot be sent: {why}") from None
@@ -974,7 +1006,7 @@ def _serve():
     kind, _, meta, _ = first
     if kind != _START:
         raise RuntimeError(f"the first frame must be a start, not {kind}")
-    start = json.loads(meta)
+    start = _of_any_size(json.loads, meta)
     # The first descriptor is the lifeline; the rest are locks that last as long as this process.
     leases, channel.descriptors = channel.descriptors, []
     _follow_parent(leases[0], start["group"])

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from datetime import date, datetime, time, timedelta, timezone
 from itertools import accumulate, chain, islice
 
-from curator_arrow import UNITS, Chunk, Field
+from curator_arrow import UNITS, WAY_OUT, Chunk, Field
 
 _DAY = 86_400_000_000
 
@@ -192,11 +192,31 @@ def _looked_up(chunk, valid):
     if chunk.field.children[0].kind in _MUTABLE:
         from copy import deepcopy
 
+        weights = {}
+        for index in indices:
+            if index is not None and index not in weights:
+                weights[index] = _weight(values[index])
+        total = sum(map(weights.__getitem__, filter(weights.__contains__, indices)))
+        if total > _MAX_COPIED:
+            raise ValueError(
+                f"{chunk.length} rows that stand for {total} values of a dictionary, of which at"
+                f" most {_MAX_COPIED} are made here: {WAY_OUT}"
+            )
         # Who changes one changes neither the dictionary nor another row.
         return [None if index is None else deepcopy(values[index]) for index in indices]
     return [None if index is None else values[index] for index in indices]
 
 
+def _weight(value):
+    """How many values are in one."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return 1
+    return 1 + sum(map(_weight, value))
+
+
+_MAX_COPIED = 1 << 24
 _MUTABLE = ("list", "large_list", "fixed_size_list", "map", "struct")
 
 

@@ -214,7 +214,7 @@ struct Keeper {
     error: Option<io::Error>,
 }
 
-/// Tasks that share what has come out, and so are finished together: by the least of their numbers.
+/// Tasks that share what has come out, and so are finished together: by the number of one of them.
 #[derive(Default)]
 struct Group {
     members: BTreeSet<u64>,
@@ -222,6 +222,12 @@ struct Group {
     ended: BTreeMap<u64, String>,
     outputs: Vec<Task>,
     has_failed: bool,
+}
+
+impl Group {
+    fn size(&self) -> usize {
+        self.members.len() + self.outputs.len()
+    }
 }
 
 impl Keeper {
@@ -234,18 +240,24 @@ impl Keeper {
         let members: BTreeSet<u64> = members.collect();
         let known = members.iter().filter_map(|member| self.group_of.get(member).copied());
         let parts: BTreeSet<u64> = known.collect();
-        let name = parts.first().or(members.first()).copied()?;
-        let mut group = Group { members, ..Group::default() };
-        for part in parts {
+        // The largest takes the others in, so that nothing is moved often.
+        let size = |name: &u64| self.groups.get(name).map_or(0, Group::size);
+        let name = parts.iter().copied().max_by_key(size).or(members.first().copied())?;
+        let mut more = Group { members, ..Group::default() };
+        for part in parts.into_iter().filter(|part| *part != name) {
             let part = self.groups.remove(&part).unwrap_or_default();
-            group.members.extend(part.members);
-            group.ended.extend(part.ended);
-            group.outputs.extend(part.outputs);
-            group.has_failed |= part.has_failed;
+            more.members.extend(part.members);
+            more.ended.extend(part.ended);
+            more.outputs.extend(part.outputs);
+            more.has_failed |= part.has_failed;
         }
-        self.group_of.extend(group.members.iter().map(|member| (*member, name)));
-        self.groups.insert(name, group);
-        self.groups.get_mut(&name).map(|group| (name, group))
+        self.group_of.extend(more.members.iter().map(|member| (*member, name)));
+        let group = self.groups.entry(name).or_default();
+        group.members.extend(more.members);
+        group.ended.extend(more.ended);
+        group.outputs.extend(more.outputs);
+        group.has_failed |= more.has_failed;
+        Some((name, group))
     }
 
     fn came_out(&mut self, task: &Task) {

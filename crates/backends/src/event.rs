@@ -204,7 +204,9 @@ pub(crate) mod seconds {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
-        let seconds = f64::deserialize(deserializer)?;
+        // What `serde` has looked at before, to find the tag, is a number that only its own type reads.
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let seconds = number.as_f64().unwrap_or(f64::NAN);
         Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
     }
 }

@@ -56,6 +56,8 @@ pub enum Cause {
     Panicked(String),
     /// The task lacks this input, which the stage declares.
     MissingInput(String),
+    /// A Rust stage looked at data that Rust cannot hold as a value: where it is, and why.
+    Unreadable(String),
     /// What the worker sent back is not what the protocol says.
     Protocol(String),
 }
@@ -76,6 +78,10 @@ impl Cause {
                 "the stage's code or a library of it ended the process: have it raise an \
                  exception, which fails the task alone",
             ),
+            Self::Unreadable(_) => Some(
+                "what no Rust stage looks at passes through: have a Python stage before it change \
+                 that, as in `text.encode(\"utf-8\", \"replace\").decode()`",
+            ),
             Self::Deadline(_) => Some("raise the stage's task timeout, or give it less per task"),
             _ => None,
         }
@@ -92,6 +98,7 @@ impl fmt::Display for Cause {
             }
             Self::Failed(chain) => f.write_str(&chain.join(": ")),
             Self::Panicked(text) => write!(f, "it panicked: {text}"),
+            Self::Unreadable(why) => f.write_str(why),
             Self::MissingInput(name) => write!(f, "the task has no `{name}`"),
             Self::Protocol(text) => write!(f, "its worker answered with nonsense: {text}"),
         }

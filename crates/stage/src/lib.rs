@@ -64,7 +64,9 @@ pub use settings::{
     AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,
     Workers,
 };
-pub use task::{BatchOutput, Data, Lineage, Output, SourceTask, Task, TaskId, Timing};
+pub use task::{
+    BatchOutput, Data, Json, JsonError, Lineage, Output, SourceTask, Task, TaskId, Timing,
+};
 #[cfg(feature = "arrow")]
 pub use task::{IpcParts, Table};
 /// What the API of [`Table`] speaks of, in the version that it is built with.

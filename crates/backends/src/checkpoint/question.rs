@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::plan::{Plan, PlannedStage};
 
 /// The number of this form of a checkpoint.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The file within a checkpoint that makes it one.
 const FILE: &str = "checkpoint.json";
@@ -44,10 +44,12 @@ struct AskedStage {
 impl Question {
     fn of(plan: &Plan) -> Self {
         let stage = |stage: &PlannedStage| {
-            let (code, args) = match &stage.behaviour {
+            let (code, mut args) = match &stage.behaviour {
                 Behaviour::Python(code) => (code.to_string(), code.args().clone()),
                 Behaviour::Rust(_) => ("Rust code".to_owned(), Value::Null),
             };
+            // Their order means nothing.
+            args.sort_all_objects();
             let install = stage.env.as_ref().and_then(|env| env.install.as_ref());
             AskedStage {
                 name: stage.settings.name.clone(),

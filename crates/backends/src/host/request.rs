@@ -65,23 +65,44 @@ pub(crate) enum Code {
         path: PathBuf,
         text: String,
         name: String,
+        #[serde(with = "as_text")]
         args: Value,
     },
     Module {
         module: String,
         name: String,
+        #[serde(with = "as_text")]
         args: Value,
     },
     Source {
         text: String,
         name: String,
+        #[serde(with = "as_text")]
         args: Value,
     },
     /// A Rust stage by its name in the registry.
     Rust {
         name: String,
+        #[serde(with = "as_text")]
         args: Value,
     },
+}
+
+/// Values as text, which the driver passes on unread: its Python would write other digits.
+mod as_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::Value;
+    use stage::Json;
+
+    pub(super) fn serialize<S: Serializer>(value: &Value, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        let json = Json::from_text(String::deserialize(from)?).map_err(D::Error::custom)?;
+        json.into_value().map_err(D::Error::custom)
+    }
 }
 
 /// From a node: something that happened there.

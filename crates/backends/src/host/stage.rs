@@ -307,7 +307,7 @@ mod tests {
             },
             "stage": {
                 "settings": Settings::new("s"),
-                "code": { "rust": { "name": "echo", "args": null } },
+                "code": { "rust": { "name": "echo", "args": "null" } },
                 "env": null,
             },
             "policy": "fail-fast",

@@ -26,7 +26,7 @@ impl Parcel {
     /// Packs a task; fails if its data cannot be written.
     pub(crate) fn pack(mut task: Task) -> Result<Self, serde_json::Error> {
         let payload = match std::mem::take(&mut task.data) {
-            Data::Json(value) => Payload::new(Format::Json, serde_json::to_vec(&value)?),
+            Data::Json(json) => Payload::of_json(json),
             Data::Bytes(bytes) => Payload::new(Format::Bytes, bytes),
             #[cfg(feature = "arrow")]
             Data::Table(table) => {
@@ -38,10 +38,10 @@ impl Parcel {
         Ok(Self { head: task, payload, ready: Instant::now() })
     }
 
-    /// Unpacks the task; fails if a worker's data is no JSON that Rust can hold, or no table.
+    /// Unpacks the task; fails if a worker's data is no JSON, or no table.
     pub(crate) fn unpack(self) -> Result<Task, serde_json::Error> {
         let data = match self.payload.format {
-            Format::Json => Data::Json(serde_json::from_slice(&self.payload.bytes())?),
+            Format::Json => Data::Json(self.payload.into_json()?),
             Format::Bytes => Data::Bytes(self.payload.into_bytes()),
             Format::Table => read_table(self.payload)?,
         };

@@ -4,7 +4,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::wire::Region;
+use stage::Json;
+
+use crate::wire::{Bytes, Region};
 
 /// How the data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub(crate) struct Payload {
 #[derive(Clone, Debug)]
 enum Place {
     Here(Arc<Vec<u8>>),
+    /// Text that Rust has checked, or written.
+    Json(Json),
     /// The program's own table, and the stream of it, which is in its columns.
     #[cfg(feature = "arrow")]
     Table(Arc<(stage::Table, stage::IpcParts)>),
@@ -67,6 +71,19 @@ impl Payload {
         Self { format, place: Place::Here(Arc::new(bytes)) }
     }
 
+    /// JSON of the program; nothing is copied.
+    pub(crate) fn of_json(json: Json) -> Self {
+        Self { format: Format::Json, place: Place::Json(json.without_value()) }
+    }
+
+    /// The JSON that it is; fails if it is none.
+    pub(crate) fn into_json(self) -> Result<Json, serde_json::Error> {
+        match self.place {
+            Place::Json(json) => Ok(json),
+            _ => Json::from_bytes(self.into_bytes()),
+        }
+    }
+
     /// A table of the program, and the stream of it; nothing is copied.
     #[cfg(feature = "arrow")]
     pub(crate) fn of_table(table: stage::Table, stream: stage::IpcParts) -> Self {
@@ -78,7 +95,7 @@ impl Payload {
     pub(crate) fn table(&self) -> Option<&stage::Table> {
         match &self.place {
             Place::Table(table) => Some(&table.0),
-            Place::Here(_) | Place::Arena(..) => None,
+            _ => None,
         }
     }
 
@@ -96,6 +113,7 @@ impl Payload {
     pub(crate) fn size(&self) -> usize {
         match &self.place {
             Place::Here(bytes) => bytes.len(),
+            Place::Json(json) => json.text().len(),
             #[cfg(feature = "arrow")]
             Place::Table(table) => table.1.size(),
             Place::Arena(_, range) => range.len(),
@@ -113,6 +131,7 @@ impl Payload {
     pub(crate) fn write_to(&self, region: &Region, at: usize) -> io::Result<()> {
         match &self.place {
             Place::Here(bytes) => region.write(at, bytes),
+            Place::Json(json) => region.write(at, json.text().as_bytes()),
             #[cfg(feature = "arrow")]
             Place::Table(table) => {
                 let mut at = at;
@@ -127,14 +146,16 @@ impl Payload {
     }
 
     /// The bytes, which are copied if they are in an arena or in a table.
-    pub(crate) fn bytes(&self) -> Arc<Vec<u8>> {
+    pub(crate) fn bytes(&self) -> Bytes {
         match &self.place {
-            Place::Here(bytes) => Arc::clone(bytes),
+            Place::Here(bytes) => Bytes::Raw(Arc::clone(bytes)),
+            Place::Json(json) => Bytes::Text(json.clone().into_text()),
             #[cfg(feature = "arrow")]
-            Place::Table(table) => Arc::new(table.1.concat()),
+            Place::Table(table) => Bytes::Raw(Arc::new(table.1.concat())),
             Place::Arena(region, range) => {
                 let bytes = region.read(range.start, range.len(), Vec::new());
-                Arc::new(bytes.expect("it was inside of its region from the beginning"))
+                let bytes = bytes.expect("it was inside of its region from the beginning");
+                Bytes::Raw(Arc::new(bytes))
             }
         }
     }
@@ -143,13 +164,17 @@ impl Payload {
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         let bytes = self.bytes();
         drop(self);
-        Arc::unwrap_or_clone(bytes)
+        match bytes {
+            Bytes::Raw(bytes) => Arc::unwrap_or_clone(bytes),
+            Bytes::Text(text) => Arc::unwrap_or_clone(text).into_bytes(),
+        }
     }
 
     /// The bytes, if nobody else has them.
     pub(crate) fn into_own_bytes(self) -> Option<Vec<u8>> {
         match self.place {
             Place::Here(bytes) => Arc::into_inner(bytes),
+            Place::Json(json) => Arc::into_inner(json.into_text()).map(String::into_bytes),
             #[cfg(feature = "arrow")]
             Place::Table(_) => None,
             Place::Arena(..) => None,

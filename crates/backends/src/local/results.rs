@@ -59,8 +59,8 @@ pub(crate) fn read(
     let mut body =
         Body { batch, bytes: frame.body, at: 0, room, room_at: 0, stay_end: 0, large: 0, spare };
     let verdict = match answer {
-        Answer::Failed { failed } => Verdict::Failed(Cause::Raised(failed)),
-        Answer::Aggregate { aggregate } => {
+        Answer::Failed(failed) => Verdict::Failed(Cause::Raised(failed)),
+        Answer::Aggregate(aggregate) => {
             let (heads, payloads) = body.take_all(aggregate)?;
             let outputs = BatchOutput::Aggregate(Output::Many(heads));
             Verdict::Done { outputs: join(outputs, &lineages, payloads)?, failed: Vec::new() }
@@ -123,15 +123,9 @@ impl Body<'_> {
     ) -> Result<(Vec<Task>, Vec<Payload>), String> {
         let mut heads = Vec::with_capacity(records.len());
         let mut payloads = Vec::with_capacity(records.len());
-        for record in records {
-            let (kind, length, head) = match record {
-                OutputRecord::Short(kind, length) => (kind, length, Task::empty()),
-                OutputRecord::Full(kind, length, metadata, dataset) => {
-                    let head = Task::empty().with_metadata(metadata).with_dataset_name(dataset);
-                    (kind, length, head)
-                }
-            };
-            heads.push(head);
+        for OutputRecord { kind, length, rest } in records {
+            let (metadata, dataset) = rest.unwrap_or_default();
+            heads.push(Task::empty().with_metadata(metadata).with_dataset_name(dataset));
             payloads.push(match kind {
                 Outcome::Json => self.take(Format::Json, length)?,
                 Outcome::Bytes => self.take(Format::Bytes, length)?,
@@ -237,7 +231,7 @@ mod tests {
         let ids: Vec<String> = outputs.iter().map(|out| out.head.id().to_string()).collect();
         assert_eq!(ids, ["0_0_0", "0_0_1"]);
         assert_eq!(outputs[1].payload.format, Format::Json);
-        assert_eq!(*outputs[1].payload.bytes(), b"true");
+        assert_eq!(&*outputs[1].payload.bytes(), b"true");
         assert_eq!(failed.len(), 1);
         assert_eq!(failed[0].0, 1);
     }

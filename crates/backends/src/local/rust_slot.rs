@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use stage::{BatchOutput, BoxError, Context, RustCode, Task};
+use stage::{BatchOutput, BoxError, Context, Data, Json, RustCode, Task};
 
 use super::parcel::{Batch, Parcel};
 use super::queue::Taken;
@@ -93,10 +93,14 @@ impl Slot<'_> {
         let missing = tasks
             .iter()
             .find_map(|task| stage.planned.settings.check_task(task.id(), &task.data).err());
+        // What Rust may not be able to hold, which is an error if the stage looks at it.
+        let doubtful: Vec<Json> = tasks.iter().filter_map(doubtful).collect();
         let result = match missing {
             Some(error) => Err(Cause::MissingInput(error.to_string())),
             None => guarded(|| self.code.stage().process_batch(tasks, context)),
         };
+        let refused = doubtful.iter().find_map(Json::refused);
+        let result = refused.map_or(result, |error| Err(Cause::Unreadable(error.to_string())));
         let duration = begun.elapsed();
         let outputs = result.and_then(|outputs| {
             self.pack(outputs, &mut batch, duration, context)
@@ -142,6 +146,13 @@ impl Slot<'_> {
         let tasks = outputs.into_tasks(&lineages).map_err(|error| error.to_string())?;
         let parcels = tasks.into_iter().map(Parcel::pack);
         parcels.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+}
+
+fn doubtful(task: &Task) -> Option<Json> {
+    match &task.data {
+        Data::Json(json) if json.is_doubtful() => Some(json.clone()),
+        _ => None,
     }
 }
 

@@ -158,8 +158,9 @@ impl<'a> StageRun<'a> {
         batch.is_suspect = true;
         // An exception stops a run that stops at the first failure: whose task it was, the
         // traceback tells. A death tells nothing.
-        let is_settled = matches!(trouble.cause, Cause::Raised(_) | Cause::Failed(_))
-            && self.run.policy == FailurePolicy::FailFast;
+        let is_settled =
+            matches!(trouble.cause, Cause::Raised(_) | Cause::Failed(_) | Cause::Unreadable(_))
+                && self.run.policy == FailurePolicy::FailFast;
         if batch.failures < self.max_attempts(&trouble.cause) {
             self.emit_retry(&batch, &trouble.cause);
             self.queue().give_back([batch]);

@@ -211,6 +211,7 @@ fn failure_value(at: f64, failed: &FailedTask) -> Value {
         | Cause::Deadline(_)
         | Cause::Failed(_)
         | Cause::Panicked(_)
+        | Cause::Unreadable(_)
         | Cause::MissingInput(_)
         | Cause::Protocol(_) => None,
     };

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::failure::PythonError;
+
 /// Engine to worker, once: who it is and what it runs.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Start<'a> {
@@ -80,13 +82,13 @@ pub enum Phase {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Failed {
     pub(crate) phase: Phase,
-    pub(crate) error: crate::failure::PythonError,
+    pub(crate) error: PythonError,
 }
 
 /// Worker to engine, last: torn down.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Bye {
-    pub(crate) error: Option<crate::failure::PythonError>,
+    pub(crate) error: Option<PythonError>,
 }
 
 /// Worker to engine: how long a batch took, in nanoseconds, what became of it, and the batches whose
@@ -99,32 +101,30 @@ pub(crate) struct BatchResult(
 );
 
 /// What became of a batch.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(crate) enum Answer {
     /// One entry per task.
     Entries(Vec<Entry>),
     /// All the tasks together became these.
-    Aggregate { aggregate: Vec<OutputRecord> },
+    Aggregate(Vec<OutputRecord>),
     /// `process_batch` itself raised.
-    Failed { failed: crate::failure::PythonError },
+    Failed(PythonError),
 }
 
 /// What became of one task.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(crate) enum Entry {
     Outputs(Vec<OutputRecord>),
-    Raised(crate::failure::PythonError),
+    Raised(PythonError),
 }
 
 /// One output: kind of data, length, and, unless both are empty, metadata and dataset. Of data that
 /// is a task's own, as it came, the place of the task in the batch instead of the length.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum OutputRecord {
-    Short(Outcome, usize),
-    Full(Outcome, usize, Map<String, Value>, String),
+#[derive(Debug)]
+pub(crate) struct OutputRecord {
+    pub(crate) kind: Outcome,
+    pub(crate) length: usize,
+    pub(crate) rest: Option<(Map<String, Value>, String)>,
 }
 
 /// The kind of an output's data, and where it is.

@@ -4,6 +4,7 @@
 //! `python/curator_stage.py`. Nothing here trusts the other side: every length is capped before
 //! anything is allocated, and memory grows only with what has really arrived.
 
+mod answer;
 mod arena;
 mod frame;
 mod message;
@@ -17,5 +18,5 @@ pub(crate) use message::{
     Answer, BatchResult, BatchTasks, Bye, Entry, Failed, Input, Outcome, OutputRecord, Proof,
     Setup, Shares, Start,
 };
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Bytes, Outbox};
 pub(crate) use socket::{pair, send_with_descriptors};

@@ -1,6 +1,7 @@
 //! Frames that are written together: small ones in one go, large payloads from where they are.
 
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -21,22 +22,34 @@ pub(crate) struct Outbox {
     inserts: Vec<(usize, Insert)>,
 }
 
+/// Bytes that several have.
+#[derive(Clone, Debug)]
+pub(crate) enum Bytes {
+    Raw(Arc<Vec<u8>>),
+    Text(Arc<String>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Raw(bytes) => bytes,
+            Self::Text(text) => text.as_bytes(),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Insert {
-    Payload(Arc<Vec<u8>>),
+    Payload(Bytes),
     /// They go with the first byte after them.
     Descriptors(Vec<OwnedFd>),
 }
 
 impl Outbox {
     /// Adds a frame; the parts of the body follow each other.
-    pub(crate) fn frame(
-        &mut self,
-        kind: Kind,
-        sequence: u64,
-        meta: &[u8],
-        body: Vec<Arc<Vec<u8>>>,
-    ) {
+    pub(crate) fn frame(&mut self, kind: Kind, sequence: u64, meta: &[u8], body: Vec<Bytes>) {
         let length = body.iter().map(|part| part.len()).sum();
         encode_head(&mut self.buffer, kind, sequence, meta, length);
         for part in body {

@@ -4,6 +4,7 @@ mod arenas; // large payloads in shared memory, and workers that do harm to it
 #[cfg(feature = "arrow")]
 mod columns; // Arrow tables in stages without `pyarrow`
 mod environments; // what the cache makes of specs: keys, eviction, locks, refreshes, explanations
+mod exact; // what stages do not change, of all JSON that Python writes
 mod faults; // what breaks below the provisioner: disks, files, processes, clocks, permissions
 mod flow; // many tasks: bounded memory, order, workers, devices
 mod hooks; // setup_on_node, setup and teardown, each in its place and once

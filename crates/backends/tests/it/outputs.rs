@@ -108,12 +108,13 @@ class Stage:
 #[test]
 fn what_cannot_be_sent_is_named_with_its_place() {
     let text = r#"
+from curator_stage import Task
 class Stage:
     def process(self, task):
         loop = []
         loop.append(loop)
         return [
-            {"a": [1, {"b": object()}]}, {"a": float("nan")}, {(1, 2): "key"}, "\ud800", loop, {"set": {1}},
+            {"a": [1, {"b": object()}]}, {"a": float("nan")}, {(1, 2): "key"}, Task(1, {"t": "\ud800"}), loop, {"set": {1}},
         ][task.data["n"]]
 "#;
     let report = recording().run(&one(text), numbers(6)).unwrap();
@@ -130,7 +131,7 @@ class Stage:
         "data['a'][1]['b'] is a builtins.object",
         "data['a'] is nan, which JSON cannot hold",
         "has the key (1, 2), and keys must be text",
-        "half of a surrogate pair",
+        "metadata: 'utf-8' codec can't encode character '\\ud800'",
         "contains itself",
         "data['set'] is a builtins.set",
     ] {

@@ -5,7 +5,7 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{BatchOutput, BoxError, Context, Data, Error, Output, Stage, Task};
+use crate::{BatchOutput, BoxError, Context, Data, Error, Json, Output, Stage, Task};
 
 /// A stage in Rust that sees its tasks' data as Rust values.
 ///
@@ -104,7 +104,7 @@ impl<T: TypedStage> Stage for Typed<T> {
 fn read<T: DeserializeOwned>(task: &mut Task) -> Result<T, Error> {
     let failed = |source| Error::Input { expected: type_name::<T>(), source };
     match std::mem::take(&mut task.data) {
-        Data::Json(value) => serde_json::from_value(value).map_err(|err| failed(err.into())),
+        Data::Json(json) => json.read().map_err(failed),
         Data::Bytes(_) => Err(failed("it is bytes, not JSON".into())),
         #[cfg(feature = "arrow")]
         Data::Table(_) => Err(failed("it is a table, not JSON".into())),
@@ -124,7 +124,8 @@ fn written<T: Serialize>(output: Output<T>, task: Task) -> Result<Output, Error>
 }
 
 fn write<T: Serialize>(value: &T) -> Result<Data, Error> {
-    serde_json::to_value(value)
+    serde_json::to_string(value)
+        .and_then(Json::from_text)
         .map(Data::Json)
         .map_err(|source| Error::Output { given: type_name::<T>(), source })
 }

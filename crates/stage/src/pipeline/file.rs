@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use envspec::RuntimeEnv;
+use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::places::Places;
 use super::{Assignment, Base, BuiltPipeline, Engine, FailurePolicy, Pipeline};
+use crate::json::AsToml;
 use crate::settings::Entry;
 use crate::{AnyStage, Behaviour, Error, PythonCode, PythonSource, PythonStage};
 use envspec::nearest;
@@ -256,7 +258,9 @@ pub(super) fn write(pipeline: &Pipeline) -> Result<String, Error> {
         engine: Engine::default(),
         stage: built.stages().iter().map(to_file).collect::<Result<_, _>>()?,
     };
-    toml::to_string(&file)
+    let value = serde_json::to_value(&file).map_err(toml::ser::Error::custom);
+    value
+        .and_then(|value| toml::to_string(&AsToml(&value)))
         .map_err(|source| Error::ToFile { pipeline: pipeline.name.clone(), source })
 }
 

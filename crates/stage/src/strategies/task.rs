@@ -25,7 +25,7 @@ pub fn task_id() -> impl Strategy<Value = TaskId> {
 /// JSON or bytes, or, with the feature `arrow`, a table.
 pub fn data() -> impl Strategy<Value = Data> {
     let data =
-        prop_oneof![json().prop_map(Data::Json), vec(any::<u8>(), 0..64).prop_map(Data::Bytes)];
+        prop_oneof![json().prop_map(Data::from), vec(any::<u8>(), 0..64).prop_map(Data::Bytes)];
     #[cfg(feature = "arrow")]
     let data = prop_oneof![2 => data, 1 => table().prop_map(Data::Table)];
     data

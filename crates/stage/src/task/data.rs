@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::json::{Json, JsonError};
 #[cfg(feature = "arrow")]
 use super::table::Table;
 
@@ -19,7 +20,7 @@ use super::table::Table;
 pub enum Data {
     /// A JSON value; most often an object, whose keys are what stages declare as inputs and
     /// outputs.
-    Json(Value),
+    Json(Json),
     /// Bytes.
     #[serde(rename = "base64", serialize_with = "to_base64", deserialize_with = "from_base64")]
     Bytes(Vec<u8>),
@@ -30,11 +31,17 @@ pub enum Data {
 }
 
 impl Data {
-    /// The JSON value, if this is one.
+    /// The JSON value, if this is one that Rust can hold; [`json`](Self::json) says why not.
     #[must_use]
     pub fn as_json(&self) -> Option<&Value> {
+        self.json()?.ok()
+    }
+
+    /// The JSON value, if this is one; the error says why Rust cannot hold it.
+    #[must_use]
+    pub fn json(&self) -> Option<Result<&Value, JsonError>> {
         match self {
-            Self::Json(value) => Some(value),
+            Self::Json(json) => Some(json.value()),
             _ => None,
         }
     }
@@ -65,20 +72,26 @@ impl Data {
         if let Self::Table(table) = self {
             return table.has(key);
         }
-        self.as_json().and_then(Value::as_object).is_some_and(|object| object.contains_key(key))
+        matches!(self, Self::Json(json) if json.has(key))
     }
 }
 
 impl Default for Data {
     /// JSON `null`.
     fn default() -> Self {
-        Self::Json(Value::Null)
+        Self::Json(Json::default())
     }
 }
 
 impl From<Value> for Data {
     fn from(value: Value) -> Self {
-        Self::Json(value)
+        Self::Json(value.into())
+    }
+}
+
+impl From<Json> for Data {
+    fn from(json: Json) -> Self {
+        Self::Json(json)
     }
 }
 

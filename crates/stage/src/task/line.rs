@@ -1,8 +1,10 @@
 //! A task as one line of JSON, which is how files of tasks hold them.
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::{Data, Task};
+use super::unit::Whole;
+use crate::{Data, Json, Task};
 
 /// The fields of a whole task besides `data`. What a run wrote about a task that failed stands
 /// under `failures`, and is not read again.
@@ -27,44 +29,63 @@ impl Task {
     ///
     /// Fails if the line is no JSON, or a whole task with a field that is wrong.
     pub fn from_json_line(line: &str) -> Result<Self, serde_json::Error> {
-        let mut value: Value = serde_json::from_str(line)?;
-        if !is_whole(&value) {
-            return Ok(Self::new(value));
+        let json = Json::from_text(line)?;
+        if !is_whole(&json) {
+            return Ok(Self::new(json));
         }
-        if let Some(fields) = value.as_object_mut() {
-            fields.remove("failures");
-        }
-        serde_json::from_value(value)
+        let whole: Whole = serde_json::from_str(line)?;
+        Ok(whole.into_task())
     }
 
     /// Writes the line that [`from_json_line`](Self::from_json_line) reads back, without id and
     /// timings: the data alone where that says everything, else the whole task.
     #[must_use]
     pub fn to_json_line(&self) -> String {
-        if let Data::Json(value) = &self.data
+        if let Data::Json(json) = &self.data
             && self.metadata.is_empty()
             && self.dataset_name.is_empty()
-            && !is_whole(value)
+            && !is_whole(json)
         {
-            return value.to_string();
+            return json.text().to_owned();
         }
-        let mut whole = serde_json::to_value(self).unwrap_or_default();
-        if let Some(fields) = whole.as_object_mut() {
-            fields.remove("id");
-            fields.remove("timings");
-        }
-        whole.to_string()
+        let whole = Written {
+            dataset_name: &self.dataset_name,
+            data: &self.data,
+            metadata: &self.metadata,
+        };
+        serde_json::to_string(&whole).unwrap_or_default()
     }
 }
 
-fn is_whole(value: &Value) -> bool {
-    let Some(fields) = value.as_object() else { return false };
-    let is_data = |data: &Value| {
-        data.as_object().is_some_and(|data| {
-            data.len() == 1
-                && data.keys().all(|key| matches!(key.as_str(), "json" | "base64" | "arrow"))
-        })
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    dataset_name: &'a str,
+    data: &'a Data,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    metadata: &'a Map<String, Value>,
+}
+
+fn is_whole(json: &Json) -> bool {
+    let is_data = |text: &str| {
+        let Ok(data) = Json::from_text(text) else { return false };
+        let (mut count, mut is_known) = (0, false);
+        data.each_entry(|kind, _| {
+            count += 1;
+            is_known = matches!(kind, Some("json" | "base64" | "arrow"));
+            is_known && count == 1
+        });
+        is_known && count == 1
     };
-    fields.get("data").is_some_and(is_data)
-        && fields.keys().all(|name| name == "data" || FIELDS.contains(&name.as_str()))
+    let (mut has_data, mut is_known) = (false, true);
+    json.each_entry(|name, value| {
+        is_known = match name {
+            Some("data") => is_data(value),
+            Some(name) => FIELDS.contains(&name),
+            None => false,
+        };
+        has_data |= name == Some("data");
+        is_known
+    });
+    has_data && is_known
 }

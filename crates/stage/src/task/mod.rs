@@ -2,6 +2,7 @@
 
 mod data;
 mod id;
+mod json;
 mod line;
 mod output;
 mod source;
@@ -12,6 +13,7 @@ mod unit;
 
 pub use data::Data;
 pub use id::TaskId;
+pub use json::{Json, JsonError};
 pub use output::{BatchOutput, Output};
 pub use source::SourceTask;
 #[cfg(feature = "arrow")]

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::json::Json;
 use super::source::{SourceTask, Sources};
 use crate::{Data, TaskId, Timing};
 
@@ -36,7 +38,7 @@ pub struct Task {
     pub data: Data,
     /// Anything else that should travel with the data. A stage that makes a new task from nothing
     /// gives it none.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Map::is_empty", deserialize_with = "object")]
     pub metadata: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     timings: Vec<Timing>,
@@ -149,6 +151,38 @@ impl Task {
 impl From<Value> for Task {
     fn from(value: Value) -> Self {
         Self::new(value)
+    }
+}
+
+/// An object with its numbers and the order of its keys as they were written.
+fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
+    match Json::deserialize(from)?.into_value().map_err(D::Error::custom)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(D::Error::custom("an object is wanted here")),
+    }
+}
+
+/// A task as a file holds it, perhaps with what a run wrote about its failures.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Whole {
+    #[serde(default)]
+    id: TaskId,
+    #[serde(default)]
+    dataset_name: String,
+    data: Data,
+    #[serde(default, deserialize_with = "object")]
+    metadata: Map<String, Value>,
+    #[serde(default)]
+    timings: Vec<Timing>,
+    #[serde(default, rename = "failures")]
+    _failures: IgnoredAny,
+}
+
+impl Whole {
+    pub(super) fn into_task(self) -> Task {
+        let Self { id, dataset_name, data, metadata, timings, .. } = self;
+        Task { id, dataset_name, data, metadata, timings, sources: Sources::None }
     }
 }
 

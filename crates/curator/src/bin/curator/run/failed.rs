@@ -4,8 +4,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use curator::Task;
 use curator::backends::{Ended, FailedTask, Intake};
 use curator::stage::TaskId;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::lines::Lines;
@@ -32,7 +34,7 @@ impl FailedFile {
             move |ended: Ended| {
                 if !ended.failures.is_empty() {
                     let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-                    let result = written.lines.add(&line(&ended));
+                    let result = written.lines.add(&line(ended));
                     written.error = written.error.take().or(result.err());
                 }
             }
@@ -51,11 +53,17 @@ impl FailedFile {
 }
 
 /// The whole task as it was handed in, and what of it failed.
-fn line(ended: &Ended) -> String {
-    let mut line = serde_json::to_value(&ended.task).unwrap_or_default();
-    line["id"] = json!(TaskId::root().child(ended.index));
-    line["failures"] = ended.failures.iter().map(failure).collect();
-    line.to_string()
+#[derive(Serialize)]
+struct Line {
+    #[serde(flatten)]
+    task: Task,
+    failures: Vec<Value>,
+}
+
+fn line(ended: Ended) -> String {
+    let task = ended.task.with_id(TaskId::root().child(ended.index));
+    let failures = ended.failures.iter().map(failure).collect();
+    serde_json::to_string(&Line { task, failures }).unwrap_or_default()
 }
 
 fn failure(failed: &FailedTask) -> Value {

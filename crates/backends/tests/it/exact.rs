@@ -1,0 +1,299 @@
+//! Data is exact: what a stage does not change comes out as it went in. The samples are what
+//! Python's `json` writes: numbers of any size and precision, keys in their order, text with escapes
+//! and without, halves of surrogate pairs.
+
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
+
+use backends::{Cause, Checkpoint, ExecutorExt, Plan};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use stage::{BoxError, Context, Data, Json, Pipeline, PythonStage, RustStage, Task};
+
+use super::support::{local, one, python, recording};
+
+const PASS: &str = "class Stage:\n    def process(self, task): return task";
+
+/// Lines of JSON that Python wrote.
+static CORPUS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let is_whole = std::env::var_os("CURATOR_TEST_ALL").is_some();
+    let counts = if is_whole { ["100000", "2000", "10000"] } else { ["10000", "300", "600"] };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/corpus.py");
+    let written = Command::new("python3").arg(script).args(counts).output().expect("python3");
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    String::from_utf8(written.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+});
+
+fn compact(text: &str) -> String {
+    Json::from_text(text).expect("JSON").text().to_owned()
+}
+
+fn text(task: &Task) -> &str {
+    match &task.data {
+        Data::Json(json) => json.text(),
+        other => panic!("no JSON: {other:?}"),
+    }
+}
+
+fn pass_in_rust(name: &str) -> RustStage {
+    RustStage::from_fn(name, |task: Task, _: &mut Context| Ok::<_, BoxError>(task))
+}
+
+/// Looks at the data where it can.
+fn look_in_rust(name: &str) -> RustStage {
+    RustStage::from_fn(name, |task: Task, _: &mut Context| {
+        if let Data::Json(json) = &task.data
+            && !json.is_doubtful()
+        {
+            assert!(task.data.as_json().is_some());
+        }
+        Ok::<_, BoxError>(task)
+    })
+}
+
+/// Looks at the data, and writes anew what it can.
+fn rewrite_in_rust(name: &str) -> RustStage {
+    RustStage::from_fn(name, |task: Task, _: &mut Context| {
+        let Data::Json(json) = task.data.clone() else { return Err("no JSON".into()) };
+        if json.is_doubtful() {
+            return Ok(task);
+        }
+        Ok::<_, BoxError>(task.with_data(json.into_value()?))
+    })
+}
+
+fn tasks(lines: &[String]) -> Vec<Task> {
+    lines.iter().map(|line| Task::from_json_line(line).expect("a line")).collect()
+}
+
+fn assert_all_the_same<'a>(lines: &[String], outputs: impl IntoIterator<Item = &'a Task>) {
+    let mut outputs = outputs.into_iter();
+    for line in lines {
+        let task = outputs.next().expect("an output for each task");
+        assert_eq!(text(task), compact(line));
+    }
+    assert!(outputs.next().is_none());
+}
+
+#[test]
+fn what_stages_do_not_change_comes_out_as_it_went_in() {
+    let python = |name: &str| python(PASS).with_name(name);
+    let pipeline = || Pipeline::new("test");
+    for pipeline in [
+        pipeline().with_stage(python("a").with_batch_size(16)),
+        pipeline().with_stage(pass_in_rust("a")).with_stage(look_in_rust("b")),
+        pipeline().with_stage(python("a")).with_stage(look_in_rust("b")).with_stage(python("c")),
+    ] {
+        let report = local().run(&pipeline, tasks(&CORPUS)).unwrap();
+        assert_all_the_same(&CORPUS, &report.outputs);
+    }
+}
+
+/// Rust writes text without escapes; all else is as Python wrote it.
+#[test]
+fn what_rust_writes_anew_has_the_same_numbers_and_the_same_order() {
+    let pipeline = Pipeline::new("test").with_stage(rewrite_in_rust("a"));
+    let report = local().run(&pipeline, tasks(&CORPUS)).unwrap();
+    for (line, task) in CORPUS.iter().zip(&report.outputs) {
+        if !line.contains("\\u") {
+            assert_eq!(text(task), compact(line));
+        }
+        assert_eq!(task.data, Data::Json(Json::from_text(line.as_str()).unwrap()));
+    }
+}
+
+#[test]
+fn a_checkpoint_gives_what_it_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = one(PASS);
+    let plan = Plan::new(&pipeline).unwrap();
+    for known in [0, CORPUS.len() / 2] {
+        let checkpoint = Checkpoint::open(dir.path(), &plan).unwrap();
+        assert_eq!(checkpoint.finished(), known);
+        let count = if known == 0 { CORPUS.len() / 2 } else { CORPUS.len() };
+        let mut outputs = Vec::new();
+        let mut sink = |task: Task| Ok(outputs.push(task));
+        let mut tasks = tasks(&CORPUS[..count]).into_iter();
+        checkpoint.run(&local(), &plan, &mut tasks, Arc::new(()), &mut sink).unwrap();
+        assert_all_the_same(&CORPUS[..count], &outputs);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// A whole task is read from its line as it was written, and written the same again: data that
+    /// nobody parses, metadata with its numbers and the order of its keys.
+    #[test]
+    fn a_whole_task_keeps_its_texts(at in any::<prop::sample::Index>(), other in any::<prop::sample::Index>()) {
+        let data = compact(at.get::<String>(&CORPUS));
+        let meta = compact(other.get::<String>(&CORPUS));
+        let whole = format!(r#"{{"dataset_name":"d","data":{{"json":{data}}}}}"#);
+        let task = Task::from_json_line(&whole).unwrap();
+        prop_assert_eq!(text(&task), data);
+        prop_assert_eq!(task.to_json_line(), whole);
+        if !meta.contains("\\u") {
+            let line = format!(r#"{{"data":{{"base64":""}},"metadata":{{"z":{meta},"a":1}}}}"#);
+            prop_assert_eq!(Task::from_json_line(&line).unwrap().to_json_line(), line);
+        }
+    }
+}
+
+#[test]
+fn integers_of_any_size_cross_both_ways() {
+    let text = r#"
+class Stage:
+    def __init__(self, n): self.n = n
+    def process(self, task):
+        n = task.data["n"]
+        task.metadata["big"] = 10**5000
+        return {"power": n**2, "big": 2**70, "huge": 10**400, "vast": 10**5000, "arg": self.n, "n": n}
+"#;
+    let digits = |power: usize| format!("1{}", "0".repeat(power));
+    let args = Json::from_text(format!(r#"{{"n":{}}}"#, digits(6000))).unwrap();
+    let stage = PythonStage::from_source(text, "Stage").with_args(args.into_value().unwrap());
+    let line = format!(r#"{{"n":{}}}"#, digits(4500));
+    let report = local()
+        .run(
+            &Pipeline::new("test").with_stage(stage).with_stage(look_in_rust("look")),
+            [Task::from_json_line(&line).unwrap()],
+        )
+        .unwrap();
+    let expected = format!(
+        r#"{{"power":{},"big":1180591620717411303424,"huge":{},"vast":{},"arg":{},"n":{}}}"#,
+        digits(9000),
+        digits(400),
+        digits(5000),
+        digits(6000),
+        digits(4500)
+    );
+    assert_eq!(self::text(&report.outputs[0]), expected);
+    assert_eq!(report.outputs[0].metadata["big"].to_string(), digits(5000));
+}
+
+#[test]
+fn the_limit_on_digits_stays_for_the_stages_own_code() {
+    let text = r#"
+class Stage:
+    def process(self, task):
+        import sys
+        limit = getattr(sys, "get_int_max_str_digits", lambda: 4300)()
+        return {"n": task.data["n"], "limit": limit}
+"#;
+    let line = format!(r#"{{"n":1{}}}"#, "0".repeat(5000));
+    let task = Task::from_json_line(&line).unwrap();
+    let report = local().run(&one(text), [task]).unwrap();
+    assert_eq!(report.outputs[0].data.as_json().unwrap()["limit"], 4300);
+}
+
+#[test]
+fn arguments_are_exact_and_keep_their_order() {
+    let text = r#"
+class Stage:
+    def __init__(self, **args): self.args = args
+    def process(self, task): return self.args
+"#;
+    let args =
+        r#"{"z":123456789012345678901234567890,"b":0.36995516654807925,"a":{"y":1e-05,"x":-0.0}}"#;
+    let value = Json::from_text(args).unwrap().into_value().unwrap();
+    let pipeline = Pipeline::new("t").with_stage(python(text).with_args(value));
+    let report = local().run(&pipeline, [Task::empty()]).unwrap();
+    assert_eq!(self::text(&report.outputs[0]), args);
+}
+
+#[test]
+fn new_text_is_written_as_the_tasks_own() {
+    let text = "class Stage:\n    def process(self, task): return [task.data, {'new': 'é'}]";
+    let lines = [r#"{"a":"\u00e9"}"#, r#"{"a":"é"}"#, r#"{"a":"e"}"#];
+    let tasks = lines.map(|line| Task::from_json_line(line).unwrap());
+    let report = local().run(&one(text), tasks).unwrap();
+    let texts: Vec<&str> = report.outputs.iter().map(self::text).collect();
+    let (escaped, raw) = (r#"{"new":"\u00e9"}"#, r#"{"new":"é"}"#);
+    assert_eq!(texts, [lines[0], escaped, lines[1], raw, lines[2], raw]);
+    // The same in batches.
+    let text = "class Stage:\n    def process_batch(self, tasks): return tasks";
+    let tasks = lines.map(|line| Task::from_json_line(line).unwrap());
+    let pipeline = Pipeline::new("test").with_stage(python(text).with_batch_size(3));
+    let report = local().run(&pipeline, tasks).unwrap();
+    assert_eq!(report.outputs.iter().map(self::text).collect::<Vec<_>>(), lines);
+}
+
+#[test]
+fn half_a_surrogate_pair_is_an_error_only_where_rust_looks_at_it() {
+    let line = r#"{"n":1,"t":["\ud800"]}"#;
+    let tasks = || [r#"{"n":0}"#, line].map(|line| Task::from_json_line(line).unwrap());
+    let look = |is_careless: bool| {
+        RustStage::from_fn("look", move |task: Task, _: &mut Context| {
+            let value = match task.data.as_json() {
+                Some(value) => value.clone(),
+                // A stage that does not ask why must not go on with nothing.
+                None if is_careless => Value::Null,
+                None => return Err(task.data.json().unwrap().unwrap_err().into()),
+            };
+            Ok::<_, BoxError>(task.with_data(value))
+        })
+    };
+    for is_careless in [true, false] {
+        let pipeline = Pipeline::new("t")
+            .with_stage(python(PASS))
+            .with_stage(pass_in_rust("pass"))
+            .with_stage(look(is_careless));
+        let report = recording().run(&pipeline, tasks()).unwrap();
+        assert_eq!(report.outputs.len(), 1);
+        let failed = &report.failed[0];
+        assert_eq!(failed.stage, "look");
+        let Cause::Unreadable(why) = &failed.cause else { panic!("{failed}") };
+        assert!(why.starts_with(r#"data["t"][0] holds half of a surrogate pair"#), "{why}");
+    }
+    let pipeline = Pipeline::new("t").with_stage(python(PASS)).with_stage(pass_in_rust("pass"));
+    let report = recording().run(&pipeline, tasks()).unwrap();
+    assert_eq!(self::text(&report.outputs[1]), line);
+}
+
+#[test]
+fn what_python_cannot_read_is_its_tasks_failure_alone() {
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let lines = [deep(100_000), deep(200), "1".to_owned()];
+    let report = recording().run(&one(PASS), tasks(&lines)).unwrap();
+    assert_eq!(report.outputs.iter().map(text).collect::<Vec<_>>(), [&lines[1], "1"]);
+    let Cause::Raised(error) = &report.failed[0].cause else { panic!("{:?}", report.failed) };
+    assert!(error.message.contains("nested deeper than"), "{}", error.message);
+    // Rust passes it on.
+    let pipeline = Pipeline::new("t").with_stage(pass_in_rust("pass"));
+    let report = recording().run(&pipeline, tasks(&lines)).unwrap();
+    assert_all_the_same(&lines, &report.outputs);
+}
+
+#[test]
+fn keys_that_come_twice_pass_where_nobody_looks() {
+    let line = r#"{"a":1,"b":0,"a":2}"#;
+    let task = || [Task::from_json_line(line).unwrap()];
+    let report = local().run(&Pipeline::new("t").with_stage(look_in_rust("look")), task()).unwrap();
+    assert_eq!(text(&report.outputs[0]), line);
+    // The last one counts, as in Python.
+    assert_eq!(report.outputs[0].data.as_json(), Some(&json!({ "a": 2, "b": 0 })));
+    let report = local().run(&one(PASS), task()).unwrap();
+    assert_eq!(text(&report.outputs[0]), r#"{"a":2,"b":0}"#);
+}
+
+/// Each is worked off in time that grows with their number: a run of this many would take hours
+/// otherwise.
+#[test]
+fn a_task_may_become_very_many() {
+    const MANY: usize = 100_000;
+    let text = format!("class Stage:\n    def process(self, task): return [0] * {MANY}");
+    let fail = RustStage::from_fn("fail", |task: Task, _: &mut Context| {
+        if task.id().to_string().ends_with('7') { Err(BoxError::from("no")) } else { Ok(task) }
+    });
+    let report = recording()
+        .run(&Pipeline::new("t").with_stage(python(&text)).with_stage(fail), [Task::empty()])
+        .unwrap();
+    assert_eq!((report.outputs.len(), report.failed.len()), (MANY - MANY / 10, MANY / 10));
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan::new(&one(&text)).unwrap();
+    let checkpoint = Checkpoint::open(dir.path(), &plan).unwrap();
+    let mut count = 0;
+    let mut sink = |_: Task| Ok(count += 1);
+    let mut tasks = [Task::empty()].into_iter();
+    checkpoint.run(&local(), &plan, &mut tasks, Arc::new(()), &mut sink).unwrap();
+    assert_eq!(count, MANY);
+}

@@ -1,0 +1,267 @@
+//! A JSON value as text, which nobody makes a tree of until Rust code asks for one.
+
+mod parse;
+mod read;
+mod tokens;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+pub use parse::JsonError;
+use tokens::{Token, Tokens};
+
+/// A JSON value: the text as it came, checked and without white space between its parts, or the
+/// [`Value`] that it was made of.
+///
+/// The text is parsed when the value is first asked for, and a value is written when its text is;
+/// so what Rust code does not look at, and what it looks at and passes on, stays as it was written:
+/// numbers of any size and precision, the order of keys, keys that come twice, escapes.
+///
+/// Two are equal, and hash alike, if they hold the same value: neither the order of keys nor
+/// escapes matter, and numbers are the same if they are written with the same digits. What Rust
+/// [cannot hold](JsonError) as a value is equal to the same text.
+///
+/// ```
+/// use stage::Json;
+///
+/// let json = Json::from_text(r#"{"id": 123456789012345678901234567890, "a": 0.10}"#)?;
+/// assert_eq!(json.text(), r#"{"id":123456789012345678901234567890,"a":0.10}"#);
+/// assert_eq!(json.value()?["id"].to_string(), "123456789012345678901234567890");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Json {
+    /// One of both is there.
+    text: OnceLock<Arc<String>>,
+    value: OnceLock<Result<Value, JsonError>>,
+    /// Where Rust may not be able to hold the value: why it could not, once it was asked for it.
+    refused: Option<Arc<OnceLock<JsonError>>>,
+}
+
+impl Json {
+    /// The value that a text is; fails if it is no JSON.
+    pub fn from_text(text: impl Into<String>) -> Result<Self, serde_json::Error> {
+        let mut text = text.into();
+        let mut tokens = Tokens::of(&text);
+        loop {
+            match tokens.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return Err(wrong(&text, tokens.place())),
+            }
+        }
+        let is_doubtful = tokens.has_surrogate || tokens.deepest > parse::DEEPEST;
+        if tokens.has_space {
+            text = without_space(&text);
+        }
+        let refused = is_doubtful.then(Arc::default);
+        Ok(Self { text: Arc::new(text).into(), value: OnceLock::new(), refused })
+    }
+
+    /// The same of bytes.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, serde_json::Error> {
+        let text = String::from_utf8(bytes).map_err(serde_json::Error::custom)?;
+        Self::from_text(text)
+    }
+
+    /// The text, without white space between its parts.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.shared()
+    }
+
+    fn shared(&self) -> &Arc<String> {
+        self.text.get_or_init(|| {
+            Arc::new(match self.value.get() {
+                Some(Ok(value)) => value.to_string(),
+                _ => unreachable!("there is a text or a value"),
+            })
+        })
+    }
+
+    /// The same, as what shares it.
+    #[must_use]
+    pub fn into_text(self) -> Arc<String> {
+        self.shared();
+        self.text.into_inner().unwrap_or_default()
+    }
+
+    /// The value, with its numbers and the order of its keys as they were written; fails if Rust
+    /// cannot hold it.
+    pub fn value(&self) -> Result<&Value, JsonError> {
+        let value = self.value.get_or_init(|| parse::parse(self.text()));
+        value.as_ref().map_err(|error| self.note(error))
+    }
+
+    fn note(&self, error: &JsonError) -> JsonError {
+        if let Some(refused) = &self.refused {
+            refused.get_or_init(|| error.clone());
+        }
+        error.clone()
+    }
+
+    /// Whether it is not certain that Rust can hold the value.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// Why this value, or a clone's, was refused to Rust code that asked for it.
+    #[must_use]
+    pub fn refused(&self) -> Option<&JsonError> {
+        self.refused.as_ref()?.get()
+    }
+
+    /// The value; fails if Rust cannot hold it.
+    pub fn into_value(self) -> Result<Value, JsonError> {
+        self.value()?;
+        self.value.into_inner().unwrap_or(Ok(Value::Null))
+    }
+
+    /// The same without the tree, if it has both.
+    #[must_use]
+    pub fn without_value(self) -> Self {
+        let refused = self.refused.clone();
+        Self { text: self.into_text().into(), value: OnceLock::new(), refused }
+    }
+
+    /// Whether it is an object with that key.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        if let Some(Ok(value)) = self.value.get() {
+            return value.get(key).is_some();
+        }
+        let mut found = false;
+        self.each_entry(|name, _| {
+            found = name == Some(key);
+            !found
+        });
+        found
+    }
+
+    /// Shows each entry of an object until that is enough: its key, unless Rust cannot hold it, and
+    /// the text of its value. Of anything else, nothing.
+    pub(super) fn each_entry(&self, mut show: impl FnMut(Option<&str>, &str) -> bool) {
+        let text = self.text();
+        let mut tokens = Tokens::of(text);
+        if !matches!(tokens.next(), Ok(Some(Token::BeginObject))) {
+            return;
+        }
+        while let Ok(Some(Token::Key(range, is_escaped))) = tokens.next() {
+            let start = range.end + 1;
+            while tokens.next().is_ok_and(|token| token.is_some()) && tokens.depth() > 1 {}
+            let value = &text[start..tokens.place()];
+            let key = parse::unescaped(&text[range], is_escaped);
+            if !show(key.as_deref(), value) {
+                return;
+            }
+        }
+    }
+}
+
+/// What is wrong with a text that is no JSON.
+fn wrong(text: &str, place: usize) -> serde_json::Error {
+    let rest = text.get(place..).unwrap_or_default();
+    let number = ["NaN", "Infinity", "-Infinity"].into_iter().find(|it| rest.starts_with(it));
+    if let Some(number) = number {
+        let line = text[..place].matches('\n').count() + 1;
+        let column = place - text[..place].rfind('\n').map_or(0, |at| at + 1) + 1;
+        return serde_json::Error::custom(format_args!(
+            "{number} is no JSON (use null) at line {line} column {column}"
+        ));
+    }
+    match serde_json::from_str::<&RawValue>(text) {
+        Err(error) => error,
+        Ok(_) => serde_json::Error::custom("it is no JSON"),
+    }
+}
+
+/// JSON without the white space between its tokens.
+fn without_space(text: &str) -> String {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let is_kept = |letter: &char| {
+        if is_text {
+            is_text = is_escaped || *letter != '"';
+            is_escaped = !is_escaped && *letter == '\\';
+            return true;
+        }
+        is_text = *letter == '"';
+        !matches!(letter, ' ' | '\n' | '\r' | '\t')
+    };
+    text.chars().filter(is_kept).collect()
+}
+
+impl Default for Json {
+    /// `null`.
+    fn default() -> Self {
+        Value::Null.into()
+    }
+}
+
+impl From<Value> for Json {
+    fn from(value: Value) -> Self {
+        Self { text: OnceLock::new(), value: Ok(value).into(), refused: None }
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        if let (Some(text), Some(other)) = (self.text.get(), other.text.get())
+            && text == other
+        {
+            return true;
+        }
+        match (self.value(), other.value()) {
+            (Ok(value), Ok(other)) => value == other,
+            (Err(_), Err(_)) => self.text() == other.text(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Json {}
+
+impl Hash for Json {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.value() {
+            Ok(value) => value.hash(state),
+            Err(_) => self.text().hash(state),
+        }
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue =
+            serde_json::from_str(self.text()).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::from_text(String::from(Box::<str>::from(raw))).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! JSON as a type of the user's.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Number, Value};
+
+use super::Json;
+use crate::BoxError;
+
+impl Json {
+    /// The value as a type.
+    ///
+    /// Where serde has to look at a value before it knows what it is (`flatten`, `untagged`), the
+    /// text's numbers are in a form that only [`Value`] understands, unless they are integers of 64
+    /// bits; so a type that wants an `f64` there gets one on a second try.
+    pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T, BoxError> {
+        match serde_json::from_str(self.text()) {
+            Ok(read) => return Ok(read),
+            // It is a call in a call for each level.
+            Err(error) if error.to_string().starts_with("recursion limit") => {
+                return Err(error.into());
+            }
+            Err(_) => {}
+        }
+        let mut value = self.into_value()?;
+        as_rust_writes(&mut value);
+        Ok(serde_json::from_value(value)?)
+    }
+}
+
+/// Has every floating-point number be written as Rust writes it.
+fn as_rust_writes(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            if let Some(exact) = number.as_f64().and_then(Number::from_f64) {
+                *number = exact;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(as_rust_writes),
+        Value::Object(entries) => entries.values_mut().for_each(as_rust_writes),
+        _ => {}
+    }
+}
