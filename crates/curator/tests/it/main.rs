@@ -1,6 +1,7 @@
 //! The command `curator`, run as people and scripts run it, with real uv, pip and Python.
 
 mod building;
+mod exact;
 mod executing;
 mod explaining;
 mod foreign;

@@ -1,0 +1,122 @@
+//! What no stage changes comes out of the command as it went in; a pipeline that changes nothing is
+//! `cat`.
+
+use std::process::Command;
+use std::sync::LazyLock;
+
+use curator::stage::Json;
+
+use crate::pipelines::Folder;
+
+/// Lines of JSON that Python's `json` wrote: doubles, integers of any size, documents.
+static CORPUS: LazyLock<String> = LazyLock::new(|| {
+    let is_whole = std::env::var_os("CURATOR_TEST_ALL").is_some();
+    let counts = if is_whole { ["100000", "2000", "10000"] } else { ["5000", "200", "200"] };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../backends/tests/it/corpus.py");
+    let written = Command::new("python3").arg(script).args(counts).output().expect("python3");
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    String::from_utf8(written.stdout).expect("UTF-8")
+});
+
+/// The text without the white space that means nothing.
+fn compact(lines: &str) -> String {
+    let line = |line| Json::from_text(line).expect("JSON").text().to_owned() + "\n";
+    lines.lines().map(line).collect()
+}
+
+fn pipeline(stage: &str) -> String {
+    format!("[[stage]]\npython = \"stages.py:{stage}\"\nnum_workers = 1\n")
+}
+
+#[test]
+fn a_pipeline_that_changes_nothing_is_cat() {
+    let folder = Folder::new(&pipeline("give_back"));
+    let out = folder.run_with(&["run", "pipeline.toml"], &CORPUS).text();
+    assert!(out == compact(&CORPUS), "another text came out");
+}
+
+/// With `--failed` and `--checkpoint`, of what half of the tasks fail on, and when it is run again.
+#[test]
+fn what_failed_is_written_and_run_again_as_it_was_handed_in() {
+    let folder = Folder::new(&format!(
+        "{}runtime_env = {{ working_dir = \".\" }}\n",
+        pipeline("second_time")
+    ));
+    folder.write(
+        "stages.py",
+        "import os\nseen = [0]\ndef second_time(task):\n    seen[0] += 1\n    \
+         if not os.path.exists('again') and seen[0] % 2:\n        raise ValueError('not yet')\n    \
+         return task\n",
+    );
+    folder.write("in.jsonl", &CORPUS);
+    let file = |input, failed| {
+        ["run", "pipeline.toml", "--input", input, "--failed", failed, "-o", "out.jsonl"]
+    };
+    let first =
+        folder.run(&[&file("in.jsonl", "failed.jsonl")[..], &["--checkpoint", "kept"]].concat());
+    assert_eq!(first.code, Some(1), "{}", first.err);
+    let half = |from: usize| {
+        compact(&CORPUS)
+            .lines()
+            .skip(from)
+            .step_by(2)
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    };
+    assert!(folder.read("out.jsonl") == half(1), "another text came out");
+    folder.write("again", "");
+    let again = folder.run(&file("failed.jsonl", "left.jsonl"));
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    assert!(folder.read("out.jsonl") == half(0), "another text came out of the rerun");
+    let resumed =
+        folder.run(&[&file("in.jsonl", "left.jsonl")[..], &["--checkpoint", "kept"]].concat());
+    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
+    assert!(
+        folder.read("out.jsonl") == compact(&CORPUS),
+        "another text came out of the checkpoint"
+    );
+}
+
+#[test]
+fn arguments_come_as_they_are_written() {
+    let args =
+        r#"{ z = 9223372036854775807, b = 0.36995516654807925, a = { y = 1e-5, x = -0.0 } }"#;
+    let folder = Folder::new(&format!("{}args = {args}\n", pipeline("Args")));
+    folder.write(
+        "stages.py",
+        "class Args:\n    def __init__(self, **args): self.args = args\n    \
+         def process(self, task): return self.args\n",
+    );
+    let run = |set: &[&str]| {
+        let set: Vec<&str> = set.iter().flat_map(|it| ["--set", it]).collect();
+        folder.run_with(&[&["run", "pipeline.toml"][..], &set].concat(), "1\n")
+    };
+    assert_eq!(
+        run(&[]).text(),
+        "{\"z\":9223372036854775807,\"b\":0.36995516654807925,\"a\":{\"y\":1e-05,\"x\":-0.0}}\n"
+    );
+    let big = "stage.Args.args.n=123456789012345678901234567890";
+    assert!(run(&[big]).text().ends_with(",\"n\":123456789012345678901234567890}\n"));
+    // What the format has not is an error with the value in it, and the way out.
+    let huge = "1".repeat(60);
+    run(&[&format!("stage.Args.args.n={huge}")]).fails(2, "no value that TOML and JSON know");
+    // A pipeline in JSON has all of them.
+    let json = format!(
+        r#"{{"name":"p","base":{:?},"stage":[{{"python":"stages.py:Args","args":{{"n":{huge},"c":1.50,"a":1}}}}]}}"#,
+        folder.world.base()
+    );
+    folder.write("p.json", &json);
+    let out = folder.run_with(&["run", "p.json"], "1\n").text();
+    assert_eq!(out, format!("{{\"n\":{huge},\"c\":1.5,\"a\":1}}\n"));
+}
+
+#[test]
+fn numbers_that_are_no_json_are_refused_with_their_place() {
+    let folder = Folder::new(&pipeline("give_back"));
+    let run = folder.run_with(&["run", "pipeline.toml"], "{\"a\": [1, NaN]}\n");
+    assert!(
+        run.err.contains("<stdin>, line 1: no task: NaN is no JSON (use null), column 11"),
+        "{}",
+        run.err
+    );
+}
