@@ -226,8 +226,31 @@ class Checks:
         raises(TypeError, "version 4, which only pyarrow reads", lambda: Table.from_stream(old))
         nulls = stream(pa.table({"n": pa.nulls(5_000_000)}))
         raises(ValueError, "5000000 rows in 2", lambda: Table.from_stream(nulls))
+        self.bombs()
         raises(TypeError, "add pyarrow", lambda: with_runs()["run_ends"][0])
         return "said"
+
+    def bombs(self):
+        """What a stream may become is limited over the table, not column by column."""
+        import pyarrow as pa
+        from curator_table import Table
+
+        def refused(table, problem):
+            data = stream(table)
+            raises(ValueError, problem, lambda: Table.from_stream(data))
+
+        deep = pa.nulls(900_000)
+        for _ in range(20):
+            deep = pa.StructArray.from_arrays([deep], ["x"])
+        refused(pa.table({"deep": deep}), "are believed here: add pyarrow")
+        many = {f"n{at}": pa.nulls(100_000) for at in range(20)}
+        refused(pa.table(many), "with 'n1")
+        # What is backed by as many bytes is no bomb.
+        fine = pa.table({"n": pa.array(range(1_000_000)), "null": pa.nulls(1_000_000)})
+        assert Table.from_stream(stream(fine)).num_rows == 1_000_000
+        lists = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array([[0] * 1000]))
+        lists = Table.from_stream(stream(pa.table({"lists": lists})))
+        raises(ValueError, "values of a dictionary, of which at most", lists.to_pylist)
 
 
 def raises(kind, problem, call):

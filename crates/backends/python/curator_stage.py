@@ -798,7 +798,8 @@ class _Worker:
             ) from None
         if end != len(text):
             raise ValueError(f"no JSON at {end}")
-        is_escaped = text.isascii() and "\\u" in text
+        # In ASCII also the last of its characters is an escape.
+        is_escaped = "\\u" in text and text.isascii() and "\x7f" not in text
         return value, self._encode_escaped if is_escaped else self._encode
 
     def _raised(self, error):

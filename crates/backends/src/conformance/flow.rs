@@ -1,7 +1,7 @@
 //! Tasks on their way through stages.
 
 use serde_json::{Value, json};
-use stage::{Pipeline, Task};
+use stage::{Data, Pipeline, Task};
 
 use super::stages::{multiply, python};
 use super::{Notes, Setting, data, numbers};
@@ -54,6 +54,64 @@ pub(super) fn aggregate(setting: &Setting<'_>) {
     let sum = |key: &str| data(&report).iter().filter_map(|data| data[key].as_u64()).sum::<u64>();
     assert_eq!((sum("count"), sum("sum")), (20, 190));
     assert!(report.outputs.iter().all(|task| task.id().to_string().starts_with('r')));
+}
+
+/// What no stage changes comes out with the same digits, keys in the same order and the same escapes,
+/// through Python, Rust that looks and writes, and Python again.
+pub(super) fn exact(setting: &Setting<'_>) {
+    let tasks: Vec<String> = samples();
+    let given = tasks.iter().map(|line| Task::from_json_line(line).expect("a task"));
+    let pass =
+        || python("Exact", json!({ "a": 1e-5, "A": 123_456_789_012_345_678_901_234_567_890_u128 }));
+    let through_rust = pipeline()
+        .with_stage(pass().with_batch_size(7))
+        .with_stage(multiply(1))
+        .with_stage(pass().with_name("again"));
+    for pipeline in [pipeline().with_stage(pass()), through_rust] {
+        let report = setting.must_run(&pipeline, given.clone().collect());
+        assert_eq!(report.outputs.len(), tasks.len());
+        for (line, task) in tasks.iter().zip(&report.outputs) {
+            let Data::Json(json) = &task.data else { panic!("other data came back") };
+            assert_eq!(json.text(), line);
+        }
+    }
+}
+
+/// Objects with a number `n`, as Python's `json` writes them.
+fn samples() -> Vec<String> {
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut doubles = move || {
+        let number = f64::from_bits(next());
+        if number.is_finite() { number } else { -0.0 }
+    };
+    let sample = |at: usize| {
+        let doubles: Vec<String> = (0..50).map(|_| as_python(doubles())).collect();
+        let digits = "1234567890".repeat(1 + at % 40);
+        format!(
+            r#"{{"z":[{}],"n":{at},"a":{digits},"é":"ü","A":{{"y":null,"x":-{digits}}}}}"#,
+            doubles.join(",")
+        )
+    };
+    (0..100).map(sample).collect()
+}
+
+/// A double as Python's `repr` has it.
+fn as_python(number: f64) -> String {
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').expect("an exponent");
+    match exponent.parse::<i32>().expect("a number") {
+        -4..16 => format!("{number:?}"),
+        exponent => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+    }
 }
 
 /// Many small tasks through three stages with different batch sizes: none is lost, none comes

@@ -72,6 +72,7 @@ pub fn cases() -> Vec<Case> {
         case("fan_out_drop_and_ids_across_languages", false, flow::fan_out),
         case("an_aggregate", false, flow::aggregate),
         case("a_thousand_tasks", false, flow::thousand),
+        case("data_is_exact", false, flow::exact),
         case("fifty_megabytes", false, flow::large),
         #[cfg(feature = "arrow")]
         case("arrow_tables", false, flow::tables),

@@ -139,3 +139,14 @@ class NoSetup:
 
     def process(self, task):
         return task
+
+
+class Exact:
+    """Gives back what it gets, and checks that its arguments are what was written."""
+
+    def __init__(self, **args):
+        given = list(args.items())
+        assert given == [("a", 1e-5), ("A", 123456789012345678901234567890)], given
+
+    def process(self, task):
+        return task

@@ -290,8 +290,15 @@ fn runs_leave_no_open_file_thread_or_zombie_behind() {
 
 #[test]
 fn data_that_rust_cannot_read_is_a_failed_task_of_the_stage_that_made_it() {
-    let text =
-        "class Stage:\n def process(self, task): return 10 ** 400 if task.data['n'] == 1 else task";
+    let text = r"
+import gc
+class Stage:
+    def process(self, task):
+        if task.data['n'] == 1:
+            worker = next(it for it in gc.get_objects() if type(it).__name__ == '_Worker')
+            worker._write = lambda value: '{'
+        return task
+";
     let report = recording().run(&one(text), numbers(3)).unwrap();
     assert_eq!(report.outputs.len(), 2);
     assert_eq!(report.failed[0].stage, "stage");

@@ -1,7 +1,6 @@
 //! What no stage changes comes out of the command as it went in; a pipeline that changes nothing is
 //! `cat`.
 
-use std::process::Command;
 use std::sync::LazyLock;
 
 use curator::stage::Json;
@@ -13,7 +12,12 @@ static CORPUS: LazyLock<String> = LazyLock::new(|| {
     let is_whole = std::env::var_os("CURATOR_TEST_ALL").is_some();
     let counts = if is_whole { ["100000", "2000", "10000"] } else { ["5000", "200", "200"] };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../backends/tests/it/corpus.py");
-    let written = Command::new("python3").arg(script).args(counts).output().expect("python3");
+    let written = duct::cmd("python3", [&[script][..], &counts].concat())
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .expect("python3");
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     String::from_utf8(written.stdout).expect("UTF-8")
 });
@@ -97,10 +101,14 @@ fn arguments_come_as_they_are_written() {
     );
     let big = "stage.Args.args.n=123456789012345678901234567890";
     assert!(run(&[big]).text().ends_with(",\"n\":123456789012345678901234567890}\n"));
-    // What the format has not is an error with the value in it, and the way out.
     let huge = "1".repeat(60);
-    run(&[&format!("stage.Args.args.n={huge}")]).fails(2, "no value that TOML and JSON know");
-    // A pipeline in JSON has all of them.
+    let set = format!("stage.Args.args.n={huge}");
+    assert!(run(&[&set]).text().ends_with(&format!(",\"n\":{huge}}}\n")));
+    // What a file in TOML has not is an error with the number in it and the way out.
+    let toml = folder.read("pipeline.toml").replace("{ z =", &format!("{{ n = {huge}, z ="));
+    folder.write("huge.toml", &toml);
+    let refused = folder.run(&["run", "huge.toml"]);
+    refused.fails(2, &format!("`stage[0].args.n`: {huge} is too large an integer for TOML"));
     let json = format!(
         r#"{{"name":"p","base":{:?},"stage":[{{"python":"stages.py:Args","args":{{"n":{huge},"c":1.50,"a":1}}}}]}}"#,
         folder.world.base()

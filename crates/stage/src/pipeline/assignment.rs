@@ -153,7 +153,9 @@ fn value_of(text: &str) -> Result<Value, &'static str> {
     let read: Result<Only, _> = toml::from_str(&format!("value = {}", text.trim()));
     let is_text =
         || text.trim().starts_with(|letter: char| letter.is_alphabetic() || letter == '/');
-    read.map(|only| only.value).map_err(|_| {
+    // TOML's integers end somewhere, and JSON's do not.
+    let number = || text.trim().parse().ok().map(Value::Number);
+    read.ok().map(|only| only.value).or_else(number).ok_or_else(|| {
         if is_text() {
             "has no value that TOML knows: text stands in quotes, as in 'KEY=\"text\"'"
         } else {

@@ -148,8 +148,17 @@ impl PipelineFile {
                 .map_err(|error| (error.path().to_string(), error.into_inner()))
         });
         let written = read.map_err(|(path, error)| {
-            let start = error.span().map_or(0, |span| span.start);
-            wrong(Places::at(text, start), &path, error.message())
+            let span = error.span().unwrap_or_default();
+            let message = if error.message().contains("overflowed") {
+                let number = text.get(span.clone()).unwrap_or_default();
+                format!(
+                    "{number} is too large an integer for TOML: write it in quotes, or the \
+                     pipeline as JSON"
+                )
+            } else {
+                error.message().to_owned()
+            };
+            wrong(Places::at(text, span.start), &path, &message)
         })?;
         Ok(Self { written, dir: dir.into(), places: Places::of_toml(text) })
     }
