@@ -232,8 +232,6 @@ class Checks:
 
     def bombs(self):
         """What a stream may become is limited over the table, not column by column."""
-        import pyarrow as pa
-        from curator_table import Table
 
         def refused(table, problem):
             data = stream(table)
@@ -248,7 +246,9 @@ class Checks:
         # What is backed by as many bytes is no bomb.
         fine = pa.table({"n": pa.array(range(1_000_000)), "null": pa.nulls(1_000_000)})
         assert Table.from_stream(stream(fine)).num_rows == 1_000_000
-        lists = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array([[0] * 1000]))
+        lists = pa.DictionaryArray.from_arrays(
+            pa.array([0] * 20_000, pa.int32()), pa.array([[0] * 1000])
+        )
         lists = Table.from_stream(stream(pa.table({"lists": lists})))
         raises(ValueError, "values of a dictionary, of which at most", lists.to_pylist)
 

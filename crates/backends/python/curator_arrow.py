@@ -478,10 +478,10 @@ class Reader:
         """Counts what the table is made of, which must not be much more than came."""
         self._rows += rows
         self._bytes += size
-        for count, what in ((self._rows, "values"), (self._bytes, "bytes of columns")):
-            if count > self._limit:
+        for much, what in ((self._rows, "values"), (self._bytes, "bytes of columns")):
+            if much > self._limit:
                 raise ValueError(
-                    f"with {name}, {count} {what} in {len(self._data)} bytes, of which at most"
+                    f"with {name}, {much} {what} in {len(self._data)} bytes, of which at most"
                     f" {self._limit} are believed here: {WAY_OUT}"
                 )
 
