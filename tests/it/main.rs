@@ -16,6 +16,7 @@ mod specs; // the forms of a `runtime_env`
 mod support;
 mod tables; // Arrow tables between Rust and stages that have `pyarrow`
 mod together; // processes that want the same environment at once
+mod values; // what becomes of numpy's and pandas' values
 mod versions; // several versions of a package in one pipeline
 
 /// A file of tests that no module names would never run.

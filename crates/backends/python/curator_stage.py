@@ -18,6 +18,10 @@ A stage is a class or a function in a file of yours:
 `Aggregate` of all of them. `setup_on_node` runs once per node and stage, before any `setup`.
 The hooks may take one argument, the `Context`.
 
+Either may be a generator, which gives what it yields: `process` the tasks that become of one,
+`process_batch` an entry per task. All of these may be `async`; a worker has one event loop, from
+the first coroutine to the end of `teardown`.
+
 Nothing in this file needs anything but Python 3.9 and its standard library, and importing it does
 nothing, so a stage can be tested in plain Python, outside any worker:
 
@@ -30,6 +34,7 @@ input, and ends when that closes.
 
 import os
 import sys
+from itertools import chain
 
 __all__ = ["Aggregate", "Context", "Task"]
 
@@ -37,8 +42,9 @@ __all__ = ["Aggregate", "Context", "Task"]
 class Task:
     """One unit of work: its data, and where it comes from.
 
-    `data` is what JSON can hold, `bytes`, or a table. `metadata` is a dict that travels along. `id`
-    is given by the framework: what a stage writes there is not kept.
+    `data` is what JSON can hold, `bytes`, or a table; what else becomes JSON and what is refused is
+    in the table "What a stage may return" of `docs/pipeline-files.md`. `metadata` is a dict that
+    travels along. `id` is given by the framework: what a stage writes there is not kept.
 
     A table comes as a `pyarrow.Table` where the stage's environment has `pyarrow`, else as a
     `curator_table.Table`, which needs nothing and has the same names for the same things. It may be
@@ -131,7 +137,25 @@ _PROOF, _READY, _RESULT, _FAILED, _BYE = 65, 66, 67, 68, 69
 _FLUSH_BYTES = 1 << 16
 _FLUSH_NANOSECONDS = 2_000_000
 
+
+async def _coroutine():
+    pass
+
+
+async def _async_generator():
+    yield
+
+
+def _kind_of(coroutine):
+    coroutine.close()
+    return type(coroutine)
+
+
+# What a stage's code has to be run for yet.
 _GENERATOR = type(item for item in ())
+_COROUTINE = _kind_of(_coroutine())
+_ASYNC_GENERATOR = type(_async_generator())
+_LAZY = frozenset((_GENERATOR, _COROUTINE, _ASYNC_GENERATOR))
 
 
 class _Channel:
@@ -457,7 +481,7 @@ def _describe_error(error):
     import traceback
 
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     try:
         lines = traceback.format_exception(type(error), error, trace)
@@ -472,6 +496,29 @@ def _describe_error(error):
         "message": _printable(message),
         "traceback": _printable("".join(lines)),
     }
+
+
+def _is_ours(file):
+    """Whether a frame in this file is none of the stage's: of the worker's, or of its loop's."""
+    if file == __file__ or os.path.basename(file) == "curator_loop.py":
+        return True
+    return file == getattr(sys.modules.get("asyncio.base_events"), "__file__", None)
+
+
+def _whole(generator):
+    """A list of what a generator yields."""
+    left = []
+
+    def delegate():
+        left.append((yield from generator))
+
+    items = list(delegate())
+    if left[0] is not None:
+        raise TypeError(
+            f"the generator returned a {type(left[0]).__name__}, which nobody gets: a function with"
+            " `yield` in it gives only what it yields"
+        )
+    return items
 
 
 def _printable(text):
@@ -498,35 +545,47 @@ def _takes_argument(hook):
     return any(parameter.kind in positional for parameter in parameters)
 
 
-def _find_unsendable(value, path, seen):
-    """Where in a value the first thing stands that JSON cannot hold, and why."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return None
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            return f"{path} is {value}, which JSON cannot hold (use None)"
-        return None
-    if isinstance(value, (dict, list, tuple)):
-        if id(value) in seen:
-            return f"{path} contains itself"
-        seen = seen | {id(value)}
-        if isinstance(value, dict):
-            for key, item in value.items():
-                # As JSON does everywhere, numbers among the keys become text.
-                if not isinstance(key, (str, int, float, bool, type(None))):
-                    return f"{path} has the key {key!r}, and keys must be text"
-                found = _find_unsendable(key, f"the key {key!r} of {path}", seen)
-                found = found or _find_unsendable(item, f"{path}[{key!r}]", seen)
-                if found:
-                    return found
-            return None
-        for at, item in enumerate(value):
-            found = _find_unsendable(item, f"{path}[{at}]", seen)
-            if found:
-                return found
-        return None
-    kind = type(value)
-    return f"{path} is a {kind.__module__}.{kind.__qualname__}, not JSON or bytes"
+# What JSON has a form for: of which nothing has to be looked into, and all of it.
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+_KNOWN = (dict, list, tuple, str, int, float, type(None))
+
+
+def _stand_in(value):
+    """What JSON has for a value of another kind."""
+    from curator_json import stand_in
+
+    return stand_in(value)
+
+
+def _has_text_keys(value):
+    """Whether all keys in a value are text. JSON's encoder takes numbers and None for keys, too,
+    and makes text of them, so that they come out as others, or two as one. It has seen the value
+    before: there is no circle in it."""
+    if type(value) is dict:
+        # Most are flat.
+        try:
+            "".join(value)
+        except TypeError:
+            return False
+        if _PLAIN.issuperset(map(type, value.values())):
+            return True
+    level = (value,)
+    while level:
+        keyed = [holder for holder in level if isinstance(holder, dict)]
+        listed = [holder.values() for holder in keyed]
+        if len(keyed) < len(level):
+            listed += [holder for holder in level if isinstance(holder, (list, tuple))]
+            others = [holder for holder in level if not isinstance(holder, _KNOWN)]
+            listed.append([_stand_in(holder) for holder in others])
+        try:
+            "".join(chain.from_iterable(keyed))
+        except TypeError:
+            return False
+        # A level at a time, so that the loops over what is plain are not Python's.
+        if _PLAIN.issuperset(map(type, chain.from_iterable(listed))):
+            return True
+        level = [item for item in chain.from_iterable(listed) if type(item) not in _PLAIN]
+    return True
 
 
 def _of_any_size(function, *arguments):
@@ -659,7 +718,7 @@ class _Worker:
         # Neither looks for white space around a text, nor for its encoding.
         self._decode = json.JSONDecoder().scan_once
         # `check_circular` stays on: a value that contains itself must be an error, not a crash.
-        form = {"allow_nan": False, "separators": (",", ":")}
+        form = {"allow_nan": False, "separators": (",", ":"), "default": _stand_in}
         self._encode = json.JSONEncoder(ensure_ascii=False, **form).encode
         self._encode_escaped = json.JSONEncoder(**form).encode
         # How the outputs of the task at hand are written: as its own data is.
@@ -679,6 +738,8 @@ class _Worker:
         self._kept = []
         # Where the next large output goes, and where the batch's room for them ends.
         self._room_at = self._room_end = 0
+        # Made when the stage gives the first coroutine.
+        self._loop = None
 
     def load(self, start):
         self._context = Context(
@@ -697,17 +758,32 @@ class _Worker:
         hook = getattr(self._stage, name, None)
         if hook is None:
             return
-        if _takes_argument(hook):
-            hook(self._context)
-        else:
-            hook()
+        left = hook(self._context) if _takes_argument(hook) else hook()
+        if type(left) in (_GENERATOR, _ASYNC_GENERATOR):
+            raise TypeError(f"`{name}` has a `yield`, so that nothing of it would run: take it out")
+        if type(left) is _COROUTINE:
+            self._settled(left)
+
+    def _settled(self, lazy):
+        """What becomes of a coroutine, or a list of what a generator of either kind yields."""
+        if type(lazy) is _GENERATOR:
+            return _whole(lazy)
+        if self._loop is None:
+            from curator_loop import Loop
+
+            self._loop = Loop()
+        return self._loop.settle(lazy)
 
     def setup(self, on_node):
         self.hook("setup_on_node" if on_node else "setup")
         self.is_set_up = not on_node
 
     def teardown(self):
-        self.hook("teardown")
+        try:
+            self.hook("teardown")
+        finally:
+            if self._loop is not None:
+                self._loop.close()
 
     def batch(self, sequence, meta, body, clock):
         """Works off a batch; gives the time at which it was done."""
@@ -832,6 +908,8 @@ class _Worker:
                 for task in tasks:
                     self._check_inputs(task)
             outputs = self._stage.process_batch(tasks)
+            while type(outputs) in _LAZY:
+                outputs = self._settled(outputs)
             if isinstance(outputs, Aggregate):
                 self._write = writers[0]
                 outputs = self._outputs(outputs.outputs, parts, {}, parents[0][1])
@@ -868,8 +946,8 @@ class _Worker:
             return "[]"
         if isinstance(output, list):
             return self._outputs(output, parts, metadata, dataset)
-        if isinstance(output, _GENERATOR):
-            return self._outputs(list(output), parts, metadata, dataset)
+        if type(output) in _LAZY:
+            return self._entry(self._settled(output), parts, metadata, dataset)
         return self._outputs((output,), parts, metadata, dataset)
 
     def _outputs(self, outputs, parts, metadata, dataset):
@@ -946,16 +1024,22 @@ class _Worker:
         try:
             text = _of_any_size(self._write, value)
             try:
-                return text.encode()
+                encoded = text.encode()
             except UnicodeEncodeError:
                 # Half of a surrogate pair, which an escape alone can carry, and Rust, which reads
                 # all but the data, cannot hold.
-                if name == "data":
-                    return _of_any_size(self._encode_escaped, value).encode()
-                raise
-        except (TypeError, ValueError, RecursionError) as error:
-            why = _find_unsendable(value, name, frozenset()) or f"{name}: {error}"
-            raise TypeError(f"the stage returned what cannot be sent: {why}") from None
+                if name != "data":
+                    raise
+                encoded = _of_any_size(self._encode_escaped, value).encode()
+            if type(value) in _PLAIN or _has_text_keys(value):
+                return encoded
+            error = "a key is no text"
+        except (TypeError, ValueError, RecursionError) as caught:
+            error = caught
+        from curator_json import find_refused
+
+        why = find_refused(value, name) or f"{name}: {error}"
+        raise TypeError(f"the stage returned what cannot be sent: {why}")
 
 
 def _work(channel, worker, is_timed, clock):

@@ -4,7 +4,7 @@ use backends::{Error, Event, ExecutorExt};
 use serde_json::json;
 use stage::Pipeline;
 
-use crate::support::{Notes, local, numbers, python, recording, watched};
+use crate::support::{Notes, local, numbers, one, python, recording, watched};
 
 const NOTING: &str = r#"
 import os
@@ -91,5 +91,51 @@ fn code_that_is_not_there_is_named() {
         let report = error.unwrap_err().report();
         assert!(report.contains("stage `stage` cannot be loaded"), "{report}");
         assert!(report.contains(expected), "{expected}: {report}");
+    }
+}
+
+#[test]
+fn hooks_may_be_coroutines_and_what_is_left_of_the_loop_ends_with_the_worker() {
+    let notes = Notes::new();
+    let text = r#"
+import asyncio
+class Stage:
+    def __init__(self, path):
+        self.path = path
+    def note(self, line):
+        with open(self.path, "a") as file:
+            file.write(line + "\n")
+    async def setup_on_node(self, context):
+        await asyncio.sleep(0)
+        self.note(f"node {context.stage}")
+    async def setup(self):
+        self.background = asyncio.ensure_future(self.run())
+        await asyncio.sleep(0)
+        self.note("setup")
+    async def run(self):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.note("background ended")
+    def process(self, task):
+        return task
+    async def teardown(self):
+        await asyncio.sleep(0)
+        self.note("teardown")
+"#;
+    let stage = python(text).with_args(json!({ "path": notes.path })).with_num_workers(1);
+    let report = local().run(&Pipeline::new("test").with_stage(stage), numbers(3)).unwrap();
+    assert_eq!(report.outputs.len(), 3);
+    assert_eq!(notes.lines(), ["node stage", "setup", "teardown", "background ended"]);
+}
+
+#[test]
+fn a_hook_with_a_yield_is_refused_since_nothing_of_it_would_run() {
+    for kind in ["def", "async def"] {
+        let text = format!(
+            "class Stage:\n {kind} setup(self):\n  yield\n def process(self, task): return task"
+        );
+        let error = local().run(&one(&text), numbers(1)).unwrap_err();
+        assert!(error.to_string().contains("`setup` has a `yield`"), "{error}");
     }
 }

@@ -20,8 +20,9 @@ mod rust_stages; // Rust and Python stages in one pipeline
 mod secrets;
 mod settings; // planted in every place, and looked for in every other
 mod support;
-mod trouble;
-mod verdicts; // stages that raise, exit, crash, hang, flood or lie
+mod trouble; // stages that raise, exit, crash, hang, flood or lie
+mod values; // what becomes of Python values that JSON has no form for
+mod verdicts; // the check after an installation, and the package managers' own
 mod world; // a base, wheels and a cache of one test
 mod worst_moments; // turns at devices, panics, blame, data that changes, kills at random
 

@@ -209,3 +209,116 @@ class Stage:
     let error = local().run(&Pipeline::new("test").with_stage(tables), numbers(1)).unwrap_err();
     assert!(error.report().contains("built with the feature `arrow`"), "{}", error.report());
 }
+
+/// A coroutine is awaited, in one event loop for the life of a worker, and generators of either kind
+/// give what they yield: an entry per task for `process_batch`.
+#[test]
+fn coroutines_and_generators_are_run() {
+    let head = r"
+import asyncio
+from curator_stage import Aggregate, Task
+class Stage:
+    async def setup(self):
+        self.loop = asyncio.get_running_loop()
+        self.lock = asyncio.Lock()
+    async def double(self, task):
+        assert asyncio.get_running_loop() is self.loop
+        async with self.lock:
+            await asyncio.sleep(0)
+            return task.data['n'] * 2
+";
+    let one_each = [0, 2, 4, 6].map(Value::from).to_vec();
+    let twice = [0, 0, 2, 2, 4, 4, 6, 6].map(Value::from).to_vec();
+    for (body, expected) in [
+        ("    async def process(self, task): return await self.double(task)\n", &one_each),
+        ("    async def process(self, task): return Task(await self.double(task))\n", &one_each),
+        ("    async def process(self, task): return [await self.double(task)] * 2\n", &twice),
+        ("    def process(self, task): return self.double(task)\n", &one_each),
+        (
+            "    async def process(self, task):\n        for _ in range(2): yield await self.double(task)\n",
+            &twice,
+        ),
+        (
+            "    def process(self, task):\n        yield task.data['n'] * 2\n        yield Task(task.data['n'] * 2)\n",
+            &twice,
+        ),
+        (
+            "    async def process_batch(self, tasks): return await asyncio.gather(*map(self.double, tasks))\n",
+            &one_each,
+        ),
+        (
+            "    def process_batch(self, tasks): return [self.double(task) for task in tasks]\n",
+            &one_each,
+        ),
+        (
+            "    def process_batch(self, tasks):\n        for task in tasks: yield task.data['n'] * 2\n",
+            &one_each,
+        ),
+        (
+            "    def process_batch(self, tasks):\n        for task in tasks: yield [task.data['n'] * 2] * 2\n",
+            &twice,
+        ),
+        (
+            "    async def process_batch(self, tasks):\n        for task in tasks: yield await self.double(task)\n",
+            &one_each,
+        ),
+    ] {
+        let stage = python(&format!("{head}{body}")).with_batch_size(4).with_num_workers(1);
+        let report = local().run(&Pipeline::new("test").with_stage(stage), numbers(4));
+        let report = report.unwrap_or_else(|error| panic!("{body}: {}", error.report()));
+        let found: Vec<Value> = outputs(&report).into_iter().map(|(_, data)| data).collect();
+        assert_eq!(&found, expected, "{body}");
+    }
+    let drops = "    async def process(self, task): await self.double(task)\n";
+    let report = local().run(&one(&format!("{head}{drops}")), numbers(4)).unwrap();
+    assert_eq!(report.outputs.len(), 0);
+    let sum = "    async def process_batch(self, tasks):\n        return Aggregate([sum([await self.double(task) for task in tasks])])\n";
+    let stage = python(&format!("{head}{sum}")).with_batch_size(4);
+    let report = local().run(&Pipeline::new("test").with_stage(stage), numbers(4)).unwrap();
+    assert_eq!(report.outputs[0].data, json!(12).into());
+    let function = "async def Stage(task): return task.data['n']";
+    assert_eq!(local().run(&one(function), numbers(3)).unwrap().outputs.len(), 3);
+}
+
+#[test]
+fn what_a_coroutine_raises_is_the_task_s_and_shows_the_stage_s_own_frames() {
+    let text = r"
+class Stage:
+    async def process(self, task):
+        if task.data['n'] == 1:
+            raise ValueError('no luck')
+        return task
+";
+    let report = recording().run(&one(text), numbers(3)).unwrap();
+    assert_eq!((report.outputs.len(), report.failed.len()), (2, 1));
+    let detail = report.failed[0].detail();
+    assert!(detail.contains("ValueError: no luck") && detail.contains("in process"), "{detail}");
+    for ours in ["curator_stage.py", "curator_loop.py", "base_events.py"] {
+        assert!(!detail.contains(ours), "{detail}");
+    }
+}
+
+#[test]
+fn what_nobody_would_get_is_refused() {
+    for (text, words) in [
+        (
+            "class Stage:\n def process(self, task):\n  if True: return 1\n  yield 2",
+            "the generator returned a int, which nobody gets",
+        ),
+        (
+            "class Stage:\n def process_batch(self, tasks):\n  return [1]\n  yield 2",
+            "the generator returned a list",
+        ),
+        (
+            "class Stage:\n def process_batch(self, tasks):\n  yield 2\n  yield 2",
+            "got 1 tasks and returned 2 entries",
+        ),
+        (
+            "class Stage:\n def process(self, task): return [self.other()]\n async def other(self): pass",
+            "await it, in an `async def`",
+        ),
+    ] {
+        let error = local().run(&one(text), numbers(1)).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}

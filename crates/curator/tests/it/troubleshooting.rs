@@ -78,6 +78,16 @@ class Nothing:
     pass
 
 
+def numbered(task):
+    return {1: task.data["city"]}
+
+
+def gives_and_returns(task):
+    if task.data["city"]:
+        return task
+    yield task
+
+
 class First:
     def process_batch(self, tasks):
         return tasks[:1]
@@ -488,6 +498,8 @@ fn scenario(error: &str) -> Option<Run> {
             code("stages.py:a_set")
         }
         "data['…'] is nan, which JSON cannot hold (use None)" => code("stages.py:not_a_number"),
+        "data has the key …, and keys must be text" => code("stages.py:numbered"),
+        "the generator returned a …, which nobody gets" => code("stages.py:gives_and_returns"),
         "it raised TypeError: column '…', row 1: str in a column of int" => {
             code("stages.py:a_mixed_column")
         }

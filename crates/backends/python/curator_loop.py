@@ -1,0 +1,42 @@
+"""The event loop of a worker whose stage has coroutines.
+
+Workers import this file when the first coroutine or asynchronous generator comes: a stage that has
+none pays nothing. There is one loop for the whole life of a worker, so that a client that `setup`
+has made still works in `process`.
+"""
+
+import asyncio
+import inspect
+
+__all__ = ["Loop"]
+
+
+class Loop:
+    """An event loop that runs whenever something of the stage's waits for it."""
+
+    def __init__(self):
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+
+    def settle(self, lazy):
+        """What a coroutine returns, or a list of what an asynchronous generator yields."""
+        return self._loop.run_until_complete(_all_of(lazy) if inspect.isasyncgen(lazy) else lazy)
+
+    def close(self):
+        """Ends what the stage has left running in it."""
+        loop = self._loop
+        try:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+async def _all_of(generator):
+    return [item async for item in generator]
