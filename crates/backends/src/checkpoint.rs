@@ -3,7 +3,8 @@
 mod journal;
 mod question;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use stage::Task;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::executor::{Executor, Sink};
+use crate::groups::{Group, Groups};
 use crate::intake::{Ended, Intake};
 use crate::plan::Plan;
 use crate::report::RunReport;
@@ -60,12 +62,12 @@ use journal::{Entry, Journal};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Checkpoint {
     dir: PathBuf,
     /// What is finished, with the digests of the tasks that it was made of.
     finished: BTreeMap<u64, String>,
     journal: Journal,
+    on_unfinished: Option<OnUnfinished>,
     /// Held for as long as this lives.
     _lock: File,
 }
@@ -96,7 +98,14 @@ impl Checkpoint {
         }
         question::check(&folder, plan)?;
         let (journal, finished) = Journal::open(&folder).map_err(failed("read the checkpoint"))?;
-        Ok(Self { dir, finished, journal, _lock: lock })
+        Ok(Self { dir, finished, journal, on_unfinished: None, _lock: lock })
+    }
+
+    /// The same, telling of tasks that a run leaves unfinished, with those that share what came out
+    /// of them, from several threads. By default, nobody is told.
+    #[must_use]
+    pub fn with_unfinished(self, on_unfinished: impl Fn(&Group) + Send + 'static) -> Self {
+        Self { on_unfinished: Some(Box::new(on_unfinished)), ..self }
     }
 
     /// How many tasks are finished.
@@ -129,10 +138,10 @@ impl Checkpoint {
     ) -> Result<RunReport, Error> {
         let dir = self.dir.display().to_string();
         let path = self.journal.path().to_owned();
-        let keeper = Arc::new(Mutex::new(Keeper::new(self.journal)));
+        let keeper = Arc::new(Mutex::new(Keeper::new(self.journal, self.on_unfinished)));
         let intake = {
             let keeper = keeper.clone();
-            Arc::new(Intake::new(move |ended| lock(&keeper).ended(&ended)))
+            Arc::new(Intake::new(move |ended| lock(&keeper).ended(ended)))
         };
         let observer: Arc<dyn Observer> = {
             let intake = intake.clone();
@@ -174,6 +183,15 @@ impl Checkpoint {
     }
 }
 
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("dir", &self.dir)
+            .field("finished", &self.finished.len())
+            .finish_non_exhaustive()
+    }
+}
+
 fn lock(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
     keeper.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -205,85 +223,37 @@ impl Iterator for Left<'_> {
     }
 }
 
-/// Gathers what comes out until the tasks that it was made of have ended.
+/// Writes down what has come out of tasks that have ended.
 struct Keeper {
     journal: Journal,
-    groups: BTreeMap<u64, Group>,
-    /// The group that a task is in, where that has come out with others.
-    group_of: BTreeMap<u64, u64>,
+    groups: Groups,
+    /// Told what is not kept, since something of it failed.
+    on_unfinished: Option<OnUnfinished>,
     error: Option<io::Error>,
 }
 
-/// Tasks that share what has come out, and so are finished together: by the number of one of them.
-#[derive(Default)]
-struct Group {
-    members: BTreeSet<u64>,
-    /// Those that have ended, with their digests.
-    ended: BTreeMap<u64, String>,
-    outputs: Vec<Task>,
-    has_failed: bool,
-}
-
-impl Group {
-    fn size(&self) -> usize {
-        self.members.len() + self.outputs.len()
-    }
-}
+/// Told of tasks that are not finished.
+type OnUnfinished = Box<dyn Fn(&Group) + Send>;
 
 impl Keeper {
-    fn new(journal: Journal) -> Self {
-        Self { journal, groups: BTreeMap::new(), group_of: BTreeMap::new(), error: None }
-    }
-
-    /// The group of these tasks, made one if they were several.
-    fn group(&mut self, members: impl Iterator<Item = u64>) -> Option<(u64, &mut Group)> {
-        let members: BTreeSet<u64> = members.collect();
-        let known = members.iter().filter_map(|member| self.group_of.get(member).copied());
-        let parts: BTreeSet<u64> = known.collect();
-        // The largest takes the others in, so that nothing is moved often.
-        let size = |name: &u64| self.groups.get(name).map_or(0, Group::size);
-        let name = parts.iter().copied().max_by_key(size).or(members.first().copied())?;
-        let mut more = Group { members, ..Group::default() };
-        for part in parts.into_iter().filter(|part| *part != name) {
-            let part = self.groups.remove(&part).unwrap_or_default();
-            more.members.extend(part.members);
-            more.ended.extend(part.ended);
-            more.outputs.extend(part.outputs);
-            more.has_failed |= part.has_failed;
-        }
-        self.group_of.extend(more.members.iter().map(|member| (*member, name)));
-        let group = self.groups.entry(name).or_default();
-        group.members.extend(more.members);
-        group.ended.extend(more.ended);
-        group.outputs.extend(more.outputs);
-        group.has_failed |= more.has_failed;
-        Some((name, group))
+    fn new(journal: Journal, on_unfinished: Option<OnUnfinished>) -> Self {
+        Self { journal, groups: Groups::default(), on_unfinished, error: None }
     }
 
     fn came_out(&mut self, task: &Task) {
-        let members = task.sources().iter().map(|source| source.index());
-        if let Some((_, group)) = self.group(members) {
-            // Without its sources, which would never end then.
-            group.outputs.push(task.clone().without_source());
-        }
+        self.groups.came_out(task);
     }
 
-    fn ended(&mut self, ended: &Ended) {
-        let digest = question::digest(&ended.task);
-        let is_whole = ended.is_complete && ended.failures.is_empty();
-        let Some((name, group)) = self.group(std::iter::once(ended.index)) else { return };
-        group.has_failed |= !is_whole;
-        group.ended.insert(ended.index, digest);
-        if group.ended.len() < group.members.len() {
-            return;
-        }
-        let Some(group) = self.groups.remove(&name) else { return };
-        for member in &group.members {
-            self.group_of.remove(member);
-        }
-        if !group.has_failed {
-            let written = self.journal.add(&Entry { tasks: group.ended, outputs: group.outputs });
+    fn ended(&mut self, ended: Ended) {
+        let Some(group) = self.groups.ended(ended) else { return };
+        if group.is_whole() {
+            let digests =
+                group.tasks.iter().map(|(index, ended)| (*index, question::digest(&ended.task)));
+            let tasks = digests.collect();
+            let written = self.journal.add(&Entry { tasks, outputs: group.outputs });
             self.error = self.error.take().or(written.err());
+        } else if let Some(on_unfinished) = &self.on_unfinished {
+            on_unfinished(&group);
         }
     }
 

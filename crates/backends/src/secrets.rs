@@ -81,6 +81,7 @@ impl Secrets {
             Cause::Failed(chain) => Cause::Failed(self.texts(chain)),
             Cause::Panicked(text) => Cause::Panicked(self.text(text)),
             Cause::Protocol(text) => Cause::Protocol(self.text(text)),
+            Cause::Unreadable(text) => Cause::Unreadable(self.text(text)),
             Cause::Died(_) | Cause::Deadline(_) | Cause::MissingInput(_) => cause,
         }
     }

@@ -497,8 +497,12 @@ fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<
                     // What is followed must not end before it is known to have failed.
                     let sources = parcel.head.sources().to_vec();
                     match parcel.unpack() {
-                        Ok(task) => sink(task)
-                            .map_err(|source| Error::Sink { task: id.to_string(), source })?,
+                        Ok(task) => {
+                            // It knows its own, and may be the last that does.
+                            drop(sources);
+                            sink(task)
+                                .map_err(|source| Error::Sink { task: id.to_string(), source })?;
+                        }
                         Err(error) => run.unreadable(last, &id, &sources, error),
                     }
                 }

@@ -4,6 +4,7 @@ mod building;
 mod exact;
 mod executing;
 mod explaining;
+mod failed;
 mod foreign;
 mod guides;
 mod hostile;

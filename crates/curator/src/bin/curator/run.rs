@@ -259,7 +259,10 @@ impl Running<'_> {
         if let Some(recorder) = &self.recorder {
             observers.add(recorder.clone());
         }
-        let intake = self.failed.as_ref().map(|failed| failed.intake.clone());
+        // A checkpoint follows its tasks itself, and withholds what shares a task with a failure.
+        let followed = self.failed.as_ref().filter(|_| self.checkpoint.is_none());
+        let intake = followed.map(|failed| failed.intake.clone());
+        let held = followed.map(FailedFile::held);
         if let Some(intake) = &intake {
             observers.add(intake.clone());
         }
@@ -271,17 +274,23 @@ impl Running<'_> {
         let recorder = self.recorder.clone();
         let display = self.display.clone();
         let is_seen = results.is_terminal();
+        let mut write = |task: &Task| {
+            let added =
+                if is_seen { display.above(|| results.add(task)) } else { results.add(task) };
+            added.map_err(|error| {
+                let kind = error.kind();
+                *broken = Some(error);
+                curator::stage::BoxError::from(io::Error::from(kind))
+            })
+        };
         let sink: &mut Sink<'_> = &mut |task: Task| {
             if let Some(recorder) = &recorder {
                 recorder.see(&task);
             }
-            let added =
-                if is_seen { display.above(|| results.add(&task)) } else { results.add(&task) };
-            added.map_err(|error| {
-                let kind = error.kind();
-                *broken = Some(error);
-                io::Error::from(kind).into()
-            })
+            match &held {
+                Some(held) => held.exchange(task).iter().try_for_each(&mut write),
+                None => write(&task),
+            }
         };
         let observer: Arc<dyn Observer> = Arc::new(observers);
         match self.checkpoint.take() {
@@ -290,9 +299,19 @@ impl Running<'_> {
                     let finished = output::count(checkpoint.finished(), "task");
                     self.display.note(&format!("{finished} finished by earlier runs"));
                 }
+                let checkpoint = match self.failed.as_ref().map(FailedFile::held) {
+                    Some(held) => checkpoint.with_unfinished(move |group| held.unfinished(group)),
+                    None => checkpoint,
+                };
                 checkpoint.run(&*executor, &loaded.plan, &mut tasks, observer, sink)
             }
-            None => executor.execute(&loaded.plan, &mut tasks, observer, sink),
+            None => {
+                let result = executor.execute(&loaded.plan, &mut tasks, observer, sink);
+                // What was known only when all had ended. That it cannot be written, `broken` tells.
+                let rest = held.map(|held| held.take()).unwrap_or_default();
+                let _ = rest.iter().try_for_each(&mut write);
+                result
+            }
         }
     }
 
@@ -355,6 +374,14 @@ impl Running<'_> {
         };
         self.output.finish()?;
         reported?;
+        let left_out = self.failed.as_ref().map_or(0, FailedFile::left_out);
+        if left_out > 0 {
+            let results = output::count(left_out, "result");
+            self.display.note(&format!(
+                "{results} left out: other parts of the tasks that they were made of failed, and \
+                 these come again whole"
+            ));
+        }
         if let Some(problem) = self.reading.take_problem() {
             return Err(Failure::failed(&problem));
         }

@@ -1,11 +1,15 @@
 //! The tasks that failed, with their causes, in a form that can be given to `--input` again.
+//!
+//! A task stands either in this file or, with all that it became, in the results: never in both,
+//! although only one of its children may have failed. So what comes out waits until the tasks that it
+//! was made of have ended.
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use curator::Task;
-use curator::backends::{Ended, FailedTask, Intake};
+use curator::backends::{Ended, FailedTask, Group, Groups, Intake};
 use curator::stage::TaskId;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,37 +21,103 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct FailedFile {
     pub(crate) intake: Arc<Intake>,
-    written: Arc<Mutex<Written>>,
+    held: Held,
 }
 
+/// What is not known yet to be right.
+#[derive(Clone, Debug)]
+pub(crate) struct Held(Arc<Mutex<State>>);
+
 #[derive(Debug)]
-struct Written {
+struct State {
+    groups: Groups,
+    /// What turned out to be right, and is not written yet.
+    ready: Vec<Task>,
     lines: Lines,
     error: Option<io::Error>,
+    /// How many results share a task with a failure.
+    left_out: usize,
 }
 
 impl FailedFile {
     pub(crate) fn new(path: &Path) -> Self {
-        let written = Arc::new(Mutex::new(Written { lines: Lines::to(Some(path)), error: None }));
+        let held = Held(Arc::new(Mutex::new(State {
+            groups: Groups::default(),
+            ready: Vec::new(),
+            lines: Lines::to(Some(path)),
+            error: None,
+            left_out: 0,
+        })));
         let on_end = {
-            let written = written.clone();
-            move |ended: Ended| {
-                if !ended.failures.is_empty() {
-                    let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-                    let result = written.lines.add(&line(ended));
-                    written.error = written.error.take().or(result.err());
-                }
-            }
+            let held = held.clone();
+            move |ended| held.lock().ended(ended)
         };
-        Self { intake: Arc::new(Intake::new(on_end)), written }
+        Self { intake: Arc::new(Intake::new(on_end)), held }
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        self.held.clone()
+    }
+
+    /// How many results are in no file, since a task that they were made of is in this one.
+    pub(crate) fn left_out(&self) -> usize {
+        self.held.lock().left_out
     }
 
     /// Completes the file. It is there also if nothing failed, and then is empty.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        match written.error.take() {
-            Some(error) => Err(written.lines.failure(&error)),
-            None => written.lines.finish(),
+        let mut state = self.held.lock();
+        match state.error.take() {
+            Some(error) => Err(state.lines.failure(&error)),
+            None => state.lines.finish(),
+        }
+    }
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what came out, and gives what is known to be right.
+    pub(crate) fn exchange(&self, task: Task) -> Vec<Task> {
+        self.lock().groups.came_out(&task);
+        // It may be the last that its tasks wait for, which needs the lock.
+        drop(task);
+        self.take()
+    }
+
+    /// What is known to be right.
+    pub(crate) fn take(&self) -> Vec<Task> {
+        std::mem::take(&mut self.lock().ready)
+    }
+
+    /// Tasks of which something failed, and those that share what came out of them.
+    pub(crate) fn unfinished(&self, group: &Group) {
+        self.lock().unfinished(group);
+    }
+}
+
+impl State {
+    fn ended(&mut self, ended: Ended) {
+        let Some(group) = self.groups.ended(ended) else { return };
+        if group.is_whole() {
+            self.ready.extend(group.outputs);
+        } else {
+            self.unfinished(&group);
+        }
+    }
+
+    fn unfinished(&mut self, group: &Group) {
+        let failures = group.failures();
+        if failures.is_empty() {
+            // The run ended before it was known.
+            return;
+        }
+        self.left_out += group.outputs.len();
+        for ended in group.tasks.values() {
+            let result = self.lines.add(&line(ended, &failures));
+            self.error = self.error.take().or(result.err());
         }
     }
 }
@@ -60,9 +130,13 @@ struct Line {
     failures: Vec<Value>,
 }
 
-fn line(ended: Ended) -> String {
-    let task = ended.task.with_id(TaskId::root().child(ended.index));
-    let failures = ended.failures.iter().map(failure).collect();
+/// The line of a task; where nothing of it failed, with what failed of the others that its results
+/// were made of.
+fn line(ended: &Ended, of_group: &[&FailedTask]) -> String {
+    let own: Vec<&FailedTask> = ended.failures.iter().collect();
+    let failures = if own.is_empty() { of_group } else { &own };
+    let failures = failures.iter().map(|failed| failure(failed)).collect();
+    let task = ended.task.clone().with_id(TaskId::root().child(ended.index));
     serde_json::to_string(&Line { task, failures }).unwrap_or_default()
 }
 
