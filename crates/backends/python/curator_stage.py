@@ -123,14 +123,14 @@ class Context:
 # Frames. The Rust side of the same format is `wire/frame.rs`.
 
 _MAGIC = 0x5543  # "CU", little-endian
-_VERSION = 2
+_VERSION = 3
 _HEADER = "<HBBIQQQ"  # magic, version, kind, reserved, sequence, meta length, body length
 _HEADER_SIZE = 32
 _MAX_META = 1 << 28
 _MAX_BODY = 1 << 40
 
 _START, _SETUP, _BATCH, _ARENAS = 1, 2, 3, 5
-_PROOF, _READY, _RESULT, _FAILED, _BYE = 65, 66, 67, 68, 69
+_PROOF, _READY, _RESULT, _FAILED, _BYE, _LOADED = 65, 66, 67, 68, 69, 71
 
 # Results wait for company until this many bytes or nanoseconds have gathered, but never while the
 # worker has nothing else to do.
@@ -465,15 +465,40 @@ def _load(code, args):
     if not callable(found):
         raise TypeError(f"{code['name']!r} is neither a class nor a function")
     if not (positional or named):
-        return _Function(found)
-    return _Function(lambda task: found(task, *positional, **named))
+        return _Function(found, found)
+    return _Function(found, lambda task: found(task, *positional, **named))
 
 
 class _Function:
     """A plain function as a stage."""
 
-    def __init__(self, function):
-        self.process = function
+    def __init__(self, function, process):
+        self.function = function
+        self.process = process
+
+
+# How the names of settings begin and end: a mistake is in either of them, or in between.
+_HEADS = frozenset(("ba", "in", "nu", "ou", "ra", "re", "ru", "ta", "xe"))
+_TAILS = frozenset(("de", "ds", "ec", "es", "ks", "nv", "rs", "ts", "ze"))
+
+
+def _declared(stage):
+    """What the stage's code declares about itself: most declare nothing, and pay for no more than a
+    look at their names."""
+    if isinstance(stage, _Function):
+        stage = stage.function
+    names = set(getattr(stage, "__dict__", ()))
+    for kind in type(stage).__mro__:
+        names.update(vars(kind))
+    if "__getattr__" not in names and not any(
+        name[:2].lower() in _HEADS or name[-2:].lower() in _TAILS
+        for name in names
+        if isinstance(name, str) and name[:1] != "_"
+    ):
+        return {}
+    from curator_declared import declared
+
+    return declared(stage, {name for name in names if isinstance(name, str)})
 
 
 def _describe_error(error):
@@ -753,6 +778,9 @@ class _Worker:
             raise TypeError(
                 f"{start['code']['name']!r} has neither `process(task)` nor `process_batch(tasks)`"
             )
+
+    def declared(self):
+        return _declared(self._stage)
 
     def hook(self, name):
         hook = getattr(self._stage, name, None)
@@ -1119,6 +1147,8 @@ def _serve():
     phase = "load"
     try:
         worker.load(start)
+        # Before any hook runs: they may be the wrong environment's.
+        send(_LOADED, worker.declared())
         phase = "setup"
         while not worker.is_set_up:
             frame = channel.receive()

@@ -139,6 +139,19 @@ pub enum Error {
         mismatch: String,
     },
 
+    /// A stage's code declares another `runtime_env` than the one that the plan gives the stage.
+    #[error(
+        "the code of stage `{stage}` declares the runtime_env {declared}, and the plan has {planned}"
+    )]
+    DeclaredEnv {
+        /// The stage.
+        stage: String,
+        /// What its code declares, as JSON, without credentials.
+        declared: String,
+        /// What the plan has, likewise.
+        planned: String,
+    },
+
     /// A worker process could not be started.
     #[error("failed to {action} for stage `{stage}`")]
     Worker {
@@ -545,6 +558,10 @@ impl Error {
             }
             Self::EngineMissing { requirement, .. } => {
                 return Some(format!("add `{requirement}` to the base"));
+            }
+            Self::DeclaredEnv { .. } => {
+                "set `runtime_env` in the stage's entry in the pipeline, to what its code declares \
+                 or to what it is to run with (`{}` is the base environment)"
             }
             Self::WorkerDied { .. } => "the worker's last lines tell why",
             Self::WorkerSetup { phase, error, .. } => {

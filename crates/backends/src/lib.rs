@@ -72,6 +72,7 @@
 mod checkpoint;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod declared;
 mod disk_source;
 mod error;
 mod event;

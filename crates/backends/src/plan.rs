@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
 use stage::{Base, Behaviour, Pipeline, PythonCode, PythonSource, Settings};
 
+use crate::declared::Wanted;
 use crate::disk_source::DiskSource;
 use crate::error::Error;
 
@@ -53,6 +54,8 @@ pub struct PlannedStage {
     pub(crate) behaviour: Behaviour,
     /// What its environment is made of; none where the stage runs in the base environment.
     pub(crate) env: Option<LoadedEnv>,
+    /// What its code is held against; none where that is Rust.
+    pub(crate) wanted: Option<Box<Wanted>>,
 }
 
 impl Plan {
@@ -70,25 +73,34 @@ impl Plan {
         let base = built.base().map(|base| PlannedBase::load(base, &dir)).transpose()?;
         let mut stages = Vec::with_capacity(built.stages().len());
         for stage in built.stages() {
-            let env = built.effective_runtime_env(stage);
+            let effective = built.effective_runtime_env(stage);
             let own = stage.settings().runtime_env.as_ref();
-            let env = match own_block(stage.behaviour(), &dir) {
+            let effective = match own_block(stage.behaviour(), &dir) {
                 // An empty spec opts out of everything.
                 Some(block) if own.is_none_or(|own| !own.is_empty() && !own.decides_packages()) => {
-                    block.over(&env)
+                    block.over(&effective)
                 }
-                _ => env,
+                _ => effective,
             };
-            let env = if env.is_empty() {
+            let env = if effective.is_empty() {
                 None
             } else {
-                Some(load(&format!("stage `{}`", stage.name()), &env, &dir)?)
+                Some(load(&format!("stage `{}`", stage.name()), &effective, &dir)?)
             };
-            stages.push(PlannedStage {
-                settings: stage.settings().clone(),
-                behaviour: rooted(stage.behaviour(), &dir),
-                env,
+            let settings = stage.settings().clone();
+            let wanted = stage.behaviour().as_python().map(|_| {
+                Box::new(Wanted {
+                    sets_env: settings.runtime_env.is_some(),
+                    default: built.pipeline().runtime_env().cloned().unwrap_or_default(),
+                    effective,
+                    env: env.clone().unwrap_or_default(),
+                    dir: dir.clone(),
+                    resources: settings.resources,
+                    workers: settings.workers,
+                })
             });
+            let behaviour = rooted(stage.behaviour(), &dir);
+            stages.push(PlannedStage { settings, behaviour, env, wanted });
         }
         Ok(Self { name: built.name().to_owned(), stages, base })
     }

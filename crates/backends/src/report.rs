@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stage::Task;
 
+use crate::event::{Event, Observer};
 use crate::failure::FailedTask;
+use crate::plan::Plan;
 use crate::provision::EnvironmentReport;
 
 /// A run, as it ended.
@@ -61,6 +63,27 @@ pub struct StageReport {
     pub transfer: Duration,
 }
 
+/// Tells of stages that dropped all that they got: a filter may, but it is also what a `process`
+/// without `return` does. For an executor, at the end of a run that came to its end.
+pub(crate) fn tell_dropped(plan: &Plan, stages: &[StageReport], observer: &dyn Observer) {
+    for (planned, stage) in plan.stages().iter().zip(stages) {
+        if !stage.dropped_all() {
+            continue;
+        }
+        let (count, noun) = match stage.tasks - stage.failed {
+            1 => ("the only".to_owned(), "task"),
+            count => (format!("all {count}"), "tasks"),
+        };
+        let why = if planned.behaviour.as_python().is_some() {
+            ": what its code returned was None, as it is where a `return` is missing"
+        } else {
+            ""
+        };
+        let message = format!("it dropped {count} {noun} that it got{why}");
+        observer.on_event(&Event::Warning { stage: Some(stage.name.clone()), message });
+    }
+}
+
 /// Where the time of a batch went.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spent {
@@ -95,6 +118,12 @@ impl StageReport {
         self.workers += workers;
         self.process += *process;
         self.transfer += *transfer;
+    }
+
+    /// Whether nothing came of any task that it did not fail on, and there were some.
+    #[must_use]
+    pub fn dropped_all(&self) -> bool {
+        self.tasks > self.failed && self.outputs == 0
     }
 
     pub(crate) fn add_batch(&mut self, tasks: usize, outputs: usize, spent: Spent) {

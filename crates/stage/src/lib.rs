@@ -60,6 +60,7 @@ pub use pipeline::{
     Assignment, Backend, Base, BuiltPipeline, CompositeStage, Engine, FailurePolicy, Pipeline,
     PipelineFile, PipelineStage, RayEnvironments, UnknownBackend,
 };
+pub use secret::redacted;
 pub use settings::{
     AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,
     Workers,

@@ -10,7 +10,8 @@ pub(crate) const HIDDEN: &str = "<hidden>";
 /// The same value with nothing secret in it.
 ///
 /// Numbers, booleans and `null` stay under any name: `max_tokens` is no secret.
-pub(crate) fn redacted(value: &Value) -> Value {
+#[must_use]
+pub fn redacted(value: &Value) -> Value {
     match value {
         Value::String(text) => Value::String(envspec::redact(text).into_owned()),
         Value::Array(items) => items.iter().map(redacted).collect(),

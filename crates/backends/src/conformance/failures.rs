@@ -1,5 +1,6 @@
 //! What goes wrong in a stage.
 
+use envspec::RuntimeEnv;
 use serde_json::{Value, json};
 use stage::Pipeline;
 
@@ -62,4 +63,32 @@ pub(super) fn set_up(setting: &Setting<'_>) {
     assert!(matches!(error, Error::WorkerSetup { .. }), "{report}");
     assert!(report.contains("RuntimeError: the model is missing"), "{report}");
     assert!(report.contains("NoSetup"), "{report}");
+}
+
+/// What a stage's code declares and the plan does not have: a `runtime_env` ends the run before the
+/// stage has a task; one that its entry overrides, and other settings, are warnings, told once.
+pub(super) fn declared(setting: &Setting<'_>) {
+    let stage = python("Declares", Value::Null).with_num_workers(2);
+    let pipeline = Pipeline::new("conformance").with_stage(stage.clone());
+    let error = setting.must_fail(&pipeline, numbers(4));
+    let report = error.report();
+    assert!(matches!(error, Error::DeclaredEnv { .. }), "{report}");
+    assert!(report.contains(r#"{"env_vars":{"COLOUR":"red"}}"#), "{report}");
+    assert!(report.contains("the base environment"), "{report}");
+
+    let overridden = stage.with_runtime_env(RuntimeEnv::new().with_env_var("COLOUR", "blue"));
+    let pipeline = Pipeline::new("conformance").with_stage(overridden);
+    let warnings = setting.warnings(&pipeline, numbers(40));
+    for words in ["overrides the runtime_env", "declares `batch_size` 7, and the pipeline has 1"] {
+        let count = warnings.iter().filter(|warning| warning.contains(words)).count();
+        assert_eq!(count, 1, "{words}: {warnings:?}");
+    }
+}
+
+/// A stage that dropped all that it got is told of at the end, with how many that were.
+pub(super) fn dropped(setting: &Setting<'_>) {
+    let pipeline = Pipeline::new("conformance").with_stage(python("Forgets", Value::Null));
+    let warnings = setting.warnings(&pipeline, numbers(5));
+    let told = warnings.iter().filter(|warning| warning.contains("it dropped all 5 tasks"));
+    assert_eq!(told.count(), 1, "{warnings:?}");
 }

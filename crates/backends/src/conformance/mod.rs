@@ -28,12 +28,14 @@ mod stages;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use stage::{Pipeline, Task};
 use tempfile::TempDir;
 
 use crate::error::Error;
+use crate::event::Event;
 use crate::executor::{Executor, ExecutorExt, FailurePolicy};
 use crate::report::RunReport;
 
@@ -82,6 +84,8 @@ pub fn cases() -> Vec<Case> {
         case("failed_tasks_are_recorded", false, failures::recorded),
         case("the_first_failure_ends_the_run", false, failures::fail_fast),
         case("a_set_up_that_fails", false, failures::set_up),
+        case("what_code_declares_is_held_against_the_plan", false, failures::declared),
+        case("a_stage_that_drops_all_is_told", false, failures::dropped),
     ]
 }
 
@@ -108,6 +112,21 @@ impl<'a> Setting<'a> {
         tasks: Vec<Task>,
     ) -> Result<RunReport, Error> {
         (self.executor)(policy).run(pipeline, tasks)
+    }
+
+    /// Runs a pipeline that must succeed, and gives what it warned of.
+    fn warnings(&self, pipeline: &Pipeline, tasks: Vec<Task>) -> Vec<String> {
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let seen = warnings.clone();
+        let observer = move |event: &Event| {
+            if let Event::Warning { message, .. } = event {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
+            }
+        };
+        let executor = (self.executor)(FailurePolicy::FailFast);
+        let result = executor.run_observed(pipeline, tasks, Arc::new(observer));
+        result.unwrap_or_else(|error| panic!("{}", error.report()));
+        std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Runs a pipeline that must succeed.

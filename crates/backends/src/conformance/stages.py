@@ -150,3 +150,16 @@ class Exact:
 
     def process(self, task):
         return task
+
+
+class Declares:
+    runtime_env = {"env_vars": {"COLOUR": "red"}}  # noqa: RUF012
+    batch_size = 7
+
+    def process(self, task):
+        return task
+
+
+class Forgets:
+    def process(self, task):
+        task.data["n"] += 1

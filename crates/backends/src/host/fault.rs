@@ -22,6 +22,11 @@ pub(crate) enum Fault {
         stage: String,
         mismatch: String,
     },
+    DeclaredEnv {
+        stage: String,
+        declared: String,
+        planned: String,
+    },
     Other {
         /// The message, and those of its causes.
         chain: Vec<String>,
@@ -39,6 +44,9 @@ impl From<Error> for Fault {
             }
             Error::WrongEnvironment { stage, mismatch } => {
                 Self::WrongEnvironment { stage, mismatch }
+            }
+            Error::DeclaredEnv { stage, declared, planned } => {
+                Self::DeclaredEnv { stage, declared, planned }
             }
             other => Self::Other {
                 detail: other.detail(),
@@ -62,6 +70,9 @@ impl From<Fault> for Error {
             }
             Fault::WrongEnvironment { stage, mismatch } => {
                 Self::WrongEnvironment { stage, mismatch }
+            }
+            Fault::DeclaredEnv { stage, declared, planned } => {
+                Self::DeclaredEnv { stage, declared, planned }
             }
             Fault::Other { chain, detail, hint } => {
                 let mut chain = chain.into_iter();

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use envspec::LoadedEnv;
+use envspec::{LoadedEnv, RuntimeEnv};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stage::{AnyStage, Behaviour, PythonCode, PythonSource, Registry, Settings};
 
+use crate::declared::Wanted;
 use crate::error::Error;
 use crate::event::Event;
 use crate::executor::FailurePolicy;
@@ -54,6 +55,28 @@ pub(crate) struct StageRequest {
     pub(crate) code: Code,
     /// A [`LoadedEnv`] with its credentials; null for the base environment.
     pub(crate) env: Value,
+    /// What its code is held against; none where that is Rust.
+    #[serde(default)]
+    pub(crate) wanted: Option<WantedRequest>,
+}
+
+#[cfg(test)]
+impl WantedRequest {
+    /// As if the stage's entry had no `runtime_env`.
+    pub(crate) fn unset_env(&mut self) {
+        self.sets_env = false;
+    }
+}
+
+/// What a stage's code is held against, as it travels: the rest is in the stage's settings.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WantedRequest {
+    sets_env: bool,
+    default: RuntimeEnv,
+    effective: RuntimeEnv,
+    /// A [`LoadedEnv`] with its credentials.
+    env: Value,
+    dir: PathBuf,
 }
 
 /// A stage's code, as it travels.
@@ -146,7 +169,14 @@ impl StageRequest {
             }
         };
         let env = planned.env.as_ref().map_or(Value::Null, LoadedEnv::expose);
-        Ok(Self { settings, code, env })
+        let wanted = planned.wanted.as_deref().map(|wanted| WantedRequest {
+            sets_env: wanted.sets_env,
+            default: wanted.default.clone(),
+            effective: wanted.effective.clone(),
+            env: wanted.env.expose(),
+            dir: wanted.dir.clone(),
+        });
+        Ok(Self { settings, code, env, wanted })
     }
 
     /// The stage, ready to run on this node.
@@ -156,18 +186,24 @@ impl StageRequest {
         registry: &Registry,
         is_native: bool,
     ) -> Result<PlannedStage, Error> {
-        let Self { mut settings, code, env } = self;
+        let Self { mut settings, code, env, wanted } = self;
         // The engine has placed the worker and given it its devices.
-        settings.workers = stage::Workers::Fixed(1);
-        settings.resources = stage::Resources::default();
+        let workers = std::mem::replace(&mut settings.workers, stage::Workers::Fixed(1));
+        let resources = std::mem::take(&mut settings.resources);
         let nonsense = |error: serde_json::Error| Error::Engine {
             words: format!("a stage that is {error}"),
             log: Vec::new(),
         };
         let env: Option<LoadedEnv> = serde_json::from_value(env).map_err(nonsense)?;
+        let wanted = wanted.map(|wanted| -> Result<_, serde_json::Error> {
+            let WantedRequest { sets_env, default, effective, env, dir } = wanted;
+            let env = serde_json::from_value(env)?;
+            Ok(Box::new(Wanted { sets_env, default, effective, env, dir, resources, workers }))
+        });
         Ok(PlannedStage {
             behaviour: code.into_behaviour(place, registry)?,
             env: local_env(env, place, is_native),
+            wanted: wanted.transpose().map_err(nonsense)?,
             settings,
         })
     }

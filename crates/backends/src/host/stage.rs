@@ -280,10 +280,12 @@ mod tests {
     use std::path::Path;
     use std::thread;
 
+    use envspec::RuntimeEnv;
     use serde_json::{Value, json};
-    use stage::{BoxError, Context, Output, Settings, Stage, Task, TaskId};
+    use stage::{BoxError, Context, Output, Pipeline, PythonStage, Settings, Stage, Task, TaskId};
 
     use super::*;
+    use crate::host::request::StageRequest;
     use crate::local::Parcel;
 
     struct Echo;
@@ -300,16 +302,26 @@ mod tests {
 
     /// The actor's end of a host that runs on a thread.
     fn host(run_dir: &Path) -> (UnixStream, thread::JoinHandle<io::Result<()>>) {
+        let stage = json!({
+            "settings": Settings::new("s"),
+            "code": { "rust": { "name": "echo", "args": "null" } },
+            "env": null,
+        });
+        host_of(run_dir, Path::new("/no/python"), &stage)
+    }
+
+    fn host_of(
+        run_dir: &Path,
+        base: &Path,
+        stage: &Value,
+    ) -> (UnixStream, thread::JoinHandle<io::Result<()>>) {
         let request = json!({
             "place": {
-                "base": "/no/python", "node": "n", "run_dir": run_dir, "cache_dir": null,
-                "python_path": "",
+                "base": base, "node": "n", "run_dir": run_dir, "cache_dir": run_dir.join("cache"),
+                // With something on it, a stage has an environment of its own on the node.
+                "python_path": if stage["wanted"].is_null() { "" } else { "/somewhere" },
             },
-            "stage": {
-                "settings": Settings::new("s"),
-                "code": { "rust": { "name": "echo", "args": "null" } },
-                "env": null,
-            },
+            "stage": stage,
             "policy": "fail-fast",
             "is_native": false,
         });
@@ -357,6 +369,53 @@ mod tests {
         }
         assert_eq!(ids, ["0_0_0", "0_0_1", "0_1_0", "0_1_1"]);
         running.join().unwrap().unwrap();
+    }
+
+    /// What a host says until it is told to end: the kinds of its frames, and their texts.
+    fn told(text: &str, runtime_env: &RuntimeEnv) -> Vec<(Kind, String)> {
+        let dir = tempfile::tempdir().unwrap();
+        let python = which::which("python3").unwrap();
+        let stage = PythonStage::from_source(text, "Stage").with_runtime_env(runtime_env.clone());
+        let plan = Plan::new(&Pipeline::new("p").with_stage(stage)).unwrap();
+        let mut request = StageRequest::new(&plan.stages()[0]).unwrap();
+        if runtime_env.is_empty() {
+            request.wanted.as_mut().unwrap().unset_env();
+        }
+        let stage = serde_json::to_value(&request).unwrap();
+        let (socket, running) = host_of(dir.path(), &python, &stage);
+        call(&socket, 0);
+        let mut frames =
+            Frames { socket: socket.try_clone().unwrap(), reader: FrameReader::default() };
+        let mut told = Vec::new();
+        while let Some(frame) = frames.next().unwrap() {
+            told.push((frame.kind, String::from_utf8(frame.meta).unwrap()));
+            match frame.kind {
+                Kind::Result | Kind::Failed => socket.shutdown(Shutdown::Write).unwrap(),
+                Kind::Bye => break,
+                _ => {}
+            }
+        }
+        running.join().unwrap().unwrap();
+        told
+    }
+
+    /// On a node the environment is not the plan's any more: it has the node's variables, and the
+    /// engine has given the worker its resources. What is declared is held against the plan.
+    #[test]
+    fn what_code_declares_is_held_against_the_plan_on_a_node() {
+        let text = "class Stage:\n    runtime_env = {'env_vars': {'A': '1'}}\n    batch_size = 5\n    \
+                    resources = {'cpus': 1}\n    def process(self, task): return task";
+        let refused = told(text, &RuntimeEnv::new());
+        let fault = refused.iter().find(|(kind, _)| *kind == Kind::Failed).expect("a fault");
+        let error = Error::from(serde_json::from_str::<Fault>(&fault.1).unwrap());
+        assert!(matches!(error, Error::DeclaredEnv { .. }), "{}", error.report());
+
+        let same = told(text, &RuntimeEnv::new().with_env_var("A", "1"));
+        assert!(same.iter().any(|(kind, _)| *kind == Kind::Result), "{same:?}");
+        let warnings = same.iter().filter(|(_, text)| text.contains(r#""event":"warning""#));
+        let warnings: Vec<_> = warnings.collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].1.contains("`batch_size` 5"), "{warnings:?}");
     }
 
     /// The actor of a run that is over may be there still and listen no more.

@@ -25,7 +25,7 @@ use crate::event::{Event, Observer};
 use crate::executor::{Executor, FailurePolicy, Sink};
 use crate::plan::{Plan, PlannedStage};
 use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner};
-use crate::report::{RunReport, StageReport};
+use crate::report::{RunReport, StageReport, tell_dropped};
 use crate::secrets::Secrets;
 use crate::worker::Cancel;
 
@@ -179,18 +179,21 @@ impl Executor for LocalExecutor {
             let own = failed.iter().filter(|failed| failed.stage == stage.name);
             stage.failed = own.map(|failed| failed.tasks.len() as u64).sum();
         }
-        let result = match run.take_error() {
-            Some(error) => Err(error),
-            None => Ok(RunReport {
-                pipeline: plan.name().to_owned(),
-                executor: self.name().to_owned(),
-                outputs: Vec::new(),
-                failed,
-                stages,
-                environments,
-                wall: begun.elapsed(),
-            }),
-        };
+        let result = run.take_error().map_or_else(
+            || {
+                tell_dropped(plan, &stages, &*run.observer);
+                Ok(RunReport {
+                    pipeline: plan.name().to_owned(),
+                    executor: self.name().to_owned(),
+                    outputs: Vec::new(),
+                    failed,
+                    stages,
+                    environments,
+                    wall: begun.elapsed(),
+                })
+            },
+            Err,
+        );
         // While it ran, none of its environments could go.
         drop(run);
         if let Some(provisioner) = provisioner {

@@ -176,6 +176,9 @@ impl Slot<'_> {
             stage: self.stage.name().to_owned(),
             mismatch,
         })?;
+        // Its code is loaded meanwhile, which may take long.
+        let incoming = self.receive_while_needed(process)?;
+        self.stage.heed(&self.read(process, incoming, Kind::Loaded)?)?;
         let noted = |source| Error::io("note on the node", "`setup_on_node`", source);
         let begun = self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled());
         match begun.map_err(noted)? {
@@ -195,23 +198,29 @@ impl Slot<'_> {
         let meta = serde_json::to_vec(&Setup { on_node }).unwrap_or_default();
         // If it cannot be sent the worker is gone, and the wait tells how.
         let _ = process.send(Kind::Setup, &meta);
-        if !on_node {
+        let incoming = if on_node {
+            process.receive(None, Some(&self.stage.run.cancel))
+        } else {
             self.is_setting_up.set(true);
-            self.wait_while_needed(process)?;
-        }
-        let _: serde_json::Value = self.expect(process, Kind::Ready, None)?;
+            self.receive_while_needed(process)?
+        };
+        let _: serde_json::Value = self.read(process, incoming, Kind::Ready)?;
         Ok(())
     }
 
-    /// Waits until a worker that sets up says something; gives it up if the stage's others have done
+    /// What a worker that loads its code or sets up says; gives it up if the stage's others have done
     /// everything meanwhile, since a late helper must neither hold the run up nor fail it.
-    fn wait_while_needed(&self, process: &mut Process) -> Result<(), Fate> {
-        while !process.has_spoken(Instant::now() + TICK, &self.stage.run.cancel) {
+    fn receive_while_needed(&self, process: &mut Process) -> Result<Incoming, Fate> {
+        loop {
+            let deadline = Some(Instant::now() + TICK);
+            match process.receive(deadline, Some(&self.stage.run.cancel)) {
+                Incoming::Deadline => {}
+                incoming => return Ok(incoming),
+            }
             if self.stage.has_workers() && self.stage.queue().is_finished() {
                 return Err(Fate::Cancelled);
             }
         }
-        Ok(())
     }
 
     /// Waits for a frame of one kind while the worker gets ready.
@@ -221,9 +230,20 @@ impl Slot<'_> {
         kind: Kind,
         deadline: Option<Instant>,
     ) -> Result<T, Fate> {
+        let incoming = process.receive(deadline, Some(&self.stage.run.cancel));
+        self.read(process, incoming, kind)
+    }
+
+    /// What came, if it is a frame of this kind.
+    fn read<T: DeserializeOwned>(
+        &self,
+        process: &mut Process,
+        incoming: Incoming,
+        kind: Kind,
+    ) -> Result<T, Fate> {
         let stage = || self.stage.name().to_owned();
         let nonsense = |problem| Fate::from(Error::Protocol { stage: stage(), problem });
-        match process.receive(deadline, Some(&self.stage.run.cancel)) {
+        match incoming {
             Incoming::Frame(frame) if frame.kind == kind => serde_json::from_slice(&frame.meta)
                 .map_err(|error| nonsense(format!("its {kind:?} frame: {error}"))),
             Incoming::Frame(frame) if frame.kind == Kind::Failed => {

@@ -1,6 +1,7 @@
 //! One stage during a run: what becomes of its batches, who runs its node hook, and its tally.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use super::parcel::{Batch, Parcel};
 use super::queue::{Cancelled, Queue};
 use super::run::Run;
 use super::scaling::{Counted, Load};
+use crate::error::Error;
 use crate::event::Event;
 use crate::executor::FailurePolicy;
 use crate::failure::{Cause, FailedTask};
 use crate::plan::PlannedStage;
 use crate::report::{Spent, StageReport};
+use crate::wire::Loaded;
 use crate::worker::Exit;
 
 /// One stage during a run.
@@ -29,6 +32,8 @@ pub(crate) struct StageRun<'a> {
     slots: Mutex<Slots>,
     pub(crate) load: Load,
     tally: Mutex<StageReport>,
+    /// Whether it has been told what its code declares.
+    is_heeded: AtomicBool,
 }
 
 /// The slots of a stage.
@@ -79,6 +84,7 @@ impl<'a> StageRun<'a> {
             slots: Mutex::default(),
             load: Load::default(),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
+            is_heeded: AtomicBool::new(false),
         }
     }
 
@@ -245,6 +251,19 @@ impl<'a> StageRun<'a> {
 
     pub(crate) fn warn(&self, message: String) {
         self.run.emit(&Event::Warning { stage: Some(self.name().to_owned()), message });
+    }
+
+    /// Holds what its code declares about itself against the plan; each of its workers says the
+    /// same, and it is told once.
+    pub(crate) fn heed(&self, declared: &Loaded) -> Result<(), Error> {
+        let Some(wanted) = &self.planned.wanted else { return Ok(()) };
+        let told = wanted.check(&self.planned.settings, declared)?;
+        if !self.is_heeded.swap(true, Ordering::Relaxed) {
+            for message in told {
+                self.warn(message);
+            }
+        }
+        Ok(())
     }
 
     /// Opens a slot for workers, with the lowest number that none has.

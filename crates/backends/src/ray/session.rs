@@ -1,6 +1,6 @@
 //! The talk with a driver during a run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::host::{Fault, Note, cut, pack, unpack};
 use crate::local::Parcel;
 use crate::plan::Plan;
 use crate::provision::{EnvState, EnvironmentReport};
-use crate::report::StageReport;
+use crate::report::{StageReport, tell_dropped};
 use crate::secrets::Secrets;
 use crate::wire::{Frame, Kind};
 use crate::worker::Incoming;
@@ -64,6 +64,8 @@ pub(crate) struct Session<'a> {
     counts: HashMap<String, usize>,
     environments: BTreeMap<String, EnvironmentReport>,
     failed: Vec<FailedTask>,
+    /// The warnings.
+    told: HashSet<(Option<String>, String)>,
 }
 
 /// What is left of a run: its stages, its environments, and its failed tasks.
@@ -81,6 +83,7 @@ impl<'a> Session<'a> {
             counts: HashMap::new(),
             environments: BTreeMap::new(),
             failed: Vec::new(),
+            told: HashSet::new(),
         }
     }
 
@@ -179,6 +182,9 @@ impl<'a> Session<'a> {
         let Passed { host, note } = serde_json::from_slice(&frame.meta)
             .map_err(|error| Stop::Lost(Some(format!("passed on nonsense: {error}"))))?;
         match note {
+            // What a stage's code declares, each of its hosts tells.
+            Note::Event(Event::Warning { stage, message })
+                if !self.told.insert((stage.clone(), message.clone())) => {}
             Note::Event(event) => {
                 let event = self.numbered(&host, event);
                 self.observer.on_event(&self.secrets.event(&event));
@@ -261,6 +267,7 @@ impl<'a> Session<'a> {
             self.observer.on_event(&Event::StageFinished { stage: sum.name.clone() });
             stages.push(sum);
         }
+        tell_dropped(self.plan, &stages, &*self.observer);
         (stages, self.environments.into_values().collect(), self.failed)
     }
 }

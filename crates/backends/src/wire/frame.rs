@@ -19,7 +19,7 @@
 use std::io::{self, Read};
 
 const MAGIC: [u8; 2] = *b"CU";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER: usize = 32;
 const MAX_META: u64 = 1 << 28;
 const MAX_BODY: u64 = 1 << 40;
@@ -52,10 +52,12 @@ pub(crate) enum Kind {
     Bye = 69,
     /// From a cluster: something happened there.
     Note = 70,
+    /// From the worker: its code is loaded, and what that declares about itself.
+    Loaded = 71,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Start,
         Self::Setup,
         Self::Batch,
@@ -67,6 +69,7 @@ impl Kind {
         Self::Failed,
         Self::Bye,
         Self::Note,
+        Self::Loaded,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {

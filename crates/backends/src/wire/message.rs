@@ -44,6 +44,25 @@ pub(crate) struct Proof {
     pub(crate) packages: std::collections::BTreeMap<String, Vec<String>>,
 }
 
+/// Worker to engine, once its code is loaded: what that declares about itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Loaded {
+    /// By the name of the setting.
+    pub(crate) settings: std::collections::BTreeMap<String, Found>,
+    /// Names that are nearly one of a setting, with that.
+    pub(crate) near: Vec<(String, String)>,
+}
+
+/// What is declared for a setting.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Found {
+    Value(Value),
+    /// It could not be read, or not be sent: why.
+    Unread(String),
+}
+
 /// Engine to worker: tasks, and which parts of the arenas are theirs.
 #[derive(Debug, Serialize)]
 pub(crate) struct BatchTasks<'a>(pub(crate) Option<Shares>, pub(crate) Vec<Input<'a>>);

@@ -228,11 +228,6 @@ impl Process {
         }
     }
 
-    /// Waits until there is anything for `receive`; false at the deadline.
-    pub(crate) fn has_spoken(&self, deadline: Instant, cancel: &Cancel) -> bool {
-        !matches!(self.wait(Some(deadline), Some(cancel)), Ready::Deadline)
-    }
-
     /// Ends one or both directions of the socket, also for whoever waits in it. A worker that reads
     /// the end tears down.
     pub(crate) fn shut_down(&self, how: Shutdown) {

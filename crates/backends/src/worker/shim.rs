@@ -12,8 +12,9 @@ pub const CURATOR_STAGE_PY: &str = include_str!("../../python/curator_stage.py")
 
 /// What lies beside it: tables for stages without `pyarrow`, which stage code may import, and what
 /// they are made of.
-const BESIDE: [(&str, &str); 5] = [
+const BESIDE: [(&str, &str); 6] = [
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
+    ("curator_declared.py", include_str!("../../python/curator_declared.py")),
     ("curator_json.py", include_str!("../../python/curator_json.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
     ("curator_table.py", include_str!("../../python/curator_table.py")),

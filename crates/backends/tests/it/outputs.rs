@@ -1,10 +1,10 @@
 //! What a stage may return, and the ids that come of it.
 
-use backends::{Cause, Error, ExecutorExt};
+use backends::{Cause, Error, Event, ExecutorExt};
 use serde_json::{Value, json};
 use stage::{Data, Pipeline, PythonStage, Task};
 
-use crate::support::{local, numbers, one, outputs, python, recording};
+use crate::support::{local, numbers, one, outputs, python, recording, watched};
 
 #[test]
 fn a_value_a_task_a_list_and_none() {
@@ -321,4 +321,31 @@ fn what_nobody_would_get_is_refused() {
         let error = local().run(&one(text), numbers(1)).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+/// Where a stage drops all that it gets, that may be what a missing `return` does.
+#[test]
+fn a_stage_that_dropped_all_that_it_got_is_told_at_the_end() {
+    let dropped = |text: &str, count| {
+        let (result, events) = watched(&recording(), &one(text), numbers(count));
+        result.unwrap();
+        let warnings = events.iter().filter_map(|event| match event {
+            Event::Warning { stage, message } => Some(format!("{stage:?} {message}")),
+            _ => None,
+        });
+        warnings.collect::<Vec<_>>()
+    };
+    let forgets = "class Stage:\n def process(self, task): task.data['m'] = 1";
+    let all = dropped(forgets, 3);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].contains("\"stage\"") && all[0].contains("it dropped all 3 tasks"), "{all:?}");
+    assert!(dropped(forgets, 1)[0].contains("it dropped the only task that it got"));
+    assert_eq!(dropped(forgets, 0), [""; 0], "it got none");
+    let one_stays =
+        "class Stage:\n def process(self, task): return task if task.data['n'] == 1 else None";
+    assert_eq!(dropped(one_stays, 3), [""; 0]);
+    let fails = "class Stage:\n def process(self, task): raise ValueError";
+    assert_eq!(dropped(fails, 3), [""; 0], "that it failed is told");
+    let both = "class Stage:\n def process(self, task):\n  if task.data['n']: raise ValueError";
+    assert!(dropped(both, 3)[0].contains("it dropped the only task that it got"));
 }

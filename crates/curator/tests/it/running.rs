@@ -295,3 +295,42 @@ fn what_an_engine_on_ray_would_refuse_is_refused_first() {
     run("run", &[on_ray]).fails(1, "hint: add `ray>=2.50,<3` to the base");
     run("plan", &[on_ray]).text();
 }
+
+/// What the code of a stage says of itself and the pipeline does not do is told: on the terminal, in
+/// the log and in the report.
+#[test]
+fn what_a_stage_declares_in_vain_is_told() {
+    let folder = Folder::new("[[stage]]\npython = \"own.py:Own\"\nruntime_env = {}\n");
+    folder.write(
+        "own.py",
+        "class Own:\n    batch_size = 8\n    runtime_env = {\"env_vars\": {\"A\": \"1\"}}\n\n    def \
+         process(self, task):\n        task.data[\"n\"] += 1\n",
+    );
+    let run = |more: &[&str]| {
+        let run = ["run", "pipeline.toml", "--report", "report.json"];
+        folder.run_with(&[&run[..], more].concat(), "{\"n\": 1}\n{\"n\": 2}\n")
+    };
+    let overridden = run(&[]);
+    assert_eq!(overridden.code, Some(0), "{}", overridden.err);
+    for words in [
+        "warning: stage `Own`: its code declares `batch_size` 8, and the pipeline has 1",
+        "warning: stage `Own`: its entry in the pipeline overrides the runtime_env",
+        "warning: stage `Own`: it dropped all 2 tasks that it got",
+    ] {
+        assert_eq!(overridden.err.matches(words).count(), 1, "{}", overridden.err);
+        let report = folder.read("report.json");
+        let (_, words) = words.split_once("`Own`: ").expect("a stage");
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    let logged = run(&["--log-format", "json"]);
+    assert!(logged.err.contains("it dropped all 2 tasks"), "{}", logged.err);
+
+    let text = folder.read("pipeline.toml").replace("runtime_env = {}\n", "");
+    folder.write("pipeline.toml", &text);
+    let refused = run(&[]);
+    refused.fails(1, "the code of stage `Own` declares the runtime_env");
+    // What the command line sets counts as the entry's own.
+    let set = run(&["--set", "stage.Own.runtime_env={ env_vars = { A = \"1\" } }"]);
+    assert_eq!(set.code, Some(0), "{}", set.err);
+    assert!(!set.err.contains("overrides"), "{}", set.err);
+}

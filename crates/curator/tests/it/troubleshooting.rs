@@ -78,6 +78,13 @@ class Nothing:
     pass
 
 
+class Declares:
+    runtime_env = {"uv": ["packaging==24.0"]}
+
+    def process(self, task):
+        return task
+
+
 def numbered(task):
     return {1: task.data["city"]}
 
@@ -468,6 +475,9 @@ fn scenario(error: &str) -> Option<Run> {
         "stage `…` cannot be loaded: TypeError: … got an unexpected keyword argument '…'" => {
             let args = "args = { feild = \"city\" }\n";
             one_stage("stages.py:Letters", args).run(&RUN)
+        }
+        "the code of stage `…` declares the runtime_env …, and the plan has …" => {
+            code("stages.py:Declares")
         }
         "stage `…` failed to set up" => code("stages.py:Model"),
         "a worker of stage `…` is in the wrong environment" => {

@@ -1,0 +1,278 @@
+//! What a stage's code declares about itself, against what the pipeline says: nothing passes in
+//! silence, and what would run in the wrong environment does not run.
+
+use backends::{Error, Event, ExecutorExt};
+use envspec::RuntimeEnv;
+use serde_json::json;
+use stage::{Overrides, Pipeline, PythonStage, Resources};
+
+use crate::support::{Notes, local, numbers, one, python, watched};
+
+/// What a run of one stage is warned of, and how it ends.
+fn told(stage: PythonStage) -> (Result<usize, Error>, Vec<String>) {
+    told_of(&Pipeline::new("test").with_stage(stage))
+}
+
+fn told_of(pipeline: &Pipeline) -> (Result<usize, Error>, Vec<String>) {
+    let (result, events) = watched(&local(), pipeline, numbers(40));
+    let warnings = events.into_iter().filter_map(|event| match event {
+        Event::Warning { message, .. } => Some(message),
+        _ => None,
+    });
+    (result.map(|report| report.outputs.len()), warnings.collect())
+}
+
+/// A stage class with these lines before its `process`.
+fn class(lines: &str) -> PythonStage {
+    python(&text(lines))
+}
+
+fn text(lines: &str) -> String {
+    format!("class Stage:\n{lines}\n    def process(self, task):\n        return task\n")
+}
+
+const ENV: &str = r#"{"env_vars": {"COLOUR": "red"}}"#;
+
+fn env() -> RuntimeEnv {
+    RuntimeEnv::new().with_env_var("COLOUR", "red")
+}
+
+#[test]
+fn a_runtime_env_that_the_plan_does_not_have_ends_the_run_before_any_hook() {
+    let notes = Notes::new();
+    let path = notes.path.display();
+    let hooks = format!(
+        "    def setup_on_node(self): open({path:?}, 'a').write('node')\n    def setup(self): \
+         open({path:?}, 'a').write('setup')\n",
+        path = path.to_string()
+    );
+    let own = format!("    runtime_env = {ENV}\n");
+    let declared = [
+        own.clone(),
+        format!("    @property\n    def runtime_env(self): return {ENV}\n"),
+        format!("    @classmethod\n    def runtime_env(cls): return {ENV}\n"),
+        format!("    def runtime_env(self): return {ENV}\n"),
+        format!("    def __init__(self): self.runtime_env = {ENV}\n"),
+        format!(
+            "    __slots__ = ('runtime_env',)\n    def __init__(self): self.runtime_env = {ENV}\n"
+        ),
+        format!(
+            "    def __getattr__(self, name):\n        if name == 'runtime_env': return {ENV}\n        \
+             raise AttributeError(name)\n"
+        ),
+    ];
+    let mut texts: Vec<String> =
+        declared.iter().map(|lines| text(&(lines.clone() + &hooks))).collect();
+    texts.push(text(&(own + &hooks)).replace("Stage:", "Base:") + "class Stage(Base): pass\n");
+    texts.push(format!(
+        "import dataclasses\n@dataclasses.dataclass\nclass Stage:\n    runtime_env: dict = \
+         dataclasses.field(default_factory=lambda: {ENV})\n{hooks}    def process(self, task): return task\n"
+    ));
+    texts.push(format!("def Stage(task): return task\nStage.runtime_env = {ENV}\n"));
+    for text in &texts {
+        let (result, _) = told(python(text));
+        let error = result.expect_err(text);
+        assert!(matches!(error, Error::DeclaredEnv { .. }), "{text}: {error:?}");
+        let report = error.report();
+        assert!(
+            report.contains(r#"declares the runtime_env {"env_vars":{"COLOUR":"red"}}"#),
+            "{report}"
+        );
+        assert!(report.contains("and the plan has {}, the base environment"), "{report}");
+        assert!(report.contains("hint: set `runtime_env` in the stage's entry"), "{report}");
+    }
+    assert_eq!(notes.lines(), [""; 0], "no hook has run");
+}
+
+#[test]
+fn the_runtime_env_of_the_plan_may_be_declared_in_any_form() {
+    let packages = RuntimeEnv::uv(["Packaging == 24.0.0"]).with_env_var("A", "1");
+    let forms = [
+        (env(), ENV),
+        (packages.clone(), r#"{"uv": ["packaging==24.0"], "env_vars": {"A": "1"}}"#),
+        (
+            packages.clone(),
+            r#"{"uv": {"packages": ["packaging==24.0"]}, "env_vars": {"A": "1"}, "config": {"setup_timeout_seconds": 9}}"#,
+        ),
+        (RuntimeEnv::new(), "{}"),
+        (RuntimeEnv::new(), "None"),
+        (env(), "None"),
+    ];
+    for (planned, declared) in forms {
+        let own = class(&format!("    runtime_env = {declared}\n"));
+        // As the plan would run it; nothing has to be built to see whether they agree.
+        let is_built = planned.packages().is_some();
+        let of_entry =
+            Pipeline::new("test").with_stage(own.clone().with_runtime_env(planned.clone()));
+        let of_default = Pipeline::new("test").with_runtime_env(planned).with_stage(own);
+        if is_built {
+            continue;
+        }
+        for pipeline in [of_entry, of_default] {
+            let (result, warnings) = told_of(&pipeline);
+            assert_eq!(result.unwrap(), 40, "{declared}");
+            assert_eq!(warnings, [""; 0], "{declared}");
+        }
+    }
+    // What the class adds to the pipeline's default is what the entry would have added.
+    let default = Pipeline::new("test").with_runtime_env(env().with_env_var("B", "2"));
+    let pipeline = default.with_stage(class(&format!("    runtime_env = {ENV}\n")));
+    assert_eq!(told_of(&pipeline).0.unwrap(), 40);
+    // `{}` is the base, which the pipeline's default is not.
+    let pipeline = Pipeline::new("test").with_runtime_env(env());
+    let pipeline = pipeline.with_stage(class("    runtime_env = {}\n"));
+    assert!(matches!(told_of(&pipeline).0, Err(Error::DeclaredEnv { .. })));
+}
+
+#[test]
+fn an_entry_that_sets_a_runtime_env_overrides_the_declared_one_and_that_is_told_once() {
+    let stage = class(&format!("    runtime_env = {ENV}\n")).with_num_workers(3);
+    let other = RuntimeEnv::new().with_env_var("COLOUR", "blue");
+    for stage in [
+        stage.clone().with_runtime_env(other.clone()),
+        stage.with_(Overrides::default().with_runtime_env(other.clone())),
+        stage.clone().with_runtime_env(RuntimeEnv::new()),
+    ] {
+        let (result, warnings) = told(stage);
+        assert_eq!(result.unwrap(), 40);
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(warning.contains("overrides the runtime_env that its code declares"), "{warning}");
+        assert!(warning.contains(r#"{"env_vars":{"COLOUR":"red"}}"#), "{warning}");
+    }
+}
+
+#[test]
+fn a_runtime_env_that_cannot_be_read_or_used_ends_the_run_as_well() {
+    for (lines, words) in [
+        (
+            "    @property\n    def runtime_env(self): raise RuntimeError('later')\n",
+            "RuntimeError: later",
+        ),
+        ("    @property\n    def runtime_env(self): raise SystemExit(3)\n", "SystemExit: 3"),
+        ("    async def runtime_env(self): return {}\n", "coroutine"),
+        ("    runtime_env = {'uv': {1, 2}}\n", "runtime_env['uv'] is a builtins.set"),
+        ("    runtime_env = object()\n", "runtime_env is a builtins.object"),
+        ("    runtime_env = {'env_vars': {'A': 'x' * 100_000}}\n", "characters"),
+        ("    runtime_env = {'vu': ['six']}\n", r#"{"vu":["six"]}"#),
+        ("    runtime_env = 'requirements.txt'\n", r#""requirements.txt""#),
+    ] {
+        let error = told(class(lines)).0.expect_err(lines);
+        assert!(matches!(error, Error::DeclaredEnv { .. }), "{lines}: {error:?}");
+        assert!(error.to_string().contains(words), "{lines}: {error}");
+        let (result, warnings) = told(class(lines).with_runtime_env(RuntimeEnv::new()));
+        assert_eq!((result.unwrap(), warnings.len()), (40, 1), "{lines}: {warnings:?}");
+    }
+}
+
+#[test]
+fn other_settings_that_differ_are_told_once_and_stop_nothing() {
+    for (lines, words) in [
+        ("    batch_size = 8\n", "`batch_size` 8, and the pipeline has 1"),
+        ("    def batch_size(self): return 8\n", "`batch_size` 8"),
+        ("    num_workers = 4\n", "`num_workers` 4, and the pipeline has none"),
+        ("    def num_workers(self): return 4\n", "`num_workers` 4"),
+        ("    num_workers_per_node = 0.5\n", "`num_workers_per_node` 0.5"),
+        (
+            "    resources = {'gpus': 1}\n",
+            r#"`resources` {"gpus":1}, and the pipeline has cpus 1, gpus 0"#,
+        ),
+        (
+            "    resources = type('Resources', (), {'cpus': 2.0, '__init__': lambda self: None})()\n",
+            r#"`resources` {"cpus":2.0}"#,
+        ),
+        ("    resources = object()\n", "`resources`, which cannot be read"),
+        ("    resources = 3\n", "`resources`, which cannot be read"),
+        ("    inputs = ['a']\n", r#"`inputs` ["a"], and the pipeline has none"#),
+        ("    def inputs(self): return ['data'], ['a', 'b']\n", r#"`inputs` ["a","b"]"#),
+        (
+            "    def outputs(self): raise NotImplementedError\n",
+            "`outputs`, which cannot be read: NotImplementedError",
+        ),
+        ("    outputs = {'b', 'a'}\n", r#"`outputs` ["a","b"]"#),
+        ("    outputs = 3\n", "`outputs`, which cannot be read"),
+        ("    task_timeout_seconds = 5\n", "`task_timeout_seconds` 5, and the pipeline has none"),
+        ("    recycle_after_tasks = 5\n", "`recycle_after_tasks` 5"),
+        ("    def ray_stage_spec(self): return {'is_actor_stage': True}\n", "`ray_stage_spec`"),
+        (
+            "    runtime_envs = {}\n",
+            "`runtime_envs`, which is no setting: `runtime_env` is the nearest",
+        ),
+        ("    runtimeenv = {}\n", "`runtime_env` is the nearest"),
+        ("    batchsize = 4\n", "`batch_size` is the nearest"),
+        ("    def __init__(self): self.bacth_size = 4\n", "`batch_size` is the nearest"),
+        ("    n_workers = 4\n", "`num_workers` is the nearest"),
+        ("    resource = {'cpus': 2}\n", "`resources` is the nearest"),
+        ("    input = ['a']\n", "`inputs` is the nearest"),
+    ] {
+        let (result, warnings) = told(class(lines));
+        assert_eq!(result.unwrap(), 40, "{lines}");
+        let [warning] = &warnings[..] else { panic!("{lines}: {warnings:?}") };
+        assert!(warning.contains(words), "{lines}: {warning}");
+    }
+}
+
+#[test]
+fn what_agrees_with_the_plan_or_declares_nothing_is_not_told() {
+    let stage = class(
+        "    batch_size = 8\n    resources = {'cpus': 2, 'nvdecs': 0, 'entire_gpu': False}\n    \
+         outputs = ['n', 'm']\n    def inputs(self): return [], ['n']\n    def num_workers(self): \
+         return 2\n",
+    );
+    let stage = stage.with_batch_size(8).with_resources(Resources::cpus(2.0)).with_num_workers(2);
+    for stage in [
+        stage.with_inputs(["n"]).with_outputs(["m", "n"]),
+        class("    batch_size = 1\n    resources = {'cpus': 1.0}\n    num_workers = None\n"),
+        class("    def inputs(self): return [], []\n    def outputs(self): return [], []\n"),
+        // Names for other purposes.
+        class(
+            "    def __init__(self): self.input, self.output, self.inner, self.results = 'in', open('/dev/null'), 3, []\n",
+        ),
+        class("    def inputs(self, task): return 3\n    def outputs(self, *, of): return 3\n"),
+        class("    _batch_size = 3\n    numbers = [1]\n    runtime = 'x'\n    environment = {}\n"),
+        class("    runtime_env: dict\n    batch_size: int\n"),
+        class(
+            "    def __getattr__(self, name): return lambda *args: None\n    setup = teardown = setup_on_node = process_batch = None\n",
+        ),
+    ] {
+        let (result, warnings) = told(stage.clone());
+        assert_eq!(result.unwrap(), 40, "{stage:?}");
+        assert_eq!(warnings, [""; 0], "{stage:?}");
+    }
+}
+
+#[test]
+fn what_is_declared_hides_its_credentials() {
+    let lines = "    runtime_env = {'uv': ['--index-url', 'https://me:hunter2@host/simple'], \
+                 'env_vars': {'API_TOKEN': 'hunter2'}}\n";
+    let error = told(class(lines)).0.unwrap_err();
+    let shown = format!("{} {error:?}", error.report());
+    assert!(shown.contains("API_TOKEN") && !shown.contains("hunter2"), "{shown}");
+}
+
+/// The last word is the plan's, also where a stage without packages of its own declares some.
+#[test]
+fn a_run_that_ends_so_has_given_the_stage_no_task() {
+    let notes = Notes::new();
+    let text = format!(
+        "class Stage:\n    runtime_env = {{'uv': ['six']}}\n    def process(self, task):\n        \
+         open({:?}, 'a').write('task')\n        return task\n",
+        notes.path.display().to_string()
+    );
+    let error = local().run(&one(&text), numbers(5)).unwrap_err();
+    assert!(error.to_string().contains(&json!({ "uv": ["six"] }).to_string()), "{error}");
+    assert_eq!(notes.lines(), [""; 0]);
+}
+
+/// The cases that every executor passes, on this one.
+#[cfg(feature = "conformance")]
+#[test]
+fn the_cases_of_declarations_hold_here() {
+    let executor =
+        |policy| -> Box<dyn backends::Executor> { Box::new(local().with_failure_policy(policy)) };
+    let setting = backends::conformance::Setting::new(&executor, "json");
+    let names = ["what_code_declares_is_held_against_the_plan", "a_stage_that_drops_all_is_told"];
+    let cases = backends::conformance::cases().into_iter();
+    let cases: Vec<_> = cases.filter(|case| names.contains(&case.name)).collect();
+    assert_eq!(cases.len(), names.len());
+    cases.iter().for_each(|case| case.run(&setting));
+}
