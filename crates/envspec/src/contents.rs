@@ -9,15 +9,16 @@ use crate::error::Error;
 use crate::install::Install;
 use crate::name;
 use crate::requirement::Requirement;
+use crate::settings::Named;
 use crate::source::Source;
 
 /// The files that tell how a project is built, and what it depends on.
 const BUILD_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
 
-/// The digest of everything local that `install` names, and of `files`.
+/// The digest of everything local that `install` names, and of what its settings name.
 pub(crate) fn digest_contents(
     install: &Install,
-    files: &[PathBuf],
+    named: &[Named],
     source: &dyn Source,
 ) -> Result<BTreeMap<PathBuf, Digest>, Error> {
     let lists = [&install.requirements, &install.constraints, &install.overrides];
@@ -34,13 +35,12 @@ pub(crate) fn digest_contents(
         contents.insert(path.to_owned(), editable(path, source)?);
     }
     for (path, is_whole) in install.index.local_paths() {
-        let digest = if path.extension().is_some_and(|end| end == "html" || end == "htm") {
+        let digest = if is_page(&path) {
             file(&path, source)?
         } else if is_whole {
             folder(&path, source, |_| true)?
         } else {
-            // Of a folder of links, the package managers see the archives in it, and none below.
-            folder(&path, source, |below| below.components().count() == 1 && is_archive(below))?
+            folder(&path, source, is_archive_in)?
         };
         contents.insert(path, digest);
     }
@@ -49,10 +49,34 @@ pub(crate) fn digest_contents(
             if is_archive(path) { file(path, source)? } else { folder(path, source, |_| true)? };
         contents.insert(path.to_owned(), digest);
     }
-    for path in files {
-        contents.insert(path.clone(), file(path, source)?);
+    for one in named {
+        let (path, digest) = match one {
+            // It holds nothing, and cannot be read everywhere.
+            Named::File(path) if path == Path::new("/dev/null") => continue,
+            Named::File(path) => (path, file(path, source)),
+            Named::Links(path) | Named::Index(path) if is_page(path) => (path, file(path, source)),
+            Named::Links(path) => (path, folder(path, source, is_archive_in)),
+            Named::Index(path) => (path, folder(path, source, |_| true)),
+        };
+        match digest {
+            // The tools pass over links that lead nowhere, and say so of an index.
+            Err(Error::Read { source, .. } | Error::List { source, .. })
+                if !matches!(one, Named::File(_)) && source.kind() == io::ErrorKind::NotFound => {}
+            digest => {
+                contents.insert(path.clone(), digest?);
+            }
+        }
     }
     Ok(contents)
+}
+
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "html" || end == "htm")
+}
+
+/// Of a folder of links, the package managers see the archives in it, and none below.
+fn is_archive_in(below: &Path) -> bool {
+    below.components().count() == 1 && is_archive(below)
 }
 
 fn is_archive(path: &Path) -> bool {

@@ -92,6 +92,24 @@ pub enum Error {
         /// The known option whose name is nearest, if one is near.
         nearest: Option<&'static str>,
     },
+    /// An option that the package manager is not known to have.
+    #[error("the option `{option}` is none that {tool} is known to have")]
+    UnknownToolOption {
+        /// The package manager.
+        tool: Tool,
+        /// The option, without its value.
+        option: String,
+        /// The known option whose name is nearest, without dashes, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A name that is cut short, and that several options begin with.
+    #[error("the option `{option}` may be one of {}", candidates.join(", "))]
+    AmbiguousOption {
+        /// The option, without its value.
+        option: String,
+        /// What it may be.
+        candidates: Vec<String>,
+    },
     /// An option line lacks its value, or has one that it does not take.
     #[error("the option `{option}` {reason}")]
     OptionValue {
@@ -100,8 +118,10 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
-    /// An option for the package manager that would install somewhere else.
-    #[error("the option `{option}` is refused: it would act outside the stage's environment")]
+    /// An option that says where packages go, for which Python, or whether any are installed.
+    #[error(
+        "the option `{option}` is refused: a spec does not say where packages go, or whether they are installed"
+    )]
     ForbiddenOption {
         /// The option.
         option: String,
@@ -216,6 +236,13 @@ impl Error {
             | Self::UnknownOption { nearest: Some(nearest), .. } => {
                 return Some(format!("did you mean `{nearest}`?"));
             }
+            Self::UnknownToolOption { nearest: Some(nearest), .. } => {
+                return Some(format!("did you mean `--{nearest}`?"));
+            }
+            Self::UnknownToolOption { nearest: None, .. } => {
+                "leave it out, or spell it as the package manager's own `--help` does"
+            }
+            Self::AmbiguousOption { .. } => "write the whole name",
             Self::UnknownOption { nearest: None, .. } => {
                 "give options of the package manager in `pip_install_options` or \
                  `uv_pip_install_options`"

@@ -200,6 +200,16 @@ impl Addresses {
 }
 
 impl IndexOptions {
+    /// `--no-binary` and `--only-binary` as options in an order that means to pip what was meant:
+    /// `:all:` forgets what was said before it.
+    pub fn binary_options(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let no = self.no_binary.iter().map(|name| ("--no-binary", name.as_str()));
+        let only = self.only_binary.iter().map(|name| ("--only-binary", name.as_str()));
+        let (all, others): (Vec<_>, Vec<_>) =
+            no.chain(only).partition(|(_, name)| *name == ":all:");
+        all.into_iter().chain(others)
+    }
+
     /// The local folders and files among the addresses, and whether the whole folder counts.
     pub(crate) fn local_paths(&self) -> impl Iterator<Item = (PathBuf, bool)> {
         let indexes = self.index_url.iter().chain(&self.extra_index_urls);

@@ -11,6 +11,7 @@ use crate::digest::{Digest, Encoder};
 use crate::index::{IndexOptions, IndexUrl};
 use crate::redact::{names_a_secret, redact};
 use crate::requirement::Requirement;
+use crate::settings::{self, Effect};
 use crate::specifier::Specifier;
 
 /// Names the encoding below. Changing what a spec encodes to changes every cache key: bump it, and
@@ -77,8 +78,8 @@ pub struct Install {
     /// `pip_check` or `uv_check`.
     #[serde(default)]
     pub check: bool,
-    /// Environment variables of the spec that reach the package manager: `PIP_*`, `UV_*` and those
-    /// named in `config.build_env`.
+    /// Environment variables of the spec that reach the package manager: its own, as far as
+    /// [`settings`] lets them be in force, and those named in `config.build_env`.
     #[serde(default, serialize_with = "redacted_map")]
     pub build_env: BTreeMap<String, String>,
     /// The digest of what each local path named above held when the spec was loaded.
@@ -161,13 +162,18 @@ impl Install {
         }
         encoder.set(keep.iter().map(|name| name.as_bytes().to_vec()).collect());
         encode_index(&mut encoder, index, contents);
-        let options = significant(tool_options);
-        encoder.texts(options.iter().map(AsRef::as_ref));
+        let options = significant(*tool, tool_options);
+        encoder.texts(options.iter().map(String::as_str));
         encoder.tag(u8::from(*check));
-        encoder.length(build_env.len());
-        for (variable, value) in build_env {
+        let counting = || build_env.iter().filter(|(variable, _)| counts(*tool, variable));
+        encoder.length(counting().count());
+        for (variable, value) in counting() {
             encoder.text(variable);
-            encoder.optional_text(visible(variable, value).as_deref());
+            // A build reads a variable whatever its name tells of it; `USE_AUTH=1` decides as much as
+            // another. The value itself stays out.
+            let value = visible(variable, value)
+                .unwrap_or_else(|| Digest::of(value.as_bytes()).to_string().into());
+            encoder.optional_text(Some(&value));
         }
         // Files that a requirement or an address names are encoded with it.
         let named = self.named_paths();
@@ -254,6 +260,13 @@ fn visible<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
     (!names_a_secret(name)).then(|| redact(value))
 }
 
+/// Whether a variable that reaches the package manager decides what is installed.
+fn counts(tool: Tool, variable: &str) -> bool {
+    !settings::is_variable_of(tool, variable)
+        || settings::by_variable(tool, variable)
+            .is_some_and(|setting| setting.effect == Effect::Counts)
+}
+
 fn encode_index(encoder: &mut Encoder, index: &IndexOptions, contents: &BTreeMap<PathBuf, Digest>) {
     let IndexOptions {
         index_url,
@@ -288,28 +301,15 @@ fn encode_index(encoder: &mut Encoder, index: &IndexOptions, contents: &BTreeMap
     }
 }
 
-/// The options that change what is installed, without credentials.
-fn significant(options: &[String]) -> Vec<Cow<'_, str>> {
-    const FLAGS: [&str; 13] = [
-        "--no-cache",
-        "--no-cache-dir",
-        "-n",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--no-color",
-        "--no-progress",
-        "-q",
-        "--quiet",
-        "-v",
-        "--verbose",
-        "-vv",
-        "-vvv",
-    ];
-    options
+/// The options that change what is installed, each as one word without credentials.
+fn significant(tool: Tool, options: &[String]) -> Vec<String> {
+    let Ok(given) = settings::parse(tool, options) else {
+        // No package manager is called with them.
+        return options.iter().map(|option| redact(option).into_owned()).collect();
+    };
+    given
         .iter()
-        .filter(|option| {
-            !FLAGS.contains(&option.as_str()) && !option.starts_with("--progress-bar=")
-        })
-        .map(|option| redact(option))
+        .filter(|given| given.setting.effect == Effect::Counts)
+        .map(|given| redact(&given.word()).into_owned())
         .collect()
 }

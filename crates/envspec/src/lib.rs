@@ -64,6 +64,7 @@ mod requirements;
 mod runtime_env;
 #[cfg(feature = "schema")]
 mod schema;
+pub mod settings;
 mod source;
 mod specifier;
 #[cfg(feature = "proptest")]

@@ -11,13 +11,14 @@ use crate::install::{Install, Tool};
 use crate::loaded::LoadedEnv;
 use crate::location;
 use crate::name;
-use crate::options;
+use crate::options::Known;
 use crate::packages::{Fields, Packages};
 use crate::read::{FIELDS, check_variable, excerpt, unknown};
 use crate::redact::redact;
 use crate::requirement::{Requirement, Target};
 use crate::requirements::{Collector, Role};
 use crate::runtime_env::RuntimeEnv;
+use crate::settings::{self, Effect, Named};
 use crate::source::Source;
 use crate::variables::Variables;
 use crate::write::is_engine_field;
@@ -101,13 +102,13 @@ impl RuntimeEnv {
         collector.list(tool.as_str(), &packages.list, dir, Role::Requirement)?;
         collector.list("constraints", &self.constraints, dir, Role::Constraint)?;
         collector.list("overrides", &self.overrides, dir, Role::Override)?;
-        let mut files = Vec::new();
+        let mut named = Vec::new();
         let given = tool_options(
             tool,
             packages.options().unwrap_or_default(),
             dir,
             &mut collector,
-            &mut files,
+            &mut named,
         )?;
         let Collector { requirements, constraints, overrides, index, tool_options, .. } = collector;
         let tool_options = tool_options.into_iter().flatten().chain(given).collect();
@@ -122,10 +123,10 @@ impl RuntimeEnv {
             index: index.finish(),
             tool_options,
             check: packages.check,
-            build_env: self.build_env_vars(dir, &mut files),
+            build_env: self.build_env_vars(tool, dir, &mut named),
             ..Install::new(tool, once(requirements))
         };
-        install.contents = digest_contents(&install, &files, source)?;
+        install.contents = digest_contents(&install, &named, source)?;
         Ok(Some(install))
     }
 
@@ -146,35 +147,33 @@ impl RuntimeEnv {
         Ok(keep)
     }
 
-    /// The variables that reach the package manager. Those that name files get absolute paths,
-    /// since the package manager runs elsewhere, and the files are added to `files`.
-    fn build_env_vars(&self, dir: &Path, files: &mut Vec<PathBuf>) -> BTreeMap<String, String> {
-        const FILES: [&str; 7] = [
-            "PIP_BUILD_CONSTRAINT",
-            "PIP_CONFIG_FILE",
-            "PIP_CONSTRAINT",
-            "UV_BUILD_CONSTRAINT",
-            "UV_CONFIG_FILE",
-            "UV_CONSTRAINT",
-            "UV_OVERRIDE",
-        ];
-        let reaches = |name: &str| {
-            name.starts_with("PIP_")
-                || name.starts_with("UV_")
-                || self.config.build_env.iter().any(|listed| listed == name)
-        };
+    /// The variables that reach the package manager: its own as far as they are ever in force, and
+    /// those named in `config.build_env`. What they name gets absolute paths, since the package
+    /// manager runs elsewhere, and is added to `named`.
+    fn build_env_vars(
+        &self,
+        tool: Tool,
+        dir: &Path,
+        named: &mut Vec<Named>,
+    ) -> BTreeMap<String, String> {
         let mut variables = BTreeMap::new();
-        for (name, value) in self.env_vars.iter().filter(|(name, _)| reaches(name)) {
+        for (name, value) in &self.env_vars {
+            let is_own = settings::is_variable_of(tool, name);
+            let is_other = [Tool::Pip, Tool::Uv]
+                .into_iter()
+                .any(|other| other != tool && settings::is_variable_of(other, name));
             let mut value = value.clone();
-            if FILES.contains(&name.as_str()) {
-                let paths = value.split_whitespace().map(|path| match location::scheme(path) {
-                    Some(_) => path.to_owned(),
-                    None => location::absolute(dir, path).to_string_lossy().into_owned(),
-                });
-                let paths: Vec<_> = paths.collect();
-                let is_file = |path: &&String| path.starts_with('/') && *path != "/dev/null";
-                files.extend(paths.iter().filter(is_file).map(PathBuf::from));
-                value = paths.join(" ");
+            if is_own {
+                let Some(setting) = settings::by_variable(tool, name) else { continue };
+                if matches!(setting.effect, Effect::Refused | Effect::Ours) {
+                    continue;
+                }
+                let separator = Some(settings::separator(name));
+                let (absolute, found) = setting.value.absolute(&value, separator, dir);
+                value = absolute;
+                named.extend(found);
+            } else if is_other || !self.config.build_env.contains(name) {
+                continue;
             }
             variables.insert(name.clone(), value);
         }
@@ -221,62 +220,42 @@ fn tool_version(tool: Tool, text: &str) -> Result<String, Error> {
     }
 }
 
-/// Takes what is understood out of the tool's options, and leaves the others in order.
+/// Takes what is a part of the spec out of the tool's options, and leaves the others in order, each as
+/// one word.
 fn tool_options(
     tool: Tool,
     given: &[String],
     dir: &Path,
     collector: &mut Collector<'_>,
-    files: &mut Vec<PathBuf>,
+    named: &mut Vec<Named>,
 ) -> Result<Vec<String>, Error> {
-    const ELSEWHERE: [&str; 9] = [
-        "--dry-run",
-        "--prefix",
-        "--python",
-        "-p",
-        "--root",
-        "--system",
-        "--target",
-        "-t",
-        "--user",
-    ];
-    const FILES: [&str; 4] = ["--build-constraint", "--build-constraints", "-b", "--config-file"];
     let field = Fields::of(tool).options;
-    let given = given
+    let in_field = |error: Error| error.in_field(field);
+    let words = given
         .iter()
         .map(|option| collector.variables.expand(option).map(Into::into))
         .collect::<Result<Vec<String>, _>>()
-        .map_err(|error| error.in_field(field))?;
+        .map_err(in_field)?;
     let mut kept = Vec::new();
-    let mut words = given.as_slice();
-    while let Some((word, rest)) = words.split_first() {
-        let name = word.split('=').next().unwrap_or(word);
-        if ELSEWHERE.contains(&name) {
-            let error = Error::ForbiddenOption { option: name.to_owned() };
-            return Err(error.in_field(field));
-        }
-        if FILES.contains(&name) {
-            let path = match word.split_once('=') {
-                Some((_, path)) => Some(path),
-                None => rest.first().map(String::as_str),
-            };
-            let Some(path) = path.map(|path| location::absolute(dir, path)) else {
-                let error = Error::OptionValue { option: word.clone(), reason: "needs a value" };
-                return Err(error.in_field(field));
-            };
-            words = if word.contains('=') { rest } else { &rest[1..] };
-            kept.extend([name.to_owned(), path.to_string_lossy().into_owned()]);
-            files.push(path);
+    for mut given in settings::parse(tool, &words).map_err(in_field)? {
+        if let Some(known) = Known::of(&given) {
+            collector.option(known, dir, Role::Requirement).map_err(in_field)?;
             continue;
         }
-        let option = options::take(&mut words).map_err(|error| error.in_field(field))?;
-        if let Some(option) = option {
-            let taken = collector.option(option, dir, Role::Requirement);
-            taken.map_err(|error| error.in_field(field))?;
-        } else {
-            kept.push(word.clone());
-            words = rest;
+        match given.setting.effect {
+            Effect::Refused => {
+                let option = format!("--{}", given.setting.name);
+                return Err(in_field(Error::ForbiddenOption { option }));
+            }
+            Effect::Ours => continue,
+            Effect::Counts | Effect::Quiet => {}
         }
+        if let Some(value) = &mut given.value {
+            let (absolute, found) = given.setting.value.absolute(value, None, dir);
+            *value = absolute;
+            named.extend(found);
+        }
+        kept.push(given.word());
     }
     Ok(kept)
 }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::install::Tool;
 use crate::redact::redact;
+use crate::settings::Given;
 use crate::suggest::nearest;
 
 /// An option that is understood, with its value.
@@ -37,6 +38,17 @@ impl Known {
             | Self::Editable(value) => value,
             _ => "",
         }
+    }
+}
+
+impl Known {
+    /// The same option of a command line.
+    pub(crate) fn of(given: &Given) -> Option<Self> {
+        let value = || given.value.clone().unwrap_or_default();
+        let long = format!("--{}", given.setting.name);
+        let flag = FLAGS.iter().find(|(name, _)| *name == long).map(|(_, known)| known.clone());
+        let valued = VALUED.iter().find(|(name, ..)| *name == long);
+        flag.or_else(|| valued.map(|(.., known)| known(value())))
     }
 }
 
@@ -85,6 +97,8 @@ pub(crate) fn take(words: &mut &[String]) -> Result<Option<Known>, Error> {
     let Some((word, rest)) = words.split_first() else {
         return Ok(None);
     };
+    let whole = whole_name(word);
+    let word = whole.as_ref().unwrap_or(word);
     if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| name == word) {
         *words = rest;
         return Ok(Some(flag.clone()));
@@ -142,6 +156,21 @@ fn take_of_pip(words: &mut &[String], tool: Tool) -> Result<Option<Known>, Error
         (Tool::Uv, _) => return Ok(Some(Known::Tool(Vec::new()))),
     };
     Ok(Some(Known::Tool([name.to_owned()].into_iter().chain(value).collect())))
+}
+
+/// The option with its whole name, where it is cut short and only one begins so: pip's `optparse`
+/// takes that on lines, too.
+fn whole_name(word: &str) -> Option<String> {
+    let (name, value) = word.split_at(word.find('=').unwrap_or(word.len()));
+    let names = || VALUED.iter().map(|(name, ..)| *name).chain(FLAGS.iter().map(|(name, _)| *name));
+    if !name.starts_with("--") || name.len() < 3 || names().any(|whole| whole == name) {
+        return None;
+    }
+    let mut found = names().filter(|whole| whole.starts_with(name));
+    match (found.next(), found.next()) {
+        (Some(whole), None) => Some(format!("{whole}{value}")),
+        _ => None,
+    }
 }
 
 /// The options of an option line; one that is not understood is refused by name.
@@ -208,12 +237,17 @@ mod tests {
 
     #[test]
     fn options_are_read_in_every_spelling() {
-        for line in ["-i URL", "-iURL", "--index-url URL", "--index-url=URL", "--index-url 'URL'"] {
-            assert_eq!(
-                parse_line(line, Tool::Uv).unwrap(),
-                [Known::IndexUrl("URL".to_owned())],
-                "{line}"
-            );
+        for line in [
+            "-i URL",
+            "-iURL",
+            "--index-url URL",
+            "--index-url=URL",
+            "--index-url 'URL'",
+            "--index URL",
+            "--ind=URL",
+        ] {
+            let known = parse_line(line, Tool::Pip).unwrap();
+            assert_eq!(known, [Known::IndexUrl("URL".to_owned())], "{line}");
         }
         assert_eq!(
             parse_line(r#"--no-index -f "my wheels" --pre"#, Tool::Pip).unwrap(),

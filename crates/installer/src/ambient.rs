@@ -4,42 +4,54 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-/// Variables that point a tool at another place than the interpreter of the request, at the
-/// caller's folder, or that hide the output which is read for the outcome.
-const OVERRULED: &[&str] = &[
-    "CLICOLOR",
-    "CLICOLOR_FORCE",
-    "FORCE_COLOR",
-    "PIP_DRY_RUN",
-    "PIP_LOG",
-    "PIP_PREFIX",
-    "PIP_PYTHON",
-    "PIP_QUIET",
-    "PIP_REPORT",
-    "PIP_ROOT",
-    "PIP_TARGET",
-    "PIP_USER",
-    "UV_BREAK_SYSTEM_PACKAGES",
-    "UV_COMPILE_BYTECODE",
-    "UV_PROJECT",
-    "UV_PROJECT_ENVIRONMENT",
-    "UV_PYTHON",
-    "UV_SYSTEM_PYTHON",
-    "UV_WORKING_DIR",
-    "VIRTUAL_ENV",
-    "VIRTUAL_ENV_PROMPT",
-    "__PYVENV_LAUNCHER__",
+use envspec::{Tool, settings};
+
+/// Variables that reach a tool, and by it a build: who the user is, where programs, certificates and
+/// credentials are, and how the network is reached. None of them decides what a build makes, or it is
+/// one that nothing can do without.
+const PASSED: &[&str] = &[
+    "ALL_PROXY",
+    "CURL_CA_BUNDLE",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "FTP_PROXY",
+    "GCE_METADATA_HOST",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "HF_TOKEN",
+    "HOME",
+    "HOSTALIASES",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LANG",
+    "LANGUAGE",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "NETRC",
+    "NO_PROXY",
+    "PATH",
+    "REQUESTS_CA_BUNDLE",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "SSL_CLIENT_CERT",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
 ];
 
-/// Variables of an activated environment or of the Python that runs the caller.
-const FOREIGN_PREFIXES: &[&str] = &["CONDA_", "PYTHON", "_CONDA_", "_CE_"];
+/// The same by the beginnings of their names.
+const PASSED_PREFIXES: &[&str] =
+    &["AWS_", "AZURE_", "CLOUDSDK_", "DYLD_", "GIT_", "KRB5", "LC_", "SSH_", "XDG_"];
 
-/// The environment variables that pip and uv are started with, before those of the spec.
+/// The environment in which pip and uv are looked for and run, before that of the spec.
 ///
-/// What the operator configured reaches the tool (`PIP_*`, `UV_*`, proxies, certificates,
-/// compilers); what belongs to the caller's own Python does not (`PYTHONPATH`, `PYTHONHOME`,
-/// `VIRTUAL_ENV`, `CONDA_PREFIX`), nor does a variable that would move the installation elsewhere
-/// (`PIP_TARGET`, `PIP_USER`, `UV_PYTHON`, `UV_PROJECT`, and so on).
+/// Of it a tool, and what it builds, gets what says who the user is and how the network is reached:
+/// `PATH`, `HOME`, the locale, proxies, certificates, and what git, ssh and the clouds read. Anything
+/// else that a build should see (`CFLAGS`, `CMAKE_ARGS`, `CC`) is for the spec to give, so that the key
+/// tells of it. Variables of the tools themselves (`PIP_*`, `UV_*`) are settings: see
+/// [`Settings`](crate::Settings).
 ///
 /// It debugs as the names alone, for any value may be a secret.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -74,6 +86,16 @@ impl Ambient {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
+    /// The tool's own settings; what is no text is none of them.
+    pub(crate) fn of_tool(&self, tool: Tool) -> BTreeMap<String, String> {
+        self.variables
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)))
+            .filter(|(name, _)| settings::is_variable_of(tool, name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
     /// The variables that reach a tool.
     pub(crate) fn for_tool(&self) -> BTreeMap<OsString, OsString> {
         self.variables
@@ -90,10 +112,12 @@ impl fmt::Debug for Ambient {
     }
 }
 
-/// Whether a variable of this name may reach a tool, from the process or from a spec.
-pub(crate) fn reaches_tool(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return true };
-    !OVERRULED.contains(&name) && !FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+/// Whether a variable of this name reaches a tool from the process; lower case is as good for proxies.
+fn reaches_tool(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || PASSED.contains(&name)
+        || (name.ends_with("_proxy") && PASSED.contains(&&*name.to_uppercase()))
 }
 
 #[cfg(test)]
@@ -107,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn configuration_reaches_the_tool_and_the_callers_python_does_not() {
+    fn what_reaches_the_network_passes_and_what_decides_a_build_does_not() {
         let mut ambient = Ambient::default();
-        for name in ["PIP_CERT", "UV_INDEX_STRATEGY", "HTTPS_PROXY", "CC", "HOME", "PATH"] {
+        for name in ["https_proxy", "HTTPS_PROXY", "HOME", "PATH", "LC_ALL", "GIT_SSH_COMMAND"] {
             ambient = ambient.with_variable(name, "kept");
         }
         let kept: Vec<_> = ambient.for_tool().into_keys().collect();
-        for name in ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET"] {
+        for name in ["PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET", "CC", "MAKEFLAGS"] {
             ambient = ambient.with_variable(name, "dropped");
         }
         assert_eq!(kept.len(), 6);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use envspec::Tool;
+use envspec::{Install, Tool};
 use files::{Draft, Folder, Foreign, Kind, Mark, MarkError};
 use pep440_rs::Version;
 use rustix::fs::OFlags;
@@ -24,9 +24,10 @@ use crate::outcome::Package;
 use crate::process::{self, Streams};
 use crate::redact::Secrets;
 use crate::scratch::Scratch;
+use crate::settings::Settings;
 use crate::tools::{Search, pip_version, uv_in};
 use crate::transcript::tool_name;
-use crate::variables::with_manners;
+use crate::variables::with_settings;
 use crate::wanted::Wanted;
 
 /// The names of folders that are being made start with this.
@@ -229,7 +230,13 @@ impl<'a> Bootstrap<'a> {
     fn fetch_with(&self, seed: &Seed, dir: &Path, base: Option<&Description>) -> Result<(), Error> {
         let scratch = Scratch::new()?;
         let argv = fetch_argv(seed, self.wanted, dir, base, &self.search.base_python);
-        let command = scratch.command(argv, with_manners(&self.search.variables));
+        // The index that the operator chose is the one to fetch from, and nothing else is wanted.
+        let mut settings =
+            Settings::read(&Install::new(seed.tool(), Vec::new()), None, &self.search.ambient)?;
+        settings.variables.remove("PIP_REQUIREMENT");
+        let mut environment = with_settings(&self.search.variables, &settings);
+        scratch.write_settings(&settings, &mut environment)?;
+        let command = scratch.command(argv, environment);
         tracing::info!(
             tool = tool_name(self.wanted.tool),
             versions = self.wanted.specifier(),

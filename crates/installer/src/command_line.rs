@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use envspec::{Install, Tool};
 use pep440_rs::Version;
 
+use crate::error::Error;
 use crate::request::Request;
 use crate::scratch::Scratch;
+use crate::settings::Settings;
 use crate::tool_options::ToolOptions;
 
 /// Whether a call installs, or only says what it would install.
@@ -105,9 +107,10 @@ pub(crate) fn argv(
     program: &Program,
     abilities: Abilities,
     request: &Request<'_>,
+    settings: &Settings,
     mode: Mode,
     scratch: &Scratch,
-) -> Vec<OsString> {
+) -> Result<Vec<OsString>, Error> {
     let Install { index, .. } = request.install;
     let mut argv = program.start(&request.python);
     let mut add = |arguments: &[&str]| argv.extend(arguments.iter().map(OsString::from));
@@ -169,18 +172,14 @@ pub(crate) fn argv(
             }
         }
     }
-    for (option, names) in
-        [("--no-binary", &index.no_binary), ("--only-binary", &index.only_binary)]
-    {
-        for name in names {
-            add(&[option, name]);
-        }
+    settings.arguments.iter().for_each(|argument| add(&[argument]));
+    for (option, name) in index.binary_options() {
+        add(&[option, name]);
     }
     if index.require_hashes && !(mode == Mode::Lock && program.tool() == Tool::Uv) {
         add(&["--require-hashes"]);
     }
-    let options = ToolOptions::of(request.install);
-    add(&options.kept);
+    ToolOptions::of(request.install)?.words(mode).for_each(|word| add(&[&word]));
     match program {
         Program::Pip { .. } if abilities.has_report => {
             argv.extend(["--report".into(), scratch.report_file().into()]);
@@ -200,7 +199,7 @@ pub(crate) fn argv(
     } else {
         argv.extend(["-r".into(), scratch.requirements_file().into()]);
     }
-    argv
+    Ok(argv)
 }
 
 /// The command line that checks the installed packages against each other.
@@ -216,6 +215,7 @@ pub(crate) fn check_argv(program: &Program, python: &Path) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ambient::Ambient;
 
     fn request(install: &Install) -> Request<'_> {
         Request::new(install, Path::new("/env/bin/python"))
@@ -223,7 +223,10 @@ mod tests {
 
     fn line(program: &Program, version: &str, request: &Request<'_>, mode: Mode) -> String {
         let abilities = Abilities::of(program.tool(), &version.parse().unwrap());
-        let argv = argv(program, abilities, request, mode, &Scratch::named("/tmp/scratch"));
+        let scratch = Scratch::named("/tmp/scratch");
+        let none = Ambient::default().with_variable("PIP_CONFIG_FILE", "/dev/null");
+        let settings = Settings::read_in(request.install, None, &none, Path::new("/")).unwrap();
+        let argv = argv(program, abilities, request, &settings, mode, &scratch).unwrap();
         let words: Vec<_> = argv.iter().map(|word| word.to_str().unwrap()).collect();
         words.join(" ")
     }
@@ -282,8 +285,9 @@ mod tests {
         assert_eq!(
             line(&uv(), "0.13.9", &wishes, Mode::DryRun),
             "/tools/uv pip install --dry-run --break-system-packages --output-format json \
-             --reinstall-package e --no-cache --link-mode copy --offline --no-index --prerelease allow --no-binary c --no-binary d \
-             --only-binary :all: --require-hashes --no-build-isolation --python /env/bin/python \
+             --reinstall-package e --no-cache --link-mode copy --offline --no-index --prerelease allow \
+             --only-binary :all: --no-binary c --no-binary d --require-hashes --no-build-isolation \
+             --python /env/bin/python \
              --override /tmp/scratch/overrides.txt -r /tmp/scratch/requirements.txt"
         );
         install.tool = Tool::Pip;
@@ -292,7 +296,7 @@ mod tests {
         assert_eq!(
             line(&pip(), "26.3", &wishes, Mode::DryRun),
             "/env/bin/python -I -u -X utf8 -B /base/pip/__pip-runner__.py install --no-compile \
-             --no-warn-conflicts --dry-run --no-index --pre --no-binary c --no-binary d --only-binary :all: \
+             --no-warn-conflicts --dry-run --no-index --pre --only-binary :all: --no-binary c --no-binary d \
              --require-hashes --no-build-isolation --report /tmp/scratch/report.json \
              -r /tmp/scratch/requirements.txt"
         );

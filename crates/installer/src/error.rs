@@ -111,6 +111,20 @@ pub enum Error {
         /// The line, or its words.
         text: String,
     },
+    /// A configuration file of the package manager cannot be read as one.
+    #[error("the configuration file `{}` cannot be read: {reason}", file.display())]
+    Settings {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An option of the spec for the package manager that it cannot have.
+    #[error("an option for the package manager cannot be used")]
+    Option {
+        /// Which, and why.
+        source: Box<envspec::Error>,
+    },
     /// The package manager has no such option.
     #[error("`{}` has no {option}", tool_name(*tool))]
     Unsupported {
@@ -199,6 +213,12 @@ impl Error {
             Self::Failed { source, .. } if source.output().contains("must have a hash") => Some(
                 "give every requirement its version and `--hash`; `curator env lock` writes such a file",
             ),
+            Self::Settings { .. } => Some(
+                "correct the file, or have none in force by `PIP_CONFIG_FILE=/dev/null` or `UV_NO_CONFIG=1`",
+            ),
+            Self::Option { .. } => Some(
+                "leave it out; Curator decides where packages go, and knows the other options by their whole names",
+            ),
             Self::Failed { .. }
             | Self::Report { .. }
             | Self::Lock { .. }
@@ -229,6 +249,8 @@ impl Error {
             Self::Late { .. }
             | Self::Report { .. }
             | Self::Lock { .. }
+            | Self::Settings { .. }
+            | Self::Option { .. }
             | Self::Unsupported { .. }
             | Self::ToolVersion { .. }
             | Self::Answer { .. }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use envspec::{Install, Tool};
 use pep440_rs::Version;
 
+use crate::ambient::Ambient;
 use crate::classify::{Kind, classify};
 use crate::command_line::{self, Abilities, Mode, Program};
 use crate::deadline::Deadline;
@@ -23,6 +24,7 @@ use crate::progress::Meter;
 use crate::redact::Secrets;
 use crate::request::{Request, absolute};
 use crate::scratch::Scratch;
+use crate::settings::Settings;
 use crate::shadow::{self, Shadow};
 use crate::sources::Sources;
 use crate::transcript::Transcript;
@@ -49,7 +51,9 @@ pub struct Installer {
     program: Program,
     version: Version,
     abilities: Abilities,
+    /// What reaches a tool of the process's environment, and all of it, for the settings.
     variables: Arc<BTreeMap<OsString, OsString>>,
+    ambient: Ambient,
 }
 
 impl Installer {
@@ -57,9 +61,10 @@ impl Installer {
         program: Program,
         version: Version,
         variables: Arc<BTreeMap<OsString, OsString>>,
+        ambient: Ambient,
     ) -> Self {
         let abilities = Abilities::of(program.tool(), &version);
-        Self { program, version, abilities, variables }
+        Self { program, version, abilities, variables, ambient }
     }
 
     /// Which package manager it is.
@@ -164,8 +169,20 @@ impl Installer {
     ) -> Result<Attempt, Error> {
         let install = request.install;
         self.refuse_unsupported(install)?;
-        let secrets = variables::secrets(install, &self.variables);
-        let mut environment = variables::environment(self.abilities, install, &self.variables);
+        let own = match request.settings {
+            Some(_) => None,
+            None => Some(Settings::read(install, None, &self.ambient)?),
+        };
+        let Some(settings) = request.settings.or(own.as_ref()) else {
+            unreachable!("one or other")
+        };
+        let secrets = variables::secrets(install, &self.variables, settings);
+        let mut environment = variables::environment(
+            self.abilities,
+            install,
+            &self.variables,
+            settings,
+        )?;
         if let Some(patience) = request.patience {
             variables::hasten(&mut environment, patience);
         }
@@ -176,8 +193,17 @@ impl Installer {
             let scratch = Scratch::new()?;
             let sources = scratch.write(install, request.held)?;
             prepare(&scratch)?;
-            let argv = command_line::argv(&self.program, self.abilities, request, mode, &scratch);
-            let mut command = scratch.command(argv, environment.clone());
+            let argv = command_line::argv(
+                &self.program,
+                self.abilities,
+                request,
+                settings,
+                mode,
+                &scratch,
+            )?;
+            let mut environment = environment.clone();
+            scratch.write_settings(settings, &mut environment)?;
+            let mut command = scratch.command(argv, environment);
             command.lock.clone_from(&request.lock);
             command.stop.clone_from(&request.stop);
             if self.tool() == Tool::Pip {

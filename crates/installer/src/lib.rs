@@ -24,8 +24,9 @@
 //!
 //! # What a tool sees
 //!
-//! The operator's environment variables and configuration files for pip and uv stay in force. The
-//! caller's folder, its Python and its activated environment do not reach the tool, see [`Ambient`].
+//! The operator's settings of pip and uv stay in force, as far as they do not say where packages go or
+//! whether any are installed: see [`Settings`]. The caller's folder, its Python, its activated
+//! environment and its compiler's flags do not reach the tool, see [`Ambient`].
 //! The tool runs in a process group that ends with the call, at the deadline, and when the calling
 //! process dies.
 //!
@@ -63,6 +64,7 @@ mod progress;
 mod redact;
 mod request;
 mod scratch;
+mod settings;
 mod shadow;
 mod sources;
 #[cfg(any(test, feature = "testing"))]
@@ -81,5 +83,6 @@ pub use installer::Installer;
 pub use outcome::{Conflict, Outcome, Package};
 pub use progress::{Progress, Step};
 pub use request::Request;
+pub use settings::Settings;
 pub use tools::Tools;
 pub use transcript::Transcript;

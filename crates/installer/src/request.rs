@@ -11,6 +11,7 @@ use envspec::Install;
 
 use crate::deadline::Deadline;
 use crate::progress::Progress;
+use crate::settings::Settings;
 
 /// One installation: what, into which interpreter's environment, and within which limits.
 #[derive(Clone)]
@@ -27,6 +28,7 @@ pub struct Request<'a> {
     pub(crate) lock: Option<Arc<File>>,
     pub(crate) stop: Option<Arc<AtomicBool>>,
     pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    pub(crate) settings: Option<&'a Settings>,
 }
 
 impl<'a> Request<'a> {
@@ -47,6 +49,7 @@ impl<'a> Request<'a> {
             lock: None,
             stop: None,
             progress: None,
+            settings: None,
         }
     }
 
@@ -77,6 +80,14 @@ impl<'a> Request<'a> {
     /// By default, they hold none.
     pub fn with_lock(mut self, lock: Arc<File>) -> Self {
         self.lock = Some(lock);
+        self
+    }
+
+    /// Has just these settings of the tool in force: those that a key was made of, for instance.
+    ///
+    /// By default, they are read when the tool is called ([`Settings::read`]), without a base.
+    pub fn with_settings(mut self, settings: &'a Settings) -> Self {
+        self.settings = Some(settings);
         self
     }
 

@@ -11,11 +11,11 @@ use envspec::{Install, Requirement};
 
 use crate::error::{Error, IoResultExt};
 use crate::process::Command;
+use crate::settings::Settings;
 use crate::sources::Sources;
 
-/// Files that end uv's search for a configuration in the folders above its own: without them, a
-/// `pyproject.toml` in the folder for temporary files would steer it. The user's and the system's
-/// own configuration stay in force.
+/// Files that end uv's search for a configuration in the folders above its own, should it search in
+/// spite of what it is told: a `pyproject.toml` in the folder for temporary files would steer it.
 const BARRIERS: [&str; 2] = ["pyproject.toml", "uv.toml"];
 
 /// A private folder (mode 0700) that goes away with the value.
@@ -94,6 +94,20 @@ impl Scratch {
     /// What pip tells nobody else.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.root.join("pip.log")
+    }
+
+    /// Writes the configuration file that uv reads in place of its own.
+    pub(crate) fn write_settings(
+        &self,
+        settings: &Settings,
+        environment: &mut BTreeMap<OsString, OsString>,
+    ) -> Result<(), Error> {
+        let Some(text) = settings.file_text() else { return Ok(()) };
+        let path = self.root.join("uv.toml");
+        write_private(&path, &text)?;
+        environment.remove(&OsString::from("UV_NO_CONFIG"));
+        environment.insert("UV_CONFIG_FILE".into(), path.into());
+        Ok(())
     }
 
     /// Writes one more file that only this user can read.

@@ -1,66 +1,120 @@
-//! Options that a spec passes to the tool as they are.
+//! Options that a spec passes to the tool.
 
-use envspec::Install;
+use envspec::settings::{self, Effect, Given};
+use envspec::{Install, Tool};
+
+use crate::command_line::Mode;
+use crate::error::Error;
+
+/// What `uv pip compile` has not, and an answer of versions needs not.
+const NOT_OF_COMPILE: [&str; 6] = [
+    "no-verify-hashes",
+    "reinstall",
+    "reinstall-package",
+    "require-hashes",
+    "strict",
+    "verify-hashes",
+];
 
 /// `pip_install_options` or `uv_pip_install_options`, with the addresses taken out.
 ///
 /// They may hold credentials like those of the spec's index options, and are treated as such. What
-/// would silence the tool is left out, for its words are read.
+/// is never in force is left out here, too: an [`Install`] may be made by hand.
+#[derive(Debug)]
+pub(crate) struct ToolOptions {
+    tool: Tool,
+    given: Vec<Given>,
+}
+
+/// The options that may hold credentials.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct ToolOptions<'a> {
-    pub(crate) kept: Vec<&'a str>,
+pub(crate) struct Addresses<'a> {
     pub(crate) index_url: Option<&'a str>,
     pub(crate) extra_index_urls: Vec<&'a str>,
     pub(crate) find_links: Vec<&'a str>,
     pub(crate) proxy: Option<&'a str>,
 }
 
-impl<'a> ToolOptions<'a> {
-    pub(crate) fn of(install: &'a Install) -> Self {
-        let mut sorted = Self::default();
-        let mut options = install.tool_options.iter().map(String::as_str);
-        while let Some(option) = options.next() {
-            let (name, attached) = match option.split_once('=') {
-                Some((name, value)) if name.starts_with("--") => (name, Some(value)),
-                _ => (option, None),
-            };
-            let mut value = || attached.or_else(|| options.next());
-            match name {
-                "--index-url" | "-i" | "--pypi-url" | "--default-index" => {
-                    sorted.index_url = value().or(sorted.index_url);
-                }
-                "--extra-index-url" | "--index" => sorted.extra_index_urls.extend(value()),
-                "--find-links" | "-f" => sorted.find_links.extend(value()),
-                "--proxy" => sorted.proxy = value().or(sorted.proxy),
-                // How files get there is ours to say.
-                "--link-mode" => drop(value()),
-                "-q" | "-qq" | "-qqq" | "--quiet" => {}
-                _ => sorted.kept.push(option),
+impl ToolOptions {
+    pub(crate) fn of(install: &Install) -> Result<Self, Error> {
+        let tool = install.tool;
+        let given = settings::parse(tool, &install.tool_options)
+            .map_err(|source| Error::Option { source: Box::new(source) })?;
+        let refused = given.iter().find(|given| given.setting.effect == Effect::Refused);
+        if let Some(Given { setting, .. }) = refused {
+            let option = format!("--{}", setting.name);
+            let source = Box::new(envspec::Error::ForbiddenOption { option });
+            return Err(Error::Option { source });
+        }
+        Ok(Self { tool, given })
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses<'_> {
+        let mut found = Addresses::default();
+        for Given { setting, value } in &self.given {
+            let value = value.as_deref();
+            match setting.name {
+                "index-url" | "default-index" => found.index_url = value,
+                "extra-index-url" | "index" => found.extra_index_urls.extend(value),
+                "find-links" => found.find_links.extend(value),
+                "proxy" => found.proxy = value,
+                _ => {}
             }
         }
-        sorted
+        found
+    }
+
+    /// The others, in order, each as one word.
+    pub(crate) fn words(&self, mode: Mode) -> impl Iterator<Item = String> {
+        let addresses =
+            ["index-url", "default-index", "extra-index-url", "index", "find-links", "proxy"];
+        // What the settings are made of, not the tool's own business.
+        let files = ["config-file", "no-config"];
+        let is_compile = self.tool == Tool::Uv && mode == Mode::Lock;
+        self.given
+            .iter()
+            .filter(move |Given { setting, .. }| {
+                setting.effect != Effect::Ours
+                    && !addresses.contains(&setting.name)
+                    && !files.contains(&setting.name)
+                    && !(is_compile && NOT_OF_COMPILE.contains(&setting.name))
+            })
+            .map(Given::word)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use envspec::Tool;
+
+    fn with(tool: Tool, line: &str) -> Install {
+        let mut install = Install::new(tool, Vec::new());
+        install.tool_options = line.split_whitespace().map(str::to_owned).collect();
+        install
+    }
 
     #[test]
-    fn addresses_are_taken_out_and_the_rest_is_passed_on() {
-        let mut install = Install::new(Tool::Pip, Vec::new());
-        install.tool_options =
-            "--index-url https://u:p@a -f /w --upgrade --extra-index-url=https://b \
-                                --config-settings k=v --link-mode symlink --proxy http://u:p@proxy -q"
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect();
-        let options = ToolOptions::of(&install);
-        assert_eq!(options.kept, ["--upgrade", "--config-settings", "k=v"]);
-        assert_eq!(options.index_url, Some("https://u:p@a"));
-        assert_eq!(options.extra_index_urls, ["https://b"]);
-        assert_eq!(options.find_links, ["/w"]);
-        assert_eq!(options.proxy, Some("http://u:p@proxy"));
+    fn addresses_are_taken_out_in_any_spelling_and_the_rest_is_passed_on() {
+        let install = with(
+            Tool::Pip,
+            "--index-url https://u:p@a -f/w --upgrade --extra-index https://u:p@b -qC k=v \
+             --prox http://u:p@proxy --no-col",
+        );
+        let options = ToolOptions::of(&install).unwrap();
+        let words: Vec<_> = options.words(Mode::Install).collect();
+        assert_eq!(words, ["--upgrade", "--config-settings=k=v"]);
+        let addresses = options.addresses();
+        assert_eq!(addresses.index_url, Some("https://u:p@a"));
+        assert_eq!(addresses.extra_index_urls, ["https://u:p@b"]);
+        assert_eq!(addresses.find_links, ["/w"]);
+        assert_eq!(addresses.proxy, Some("http://u:p@proxy"));
+    }
+
+    #[test]
+    fn an_install_that_was_made_by_hand_is_held_to_the_same() {
+        for line in ["--targ /x", "-Ut/x", "--dry", "-I", "--what", "six"] {
+            let error = ToolOptions::of(&with(Tool::Pip, line)).unwrap_err();
+            assert!(matches!(error, Error::Option { .. }), "{line}");
+        }
     }
 }

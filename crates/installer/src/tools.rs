@@ -90,7 +90,7 @@ impl Tools {
             Tool::Pip => search.pip(&wanted)?,
         };
         tracing::debug!(?program, %version, "found");
-        Ok(Installer::new(program, version, search.variables))
+        Ok(Installer::new(program, version, search.variables, search.ambient))
     }
 }
 

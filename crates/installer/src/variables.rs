@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use envspec::{IndexUrl, Install, Requirement, Tool};
+use envspec::{IndexUrl, Install, Requirement, Tool, settings};
 
-use crate::ambient::reaches_tool;
 use crate::command_line::Abilities;
+use crate::error::Error;
 use crate::redact::Secrets;
+use crate::settings::Settings;
 use crate::tool_options::ToolOptions;
 
 /// What the tools are told in every call, whatever their version.
@@ -20,30 +21,41 @@ const MANNERS: &[(&str, &str)] = &[
     ("PIP_NO_COLOR", "1"),
     ("PIP_NO_INPUT", "1"),
     ("PIP_PROGRESS_BAR", "off"),
-    // A configuration file may ask for these two; the target is the request's alone.
-    ("PIP_REQUIRE_VIRTUALENV", "0"),
-    ("PIP_USER", "0"),
+    // What configuration files say comes as variables: see `Settings`.
+    ("PIP_CONFIG_FILE", "/dev/null"),
     ("PIP_ROOT_USER_ACTION", "ignore"),
     // pip starts itself again to prepare builds: its own folder may belong to the base.
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("PYTHONNOUSERSITE", "1"),
+    ("UV_NO_CONFIG", "1"),
     ("UV_NO_PROGRESS", "1"),
     ("UV_PYTHON_DOWNLOADS", "never"),
 ];
 
-/// The environment of one call: the operator's, the spec's, and ours, the later winning.
+const TOOLS: [Tool; 2] = [Tool::Pip, Tool::Uv];
+
+/// Variables that would lead an interpreter elsewhere, and the tool with it.
+const LEADING_ASTRAY: [&str; 5] =
+    ["PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__"];
+
+/// The environment of one call: the process's, the settings in force, the spec's, and ours, the later
+/// winning.
 pub(crate) fn environment(
     abilities: Abilities,
     install: &Install,
     ambient: &BTreeMap<OsString, OsString>,
-) -> BTreeMap<OsString, OsString> {
-    let mut variables = with_manners(ambient);
+    settings: &Settings,
+) -> Result<BTreeMap<OsString, OsString>, Error> {
+    let mut variables = with_settings(ambient, settings);
     for (name, value) in &install.build_env {
-        if reaches_tool(name.as_ref()) && !MANNERS.iter().any(|(ours, _)| ours == name) {
+        let is_setting = TOOLS.iter().any(|&tool| settings::is_variable_of(tool, name));
+        let is_ours = MANNERS.iter().any(|(ours, _)| ours == name);
+        if !is_setting && !is_ours && !LEADING_ASTRAY.contains(&name.as_str()) {
             variables.insert(name.into(), value.into());
         }
     }
-    let options = ToolOptions::of(install);
+    let options = ToolOptions::of(install)?;
+    let options = options.addresses();
     if let (Some(proxy), Tool::Pip) = (options.proxy, install.tool) {
         variables.insert("PIP_PROXY".into(), proxy.into());
     }
@@ -60,10 +72,21 @@ pub(crate) fn environment(
     }
     prepend(&mut variables, names.extra_index_urls, &extra, ' ');
     prepend(&mut variables, names.find_links, &links, names.find_links_separator);
+    Ok(variables)
+}
+
+/// The process's variables, the settings in force, and those that every call needs.
+pub(crate) fn with_settings(
+    ambient: &BTreeMap<OsString, OsString>,
+    settings: &Settings,
+) -> BTreeMap<OsString, OsString> {
+    let mut variables = with_manners(ambient);
+    let own = settings.variables.iter().map(|(name, value)| (name.into(), value.into()));
+    variables.extend(own);
     variables
 }
 
-/// The operator's variables and those that every call needs.
+/// The process's variables and those that every call needs.
 pub(crate) fn with_manners(ambient: &BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
     let mut variables = ambient.clone();
     variables.extend(MANNERS.iter().map(|(name, value)| (name.into(), value.into())));
@@ -83,7 +106,11 @@ pub(crate) fn hasten(variables: &mut BTreeMap<OsString, OsString>, patience: Dur
 }
 
 /// The credentials that a call knows, to be cut from what it says.
-pub(crate) fn secrets(install: &Install, ambient: &BTreeMap<OsString, OsString>) -> Secrets {
+pub(crate) fn secrets(
+    install: &Install,
+    ambient: &BTreeMap<OsString, OsString>,
+    settings: &Settings,
+) -> Secrets {
     let mut secrets = Secrets::default();
     let index = &install.index;
     let urls = index.index_url.iter().chain(&index.extra_index_urls).chain(&index.find_links);
@@ -91,9 +118,10 @@ pub(crate) fn secrets(install: &Install, ambient: &BTreeMap<OsString, OsString>)
     install.tool_options.iter().for_each(|option| secrets.add_url(option));
     let texts = install.build_env.values().cloned();
     let texts = texts.chain(ambient.values().map(|value| value.to_string_lossy().into_owned()));
+    let texts = texts.chain(settings.variables.values().cloned()).chain(settings.file_text());
     let texts = texts.chain(install.requirements.iter().map(Requirement::expose));
     for text in texts.filter(|text| text.contains("://")) {
-        text.split([' ', ',', '\n']).for_each(|url| secrets.add_url(url));
+        text.split([' ', ',', '\n', '"']).for_each(|url| secrets.add_url(url));
     }
     secrets
 }
@@ -148,7 +176,7 @@ fn prepend(
     }
     let mut list = OsString::new();
     for value in values {
-        list.push(one_word(value, separator));
+        list.push(settings::one_word(value, separator));
         list.push(separator.to_string());
     }
     let before = variables.remove(&OsString::from(name)).unwrap_or_default();
@@ -157,18 +185,12 @@ fn prepend(
     variables.insert(name.into(), list.into());
 }
 
-/// A path or URL that has the separator of a list in it, as a URL that has not.
-fn one_word(value: &str, separator: char) -> String {
-    if !value.contains(separator) {
-        return value.to_owned();
-    }
-    let encoded = value.replace(separator, &format!("%{:02X}", u32::from(separator)));
-    if value.starts_with('/') { format!("file://{encoded}") } else { encoded }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::ambient::Ambient;
 
     const PINNED: &[&str] =
         &["--index-url", "https://me:pw@a/simple", "--extra-index-url", "https://b"];
@@ -177,8 +199,15 @@ mod tests {
         Abilities::of(tool, &version.parse().unwrap())
     }
 
-    fn map(variables: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
-        variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    /// The process's environment, and the settings for an installation in it.
+    fn process(install: &Install, variables: &[(&str, &str)]) -> (Ambient, Settings) {
+        let ambient = variables
+            .iter()
+            // Without the files of this machine.
+            .chain(&[("PIP_CONFIG_FILE", "/dev/null"), ("UV_NO_CONFIG", "1")])
+            .fold(Ambient::default(), |ambient, (name, value)| ambient.with_variable(name, value));
+        let settings = Settings::read_in(install, None, &ambient, Path::new("/here")).unwrap();
+        (ambient, settings)
     }
 
     fn with_options(tool: Tool, options: &[&str]) -> Install {
@@ -190,7 +219,9 @@ mod tests {
     /// The variables that differ from those of a call without any wishes.
     fn wishes(install: &Install, version: &str, ambient: &[(&str, &str)]) -> Vec<String> {
         let tool = abilities(install.tool, version);
-        let mut variables = environment(tool, install, &map(ambient));
+        let (ambient, settings) = process(install, ambient);
+        let mut variables =
+            environment(tool, install, &ambient.for_tool(), &settings).unwrap();
         variables.retain(|name, _| !MANNERS.iter().any(|(ours, _)| name == ours));
         variables
             .iter()
@@ -230,19 +261,32 @@ mod tests {
     #[test]
     fn the_specs_variables_win_over_the_operators_but_not_over_ours() {
         let mut install = Install::new(Tool::Uv, Vec::new());
-        for (name, value) in
-            [("UV_INDEX_STRATEGY", "spec"), ("UV_PYTHON", "/other"), ("UV_NO_PROGRESS", "0")]
-        {
+        for (name, value) in [
+            ("UV_INDEX_STRATEGY", "spec"),
+            ("UV_PYTHON", "/other"),
+            ("UV_NO_PROGRESS", "0"),
+            ("CC", "x"),
+        ] {
             install.build_env.insert(name.to_owned(), value.to_owned());
         }
-        let ambient = map(&[("UV_INDEX_STRATEGY", "operator"), ("HOME", "/h")]);
+        let ambient = [
+            ("UV_INDEX_STRATEGY", "operator"),
+            ("UV_LINK_MODE", "symlink"),
+            ("HOME", "/h"),
+            ("CFLAGS", "-O0"),
+        ];
+        let (ambient, settings) = process(&install, &ambient);
         let tool = abilities(Tool::Uv, "0.13.9");
-        let variables = environment(tool, &install, &ambient);
+        let variables =
+            environment(tool, &install, &ambient.for_tool(), &settings).unwrap();
         let value = |name: &str| variables.get(&OsString::from(name)).and_then(|v| v.to_str());
         assert_eq!(value("UV_INDEX_STRATEGY"), Some("spec"));
         assert_eq!(value("UV_PYTHON"), None);
         assert_eq!(value("UV_NO_PROGRESS"), Some("1"));
+        assert_eq!(value("UV_LINK_MODE"), None);
         assert_eq!(value("HOME"), Some("/h"));
+        assert_eq!(value("CC"), Some("x"));
+        assert_eq!(value("CFLAGS"), None);
     }
 
     #[test]
@@ -251,8 +295,9 @@ mod tests {
             with_options(Tool::Pip, &["--extra-index-url=https://me:secret-1@b/simple"]);
         install.build_env.insert("PIP_PROXY".to_owned(), "http://me:secret-2@proxy".to_owned());
         install.requirements = vec!["a @ https://secret-3@host/a.whl".parse().unwrap()];
-        let ambient = map(&[("UV_INDEX", "https://x https://me:secret-4@c")]);
-        let secrets = secrets(&install, &ambient);
+        let ambient = [("PIP_INDEX_URL", "https://me:secret-4@c")];
+        let (ambient, settings) = process(&install, &ambient);
+        let secrets = secrets(&install, &ambient.for_tool(), &settings);
         let told = "secret-1 secret-2 secret-3 secret-4";
         assert_eq!(secrets.redact(told), "**** **** **** ****");
     }

@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use envspec::{Install, Requirement, Tool, normal_name};
-use installer::{Deadline, Installer, Outcome, Progress, Request, Step, Tools, compile_bytecode};
+use installer::{
+    Deadline, Installer, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
+};
 use stage::Isolation;
 use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
@@ -26,6 +28,8 @@ use crate::event::BuildPhase;
 pub(crate) struct Build<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) install: &'a Install,
+    /// The package manager's settings of which the key is made.
+    pub(crate) settings: &'a Settings,
     pub(crate) deadline: Deadline,
     /// Ends the build soon after it becomes true.
     pub(crate) stop: &'a Arc<AtomicBool>,
@@ -98,6 +102,7 @@ impl Build<'_> {
         let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)
             .with_held(kept.lines())
+            .with_settings(self.settings)
             .with_lock(lock.clone())
             .with_deadline(self.deadline)
             .with_stop(self.stop.clone())
@@ -162,6 +167,7 @@ impl Build<'_> {
         let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)
+            .with_settings(self.settings)
             .with_lock(lock.clone())
             .with_deadline(self.deadline)
             .with_stop(self.stop.clone())

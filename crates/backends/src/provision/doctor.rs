@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use envspec::{Install, Requirement, Tool};
-use installer::{Deadline, Installer, Request};
+use installer::{Deadline, Installer, Request, Settings};
 use serde::Serialize;
 use stage::Base;
 use venv_cache::{Isolation, Reason, Strategy};
@@ -178,19 +178,36 @@ impl Provisioner {
             }
         };
         let found = format!("{} at {}", installer.version(), installer.program().display());
-        vec![Finding::good(subject, found), registry(&installer, open)]
+        let requirements: Vec<Requirement> = UNKNOWN.parse().into_iter().collect();
+        let install = Install::new(tool, requirements);
+        let mut findings = vec![Finding::good(subject, found)];
+        match self.settings(open, &install) {
+            Ok(settings) => {
+                findings.extend(settings.told().iter().map(|told| {
+                    let finding = Finding::good(subject, told.clone());
+                    finding.worse(Status::Warning, "give it in the spec, or remove it there")
+                }));
+                findings.push(registry(&installer, open, &install, &settings));
+            }
+            Err(error) => findings.push(Finding::failed(subject, &error)),
+        }
+        findings
     }
 }
 
 /// Asks the registry by way of the package manager, whose settings say which one that is.
-fn registry(installer: &Installer, open: &OpenBase) -> Finding {
+fn registry(
+    installer: &Installer,
+    open: &OpenBase,
+    install: &Install,
+    settings: &Settings,
+) -> Finding {
     let subject = match installer.tool() {
         Tool::Uv => "registry of uv",
         Tool::Pip => "registry of pip",
     };
-    let requirements: Vec<Requirement> = UNKNOWN.parse().into_iter().collect();
-    let install = Install::new(installer.tool(), requirements);
-    let request = Request::new(&install, open.base.python())
+    let request = Request::new(install, open.base.python())
+        .with_settings(settings)
         .with_deadline(Deadline::after(ASKING))
         .with_patience(PATIENCE)
         .fresh();

@@ -24,7 +24,6 @@ mod record;
 mod recorded;
 mod refresh;
 mod reproduce;
-mod settings_files;
 mod vars;
 mod why;
 

@@ -89,7 +89,7 @@ impl Provisioner {
             let added = install.requirements.iter().map(ToString::to_string).collect();
             return Ok(Preview { added, ..Preview::new(stage, PreviewState::ToBuildWithBase) });
         };
-        let (key, _) = self.key_of(&open, install, isolation);
+        let key = self.key_of(&open, install, isolation)?;
         let preview = Preview::new(stage, PreviewState::ToBuild).with_key(&key.to_string());
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
             let core = super::Core::cached(cached, Duration::ZERO);
@@ -106,7 +106,9 @@ impl Provisioner {
             .map_err(Error::install)?;
         let kept = Kept::of(install, &base_packages(open.base.interpreter()));
         kept.check(install)?;
+        let settings = self.settings(&open, install)?;
         let request = Request::new(install, open.base.python())
+            .with_settings(&settings)
             .with_held(kept.lines())
             .with_deadline(deadline);
         let outcome =

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use envspec::{Install, LoadedEnv};
-use installer::{Deadline, Tools};
+use installer::{Ambient, Deadline, Settings, Tools};
 use stage::{Base, Isolation};
 use venv_cache::{
     BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, State,
@@ -60,6 +60,15 @@ pub(crate) struct OpenBase {
     /// The environment of the cache that it is, if it is a managed one.
     pub(crate) managed: Option<CachedEnv>,
     pub(crate) core: Arc<Core>,
+}
+
+/// A managed base that is to be, or is.
+pub(crate) struct Managed<'e> {
+    /// The bare interpreter.
+    pub(crate) interpreter: Interpreter,
+    pub(crate) key: Key,
+    pub(crate) install: &'e Install,
+    pub(crate) settings: Settings,
 }
 
 impl Eviction {
@@ -204,11 +213,12 @@ impl Provisioner {
         let open = self.open_base()?;
         let Some(install) = &env.install else { return Ok(open.core.clone()) };
         let begun = Instant::now();
-        let (key, isolation) = self.key_of(&open, install, isolation);
+        let settings = self.settings(&open, install)?;
+        let (key, isolation) = self.key_with(&open, install, isolation, &settings);
         let build = |build: &Build<'_>, site: &Site<'_>| {
             build.over(&open.base, open.managed.as_ref(), isolation, site)
         };
-        let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
+        let cached = self.get_or_build(&key, install, &settings, env.setup_timeout, build)?;
         let core = Core::cached(cached, begun.elapsed());
         if core.state == EnvState::Built {
             self.evict_after_build();
@@ -221,18 +231,37 @@ impl Provisioner {
         self.evict();
     }
 
-    /// The key of an environment over the base, and how far it is really kept apart from that.
+    /// The package manager's settings that are in force for an environment over the base.
+    pub(crate) fn settings(&self, open: &OpenBase, install: &Install) -> Result<Settings, Error> {
+        // A managed base is ours, and has no file of its own.
+        let own = open.managed.is_none().then(|| open.base.interpreter().prefix());
+        Settings::read(install, own, &Ambient::from_env()).map_err(Error::install)
+    }
+
+    /// The key of an environment over the base.
     pub(crate) fn key_of(
         &self,
         open: &OpenBase,
         install: &Install,
         isolation: Isolation,
+    ) -> Result<Key, Error> {
+        let settings = self.settings(open, install)?;
+        Ok(self.key_with(open, install, isolation, &settings).0)
+    }
+
+    /// The same, and how far it is really kept apart from the base.
+    fn key_with(
+        &self,
+        open: &OpenBase,
+        install: &Install,
+        isolation: Isolation,
+        settings: &Settings,
     ) -> (Key, Isolation) {
         let (isolation, strategy) = match (isolation, self.strategy) {
             (Isolation::Full, _) | (_, Some(Strategy::Copy)) => (Isolation::Full, None),
             (Isolation::Shared, strategy) => (Isolation::Shared, strategy),
         };
-        (key::environment(&open.base, install, isolation, strategy), isolation)
+        (key::environment(&open.base, install, isolation, strategy, settings), isolation)
     }
 
     /// The key under which the environment for a spec is, or would be; none where nothing is built
@@ -242,7 +271,7 @@ impl Provisioner {
             return Ok(None);
         }
         let Some(install) = &env.install else { return Ok(None) };
-        Ok(Some(self.key_of(&*self.open_base()?, install, isolation).0))
+        self.key_of(&*self.open_base()?, install, isolation).map(Some)
     }
 
     /// Prunes the cache once more, now that what was built is no longer in use.
@@ -276,6 +305,7 @@ impl Provisioner {
         &self,
         key: &Key,
         install: &Install,
+        settings: &Settings,
         timeout: Option<Duration>,
         build: impl Fn(&Build<'_>, &Site<'_>) -> Result<Built, Error>,
     ) -> Result<CachedEnv, Error> {
@@ -295,7 +325,8 @@ impl Provisioner {
             });
         };
         let (tools, strategy, stop) = (&self.tools, self.strategy, &self.stop);
-        let context = Build { tools, install, deadline, stop, strategy, on_phase: &on_phase };
+        let on_phase = &on_phase;
+        let context = Build { tools, install, settings, deadline, stop, strategy, on_phase };
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
@@ -304,6 +335,10 @@ impl Provisioner {
             let wait = LOOK.min(patience.saturating_sub(begun.elapsed()));
             let options = BuildOptions::default().with_wait(wait);
             let closure = |site: &Site<'_>| {
+                for told in settings.told() {
+                    let message = told.clone();
+                    self.observer.on_event(&Event::Warning { stage: None, message });
+                }
                 build(&context, site).map_err(|error| -> BoxError { error.into() })
             };
             match self.cache.get_or_build(key, &options, closure) {
@@ -357,19 +392,16 @@ impl Provisioner {
                 Ok(OpenBase::found(base, begun.elapsed()))
             }
             Some(PlannedBase::Managed(env)) => {
-                let (interpreter, key, install) = self.managed(env)?;
+                let Managed { interpreter, key, install, settings } = self.managed(env)?;
                 let build = |build: &Build<'_>, site: &Site<'_>| build.bare(&interpreter, site);
-                let cached = self.get_or_build(&key, install, env.setup_timeout, build)?;
+                let cached =
+                    self.get_or_build(&key, install, &settings, env.setup_timeout, build)?;
                 OpenBase::managed(cached, records, begun.elapsed())
             }
         }
     }
 
-    /// The bare interpreter of a managed base, its key, and what is installed into it.
-    pub(crate) fn managed<'e>(
-        &self,
-        env: &'e LoadedEnv,
-    ) -> Result<(Interpreter, Key, &'e Install), Error> {
+    pub(crate) fn managed<'e>(&self, env: &'e LoadedEnv) -> Result<Managed<'e>, Error> {
         let install = env.install.as_ref().ok_or(Error::EmptyManagedBase)?;
         let records = self.cache.interpreters_dir();
         let interpreter = match &env.python {
@@ -379,14 +411,16 @@ impl Provisioner {
                 .interpreter()
                 .clone(),
         };
-        let key = key::managed_base(&interpreter, install);
-        Ok((interpreter, key, install))
+        let settings =
+            Settings::read(install, None, &Ambient::from_env()).map_err(Error::install)?;
+        let key = key::managed_base(&interpreter, install, &settings);
+        Ok(Managed { interpreter, key, install, settings })
     }
 
     /// The base as far as it is there already: a managed one that is not built is not built now.
     pub(crate) fn peek_base(&self) -> Result<Option<Arc<OpenBase>>, Error> {
         if let Some(PlannedBase::Managed(env)) = &self.choice {
-            let (_, key, _) = self.managed(env)?;
+            let key = self.managed(env)?.key;
             if self.cache.get(&key).map_err(Error::cache)?.is_none() {
                 return Ok(None);
             }

@@ -47,7 +47,7 @@ impl Provisioner {
     /// The key of its managed base; none if its base is another interpreter.
     pub fn base_key(&self) -> Result<Option<Key>, Error> {
         match self.choice() {
-            Some(PlannedBase::Managed(env)) => self.managed(env).map(|(_, key, _)| Some(key)),
+            Some(PlannedBase::Managed(env)) => self.managed(env).map(|managed| Some(managed.key)),
             _ => Ok(None),
         }
     }

@@ -6,13 +6,13 @@ use std::time::Instant;
 use envspec::{Install, LoadedEnv, Requirement, Specifier};
 use installer::{Deadline, Installer, Package, Request};
 use stage::Isolation;
-use venv_cache::{Interpreter, Key, Listed};
+use venv_cache::{Key, Listed};
 
 use super::build::base_packages;
 use super::environment::{Core, EnvState, Environment};
 use super::installed::Installed;
 use super::keep::Kept;
-use super::provisioner::{OpenBase, Provisioner};
+use super::provisioner::{Managed, OpenBase, Provisioner};
 use super::record::Record;
 use crate::error::Error;
 use crate::plan::PlannedBase;
@@ -71,7 +71,7 @@ impl Provisioner {
             };
         };
         let open = self.open_base()?;
-        let (key, _) = self.key_of(&open, install, isolation);
+        let key = self.key_of(&open, install, isolation)?;
         let cached = self.cache().get(&key).map_err(Error::cache)?;
         // One that somebody else made says nothing of its packages, and is built anew.
         if let Some(cached) = cached {
@@ -91,10 +91,11 @@ impl Provisioner {
     /// The same for a managed base.
     fn refresh_base(&self, base: &LoadedEnv) -> Result<Environment, Error> {
         self.close_base();
-        let (interpreter, key, install) = self.managed(base)?;
+        let managed = self.managed(base)?;
+        let key = managed.key;
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
             let changes = match Record::of(cached.manifest()) {
-                Some(record) => self.base_changes(base, install, &interpreter, &record)?,
+                Some(record) => self.base_changes(base, &managed, &record)?,
                 None => unrecorded(),
             };
             if !changes.is_empty() {
@@ -120,15 +121,18 @@ impl Provisioner {
     fn base_changes(
         &self,
         env: &LoadedEnv,
-        install: &Install,
-        interpreter: &Interpreter,
+        managed: &Managed<'_>,
         record: &Record,
     ) -> Result<Vec<String>, Error> {
+        let Managed { interpreter, install, settings, .. } = managed;
         let deadline = deadline(env);
         let (python, version) = (interpreter.executable(), install.tool_version.as_deref());
         let tool = self.tools().locate(install.tool, version, python, deadline);
         let tool = tool.map_err(Error::install)?;
-        let request = Request::new(install, python).with_deadline(deadline).fresh();
+        let request = Request::new(install, python)
+            .with_settings(settings)
+            .with_deadline(deadline)
+            .fresh();
         let locked = tool.lock(&request, &[]).map_err(Error::install)?;
         let before = packages_of(record);
         // What comes from elsewhere than an index is a part of the key, but for commits.
@@ -176,7 +180,9 @@ impl Provisioner {
         let before = base_packages(open.base.interpreter());
         let kept = Kept::of(install, &before);
         kept.check(install)?;
+        let settings = self.settings(open, install)?;
         let request = Request::new(install, open.base.python())
+            .with_settings(&settings)
             .with_held(kept.lines())
             .with_deadline(deadline)
             .fresh();
@@ -211,7 +217,9 @@ impl Provisioner {
         let before = base_packages(open.base.interpreter());
         let kept = Kept::of(install, &before);
         kept.check(install)?;
+        let settings = self.settings(&open, install)?;
         let mut request = Request::new(install, open.base.python())
+            .with_settings(&settings)
             .with_held(kept.lines())
             .with_deadline(deadline);
         if is_fresh {

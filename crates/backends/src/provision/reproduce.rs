@@ -31,7 +31,7 @@ impl Provisioner {
     ) -> Result<Option<Details>, Error> {
         let Some(install) = env.install.as_ref() else { return Ok(None) };
         let Some(open) = self.peek_base()? else { return Ok(None) };
-        let (key, _) = self.key_of(&open, install, isolation);
+        let key = self.key_of(&open, install, isolation)?;
         Ok(self.cache().get(&key).map_err(Error::cache)?.as_ref().and_then(Details::of))
     }
 

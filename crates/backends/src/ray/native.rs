@@ -66,12 +66,8 @@ fn packages(stage: &str, install: &Install) -> Result<Value, Error> {
     for url in &index.find_links {
         add("--find-links", url.expose());
     }
-    for (option, names) in
-        [("--no-binary", &index.no_binary), ("--only-binary", &index.only_binary)]
-    {
-        for name in names {
-            add(option, name);
-        }
+    for (option, name) in index.binary_options() {
+        add(option, name);
     }
     if index.no_index {
         options.push("--no-index".to_owned());

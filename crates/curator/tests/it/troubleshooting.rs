@@ -367,7 +367,7 @@ fn scenario(error: &str) -> Option<Run> {
         "the option `…` is not understood in requirements" => {
             runtime_env("{ uv = [\"--indx-url https://example.org/simple\", \"six\"] }")
         }
-        "the option `…` is refused: it would act outside the stage's environment" => {
+        "the option `…` is refused: a spec does not say where packages go, or whether they are installed" => {
             let options = "uv_pip_install_options = [\"--target=/tmp\"]";
             runtime_env(&format!("{{ uv = {{ packages = [\"six\"], {options} }} }}"))
         }

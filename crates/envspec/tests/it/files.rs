@@ -187,15 +187,124 @@ fn options_for_the_package_manager_are_sorted_out() {
     let install = install_with(&spec, &source);
     assert_eq!(
         install.tool_options,
-        ["--no-build-isolation", "--build-constraint", "/project/c.txt", "--prerelease", "allow"]
+        ["--no-build-isolation", "--build-constraint=/project/c.txt", "--prerelease=allow"]
     );
     assert_eq!(install.constraints.len(), 1);
     assert!(install.index.no_index);
     assert_eq!(install.contents[Path::new("/project/c.txt")], Digest::of(b"b<2"));
-    for option in ["--target=x", "--user", "-t", "--prefix", "--python", "--dry-run"] {
-        let error = load(&RuntimeEnv::pip(["a"]).with_tool_options([option, "x"])).unwrap_err();
-        assert!(chain(&error).contains("is refused"), "{option}");
+}
+
+/// Settings that say where packages go, or whether they do, never come through.
+#[test]
+fn options_that_say_where_or_whether_are_refused_in_any_spelling() {
+    let refused = |spec: RuntimeEnv, options: &str| {
+        let spec = spec.with_tool_options(options.split_whitespace());
+        let error = load(&spec).expect_err(options);
+        assert!(chain(&error).contains("is refused"), "{options}: {}", chain(&error));
+    };
+    for options in [
+        "--target=x",
+        "-t x",
+        "-t/x",
+        "-Ut /x",
+        "-U -t /x",
+        "-Ut/x",
+        "--targ /x",
+        "--tar=/x",
+        "--user",
+        "--no-user",
+        "--prefix /x",
+        "--root=/x",
+        "--python /p",
+        "--python=/p",
+        "--dry-run",
+        "--dry",
+        "-I",
+        "-UI",
+        "--ignore-installed",
+        "--ignore-i",
+        "--isolated",
+        "--iso",
+        "--break-system-packages",
+        "--br",
+        "--platform x",
+        "--abi x",
+        "--src /x",
+        "--source /x",
+        "--group g",
+        "-h",
+        "--version",
+        "-V",
+    ] {
+        refused(RuntimeEnv::pip(["a"]), options);
     }
+    for options in [
+        "--target=x",
+        "-t x",
+        "-t=/x",
+        "-Ut /x",
+        "--prefix=/x",
+        "--python=/p",
+        "-p3.12",
+        "-p /p",
+        "--system",
+        "--no-system",
+        "--user",
+        "--dry-run",
+        "--break-system-packages",
+        "--exact",
+        "--isolated",
+        "--project /x",
+        "--directory=/x",
+        "--group g",
+        "--check",
+    ] {
+        refused(RuntimeEnv::uv(["a"]), options);
+    }
+    // What is shortened for several, or belongs to neither tool, is refused as well.
+    for (spec, options, expected) in [
+        (RuntimeEnv::pip(["a"]), "--pyth=/p", "may be one of --python, --python-version"),
+        (RuntimeEnv::uv(["a"]), "--targ=/x", "none that uv is known to have"),
+        (RuntimeEnv::pip(["a"]), "--no-such https://u:pw@h", "none that pip is known to have"),
+        (RuntimeEnv::pip(["a"]), "--pre six", "is no option"),
+    ] {
+        let error = load(&spec.with_tool_options(options.split_whitespace())).expect_err(options);
+        assert!(chain(&error).contains(expected), "{options}: {}", chain(&error));
+        assert!(error.hint().is_some() || options == "--pre six", "{options}");
+    }
+}
+
+#[test]
+fn addresses_of_shortened_options_are_the_specs() {
+    let spec = RuntimeEnv::pip(["a"]).with_tool_options(["--extra-index", "https://u:pw@h/simple"]);
+    let install = install_with(&spec, &MemorySource::new());
+    assert_eq!(install.index.extra_index_urls[0].expose(), "https://u:pw@h/simple");
+    assert!(install.tool_options.is_empty());
+}
+
+#[test]
+fn what_variables_and_options_of_a_spec_name_counts_by_its_contents() {
+    let wheel = |text: &str| MemorySource::new().with_file("/project/w/a-1-py3-none-any.whl", text);
+    let list = |text: &str| MemorySource::new().with_file("/project/l.txt", text);
+    for (source, spec) in [
+        (
+            &wheel as &dyn Fn(&str) -> MemorySource,
+            RuntimeEnv::pip(["a"]).with_env_var("PIP_FIND_LINKS", "w"),
+        ),
+        (&wheel, RuntimeEnv::uv(["a"]).with_env_var("UV_FIND_LINKS", "w")),
+        (&wheel, RuntimeEnv::uv(["a"]).with_tool_options(["--index", "mine=w"])),
+        (&wheel, RuntimeEnv::uv(["a"]).with_tool_options(["--default-index=w"])),
+        (&list, RuntimeEnv::uv(["a"]).with_tool_options(["--excludes", "l.txt"])),
+        (&list, RuntimeEnv::uv(["a"]).with_tool_options(["--overrides=l.txt"])),
+        (&list, RuntimeEnv::uv(["a"]).with_env_var("UV_EXCLUDE", "l.txt")),
+        (&list, RuntimeEnv::uv(["a"]).with_env_var("UV_OVERRIDE", "l.txt")),
+    ] {
+        let digest = |text: &str| install_with(&spec, &source(text)).digest();
+        assert_ne!(digest("b<1"), digest("b<2"), "{spec:?}");
+    }
+    let spec = RuntimeEnv::uv(["a"]).with_env_var("UV_INDEX", "x=w https://h");
+    let install = install_with(&spec, &wheel(""));
+    assert_eq!(install.build_env["UV_INDEX"], "x=/project/w https://h");
 }
 
 #[test]

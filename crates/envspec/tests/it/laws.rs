@@ -165,9 +165,12 @@ fn near_misses_differ() {
         (a().with_tool_version("==24"), &empty),
         (a().with_tool_options(["--no-deps"]), &empty),
         (a().with_tool_options(["--no-build-isolation"]), &empty),
-        (a().with_env_var("PIP_X", "1"), &empty),
-        (a().with_env_var("UV_X", "1"), &empty),
+        (a().with_env_var("PIP_PRE", "1"), &empty),
         (a().with_env_var("X", "1").with_build_env(["X"]), &empty),
+        (a().with_env_var("USE_AUTH", "0").with_build_env(["USE_AUTH"]), &empty),
+        (a().with_env_var("USE_AUTH", "1").with_build_env(["USE_AUTH"]), &empty),
+        (a().with_tool_options(["--config-settings", "-v"]), &empty),
+        (a().with_tool_options(["--config-settings", "-q"]), &empty),
         (local.clone(), &wheel("one")),
         (local, &wheel("two")),
     ];
@@ -184,6 +187,11 @@ fn what_means_the_same_has_one_digest() {
     for same in [
         RuntimeEnv::pip(["a==1.0"]).with_env_var("ONLY_FOR_WORKERS", "1"),
         RuntimeEnv::pip(["a==1.0"]).with_build_env(["NOT_SET"]),
+        RuntimeEnv::pip(["a==1.0"]).with_env_var("PIP_RETRIES", "1"),
+        RuntimeEnv::pip(["a==1.0"]).with_env_var("PIP_USER", "1"),
+        RuntimeEnv::pip(["a==1.0"]).with_env_var("PIP_NOT_KNOWN", "1"),
+        RuntimeEnv::pip(["a==1.0"]).with_env_var("UV_PRERELEASE", "allow"),
+        RuntimeEnv::pip(["a==1.0"]).with_tool_options(["--retries", "7", "--cert=/c", "-q"]),
         RuntimeEnv::pip(["a==1.0"])
             .with_tool_options(["--no-cache-dir", "--disable-pip-version-check"]),
         RuntimeEnv::pip(["a==1.0"]).with_working_dir("src").with_py_modules(["lib"]),
@@ -191,6 +199,13 @@ fn what_means_the_same_has_one_digest() {
     ] {
         assert_eq!(digest(&same), plain, "{same:?}");
     }
+}
+
+#[test]
+fn the_spelling_of_an_option_is_no_matter() {
+    let of = |options: &[&str]| digest(&RuntimeEnv::pip(["a"]).with_tool_options(options.to_vec()));
+    let whole = of(&["--upgrade", "--config-settings=a=b", "--no-deps"]);
+    assert_eq!(of(&["-UC", "a=b", "--no-dep"]), whole);
 }
 
 #[test]

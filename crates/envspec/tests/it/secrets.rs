@@ -60,7 +60,8 @@ fn the_package_manager_gets_them() {
     let install = load(&spec(SECRET)).unwrap().install.unwrap();
     assert!(install.index.index_url.as_ref().unwrap().expose().contains(SECRET));
     assert!(install.requirements.iter().all(|requirement| requirement.expose().contains(SECRET)));
-    assert_eq!(install.build_env["UV_INDEX_H_PASSWORD"], SECRET);
+    let spec = RuntimeEnv::uv(["a"]).with_env_var("UV_INDEX_H_PASSWORD", SECRET);
+    assert_eq!(load(&spec).unwrap().install.unwrap().build_env["UV_INDEX_H_PASSWORD"], SECRET);
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! What pip or uv is told by others than the command line of a call: the one value of which both the
+//! calls and the keys are made.
+//!
+//! The tools run without their own configuration files. What those say, and what variables say, is
+//! read here, classified by [`envspec::settings`], and handed to the tool as variables, as options
+//! that only add up there, and for uv as a file of our own.
+
+mod files;
+mod ini;
+mod uv_file;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::Path;
+
+use envspec::settings::{self, Effect, Setting, Value};
+use envspec::{Install, Tool};
+
+use crate::ambient::Ambient;
+use crate::error::Error;
+use files::Contents;
+
+/// The settings of one tool that are in force for one installation, and what became of the others.
+///
+/// It debugs without values, any of which may be a secret.
+#[derive(Clone, PartialEq)]
+pub struct Settings {
+    tool: Tool,
+    /// By the name that the tool reads.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// Options of pip that add up, in order.
+    pub(crate) arguments: Vec<String>,
+    /// What `uv.toml` files say together.
+    pub(crate) file: Option<toml::Table>,
+    /// What each counting setting comes to, without credentials.
+    counting: Vec<(String, String)>,
+    told: Vec<String>,
+}
+
+/// One setting as somebody gave it.
+struct Item<'a> {
+    /// As it is called there.
+    name: &'a str,
+    setting: Option<&'static Setting>,
+    value: &'a str,
+    separator: Option<char>,
+    /// Where relative paths start.
+    dir: &'a Path,
+    /// Where it stands, in words.
+    place: &'a str,
+}
+
+/// pip's settings that add up, and whose order means something.
+const ADDING: [&str; 6] = [
+    "all-releases",
+    "config-settings",
+    "no-binary",
+    "only-binary",
+    "only-final",
+    "refresh-package",
+];
+
+impl Settings {
+    /// Reads what is in force for an installation: the variables of the process and of the spec, and
+    /// the tool's configuration files; of pip also the one of `base`, the folder of the virtualenv
+    /// that the environment adds to.
+    ///
+    /// Relative paths in variables of the process, and in files of pip's, start at the current folder;
+    /// those in a `uv.toml` start at its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`] for a configuration file that cannot be read, as the tool would.
+    pub fn read(install: &Install, base: Option<&Path>, ambient: &Ambient) -> Result<Self, Error> {
+        let dir = env::current_dir().unwrap_or_else(|_| "/".into());
+        Self::read_in(install, base, ambient, &dir)
+    }
+
+    pub(crate) fn read_in(
+        install: &Install,
+        base: Option<&Path>,
+        ambient: &Ambient,
+        dir: &Path,
+    ) -> Result<Self, Error> {
+        let tool = install.tool;
+        let mut all = Self {
+            tool,
+            variables: BTreeMap::new(),
+            arguments: Vec::new(),
+            file: None,
+            counting: Vec::new(),
+            told: Vec::new(),
+        };
+        // The spec's own come last, and replace those of the process.
+        let mut variables = ambient.of_tool(tool);
+        variables.extend(
+            install
+                .build_env
+                .iter()
+                .filter(|(name, _)| settings::is_variable_of(tool, name))
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        let files = files::Files::of(&variables, install, ambient, dir);
+        let mut contents = Contents::default();
+        match tool {
+            Tool::Pip => {
+                let entries = ini::merged(&files.pip(base))?;
+                for entry in &entries {
+                    let place = format!("`{}` of `{}`", entry.section, entry.file.display());
+                    all.take(
+                        &Item {
+                            name: &entry.key,
+                            setting: settings::by_name(tool, &entry.key),
+                            value: &entry.value,
+                            separator: Some(' '),
+                            dir,
+                            place: &place,
+                        },
+                        &mut contents,
+                    );
+                }
+            }
+            Tool::Uv => {
+                let files = files.uv();
+                all.file = uv_file::merged(&files, dir, &mut contents, &mut all.told)?;
+            }
+        }
+        for (name, value) in &variables {
+            if files::is_control(name) || value.is_empty() {
+                continue;
+            }
+            all.take(
+                &Item {
+                    name,
+                    setting: settings::by_variable(tool, name),
+                    value,
+                    separator: Some(settings::separator(name)),
+                    dir,
+                    place: "the variables",
+                },
+                &mut contents,
+            );
+        }
+        all.count(&contents);
+        Ok(all)
+    }
+
+    /// Which tool they are for.
+    #[must_use]
+    pub fn tool(&self) -> Tool {
+        self.tool
+    }
+
+    /// What decides the contents of an environment, without credentials: equal bytes for settings that
+    /// mean the same. Files that they name count by what is in them.
+    #[must_use]
+    pub fn identity(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for text in self.counting.iter().flat_map(|(name, value)| [name, value]) {
+            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes
+    }
+
+    /// What was left out, and why, a sentence each.
+    #[must_use]
+    pub fn told(&self) -> &[String] {
+        &self.told
+    }
+
+    fn take(&mut self, item: &Item<'_>, contents: &mut Contents) {
+        let Some(setting) = item.setting else {
+            self.told.push(unknown(self.tool, item.name, item.place));
+            return;
+        };
+        match setting.effect {
+            Effect::Refused => self.told.push(refused(item.name, item.place)),
+            Effect::Ours => {}
+            Effect::Counts | Effect::Quiet => {
+                let (value, named) = setting.value.absolute(item.value, item.separator, item.dir);
+                let is_variable = !setting.is_option() || self.tool == Tool::Uv;
+                if self.tool == Tool::Pip && ADDING.contains(&setting.name) {
+                    self.arguments.push(format!("--{}={value}", setting.name));
+                    return;
+                }
+                let name = match is_variable {
+                    true => item.name.to_owned(),
+                    false => format!("PIP_{}", setting.name.to_uppercase().replace('-', "_")),
+                };
+                if setting.value == Value::Flag
+                    && setting.name != "no-build-isolation"
+                    && is_off(&value)
+                {
+                    self.variables.remove(&name);
+                    return;
+                }
+                contents.note(&name, &value, named);
+                self.variables.insert(name, value);
+            }
+        }
+    }
+
+    /// Notes what of it all decides what is installed.
+    fn count(&mut self, contents: &Contents) {
+        let mut counting = Vec::new();
+        for (name, value) in &self.variables {
+            let setting = settings::by_variable(self.tool, name);
+            if setting.is_some_and(|setting| setting.effect == Effect::Counts) {
+                let value = match setting.map(|setting| setting.value) {
+                    Some(Value::Flag) if is_on(value) => "1".to_owned(),
+                    _ => contents.told(name).unwrap_or_else(|| value.clone()),
+                };
+                counting.push((name.clone(), envspec::redact(&value).into_owned()));
+            }
+        }
+        for argument in self.arguments.iter().filter(|word| !word.starts_with("--refresh")) {
+            counting.push((String::new(), envspec::redact(argument).into_owned()));
+        }
+        if let Some(table) = &self.file {
+            let text = uv_file::counting(table, contents).to_string();
+            counting.push(("uv.toml".to_owned(), envspec::redact(&text).into_owned()));
+        }
+        self.counting = counting;
+    }
+
+    /// The text of uv's configuration file.
+    pub(crate) fn file_text(&self) -> Option<String> {
+        self.file.as_ref().filter(|table| !table.is_empty()).map(ToString::to_string)
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("tool", &self.tool)
+            .field("variables", &self.variables.keys())
+            .field("told", &self.told)
+            .finish_non_exhaustive()
+    }
+}
+
+fn refused(name: &str, place: &str) -> String {
+    format!(
+        "`{name}` in {place} is left out: it says where packages go, or whether they are installed"
+    )
+}
+
+fn unknown(tool: Tool, name: &str, place: &str) -> String {
+    format!(
+        "`{name}` in {place} is left out: it is no setting that {tool} is known to have; \
+         in force, give it as an option of the spec, or remove it"
+    )
+}
+
+fn is_off(value: &str) -> bool {
+    ["0", "n", "no", "f", "false", "off"].contains(&&*value.to_ascii_lowercase())
+}
+
+fn is_on(value: &str) -> bool {
+    ["1", "y", "yes", "t", "true", "on"].contains(&&*value.to_ascii_lowercase())
+}

@@ -1,0 +1,195 @@
+//! Which configuration files there are, and what the files that settings name hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use envspec::settings::{self, Named};
+use envspec::{Digest, Install, Tool};
+
+use crate::ambient::Ambient;
+
+/// How deep files may include each other.
+const DEPTH: usize = 16;
+
+/// Where configuration files are looked for.
+pub(super) struct Files<'a> {
+    ambient: &'a Ambient,
+    home: Option<PathBuf>,
+    /// The file that a variable or an option names.
+    named: Option<PathBuf>,
+    is_off: bool,
+}
+
+/// The variables that say which configuration files there are.
+pub(super) fn is_control(name: &str) -> bool {
+    ["PIP_CONFIG_FILE", "UV_CONFIG_FILE", "UV_NO_CONFIG"].contains(&name)
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn of(
+        variables: &BTreeMap<String, String>,
+        install: &Install,
+        ambient: &'a Ambient,
+        dir: &Path,
+    ) -> Self {
+        let tool = install.tool;
+        let options = settings::parse(tool, &install.tool_options).unwrap_or_default();
+        let option = |name: &str| options.iter().rfind(|given| given.setting.name == name);
+        let variable = match tool {
+            Tool::Pip => "PIP_CONFIG_FILE",
+            Tool::Uv => "UV_CONFIG_FILE",
+        };
+        let named = option("config-file").and_then(|given| given.value.as_ref());
+        let named = named.or_else(|| variables.get(variable)).filter(|name| !name.is_empty());
+        let off = variables.get("UV_NO_CONFIG").is_some_and(|value| super::is_on(value));
+        let home = ambient.variable("HOME").map(PathBuf::from).or_else(env::home_dir);
+        Self {
+            ambient,
+            home,
+            named: named.map(|name| dir.join(name)),
+            is_off: option("no-config").is_some() || off,
+        }
+    }
+
+    /// pip's, the later winning: global ones, the user's, the base's own, and the one that is named,
+    /// which takes the place of the user's. `/dev/null` takes the place of all.
+    pub(super) fn pip(&self, base: Option<&Path>) -> Vec<PathBuf> {
+        if self.named.as_deref() == Some(Path::new("/dev/null")) {
+            return Vec::new();
+        }
+        let mut files: Vec<PathBuf> =
+            self.system_dirs().into_iter().map(|dir| dir.join("pip/pip.conf")).collect();
+        files.push("/etc/pip.conf".into());
+        let named = self.named.clone().filter(|file| file.exists());
+        if named.is_none() {
+            if let Some(home) = &self.home {
+                files.push(home.join(".pip/pip.conf"));
+                if cfg!(target_os = "macos") {
+                    files.push(home.join("Library/Application Support/pip/pip.conf"));
+                }
+            }
+            files.extend(self.config_home().map(|dir| dir.join("pip/pip.conf")));
+        }
+        files.extend(base.map(|base| base.join("pip.conf")));
+        files.extend(named);
+        files
+    }
+
+    /// uv's, the earlier winning: the one that is named alone, else the user's and the system's.
+    pub(super) fn uv(&self) -> Vec<PathBuf> {
+        if let Some(named) = &self.named {
+            return vec![named.clone()];
+        }
+        if self.is_off {
+            return Vec::new();
+        }
+        let user = self.config_home().map(|dir| dir.join("uv/uv.toml"));
+        let mut system: Vec<_> =
+            self.system_dirs().into_iter().map(|dir| dir.join("uv/uv.toml")).collect();
+        system.push("/etc/uv/uv.toml".into());
+        user.into_iter().chain(system.into_iter().find(|file| file.is_file())).collect()
+    }
+
+    fn variable(&self, name: &str) -> Option<OsString> {
+        self.ambient.variable(name).filter(|value| !value.is_empty()).map(OsString::from)
+    }
+
+    fn system_dirs(&self) -> Vec<PathBuf> {
+        let list = self.variable("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
+        env::split_paths(&list).collect()
+    }
+
+    fn config_home(&self) -> Option<PathBuf> {
+        let set =
+            self.variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        set.or_else(|| self.home.as_ref().map(|home| home.join(".config")))
+    }
+}
+
+/// What settings name on this machine, by its contents.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// By the variable or the text that names it.
+    by_name: BTreeMap<String, String>,
+}
+
+impl Contents {
+    /// Notes what a setting comes to: addresses as they are, files by what they hold.
+    pub(super) fn note(&mut self, name: &str, value: &str, named: Vec<Named>) {
+        if named.is_empty() {
+            self.by_name.remove(name);
+            return;
+        }
+        let mut told: Vec<String> =
+            value.split_whitespace().filter(|item| is_remote(item)).map(str::to_owned).collect();
+        told.extend(named.iter().map(contents));
+        self.by_name.insert(name.to_owned(), told.join(" "));
+    }
+
+    pub(super) fn told(&self, name: &str) -> Option<String> {
+        self.by_name.get(name).cloned()
+    }
+}
+
+fn is_remote(item: &str) -> bool {
+    item.contains("://") && !item.starts_with("file:")
+}
+
+/// A digest of what is there; the path where there is nothing, which the tool will tell.
+pub(super) fn contents(named: &Named) -> String {
+    let (path, digest) = match named {
+        Named::File(path) => (path, file(path, &mut BTreeSet::new(), 0)),
+        Named::Links(path) => (path, folder(path, false)),
+        Named::Index(path) => (path, folder(path, true)),
+    };
+    digest.unwrap_or_else(|| path.display().to_string())
+}
+
+/// A list of requirements counts with the lists that it includes.
+fn file(path: &Path, seen: &mut BTreeSet<PathBuf>, depth: usize) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    let mut digests = vec![Digest::of(&bytes).to_string()];
+    if depth < DEPTH && seen.insert(path.to_owned()) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        for included in text.lines().filter_map(included) {
+            digests.extend(file(&dir.join(included), seen, depth + 1));
+        }
+    }
+    Some(digests.join(" "))
+}
+
+fn included(line: &str) -> Option<&str> {
+    let starts = ["--requirement", "--constraint", "-r", "-c"];
+    let rest = starts.iter().find_map(|start| line.trim().strip_prefix(start))?;
+    let path = rest.trim_start_matches(['s', '=']).trim();
+    let path = path.split(" #").next().unwrap_or(path).trim_matches(['"', '\'']);
+    (!path.is_empty() && !path.contains("://")).then_some(path)
+}
+
+/// The archives of a folder, or with `whole` all files below it; of a page, the page.
+fn folder(path: &Path, whole: bool) -> Option<String> {
+    if path.is_file() {
+        return Some(Digest::of(&fs::read(path).ok()?).to_string());
+    }
+    let depth = if whole { usize::MAX } else { 1 };
+    let walk = walkdir::WalkDir::new(path).max_depth(depth).follow_links(true).sort_by_file_name();
+    let mut text = String::new();
+    for entry in walk.into_iter().flatten().filter(|entry| entry.file_type().is_file()) {
+        let below = entry.path().strip_prefix(path).ok()?.display().to_string();
+        if whole || is_archive(&below) {
+            let digest = fs::read(entry.path()).map(|bytes| Digest::of(&bytes).to_string());
+            text.push_str(&format!("{below}\0{}\0", digest.unwrap_or_default()));
+        }
+    }
+    path.is_dir().then(|| Digest::of(text.as_bytes()).to_string())
+}
+
+fn is_archive(name: &str) -> bool {
+    [".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
