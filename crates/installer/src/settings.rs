@@ -219,7 +219,9 @@ impl Settings {
         }
         if let Some(table) = &self.file {
             let text = uv_file::counting(table, contents).to_string();
-            counting.push(("uv.toml".to_owned(), envspec::redact(&text).into_owned()));
+            if !text.is_empty() {
+                counting.push(("uv.toml".to_owned(), envspec::redact(&text).into_owned()));
+            }
         }
         self.counting = counting;
     }
@@ -259,4 +261,49 @@ fn is_off(value: &str) -> bool {
 
 fn is_on(value: &str) -> bool {
     ["1", "y", "yes", "t", "true", "on"].contains(&&*value.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn relative_paths_start_at_the_callers_folder_or_at_that_of_a_uv_toml() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        for folder in ["w", "sub"] {
+            fs::create_dir(dir.join(folder)).unwrap();
+        }
+        fs::write(dir.join("pip.conf"), "[global]\nfind-links = w\n  https://h\ncert=c.pem\n")
+            .unwrap();
+        let toml = "find-links = ['../w']\nindex = [{name = 'x', url = '../w', format = 'flat'}]\n";
+        fs::write(dir.join("sub/uv.toml"), toml).unwrap();
+        let read = |tool, variables: &[(&str, &str)]| {
+            let ambient = variables.iter().fold(Ambient::default(), |ambient, (name, value)| {
+                ambient.with_variable(name, value)
+            });
+            Settings::read_in(&Install::new(tool, Vec::new()), None, &ambient, dir).unwrap()
+        };
+        let path = |name: &str| dir.join(name).display().to_string();
+        let pip = read(Tool::Pip, &[("PIP_CONFIG_FILE", "pip.conf"), ("PIP_CONSTRAINT", "c.txt")]);
+        assert_eq!(pip.variables["PIP_FIND_LINKS"], format!("{} https://h", path("w")));
+        assert_eq!(pip.variables["PIP_CERT"], path("c.pem"));
+        assert_eq!(pip.variables["PIP_CONSTRAINT"], path("c.txt"));
+        let uv =
+            read(Tool::Uv, &[("UV_CONFIG_FILE", "sub/uv.toml"), ("UV_FIND_LINKS", "w,https://h")]);
+        assert_eq!(uv.variables["UV_FIND_LINKS"], format!("{},https://h", path("w")));
+        let text = uv.file_text().unwrap();
+        assert_eq!(text.matches(&path("w")).count(), 2, "{text}");
+        // Where they are is no matter; what they hold is.
+        let other = tempfile::tempdir().unwrap();
+        let absolute = format!("{},https://h", path("w"));
+        let ambient = Ambient::default()
+            .with_variable("UV_CONFIG_FILE", path("sub/uv.toml"))
+            .with_variable("UV_FIND_LINKS", absolute);
+        let install = Install::new(Tool::Uv, Vec::new());
+        let same = Settings::read_in(&install, None, &ambient, other.path()).unwrap();
+        assert_eq!(same.identity(), uv.identity());
+    }
 }

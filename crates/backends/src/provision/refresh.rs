@@ -129,10 +129,8 @@ impl Provisioner {
         let (python, version) = (interpreter.executable(), install.tool_version.as_deref());
         let tool = self.tools().locate(install.tool, version, python, deadline);
         let tool = tool.map_err(Error::install)?;
-        let request = Request::new(install, python)
-            .with_settings(settings)
-            .with_deadline(deadline)
-            .fresh();
+        let request =
+            Request::new(install, python).with_settings(settings).with_deadline(deadline).fresh();
         let locked = tool.lock(&request, &[]).map_err(Error::install)?;
         let before = packages_of(record);
         // What comes from elsewhere than an index is a part of the key, but for commits.

@@ -367,9 +367,18 @@ fn scenario(error: &str) -> Option<Run> {
         "the option `…` is not understood in requirements" => {
             runtime_env("{ uv = [\"--indx-url https://example.org/simple\", \"six\"] }")
         }
-        "the option `…` is refused: a spec does not say where packages go, or whether they are installed" => {
+        "the option `…` is refused: a spec does not say where packages go, or whether they are installed" =>
+        {
             let options = "uv_pip_install_options = [\"--target=/tmp\"]";
             runtime_env(&format!("{{ uv = {{ packages = [\"six\"], {options} }} }}"))
+        }
+        "the option `…` is none that … is known to have" => {
+            let options = "pip_install_options = [\"--no-dpes\"]";
+            runtime_env(&format!("{{ pip = {{ packages = [\"six\"], {options} }} }}"))
+        }
+        "the option `…` may be one of …" => {
+            let options = "pip_install_options = [\"--no-b\", \"six\"]";
+            runtime_env(&format!("{{ pip = {{ packages = [\"six\"], {options} }} }}"))
         }
         "the field `…` of the runtime_env of stage `…` needs one of the Ray executors" => {
             runtime_env("{ conda = \"analysis\" }")
@@ -380,6 +389,12 @@ fn scenario(error: &str) -> Option<Run> {
         "`…` found no package `…`" => runtime_env("{ uv = [\"packagin-g==24.0\"] }"),
         "`…` found no versions that satisfy the requirements" => {
             runtime_env("{ uv = [\"packaging==9999\"] }")
+        }
+        "the configuration file `…` cannot be read" => {
+            let file = world.dir().join("broken-uv.toml");
+            std::fs::write(&file, "index-url = \n").expect("a writable folder");
+            let create = ["env", "create", "--base", world.base(), "--uv", "six==1.16.0"];
+            world.run_with(&create, "", &[("UV_CONFIG_FILE", file.to_str().expect("its path"))])
         }
         "In `--require-hashes` mode, all requirements must have a hash" => create(
             &["--requirements", "locked.txt"],

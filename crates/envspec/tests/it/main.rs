@@ -11,6 +11,7 @@ mod panics;
 mod projects;
 mod purity;
 mod secrets;
+mod settings;
 mod shape;
 mod urls;
 mod verdicts;

@@ -67,7 +67,7 @@ fn stray_files_in_the_callers_folder_and_above_the_temporary_one_change_nothing(
 }
 
 #[test]
-fn the_operators_settings_reach_the_tool_and_the_callers_python_does_not() {
+fn the_operators_settings_reach_the_tool_and_what_decides_a_build_does_not() {
     for tool in TOOLS {
         let environment = Environment::bare();
         let python = environment.python();
@@ -80,10 +80,17 @@ fn the_operators_settings_reach_the_tool_and_the_callers_python_does_not() {
              file.writelines('%s=%s\\n' % item for item in os.environ.items())"
         ));
         let mut ambient = Ambient::from_env();
-        for name in ["PIP_MARK", "UV_MARK", "HTTP_MARK", "CC"] {
+        for name in ["PIP_UPGRADE_STRATEGY", "UV_HTTP_RETRIES"] {
+            ambient = ambient.with_variable(name, if tool == Tool::Pip { "eager" } else { "2" });
+        }
+        for name in ["LC_MARK", "GIT_MARK", "no_proxy"] {
             ambient = ambient.with_variable(name, "reaches");
         }
-        for name in ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET"] {
+        for name in ["PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET", "PIP_MARK"] {
+            ambient = ambient.with_variable(name, "/stray-path");
+        }
+        // What decides a build is for the spec to give.
+        for name in ["CC", "CFLAGS", "CMAKE_ARGS", "MAKEFLAGS", "SETUPTOOLS_SCM_PRETEND_VERSION"] {
             ambient = ambient.with_variable(name, "/stray-path");
         }
         let mut wanted = install(tool, &[&requirement_of(&tree)]);
@@ -93,7 +100,12 @@ fn the_operators_settings_reach_the_tool_and_the_callers_python_does_not() {
         installer.install(&Request::new(&wanted, &python)).unwrap();
         assert_eq!(environment.version_of("local"), "1.0");
         let seen = fs::read_to_string(&seen).unwrap();
-        for name in ["PIP_MARK", "UV_MARK", "HTTP_MARK", "CC", "SPEC_MARK"] {
+        let own = match tool {
+            Tool::Pip => "PIP_UPGRADE_STRATEGY=eager",
+            Tool::Uv => "UV_HTTP_RETRIES=2",
+        };
+        assert!(seen.contains(own), "{tool:?}\n{seen}");
+        for name in ["LC_MARK", "GIT_MARK", "no_proxy", "SPEC_MARK"] {
             assert!(seen.contains(&format!("{name}=reaches\n")), "{tool:?} {name}\n{seen}");
         }
         assert!(!seen.contains("/stray-path"), "{tool:?}\n{seen}");

@@ -7,6 +7,7 @@ mod failures;
 mod install;
 mod isolation;
 mod server;
+mod settings;
 mod world;
 
 #[test]

@@ -168,3 +168,20 @@ pub(crate) fn in_a_process(test: &str) -> duct::Expression {
     let binary = std::env::current_exe().expect("the path of the test binary");
     duct::cmd(binary, ["--exact", test, "--ignored", "--nocapture"]).stderr_to_stdout()
 }
+
+/// Writes a wheel of a package of one module into a folder.
+pub(crate) fn wheel(dir: &Path, name: &str, version: &str) {
+    const WRITE: &str = r#"
+import sys, zipfile
+dir, name, version = sys.argv[1:]
+info = f"{name}-{version}.dist-info/"
+with zipfile.ZipFile(f"{dir}/{name}-{version}-py3-none-any.whl", "w") as wheel:
+    wheel.writestr(f"{name}.py", f"VERSION = '{version}'\n")
+    wheel.writestr(info + "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(info + "RECORD", f"{name}.py,,\n{info}METADATA,,\n{info}WHEEL,,\n{info}RECORD,,\n")
+"#;
+    fs::create_dir_all(dir).expect("a writable folder");
+    let words = ["-c".into(), WRITE.into(), dir.to_owned(), name.into(), version.into()];
+    duct::cmd("python3", words).run().expect("a wheel is written");
+}
