@@ -16,7 +16,7 @@ use crate::specifier::Specifier;
 
 /// Names the encoding below. Changing what a spec encodes to changes every cache key: bump it, and
 /// say so in the changelog.
-const DOMAIN: &str = "envspec/v1\n";
+const DOMAIN: &str = "envspec/v2\n";
 
 /// The package manager that a spec asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

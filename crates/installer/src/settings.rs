@@ -46,6 +46,7 @@ struct Item<'a> {
     separator: Option<char>,
     /// Where relative paths start.
     dir: &'a Path,
+    home: Option<&'a Path>,
     /// Where it stands, in words.
     place: &'a str,
 }
@@ -114,6 +115,7 @@ impl Settings {
                             value: &entry.value,
                             separator: Some(' '),
                             dir,
+                            home: files.home.as_deref(),
                             place: &place,
                         },
                         &mut contents,
@@ -121,8 +123,7 @@ impl Settings {
                 }
             }
             Tool::Uv => {
-                let files = files.uv();
-                all.file = uv_file::merged(&files, dir, &mut contents, &mut all.told)?;
+                all.file = uv_file::merged(&files.uv()?, dir, &mut contents, &mut all.told)?;
             }
         }
         for (name, value) in &variables {
@@ -136,6 +137,7 @@ impl Settings {
                     value,
                     separator: Some(settings::separator(name)),
                     dir,
+                    home: files.home.as_deref(),
                     place: "the variables",
                 },
                 &mut contents,
@@ -178,15 +180,20 @@ impl Settings {
             Effect::Refused => self.told.push(refused(item.name, item.place)),
             Effect::Ours => {}
             Effect::Counts | Effect::Quiet => {
-                let (value, named) = setting.value.absolute(item.value, item.separator, item.dir);
+                let has_home = matches!(setting.value, Value::Path | Value::Links);
+                let home = item.home.filter(|_| has_home && self.tool == Tool::Pip);
+                let expanded = files::expanded(item.value, home);
+                let value = expanded.as_deref().unwrap_or(item.value);
+                let (value, named) = setting.value.absolute(value, item.separator, item.dir);
                 let is_variable = !setting.is_option() || self.tool == Tool::Uv;
                 if self.tool == Tool::Pip && ADDING.contains(&setting.name) {
                     self.arguments.push(format!("--{}={value}", setting.name));
                     return;
                 }
-                let name = match is_variable {
-                    true => item.name.to_owned(),
-                    false => format!("PIP_{}", setting.name.to_uppercase().replace('-', "_")),
+                let name = if is_variable {
+                    item.name.to_owned()
+                } else {
+                    format!("PIP_{}", setting.name.to_uppercase().replace('-', "_"))
                 };
                 if setting.value == Value::Flag
                     && setting.name != "no-build-isolation"
@@ -195,7 +202,7 @@ impl Settings {
                     self.variables.remove(&name);
                     return;
                 }
-                contents.note(&name, &value, named);
+                contents.note(&name, &value, &named);
                 self.variables.insert(name, value);
             }
         }
@@ -276,20 +283,22 @@ mod tests {
         for folder in ["w", "sub"] {
             fs::create_dir(dir.join(folder)).unwrap();
         }
-        fs::write(dir.join("pip.conf"), "[global]\nfind-links = w\n  https://h\ncert=c.pem\n")
-            .unwrap();
+        let text = "[global]\nfind-links = w\n  https://h\ncert=c.pem\ncache-dir = ~/c\n";
+        fs::write(dir.join("pip.conf"), text).unwrap();
         let toml = "find-links = ['../w']\nindex = [{name = 'x', url = '../w', format = 'flat'}]\n";
         fs::write(dir.join("sub/uv.toml"), toml).unwrap();
         let read = |tool, variables: &[(&str, &str)]| {
-            let ambient = variables.iter().fold(Ambient::default(), |ambient, (name, value)| {
-                ambient.with_variable(name, value)
-            });
+            let ambient = variables
+                .iter()
+                .chain(&[("HOME", "/home/me")])
+                .fold(Ambient::default(), |all, (name, value)| all.with_variable(name, value));
             Settings::read_in(&Install::new(tool, Vec::new()), None, &ambient, dir).unwrap()
         };
         let path = |name: &str| dir.join(name).display().to_string();
         let pip = read(Tool::Pip, &[("PIP_CONFIG_FILE", "pip.conf"), ("PIP_CONSTRAINT", "c.txt")]);
         assert_eq!(pip.variables["PIP_FIND_LINKS"], format!("{} https://h", path("w")));
         assert_eq!(pip.variables["PIP_CERT"], path("c.pem"));
+        assert_eq!(pip.variables["PIP_CACHE_DIR"], "/home/me/c");
         assert_eq!(pip.variables["PIP_CONSTRAINT"], path("c.txt"));
         let uv =
             read(Tool::Uv, &[("UV_CONFIG_FILE", "sub/uv.toml"), ("UV_FIND_LINKS", "w,https://h")]);

@@ -70,14 +70,15 @@ impl ToolOptions {
             ["index-url", "default-index", "extra-index-url", "index", "find-links", "proxy"];
         // What the settings are made of, not the tool's own business.
         let files = ["config-file", "no-config"];
-        let is_compile = self.tool == Tool::Uv && mode == Mode::Lock;
+        let not_of_mode = match (self.tool, mode) {
+            (Tool::Uv, Mode::Lock) => &NOT_OF_COMPILE[..],
+            _ => &[],
+        };
+        let passed_over = [&addresses[..], &files, not_of_mode].concat();
         self.given
             .iter()
             .filter(move |Given { setting, .. }| {
-                setting.effect != Effect::Ours
-                    && !addresses.contains(&setting.name)
-                    && !files.contains(&setting.name)
-                    && !(is_compile && NOT_OF_COMPILE.contains(&setting.name))
+                setting.effect != Effect::Ours && !passed_over.contains(&setting.name)
             })
             .map(Given::word)
     }

@@ -181,7 +181,7 @@ impl Provisioner {
         let requirements: Vec<Requirement> = UNKNOWN.parse().into_iter().collect();
         let install = Install::new(tool, requirements);
         let mut findings = vec![Finding::good(subject, found)];
-        match self.settings(open, &install) {
+        match open.settings(&install) {
             Ok(settings) => {
                 findings.extend(settings.told().iter().map(|told| {
                     let finding = Finding::good(subject, told.clone());

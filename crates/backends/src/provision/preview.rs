@@ -106,7 +106,7 @@ impl Provisioner {
             .map_err(Error::install)?;
         let kept = Kept::of(install, &base_packages(open.base.interpreter()));
         kept.check(install)?;
-        let settings = self.settings(&open, install)?;
+        let settings = open.settings(install)?;
         let request = Request::new(install, open.base.python())
             .with_settings(&settings)
             .with_held(kept.lines())

@@ -213,7 +213,7 @@ impl Provisioner {
         let open = self.open_base()?;
         let Some(install) = &env.install else { return Ok(open.core.clone()) };
         let begun = Instant::now();
-        let settings = self.settings(&open, install)?;
+        let settings = open.settings(install)?;
         let (key, isolation) = self.key_with(&open, install, isolation, &settings);
         let build = |build: &Build<'_>, site: &Site<'_>| {
             build.over(&open.base, open.managed.as_ref(), isolation, site)
@@ -231,13 +231,6 @@ impl Provisioner {
         self.evict();
     }
 
-    /// The package manager's settings that are in force for an environment over the base.
-    pub(crate) fn settings(&self, open: &OpenBase, install: &Install) -> Result<Settings, Error> {
-        // A managed base is ours, and has no file of its own.
-        let own = open.managed.is_none().then(|| open.base.interpreter().prefix());
-        Settings::read(install, own, &Ambient::from_env()).map_err(Error::install)
-    }
-
     /// The key of an environment over the base.
     pub(crate) fn key_of(
         &self,
@@ -245,7 +238,7 @@ impl Provisioner {
         install: &Install,
         isolation: Isolation,
     ) -> Result<Key, Error> {
-        let settings = self.settings(open, install)?;
+        let settings = open.settings(install)?;
         Ok(self.key_with(open, install, isolation, &settings).0)
     }
 
@@ -430,6 +423,13 @@ impl Provisioner {
 }
 
 impl OpenBase {
+    /// The package manager's settings that are in force for an environment over the base.
+    pub(crate) fn settings(&self, install: &Install) -> Result<Settings, Error> {
+        // A managed base is ours, and has no file of its own.
+        let own = self.managed.is_none().then(|| self.base.interpreter().prefix());
+        Settings::read(install, own, &Ambient::from_env()).map_err(Error::install)
+    }
+
     fn found(base: venv_cache::Base, duration: Duration) -> Self {
         let core = Arc::new(Core::base(base.interpreter(), None, duration));
         Self { base, managed: None, core }

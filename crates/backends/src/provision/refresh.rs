@@ -178,7 +178,7 @@ impl Provisioner {
         let before = base_packages(open.base.interpreter());
         let kept = Kept::of(install, &before);
         kept.check(install)?;
-        let settings = self.settings(open, install)?;
+        let settings = open.settings(install)?;
         let request = Request::new(install, open.base.python())
             .with_settings(&settings)
             .with_held(kept.lines())
@@ -215,7 +215,7 @@ impl Provisioner {
         let before = base_packages(open.base.interpreter());
         let kept = Kept::of(install, &before);
         kept.check(install)?;
-        let settings = self.settings(&open, install)?;
+        let settings = open.settings(install)?;
         let mut request = Request::new(install, open.base.python())
             .with_settings(&settings)
             .with_held(kept.lines())

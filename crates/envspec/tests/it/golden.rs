@@ -15,29 +15,29 @@ fn source() -> MemorySource {
 fn golden() -> Vec<(&'static str, RuntimeEnv)> {
     vec![
         (
-            "21dff4e4cfab1a15dcbaf9d609ac791db921f4dec9c0ede3bcc41eb2f9c324eb",
+            "52105367f6d92b94428f36ce4cd6aaacf0eaabc4704b0d0b1cff35939f00d873",
             RuntimeEnv::pip(["packaging==23.2"]),
         ),
         (
-            "185172a469c41ff6873a8ca868b788c0ef1ac435fcaa4bfd35606fad15da3608",
+            "22d8f507eadfd55526c9d552a62ae07308990dede794b6f092a51ec69fed8dac",
             RuntimeEnv::uv(["packaging==24.0"]),
         ),
         (
-            "f08311928e335a6d2e1ae6c02bb1edc2782a6f44d2d115535d92f4338fd8f4b9",
+            "b074c6af228ef002ab5a4ebdbb5f7a2df86adaa9031ba0937deebaf7d9ac27ee",
             RuntimeEnv::uv([
                 "a[x,y]>=1,<2,!=1.5.*,~=1.0 ; python_version < '3.13' or os_name == 'nt'",
             ]),
         ),
         (
-            "1b10bf656837c0c94dc03645d84303d9821d4701c82d04445a34df81298090cc",
+            "4487d78f259d9a2c2a07d71cf04d51f5ce1c4ba99b17036554f8b591f283eacf",
             RuntimeEnv::pip(["a @ git+https://me:secret@h/a@main", "https://h/b-1.zip"]),
         ),
         (
-            "4cac26a3d694097a32a4eff0d8c4e59339798dc436ea77a8d3edc29047d151f1",
+            "33b1cfcf38069976c787c2d7ad5e2b172681ec8412027e8471e71a97b2ca394b",
             RuntimeEnv::pip(["./wheels/a-1-py3-none-any.whl", "-e ./lib", "./lib"]),
         ),
         (
-            "947833105c116103d8bb207086ae11b92de312d2403bb3b7ab8775aae5e52a6f",
+            "cfa20d389e1c1953f9bcdb92f7a199ea60ae35a8236a87fff8dfbc38047980f5",
             RuntimeEnv::pip([
                 "a",
                 "-i https://me:secret@h/simple",
@@ -72,7 +72,7 @@ fn digests_are_what_they_were() {
 #[test]
 fn the_bytes_are_what_the_documentation_says() {
     let install = Install::new(Tool::Pip, Vec::new());
-    let mut expected = b"envspec/v1\n".to_vec();
+    let mut expected = b"envspec/v2\n".to_vec();
     expected.extend(3_u64.to_le_bytes());
     expected.extend(b"pip");
     expected.push(0); // no version

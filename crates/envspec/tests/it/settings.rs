@@ -6,10 +6,7 @@ use envspec::settings::{self, Effect, Setting};
 const DOC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operators.md");
 
 fn row(tool: Tool, effect: Effect) -> String {
-    let name = |setting: &Setting| match setting.is_option() {
-        true => format!("`{}`", setting.name),
-        false => format!("`{}`", setting.name.trim_end_matches('*')),
-    };
+    let name = |setting: &Setting| format!("`{}`", setting.name);
     let mut names: Vec<String> =
         settings::all(tool).iter().filter(|one| one.effect == effect).map(name).collect();
     names.sort();

@@ -10,6 +10,7 @@ use envspec::settings::{self, Named};
 use envspec::{Digest, Install, Tool};
 
 use crate::ambient::Ambient;
+use crate::error::{Error, IoResultExt};
 
 /// How deep files may include each other.
 const DEPTH: usize = 16;
@@ -17,10 +18,20 @@ const DEPTH: usize = 16;
 /// Where configuration files are looked for.
 pub(super) struct Files<'a> {
     ambient: &'a Ambient,
-    home: Option<PathBuf>,
+    pub(super) home: Option<PathBuf>,
     /// The file that a variable or an option names.
     named: Option<PathBuf>,
     is_off: bool,
+}
+
+/// The text with a `~/` at the start of an item as the user's home, as pip reads it.
+pub(super) fn expanded(text: &str, home: Option<&Path>) -> Option<String> {
+    let home = home.filter(|_| text.contains("~/"))?;
+    let item = |item: &str| {
+        let rest = item.strip_prefix("~/");
+        rest.map_or_else(|| item.to_owned(), |rest| home.join(rest).display().to_string())
+    };
+    Some(text.split_whitespace().map(item).collect::<Vec<_>>().join(" "))
 }
 
 /// The variables that say which configuration files there are.
@@ -79,18 +90,23 @@ impl<'a> Files<'a> {
     }
 
     /// uv's, the earlier winning: the one that is named alone, else the user's and the system's.
-    pub(super) fn uv(&self) -> Vec<PathBuf> {
+    ///
+    /// One that is named must be there.
+    pub(super) fn uv(&self) -> Result<Vec<PathBuf>, Error> {
         if let Some(named) = &self.named {
-            return vec![named.clone()];
+            return match fs::metadata(named) {
+                Ok(_) => Ok(vec![named.clone()]),
+                Err(error) => Err(error).context("read", named),
+            };
         }
         if self.is_off {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let user = self.config_home().map(|dir| dir.join("uv/uv.toml"));
         let mut system: Vec<_> =
             self.system_dirs().into_iter().map(|dir| dir.join("uv/uv.toml")).collect();
         system.push("/etc/uv/uv.toml".into());
-        user.into_iter().chain(system.into_iter().find(|file| file.is_file())).collect()
+        Ok(user.into_iter().chain(system.into_iter().find(|file| file.is_file())).collect())
     }
 
     fn variable(&self, name: &str) -> Option<OsString> {
@@ -118,7 +134,7 @@ pub(super) struct Contents {
 
 impl Contents {
     /// Notes what a setting comes to: addresses as they are, files by what they hold.
-    pub(super) fn note(&mut self, name: &str, value: &str, named: Vec<Named>) {
+    pub(super) fn note(&mut self, name: &str, value: &str, named: &[Named]) {
         if named.is_empty() {
             self.by_name.remove(name);
             return;
@@ -182,7 +198,7 @@ fn folder(path: &Path, whole: bool) -> Option<String> {
         let below = entry.path().strip_prefix(path).ok()?.display().to_string();
         if whole || is_archive(&below) {
             let digest = fs::read(entry.path()).map(|bytes| Digest::of(&bytes).to_string());
-            text.push_str(&format!("{below}\0{}\0", digest.unwrap_or_default()));
+            text.extend([&below, "\0", &digest.unwrap_or_default(), "\0"]);
         }
     }
     path.is_dir().then(|| Digest::of(text.as_bytes()).to_string())

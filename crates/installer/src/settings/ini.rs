@@ -52,7 +52,8 @@ pub(super) fn merged(files: &[PathBuf]) -> Result<Vec<Entry>, Error> {
 
 /// A file that is not there, or that this user may not see, says nothing.
 pub(super) fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }
 
 pub(super) fn refused(file: &Path, line: Option<usize>, reason: &str) -> Error {
@@ -140,7 +141,10 @@ mod tests {
         assert!(of(&[&dir.path().join("none")]).is_empty());
         for text in ["pre = 1\n", "[global]\npre\n"] {
             fs::write(&two, text).unwrap();
-            assert!(matches!(merged(&[two.clone()]), Err(Error::Settings { .. })), "{text}");
+            assert!(
+                matches!(merged(std::slice::from_ref(&two)), Err(Error::Settings { .. })),
+                "{text}"
+            );
         }
     }
 }

@@ -81,7 +81,7 @@ impl Filter<'_> {
                 let own = self.file.parent().unwrap_or(Path::new("/"));
                 let dir = if setting.value == settings::Value::Path { self.dir } else { own };
                 let (text, named) = setting.value.absolute(&text, None, dir);
-                self.known.note(&text, "", named);
+                self.known.note(&text, "", &named);
                 Value::String(text)
             }
             Value::Array(items) => {

@@ -23,9 +23,9 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         for folder in [".config/pip", ".config/uv", "base", "elsewhere"] {
-            fs::create_dir_all(dir.path().join(folder)).unwrap();
+            fs::create_dir_all(dir.path().join(folder)).expect("a writable folder");
         }
         wheel(&dir.path().join("one"), "alpha", "1.0");
         wheel(&dir.path().join("two"), "alpha", "2.0");
@@ -37,7 +37,7 @@ impl Home {
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        fs::write(self.path(name), text).expect("a writable folder");
     }
 
     /// A process whose home this is, and that nothing else configures.
@@ -55,7 +55,8 @@ impl Home {
     }
 
     fn read(&self, install: &Install, ambient: &Ambient) -> Settings {
-        Settings::read(install, Some(&self.path("base")), ambient).unwrap()
+        Settings::read(install, Some(&self.path("base")), ambient)
+            .expect("settings that can be read")
     }
 
     /// The version of `alpha` that would come under the settings of this home.
@@ -65,7 +66,7 @@ impl Home {
         let request = Request::new(install, &python);
         let outcome = tool(install.tool, &python, ambient)
             .resolve(&request.with_settings(&settings))
-            .unwrap();
+            .expect("`alpha` is found");
         outcome.added[0].version.clone()
     }
 
@@ -87,7 +88,7 @@ fn tool(tool: Tool, python: &Path, ambient: &Ambient) -> Installer {
     // Fetched first: what is in force below would stand in the way.
     installer(tool, python);
     let tools = Tools::new(tools_dir()).with_ambient(ambient.clone());
-    tools.locate(tool, None, python, Deadline::after(LIMIT)).unwrap()
+    tools.locate(tool, None, python, Deadline::after(LIMIT)).expect("the tool")
 }
 
 /// The spec `alpha` with options.
@@ -199,8 +200,8 @@ fn what_says_where_or_whether_never_comes_through() {
         };
         match tool {
             Tool::Pip => {
-                let lines: String =
-                    refused.iter().map(|one| format!("{} = {}\n", one.name, value(one))).collect();
+                let line = |one: &&settings::Setting| format!("{} = {}", one.name, value(one));
+                let lines = refused.iter().map(line).collect::<Vec<_>>().join("\n");
                 home.write(".config/pip/pip.conf", &format!("[global]\n{lines}"));
                 home.write("base/pip.conf", &format!("[install]\n{lines}"));
                 home.write("named.conf", &format!("[:env:]\n{lines}"));
@@ -436,8 +437,7 @@ fn credentials_of_files_and_shortened_options_reach_no_command_line() {
         "import os\npid, lines = os.getpid(), []\nwhile pid > 1:\n    \
          lines.append(open(f'/proc/{{pid}}/cmdline').read())\n    \
          pid = int(open(f'/proc/{{pid}}/stat').read().rsplit(')', 1)[1].split()[1])\n\
-         open({:?}, 'w').write('\\n'.join(lines))",
-        notes
+         open({notes:?}, 'w').write('\\n'.join(lines))"
     ));
     let index = "http://u:secret-1@127.0.0.1:9/a";
     home.write(
