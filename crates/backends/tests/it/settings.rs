@@ -48,7 +48,9 @@ fn ask_with(world: &World, spec: &Value, variables: &[(&str, &str)]) -> String {
             .unchecked();
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if ["PIP_", "UV_", "XDG_"].iter().any(|start| name.starts_with(start)) {
+        // The innermost change of a variable is the one that holds.
+        let is_given = variables.iter().any(|(given, _)| *given == name);
+        if !is_given && ["PIP_", "UV_", "XDG_"].iter().any(|start| name.starts_with(start)) {
             command = command.env_remove(name);
         }
     }
