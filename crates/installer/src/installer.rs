@@ -177,12 +177,8 @@ impl Installer {
             unreachable!("one or other")
         };
         let secrets = variables::secrets(install, &self.variables, settings);
-        let mut environment = variables::environment(
-            self.abilities,
-            install,
-            &self.variables,
-            settings,
-        )?;
+        let mut environment =
+            variables::environment(self.abilities, install, &self.variables, settings)?;
         if let Some(patience) = request.patience {
             variables::hasten(&mut environment, patience);
         }

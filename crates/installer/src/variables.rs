@@ -220,8 +220,7 @@ mod tests {
     fn wishes(install: &Install, version: &str, ambient: &[(&str, &str)]) -> Vec<String> {
         let tool = abilities(install.tool, version);
         let (ambient, settings) = process(install, ambient);
-        let mut variables =
-            environment(tool, install, &ambient.for_tool(), &settings).unwrap();
+        let mut variables = environment(tool, install, &ambient.for_tool(), &settings).unwrap();
         variables.retain(|name, _| !MANNERS.iter().any(|(ours, _)| name == ours));
         variables
             .iter()
@@ -277,8 +276,7 @@ mod tests {
         ];
         let (ambient, settings) = process(&install, &ambient);
         let tool = abilities(Tool::Uv, "0.13.9");
-        let variables =
-            environment(tool, &install, &ambient.for_tool(), &settings).unwrap();
+        let variables = environment(tool, &install, &ambient.for_tool(), &settings).unwrap();
         let value = |name: &str| variables.get(&OsString::from(name)).and_then(|v| v.to_str());
         assert_eq!(value("UV_INDEX_STRATEGY"), Some("spec"));
         assert_eq!(value("UV_PYTHON"), None);
