@@ -2,7 +2,7 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer, ser};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use crate::packages::{Fields, PackageList, Packages};
 use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
@@ -63,9 +63,35 @@ impl Serialize for RuntimeEnv {
         }
         let mut map = serializer.serialize_map(Some(fields.len()))?;
         for (name, value) in &fields {
-            map.serialize_entry(name, value)?;
+            map.serialize_entry(name, &Plain(value))?;
         }
         map.end()
+    }
+}
+
+/// A JSON value in a format that may be another one, such as TOML: its numbers are numbers there,
+/// too, as far as their digits say just that.
+struct Plain<'a>(&'a Value);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(number) => {
+                let is_same = |float: &f64| Number::from_f64(*float).as_ref() == Some(number);
+                let float = number.as_f64().filter(is_same);
+                match (number.as_i64(), number.as_u64(), float) {
+                    (Some(integer), ..) => serializer.serialize_i64(integer),
+                    (_, Some(integer), _) => serializer.serialize_u64(integer),
+                    (.., Some(float)) => serializer.serialize_f64(float),
+                    _ => number.serialize(serializer),
+                }
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Plain)),
+            Value::Object(entries) => {
+                serializer.collect_map(entries.iter().map(|(key, value)| (key, Plain(value))))
+            }
+            other => other.serialize(serializer),
+        }
     }
 }
 
