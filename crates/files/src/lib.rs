@@ -32,8 +32,11 @@
 //!
 //! *Invariant:* this crate knows neither caches nor stages, and starts no process.
 
+mod access;
+mod accounts;
 mod bounded;
 mod delete;
+mod doors;
 mod draft;
 mod folder;
 mod mark;
@@ -41,8 +44,10 @@ mod mount;
 mod scratch;
 mod spread;
 
+pub use crate::access::{Access, Untrusted};
 pub use crate::bounded::{MOST_TEXT, read, read_from, read_text, read_text_from};
 pub use crate::delete::{Left, delete};
+pub use crate::doors::is_refusal;
 pub use crate::draft::{Draft, is_draft};
 pub use crate::folder::{Folder, Kind};
 pub use crate::mark::{Foreign, Mark, MarkError};

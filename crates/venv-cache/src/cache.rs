@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use files::{Folder, Foreign, Kind, MarkError};
+use files::{Access, Folder, Foreign, Kind, MarkError, Untrusted};
 
-use crate::access::Access;
 use crate::error::IoResultExt;
 use crate::layout::{Layout, TAG};
 use crate::lock::ExclusiveLock;
@@ -61,26 +60,35 @@ impl Cache {
     /// Opens the cache in this folder, which is made if need be.
     ///
     /// A folder that this call makes is for its owner alone (mode 0700). To share a cache with a
-    /// group, make the folder yourself, group-writable, before its first use; what the cache makes
-    /// in it is then the group's. A folder of another user who is not root is refused unless it
-    /// is such a one. What crashed processes left in the trash is deleted.
+    /// group, make the folder yourself, with that group and mode 2770, before its first use; what
+    /// the cache makes in it is then the group's. What crashed processes left in the trash is
+    /// deleted.
     ///
     /// A folder that holds something and bears no `CACHEDIR.TAG` of this crate is refused, and nothing
     /// in it is touched. The folder itself may be given by a link, but no folder in it may be one
     /// except `tools`, which may lead to those of another cache, also before the first use.
     ///
-    /// On a read-only file system a cache that exists can be opened, and gives out what it has.
+    /// A cache that may be read and not written can be opened, and gives out what it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Untrusted`] for a folder of another user who is not root, unless it is shared with a
+    /// group that this user is in; for one that everybody may write or replace; and for one that a
+    /// group may write which it does not name by the set-group-ID bit. [`Error::NotACache`] for a
+    /// folder of something else.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).context("find", root)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&root);
         made.context("create", &root)?;
-        let metadata = fs::metadata(&root).context("read", &root)?;
-        let access = Access::of(&metadata);
-        if access == Access::Private {
-            access.require_trust(&root, &metadata)?;
-        }
+        let access = Access::of_root(&root).context("read", &root)?;
         let cache = Self { shared: Arc::new(Shared { layout: Layout::new(root), access }) };
-        cache.prepare()?;
+        match cache.prepare() {
+            // One that was made by others may be used without being written.
+            Err(error) if error.is_refusal() && cache.layout().envs_dir().is_dir() => {
+                tracing::debug!(%error, "the cache lacks something");
+            }
+            other => other?,
+        }
         cache.trash().sweep();
         Ok(cache)
     }
@@ -182,13 +190,20 @@ impl Cache {
         self.shared.access
     }
 
+    /// Checks the folder of environments, as it is now, and gives the rules for what lies in it.
+    pub(crate) fn enter_envs(&self) -> Result<Access> {
+        let (root, envs) = (self.root(), self.layout().envs_dir());
+        let access = Access::of(root).context("read", root)?;
+        access.enter(&envs).context("read", &envs)
+    }
+
     pub(crate) fn trash(&self) -> Trash<'_> {
         Trash::new(self.layout(), self.access())
     }
 
     /// Claims the folder, and makes those in it that are missing.
     pub(crate) fn prepare(&self) -> Result<()> {
-        let share = |file: &File| self.access().share_file(file);
+        let share = |file: &File| self.access().share(file);
         let draft = durable::draft(self.access()).before(&share);
         let claimed = TAG.claim_with(self.root(), has_lent_tools, &draft);
         claimed.map_err(|error| match error {
@@ -200,12 +215,17 @@ impl Cache {
         for dir in dirs.iter().filter(|dir| **dir != self.tools_dir()) {
             self.layout().open_above(dir)?;
         }
-        dirs.iter().try_for_each(|dir| self.access().ensure_dir(dir))
+        // All are looked at, also where the first cannot be made.
+        let made = dirs.map(|dir| self.access().ensure_dir(&dir).context("make", &dir));
+        let (untrusted, others): (Vec<_>, Vec<_>) =
+            made.into_iter().partition(|made| matches!(made, Err(Error::Untrusted(_))));
+        untrusted.into_iter().chain(others).collect()
     }
 
     /// All that lies where environments lie, under names that are keys.
     pub(crate) fn contents(&self) -> Result<Vec<Content>> {
         let dir = self.layout().envs_dir();
+        let access = self.enter_envs()?;
         let mut contents = Vec::new();
         for found in fs::read_dir(&dir).context("list", &dir)? {
             let found = found.context("list", &dir)?;
@@ -220,7 +240,7 @@ impl Cache {
                 continue;
             }
             let path = entry.manifest_file();
-            contents.push(match Manifest::read(&path, &key) {
+            contents.push(match Manifest::read(&path, &key, access) {
                 Ok(Some(Ok(manifest))) => {
                     let last_used = fs::metadata(&entry.lock_file)
                         .and_then(|metadata| metadata.modified())
@@ -230,8 +250,12 @@ impl Cache {
                 Ok(Some(Err(Fault::Newer))) => Content::Newer(key),
                 Ok(Some(Err(Fault::Corrupt)) | None) => Content::Leftover(key),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    // Another user's, who shares the cache but not this.
+                    // Another user's, who shares the cache but not this, by a umask of old.
                     tracing::debug!(%key, %error, "passed over");
+                    continue;
+                }
+                Err(error) if Untrusted::of(&error).is_some() => {
+                    tracing::warn!(%error, "passed over");
                     continue;
                 }
                 Err(error) => return Err(error).context("read", &path),

@@ -3,17 +3,16 @@
 use std::fs::File;
 use std::path::Path;
 
-use files::Draft;
+use files::{Access, Draft};
 
 use crate::Result;
-use crate::access::Access;
 use crate::error::IoResultExt;
 
 /// Writes a file by a temporary one beside it: fsync, rename, fsync of the folder.
 ///
 /// When it fails, the old file is as it was.
 pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
-    let share = |file: &File| access.share_file(file);
+    let share = |file: &File| access.share(file);
     draft(access).before(&share).write(path, bytes).context("write", path)
 }
 

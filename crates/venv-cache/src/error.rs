@@ -6,7 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use files::Untrusted;
+
 use crate::Key;
+use crate::left::Left;
+use crate::lock::Holder;
 
 /// Any error, as a build closure returns it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
@@ -53,12 +57,25 @@ pub enum Error {
     },
 
     /// Another process or thread held a lock for longer than the caller wanted to wait.
-    #[error("gave up after {:.1} s of waiting for `{}`", waited.as_secs_f64(), path.display())]
+    #[error("gave up after {:.1} s of waiting for `{}`, which {holder} holds", waited.as_secs_f64(), path.display())]
     Timeout {
         /// The lock file.
         path: PathBuf,
         /// How long the wait was.
         waited: Duration,
+        /// Who holds it.
+        holder: Holder,
+    },
+
+    /// An environment is there, so that nobody builds it, and its lock is not to be had.
+    #[error("{holder} holds `{}`, which nobody needs for long: gave up after {:.1} s", path.display(), waited.as_secs_f64())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// How long the wait was.
+        waited: Duration,
+        /// Who holds it.
+        holder: Holder,
     },
 
     /// The closure that builds the environment failed; nothing of it stays on disk.
@@ -128,14 +145,14 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// A folder of the cache belongs to somebody whose programs are not to be run.
-    #[error("`{}` belongs to user {owner}, who is not trusted here", path.display())]
-    Untrusted {
-        /// The folder.
-        path: PathBuf,
-        /// The numeric id of its owner.
-        owner: u32,
-    },
+    /// An environment was removed, but some of its files could not be deleted.
+    #[error("the environment is removed, but {_0}")]
+    Left(Left),
+
+    /// A file or folder of the cache is, or could be, written by those whose programs are not to be
+    /// run.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
 
     /// The text is no key.
     #[error("`{text}` is not a key: 64 lower-case hexadecimal digits")]
@@ -269,10 +286,20 @@ impl Error {
     /// What the system said, with the action and the path without which that says nothing.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        if let Some(refused) = Untrusted::of(&source) {
+            Self::Untrusted(refused.clone())
+        } else if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
             Self::ReadOnly { action, path, source }
         } else {
             Self::Io { action, path, source }
+        }
+    }
+
+    /// Whether it says that this user may not write here.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Io { source, .. } | Self::ReadOnly { source, .. } => files::is_refusal(source),
+            _ => false,
         }
     }
 
@@ -303,8 +330,11 @@ impl Error {
                  have no locks",
             ),
             Self::Timeout { .. } => Some(
-                "another process builds this environment or is stuck; `fuser` on the lock file \
-                 names it, and the wait can be made longer",
+                "another process builds this environment or is stuck, and the wait can be made longer",
+            ),
+            Self::Held { .. } => Some(
+                "whoever may read the file can hold it: end that process, and take the right to read \
+                 from those who are not to use the cache (`chmod o-r`)",
             ),
             Self::NeedMissing { .. } => {
                 Some("hold the needed environment while you build what needs it")
@@ -315,10 +345,9 @@ impl Error {
             Self::InUse { .. } => {
                 Some("something runs in it, and it can be removed once that ends")
             }
-            Self::Needed { .. } => Some("remove the environments that need it first"),
-            Self::Untrusted { .. } => Some(
-                "set CURATOR_CACHE_DIR to a folder of your own; to share a cache, make its folder \
-                 group-writable and its group yours",
+            Self::Left(_) => Some(
+                "they are in the trash, which the user whom they belong to empties by any `curator env` \
+                 command",
             ),
             Self::NotACache { .. } => Some(
                 "set CURATOR_CACHE_DIR to a folder that is empty or does not exist yet; if this one \
@@ -328,6 +357,12 @@ impl Error {
                 "remove it, which makes the cache use a folder of its own; to have a cache \
                  elsewhere, set CURATOR_CACHE_DIR, or make the whole cache a link",
             ),
+            Self::Needed { .. } => Some("remove the environments that need it first"),
+            Self::Untrusted(Untrusted::Owner { .. }) => Some(
+                "set CURATOR_CACHE_DIR to a folder of your own; to share a cache, its owner gives its \
+                 folder a group that you are in and mode 2770",
+            ),
+            Self::Untrusted(refused) => Some(refused.hint()),
             Self::Ambiguous { .. } => Some("give more of the key's digits"),
             Self::NoCacheDir => Some("set CURATOR_CACHE_DIR"),
             Self::InterpreterGone { .. } => {

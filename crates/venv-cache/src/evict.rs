@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use crate::cache::{Content, Listed};
 use crate::error::IoResultExt;
 use crate::layout::Entry;
+use crate::left::Left;
 use crate::lock::ExclusiveLock;
 use crate::trash::{Trash, Trashed};
 use crate::{Cache, Error, Key, Result};
@@ -95,10 +96,10 @@ pub struct Report {
     pub refused: Vec<Key>,
     /// What lies where environments do and is no folder: links and files, which are left alone.
     pub foreign: Vec<PathBuf>,
-    /// What resisted the deletion of trees that were removed: the first of each tree.
-    pub left: Vec<PathBuf>,
     /// How many half-built or damaged environments were removed, or would be.
     pub leftovers: usize,
+    /// What could not be deleted of those that were removed.
+    pub left: Vec<Left>,
     /// How many environments stay.
     pub kept: usize,
     /// The bytes that these have of their own.
@@ -116,10 +117,11 @@ pub struct Removed {
 }
 
 impl Report {
-    /// The bytes that the removed environments had of their own.
+    /// The bytes that the removed environments had of their own, less what is left of them.
     #[must_use]
     pub fn freed_bytes(&self) -> u64 {
-        self.removed.iter().map(|removed| removed.bytes).sum()
+        let removed: u64 = self.removed.iter().map(|removed| removed.bytes).sum();
+        removed.saturating_sub(self.left.iter().map(|left| left.bytes).sum())
     }
 }
 
@@ -135,9 +137,9 @@ impl Cache {
             let lock = self.lock_eviction()?;
             self.choose(&trash, budget, &lock)?
         };
-        report.left = trash.delete(&trashed).into_iter().map(|left| left.path).collect();
+        report.left = delete(&trash, trashed);
         // With it the locks, or no sweep would begin.
-        drop((trash, trashed));
+        drop(trash);
         if !budget.dry_run {
             self.trash().sweep();
             self.sweep_locks();
@@ -147,8 +149,8 @@ impl Cache {
 
     /// Removes one environment; false if it is not there.
     ///
-    /// Fails with [`Error::InUse`] while somebody uses or builds it, and with [`Error::Needed`]
-    /// while another environment needs it.
+    /// Fails with [`Error::InUse`] while somebody uses or builds it, with [`Error::Needed`] while
+    /// another environment needs it, and with [`Error::Left`] if it is gone, but files of it are not.
     pub fn remove(&self, key: &Key) -> Result<bool> {
         let trash = self.trash();
         let trashed = {
@@ -164,11 +166,13 @@ impl Cache {
             }
             self.evict(&trash, key, &lock)?
         };
-        trash.delete(trashed.as_slice());
         let was_there = trashed.is_some();
-        drop(trashed);
+        let left = delete(&trash, trashed.map(|tree| (*key, tree)).into_iter().collect());
         self.sweep_lock(key);
-        Ok(was_there)
+        match left.into_iter().next() {
+            Some(left) => Err(Error::Left(left)),
+            None => Ok(was_there),
+        }
     }
 
     /// Removes the lock files of environments that are gone.
@@ -219,7 +223,7 @@ impl Cache {
         trash: &Trash<'_>,
         budget: &Budget,
         lock: &ExclusiveLock,
-    ) -> Result<(Report, Vec<Trashed>)> {
+    ) -> Result<(Report, Vec<(Key, Trashed)>)> {
         let mut report = Report::default();
         let mut trashed = Vec::new();
         let mut kept = Vec::new();
@@ -231,7 +235,7 @@ impl Cache {
                 Content::Newer(key) | Content::Leftover(key) => {
                     if let Eviction::Done(tree) = self.try_evict(trash, &key, budget, lock)? {
                         report.leftovers += 1;
-                        trashed.extend(tree);
+                        trashed.extend(tree.map(|tree| (key, tree)));
                     }
                 }
             }
@@ -264,7 +268,7 @@ impl Cache {
                     total -= bytes;
                     needed.forget(&listed);
                     report.removed.push(Removed { key, bytes });
-                    trashed.extend(tree);
+                    trashed.extend(tree.map(|tree| (key, tree)));
                 }
             }
         }
@@ -317,6 +321,18 @@ impl Cache {
         }
         Ok(trashed)
     }
+}
+
+/// Deletes the trees of these environments, and tells what resists.
+fn delete(trash: &Trash<'_>, trashed: Vec<(Key, Trashed)>) -> Vec<Left> {
+    let (keys, trees): (Vec<_>, Vec<_>) = trashed.into_iter().unzip();
+    let resisting = trash.delete(&trees);
+    let tree_of = |path: &Path| trees.iter().position(|tree| path.starts_with(&tree.path));
+    let left = resisting.iter().filter_map(|left| {
+        let number = tree_of(&left.path)?;
+        Left::of(keys[number], &trees[number].path, &left.source)
+    });
+    left.collect()
 }
 
 /// How an eviction ended.

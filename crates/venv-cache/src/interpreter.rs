@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use files::Access;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How much of a failed interpreter's output an error carries.
 const TAIL: usize = 2048;
+
+/// A record that is longer is none of ours.
+const MAX_RECORD: u64 = 1 << 20;
 
 /// A Python interpreter: what it is, and where it and its packages are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -402,21 +406,16 @@ pub(crate) fn update_with_stamp(hasher: &mut Sha256, metadata: Option<&fs::Metad
     }
 }
 
-/// The record, unless it is missing or damaged: then it is made again.
+/// The record, unless it is missing, damaged or a stranger's: then it is made again.
 fn read_record(file: &Path) -> Option<Interpreter> {
-    let mut text = Vec::new();
-    fs::File::open(file).ok()?.read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    let access = Access::of(file.parent()?).ok()?;
+    serde_json::from_slice(&access.read(file, MAX_RECORD).ok()?).ok()
 }
 
 fn write_record(file: &Path, interpreter: &Interpreter) -> io::Result<()> {
     let dir = file.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer(&mut temporary, interpreter)?;
-    temporary.flush()?;
-    temporary.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    Access::of(dir)?.replace(file, &serde_json::to_vec(interpreter)?)
 }
 
 #[cfg(test)]

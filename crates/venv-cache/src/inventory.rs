@@ -5,17 +5,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use crate::access::Access;
 use crate::layout::{MANIFEST, SIZES};
+use files::Access;
 
 /// What a walk over an environment's folder found.
 #[derive(Clone, Debug, Default)]
@@ -54,18 +54,18 @@ struct Shared {
 }
 
 impl Inventory {
-    /// Walks over the environment. In a shared cache, makes its folders deletable by the group.
+    /// Walks over the environment, and gives what it finds the modes that the cache's rules ask for,
+    /// whatever the builder's umask was.
     pub(crate) fn take(dir: &Path, access: Access) -> io::Result<Self> {
         let mut inventory = Self::default();
         let mut shared: HashMap<(u64, u64), Shared> = HashMap::new();
         for entry in WalkDir::new(dir) {
             let entry = entry?;
-            let metadata = entry.metadata()?;
+            let mut metadata = entry.metadata()?;
+            if access.settle(entry.path(), &metadata)? {
+                metadata = entry.path().symlink_metadata()?;
+            }
             if metadata.is_dir() {
-                if matches!(access, Access::Group { .. }) {
-                    let mode = metadata.mode() & 0o7777;
-                    fs::set_permissions(entry.path(), Permissions::from_mode(mode | 0o2070))?;
-                }
                 inventory.own_bytes += occupied(&metadata);
                 continue;
             }

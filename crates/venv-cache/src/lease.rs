@@ -1,13 +1,16 @@
 //! An environment in use: nothing evicts or rewrites it while this, or the lock in it, lives.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use files::Access;
 
 use crate::error::IoResultExt;
 use crate::inventory::{Difference, Sizes};
 use crate::layout::Entry;
 use crate::lock::SharedLock;
+use crate::store::MAX_SIZES;
 use crate::{Key, Manifest, Result};
 
 /// Where an environment came from.
@@ -34,6 +37,7 @@ pub struct CachedEnv {
 struct Inner {
     entry: Entry,
     manifest: Manifest,
+    access: Access,
     python: PathBuf,
     lock: SharedLock,
     needs: Vec<CachedEnv>,
@@ -43,12 +47,13 @@ impl CachedEnv {
     pub(crate) fn new(
         entry: Entry,
         manifest: Manifest,
+        access: Access,
         needs: Vec<CachedEnv>,
         lock: SharedLock,
         state: State,
     ) -> Self {
         let python = entry.dir.join(&manifest.python);
-        Self { inner: Arc::new(Inner { entry, manifest, python, lock, needs }), state }
+        Self { inner: Arc::new(Inner { entry, manifest, access, python, lock, needs }), state }
     }
 
     /// The environment's key.
@@ -107,7 +112,7 @@ impl CachedEnv {
     /// it likes; what was added since is no difference. Fails when the record cannot be read.
     pub fn differences(&self) -> Result<Vec<Difference>> {
         let path = self.inner.entry.sizes_file();
-        let bytes = fs::read(&path).context("read", &path)?;
+        let bytes = self.inner.access.read(&path, MAX_SIZES).context("read", &path)?;
         let sizes: Sizes = serde_json::from_slice(&bytes).context("read", &path)?;
         let mut differences = sizes.differences(self.dir()).context("check", self.dir())?;
         differences.retain(|difference| !difference.is_bytecode());

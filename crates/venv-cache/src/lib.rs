@@ -80,7 +80,6 @@
 //! - `testing`: a cache in a temporary folder, environments that need no Python, and a snapshot that
 //!   proves that no byte of a tree has changed.
 
-mod access;
 mod base;
 mod cache;
 mod create;
@@ -95,6 +94,7 @@ mod inventory;
 mod key;
 mod layout;
 mod lease;
+mod left;
 mod lock;
 mod manifest;
 mod pyenv;
@@ -116,7 +116,10 @@ pub use crate::interpreter::{Interpreter, Libc};
 pub use crate::inventory::Difference;
 pub use crate::key::Key;
 pub use crate::lease::{CachedEnv, State};
+pub use crate::left::Left;
+pub use crate::lock::Holder;
 pub use crate::manifest::{BaseRecord, Manifest, Need};
 pub use crate::store::{BuildOptions, Built, Site};
 pub use crate::strategy::{Choice, Isolation, Reason, Strategy};
 pub use crate::usage::{EnvUsage, Usage};
+pub use files::Untrusted;

@@ -14,17 +14,17 @@
 //! Lock order, for whoever waits: an environment, then those it needs, then `eviction.lock`.
 //! Evictors hold `eviction.lock` and only ever *try* an environment's lock.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fmt;
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use files::Folder;
+use files::{Access, Folder};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 
-use crate::access::Access;
 use crate::error::IoResultExt;
 use crate::{Error, Result};
 
@@ -195,7 +195,7 @@ fn acquire_once(
     loop {
         let left = patience.saturating_sub(start.elapsed());
         if left.is_zero() {
-            return Err(Error::Timeout { path: path.to_owned(), waited: start.elapsed() });
+            return Err(timeout(path, start.elapsed()));
         }
         thread::sleep(pause.min(left));
         if mode.attempt(&file, path)? {
@@ -205,31 +205,66 @@ fn acquire_once(
     }
 }
 
-/// Opens the lock file, made if need be; one that cannot be written is opened for reading, which
-/// is enough to lock it.
+/// Opens the lock file, made if need be.
 fn open(path: &Path, access: Access) -> Result<File> {
-    let writable = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(access.file_mode())
-        .open(path);
-    match writable {
-        Ok(file) => {
-            access.share_file(&file).context("share", path)?;
-            Ok(file)
+    match access.open_lock(path) {
+        Err(source) if files::is_refusal(&source) => {
+            Err(Error::ReadOnly { action: "open the lock", path: path.to_owned(), source })
         }
-        Err(error) => match error.kind() {
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => File::open(path)
-                .map_err(|_| Error::ReadOnly {
-                    action: "open the lock",
-                    path: path.to_owned(),
-                    source: error,
-                }),
-            _ => Err(error).context("open the lock", path),
-        },
+        opened => opened.context("open the lock", path),
     }
+}
+
+/// Who holds a lock, as far as the system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A process, by its number, and the number of the user whom it belongs to.
+    Process {
+        /// The process.
+        process: u32,
+        /// Its user.
+        user: u32,
+    },
+    /// A process that is not seen from here: of another machine or container, or gone by now.
+    Unseen,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process { process, user } => write!(f, "process {process} of user {user}"),
+            Self::Unseen => f.write_str("a process that is not seen from here"),
+        }
+    }
+}
+
+impl Holder {
+    /// Looks a lock file up in the system's list of locks, where Linux has one.
+    fn of(path: &Path) -> Self {
+        let find = || {
+            let number = format!(":{}", fs::symlink_metadata(path).ok()?.ino());
+            // `1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`; a waiter's line has an arrow.
+            let locks = fs::read_to_string("/proc/locks").ok()?;
+            locks.lines().find_map(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let [_, "FLOCK", _, _, process, file, ..] = words[..] else { return None };
+                let process = process.parse().ok().filter(|_| file.ends_with(&number))?;
+                let user = fs::metadata(format!("/proc/{process}")).ok()?.uid();
+                Some(Self::Process { process, user })
+            })
+        };
+        find().unwrap_or(Self::Unseen)
+    }
+}
+
+/// The error of who has waited long enough for a build.
+fn timeout(path: &Path, waited: Duration) -> Error {
+    Error::Timeout { path: path.to_owned(), waited, holder: Holder::of(path) }
+}
+
+/// The error of who has waited long enough where there is nothing to wait for.
+pub(crate) fn held(path: &Path, waited: Duration) -> Error {
+    Error::Held { path: path.to_owned(), waited, holder: Holder::of(path) }
 }
 
 fn refused(source: io::Error, path: &Path) -> Error {

@@ -1,9 +1,9 @@
 //! The record by which an environment exists.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path};
 
+use files::{Access, Untrusted};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -160,13 +160,19 @@ impl Manifest {
     }
 
     /// Reads the file; none is there if the file is not.
-    pub(crate) fn read(path: &Path, key: &Key) -> io::Result<Option<Result<Self, Fault>>> {
-        let mut bytes = Vec::new();
-        match File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)) {
-            Ok(_) => Ok(Some(Self::parse(&bytes, key))),
+    pub(crate) fn read(
+        path: &Path,
+        key: &Key,
+        access: Access,
+    ) -> io::Result<Option<Result<Self, Fault>>> {
+        match access.read(path, MAX_BYTES) {
+            Ok(bytes) => Ok(Some(Self::parse(&bytes, key))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            // A folder in the manifest's place is damage like any other.
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            // A folder, link or pipe in the manifest's place is damage like any other.
+            Err(error)
+                if error.kind() == io::ErrorKind::FileTooLarge
+                    || matches!(Untrusted::of(&error), Some(Untrusted::NoFile { .. })) =>
+            {
                 Ok(Some(Err(Fault::Corrupt)))
             }
             Err(error) => Err(error),

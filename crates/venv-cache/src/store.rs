@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use files::Draft;
+use files::{Access, Draft};
 use serde_json::Value;
 
 use crate::cache::Cache;
@@ -15,7 +15,7 @@ use crate::error::{BoxError, IoResultExt};
 use crate::inventory::{Inventory, Sizes, current_boot};
 use crate::layout::{Entry, SIZES};
 use crate::lease::{CachedEnv, State};
-use crate::lock::{ExclusiveLock, SharedLock};
+use crate::lock::{self, ExclusiveLock, SharedLock};
 use crate::manifest::{BaseRecord, Manifest, Need, stays_inside};
 use crate::{Error, Key, Result, durable};
 
@@ -23,8 +23,17 @@ use crate::{Error, Key, Result, durable};
 /// damaged, or leads in a circle.
 const MAX_DEPTH: usize = 8;
 
+/// A record of sizes that is longer is none of ours.
+pub(crate) const MAX_SIZES: u64 = 256 << 20;
+
 /// How long `get` waits for a lock that others hold for an instant only.
 const INSTANT: Duration = Duration::from_secs(10);
+
+/// Between two tries for such a lock.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a builder waits for evictors, which only choose while they hold their lock.
+const EVICTION: Duration = Duration::from_mins(1);
 
 /// How to go about a build.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +144,7 @@ impl Deref for Site<'_> {
 /// A usable environment, found while its lock is held.
 struct Found {
     manifest: Manifest,
+    access: Access,
     needs: Vec<CachedEnv>,
 }
 
@@ -186,19 +196,36 @@ impl Cache {
     }
 
     fn lock_shared(&self, entry: &Entry, options: &BuildOptions) -> Result<SharedLock> {
-        match SharedLock::acquire(&entry.lock_file, self.access(), options.wait) {
+        match self.wait_shared(entry, options) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 // The folder of locks went away with somebody's clean-up.
                 self.prepare()?;
-                SharedLock::acquire(&entry.lock_file, self.access(), options.wait)
+                self.wait_shared(entry, options)
             }
             other => other,
         }
     }
 
+    /// Waits for a build for as long as the options say; but where an environment is there all the
+    /// time nobody builds it, and who holds its lock for longer than an instant never lets go.
+    fn wait_shared(&self, entry: &Entry, options: &BuildOptions) -> Result<SharedLock> {
+        let start = Instant::now();
+        while entry.manifest_file().exists() {
+            if let Some(lock) = SharedLock::try_acquire(&entry.lock_file, self.access())? {
+                return Ok(lock);
+            }
+            if start.elapsed() > INSTANT {
+                return Err(lock::held(&entry.lock_file, start.elapsed()));
+            }
+            thread::sleep(PAUSE);
+        }
+        SharedLock::acquire(&entry.lock_file, self.access(), options.wait)
+    }
+
     fn lease(entry: Entry, found: Found, lock: SharedLock, state: State) -> CachedEnv {
         lock.touch(&entry.lock_file);
-        CachedEnv::new(entry, found.manifest, found.needs, lock, state)
+        let Found { manifest, access, needs } = found;
+        CachedEnv::new(entry, manifest, access, needs, lock, state)
     }
 
     fn get_at(&self, key: &Key, depth: usize) -> Result<Option<CachedEnv>> {
@@ -217,10 +244,9 @@ impl Cache {
             }
             // There is a manifest and somebody who looks at it or removes it: either is short.
             if start.elapsed() > INSTANT {
-                let waited = start.elapsed();
-                return Err(Error::Timeout { path: entry.lock_file, waited });
+                return Err(lock::held(&entry.lock_file, start.elapsed()));
             }
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(PAUSE);
         }
     }
 
@@ -233,7 +259,12 @@ impl Cache {
             _ => {}
         }
         let path = entry.manifest_file();
-        let manifest = match Manifest::read(&path, key).context("read", &path)? {
+        let access = self.enter_envs()?;
+        let access = match access.enter(&entry.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            entered => entered.context("read", &entry.dir)?,
+        };
+        let manifest = match Manifest::read(&path, key, access).context("read", &path)? {
             Some(Ok(manifest)) => manifest,
             Some(Err(fault)) => {
                 tracing::warn!(%key, ?fault, "the manifest cannot be used");
@@ -241,29 +272,41 @@ impl Cache {
             }
             None => return Ok(None),
         };
-        let metadata = fs::symlink_metadata(&entry.dir).context("read", &entry.dir)?;
-        self.access().require_trust(&entry.dir, &metadata)?;
+        // All other files are guarded by the folders' modes: who may write there is trusted.
         let python = entry.dir.join(&manifest.python);
-        if let Err(error) = fs::metadata(&python) {
-            tracing::warn!(%key, python = %python.display(), %error, "the interpreter is gone");
-            return Ok(None);
+        let scripts = python.parent().unwrap_or(&entry.dir);
+        let checked = access.enter(scripts).and_then(|access| access.check_program(&python));
+        match checked.context("read", &python) {
+            Err(Error::Io { source, .. }) if !files::is_refusal(&source) => {
+                tracing::warn!(%key, python = %python.display(), %source, "the interpreter is gone");
+                return Ok(None);
+            }
+            checked => checked?,
         }
-        let Some(manifest) = self.check_after_boot(entry, manifest)? else { return Ok(None) };
+        let Some(manifest) = self.check_after_boot(entry, manifest, access)? else {
+            return Ok(None);
+        };
         let Some(needs) = self.lease_needs(&manifest.needs, depth)? else {
             tracing::warn!(%key, "an environment that it needs is gone");
             return Ok(None);
         };
-        Ok(Some(Found { manifest, needs }))
+        Ok(Some(Found { manifest, access, needs }))
     }
 
     /// Compares the files' sizes once after every boot: the machine may have lost its power before
     /// everything was on the disk.
-    fn check_after_boot(&self, entry: &Entry, manifest: Manifest) -> Result<Option<Manifest>> {
+    fn check_after_boot(
+        &self,
+        entry: &Entry,
+        manifest: Manifest,
+        access: Access,
+    ) -> Result<Option<Manifest>> {
         let boot = current_boot();
         if manifest.is_checked_under(boot) {
             return Ok(Some(manifest));
         }
-        let sizes = fs::read(entry.sizes_file())
+        let sizes = access
+            .read(&entry.sizes_file(), MAX_SIZES)
             .and_then(|bytes| Ok(serde_json::from_slice::<Sizes>(&bytes)?));
         let differences = match sizes.and_then(|sizes| sizes.differences(&entry.dir)) {
             Ok(differences) => differences,
@@ -284,7 +327,14 @@ impl Cache {
                 // Another holder of the shared lock may be quicker.
                 let name = difference.path.file_name().unwrap_or_default();
                 let folder = self.layout().open(path.parent().unwrap_or(&entry.dir))?;
-                folder.unlink(name).context("remove", &path)?;
+                match folder.unlink(name) {
+                    // Another user's bytecode, cut short, in a shared cache: built anew it is whole.
+                    Err(error) if files::is_refusal(&error) => {
+                        tracing::warn!(path = %path.display(), %error, "damaged");
+                        return Ok(None);
+                    }
+                    removed => removed.map(drop).context("remove", &path)?,
+                }
             }
         }
         let manifest = manifest.checked_under(boot);
@@ -353,7 +403,7 @@ impl Cache {
             details: built.details,
         };
         let eviction_lock = self.layout().eviction_lock_file();
-        let hand_over = SharedLock::acquire(&eviction_lock, self.access(), None)?;
+        let hand_over = SharedLock::acquire(&eviction_lock, self.access(), Some(EVICTION))?;
         self.write_manifest(entry, &manifest)?;
         unfinished.finish();
         Ok(hand_over)
@@ -376,7 +426,7 @@ impl Cache {
     fn write_sizes(&self, entry: &Entry, sizes: &Sizes) -> Result<()> {
         let path = entry.sizes_file();
         let bytes = serde_json::to_vec(sizes).map_err(io::Error::from).context("write", &path)?;
-        let share = |file: &File| self.access().share_file(file);
+        let share = |file: &File| self.access().share(file);
         let draft = Draft::default().with_mode(self.access().file_mode()).before(&share);
         draft.write_in(&self.layout().open(&entry.dir)?, SIZES, &bytes).context("write", &path)
     }

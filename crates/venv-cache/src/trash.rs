@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use files::{Kind, Left};
+use files::{Access, Kind, Left};
 
-use crate::access::Access;
 use crate::error::IoResultExt;
 use crate::layout::{Layout, MANIFEST};
 use crate::lock::{ExclusiveLock, SharedLock};
@@ -32,7 +31,7 @@ pub(crate) struct Trash<'a> {
 #[derive(Debug)]
 #[must_use = "the tree is deleted by `Trash::delete`"]
 pub(crate) struct Trashed {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     #[expect(dead_code, reason = "held so that no sweep meddles with a deletion under way")]
     lock: Option<Arc<SharedLock>>,
     /// Of a tree that is deleted in its place: held so that nobody builds there meanwhile.
@@ -63,7 +62,7 @@ impl<'a> Trash<'a> {
         let lock = self.lock()?;
         let trash_dir = self.layout.trash_dir();
         self.layout.open_above(&trash_dir)?;
-        self.access.ensure_dir(&trash_dir)?;
+        self.access.ensure_dir(&trash_dir).context("make", &trash_dir)?;
         let trash = self.layout.open(&trash_dir)?;
         loop {
             let new = unique_name();

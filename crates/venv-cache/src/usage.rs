@@ -117,6 +117,8 @@ fn walk(dir: &Path, mut visit: impl FnMut(&fs::Metadata)) -> io::Result<()> {
         match metadata {
             Ok(metadata) => visit(&metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // In a shared cache, what another user's umask keeps from the group.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
         }
     }

@@ -449,8 +449,7 @@ impl Group {
         let longest = envs.clone().max_by_key(|env| env.setup_timeout.unwrap_or(Duration::MAX));
         let core = provisioner.prepare_core(longest.unwrap_or(&bare), self.isolation)?;
         for (index, env) in self.stages.iter().zip(envs) {
-            let environment =
-                Environment::new(core.clone(), env, &provisioner.cache().shims_dir())?;
+            let environment = Environment::new(core.clone(), env, provisioner.shims())?;
             run.environments[*index].open(environment);
         }
         Ok(core.report(names))

@@ -18,7 +18,7 @@ use super::record::Record;
 use super::vars;
 use crate::error::Error;
 use crate::wire::Proof;
-use crate::worker::{Launch, write_shim, write_source};
+use crate::worker::{Launch, Shims};
 
 /// How an environment was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,11 +201,11 @@ pub struct Environment {
     own_vars: Arc<BTreeMap<String, String>>,
     dir: PathBuf,
     working_dir: Option<PathBuf>,
-    shims_dir: PathBuf,
+    shims: Arc<Shims>,
 }
 
 impl Environment {
-    pub(crate) fn new(core: Arc<Core>, env: &LoadedEnv, shims_dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn new(core: Arc<Core>, env: &LoadedEnv, shims: &Arc<Shims>) -> Result<Self, Error> {
         let io = |action, path: &Path| {
             let path = path.display().to_string();
             move |source| Error::io(action, path, source)
@@ -215,7 +215,7 @@ impl Environment {
             Err(Error::NoFolder { field, path: path.to_owned(), found })
         };
         for module in &env.py_modules {
-            match vars::module_entry(shims_dir, module) {
+            match vars::module_entry(shims, module) {
                 Ok(entry) => modules.push(entry),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !module.exists() => {
                     return no_folder("py_modules", module, "not there");
@@ -250,7 +250,7 @@ impl Environment {
             own_vars: Arc::new(own_vars),
             dir,
             working_dir: env.working_dir.clone(),
-            shims_dir: shims_dir.to_owned(),
+            shims: shims.clone(),
         })
     }
 
@@ -319,7 +319,7 @@ impl Environment {
         Ok(Launch {
             python: self.core.python.clone(),
             has_safe_path: self.core.has_safe_path,
-            shim: write_shim(&self.shims_dir)?,
+            shim: self.shims.shim()?,
             dir: self.dir.clone(),
             vars,
         })
@@ -331,7 +331,7 @@ impl Environment {
             PythonSource::File(file) => json!({ "file": file, "name": code.name() }),
             PythonSource::Module(module) => json!({ "module": module, "name": code.name() }),
             PythonSource::Inline(text) => {
-                json!({ "file": write_source(&self.shims_dir, text)?, "name": code.name() })
+                json!({ "file": self.shims.source(text)?, "name": code.name() })
             }
         })
     }

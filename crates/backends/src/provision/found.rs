@@ -36,7 +36,7 @@ impl Provisioner {
         let begun = Instant::now();
         let Some(cached) = self.cache().get(key).map_err(Error::cache)? else { return Ok(None) };
         let core = Arc::new(Core::cached(cached, begun.elapsed()));
-        Environment::new(core, &LoadedEnv::default(), &self.cache().shims_dir()).map(Some)
+        Environment::new(core, &LoadedEnv::default(), self.shims()).map(Some)
     }
 
     /// The one environment whose key starts with these digits.

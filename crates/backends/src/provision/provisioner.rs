@@ -20,6 +20,7 @@ use super::key;
 use crate::error::Error;
 use crate::event::{BuildPhase, Event, Observer};
 use crate::plan::{Plan, PlannedBase};
+use crate::worker::Shims;
 
 /// How often it looks around while others build.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,6 +32,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub struct Provisioner {
     cache: Cache,
     tools: Tools,
+    shims: Arc<Shims>,
     /// Where the base comes from; if nobody says, it is discovered.
     choice: Option<PlannedBase>,
     base: Mutex<Option<Arc<OpenBase>>>,
@@ -103,9 +105,11 @@ impl Provisioner {
         }
         .map_err(Error::cache)?;
         let tools = Tools::new(cache.tools_dir());
+        let shims = Arc::new(Shims::new(cache.shims_dir()));
         Ok(Self {
             cache,
             tools,
+            shims,
             choice,
             base: Mutex::new(None),
             strategy: None,
@@ -158,6 +162,11 @@ impl Provisioner {
         &self.cache
     }
 
+    /// Where the Python side of workers is written.
+    pub(crate) fn shims(&self) -> &Arc<Shims> {
+        &self.shims
+    }
+
     pub(crate) fn tools(&self) -> &Tools {
         &self.tools
     }
@@ -180,7 +189,7 @@ impl Provisioner {
     /// The base environment itself, with the variables and folders of `env`.
     pub fn base_environment(&self, env: &LoadedEnv) -> Result<Environment, Error> {
         let open = self.open_base()?;
-        Environment::new(open.core.clone(), env, &self.cache.shims_dir())
+        Environment::new(open.core.clone(), env, &self.shims)
     }
 
     /// The environment for a spec: looked up, and built if it is not there.
@@ -189,7 +198,7 @@ impl Provisioner {
     /// names an interpreter is that.
     pub fn prepare(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Environment, Error> {
         let core = self.prepare_core(env, isolation)?;
-        Environment::new(core, env, &self.cache.shims_dir())
+        Environment::new(core, env, &self.shims)
     }
 
     pub(crate) fn prepare_core(

@@ -114,7 +114,7 @@ impl Provisioner {
         if core.state == EnvState::Built {
             self.evict_after_build();
         }
-        Environment::new(Arc::new(core), &LoadedEnv::default(), &self.cache().shims_dir())
+        Environment::new(Arc::new(core), &LoadedEnv::default(), self.shims())
     }
 
     /// How the answer differs from the one that a managed base was built from.

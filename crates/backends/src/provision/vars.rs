@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use envspec::{Digest, LoadedEnv};
 
+use crate::worker::Shims;
+
 /// All variables for a process in an environment, from those of this program.
 ///
 /// A `PYTHONPATH`, `PYTHONHOME` or `VIRTUAL_ENV` of this program is not passed on, since it would
@@ -78,20 +80,14 @@ fn expand(text: &str, vars: &BTreeMap<OsString, OsString>) -> OsString {
 ///
 /// A folder or a `.py` file is imported by its own name, as on Ray: it is linked into a folder of
 /// its own, so that its neighbours stay out of sight. An archive is importable as it is.
-pub(crate) fn module_entry(shims_dir: &Path, module: &Path) -> io::Result<PathBuf> {
+pub(crate) fn module_entry(shims: &Shims, module: &Path) -> io::Result<PathBuf> {
     let is_file = std::fs::metadata(module)?.is_file();
     if is_file && module.extension().is_none_or(|extension| extension != "py") {
         return Ok(module.to_owned());
     }
     let name = module.file_name().ok_or_else(|| io::Error::other("a module needs a name"))?;
     let digest = Digest::of(module.as_os_str().as_encoded_bytes()).to_string();
-    let folder = shims_dir.join(format!("module-{}", &digest[..16]));
-    std::fs::create_dir_all(&folder)?;
-    match std::os::unix::fs::symlink(module, folder.join(name)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        // The folder's name tells which module the link that is there leads to.
-        _ => Ok(folder),
-    }
+    shims.link(&format!("module-{}", &digest[..16]), name, module)
 }
 
 #[cfg(test)]
@@ -128,13 +124,11 @@ mod tests {
         for name in ["wanted", "neighbour"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let entry = module_entry(&dir.path().join("shims"), &dir.path().join("wanted")).unwrap();
+        let shims = Shims::new(dir.path().join("shims"));
+        let entry = module_entry(&shims, &dir.path().join("wanted")).unwrap();
         let names: Vec<_> =
             std::fs::read_dir(&entry).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["wanted"]);
-        assert_eq!(
-            module_entry(&dir.path().join("shims"), &dir.path().join("wanted")).unwrap(),
-            entry
-        );
+        assert_eq!(module_entry(&shims, &dir.path().join("wanted")).unwrap(), entry);
     }
 }

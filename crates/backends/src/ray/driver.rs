@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use envspec::Digest;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::provision::Environment;
 use crate::secrets::Secrets;
 use crate::wire::{self, Kind};
-use crate::worker::{CURATOR_STAGE_PY, Exit, Incoming, Launch, Process};
+use crate::worker::{CURATOR_STAGE_PY, Exit, Incoming, Launch, Process, Shims};
 
 /// The driver's modules, which import each other by these names.
 const FILES: [(&str, &str); 7] = [
@@ -43,18 +43,14 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Starts a driver in the base environment and tells it the job.
-    pub(crate) fn start(
-        base: &Environment,
-        shims_dir: &Path,
-        job: &Job<'_>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn start(base: &Environment, shims: &Shims, job: &Job<'_>) -> Result<Self, Error> {
         let failed = |problem: String| Error::Driver {
             engine: job.engine.to_owned(),
             problem,
             log: Vec::new(),
         };
-        let shim = write_files(shims_dir)
-            .map_err(|error| failed(format!("could not be written: {error}")))?;
+        let shim =
+            write_files(shims).map_err(|error| failed(format!("could not be written: {error}")))?;
         let launch =
             base.launch(None).map_err(|error| failed(format!("could not be prepared: {error}")))?;
         let mut launch = Launch { shim, ..launch };
@@ -138,11 +134,8 @@ pub(crate) fn send(
 }
 
 /// Writes the driver's modules into one folder, named by what they hold; returns the first.
-fn write_files(shims_dir: &Path) -> io::Result<PathBuf> {
+fn write_files(shims: &Shims) -> io::Result<PathBuf> {
     let all: String = FILES.iter().flat_map(|(name, text)| [*name, *text]).collect();
-    let folder = shims_dir.join(format!("ray-{}", &Digest::of(all.as_bytes()).to_string()[..16]));
-    for (name, text) in FILES {
-        crate::worker::write_file(&folder, name, text)?;
-    }
-    Ok(folder.join(FILES[0].0))
+    let folder = format!("ray-{}", &Digest::of(all.as_bytes()).to_string()[..16]);
+    Ok(shims.files(&folder, &FILES)?.join(FILES[0].0))
 }

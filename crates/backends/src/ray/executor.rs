@@ -226,8 +226,8 @@ impl<E: Engine> Executor for RayExecutor<E> {
         }?
         .with_observer(observer.clone());
         let open = provisioner.open_base()?;
-        let shims_dir = provisioner.cache().shims_dir();
-        let base = Environment::new(open.core.clone(), &LoadedEnv::default(), &shims_dir)?;
+        let shims = provisioner.shims();
+        let base = Environment::new(open.core.clone(), &LoadedEnv::default(), shims)?;
         let job = Job {
             engine: E::NAME,
             run: run_id()?,
@@ -238,7 +238,7 @@ impl<E: Engine> Executor for RayExecutor<E> {
             cache_dir,
             stages,
         };
-        let driver = Driver::start(&base, &shims_dir, &job)?;
+        let driver = Driver::start(&base, shims, &job)?;
         let session = Session::new(plan, self.failure_policy, observer);
         let (stages, environments, failed) = session.run(driver, E::NAME, tasks, sink)?;
         Ok(RunReport {

@@ -10,5 +10,5 @@ pub(crate) use logs::LogTail;
 pub use logs::Stream;
 pub use process::Exit;
 pub(crate) use process::{Incoming, Launch, Process};
+pub(crate) use shim::Shims;
 pub use shim::{CURATOR_STAGE_PY, write_shim};
-pub(crate) use shim::{write_file, write_source};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{BuildOptions, Built, Cache, Error, Key, Site, State};
+use venv_cache::{BuildOptions, Built, Cache, Error, Key, Site, State, Untrusted};
 
 use crate::processes::{job_on_small_disk, start};
 
@@ -251,12 +251,12 @@ fn a_strangers_folder_is_refused() {
         other => other.unwrap(),
     }
     let error = scratch.cache().get(&key(1)).unwrap_err();
-    assert!(matches!(error, Error::Untrusted { owner: 12_345, .. }), "{error}");
+    assert!(matches!(error, Error::Untrusted(Untrusted::Owner { owner: 12_345, .. })), "{error}");
     assert!(error.hint().is_some());
 
     chown(scratch.cache().root(), Some(12_345), None).unwrap();
     let error = Cache::open(scratch.cache().root()).unwrap_err();
-    assert!(matches!(error, Error::Untrusted { owner: 12_345, .. }), "{error}");
+    assert!(matches!(error, Error::Untrusted(Untrusted::Owner { owner: 12_345, .. })), "{error}");
 }
 
 #[test]

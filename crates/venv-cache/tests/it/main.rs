@@ -20,6 +20,7 @@ mod races;
 mod setup;
 mod sharing;
 mod speed;
+mod trust;
 mod virtualenvs;
 
 use std::fs;

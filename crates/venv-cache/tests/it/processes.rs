@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use venv_cache::testing::{build_fake, key};
 use venv_cache::{BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Error, Site, State};
 
-use crate::{faults, overlay, sharing};
+use crate::{faults, overlay, sharing, trust};
 
 const JOB: &str = "VENV_CACHE_JOB";
 const ROOT: &str = "VENV_CACHE_JOB_ROOT";
@@ -103,7 +103,13 @@ pub(crate) fn job_on_overlay(name: &str, root: &Path) -> Option<duct::Expression
 
 /// The same as a user of a group, both by number. None, with a line that says so, where this user
 /// may not become another one.
-pub(crate) fn job_as(name: &str, root: &Path, user: u32, group: u32) -> Option<duct::Expression> {
+pub(crate) fn job_as(
+    name: &str,
+    root: &Path,
+    user: u32,
+    group: u32,
+    umask: u32,
+) -> Option<duct::Expression> {
     let identity =
         [format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()];
     if !works("setpriv", &identity) {
@@ -112,6 +118,9 @@ pub(crate) fn job_as(name: &str, root: &Path, user: u32, group: u32) -> Option<d
     }
     let program = env::current_exe().expect("no path to this program");
     let mut argv: Vec<OsString> = identity.into_iter().map(Into::into).collect();
+    let masked = [format!("umask {umask:03o} && exec \"$@\""), "sh".to_owned()];
+    argv.extend(["sh", "-c"].map(Into::into));
+    argv.extend(masked.map(Into::into));
     argv.push(program.into());
     argv.extend(arguments().map(Into::into));
     let job = duct::cmd("setpriv", argv).env(JOB, name).env(ROOT, root).env(SEED, "0");
@@ -143,6 +152,14 @@ fn helper_process() {
         "first user" => sharing::as_the_first_user(&root),
         "second user" => sharing::as_the_second_user(&root),
         "stranger" => sharing::as_a_stranger(&root),
+        "builder" => trust::as_the_builder(&root),
+        "user" => trust::as_a_user(&root),
+        "litterer" => trust::as_a_litterer(&root),
+        "remover" => trust::as_the_remover(&root),
+        "outsider" => trust::as_an_outsider(&root),
+        "planter" => trust::as_a_planter(&root),
+        "victim" => trust::as_the_victim(&root),
+        "reader" => trust::as_a_reader(&root),
         other => panic!("no job is called {other}"),
     }
 }

@@ -14,11 +14,11 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_group_writable_root_makes_a_cache_for_the_group() {
+fn a_root_that_names_its_group_makes_a_cache_for_the_group() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("shared");
     fs::create_dir(&root).unwrap();
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o770)).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o2770)).unwrap();
     let cache = Cache::open(&root).unwrap();
     let env = cache.get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap();
     assert_eq!(mode(&root.join("envs-v1")), 0o2770);
@@ -36,11 +36,11 @@ fn two_users_of_a_group_build_use_and_evict_for_each_other() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let root = dir.path().join("shared");
     fs::create_dir(&root).unwrap();
-    let Some(first) = job_as("first user", &root, 10_001, GROUP) else { return };
+    let Some(first) = job_as("first user", &root, 10_001, GROUP, 0o022) else { return };
     chown(&root, None, Some(GROUP)).unwrap();
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o770)).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o2770)).unwrap();
     let others = [("second user", 10_002, GROUP), ("stranger", 10_003, GROUP + 1)];
-    let others = others.map(|(name, user, group)| job_as(name, &root, user, group).unwrap());
+    let others = others.map(|(name, user, group)| job_as(name, &root, user, group, 0o022).unwrap());
     for job in [first].iter().chain(&others) {
         assert!(start(job).wait().unwrap().status.success(), "see the message above");
     }

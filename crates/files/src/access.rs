@@ -1,0 +1,278 @@
+//! Whose files are opened and run.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{getegid, geteuid, getgroups};
+
+use crate::accounts;
+
+/// Bits of a mode.
+const SET_GROUP: u32 = 0o2000;
+const STICKY: u32 = 0o1000;
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_ENTER: u32 = 0o001;
+const GROUP_ENTERS: u32 = 0o010;
+
+/// Whose files are opened and run below a folder, and for whom files are made there.
+///
+/// Trusted is what belongs to this user or to root. A folder that its group may write, and that has
+/// the set-group-ID bit (mode 2770), *names* that group: what belongs to the group is trusted too,
+/// by its members. The bit is asked for because no umask sets it, so it is there on purpose; a group
+/// that may write without it is refused unless nobody else is in it. What everybody may write is
+/// trusted by nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Folders are made with mode 0700.
+    Private,
+    /// The same below a folder that nobody else can enter: what modes let a group do there, it
+    /// cannot.
+    Closed,
+    /// Folders are made with mode 2770 and this group.
+    Group {
+        /// The group's number.
+        gid: u32,
+    },
+}
+
+/// Why a file or folder is neither opened nor run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    /// It belongs to a stranger.
+    #[error("`{}` belongs to user {owner}, who is not trusted here", path.display())]
+    Owner {
+        /// What it is about.
+        path: PathBuf,
+        /// The number of the user it belongs to.
+        owner: u32,
+    },
+    /// Everybody may write it.
+    #[error("`{}` can be written by everybody (mode {mode:o})", path.display())]
+    Open {
+        /// What it is about.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A group may write it that is not named.
+    #[error("`{}` can be written by group {gid}, which it is not shared with (mode {mode:o})", path.display())]
+    Unnamed {
+        /// What it is about.
+        path: PathBuf,
+        /// The number of the group.
+        gid: u32,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It is shared with a group that this process is not in.
+    #[error("`{}` is shared with group {gid}, which this user is not in", path.display())]
+    NotAMember {
+        /// What it is about.
+        path: PathBuf,
+        /// The number of the group.
+        gid: u32,
+    },
+    /// Everybody may put another folder in the place of one on the way.
+    #[error("`{}` can be replaced by everybody, since `{}` has mode {mode:o}", path.display(), above.display())]
+    Replaceable {
+        /// What it is about.
+        path: PathBuf,
+        /// The folder above it that everybody may write.
+        above: PathBuf,
+        /// The permissions of that folder.
+        mode: u32,
+    },
+    /// It is a link, a pipe, a device or a folder where a file should be.
+    #[error("`{}` is {found} and no file of its own", path.display())]
+    NoFile {
+        /// What it is about.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// It is a link or a file where a folder should be.
+    #[error("`{}` is {found} and no folder of its own", path.display())]
+    NoFolder {
+        /// What it is about.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+}
+
+impl Untrusted {
+    /// What an I/O error of this crate carries, if that is why it failed.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// Advice on what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Owner { .. } => {
+                "use a folder of your own; to share one, its owner gives it a group that you are in \
+                 and mode 2770"
+            }
+            Self::Open { .. } => {
+                "look through what lies there, and take the right away: `chmod o-w`"
+            }
+            Self::Unnamed { .. } => {
+                "`chmod g-w` keeps it your own; `chmod g+s` on the folder shares it with the group, \
+                 whose members' programs then run as you"
+            }
+            Self::NotAMember { .. } => {
+                "have this user added to the group, or use a folder of your own; root may use a \
+                 folder that belongs to root"
+            }
+            Self::Replaceable { .. } => {
+                "take the right away from the folder above (`chmod o-w`, or `chmod +t`), or use \
+                 another place"
+            }
+            Self::NoFile { .. } | Self::NoFolder { .. } => "remove it, and it is made anew",
+        }
+    }
+}
+
+impl From<Untrusted> for io::Error {
+    fn from(refused: Untrusted) -> Self {
+        Self::other(refused)
+    }
+}
+
+impl Access {
+    /// What a folder says by its owner, group and mode; fails if it is not to be trusted.
+    ///
+    /// A link to the folder is followed: who may make one in a folder that is trusted is trusted.
+    pub fn of(dir: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(dir)?;
+        if !metadata.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        let (mode, gid) = (metadata.mode(), metadata.gid());
+        if mode & OTHERS_WRITE == 0 && mode & GROUP_WRITES != 0 && mode & SET_GROUP != 0 {
+            if is_member(gid)? || (geteuid().is_root() && metadata.uid() == 0) {
+                return Ok(Self::Group { gid });
+            }
+            return Err(Untrusted::NotAMember { path: dir.to_owned(), gid }.into());
+        }
+        Self::Private.check(dir, &metadata)?;
+        Ok(Self::Private.below(&metadata))
+    }
+
+    /// The same for the outermost folder of a tree: nor may everybody put another one in its place.
+    ///
+    /// Looks at all folders above, by the names given and by the real ones. Their owners and groups
+    /// are trusted: they are who set up the machine, and a folder of strangers is met by its owner.
+    pub fn of_root(dir: &Path) -> io::Result<Self> {
+        let access = Self::of(dir)?;
+        let named = std::path::absolute(dir)?;
+        let real = fs::canonicalize(dir)?;
+        for above in named.ancestors().skip(1).chain(real.ancestors().skip(1)) {
+            let mode = fs::metadata(above)?.mode();
+            if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+                let (path, above, mode) = (dir.to_owned(), above.to_owned(), mode & 0o7777);
+                return Err(Untrusted::Replaceable { path, above, mode }.into());
+            }
+        }
+        Ok(access)
+    }
+
+    /// The rules for what lies in a folder that was checked.
+    #[must_use]
+    pub fn below(self, folder: &Metadata) -> Self {
+        let mode = folder.mode();
+        let keeps_others_out = mode & OTHERS_ENTER == 0
+            && (mode & GROUP_ENTERS == 0 || accounts::is_alone_in(folder.gid()));
+        if self == Self::Private && keeps_others_out { Self::Closed } else { self }
+    }
+
+    /// Refuses what belongs to strangers, and what they may write.
+    pub fn check(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
+        let (owner, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+        let is_named = matches!(self, Self::Group { gid: named } if named == gid);
+        if owner != geteuid().as_raw() && owner != 0 && !is_named {
+            return Err(Untrusted::Owner { path: path.to_owned(), owner });
+        }
+        // The mode of a link says nothing.
+        if metadata.is_symlink() {
+            return Ok(());
+        }
+        if mode & OTHERS_WRITE != 0 {
+            return Err(Untrusted::Open { path: path.to_owned(), mode });
+        }
+        let is_harmless = is_named || self == Self::Closed || accounts::is_alone_in(gid);
+        if mode & GROUP_WRITES != 0 && !is_harmless {
+            return Err(Untrusted::Unnamed { path: path.to_owned(), gid, mode });
+        }
+        Ok(())
+    }
+
+    /// The mode of files that are made.
+    #[must_use]
+    pub fn file_mode(self) -> u32 {
+        match self {
+            Self::Private | Self::Closed => 0o600,
+            Self::Group { .. } => 0o660,
+        }
+    }
+}
+
+fn is_member(gid: u32) -> io::Result<bool> {
+    Ok(getegid().as_raw() == gid || getgroups()?.iter().any(|group| group.as_raw() == gid))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What everybody may write is refused, whatever else its mode says; and whatever a folder's
+        /// mode is, what is accepted is this user's and names a group only by both bits.
+        #[test]
+        fn a_mode_is_trusted_only_where_strangers_cannot_write(mode in 0u32..0o10000) {
+            let dir = tempfile::tempdir()?;
+            let folder = dir.path().join("folder");
+            fs::create_dir(&folder)?;
+            fs::set_permissions(&folder, Permissions::from_mode(mode | 0o700))?;
+            let mode = fs::metadata(&folder)?.mode();
+            let access = Access::of(&folder);
+            fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+            prop_assert_eq!(access.is_err() && mode & 0o020 == 0, mode & 0o022 == 0o002);
+            if let Ok(access) = access {
+                let is_named = matches!(access, Access::Group { .. });
+                prop_assert_eq!(is_named, mode & 0o2020 == 0o2020);
+                prop_assert_eq!(access == Access::Closed, !is_named && mode & 0o001 == 0
+                    && (mode & 0o010 == 0 || accounts::is_alone_in(getegid().as_raw())));
+            } else {
+                prop_assert!(mode & 0o022 != 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_above_that_everybody_may_write_needs_the_sticky_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("above/root");
+        fs::create_dir_all(&root).unwrap();
+        let above = root.parent().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&root, &link).unwrap();
+        for (mode, is_trusted) in [(0o755, true), (0o1777, true), (0o777, false)] {
+            fs::set_permissions(above, Permissions::from_mode(mode)).unwrap();
+            for path in [&root, &link] {
+                let found = Access::of_root(path);
+                assert_eq!(found.is_ok(), is_trusted, "{mode:o}: {found:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What of a removed environment its remover could not delete.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::Key;
+use crate::inventory::occupied;
+
+/// What is left in the trash of an environment that was removed: in a shared cache, files that
+/// another user's processes wrote into it. It goes when that user next opens the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Left {
+    /// The environment's key.
+    pub key: Key,
+    /// Where the rest of it lies now.
+    pub dir: PathBuf,
+    /// What the rest occupies on the disk, in bytes.
+    pub bytes: u64,
+    /// The folder whose files could not be deleted.
+    pub path: PathBuf,
+    /// The number of the user whom that belongs to.
+    pub owner: u32,
+    /// What the operating system said.
+    pub problem: String,
+}
+
+impl Left {
+    /// Looks through what is left of a tree; nothing if it is gone after all.
+    pub(crate) fn of(key: Key, dir: &Path, problem: impl fmt::Display) -> Option<Self> {
+        let own = rustix::process::geteuid().as_raw();
+        let top = fs::symlink_metadata(dir).ok()?;
+        let mut culprit = None;
+        let mut bytes = 0;
+        for entry in WalkDir::new(dir).into_iter().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            // What has other names outside frees nothing.
+            if metadata.is_dir() || metadata.nlink() == 1 {
+                bytes += occupied(&metadata);
+            }
+            if metadata.is_dir() && metadata.uid() != own && metadata.mode() & 0o020 == 0 {
+                culprit.get_or_insert((entry.path().to_owned(), metadata.uid()));
+            }
+        }
+        let (path, owner) = culprit.unwrap_or_else(|| (dir.to_owned(), top.uid()));
+        Some(Self { key, dir: dir.to_owned(), bytes, path, owner, problem: problem.to_string() })
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, bytes, path, owner, .. } = self;
+        let path = path.display();
+        write!(f, "{bytes} bytes of environment `{key}` are left in `{path}`, of user {owner}")
+    }
+}
