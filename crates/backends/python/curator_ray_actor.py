@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -40,8 +41,12 @@ def run_dir(job):
     parent = node.parent_dir()
     for path in (parent, os.path.join(parent, f"{job['run']}-{node_id()[:12]}")):
         os.makedirs(path, mode=0o700, exist_ok=True)
-        if os.lstat(path).st_uid != os.getuid():
+        found = os.lstat(path)
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
             raise StageFailedError(node.fault(f"`{path}` belongs to somebody else"))
+        if found.st_mode & 0o022:
+            hint = f"`chmod go-w {path}`, after a look at what lies there"
+            raise StageFailedError(node.fault(f"`{path}` can be written by others", hint=hint))
     os.utime(path)
     return path
 

@@ -28,7 +28,8 @@ impl Source for DiskSource {
                 Err(error) if error.depth() > 0 && is_idle_link(&error) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if !entry.file_type().is_dir() {
+            // A pipe or socket holds nothing that could be built, and a pipe would be waited for.
+            if entry.file_type().is_file() {
                 files.push(entry.into_path());
             }
         }

@@ -6,14 +6,14 @@
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use envspec::{Install, Tool};
-use files::{Draft, Folder, Foreign, Kind, Mark, MarkError};
+use files::{Access, Draft, Folder, Foreign, Kind, Mark, MarkError};
 use pep440_rs::Version;
-use rustix::fs::OFlags;
 
 use crate::bytecode::compile_recorded;
 use crate::command_line::Program;
@@ -25,7 +25,7 @@ use crate::process::{self, Streams};
 use crate::redact::Secrets;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
-use crate::tools::{Search, pip_version, uv_in};
+use crate::tools::{Search, access_of, pip_version, uv_in};
 use crate::transcript::tool_name;
 use crate::variables::with_settings;
 use crate::wanted::Wanted;
@@ -113,6 +113,8 @@ impl<'a> Bootstrap<'a> {
     /// Waits for the lock that all processes sharing the folder take before they make a tool.
     fn lock(&self) -> Result<File, Error> {
         let dir = self.search.dir;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).context("make", dir)?;
+        let access = access_of(dir)?;
         // Tools that were copied here have no lock with them.
         let is_tool = |name: OsString| {
             let name = name.to_string_lossy();
@@ -120,17 +122,15 @@ impl<'a> Bootstrap<'a> {
         };
         let has_tools =
             |folder: &Folder| folder.names().is_ok_and(|names| names.into_iter().all(is_tool));
-        let draft = Draft::default().with_mode(0o666);
-        let folder = MARK.claim_with(dir, has_tools, &draft).map_err(|error| match error {
+        let share = |file: &File| access.share(file);
+        let draft = Draft::default().with_mode(access.file_mode()).before(&share);
+        MARK.claim_with(dir, has_tools, &draft).map_err(|error| match error {
             MarkError::Foreign(Foreign { dir, found }) => Error::NotTools { dir, found },
             MarkError::Io { action, path, source } => Error::Io { action, path, source },
         })?;
         let path = dir.join(MARK.name);
         // One that others own can be locked all the same.
-        let file = folder
-            .open_file(MARK.name, OFlags::WRONLY, 0)
-            .or_else(|_| folder.open_file(MARK.name, OFlags::RDONLY, 0))
-            .context("open", &path)?;
+        let file = access.open_lock(&path).context("open", &path)?;
         let mut is_first = true;
         loop {
             match file.try_lock() {
@@ -171,7 +171,8 @@ impl<'a> Bootstrap<'a> {
         permissions
             .and_then(|permissions| fs::set_permissions(staging.path(), permissions))
             .context("open to others", staging.path())?;
-        sync_tree(staging.path()).context("write out", staging.path())?;
+        let access = access_of(self.search.dir)?;
+        sync_tree(staging.path(), access).context("write out", staging.path())?;
         if fs::symlink_metadata(&path).is_ok() {
             // What has this name and was not found to be usable is broken.
             tracing::warn!(path = %path.display(), "replaced");
@@ -326,15 +327,17 @@ fn wheel_version(wheel: &Path) -> Option<Version> {
     wheel.file_name()?.to_str()?.split('-').nth(1)?.parse().ok()
 }
 
-/// Writes out every file, so that after a power cut the name stands for the whole.
-fn sync_tree(dir: &Path) -> io::Result<()> {
+/// Writes out every file, so that after a power cut the name stands for the whole, with the modes
+/// that fit those whom the folder is for, whatever the umask is.
+fn sync_tree(dir: &Path, access: Access) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            sync_tree(&entry.path())?;
-        } else if kind.is_file() {
-            File::open(entry.path())?.sync_all()?;
+        let path = entry?.path();
+        let metadata = fs::symlink_metadata(&path)?;
+        access.settle(&path, &metadata)?;
+        if metadata.is_dir() {
+            sync_tree(&path, access)?;
+        } else if metadata.is_file() {
+            File::open(&path)?.sync_all()?;
         }
     }
     File::open(dir)?.sync_all()

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use files::Untrusted;
+
 use envspec::Tool;
 
 use crate::transcript::{Transcript, tool_name};
@@ -15,6 +17,9 @@ use crate::transcript::{Transcript, tool_name};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The folder of tools that were fetched is, or could be, written by strangers.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// No versions satisfy all requirements, constraints and overrides together.
     #[error("`{}` found no versions that satisfy the requirements", tool_name(*tool))]
     Unsatisfiable {
@@ -230,6 +235,7 @@ impl Error {
             Self::NotTools { .. } => {
                 Some("keep fetched tools in a folder that is empty or does not exist yet")
             }
+            Self::Untrusted(refused) => Some(refused.hint()),
         }
     }
 
@@ -255,6 +261,7 @@ impl Error {
             | Self::ToolVersion { .. }
             | Self::Answer { .. }
             | Self::NotTools { .. }
+            | Self::Untrusted(_)
             | Self::Io { .. } => None,
         }
     }
@@ -278,7 +285,10 @@ pub(crate) trait IoResultExt<T> {
 
 impl<T> IoResultExt<T> for io::Result<T> {
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, Error> {
-        self.map_err(|source| Error::Io { action, path: path.as_ref().to_owned(), source })
+        self.map_err(|source| match Untrusted::of(&source) {
+            Some(refused) => Error::Untrusted(refused.clone()),
+            None => Error::Io { action, path: path.as_ref().to_owned(), source },
+        })
     }
 }
 

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use envspec::Tool;
+use files::{Access, Untrusted};
 use pep440_rs::Version;
 
 use crate::ambient::Ambient;
 use crate::bootstrap::Bootstrap;
 use crate::command_line::Program;
 use crate::deadline::Deadline;
-use crate::error::Error;
+use crate::error::{Error, IoResultExt};
 use crate::installer::Installer;
 use crate::interpreter::{self, Bytecode, Description};
 use crate::process::{self, Command, Streams};
@@ -78,6 +80,7 @@ impl Tools {
         let ambient = self.ambient.clone().unwrap_or_else(Ambient::from_env);
         let search = Search {
             dir: &self.dir,
+            access: access_of(&self.dir)?,
             variables: Arc::new(ambient.for_tool()),
             ambient,
             base_python: absolute(base_python),
@@ -97,6 +100,7 @@ impl Tools {
 /// One search, with all that it needs to know.
 pub(crate) struct Search<'a> {
     pub(crate) dir: &'a Path,
+    pub(crate) access: Access,
     pub(crate) ambient: Ambient,
     pub(crate) variables: Arc<BTreeMap<OsString, OsString>>,
     pub(crate) base_python: PathBuf,
@@ -165,7 +169,9 @@ impl Search<'_> {
     /// The newest uv among those that were fetched before.
     pub(crate) fn kept_uv(&self, wanted: &Wanted) -> Option<(Program, Version)> {
         let kept = self.kept("uv-", "").into_iter();
-        let kept = kept.filter(|(version, dir)| wanted.accepts(version) && uv_in(dir).is_file());
+        let kept = kept.filter(|(version, dir)| {
+            wanted.accepts(version) && self.is_trusted(dir, "bin", &uv_in(dir))
+        });
         kept.max().map(|(version, dir)| (Program::Uv(uv_in(&dir)), version))
     }
 
@@ -176,8 +182,10 @@ impl Search<'_> {
         python: &Description,
     ) -> Option<(Program, Version)> {
         let kept = self.kept("pip-", &format!("-py{}", python.minor)).into_iter();
-        let kept =
-            kept.filter(|(version, dir)| wanted.accepts(version) && dir.join("pip").is_dir());
+        let kept = kept.filter(|(version, dir)| {
+            let package = dir.join("pip");
+            wanted.accepts(version) && self.is_trusted(dir, "pip", &package.join("__init__.py"))
+        });
         kept.max().map(|(version, dir)| (self.pip_program(&dir.join("pip")), version))
     }
 
@@ -233,6 +241,21 @@ impl Search<'_> {
         Ok(words.split_whitespace().next().and_then(|version| version.parse().ok()))
     }
 
+    /// Whether a tool is there and may be run: the folders and the file by which it is started.
+    fn is_trusted(&self, dir: &Path, folder: &str, program: &Path) -> bool {
+        let checked = self.access.enter(dir).and_then(|access| {
+            let access = access.enter(&dir.join(folder))?;
+            access.check_program(program)
+        });
+        match checked {
+            Err(error) if Untrusted::of(&error).is_some() => {
+                tracing::warn!(%error, "a tool is passed over");
+                false
+            }
+            checked => checked.is_ok(),
+        }
+    }
+
     /// The tools that were fetched before, by the version in the name of their folder.
     fn kept(&self, prefix: &str, suffix: &str) -> Vec<(Version, PathBuf)> {
         // A folder that is not there yet holds nothing.
@@ -245,6 +268,14 @@ impl Search<'_> {
                 Some((version.parse().ok()?, entry.path()))
             })
             .collect()
+    }
+}
+
+/// The rules for the folder of tools, which may not be there yet.
+pub(crate) fn access_of(dir: &Path) -> Result<Access, Error> {
+    match Access::of(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Access::Private),
+        found => found.context("read", dir),
     }
 }
 

@@ -7,7 +7,7 @@ use files::Scratch;
 
 use crate::error::IoResultExt;
 use crate::lock::ExclusiveLock;
-use crate::{Cache, Error, Result};
+use crate::{Cache, Error, Result, durable};
 
 /// What the file system below a cache can do, as [`Cache::file_system`] finds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Cache {
         let scratch = Scratch::new_in(root, ".probe-").context("create a folder in", root)?;
         let path = |name: &str| scratch.path().join(name);
         let file = path("file");
-        fs::write(&file, "probe").context("write", &file)?;
+        durable::write(&file, b"probe", self.access())?;
         let locks = match ExclusiveLock::try_acquire(&file, self.access()) {
             Ok(lock) => lock.is_some(),
             Err(Error::LocksUnsupported { .. }) => false,

@@ -1,15 +1,14 @@
 //! The Python side of a worker, written where interpreters can read it.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, Permissions};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
 use envspec::Digest;
-use files::Access;
-use tempfile::TempDir;
+use files::{Access, Scratch};
 
 /// The file that a worker runs, and that stage code may import.
 pub const CURATOR_STAGE_PY: &str = include_str!("../../python/curator_stage.py");
@@ -48,7 +47,7 @@ pub fn write_shim(shims_dir: &Path) -> io::Result<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct Shims {
     dir: PathBuf,
-    own: OnceLock<TempDir>,
+    own: OnceLock<Scratch>,
 }
 
 impl Shims {
@@ -65,14 +64,10 @@ impl Shims {
             written => return written,
         }
         if self.own.get().is_none() {
-            let own = tempfile::Builder::new()
-                .prefix("curator-")
-                .permissions(Permissions::from_mode(0o700))
-                .tempdir()?;
             // Another thread's will do.
-            let _ = self.own.set(own);
+            let _ = self.own.set(Scratch::new("curator-")?);
         }
-        write(self.own.get().map_or(&self.dir, TempDir::path))
+        write(self.own.get().map_or(&self.dir, Scratch::path))
     }
 
     /// The file that a worker runs.
@@ -154,6 +149,7 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

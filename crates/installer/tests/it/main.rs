@@ -8,6 +8,7 @@ mod install;
 mod isolation;
 mod server;
 mod settings;
+mod trust;
 mod world;
 
 #[test]
