@@ -234,13 +234,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Scratch;
 
     proptest! {
         /// What everybody may write is refused, whatever else its mode says; and whatever a folder's
         /// mode is, what is accepted is this user's and names a group only by both bits.
         #[test]
         fn a_mode_is_trusted_only_where_strangers_cannot_write(mode in 0u32..0o10000) {
-            let dir = tempfile::tempdir()?;
+            let dir = Scratch::new("trust-")?;
             let folder = dir.path().join("folder");
             fs::create_dir(&folder)?;
             fs::set_permissions(&folder, Permissions::from_mode(mode | 0o700))?;
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_folder_above_that_everybody_may_write_needs_the_sticky_bit() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Scratch::new("trust-").unwrap();
         let root = dir.path().join("above/root");
         fs::create_dir_all(&root).unwrap();
         let above = root.parent().unwrap();

@@ -24,6 +24,7 @@ mod support;
 mod tables;
 mod troubleshooting;
 mod usage;
+mod users;
 
 /// A file that is not listed above would be compiled and run by nobody.
 #[test]

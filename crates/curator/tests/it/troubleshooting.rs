@@ -219,6 +219,16 @@ fn in_use(spec: &[&str], arguments: impl FnOnce(&World, &str) -> Vec<String>) ->
     run
 }
 
+/// Lists what is in a cache of this owner, group and mode.
+fn list_in_a_cache(owner: u32, group: u32, mode: u32) -> Run {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache = dir.path().join("cache");
+    fs::create_dir(&cache).expect("a folder");
+    std::os::unix::fs::chown(&cache, Some(owner), Some(group)).expect("this needs root");
+    crate::permissions::set_mode(&cache, mode);
+    shared().run(&["--cache-dir", &cache.display().to_string(), "env", "list"])
+}
+
 /// The command in a mount namespace of its own, after a shell script that finds the cache in `$1`.
 fn on_a_disk(world: &World, script: &str, arguments: &[&str]) -> Run {
     let script = format!("disk=$1; shift; {script}; exec \"$@\"");
@@ -583,6 +593,30 @@ fn scenario(error: &str) -> Option<Run> {
             let script = "mount --bind \"$disk\" \"$disk\" && mount -o remount,ro,bind \"$disk\"";
             let arguments = ["env", "create", "--uv", "packaging==24.0", "--base", world.base()];
             on_a_disk(&world, script, &arguments)
+        }
+        "`…` belongs to user …, who is not trusted here" => {
+            list_in_a_cache(54_321, 54_321, 0o755)
+        }
+        "`…` is shared with group …, which this user is not in" => {
+            list_in_a_cache(54_321, 54_321, 0o2770)
+        }
+        "`…` can be written by everybody (mode …)" => list_in_a_cache(0, 0, 0o777),
+        "`…` can be written by group …, which it is not shared with (mode …)" => {
+            list_in_a_cache(0, 54_321, 0o775)
+        }
+        "`…` can be replaced by everybody, since `…` has mode …" => {
+            let dir = tempfile::tempdir().expect("a folder");
+            crate::permissions::set_mode(dir.path(), 0o777);
+            let cache = dir.path().join("cache").display().to_string();
+            world.run(&["--cache-dir", &cache, "env", "list"])
+        }
+        "holds `…`, which nobody needs for long: gave up after … s" => {
+            let world = World::new();
+            let key = world.key("packaging==24.0");
+            let lock = world.cache().join(format!("locks/{key}.lock"));
+            let lock = fs::File::open(lock).expect("a lock file");
+            lock.lock().expect("nobody else has it");
+            world.run(&["env", "exec", "--spec", &key, "--", "true"])
         }
         "No space left on device (os error 28)" => {
             let world = World::new();

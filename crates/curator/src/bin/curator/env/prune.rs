@@ -28,24 +28,40 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
         budget = budget.with_dry_run();
     }
     let report = cache.prune(&budget)?;
+    // What was to go and is not gone is a failure, although the environment is.
+    let code = if report.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if arguments.output.json {
+        let left: Vec<Value> = report
+            .left
+            .iter()
+            .map(|left| {
+                json!({
+                    "key": left.key,
+                    "bytes": left.bytes,
+                    "path": left.path.to_string_lossy(),
+                    "owner": left.owner,
+                    "problem": left.problem,
+                })
+            })
+            .collect();
         let removed: Vec<Value> = report
             .removed
             .iter()
             .map(|removed| json!({ "key": removed.key, "bytes": removed.bytes }))
             .collect();
-        return output::json(&json!({
+        output::json(&json!({
             "dry_run": arguments.dry_run,
             "removed": removed,
             "freed_bytes": report.freed_bytes(),
             "in_use": report.in_use,
             "refused": report.refused,
             "foreign": report.foreign,
-            "left": report.left,
             "leftovers": report.leftovers,
+            "left": left,
             "kept": report.kept,
             "kept_bytes": report.kept_bytes,
-        }));
+        }))?;
+        return Ok(code);
     }
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     let mut lines: Vec<String> = report
@@ -60,8 +76,16 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
     lines.extend(report.refused.iter().map(|key| stays(key, "not yours to remove")));
     let foreign = report.foreign.iter();
     lines.extend(foreign.map(|path| format!("kept    {}  no folder of the cache", path.display())));
-    let left = report.left.iter();
-    lines.extend(left.map(|path| format!("left    {}  could not be deleted", path.display())));
+    lines.extend(report.left.iter().map(|left| {
+        format!(
+            "left    {}  {} of user {} in `{}` ({}): they go when that user next opens the cache",
+            output::short(&left.key),
+            output::bytes(left.bytes),
+            left.owner,
+            left.path.display(),
+            left.problem,
+        )
+    }));
     if report.leftovers > 0 {
         lines.push(format!("{verb} {} of builds", output::count(report.leftovers, "leftover")));
     }
@@ -72,5 +96,6 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
         report.kept,
         output::bytes(report.kept_bytes),
     ));
-    output::text(&lines.join("\n"))
+    output::text(&lines.join("\n"))?;
+    Ok(code)
 }
