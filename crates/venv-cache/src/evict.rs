@@ -296,8 +296,8 @@ impl Cache {
                 Ok(Eviction::Refused)
             }
             // One that resists keeps nobody from the others.
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
-                tracing::warn!(%key, %source, "not removed");
+            Err(error) if error.is_refusal() => {
+                tracing::warn!(%key, %error, "not removed");
                 Ok(Eviction::Refused)
             }
             Err(error) => Err(error),

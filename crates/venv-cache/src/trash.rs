@@ -89,7 +89,11 @@ impl<'a> Trash<'a> {
         if let Some(lock) = self.lock.get() {
             return Ok(lock.clone());
         }
-        let lock = SharedLock::try_acquire(&self.layout.trash_lock_file(), self.access)?;
+        let lock = match SharedLock::try_acquire(&self.layout.trash_lock_file(), self.access) {
+            // Where it cannot be made the tree cannot be moved either, and that is what to tell.
+            Err(error) if error.is_refusal() => None,
+            tried => tried?,
+        };
         Ok(self.lock.get_or_init(|| lock.map(Arc::new)).clone())
     }
 
