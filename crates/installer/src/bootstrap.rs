@@ -136,14 +136,14 @@ impl<'a> Bootstrap<'a> {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(error).context("lock", &path),
-                Err(TryLockError::WouldBlock) if self.search.deadline.is_over() => {
+                Err(TryLockError::WouldBlock) if self.search.limit.is_over() => {
                     return Err(Error::Late { action: "another process had fetched the tool" });
                 }
                 Err(TryLockError::WouldBlock) => {
                     if std::mem::take(&mut is_first) {
                         tracing::info!(lock = %path.display(), "waiting for another process");
                     }
-                    thread::sleep(self.search.deadline.pause(LOCK_PAUSE));
+                    thread::sleep(self.search.limit.within(LOCK_PAUSE));
                 }
             }
         }
@@ -190,16 +190,15 @@ impl<'a> Bootstrap<'a> {
         const UNPACK: &str =
             "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
         let arguments = [wheel, dir].map(|path| path.to_string_lossy().into_owned());
-        let Search { base_python, variables, deadline, .. } = self.search;
-        run_script(base_python, Bytecode::Unwritten, UNPACK, &arguments, variables, *deadline)
-            .map(drop)
+        let Search { base_python, variables, limit, .. } = self.search;
+        run_script(base_python, Bytecode::Unwritten, UNPACK, &arguments, variables, limit).map(drop)
     }
 
     /// Compiles pip: without bytecode every call would take a second longer.
     fn compile(&self, dir: &Path) -> Result<(), Error> {
-        let Search { base_python, variables, deadline, .. } = self.search;
+        let Search { base_python, variables, limit, .. } = self.search;
         let packages = [Package::new("pip", "")];
-        compile_recorded(base_python, Some(dir), &packages, None, variables, *deadline).map(drop)
+        compile_recorded(base_python, Some(dir), &packages, None, variables, limit).map(drop)
     }
 
     /// Installs the tool alone into a folder, with whatever can do it.
@@ -243,7 +242,7 @@ impl<'a> Bootstrap<'a> {
             versions = self.wanted.specifier(),
             "fetching"
         );
-        let finished = process::run(&command, Streams::Together, self.search.deadline)?;
+        let finished = process::run(&command, Streams::Together, &self.search.limit)?;
         if finished.is_success() {
             return Ok(());
         }

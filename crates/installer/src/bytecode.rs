@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::ambient::Ambient;
-use crate::deadline::Deadline;
+use crate::deadline::Limit;
 use crate::error::Error;
 use crate::interpreter::{Bytecode, run_script_holding};
 use crate::outcome::Package;
@@ -36,10 +36,10 @@ pub fn compile_bytecode(
     python: &Path,
     packages: &[Package],
     lock: Option<&Arc<File>>,
-    deadline: Deadline,
+    limit: impl Into<Limit>,
 ) -> Result<usize, Error> {
     let variables = Ambient::from_env().for_tool();
-    compile_recorded(&absolute(python), None, packages, lock, &variables, deadline)
+    compile_recorded(&absolute(python), None, packages, lock, &variables, &limit.into())
 }
 
 /// Compiles packages of a folder, or of the interpreter's own folders.
@@ -49,7 +49,7 @@ pub(crate) fn compile_recorded(
     packages: &[Package],
     lock: Option<&Arc<File>>,
     variables: &BTreeMap<OsString, OsString>,
-    deadline: Deadline,
+    limit: &Limit,
 ) -> Result<usize, Error> {
     if packages.is_empty() {
         return Ok(0);
@@ -66,7 +66,7 @@ pub(crate) fn compile_recorded(
             COMPILE,
             &arguments,
             variables,
-            deadline,
+            limit,
         )?;
         Ok(printed.trim().parse().unwrap_or(0))
     };

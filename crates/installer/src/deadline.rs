@@ -1,6 +1,11 @@
 //! The moment by which an operation, with all its attempts and waits, must be over.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// How often a pause looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The moment by which an operation must be over, or none.
 ///
@@ -50,9 +55,72 @@ impl Deadline {
     pub fn is_over(self) -> bool {
         self.remaining() == Some(Duration::ZERO)
     }
+}
 
-    /// The nearer of this deadline and so long from now, as the end of one pause.
-    pub(crate) fn pause(self, duration: Duration) -> Duration {
-        self.remaining().map_or(duration, |remaining| remaining.min(duration))
+/// What ends an operation early: a deadline, and perhaps a flag.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use installer::{Deadline, Limit};
+///
+/// let stop = Arc::new(AtomicBool::new(false));
+/// let limit = Limit::from(Deadline::NEVER).with_stop(stop.clone());
+/// assert!(!limit.is_over());
+/// stop.store(true, Ordering::Relaxed);
+/// assert!(limit.is_over());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Limit {
+    deadline: Deadline,
+    stop: Option<Arc<AtomicBool>>,
+}
+
+impl From<Deadline> for Limit {
+    fn from(deadline: Deadline) -> Self {
+        Self { deadline, stop: None }
+    }
+}
+
+impl Limit {
+    /// The same with a flag. As soon as it is true nothing more begins, and whatever runs is ended
+    /// with all that it started, as it would be at the deadline. By default, there is none.
+    #[must_use]
+    pub fn with_stop(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
+
+    /// The deadline.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Whether the deadline has passed, or the flag is true.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+            || self.deadline.is_over()
+    }
+
+    /// So long from now, or the deadline, where that is nearer.
+    pub(crate) fn within(&self, duration: Duration) -> Duration {
+        self.deadline.remaining().map_or(duration, |remaining| remaining.min(duration))
+    }
+
+    /// Waits for so long. False if the limit comes first; it is not waited for where the deadline is
+    /// nearer.
+    pub(crate) fn allows_pause(&self, duration: Duration) -> bool {
+        if self.within(duration) < duration {
+            return false;
+        }
+        let end = Instant::now() + duration;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            if self.is_over() {
+                return false;
+            }
+            std::thread::sleep(left.min(LOOK));
+        }
+        true
     }
 }

@@ -14,7 +14,7 @@ use pep440_rs::Version;
 use crate::ambient::Ambient;
 use crate::classify::{Kind, classify};
 use crate::command_line::{self, Abilities, Mode, Program};
-use crate::deadline::Deadline;
+use crate::deadline::Limit;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::distributions;
 use crate::outcome::{self, Changes, Conflict, Outcome};
@@ -130,7 +130,11 @@ impl Installer {
     /// # Errors
     ///
     /// If the tool fails otherwise than by reporting conflicts, or the deadline passes.
-    pub fn conflicts(&self, python: &Path, deadline: Deadline) -> Result<Vec<Conflict>, Error> {
+    pub fn conflicts(
+        &self,
+        python: &Path,
+        limit: impl Into<Limit>,
+    ) -> Result<Vec<Conflict>, Error> {
         let scratch = Scratch::new()?;
         let python = absolute(python);
         let shadow = match self.tool() {
@@ -140,7 +144,7 @@ impl Installer {
         let python = shadow.as_ref().map_or(python, Shadow::python);
         let argv = command_line::check_argv(&self.program, &python);
         let command = scratch.command(argv, variables::with_manners(&self.variables));
-        let finished = process::run(&command, Streams::Together, deadline)?;
+        let finished = process::run(&command, Streams::Together, &limit.into())?;
         let conflicts = outcome::conflicts(self.tool(), &finished);
         if conflicts.is_empty() && !finished.is_success() {
             return Err(self.failure(&command, &finished, &Secrets::default(), 1));
@@ -183,7 +187,7 @@ impl Installer {
             variables::hasten(&mut environment, patience);
         }
         for attempt in 1.. {
-            if request.is_over() {
+            if request.limit.is_over() {
                 return Err(Error::Late { action: "the installation" });
             }
             let scratch = Scratch::new()?;
@@ -201,7 +205,6 @@ impl Installer {
             scratch.write_settings(settings, &mut environment)?;
             let mut command = scratch.command(argv, environment);
             command.lock.clone_from(&request.lock);
-            command.stop.clone_from(&request.stop);
             if self.tool() == Tool::Pip {
                 command.environment.insert("PIP_LOG".into(), scratch.log_file().into());
             }
@@ -225,7 +228,7 @@ impl Installer {
                 Some(_) if mode == Mode::Install => Some(&mut watch),
                 _ => None,
             };
-            let mut finished = process::run_watched(&command, streams, request.deadline, watcher)?;
+            let mut finished = process::run_watched(&command, streams, &request.limit, watcher)?;
             if finished.is_success() {
                 if mode == Mode::Install {
                     sources.rename_origins(install, &request.python)?;
@@ -243,9 +246,8 @@ impl Installer {
             let may_pass = error.is_transient() && request.patience.is_none();
             let pause = PAUSES.get(attempt as usize - 1).filter(|_| may_pass);
             match pause {
-                Some(&pause) if request.deadline.pause(pause) == pause => {
+                Some(&pause) if request.limit.allows_pause(pause) => {
                     tracing::info!(%error, attempt, "trying again");
-                    std::thread::sleep(pause);
                 }
                 _ => return Err(error),
             }
@@ -284,8 +286,8 @@ impl Installer {
             // pip does not say what it would replace.
             _ if added.is_empty() => Vec::new(),
             Mode::DryRun | Mode::Lock => {
-                let Request { python, deadline, .. } = request;
-                let mut installed = distributions(python, &self.variables, *deadline)?;
+                let Request { python, limit, .. } = request;
+                let mut installed = distributions(python, &self.variables, limit)?;
                 installed.retain(|old| added.iter().any(|new| new.name == old.name));
                 installed
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::deadline::Deadline;
+use crate::deadline::Limit;
 use crate::error::Error;
 use crate::outcome::Package;
 use crate::process::{self, Command, Streams};
@@ -33,9 +33,9 @@ pub(crate) struct Description {
 pub(crate) fn describe(
     python: &Path,
     variables: &BTreeMap<OsString, OsString>,
-    deadline: Deadline,
+    limit: &Limit,
 ) -> Result<Description, Error> {
-    let answer = run_script(python, Bytecode::Unwritten, DESCRIBE, &[], variables, deadline)?;
+    let answer = run_script(python, Bytecode::Unwritten, DESCRIBE, &[], variables, limit)?;
     let mut answers = answer.split('\0');
     let minor = answers.next().unwrap_or_default().to_owned();
     let pip = answers.next().filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -46,14 +46,14 @@ pub(crate) fn describe(
 pub(crate) fn distributions(
     python: &Path,
     variables: &BTreeMap<OsString, OsString>,
-    deadline: Deadline,
+    limit: &Limit,
 ) -> Result<Vec<Package>, Error> {
     #[derive(Deserialize)]
     struct Distribution {
         name: String,
         version: String,
     }
-    let answer = run_script(python, Bytecode::Unwritten, DISTRIBUTIONS, &[], variables, deadline)?;
+    let answer = run_script(python, Bytecode::Unwritten, DISTRIBUTIONS, &[], variables, limit)?;
     let found: Vec<Distribution> = serde_json::from_str(&answer)
         .map_err(|source| Error::Answer { python: python.to_owned(), source })?;
     let mut packages = Vec::<Package>::with_capacity(found.len());
@@ -81,9 +81,9 @@ pub(crate) fn run_script(
     script: &str,
     arguments: &[String],
     variables: &BTreeMap<OsString, OsString>,
-    deadline: Deadline,
+    limit: &Limit,
 ) -> Result<String, Error> {
-    run_script_holding(None, python, bytecode, script, arguments, variables, deadline)
+    run_script_holding(None, python, bytecode, script, arguments, variables, limit)
 }
 
 /// The same, with a lock that the process holds for as long as it runs.
@@ -94,7 +94,7 @@ pub(crate) fn run_script_holding(
     script: &str,
     arguments: &[String],
     variables: &BTreeMap<OsString, OsString>,
-    deadline: Deadline,
+    limit: &Limit,
 ) -> Result<String, Error> {
     let mut argv: Vec<OsString> = ["-I", "-X", "utf8", "-c", script].map(OsString::from).into();
     if bytecode == Bytecode::Unwritten {
@@ -108,9 +108,8 @@ pub(crate) fn run_script_holding(
         working_dir: PathBuf::from("/"),
         doomed_dir: None,
         lock,
-        stop: None,
     };
-    let finished = process::run(&command, Streams::Apart, deadline)?;
+    let finished = process::run(&command, Streams::Apart, limit)?;
     if finished.is_success() {
         return Ok(finished.stdout);
     }

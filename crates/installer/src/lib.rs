@@ -77,7 +77,7 @@ mod wanted;
 
 pub use ambient::Ambient;
 pub use bytecode::compile_bytecode;
-pub use deadline::Deadline;
+pub use deadline::{Deadline, Limit};
 pub use error::Error;
 pub use installer::Installer;
 pub use outcome::{Conflict, Outcome, Package};

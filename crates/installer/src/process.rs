@@ -9,13 +9,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use duct::Handle;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::deadline::Deadline;
+use crate::deadline::Limit;
 use crate::error::{Error, IoResultExt};
 
 /// Between the polite signal and the one that cannot be ignored.
@@ -47,14 +46,6 @@ pub(crate) struct Command {
     pub(crate) doomed_dir: Option<PathBuf>,
     /// An empty file to be its standard input, so that its lock is held for as long as it runs.
     pub(crate) lock: Option<Arc<File>>,
-    /// Ends it soon after it becomes true.
-    pub(crate) stop: Option<Arc<AtomicBool>>,
-}
-
-impl Command {
-    fn is_stopped(&self) -> bool {
-        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
-    }
 }
 
 /// What a child left behind.
@@ -85,23 +76,19 @@ pub(crate) enum Streams {
 /// Is shown each line that a tool writes, and nothing each time that the tool is looked after.
 pub(crate) type Watcher<'a> = dyn FnMut(Option<&str>) + 'a;
 
-/// Runs a command to its end or to the deadline, whichever comes first.
+/// Runs a command to its end or to the limit, whichever comes first.
 ///
 /// Output goes to unnamed files, so that a grandchild that keeps a stream open cannot hold us up.
 /// Whatever is left of the process group when the child ends is killed.
-pub(crate) fn run(
-    command: &Command,
-    streams: Streams,
-    deadline: Deadline,
-) -> Result<Finished, Error> {
-    run_watched(command, streams, deadline, None)
+pub(crate) fn run(command: &Command, streams: Streams, limit: &Limit) -> Result<Finished, Error> {
+    run_watched(command, streams, limit, None)
 }
 
 /// The same, with each whole line of standard error shown to somebody soon after it was written.
 pub(crate) fn run_watched(
     command: &Command,
     streams: Streams,
-    deadline: Deadline,
+    limit: &Limit,
     mut watcher: Option<&mut Watcher<'_>>,
 ) -> Result<Finished, Error> {
     let started = Instant::now();
@@ -131,12 +118,12 @@ pub(crate) fn run_watched(
     let status = loop {
         // It ends at once when the child does; in between it looks around.
         let moment = Instant::now() + LOOK;
-        let moment = deadline.moment().map_or(moment, |end| end.min(moment));
+        let moment = limit.deadline().moment().map_or(moment, |end| end.min(moment));
         let status = child.wait_deadline(moment).context("wait for", &command.program)?;
         if let Some(watcher) = &mut watcher {
             lines.show(&stderr, watcher);
         }
-        if status.is_some() || deadline.is_over() || command.is_stopped() {
+        if status.is_some() || limit.is_over() {
             break status;
         }
     }

@@ -4,12 +4,11 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use envspec::Install;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Limit};
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -20,13 +19,12 @@ pub struct Request<'a> {
     pub(crate) install: &'a Install,
     pub(crate) python: PathBuf,
     pub(crate) held: &'a [String],
-    pub(crate) deadline: Deadline,
+    pub(crate) limit: Limit,
     pub(crate) is_offline: bool,
     pub(crate) is_fresh: bool,
     pub(crate) again: &'a [String],
     pub(crate) patience: Option<Duration>,
     pub(crate) lock: Option<Arc<File>>,
-    pub(crate) stop: Option<Arc<AtomicBool>>,
     pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     pub(crate) settings: Option<&'a Settings>,
 }
@@ -41,13 +39,12 @@ impl<'a> Request<'a> {
             install,
             python: absolute(python),
             held: &[],
-            deadline: Deadline::NEVER,
+            limit: Deadline::NEVER.into(),
             is_offline: false,
             is_fresh: false,
             again: &[],
             patience: None,
             lock: None,
-            stop: None,
             progress: None,
             settings: None,
         }
@@ -68,9 +65,10 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Sets the moment by which all of it must be over. By default, there is none.
-    pub fn with_deadline(mut self, deadline: Deadline) -> Self {
-        self.deadline = deadline;
+    /// Sets the moment by which all of it must be over, when the tool's process group is killed. By
+    /// default, there is none.
+    pub fn with_deadline(mut self, limit: impl Into<Limit>) -> Self {
+        self.limit = limit.into();
         self
     }
 
@@ -121,18 +119,6 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Sets a flag that ends the call soon after it becomes true, as its deadline would: the tool's
-    /// process group is killed. By default, there is none.
-    pub fn with_stop(mut self, stop: Arc<AtomicBool>) -> Self {
-        self.stop = Some(stop);
-        self
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        let is_stopped = self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
-        is_stopped || self.deadline.is_over()
-    }
-
     /// Uses nothing but what is on this machine: uv its cache, pip the `--find-links` folders.
     ///
     /// By default, the network is used.
@@ -144,13 +130,13 @@ impl<'a> Request<'a> {
 
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { install, python, held, deadline, is_offline, is_fresh, again, .. } = self;
+        let Self { install, python, held, limit, is_offline, is_fresh, again, .. } = self;
         let Self { patience, lock, .. } = self;
         f.debug_struct("Request")
             .field("install", install)
             .field("python", python)
             .field("held", held)
-            .field("deadline", deadline)
+            .field("limit", limit)
             .field("is_offline", is_offline)
             .field("is_fresh", is_fresh)
             .field("again", again)

@@ -70,7 +70,6 @@ impl Scratch {
             working_dir: self.working_dir(),
             doomed_dir: Some(self.root.clone()),
             lock: None,
-            stop: None,
         }
     }
 

@@ -14,7 +14,7 @@ use pep440_rs::Version;
 use crate::ambient::Ambient;
 use crate::bootstrap::Bootstrap;
 use crate::command_line::Program;
-use crate::deadline::Deadline;
+use crate::deadline::Limit;
 use crate::error::{Error, IoResultExt};
 use crate::installer::Installer;
 use crate::interpreter::{self, Bytecode, Description};
@@ -75,7 +75,7 @@ impl Tools {
         tool: Tool,
         version: Option<&str>,
         base_python: &Path,
-        deadline: Deadline,
+        limit: impl Into<Limit>,
     ) -> Result<Installer, Error> {
         let ambient = self.ambient.clone().unwrap_or_else(Ambient::from_env);
         let search = Search {
@@ -84,7 +84,7 @@ impl Tools {
             variables: Arc::new(ambient.for_tool()),
             ambient,
             base_python: absolute(base_python),
-            deadline,
+            limit: limit.into(),
         };
         let wanted = Wanted::parse(tool, version)?;
         let wanted = search.settle_marker(wanted)?;
@@ -104,7 +104,7 @@ pub(crate) struct Search<'a> {
     pub(crate) ambient: Ambient,
     pub(crate) variables: Arc<BTreeMap<OsString, OsString>>,
     pub(crate) base_python: PathBuf,
-    pub(crate) deadline: Deadline,
+    pub(crate) limit: Limit,
 }
 
 impl Search<'_> {
@@ -161,7 +161,7 @@ impl Search<'_> {
             HOLDS,
             &arguments,
             &self.variables,
-            self.deadline,
+            &self.limit,
         )?;
         Ok(if holds.trim() == "True" { wanted } else { Wanted::any(wanted.tool) })
     }
@@ -208,7 +208,7 @@ impl Search<'_> {
     }
 
     pub(crate) fn describe(&self, python: &Path) -> Result<Description, Error> {
-        interpreter::describe(python, &self.variables, self.deadline)
+        interpreter::describe(python, &self.variables, &self.limit)
     }
 
     /// The programs of this name on `PATH`, the first first.
@@ -226,9 +226,8 @@ impl Search<'_> {
             working_dir: PathBuf::from("/"),
             doomed_dir: None,
             lock: None,
-            stop: None,
         };
-        let finished = match process::run(&command, Streams::Apart, self.deadline) {
+        let finished = match process::run(&command, Streams::Apart, &self.limit) {
             Ok(finished) => finished,
             // It is no program of this machine.
             Err(Error::Io { action: process::START, .. }) => return Ok(None),

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use envspec::{Install, Requirement, Tool, normal_name};
 use installer::{
-    Deadline, Installer, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
+    Installer, Limit, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
 };
 use stage::Isolation;
 use venv_cache::{
@@ -24,15 +23,16 @@ use super::record::Record;
 use crate::error::Error;
 use crate::event::BuildPhase;
 
+/// How often a build that waits looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What a build needs besides its place.
 pub(crate) struct Build<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) install: &'a Install,
     /// The package manager's settings of which the key is made.
     pub(crate) settings: &'a Settings,
-    pub(crate) deadline: Deadline,
-    /// Ends the build soon after it becomes true.
-    pub(crate) stop: &'a Arc<AtomicBool>,
+    pub(crate) limit: &'a Limit,
     /// The strategy that somebody asked for.
     pub(crate) strategy: Option<Strategy>,
     /// Hears of each phase as it begins, and how far it has come.
@@ -104,8 +104,7 @@ impl Build<'_> {
             .with_held(kept.lines())
             .with_settings(self.settings)
             .with_lock(lock.clone())
-            .with_deadline(self.deadline)
-            .with_stop(self.stop.clone())
+            .with_deadline(self.limit.clone())
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
         let outcome = steps
@@ -123,9 +122,10 @@ impl Build<'_> {
             self.check_ray(&created.python, &before, &outcome)?;
             record.warnings = warnings(&before, &now, &markers);
             if self.install.check {
-                let known = tool.conflicts(base.python(), self.deadline).map_err(Error::install)?;
+                let known =
+                    tool.conflicts(base.python(), self.limit.clone()).map_err(Error::install)?;
                 let found =
-                    tool.conflicts(&created.python, self.deadline).map_err(Error::install)?;
+                    tool.conflicts(&created.python, self.limit.clone()).map_err(Error::install)?;
                 let new = found.into_iter().filter(|conflict| !known.contains(conflict));
                 let conflicts: Vec<String> = new.map(|conflict| conflict.to_string()).collect();
                 if !conflicts.is_empty() {
@@ -137,7 +137,7 @@ impl Build<'_> {
         self.compiling(&outcome);
         steps
             .time("compile", || {
-                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
+                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
             })
             .map_err(Error::install)?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
@@ -169,8 +169,7 @@ impl Build<'_> {
         let request = Request::new(self.install, &created.python)
             .with_settings(self.settings)
             .with_lock(lock.clone())
-            .with_deadline(self.deadline)
-            .with_stop(self.stop.clone())
+            .with_deadline(self.limit.clone())
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
         let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
@@ -182,7 +181,7 @@ impl Build<'_> {
         self.compiling(&outcome);
         steps
             .time("compile", || {
-                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.deadline)
+                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
             })
             .map_err(Error::install)?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
@@ -212,7 +211,7 @@ impl Build<'_> {
     fn tool(&self, base_python: &Path) -> Result<Installer, Error> {
         let version = self.install.tool_version.as_deref();
         self.tools
-            .locate(self.install.tool, version, base_python, self.deadline)
+            .locate(self.install.tool, version, base_python, self.limit.clone())
             .map_err(Error::install)
     }
 
@@ -265,11 +264,13 @@ impl Build<'_> {
             .unchecked()
             .start()
             .map_err(failed)?;
-        let output = match self.deadline.moment() {
-            Some(moment) => child.wait_deadline(moment),
-            None => child.wait().map(Some),
-        }
-        .map_err(failed)?;
+        let output = loop {
+            // It ends at once when the child does; in between it looks around.
+            let output = child.wait_timeout(LOOK).map_err(failed)?;
+            if output.is_some() || self.limit.is_over() {
+                break output;
+            }
+        };
         let words = match output {
             Some(output) if output.status.success() => return Ok(()),
             Some(output) => String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use envspec::{Install, LoadedEnv};
-use installer::{Ambient, Deadline, Settings, Tools};
+use installer::{Ambient, Deadline, Limit, Settings, Tools};
 use stage::{Base, Isolation};
 use venv_cache::{
     BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, State,
@@ -314,6 +314,7 @@ impl Provisioner {
         let begun = Instant::now();
         let patience = timeout.unwrap_or(Duration::MAX);
         let deadline = timeout.map_or(Deadline::NEVER, Deadline::after);
+        let limit = &Limit::from(deadline).with_stop(self.stop.clone());
         let text = key.to_string();
         let on_phase = |phase: BuildPhase, amount: Amount| {
             let (key, Amount { packages, done, bytes, total_bytes }) = (text.clone(), amount);
@@ -328,7 +329,7 @@ impl Provisioner {
         };
         let (tools, strategy, stop) = (&self.tools, self.strategy, &self.stop);
         let on_phase = &on_phase;
-        let context = Build { tools, install, settings, deadline, stop, strategy, on_phase };
+        let context = Build { tools, install, settings, limit, strategy, on_phase };
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);

@@ -4,11 +4,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use envspec::Tool;
-use installer::{Deadline, Error, Request};
+use installer::{Deadline, Error, Limit, Request, Tools};
 
 use crate::world::{
     Environment, eventually, in_a_process, install, installer, is_running, requirement_of,
-    source_tree,
+    source_tree, without_uv,
 };
 
 /// A build that forks a child which ignores the polite signal, tells both ids, and never ends.
@@ -100,4 +100,58 @@ fn nothing_outlives_a_killed_caller() {
     }
     let is_empty = || fs::read_dir(temporary.path()).unwrap().count() == 0;
     assert!(eventually(is_empty), "no requirements file is left, for it may hold credentials");
+}
+
+/// A flag that becomes true once somebody has connected to this address, which never answers.
+fn stopped_by_a_silent_server() -> (String, std::sync::Arc<std::sync::atomic::AtomicBool>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("a socket");
+    let stop = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+    let flag = stop.clone();
+    std::thread::spawn(move || {
+        let connection = listener.accept();
+        flag.store(true, std::sync::atomic::Ordering::Relaxed);
+        std::thread::sleep(Duration::from_mins(10));
+        drop(connection);
+    });
+    (format!("http://{address}"), stop)
+}
+
+#[test]
+fn a_flag_ends_a_fetch_of_a_tool_through_a_dead_proxy() {
+    let environment = Environment::bare();
+    let (proxy, stop) = stopped_by_a_silent_server();
+    let dir = tempfile::tempdir().unwrap();
+    let ambient = without_uv()
+        .with_variable("PIP_PROXY", proxy)
+        .with_variable("PIP_INDEX_URL", "https://index.invalid/simple")
+        .with_variable("PIP_TIMEOUT", "600");
+    let tools = Tools::new(dir.path()).with_ambient(ambient);
+    // A version that is nowhere on this machine.
+    let limit = Limit::from(Deadline::NEVER).with_stop(stop);
+    let located = tools.locate(Tool::Uv, Some("==0.11.1"), &environment.python(), limit);
+    // Left alone it would be a failure of the network, in an hour.
+    let error = located.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. } | Error::Late { .. }), "{error:?}");
+}
+
+#[test]
+fn a_flag_ends_the_wait_for_somebody_else_s_fetch() {
+    let environment = Environment::bare();
+    let dir = tempfile::tempdir().unwrap();
+    let lock = fs::File::create(dir.path().join("bootstrap.lock")).unwrap();
+    lock.lock().unwrap();
+    let tools = Tools::new(dir.path()).with_ambient(without_uv());
+    let stop = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+    let limit = Limit::from(Deadline::NEVER).with_stop(stop.clone());
+    std::thread::scope(|scope| {
+        let python = environment.python();
+        let waiting =
+            scope.spawn(move || tools.locate(Tool::Pip, Some("==24.1.2"), &python, limit));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let error = waiting.join().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Late { .. }), "{error:?}");
+    });
 }
