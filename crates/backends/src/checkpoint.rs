@@ -1,5 +1,6 @@
 //! Runs that can be taken up again where they were broken off.
 
+mod code;
 mod journal;
 mod question;
 
@@ -20,7 +21,8 @@ use crate::groups::{Group, Groups};
 use crate::intake::{Ended, Intake};
 use crate::plan::Plan;
 use crate::report::RunReport;
-use journal::{Entry, Journal};
+use journal::{Entry, Journal, Opened};
+use question::Answer;
 
 /// A folder in which runs keep which tasks are finished, and what came of them.
 ///
@@ -34,6 +36,13 @@ use journal::{Entry, Journal};
 /// only what was under way is done again. After a loss of power so are the last second's tasks.
 /// What an aggregate holds depends on which tasks are left, so that a run that was broken off may
 /// give other aggregates than one that was not.
+///
+/// Results of different work are not put together: a checkpoint is refused where the tasks, or what
+/// decides what comes of them, have changed. That is, of each stage, its Python files (its own, and
+/// those that it names of its folder, of `working_dir` and of `py_modules`), its arguments, packages,
+/// variables, batch size, inputs and outputs; and the base. What is not seen: the text of Rust code,
+/// and files of data that a stage reads. The folder holds digests of these, of variables and arguments
+/// such that a secret could only be guessed, at some cost for each guess.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -68,6 +77,10 @@ pub struct Checkpoint {
     finished: BTreeMap<u64, String>,
     journal: Journal,
     on_unfinished: Option<OnUnfinished>,
+    /// Lines of the record that were damaged, by their numbers.
+    damaged: Vec<usize>,
+    /// Whether tasks may have changed.
+    accepts: bool,
     /// Held for as long as this lives.
     _lock: File,
 }
@@ -77,16 +90,32 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::NotOurs`] if it holds something that is no checkpoint, and nothing in it is touched;
-    /// [`Error::CheckpointInUse`] if another run has it open, [`Error::OtherPipeline`] if it was
-    /// made by a pipeline with other code, arguments or packages, and [`Error::Io`].
+    /// [`Error::NotOurs`] if it holds something that is no checkpoint, [`Error::CheckpointInUse`] if
+    /// another run has it open, [`Error::OtherPipeline`] if it was made by other work,
+    /// [`Error::Cache`] if the base cannot be used, and [`Error::Io`]. Nothing is made or touched
+    /// then.
     pub fn open(dir: impl Into<PathBuf>, plan: &Plan) -> Result<Self, Error> {
-        let dir = dir.into();
+        Self::open_as(dir.into(), plan, false)
+    }
+
+    /// The same for work that may have changed: what is finished stays so, as if it had been done by
+    /// what is asked for now. A task that has changed itself is done again, and what came of tasks
+    /// that are no longer handed in is not handed on.
+    ///
+    /// # Errors
+    ///
+    /// As of [`open`](Self::open), but for what may have changed.
+    pub fn open_changed(dir: impl Into<PathBuf>, plan: &Plan) -> Result<Self, Error> {
+        Self::open_as(dir.into(), plan, true)
+    }
+
+    fn open_as(dir: PathBuf, plan: &Plan, accepts: bool) -> Result<Self, Error> {
+        let answer = Answer::find(&dir, plan, accepts)?;
         let failed = |action| {
             let dir = dir.display().to_string();
             move |source| Error::io(action, dir, source)
         };
-        let folder = question::claim(&dir, plan)?;
+        let folder = answer.claim(&dir)?;
         let lock = folder.open_file("lock", OFlags::RDWR | OFlags::CREATE, 0o666);
         let lock = lock.map_err(failed("lock the checkpoint"))?;
         match lock.try_lock() {
@@ -96,9 +125,12 @@ impl Checkpoint {
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock the checkpoint")(source)),
         }
-        question::check(&folder, plan)?;
-        let (journal, finished) = Journal::open(&folder).map_err(failed("read the checkpoint"))?;
-        Ok(Self { dir, finished, journal, on_unfinished: None, _lock: lock })
+        // By now another run may have made it a checkpoint, or changed it.
+        let answer = Answer::find(&dir, plan, accepts)?;
+        answer.keep(&folder)?;
+        let Opened { journal, finished, damaged } =
+            Journal::open(&folder).map_err(failed("read the checkpoint"))?;
+        Ok(Self { dir, finished, journal, on_unfinished: None, damaged, accepts, _lock: lock })
     }
 
     /// The same, telling of tasks that a run leaves unfinished, with those that share what came out
@@ -126,8 +158,8 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherInput`] if a task that is finished has changed; else as
-    /// [`Executor::execute`]. `sink` is given nothing then.
+    /// [`Error::OtherInput`] if a task that is finished has changed, [`Error::ShorterInput`] if one is
+    /// not handed in any more; else as [`Executor::execute`]. `sink` is given nothing then.
     pub fn run(
         self,
         executor: &dyn Executor,
@@ -151,15 +183,24 @@ impl Checkpoint {
                 observer.on_event(event);
             })
         };
-        let mut changed = None;
+        if !self.damaged.is_empty() {
+            let lines: Vec<String> = self.damaged.iter().map(ToString::to_string).collect();
+            let message = format!(
+                "the checkpoint `{dir}` was damaged (`journal.jsonl`, line {}): the tasks that stood \
+                 there are done again",
+                lines.join(", ")
+            );
+            observer.on_event(&Event::Warning { stage: None, message });
+        }
+        let mut seen = Seen {
+            finished: self.finished,
+            redone: BTreeMap::new(),
+            changed: None,
+            next: 0,
+            is_over: false,
+        };
         let result = {
-            let mut left = Left {
-                tasks,
-                finished: &self.finished,
-                intake: &intake,
-                changed: &mut changed,
-                next: 0,
-            };
+            let mut left = Left { tasks, intake: &intake, seen: &mut seen, accepts: self.accepts };
             let mut keep = |task: Task| -> Result<(), stage::BoxError> {
                 if task.sources().is_empty() {
                     let (executor, task) = (executor.name().to_owned(), task.id().to_string());
@@ -173,12 +214,19 @@ impl Checkpoint {
             executor.execute(plan, &mut left, observer, &mut keep)
         };
         let report = result?;
-        if let Some(index) = changed {
+        if let Some(index) = seen.changed {
             return Err(Error::OtherInput { index });
         }
         let done = lock(&keeper).finish();
         done.map_err(|source| Error::io("write the checkpoint", dir, source))?;
-        journal::hand_out(&path, sink)?;
+        // A run that was stopped may not have come to the end of its input.
+        let is_whole = seen.is_over && !report.is_stopped;
+        let last = seen.finished.last_key_value().map(|(index, _)| *index);
+        if let Some(last) = last.filter(|last| is_whole && *last >= seen.next && !self.accepts) {
+            return Err(Error::ShorterInput { finished: last + 1, now: seen.next });
+        }
+        let end = if is_whole { seen.next } else { u64::MAX };
+        journal::hand_out(&path, end, &seen.redone, sink)?;
         Ok(report)
     }
 }
@@ -199,25 +247,49 @@ fn lock(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
 /// The tasks that are not finished.
 struct Left<'a> {
     tasks: &'a mut (dyn Iterator<Item = Task> + Send),
-    finished: &'a BTreeMap<u64, String>,
     intake: &'a Intake,
+    seen: &'a mut Seen,
+    /// Whether a task that has changed is done again.
+    accepts: bool,
+}
+
+/// What is known of the tasks, against those that are handed in now.
+struct Seen {
+    finished: BTreeMap<u64, String>,
+    /// Those that are others now, with their digests, and are done again.
+    redone: BTreeMap<u64, String>,
     /// A task that is finished, and is another one now.
-    changed: &'a mut Option<u64>,
+    changed: Option<u64>,
     next: u64,
+    /// Whether there are no more.
+    is_over: bool,
 }
 
 impl Iterator for Left<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        while self.changed.is_none() {
-            let (index, task) = (self.next, self.tasks.next()?);
-            self.next += 1;
-            match self.finished.get(&index) {
-                None => return Some(self.intake.hand_in(index, task)),
-                Some(digest) if *digest == question::digest(&task) => {}
-                Some(_) => *self.changed = Some(index),
+        let seen = &mut *self.seen;
+        while seen.changed.is_none() {
+            let Some(task) = self.tasks.next() else {
+                seen.is_over = true;
+                break;
+            };
+            // Where lines of the input were passed over, whoever read them knows the number.
+            let index = task.sources().first().map_or(seen.next, |source| source.index());
+            seen.next = index + 1;
+            let Some(known) = seen.finished.get(&index) else {
+                return Some(self.intake.hand_in(index, task));
+            };
+            let digest = question::digest(&task);
+            if *known == digest {
+                continue;
             }
+            if self.accepts {
+                seen.redone.insert(index, digest);
+                return Some(self.intake.hand_in(index, task));
+            }
+            seen.changed = Some(index);
         }
         None
     }

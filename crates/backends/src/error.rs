@@ -45,6 +45,31 @@ pub enum Error {
         field: String,
     },
 
+    /// A stage asks for devices that this machine does not have.
+    #[error("stage `{stage}` asks for {wanted}, and this machine has {}", match there {
+        0 => "none".to_owned(),
+        there => there.to_string(),
+    })]
+    NoDevice {
+        /// The stage.
+        stage: String,
+        /// What it asks for: `1 GPU`.
+        wanted: String,
+        /// How many there are.
+        there: usize,
+    },
+
+    /// A stage's Python file is not there, or does not define what the stage names.
+    #[error("the code of stage `{stage}`, `{}`, {problem}", path.display())]
+    NoCode {
+        /// The stage.
+        stage: String,
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// `working_dir` or `py_modules` name what is not on this machine.
     #[error("`{field}` names `{}`, which is {found}", path.display())]
     NoFolder {
@@ -383,7 +408,7 @@ pub enum Error {
         dir: PathBuf,
     },
 
-    /// The checkpoint is of another pipeline.
+    /// The checkpoint is of another pipeline, or of one whose code, packages or settings were others.
     #[error("the checkpoint `{}` is of another pipeline: {difference}", dir.display())]
     OtherPipeline {
         /// Its folder.
@@ -397,6 +422,15 @@ pub enum Error {
     OtherInput {
         /// The task's number, from 0.
         index: u64,
+    },
+
+    /// The checkpoint has finished tasks that are not handed in any more.
+    #[error("the checkpoint has finished input task {}, and the input has only {now}", finished - 1)]
+    ShorterInput {
+        /// How many tasks there were at least.
+        finished: u64,
+        /// How many there are now.
+        now: u64,
     },
 
     /// A stage or the base asks for other packages than when the record was made.
@@ -486,6 +520,15 @@ impl Error {
             Self::EngineField { .. } => {
                 "run the pipeline on a Ray executor, or leave the field out"
             }
+            Self::NoCode { .. } => {
+                "a stage's code is `file.py:Name`; the file is looked for from the folder of the \
+                 pipeline file, or of the program's pipeline (`with_dir`)"
+            }
+            Self::NoDevice { .. } => {
+                "run it where they are, or ask for fewer in the stage's `resources`; a run that is \
+                 told which there are makes do with these, or with none (`devices = []` in the file's \
+                 `[engine]`, `--set engine.devices=[]`, `LocalExecutor::with_devices`)"
+            }
             Self::NoFolder { .. } => {
                 "correct the path, which starts at the folder of the file that names it; archives \
                  and URLs need one of the Ray executors"
@@ -518,8 +561,10 @@ impl Error {
             }
             Self::NotOurs { .. } => "name a folder that is empty or does not exist yet",
             Self::CheckpointInUse { .. } => "wait for the run that uses it, or name another folder",
-            Self::OtherPipeline { .. } | Self::OtherInput { .. } => {
-                "name another folder for the checkpoint, or remove this one to begin anew"
+            Self::OtherPipeline { .. } | Self::OtherInput { .. } | Self::ShorterInput { .. } => {
+                "name another folder for the checkpoint to begin anew; or accept what has changed \
+                 (`--checkpoint-accept-changes`, `Checkpoint::open_changed`), and keep what is \
+                 finished as it is"
             }
             Self::OtherSpec { .. } => {
                 "run without the record, or with the pipeline as it was; what it had is in the \

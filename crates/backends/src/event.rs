@@ -18,6 +18,14 @@ pub enum Event {
         /// The stages that share it.
         stages: Vec<String>,
     },
+    /// It is known which environment that is: the base is there, and what the spec asks for is looked
+    /// for under this key.
+    EnvironmentKeyed {
+        /// The stages that share it.
+        stages: Vec<String>,
+        /// Its key; none where nothing is built for it.
+        key: Option<String>,
+    },
     /// The build of an environment has come to its next phase, or further in it. What is in the
     /// cache has none.
     EnvironmentBuilding {
@@ -126,6 +134,16 @@ pub enum Event {
     },
     /// A task has failed for good.
     TaskFailed(FailedTask),
+    /// Nothing will become of some tasks, since the run was asked to [stop](crate::Stop). It is told
+    /// before they are dropped.
+    Dropped {
+        /// The stage that they waited for.
+        stage: String,
+        /// How many they are.
+        tasks: usize,
+        /// The numbers of the [tasks handed in](stage::SourceTask) that they were made of.
+        sources: Vec<u64>,
+    },
     /// The run ends before its end, because something failed: what is under way is dropped from now
     /// on. It may be told more than once.
     Stopping,

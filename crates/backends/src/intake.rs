@@ -1,6 +1,6 @@
 //! Following tasks from the moment they are handed in until nothing made of them is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,7 +48,7 @@ pub struct Ended {
     pub task: Task,
     /// What of it failed for good.
     pub failures: Vec<FailedTask>,
-    /// Whether it went all the way; if not, the run had failed before.
+    /// Whether it went all the way; if not, the run had failed before, or was asked to stop.
     pub is_complete: bool,
 }
 
@@ -60,6 +60,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     open: BTreeMap<u64, (Task, Vec<FailedTask>)>,
+    /// Those of them of which a part was dropped.
+    dropped: BTreeSet<u64>,
     is_stopping: bool,
 }
 
@@ -102,6 +104,10 @@ impl Observer for Intake {
                     }
                 }
             }
+            Event::Dropped { sources, .. } => {
+                let mut state = self.shared.lock();
+                state.dropped.extend(sources);
+            }
             Event::Stopping => self.shared.lock().is_stopping = true,
             _ => {}
         }
@@ -117,7 +123,8 @@ impl Shared {
         let ended = {
             let mut state = self.lock();
             let Some((task, failures)) = state.open.remove(&index) else { return };
-            Ended { index, task, failures, is_complete: !state.is_stopping }
+            let is_complete = !state.dropped.remove(&index) && !state.is_stopping;
+            Ended { index, task, failures, is_complete }
         };
         (self.on_end)(ended);
     }

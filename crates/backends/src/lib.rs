@@ -70,6 +70,7 @@
 //! - `browser`: tests of this crate's own that open a report in Chromium.
 
 mod checkpoint;
+mod code;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod declared;
@@ -89,6 +90,7 @@ mod ray;
 mod record;
 mod report;
 mod secrets;
+mod stop;
 mod wire;
 mod worker;
 
@@ -115,5 +117,6 @@ pub use ray::{
 };
 pub use record::RunRecord;
 pub use report::{RunReport, StageReport};
+pub use stop::Stop;
 pub use wire::Phase;
 pub use worker::{CURATOR_STAGE_PY, Exit, Stream, write_shim};

@@ -26,6 +26,9 @@ pub struct RunReport {
     pub stages: Vec<StageReport>,
     /// The environments, each once.
     pub environments: Vec<EnvironmentReport>,
+    /// Whether it was asked to [stop](crate::Stop) before its end: nothing became of what was waiting
+    /// then.
+    pub is_stopped: bool,
     /// From the call to the last output.
     #[serde(rename = "wall_seconds", with = "crate::event::seconds")]
     pub wall: Duration,

@@ -260,6 +260,7 @@ impl Observer for Watch {
     fn on_event(&self, event: &Event) {
         let is_news = match event {
             Event::EnvironmentPreparing { .. }
+            | Event::EnvironmentKeyed { .. }
             | Event::StageFinished { .. }
             // Of this host alone.
             | Event::Stopping

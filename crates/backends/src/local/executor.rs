@@ -15,7 +15,7 @@ use super::arenas::ARENAS_FROM;
 use super::devices::Devices;
 use super::node::Node;
 use super::parcel::Parcel;
-use super::queue::{Limits, Queue, Taken};
+use super::queue::{Cancelled, Limits, Queue, Taken};
 use super::run::{IDLE_LIMIT, Run};
 use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
@@ -27,6 +27,7 @@ use crate::plan::{Plan, PlannedStage};
 use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner};
 use crate::report::{RunReport, StageReport, tell_dropped};
 use crate::secrets::Secrets;
+use crate::stop::{Over, STOP_GRACE, Stop};
 use crate::worker::Cancel;
 
 /// How long a thread waits before it looks around.
@@ -43,7 +44,8 @@ const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
 /// work. A stage without a fixed number of workers gets more of them where it holds the others up,
 /// as long as the machine has cores to spare. Every stage has at least one worker, however much its
 /// [`Resources`](stage::Resources) ask for: where that is more than the machine has, the stages
-/// share it. Devices are held by one worker at a time, and stages take turns at them.
+/// share it. Devices are held by one worker at a time, and stages take turns at them; a stage that asks
+/// for more of them than there are is refused.
 ///
 /// By default, the base is the pipeline's own, else the one that `$VIRTUAL_ENV` names, else `python3`
 /// on `PATH`; the cache is the user's; the first failed task ends the run.
@@ -58,6 +60,8 @@ pub struct LocalExecutor {
     eviction: Eviction,
     arenas_from: Option<usize>,
     idle_limit: Duration,
+    stop: Option<Stop>,
+    stop_grace: Duration,
 }
 
 impl Default for LocalExecutor {
@@ -71,6 +75,8 @@ impl Default for LocalExecutor {
             eviction: Eviction::default(),
             arenas_from: Some(ARENAS_FROM),
             idle_limit: IDLE_LIMIT,
+            stop: None,
+            stop_grace: STOP_GRACE,
         }
     }
 }
@@ -98,8 +104,9 @@ impl LocalExecutor {
         Self { cpus: Some(cpus), ..self }
     }
 
-    /// The same with these devices, by the names that `CUDA_VISIBLE_DEVICES` takes. By default,
-    /// those that this process sees.
+    /// The same with these devices, by the names that `CUDA_VISIBLE_DEVICES` takes: stages that ask
+    /// for more get these, or none where there are none. By default, those that this process sees,
+    /// and a stage that asks for more is [refused](Self::check).
     pub fn with_devices<I: IntoIterator<Item: Into<String>>>(self, devices: I) -> Self {
         Self { devices: Some(devices.into_iter().map(Into::into).collect()), ..self }
     }
@@ -119,6 +126,17 @@ impl LocalExecutor {
         Self { idle_limit, ..self }
     }
 
+    /// The same with somebody who may end runs before their end. By default, nobody does.
+    pub fn with_stop(self, stop: Stop) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
+
+    /// The same with another limit on how long workers may take to finish what they have in their
+    /// hands when a run is asked to [stop](Self::with_stop); then they are killed. By default, 20 s.
+    pub fn with_stop_grace(self, stop_grace: Duration) -> Self {
+        Self { stop_grace, ..self }
+    }
+
     /// The same with data of at least so many bytes crossing to Python workers and back in memory
     /// that is shared with them, or with none that does. Where the system has no such memory, data
     /// of any size goes over the worker's socket. By default, 16 KiB.
@@ -134,6 +152,25 @@ impl LocalExecutor {
             None => Provisioner::of_plan(plan, cache_dir),
         }?;
         Ok(provisioner.with_eviction(self.eviction.clone()))
+    }
+
+    /// Refuses a plan with a stage that asks for devices which this machine does not have. Where this
+    /// executor was [told](Self::with_devices) which there are, stages get what of these they can.
+    /// [`execute`](Executor::execute) does the same first.
+    pub fn check(&self, plan: &Plan) -> Result<(), Error> {
+        if self.devices.is_some() || plan.stages().iter().all(|stage| stage.gpus() <= 0.0) {
+            return Ok(());
+        }
+        let there = Devices::detect().len();
+        #[expect(clippy::cast_precision_loss, reason = "nobody has that many devices")]
+        let short = plan.stages().iter().find(|stage| stage.gpus() > there as f64);
+        match short {
+            Some(stage) => {
+                let (stage, wanted) = (stage.settings.name.clone(), gpus_text(stage.gpus()));
+                Err(Error::NoDevice { stage, wanted, there })
+            }
+            None => Ok(()),
+        }
     }
 
     fn cpus(&self) -> usize {
@@ -155,6 +192,7 @@ impl Executor for LocalExecutor {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
+        self.check(plan)?;
         let cancel =
             Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
         let sizes = plan.stages().iter().map(PlannedStage::batch_size);
@@ -170,7 +208,7 @@ impl Executor for LocalExecutor {
         let Driven { provisioner, environments, mut stages } = self.drive(
             plan,
             &run,
-            || feed(&run, tasks),
+            || feed(&run, plan.stages().first(), tasks),
             |_| drain(&run, plan.stages().last(), sink),
         );
         let failed = run.take_failed();
@@ -179,9 +217,15 @@ impl Executor for LocalExecutor {
             let own = failed.iter().filter(|failed| failed.stage == stage.name);
             stage.failed = own.map(|failed| failed.tasks.len() as u64).sum();
         }
-        let result = run.take_error().map_or_else(
-            || {
-                tell_dropped(plan, &stages, &*run.observer);
+        let result = match run.take_error() {
+            Some(error) => Err(error),
+            None => {
+                // It may have come too late for anything to be dropped, but ended the input.
+                let is_stopped =
+                    run.is_stopped() || self.stop.as_ref().is_some_and(Stop::is_wanted);
+                if !is_stopped {
+                    tell_dropped(plan, &stages, &*run.observer);
+                }
                 Ok(RunReport {
                     pipeline: plan.name().to_owned(),
                     executor: self.name().to_owned(),
@@ -189,11 +233,11 @@ impl Executor for LocalExecutor {
                     failed,
                     stages,
                     environments,
+                    is_stopped,
                     wall: begun.elapsed(),
                 })
-            },
-            Err,
-        );
+            }
+        };
         // While it ran, none of its environments could go.
         drop(run);
         if let Some(provisioner) = provisioner {
@@ -240,30 +284,42 @@ impl LocalExecutor {
         let indices = 0..plan.stages().len();
         let stages: Vec<StageRun> =
             indices.map(|index| StageRun::new(run, plan.stages(), index)).collect();
-        let (provisioner, environments) = std::thread::scope(|scope| {
-            let _guard = StopOnPanic(run);
-            let thread = Builder::new;
-            let feeding = thread().spawn_scoped(scope, || guarded(run, feed));
-            let provided =
-                thread().spawn_scoped(scope, || guarded(run, || self.provide(plan, run)));
-            let managing = stages.iter().map(|stage| {
-                let stages = &stages;
-                let manage = move || guarded(stage.run, || self.manage(stage, stages, scope));
-                thread().spawn_scoped(scope, manage).map(drop)
+        let over = &Over::default();
+        let (provisioner, environments) = std::thread::scope(|watchers| {
+            let watching = self.stop.as_ref().map_or(Ok(()), |stop| {
+                let wind_down = || run.wind_down(plan.stages());
+                let kill = || run.kill();
+                let watch = move || over.watch(stop, self.stop_grace, wind_down, kill);
+                Builder::new().spawn_scoped(watchers, move || guarded(run, watch)).map(drop)
             });
-            let started: io::Result<()> =
-                feeding.map(drop).and_then(|()| managing.collect::<io::Result<()>>());
-            let provided =
-                started.and(provided).map_err(|source| run.fail(Error::no_thread(source)));
-            if let Err(error) = drain(&stages) {
-                run.fail(error);
-            }
-            match provided {
-                Ok(provided) => {
-                    provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let _ends = over.on_drop();
+            // To the end of all its threads: a stage may be at work when the last one is not.
+            std::thread::scope(|scope| {
+                let _guard = StopOnPanic(run);
+                let thread = Builder::new;
+                let feeding = thread().spawn_scoped(scope, || guarded(run, feed));
+                let provided =
+                    thread().spawn_scoped(scope, || guarded(run, || self.provide(plan, run)));
+                let managing = stages.iter().map(|stage| {
+                    let stages = &stages;
+                    let manage = move || guarded(stage.run, || self.manage(stage, stages, scope));
+                    thread().spawn_scoped(scope, manage).map(drop)
+                });
+                let started: io::Result<()> = watching
+                    .and(feeding.map(drop))
+                    .and_then(|()| managing.collect::<io::Result<()>>());
+                let provided =
+                    started.and(provided).map_err(|source| run.fail(Error::no_thread(source)));
+                if let Err(error) = drain(&stages) {
+                    run.fail(error);
                 }
-                Err(()) => (None, Vec::new()),
-            }
+                match provided {
+                    Ok(provided) => {
+                        provided.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                    }
+                    Err(()) => (None, Vec::new()),
+                }
+            })
         });
         let stages = stages.into_iter().map(StageRun::into_report).collect();
         Driven { provisioner, environments, stages }
@@ -277,7 +333,7 @@ impl LocalExecutor {
         }
         let provisioner = match self.provisioner(plan) {
             Ok(provisioner) => {
-                provisioner.with_observer(run.observer.clone()).with_stop(run.cancel.flag())
+                provisioner.with_observer(run.observer.clone()).with_stop(run.builds_over.clone())
             }
             Err(error) => {
                 run.fail(error);
@@ -309,6 +365,26 @@ impl LocalExecutor {
         (Some(provisioner), environments)
     }
 
+    /// Tells of a stage that asks for more than it can have, and runs with less.
+    #[expect(clippy::cast_precision_loss, reason = "nobody has that many")]
+    fn tell_what_is_short(&self, stage: &StageRun<'_>) {
+        let (cores, there) = (stage.planned.settings.resources.cpus, self.cpus());
+        if cores > there as f64 {
+            stage.warn(format!(
+                "it asks for {cores} cores for each worker, and the run has {there}: its workers \
+                 share these with the other stages"
+            ));
+        }
+        let (wanted, there) = (stage.planned.gpus(), stage.run.devices.count());
+        if wanted > there as f64 {
+            let has = match there {
+                0 => "is given none: its workers run without".to_owned(),
+                there => format!("is given {there}: a worker gets that many"),
+            };
+            stage.warn(format!("it asks for {}, and the run {has}", gpus_text(wanted)));
+        }
+    }
+
     /// Starts a stage's workers once its environment is ready, and more where it falls behind.
     fn manage<'scope, 'env>(
         &self,
@@ -316,12 +392,9 @@ impl LocalExecutor {
         stages: &'env [StageRun<'env>],
         scope: &'scope Scope<'scope, 'env>,
     ) {
-        let (wanted, there) = (stage.planned.gpus(), stage.run.devices.count());
-        #[expect(clippy::cast_precision_loss, reason = "nobody has that many devices")]
-        if wanted > there as f64 {
-            stage
-                .warn(format!("it asks for {wanted} devices, and {there} are here: it gets these"));
-        }
+        self.tell_what_is_short(stage);
+        // The stage does not end before its first slot, nor between the start of one and the next.
+        let _hold = stage.hold();
         let environment = if stage.planned.needs_python() {
             let Some(environment) = stage.run.environments[stage.index].wait() else { return };
             Some(environment)
@@ -349,8 +422,6 @@ impl LocalExecutor {
             }
         };
         let (first, most) = worker_counts(stage.planned, self.cpus());
-        // The stage does not end between the start of one slot and the next.
-        let _hold = stage.hold();
         (0..first).for_each(|_| start());
         let mut behind = 0;
         while first < most && !stage.queue().wait_finished(TICK) {
@@ -422,6 +493,8 @@ impl Group {
                 });
                 Some(report)
             }
+            // It was given up, as it should be.
+            Err(_) if run.is_stopped() => None,
             Err(error) => {
                 run.fail(error);
                 None
@@ -447,13 +520,21 @@ impl Group {
         }
         // The longest patience of the stages that share it.
         let longest = envs.clone().max_by_key(|env| env.setup_timeout.unwrap_or(Duration::MAX));
-        let core = provisioner.prepare_core(longest.unwrap_or(&bare), self.isolation)?;
+        let longest = longest.unwrap_or(&bare);
+        let key = provisioner.key(longest, self.isolation)?.map(|key| key.to_string());
+        run.emit(&Event::EnvironmentKeyed { stages: names.clone(), key });
+        let core = provisioner.prepare_core(longest, self.isolation)?;
         for (index, env) in self.stages.iter().zip(envs) {
             let environment = Environment::new(core.clone(), env, provisioner.shims())?;
             run.environments[*index].open(environment);
         }
         Ok(core.report(names))
     }
+}
+
+/// `0.5 GPUs`, `1 GPU`.
+fn gpus_text(gpus: f64) -> String {
+    if (gpus - 1.0).abs() < f64::EPSILON { "1 GPU".to_owned() } else { format!("{gpus} GPUs") }
 }
 
 /// Tells of what a person may have set in the belief that the stages would see it.
@@ -470,7 +551,7 @@ fn warn_of_variables(run: &Run) {
 }
 
 /// Moves the caller's tasks into the first queue.
-fn feed(run: &Run, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
+fn feed(run: &Run, first: Option<&PlannedStage>, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
     let mut tasks = Task::numbered(tasks);
     while run.queues[0].wait_for_room().is_ok() {
         let Some(task) = tasks.next() else { break };
@@ -479,8 +560,9 @@ fn feed(run: &Run, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
             Ok(parcel) => parcel,
             Err(source) => return run.fail(Error::Data { task: id, source }),
         };
-        if run.queues[0].push([parcel]).is_err() {
-            return;
+        match run.queues[0].push([parcel]) {
+            Ok(late) => run.tell_of_late(first, &late),
+            Err(Cancelled) => return,
         }
     }
     run.queues[0].close();

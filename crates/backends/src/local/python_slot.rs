@@ -109,7 +109,9 @@ impl Slot<'_> {
         let mut process = self.spawn(visible_devices)?;
         if let Err(fate) = self.get_ready(&mut process) {
             // What has begun to set up gets the time to tear down.
-            let is_polite = matches!(fate, Fate::Cancelled) && self.is_setting_up.get();
+            let is_polite = matches!(fate, Fate::Cancelled)
+                && self.is_setting_up.get()
+                && !self.stage.run.is_hurried();
             if is_polite {
                 process.shut_down(Shutdown::Write);
             }
@@ -217,7 +219,8 @@ impl Slot<'_> {
                 Incoming::Deadline => {}
                 incoming => return Ok(incoming),
             }
-            if self.stage.has_workers() && self.stage.queue().is_finished() {
+            let is_late = self.stage.has_workers() || self.stage.run.is_stopped();
+            if is_late && self.stage.queue().is_finished() {
                 return Err(Fate::Cancelled);
             }
         }
@@ -283,9 +286,15 @@ impl Slot<'_> {
                 (process.finish(LEAVE_LIMIT), None)
             }
             End::Cancelled => {
-                is_in_order = say_goodbye(&mut process);
-                let exit =
-                    if is_in_order { process.finish(GRACE) } else { process.terminate(GRACE) };
+                let is_hurried = self.stage.run.is_hurried();
+                is_in_order = !is_hurried && say_goodbye(&mut process);
+                let exit = if is_in_order {
+                    process.finish(GRACE)
+                } else if is_hurried {
+                    process.reap()
+                } else {
+                    process.terminate(GRACE)
+                };
                 self.stage.worker_ended(self.index, Some(exit), is_in_order);
                 return Err(Fate::Cancelled);
             }

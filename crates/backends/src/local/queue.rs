@@ -58,6 +58,8 @@ struct State {
     retries: VecDeque<Batch>,
     taken: usize,
     is_open: bool,
+    /// Whether nothing more is given out, while what was taken is still settled.
+    is_stopped: bool,
     is_cancelled: bool,
 }
 
@@ -67,7 +69,7 @@ impl State {
     }
 
     fn is_finished(&self) -> bool {
-        self.is_cancelled || (!self.is_open && self.is_settled())
+        self.is_cancelled || self.is_stopped || (!self.is_open && self.is_settled())
     }
 }
 
@@ -79,6 +81,7 @@ impl Queue {
             retries: VecDeque::new(),
             taken: 0,
             is_open: true,
+            is_stopped: false,
             is_cancelled: false,
         };
         let limits = Limits { tasks: limits.tasks.max(2 * batch_size), ..limits };
@@ -96,8 +99,11 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds tasks in order; waits for room before each.
-    pub(crate) fn push(&self, parcels: impl IntoIterator<Item = Parcel>) -> Result<(), Cancelled> {
+    /// Adds tasks in order; waits for room before each. Gives back those that come after a stop.
+    pub(crate) fn push(
+        &self,
+        parcels: impl IntoIterator<Item = Parcel>,
+    ) -> Result<Vec<Parcel>, Cancelled> {
         self.push_unless(parcels, || false)
     }
 
@@ -106,11 +112,15 @@ impl Queue {
         &self,
         parcels: impl IntoIterator<Item = Parcel>,
         is_urgent: impl Fn() -> bool,
-    ) -> Result<(), Cancelled> {
+    ) -> Result<Vec<Parcel>, Cancelled> {
         let mut state = self.lock();
-        let mut added = 0;
+        let (mut added, mut late) = (0, Vec::new());
         for parcel in parcels {
-            while !state.is_cancelled && self.is_full(&state, parcel.size()) && !is_urgent() {
+            while !state.is_cancelled
+                && !state.is_stopped
+                && self.is_full(&state, parcel.size())
+                && !is_urgent()
+            {
                 if added > 0 {
                     self.filled.notify_all();
                     added = 0;
@@ -120,6 +130,10 @@ impl Queue {
             }
             if state.is_cancelled {
                 return Err(Cancelled);
+            }
+            if state.is_stopped {
+                late.push(parcel);
+                continue;
             }
             state.bytes += parcel.size();
             state.tasks.push_back(parcel);
@@ -132,16 +146,17 @@ impl Queue {
                 self.filled.notify_one();
             }
         }
-        Ok(())
+        Ok(late)
     }
 
     /// Waits until a task may come that is small enough, so that whoever makes large ones need not
     /// have one more than fits.
     pub(crate) fn wait_for_room(&self) -> Result<(), Cancelled> {
-        let has_no_room = |state: &mut State| !state.is_cancelled && self.is_full(state, 1);
+        let is_over = |state: &State| state.is_cancelled || state.is_stopped;
+        let has_no_room = |state: &mut State| !is_over(state) && self.is_full(state, 1);
         let state = self.drained.wait_while(self.lock(), has_no_room);
-        let is_cancelled = state.unwrap_or_else(PoisonError::into_inner).is_cancelled;
-        if is_cancelled { Err(Cancelled) } else { Ok(()) }
+        let is_over = is_over(&state.unwrap_or_else(PoisonError::into_inner));
+        if is_over { Err(Cancelled) } else { Ok(()) }
     }
 
     fn is_full(&self, state: &State, size: usize) -> bool {
@@ -176,6 +191,19 @@ impl Queue {
         self.lock().is_open = false;
         self.filled.notify_all();
         self.ended.notify_all();
+    }
+
+    /// Gives out nothing more, and gives back what is queued. What was taken may still be settled.
+    pub(crate) fn stop(&self) -> Vec<Parcel> {
+        let mut state = self.lock();
+        state.is_stopped = true;
+        state.bytes = 0;
+        let mut left: Vec<Parcel> = state.tasks.drain(..).collect();
+        left.extend(state.retries.drain(..).flat_map(|batch| batch.parcels));
+        self.filled.notify_all();
+        self.drained.notify_all();
+        self.ended.notify_all();
+        left
     }
 
     /// Ends all waiting; what is queued is dropped.
@@ -246,13 +274,18 @@ impl Queue {
     }
 
     /// A batch that was taken comes back, perhaps in pieces, before anything else is given out.
-    pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) {
+    /// After a stop it is the caller's again.
+    pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) -> Vec<Parcel> {
         let mut state = self.lock();
         state.taken -= 1;
-        if !state.is_cancelled {
+        let mut late = Vec::new();
+        if state.is_stopped {
+            late.extend(batches.into_iter().flat_map(|batch| batch.parcels));
+        } else if !state.is_cancelled {
             state.retries.extend(batches);
         }
         self.filled.notify_all();
+        late
     }
 
     /// Whether nothing more will come out.
@@ -337,12 +370,28 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
             assert!(!pushed.is_finished());
             batch(queue.take(Duration::ZERO));
-            assert_eq!(pushed.join().unwrap(), Ok(()));
+            assert!(pushed.join().unwrap().is_ok_and(|late| late.is_empty()));
             let blocked = scope.spawn(|| queue.push((0..9).map(|index| parcel(index, 9))));
             std::thread::sleep(Duration::from_millis(20));
             queue.cancel();
-            assert_eq!(blocked.join().unwrap(), Err(Cancelled));
+            assert!(blocked.join().unwrap().is_err());
         });
         assert!(matches!(queue.take(Duration::MAX), Taken::Finished));
+    }
+    #[test]
+    fn a_stop_gives_back_what_waits_and_settles_what_was_taken() {
+        let queue = Queue::new(1, Limits { tasks: 2, bytes: 100 });
+        queue.push([parcel(0, 1), parcel(1, 1)]).unwrap();
+        let first = batch(queue.take(Duration::ZERO));
+        queue.push([parcel(2, 1)]).unwrap();
+        std::thread::scope(|scope| {
+            // It waits for room, and is let go.
+            let late = scope.spawn(|| queue.push([parcel(3, 1)]).unwrap().len());
+            std::thread::sleep(Duration::from_millis(20));
+            assert_eq!(queue.stop().len(), 2);
+            assert_eq!(late.join().unwrap(), 1);
+        });
+        assert!(matches!(queue.take(Duration::MAX), Taken::Finished));
+        assert_eq!(queue.give_back([first]).len(), 1, "it is not tried again");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::arenas::ARENAS_FROM;
 use super::devices::Devices;
 use super::gate::Gate;
 use super::node::Node;
+use super::parcel::Parcel;
 use super::queue::Queue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
@@ -70,6 +72,12 @@ pub(crate) struct Run {
     pub(crate) arenas_from: Option<usize>,
     /// How long a worker beside others of its stage may have nothing to do.
     pub(crate) idle_limit: Duration,
+    /// What ends builds: set once nobody wants environments any more.
+    pub(crate) builds_over: Arc<AtomicBool>,
+    /// Whether the run was asked to end before its end.
+    is_stopped: AtomicBool,
+    /// Whether workers are ended without a word.
+    is_hurried: AtomicBool,
     error: Mutex<Option<Error>>,
     failed: Mutex<Vec<FailedTask>>,
 }
@@ -100,6 +108,9 @@ impl Run {
             node,
             arenas_from: Some(ARENAS_FROM),
             idle_limit: IDLE_LIMIT,
+            builds_over: Arc::default(),
+            is_stopped: AtomicBool::new(false),
+            is_hurried: AtomicBool::new(false),
             error,
             failed,
         }
@@ -132,9 +143,47 @@ impl Run {
         // observer's.
         let _ =
             catch_unwind(AssertUnwindSafe(|| self.observer.observer.on_event(&Event::Stopping)));
+        self.builds_over.store(true, Ordering::Relaxed);
         self.cancel.cancel();
         self.queues.iter().for_each(Queue::cancel);
         self.environments.iter().for_each(Gate::shut);
+    }
+
+    /// Ends the run in order: what workers have in their hands is finished, and what waits is dropped.
+    pub(crate) fn wind_down(&self, stages: &[PlannedStage]) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        self.builds_over.store(true, Ordering::Relaxed);
+        // The last queue is the way out.
+        for (queue, stage) in self.queues.iter().zip(stages) {
+            self.tell_of_late(Some(stage), &queue.stop());
+        }
+        self.environments.iter().for_each(Gate::shut);
+    }
+
+    /// Ends the run at once.
+    pub(crate) fn kill(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        self.is_hurried.store(true, Ordering::Relaxed);
+        self.stop();
+    }
+
+    /// Whether it was asked to end before its end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody waits for workers to end in order.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.is_hurried.load(Ordering::Relaxed)
+    }
+
+    /// Tells of what nothing will become of, since the run was asked to end, before it is dropped.
+    pub(crate) fn tell_of_late(&self, stage: Option<&PlannedStage>, parcels: &[Parcel]) {
+        if !parcels.is_empty() {
+            let sources = numbers(parcels.iter().flat_map(|parcel| parcel.head.sources()));
+            let stage = stage.map(|stage| stage.settings.name.clone()).unwrap_or_default();
+            self.emit(&Event::Dropped { stage, tasks: parcels.len(), sources });
+        }
     }
 
     /// What a stage returned turns out to be data that Rust cannot read, such as a number beyond all

@@ -239,7 +239,11 @@ impl<'a> Session<'a> {
                 continue;
             }
             let batch = match queue.take(TICK) {
-                Taken::Finished => break,
+                Taken::Finished => {
+                    // A run that was asked to stop gives out nothing more, and wants what is here.
+                    self.wait_until_idle();
+                    break;
+                }
                 // Others wait for the device that this idle worker holds.
                 Taken::Nothing if is_idle && self.stage.is_device_wanted() => break,
                 Taken::Nothing => {

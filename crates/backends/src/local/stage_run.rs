@@ -25,6 +25,8 @@ pub(crate) struct StageRun<'a> {
     pub(crate) planned: &'a PlannedStage,
     /// The stage that its tasks come from; none for the first one.
     pub(crate) producer: Option<&'a PlannedStage>,
+    /// The stage that its tasks go to; none for the last one.
+    pub(crate) consumer: Option<&'a PlannedStage>,
     /// Whether its tasks go to workers again, which need not be trusted with sound data.
     pub(crate) feeds_python: bool,
     pub(crate) index: usize,
@@ -76,6 +78,7 @@ impl<'a> StageRun<'a> {
             run,
             planned: &stages[index],
             producer: index.checked_sub(1).map(|before| &stages[before]),
+            consumer: stages.get(index + 1),
             feeds_python: stages
                 .get(index + 1)
                 .is_some_and(|next| next.behaviour.as_python().is_some()),
@@ -136,11 +139,12 @@ impl<'a> StageRun<'a> {
         let _passing_on = self.load.passing_on();
         // Whoever makes room may wait for the device that this worker holds until it has passed on
         // what it has.
-        self.next_queue().push_unless(outputs, || self.is_device_wanted())?;
+        let late = self.next_queue().push_unless(outputs, || self.is_device_wanted())?;
+        self.run.tell_of_late(self.consumer, &late);
         if again.is_empty() {
             self.queue().settle();
         } else {
-            self.queue().give_back(again);
+            self.put_back(again);
         }
         Ok(())
     }
@@ -169,10 +173,10 @@ impl<'a> StageRun<'a> {
                 && self.run.policy == FailurePolicy::FailFast;
         if batch.failures < self.max_attempts(&trouble.cause) {
             self.emit_retry(&batch, &trouble.cause);
-            self.queue().give_back([batch]);
+            self.put_back([batch]);
         } else if batch.parcels.len() > 1 && !is_settled {
             self.emit_retry(&batch, &trouble.cause);
-            self.queue().give_back(batch.split());
+            self.put_back(batch.split());
         } else {
             self.tally.lock().unwrap_or_else(PoisonError::into_inner).tasks +=
                 batch.parcels.len() as u64;
@@ -185,8 +189,13 @@ impl<'a> StageRun<'a> {
     pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) {
         for mut batch in batches {
             batch.is_suspect = true;
-            self.queue().give_back([batch]);
+            self.put_back([batch]);
         }
+    }
+
+    /// A batch is to be done once more.
+    fn put_back(&self, batches: impl IntoIterator<Item = Batch>) {
+        self.run.tell_of_late(Some(self.planned), &self.queue().give_back(batches));
     }
 
     fn max_attempts(&self, cause: &Cause) -> u32 {
@@ -304,7 +313,7 @@ impl<'a> StageRun<'a> {
     fn end_if(&self, is_last: bool) {
         if is_last && self.queue().is_finished() {
             self.next_queue().close();
-            if !self.run.cancel.is_cancelled() {
+            if !self.run.cancel.is_cancelled() && !self.run.is_stopped() {
                 self.run.emit(&Event::StageFinished { stage: self.name().to_owned() });
             }
         }

@@ -83,7 +83,7 @@ impl RunProfile {
             "bin_seconds": state.scale.width(),
             "stages": stages,
             "environments": state.reports.iter().map(environment_value).collect::<Vec<_>>(),
-            "preparations": state.makings.iter().map(making_value).collect::<Vec<_>>(),
+            "preparations": state.makings.iter().map(|it| making_value(it, ending.error)).collect::<Vec<_>>(),
             "workers_left_out": state.lanes_left_out,
             "failed": failed,
             "failed_shown": failed_shown,
@@ -162,12 +162,17 @@ fn lane_value(worker: usize, lane: &Lane, state: &State) -> Value {
     })
 }
 
-fn making_value(making: &Making) -> Value {
-    let Making { stages, key, begin, end, phases, is_built } = making;
+fn making_value(making: &Making, error: Option<&Error>) -> Value {
+    let Making { stages, key, begin, end, phases, is_built, is_base } = making;
+    // Without stages it is a base that is built: what fails then are the stages that wait for it.
+    let has_failed = end.is_none()
+        && matches!(error, Some(Error::Environment { stages: of, .. })
+            if of == stages || stages.is_empty());
     let phases = phases.iter().map(|(at, phase)| json!([rounded(*at), phase]));
     json!({
         "stages": stages, "key": key, "begin": rounded(*begin), "end": end.map(rounded),
-        "built": is_built, "phases": phases.collect::<Vec<_>>(),
+        "built": is_built, "base": is_base, "failed": has_failed,
+        "phases": phases.collect::<Vec<_>>(),
     })
 }
 

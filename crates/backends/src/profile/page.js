@@ -207,9 +207,9 @@
         paths[PHASES[phase] || "make"] += box(begin, env.phases[index + 1] ? env.phases[index + 1][0] : end);
       });
       if (env.end === null) paths.fail = box(end - total / 300, end);
-      const title = env.key ? short(env.key) : env.stages.length ? "base" : "environment";
+      const title = env.key ? short(env.key) : env.base ? "base" : "environment";
       const isBase = env.key && !env.stages.length;
-      const state = env.end === null ? "unfinished" : env.built ? `${isBase ? "base, " : ""}built ${time(env.end - first)}` : env.key ? "cached" : "ready";
+      const state = env.end === null ? `${isBase ? "base, " : ""}${env.failed ? "failed" : "given up"}` : env.built ? `${isBase ? "base, " : ""}built ${time(env.end - first)}` : env.key ? "cached" : "ready";
       const of = env.stages.length ? ` for ${env.stages.join(", ")}` : "";
       row("env", `environment ${title}${of}`, [el("span", { class: env.key ? "mono" : null, title: env.stages.join(", ") }, title), el("small", {}, state)], paths, (now) => {
         if (now < env.begin) return "not wanted yet";

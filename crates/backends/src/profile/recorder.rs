@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stage::Task;
 
@@ -132,9 +132,26 @@ impl Recorder {
         keys.filter_map(|making| making.key.clone()).collect()
     }
 
-    /// Tells what is in an environment, by its key. A run that ends well tells it itself.
-    pub fn describe(&self, report: EnvironmentReport) {
-        self.lock().reports.push(report);
+    /// Whether the base itself was ready for a stage.
+    #[must_use]
+    pub fn has_base(&self) -> bool {
+        self.lock().makings.iter().any(|making| making.is_base && making.end.is_some())
+    }
+
+    /// Tells what is in an environment, or the base. A run that ends well tells it itself.
+    pub fn describe(&self, mut report: EnvironmentReport) {
+        let mut state = self.lock();
+        let mut makings = state.makings.iter().filter(|making| making.end.is_some());
+        if let Some(making) = makings.find(|making| making.key == report.key) {
+            report.stages.clone_from(&making.stages);
+            let begin = making.phases.first().map_or(making.begin, |(begin, _)| *begin);
+            let seconds = making.end.map_or(0.0, |end| (end - begin).max(0.0));
+            report.duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            if making.is_built {
+                report.state = EnvState::Built;
+            }
+        }
+        state.reports.push(report);
     }
 
     /// What the run did, which ended so. Its outputs are left out.
@@ -200,6 +217,14 @@ impl State {
                 let making = Making { stages: stages.clone(), begin: now, ..Making::default() };
                 self.making(making);
             }
+            Event::EnvironmentKeyed { stages, key } => {
+                let wanted = self.makings.iter_mut();
+                let mut wanted = wanted.filter(|it| it.end.is_none() && it.stages == *stages);
+                if let Some(making) = wanted.next() {
+                    making.is_base = key.is_none();
+                    making.key.clone_from(key);
+                }
+            }
             Event::EnvironmentBuilding { key, phase, .. } => {
                 let phases = &mut self.making_of_key(now, key).phases;
                 if phases.last().is_none_or(|(_, last)| last != phase) {
@@ -256,7 +281,10 @@ impl State {
             }
             Event::TaskFailed(failed) => self.task_failed(now, failed),
             // What a worker prints is for logs: it may be anything, and any amount.
-            Event::Log { .. } | Event::Stopping | Event::StageFinished { .. } => {}
+            Event::Log { .. }
+            | Event::Dropped { .. }
+            | Event::Stopping
+            | Event::StageFinished { .. } => {}
         }
     }
 
@@ -321,14 +349,18 @@ impl State {
         state: EnvState,
     ) {
         let wanted = self.makings.iter().position(|it| it.end.is_none() && it.stages == stages);
-        let begin = wanted.map_or(now, |place| self.makings.remove(place).begin);
+        let wanted = wanted.map(|place| self.makings.remove(place));
+        let begin = wanted.as_ref().map_or(now, |wanted| wanted.begin);
         let mut built = None;
         if let Some(key) = key {
             built = self.makings.iter().position(|it| it.key.as_ref() == Some(key));
         }
-        let mut making = built.map(|place| self.makings.remove(place)).unwrap_or_default();
+        let built = built.map(|place| self.makings.remove(place));
+        let wanted = wanted.filter(|wanted| !wanted.phases.is_empty());
+        let mut making = wanted.or(built).unwrap_or_default();
         making.stages = stages.to_vec();
         making.key = key.cloned();
+        making.is_base = key.is_none();
         making.begin = begin;
         making.end = Some(now);
         making.is_built |= state == EnvState::Built;
@@ -344,8 +376,6 @@ impl fmt::Debug for Recorder {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::Value;
     use stage::{Context, Pipeline, RustStage};
 
@@ -459,9 +489,53 @@ mod tests {
         let made = value(&recorder)["preparations"].clone();
         let whole = serde_json::json!([{
             "stages": ["stage_0", "stage_1"], "key": "k", "begin": 0.1, "end": 0.6, "built": true,
-            "phases": [[0.2, "creating"], [0.3, "installing"]],
+            "base": false, "failed": false, "phases": [[0.2, "creating"], [0.3, "installing"]],
         }]);
         assert_eq!(made, whole);
+    }
+
+    /// The environment that a run failed for is one, of its stage, and the base is another.
+    #[test]
+    fn what_a_run_failed_for_is_told_from_the_base() {
+        let recorder = recorder(2);
+        let mut state = recorder.lock();
+        let [base, own] = ["stage_0", "stage_1"].map(|name| vec![name.to_owned()]);
+        for stages in [&base, &own] {
+            state.event(0.1, &Event::EnvironmentPreparing { stages: stages.clone() });
+        }
+        let key = Some("k".to_owned());
+        state.event(0.2, &Event::EnvironmentKeyed { stages: base.clone(), key: None });
+        state.event(0.2, &Event::EnvironmentKeyed { stages: own.clone(), key });
+        state.event(
+            0.3,
+            &Event::EnvironmentBuilding {
+                key: "k".to_owned(),
+                phase: crate::BuildPhase::Resolving,
+                packages: None,
+                done: None,
+                bytes: None,
+                total_bytes: None,
+            },
+        );
+        let duration = Duration::ZERO;
+        let ready =
+            Event::EnvironmentReady { stages: base, key: None, state: EnvState::Base, duration };
+        state.event(0.4, &ready);
+        drop(state);
+        assert!(recorder.has_base());
+        let error = Error::Environment { stages: own, source: Box::new(Error::Stopped) };
+        let value = serde_json::to_value(recorder.finish(Err(&error))).unwrap();
+        let whole = serde_json::json!([
+            {
+                "stages": ["stage_1"], "key": "k", "begin": 0.1, "end": null, "built": false,
+                "base": false, "failed": true, "phases": [[0.3, "resolving"]],
+            },
+            {
+                "stages": ["stage_0"], "key": null, "begin": 0.1, "end": 0.4, "built": false,
+                "base": true, "failed": false, "phases": [],
+            },
+        ]);
+        assert_eq!(value["preparations"], whole);
     }
 
     #[test]

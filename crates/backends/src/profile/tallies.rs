@@ -122,4 +122,6 @@ pub(super) struct Making {
     /// What its build was at, from when on.
     pub(super) phases: Vec<(f64, BuildPhase)>,
     pub(super) is_built: bool,
+    /// Whether it is known to be the base.
+    pub(super) is_base: bool,
 }

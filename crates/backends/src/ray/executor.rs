@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use envspec::LoadedEnv;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use stage::{Base, Task};
 use super::connection::Connection;
 use super::driver::Driver;
 use super::job::{Job, JobStage};
-use super::session::Session;
+use super::session::{Outcome, Session};
 use crate::error::Error;
 use crate::event::Observer;
 use crate::executor::{Executor, FailurePolicy, Sink};
@@ -21,6 +21,7 @@ use crate::host::{self, ROLE};
 use crate::plan::Plan;
 use crate::provision::{Environment, Provisioner};
 use crate::report::RunReport;
+use crate::stop::{STOP_GRACE, Stop};
 
 /// Who makes the environments of the stages on a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub struct RayExecutor<E> {
     failure_policy: FailurePolicy,
     worker_program: Option<PathBuf>,
     options: Map<String, Value>,
+    stop: Option<Stop>,
+    stop_grace: Duration,
     engine: PhantomData<fn() -> E>,
 }
 
@@ -117,6 +120,8 @@ impl<E: Engine> RayExecutor<E> {
             failure_policy: FailurePolicy::default(),
             worker_program: None,
             options: Map::new(),
+            stop: None,
+            stop_grace: STOP_GRACE,
             engine: PhantomData,
         })
     }
@@ -157,6 +162,18 @@ impl<E: Engine> RayExecutor<E> {
     pub fn with_option(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.options.insert(name.into(), value.into());
         self
+    }
+
+    /// The same with somebody who may end runs before their end. What the engine has been given by
+    /// then it goes on with until the grace period is over. By default, nobody does.
+    pub fn with_stop(self, stop: Stop) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
+
+    /// The same with another limit on how long the engine may go on with what it has been given when
+    /// a run is asked to [stop](Self::with_stop). By default, 20 s.
+    pub fn with_stop_grace(self, stop_grace: Duration) -> Self {
+        Self { stop_grace, ..self }
     }
 
     /// Refuses a plan that could not run here, as far as can be told without the cluster: stages
@@ -239,8 +256,10 @@ impl<E: Engine> Executor for RayExecutor<E> {
             stages,
         };
         let driver = Driver::start(&base, shims, &job)?;
-        let session = Session::new(plan, self.failure_policy, observer);
-        let (stages, environments, failed) = session.run(driver, E::NAME, tasks, sink)?;
+        let stop = self.stop.clone().map(|stop| (stop, self.stop_grace));
+        let session = Session::new(plan, self.failure_policy, observer).with_stop(stop);
+        let Outcome { stages, environments, failed, is_stopped } =
+            session.run(driver, E::NAME, tasks, sink)?;
         Ok(RunReport {
             pipeline: plan.name().to_owned(),
             executor: E::NAME.to_owned(),
@@ -248,6 +267,7 @@ impl<E: Engine> Executor for RayExecutor<E> {
             failed,
             stages,
             environments,
+            is_stopped: is_stopped || self.stop.as_ref().is_some_and(Stop::is_wanted),
             wall: begun.elapsed(),
         })
     }
@@ -272,6 +292,8 @@ impl<E> Clone for RayExecutor<E> {
             failure_policy: self.failure_policy,
             worker_program: self.worker_program.clone(),
             options: self.options.clone(),
+            stop: self.stop.clone(),
+            stop_grace: self.stop_grace,
             engine: PhantomData,
         }
     }

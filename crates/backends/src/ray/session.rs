@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize;
 use stage::{SourceTask, Task};
@@ -19,6 +21,7 @@ use crate::plan::Plan;
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::report::{StageReport, tell_dropped};
 use crate::secrets::Secrets;
+use crate::stop::Over;
 use crate::wire::{Frame, Kind};
 use crate::worker::Incoming;
 
@@ -66,10 +69,18 @@ pub(crate) struct Session<'a> {
     failed: Vec<FailedTask>,
     /// The warnings.
     told: HashSet<(Option<String>, String)>,
+    /// Who may end the run before its end, and how long it has then.
+    stop: Option<(crate::Stop, Duration)>,
 }
 
-/// What is left of a run: its stages, its environments, and its failed tasks.
-pub(crate) type Outcome = (Vec<StageReport>, Vec<EnvironmentReport>, Vec<FailedTask>);
+/// What is left of a run.
+pub(crate) struct Outcome {
+    pub(crate) stages: Vec<StageReport>,
+    pub(crate) environments: Vec<EnvironmentReport>,
+    pub(crate) failed: Vec<FailedTask>,
+    /// Whether it was asked to end before its end.
+    pub(crate) is_stopped: bool,
+}
 
 impl<'a> Session<'a> {
     pub(crate) fn new(plan: &'a Plan, policy: FailurePolicy, observer: Arc<dyn Observer>) -> Self {
@@ -84,7 +95,13 @@ impl<'a> Session<'a> {
             environments: BTreeMap::new(),
             failed: Vec::new(),
             told: HashSet::new(),
+            stop: None,
         }
+    }
+
+    /// The same with somebody who may end the run before its end.
+    pub(crate) fn with_stop(self, stop: Option<(crate::Stop, Duration)>) -> Self {
+        Self { stop, ..self }
     }
 
     /// Feeds the driver and takes what comes out, to the end of the run.
@@ -105,16 +122,34 @@ impl<'a> Session<'a> {
         // What happens to each task happens elsewhere: none has ended before the run has.
         let sources = Mutex::new(Vec::new());
         let observer = self.observer.clone();
+        let (over, stop) = (&Over::default(), self.stop.take());
+        let (is_stopped, is_killed) = (AtomicBool::new(false), AtomicBool::new(false));
         let result = std::thread::scope(|scope| {
+            let watching = stop.as_ref().map_or(Ok(()), |(stop, grace)| {
+                let wind_down = || is_stopped.store(true, Ordering::Relaxed);
+                let kill = || {
+                    observer.on_event(&Event::Stopping);
+                    is_stopped.store(true, Ordering::Relaxed);
+                    is_killed.store(true, Ordering::Relaxed);
+                    let _ = writer.shutdown(std::net::Shutdown::Both);
+                };
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, move || over.watch(stop, *grace, wind_down, kill))
+                    .map(drop)
+            });
+            let _ends = over.on_drop();
             let feeding = std::thread::Builder::new().spawn_scoped(scope, || {
-                if let Err(error) = feed(&writer, tasks, &sources) {
+                // None is taken that would then be lost.
+                let wanted = || !is_stopped.load(Ordering::Relaxed);
+                let mut tasks = std::iter::from_fn(|| wanted().then(|| tasks.next()).flatten());
+                if let Err(error) = feed(&writer, &mut tasks, &sources) {
                     observer.on_event(&Event::Stopping);
                     *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     // Whoever waits for the driver's answers is to stop.
                     let _ = writer.shutdown(std::net::Shutdown::Both);
                 }
             });
-            feeding.map_err(|error| Stop::from(lost(error)))?;
+            watching.and(feeding.map(drop)).map_err(|error| Stop::from(lost(error)))?;
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
                 observer.on_event(&Event::Stopping);
@@ -130,7 +165,11 @@ impl<'a> Session<'a> {
         match result {
             Ok(()) => {
                 driver.finish();
-                Ok(self.conclude())
+                Ok(self.conclude(is_stopped.into_inner()))
+            }
+            Err(Stop::Lost(_)) if is_killed.into_inner() => {
+                driver.abort();
+                Ok(self.conclude(true))
             }
             Err(Stop::Failed(error)) => {
                 driver.abort();
@@ -257,18 +296,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn conclude(self) -> Outcome {
+    fn conclude(self, is_stopped: bool) -> Outcome {
         let mut stages: Vec<StageReport> = Vec::new();
         for planned in self.plan.stages() {
             let mut sum = StageReport::new(&planned.settings.name);
             for tally in self.tallies.values().filter(|tally| tally.name == planned.settings.name) {
                 sum.add(tally);
             }
-            self.observer.on_event(&Event::StageFinished { stage: sum.name.clone() });
+            if !is_stopped {
+                self.observer.on_event(&Event::StageFinished { stage: sum.name.clone() });
+            }
             stages.push(sum);
         }
-        tell_dropped(self.plan, &stages, &*self.observer);
-        (stages, self.environments.into_values().collect(), self.failed)
+        if !is_stopped {
+            tell_dropped(self.plan, &stages, &*self.observer);
+        }
+        let environments = self.environments.into_values().collect();
+        Outcome { stages, environments, failed: self.failed, is_stopped }
     }
 }
 

@@ -3,12 +3,12 @@
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Once cancelled, stays so.
 #[derive(Debug)]
 pub(crate) struct Cancel {
-    is_cancelled: Arc<AtomicBool>,
+    is_cancelled: AtomicBool,
     reader: PipeReader,
     writer: Mutex<Option<PipeWriter>>,
 }
@@ -16,22 +16,13 @@ pub(crate) struct Cancel {
 impl Cancel {
     pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        Ok(Self {
-            is_cancelled: Arc::new(AtomicBool::new(false)),
-            reader,
-            writer: Mutex::new(Some(writer)),
-        })
+        Ok(Self { is_cancelled: AtomicBool::new(false), reader, writer: Mutex::new(Some(writer)) })
     }
 
     pub(crate) fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
         // Closing the only writer makes the reader's end ready in every poll, now and later.
         drop(self.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-
-    /// The order as a flag, for those who look at it now and then.
-    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
-        self.is_cancelled.clone()
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -20,6 +20,7 @@ mod processes; // what is left of workers and their children
 mod rust_stages; // Rust and Python stages in one pipeline
 mod secrets;
 mod settings; // planted in every place, and looked for in every other
+mod stopping; // runs that end before their end: failures while something is built, stops
 mod support;
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
 mod values; // what becomes of Python values that JSON has no form for
