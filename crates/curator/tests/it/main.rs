@@ -1,6 +1,7 @@
 //! The command `curator`, run as people and scripts run it, with real uv, pip and Python.
 
 mod building;
+mod destinations;
 mod exact;
 mod executing;
 mod explaining;
@@ -8,8 +9,10 @@ mod failed;
 mod foreign;
 mod guides;
 mod hostile;
+mod interrupting;
 mod keeping;
 mod limits;
+mod malformed;
 mod permissions;
 mod pipelines;
 mod progress;

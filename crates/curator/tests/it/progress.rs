@@ -49,6 +49,11 @@ const WIDTH: usize = 80;
 
 /// What a terminal shows in the end: it knows what the display writes, and nothing else.
 fn screen(written: &str) -> Vec<String> {
+    screen_of(written, false)
+}
+
+/// The same of one that wraps as soon as a row is full, or only when more comes.
+fn screen_of(written: &str, wraps_at_once: bool) -> Vec<String> {
     let mut rows: Vec<Vec<char>> = vec![Vec::new()];
     let (mut row, mut column) = (0, 0);
     let mut letters = written.chars().peekable();
@@ -88,6 +93,10 @@ fn screen(written: &str) -> Vec<String> {
                 line.resize(line.len().max(column + 1), ' ');
                 line[column] = letter;
                 column += 1;
+                if wraps_at_once && column == WIDTH {
+                    (row, column) = (row + 1, 0);
+                    rows.resize(rows.len().max(row + 1), Vec::new());
+                }
             }
         }
     }
@@ -111,4 +120,31 @@ fn results_on_a_terminal_stand_above_what_changes() {
         assert_eq!(screen.iter().filter(|line| **line == result).count(), 1, "{n}: {screen:#?}");
     }
     assert!(!screen.iter().any(|line| line.contains("queue")), "it is gone: {screen:#?}");
+}
+
+#[test]
+fn notes_on_a_terminal_leave_no_part_of_the_display_behind() {
+    let folder = Folder::numbers(8, "{}");
+    folder.write(
+        "stages.py",
+        "import time\nclass Picky:\n    def process(self, task):\n        time.sleep(0.15)\n        \
+         print('note', task.data['n'])\n        return task\n",
+    );
+    let line =
+        format!("stty cols {WIDTH} rows 24; {CURATOR} run pipeline.toml -i tasks.jsonl -o out");
+    let words = ["-qec", &line, "shown"];
+    let command = folder.expression(&duct::cmd("script", words)).stdout_null().stdin_null();
+    command.env("TERM", "xterm").run().expect("a run");
+    let shown = String::from_utf8_lossy(&fs::read(folder.path("shown")).unwrap()).into_owned();
+    assert!(shown.contains("queue"), "the display was drawn: {shown:?}");
+    let shown: Vec<&str> = shown.split('\n').filter(|line| !line.starts_with("Script ")).collect();
+    // Also on a terminal whose cursor is on the next row once a row is full.
+    for wraps in [false, true] {
+        let screen = screen_of(&shown.join("\n"), wraps);
+        assert!(!screen.iter().any(|line| line.contains("queue")), "{screen:#?}");
+        for n in 0..8 {
+            let note = format!("Picky | note {n}");
+            assert_eq!(screen.iter().filter(|line| **line == note).count(), 1, "{screen:#?}");
+        }
+    }
 }

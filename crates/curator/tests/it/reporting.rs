@@ -102,10 +102,29 @@ fn a_run_that_fails_leaves_a_report_too() {
         assert!(!text.contains("hush"));
     }
 
+    // What was built says so, and stages say what they ran in.
+    let text = folder.read("r.json");
+    let data: Value = serde_json::from_str(&text).unwrap();
+    let of = |stage: usize| {
+        let place = data["stages"][stage]["environment"].as_u64().expect("a place");
+        data["environments"][usize::try_from(place).unwrap()].clone()
+    };
+    assert_eq!((&of(0)["stages"], &of(0)["state"]), (&json!(["version"]), &json!("hit")));
+    assert_eq!((&of(1)["stages"], &of(1)["state"]), (&json!(["picky"]), &json!("base")));
+
     // Before any environment is there.
     let impossible = ["r.html", "--set", "stage.version.runtime_env.uv=['packaging==9999']"];
     folder.run(&[&run[..], &impossible].concat()).fails(1, "9999");
-    let data = data(&folder.read("r.html"));
+    let page = folder.read("r.html");
+    assert!(!page.contains("unfinished"), "it failed, or was given up");
+    let data = crate::reporting::data(&page);
     assert!(data["error"]["message"].as_str().expect("why").contains("9999"));
+    let preparations = data["preparations"].as_array().expect("a list");
+    let failed: Vec<&Value> = preparations.iter().filter(|it| it["failed"] == true).collect();
+    assert_eq!(failed.len(), 1, "{preparations:?}");
+    assert_eq!((&failed[0]["stages"], &failed[0]["base"]), (&json!(["version"]), &json!(false)));
+    assert!(failed[0]["key"].is_string());
+    // None without a stage: what was built belongs to one.
+    assert!(preparations.iter().all(|it| it["stages"] != json!([])), "{preparations:?}");
     assert_eq!(data["outputs_total"], 0);
 }

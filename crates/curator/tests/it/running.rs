@@ -1,8 +1,5 @@
 //! `run`: from files and pipes to files and pipes.
 
-use std::fs;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::pipelines::{Folder, lines, sorted};
@@ -218,61 +215,6 @@ fn logs_are_json_on_request() {
 
     let quiet = folder.run(&["run", "pipeline.toml", "-i", "tasks.jsonl", "--failed", "f", "-q"]);
     assert_eq!(quiet.err.lines().count(), 2, "{}", quiet.err);
-}
-
-/// Waits until a file has that many lines.
-#[track_caller]
-fn wait_for_lines(folder: &Folder, name: &str, count: usize) {
-    let begun = Instant::now();
-    loop {
-        let text = fs::read_to_string(folder.path(name)).unwrap_or_default();
-        if text.lines().count() >= count {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(1), "{name} stays as it is: {text}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn signal(handle: &duct::Handle, name: &str) {
-    let pid = handle.pids()[0].to_string();
-    duct::cmd("kill", [name, &pid]).run().expect("the command runs");
-}
-
-#[test]
-fn an_interrupt_ends_the_run_in_order() {
-    let folder = Folder::numbers(10_000, "{ seconds = 0.05 }");
-    let command = ["run", "pipeline.toml", "-i", "tasks.jsonl", "-o", "out.jsonl"];
-    let handle = folder.expression(&duct::cmd(CURATOR, command)).stderr_capture().start().unwrap();
-    wait_for_lines(&folder, "out.jsonl", 3);
-    signal(&handle, "-INT");
-    let output = handle.wait().unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{err}");
-    assert!(err.contains("finishing what is under way"), "{err}");
-    // All that was handed in has come out.
-    let out = sorted(&folder.lines("out.jsonl"), "n");
-    let handed_in = out.len();
-    assert_eq!(out, (0..handed_in as u64).collect::<Vec<_>>());
-    assert!(err.contains(&format!("{handed_in} tasks in, {handed_in} out")), "{err}");
-}
-
-#[test]
-fn a_second_interrupt_ends_it_at_once() {
-    let folder = Folder::numbers(10, "{ seconds = 600.0 }");
-    let command = ["run", "pipeline.toml", "-i", "tasks.jsonl", "--log-format", "text"];
-    let handle = folder.expression(&duct::cmd(CURATOR, command)).stderr_path(folder.path("log"));
-    let handle = handle.stdout_null().start().unwrap();
-    let begun = Instant::now();
-    while !fs::read_to_string(folder.path("log")).unwrap_or_default().contains("worker ready") {
-        assert!(begun.elapsed() < Duration::from_mins(1), "no worker");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    signal(&handle, "-INT");
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(handle.try_wait().unwrap().is_none(), "the task under way is not given up");
-    signal(&handle, "-INT");
-    assert_eq!(handle.wait().unwrap().status.code(), Some(130));
 }
 
 #[test]

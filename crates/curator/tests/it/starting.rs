@@ -89,3 +89,77 @@ fn completions_and_the_schema_are_printed() {
     let kept = include_str!("../../../../docs/pipeline.schema.json");
     assert_eq!(schema, serde_json::from_str::<Value>(kept).unwrap());
 }
+
+#[test]
+fn a_plan_sees_code_that_is_not_there() {
+    let folder = Folder::new(
+        "[[stage]]\nname = \"gone\"\npython = \"nosuch.py:Clean\"\n\
+         [[stage]]\nname = \"other\"\npython = \"stages.py:Verison\"\n\
+         [[stage]]\nname = \"fine\"\npython = \"stages.py:Version\"\n",
+    );
+    let run = folder.run(&["plan", "pipeline.toml"]);
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    for words in ["nosuch.py`, is not there", "stages.py`, defines no `Verison`", "hint:"] {
+        assert!(run.out.contains(words), "{words}: {}", run.out);
+    }
+    assert_eq!(run.out.matches("no code").count(), 2, "{}", run.out);
+    let run = folder.run(&["plan", "pipeline.toml", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    let states: Vec<&str> =
+        plan["stages"].as_array().unwrap().iter().filter_map(|it| it["state"].as_str()).collect();
+    assert_eq!(states, ["no-code", "no-code", "base"]);
+}
+
+#[test]
+fn a_plan_names_the_interpreter_that_the_base_would_be() {
+    let folder = Folder::new("");
+    folder.write("p.toml", "name = \"p\"\n[[stage]]\npython = \"stages.py:give_back\"\n");
+    let base = folder.world.base().to_owned();
+    let prefix = std::path::Path::new(&base).ancestors().nth(2).unwrap();
+    let plan = |words: &[&str]| {
+        let command = duct::cmd(crate::support::CURATOR, ["plan", "p.toml"].iter().chain(words));
+        let command = folder.expression(&command).env("VIRTUAL_ENV", prefix);
+        command.stdout_capture().read().unwrap()
+    };
+    // What is set closer to the command wins: here no variable is taken away.
+    let line = folder.run(&["plan", "p.toml"]).text();
+    let found = duct::cmd!("python3", "-c", "import sys; print(sys.executable)").read().unwrap();
+    assert!(line.contains(&format!("base          {found}")), "{found}: {line}");
+    assert!(!plan(&[]).contains("else python3"));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused_unless_the_run_says_so() {
+    let folder =
+        Folder::new("[[stage]]\npython = \"stages.py:give_back\"\nresources = { gpus = 1 }\n");
+    let run = |command: &str, set: &[&str]| {
+        let set = set.iter().flat_map(|set| ["--set", set]);
+        let words: Vec<&str> = [command, "pipeline.toml"].into_iter().chain(set).collect();
+        let command = folder.expression(&duct::cmd(crate::support::CURATOR, words));
+        let command = command.env("CUDA_VISIBLE_DEVICES", "").stdin_bytes("{}\n");
+        crate::support::Run::from(command.stdout_capture().stderr_capture().run().unwrap())
+    };
+    for command in ["run", "plan"] {
+        run(command, &[]).fails(2, "stage `give_back` asks for 1 GPU, and this machine has none");
+        run(command, &[]).fails(2, "--set engine.devices=[]");
+        run(command, &["stage.give_back.resources={ gpu_memory_gb = 12 }"])
+            .fails(2, "asks for 0.5 GPUs, and this machine has none");
+    }
+    let told = run("run", &["engine.devices=[]"]);
+    assert!(told.err.contains("it asks for 1 GPU, and the run is given none"), "{}", told.err);
+    assert_eq!(told.text(), "{}\n");
+    let some = run("run", &["engine.devices=['7']", "stage.give_back.resources.gpus=2"]);
+    assert!(some.err.contains("it asks for 2 GPUs, and the run is given 1"), "{}", some.err);
+    assert_eq!(some.code, Some(0));
+}
+
+#[test]
+fn cores_beyond_the_machine_are_told_in_a_sentence() {
+    let folder =
+        Folder::new("[[stage]]\npython = \"stages.py:give_back\"\nresources = { cpus = 64 }\n");
+    let run = folder.run_with(&["run", "pipeline.toml", "--set", "engine.cpus=2"], "{}\n");
+    let words = "warning: stage `give_back`: it asks for 64 cores for each worker, and the run has 2: \
+        its workers share these with the other stages";
+    assert!(run.err.contains(words), "{}", run.err);
+    assert_eq!(run.text(), "{}\n");
+}

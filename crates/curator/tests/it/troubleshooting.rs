@@ -146,6 +146,11 @@ fn code(code: &str) -> Run {
     one_stage(code, "").run(&RUN)
 }
 
+/// Runs a pipeline of one stage that writes here.
+fn written(arguments: &[&str]) -> Run {
+    one_stage("stages.py:give_back", "").run(&[&RUN[..], arguments].concat())
+}
+
 /// Runs a pipeline of one stage with these fields.
 fn fields(fields: &str) -> Run {
     one_stage("stages.py:give_back", fields).run(&RUN)
@@ -553,6 +558,31 @@ fn scenario(error: &str) -> Option<Run> {
             one_stage("stages.py:slow", "task_timeout_seconds = 0.2\n").run(&RUN)
         }
 
+        // Files of a run, and devices.
+        "cannot write --output `…`: No such file or directory (os error 2)" => {
+            written(&["--output", "nosuch/o.jsonl"])
+        }
+        "--output `…` is to be written as `.parquet`, and there are only …" => {
+            written(&["--output", "o.parquet"])
+        }
+        "--output `…` is to be written as `.gz`, and there are only …" => {
+            written(&["--output", "o.jsonl.gz"])
+        }
+        "--input `…` is to be read as `.gz`, and there are only …" => {
+            one_stage("stages.py:give_back", "").run(&["run", "pipeline.toml", "-i", "t.jsonl.gz"])
+        }
+        "stage `…` asks for 1 GPU, and this machine has none" => {
+            let folder = one_stage("stages.py:give_back", "resources = { gpus = 1 }\n");
+            let command = folder.expression(&duct::cmd(CURATOR, RUN));
+            let command = command.env("CUDA_VISIBLE_DEVICES", "").stdout_capture();
+            Run::from(command.stderr_capture().run().expect("the command starts"))
+        }
+        "the code of stage `…`, `…`, defines no `…`" => {
+            let run = one_stage("stages.py:give_bakc", "").run(&["plan", "pipeline.toml"]);
+            // A plan tells what is wrong with all stages, as its result.
+            Run { err: run.out.clone(), ..run }
+        }
+
         // The cache.
         "environment `…` is in use" => {
             let spec = ["--uv", "packaging==24.0"];
@@ -688,6 +718,12 @@ fn scenario(error: &str) -> Option<Run> {
             "kept",
             &["--checkpoint"],
             |folder| folder.write("tasks.jsonl", "{\"city\": \"Bern\"}\n"),
+            &["--checkpoint", "kept"],
+        ),
+        "the checkpoint has finished input task …, and the input has only …" => again(
+            "kept",
+            &["--checkpoint"],
+            |folder| folder.write("tasks.jsonl", "{\"city\": \"Oslo\"}\n"),
             &["--checkpoint", "kept"],
         ),
         "… asks for other packages than in the recorded run" => again(

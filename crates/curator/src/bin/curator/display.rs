@@ -4,7 +4,6 @@ mod board;
 mod live;
 
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use live::Live;
 /// How often a log is told how far the run is.
 const NEWS: Duration = Duration::from_secs(10);
 /// How many failed tasks are told one by one.
-const FAILURES: usize = 10;
+pub(crate) const FAILURES: usize = 10;
 
 /// Shows how a run goes.
 pub(crate) struct Display {
@@ -41,7 +40,6 @@ enum Kind {
 
 struct Shared {
     board: Mutex<Board>,
-    has_begun: AtomicBool,
 }
 
 impl Shared {
@@ -63,14 +61,9 @@ impl Display {
     }
 
     /// For a run that is told of by somebody else, or only by its failures.
-    pub(crate) fn silent(tells_failures: bool) -> Self {
-        let shared = Shared::new(Board::new(&[], Arc::default(), None));
+    pub(crate) fn silent(tells_failures: bool, reading: Arc<Reading>) -> Self {
+        let shared = Shared::new(Board::new(&[], reading, None));
         Self { shared, kind: if tells_failures { Kind::Quiet } else { Kind::Silent } }
-    }
-
-    /// Whether anything is under way that an end would lose.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.shared.has_begun.load(Ordering::Relaxed)
     }
 
     /// Takes what changes away.
@@ -108,8 +101,19 @@ impl Display {
     pub(crate) fn summary(&self, run: &RunReport) {
         if matches!(self.kind, Kind::Live(_) | Kind::Plain(_)) {
             self.shared.board().summary(run).iter().for_each(|line| say(line));
-        } else if matches!(self.kind, Kind::Quiet) && !run.failed.is_empty() {
-            say(&format!("{} failed", output::count(run.failed.len(), "task")));
+        } else if matches!(self.kind, Kind::Quiet) {
+            let failed = self.shared.board().failed_in(run);
+            if failed > 0 {
+                let failed = usize::try_from(failed).unwrap_or(usize::MAX);
+                say(&format!("{} failed", output::count(failed, "task")));
+            }
+        }
+    }
+
+    /// How far it had come, for a run that could not tell that itself.
+    pub(crate) fn last_words(&self) {
+        if matches!(self.kind, Kind::Live(_) | Kind::Plain(_)) {
+            say(&self.shared.board().news());
         }
     }
 
@@ -164,15 +168,12 @@ impl Display {
 
 impl Shared {
     fn new(board: Board) -> Arc<Self> {
-        Arc::new(Self { board: Mutex::new(board), has_begun: AtomicBool::new(false) })
+        Arc::new(Self { board: Mutex::new(board) })
     }
 }
 
 impl Observer for Display {
     fn on_event(&self, event: &Event) {
-        if matches!(event, Event::WorkerReady { .. }) {
-            self.shared.has_begun.store(true, Ordering::Relaxed);
-        }
         if matches!(self.kind, Kind::Silent) {
             return;
         }

@@ -1,42 +1,58 @@
 //! The engine that runs a pipeline, from its file and the command line.
 
 use std::path::Path;
+use std::time::Duration;
 
 use curator::LocalExecutor;
 use curator::backends::{
     self, Connection, Executor, FailurePolicy, Plan, RayActorPool, RayData, RayEnv, RayExecutor,
-    Xenna,
+    Stop, Xenna,
 };
 use curator::stage::{Backend, Engine, RayEnvironments};
+
+/// What the command line says of how a run goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    pub(crate) policy: FailurePolicy,
+    pub(crate) stop: Stop,
+    /// How long workers have when the run is asked to stop.
+    pub(crate) stop_grace: Option<Duration>,
+}
 
 /// The engine that was asked for. Nothing is started; a setting that cannot be is refused.
 pub(crate) fn executor(
     engine: &Engine,
     backend: Backend,
-    policy: FailurePolicy,
+    manner: Manner,
     cache_dir: Option<&Path>,
 ) -> Result<Box<dyn Executor>, backends::Error> {
     Ok(match backend {
-        Backend::Local => Box::new(local(engine, policy, cache_dir)),
-        Backend::RayData => Box::new(on_ray::<RayData>(engine, policy, cache_dir)?),
-        Backend::RayActorPool => Box::new(on_ray::<RayActorPool>(engine, policy, cache_dir)?),
-        Backend::Xenna => Box::new(on_ray::<Xenna>(engine, policy, cache_dir)?),
+        Backend::Local => Box::new(local(engine, manner, cache_dir)),
+        Backend::RayData => Box::new(in_manner(on_ray::<RayData>(engine, cache_dir)?, manner)),
+        Backend::RayActorPool => {
+            Box::new(in_manner(on_ray::<RayActorPool>(engine, cache_dir)?, manner))
+        }
+        Backend::Xenna => Box::new(in_manner(on_ray::<Xenna>(engine, cache_dir)?, manner)),
     })
 }
 
-/// Refuses what the engine that the file names would refuse, as far as can be told without it.
-pub(crate) fn check(engine: &Engine, plan: &Plan) -> Result<(), backends::Error> {
-    let policy = FailurePolicy::default();
-    match engine.backend {
-        Backend::Local => Ok(()),
-        Backend::RayData => on_ray::<RayData>(engine, policy, None)?.check(plan),
-        Backend::RayActorPool => on_ray::<RayActorPool>(engine, policy, None)?.check(plan),
-        Backend::Xenna => on_ray::<Xenna>(engine, policy, None)?.check(plan),
+/// Refuses what an engine would refuse, as far as can be told without it.
+pub(crate) fn check(engine: &Engine, backend: Backend, plan: &Plan) -> Result<(), backends::Error> {
+    match backend {
+        Backend::Local if engine.devices.is_some() => Ok(()),
+        Backend::Local => LocalExecutor::default().check(plan),
+        Backend::RayData => on_ray::<RayData>(engine, None)?.check(plan),
+        Backend::RayActorPool => on_ray::<RayActorPool>(engine, None)?.check(plan),
+        Backend::Xenna => on_ray::<Xenna>(engine, None)?.check(plan),
     }
 }
 
-fn local(engine: &Engine, policy: FailurePolicy, cache_dir: Option<&Path>) -> LocalExecutor {
-    let mut executor = LocalExecutor::default().with_failure_policy(policy);
+fn local(engine: &Engine, manner: Manner, cache_dir: Option<&Path>) -> LocalExecutor {
+    let Manner { policy, stop, stop_grace } = manner;
+    let mut executor = LocalExecutor::default().with_failure_policy(policy).with_stop(stop);
+    if let Some(grace) = stop_grace {
+        executor = executor.with_stop_grace(grace);
+    }
     if let Some(dir) = cache_dir {
         executor = executor.with_cache_dir(dir);
     }
@@ -49,9 +65,17 @@ fn local(engine: &Engine, policy: FailurePolicy, cache_dir: Option<&Path>) -> Lo
     executor
 }
 
+fn in_manner<E: backends::Engine>(executor: RayExecutor<E>, manner: Manner) -> RayExecutor<E> {
+    let Manner { policy, stop, stop_grace } = manner;
+    let executor = executor.with_failure_policy(policy).with_stop(stop);
+    match stop_grace {
+        Some(grace) => executor.with_stop_grace(grace),
+        None => executor,
+    }
+}
+
 fn on_ray<E: backends::Engine>(
     engine: &Engine,
-    policy: FailurePolicy,
     cache_dir: Option<&Path>,
 ) -> Result<RayExecutor<E>, backends::Error> {
     let mut connection = engine.address.as_deref().map_or_else(Connection::local, Connection::to);
@@ -64,7 +88,7 @@ fn on_ray<E: backends::Engine>(
     for (name, value) in &engine.init {
         connection = connection.with_init(name, value.clone());
     }
-    let mut executor = RayExecutor::connect(connection)?.with_failure_policy(policy);
+    let mut executor = RayExecutor::connect(connection)?;
     if let Some(ray_env) = engine.ray_env {
         executor = executor.with_ray_env(match ray_env {
             RayEnvironments::Cached => RayEnv::Cached,

@@ -112,12 +112,15 @@ fn code(error: &backends::Error) -> u8 {
         | Error::EngineField { .. }
         | Error::EngineSetting { .. }
         | Error::NotNative { .. }
+        | Error::NoCode { .. }
+        | Error::NoDevice { .. }
         | Error::NoFolder { .. }
         | Error::PyExecutable { .. }
         | Error::EmptyManagedBase
         | Error::CheckpointInUse { .. }
         | Error::OtherPipeline { .. }
         | Error::OtherInput { .. }
+        | Error::ShorterInput { .. }
         | Error::OtherSpec { .. }
         | Error::OtherPlatform { .. } => true,
         Error::Environment { source, .. } => return code(source),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use curator::backends::{self, Preview, PreviewState, Provisioner};
-use curator::envspec::{self, PackageList};
+use curator::envspec::{self, LoadedEnv, PackageList};
 use curator::stage::{Base, FailurePolicy};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::pipeline::PipelineArguments;
 
 pub(crate) const HELP: &str = "Example:\n  curator plan pipeline.toml --set \
     'stage.clean.runtime_env={ uv = [\"packaging==24.0\"] }'\n\n\
-    Exit codes: 0 a run would find or build all environments, 1 it would not, 2 wrong usage or \
+    Exit codes: 0 a run would find or build all environments and find all code, 1 it would not, 2 wrong usage or \
     pipeline.";
 
 #[derive(Debug, Args)]
@@ -36,17 +36,18 @@ struct Planned {
 
 pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let loaded = arguments.pipeline.load()?;
-    engine::check(loaded.file.engine(), &loaded.plan)?;
+    let engine = loaded.file.engine();
+    engine::check(engine, engine.backend, &loaded.plan)?;
     let provisioner = Provisioner::of_plan(&loaded.plan, cache_dir)?;
     let stages = loaded.plan.stages().iter().map(|stage| Planned {
         stage: stage.settings().name.clone(),
-        preview: provisioner.preview_stage(stage),
+        preview: stage.check_code().and_then(|()| provisioner.preview_stage(stage)),
     });
     let stages: Vec<Planned> = stages.collect();
     let pipeline = loaded.file.pipeline();
     let engine = loaded.file.engine().backend;
     let policy = loaded.file.failure_policy().unwrap_or_default();
-    let base = base(pipeline.base(), &stages);
+    let base = base(pipeline.base(), &provisioner, &stages);
     if arguments.output.json {
         output::json(&json!({
             "pipeline": pipeline.name(),
@@ -80,12 +81,15 @@ pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode
 }
 
 /// The base, in words.
-fn base(base: Option<&Base>, stages: &[Planned]) -> String {
+fn base(base: Option<&Base>, provisioner: &Provisioner, stages: &[Planned]) -> String {
     let is_absent = |stage: &Planned| {
         stage.preview.as_ref().is_ok_and(|it| it.state == PreviewState::ToBuildWithBase)
     };
     match base {
-        None => "$VIRTUAL_ENV, else python3".to_owned(),
+        None => match provisioner.base_environment(&LoadedEnv::default()) {
+            Ok(found) => found.python().display().to_string(),
+            Err(_) => "none: neither $VIRTUAL_ENV nor PATH has a Python".to_owned(),
+        },
         Some(Base::Python(path)) => path.display().to_string(),
         Some(Base::Managed(env)) => {
             let packages = env.packages().map(|packages| match packages.list() {
@@ -104,15 +108,19 @@ impl Planned {
             Ok(preview) => json!(preview),
             Err(error) => json!({
                 "stage": self.stage,
-                "state": "conflict",
+                "state": state_of(error),
                 "problem": error.report(),
             }),
         }
     }
 
     fn row(&self) -> [String; 5] {
-        let Ok(preview) = &self.preview else {
-            return [self.stage.clone(), "-".into(), "conflict".into(), "-".into(), "-".into()];
+        let preview = match &self.preview {
+            Ok(preview) => preview,
+            Err(error) => {
+                let state = state_of(error).replace('-', " ");
+                return [self.stage.clone(), "-".into(), state, "-".into(), "-".into()];
+            }
         };
         let state = match preview.state {
             PreviewState::Base => "base",
@@ -129,6 +137,14 @@ impl Planned {
 
     fn problem(&self) -> Option<String> {
         self.preview.as_ref().err().map(backends::Error::report)
+    }
+}
+
+/// What stands in the way, in a word.
+fn state_of(error: &backends::Error) -> &'static str {
+    match error {
+        backends::Error::NoCode { .. } => "no-code",
+        _ => "conflict",
     }
 }
 

@@ -2,10 +2,12 @@
 
 #[cfg(feature = "arrow")]
 mod arrow;
+mod destinations;
 mod failed;
 mod input;
 mod interrupt;
 mod lines;
+mod malformed;
 mod report;
 mod results;
 
@@ -15,25 +17,29 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 use curator::backends::{
-    Checkpoint, Event, FailurePolicy, Observer, Provisioner, Recorder, RunRecord, RunReport, Sink,
+    Checkpoint, Event, FailurePolicy, Intake, Observer, Provisioner, Recorder, RunRecord,
+    RunReport, Sink,
 };
-use curator::stage::Backend;
+use curator::stage::{Backend, SourceTask};
 use curator::{Task, backends};
 
-use crate::display::Display;
-use crate::engine;
+use crate::display::{Display, FAILURES};
+use crate::engine::{self, Manner};
 use crate::failure::Failure;
 use crate::logging::{LogFormat, Logging};
 use crate::observers::Observers;
 use crate::output;
 use crate::pipeline::{Loaded, PipelineArguments};
+use crate::values;
 use failed::FailedFile;
 pub(crate) use input::Reading;
-use input::{Input, Tasks};
+use input::{Input, Read, Tasks};
 use interrupt::Interrupt;
+use malformed::Malformed;
 use report::ReportFile;
 use results::Results;
 
@@ -49,8 +55,10 @@ pub(crate) const HELP: &str = "Examples:\n  \
     A file whose name ends in .arrow is one of Arrow tables instead (of a build with the feature \
     `arrow`): each of its record batches is a task, and results, which must be tables with the same \
     columns, add theirs.\n\n\
-    Ctrl-C ends the run once what is under way is finished, a second one at once.\n\n\
-    Exit codes: 0 done, 1 the run or a task failed, 2 wrong usage or pipeline, 130 Ctrl-C.";
+    Ctrl-C or SIGTERM ends the run once the workers have finished what they have in their hands, and \
+    what waits is dropped; a second one ends it at once. With --checkpoint, the same command does the \
+    rest.\n\n\
+    Exit codes: 0 done, 1 the run or a task failed, 2 wrong usage or pipeline, 130 Ctrl-C, 143 SIGTERM.";
 
 /// What a person who forgot the input sees, as some pipelines need none.
 const NO_INPUT: &str = "no input was given, so the run began with one empty task: give tasks by \
@@ -79,6 +87,10 @@ pub(crate) struct Run {
     /// next time. Results come at the end, those of earlier runs too, in the order of the input.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     checkpoint: Option<PathBuf>,
+    /// Take up a checkpoint of work that has changed since: what is finished stays as it is, tasks
+    /// that have changed are done again, and those that are gone are left out.
+    #[arg(long, requires = "checkpoint")]
+    checkpoint_accept_changes: bool,
     /// Keep in this folder what the environments held, with hashes, versions and times.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     record: Option<PathBuf>,
@@ -88,6 +100,10 @@ pub(crate) struct Run {
     /// What to do about a task that fails [default: the file's, else `fail-fast`].
     #[arg(long, value_name = "POLICY")]
     failure_policy: Option<Policy>,
+    /// How long workers may take to finish what they have in their hands after Ctrl-C or SIGTERM
+    /// [default: 20s].
+    #[arg(long, value_name = "TIME", value_parser = values::age)]
+    stop_grace: Option<Duration>,
     /// The engine [default: the file's, else `local`].
     #[arg(long, value_name = "ENGINE", value_parser = backend)]
     backend: Option<Backend>,
@@ -118,6 +134,7 @@ fn backend(name: &str) -> Result<Backend, curator::stage::UnknownBackend> {
 
 pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let report = arguments.report.as_deref().map(ReportFile::new).transpose()?;
+    arguments.check_formats()?;
     let mut loaded = arguments.pipeline.load()?;
     let locked = arguments.locked.as_deref().map(RunRecord::read).transpose()?;
     if let Some(record) = &locked {
@@ -126,16 +143,25 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     let input = Input::of(arguments.input.as_deref());
     let output = Results::to(arguments.output.as_deref(), arguments.whole_tasks)?;
     arguments.check_files(&input, &output)?;
-
-    arguments.record.as_deref().map(RunRecord::claim).transpose()?;
-    let checkpoint = arguments.checkpoint.as_deref();
-    let checkpoint = checkpoint.map(|dir| Checkpoint::open(dir, &loaded.plan)).transpose()?;
+    arguments.check_destinations(&output)?;
+    let backend = arguments.backend.unwrap_or(loaded.file.engine().backend);
+    engine::check(loaded.file.engine(), backend, &loaded.plan)?;
 
     let reading = Arc::new(Reading::default());
     let tasks = input.open(&reading)?;
+    let checkpoint = arguments.checkpoint.as_deref();
+    let checkpoint = checkpoint.map(|dir| {
+        if arguments.checkpoint_accept_changes {
+            Checkpoint::open_changed(dir, &loaded.plan)
+        } else {
+            Checkpoint::open(dir, &loaded.plan)
+        }
+    });
+    let checkpoint = checkpoint.transpose()?;
+    arguments.record.as_deref().map(RunRecord::claim).transpose()?;
     let logging = Logging::begin(arguments.log_format);
     let display = Arc::new(if logging.is_some() || arguments.quiet {
-        Display::silent(arguments.quiet)
+        Display::silent(arguments.quiet, reading.clone())
     } else {
         Display::new(loaded.plan.stages(), reading.clone(), input.length())
     });
@@ -157,6 +183,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
         failed: arguments.failed.as_deref().map(FailedFile::new),
         checkpoint,
         broken: None,
+        interrupt,
     };
     if let Some(record) = locked {
         let provisioner = Provisioner::of_plan(&this.loaded.plan, cache_dir)?;
@@ -170,7 +197,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     let result = this.execute(tasks, cache_dir);
     let result = this.record(result, cache_dir);
     let reported = this.report(report.as_ref(), result.as_ref(), cache_dir);
-    this.end(result, reported, &interrupt)
+    this.end(result, reported)
 }
 
 impl Run {
@@ -190,6 +217,41 @@ impl Run {
                     return Err(Failure::usage(&problem));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses files in formats that there are not.
+    fn check_formats(&self) -> Result<(), Failure> {
+        let named = [
+            ("--input", &self.input, true),
+            ("--output", &self.output, false),
+            ("--failed", &self.failed, false),
+        ];
+        named.into_iter().try_for_each(|(option, path, is_input)| match path {
+            Some(path) => destinations::check_format(option, path, is_input),
+            None => Ok(()),
+        })
+    }
+
+    /// Refuses what could not be written in the end.
+    fn check_destinations(&self, output: &Results) -> Result<(), Failure> {
+        let files = [
+            ("--output", output.file()),
+            ("--failed", self.failed.as_deref()),
+            ("--report", self.report.as_deref()),
+        ];
+        for (option, path) in files {
+            if let Some(path) = path {
+                destinations::check_file(option, path)?;
+            }
+        }
+        if let Some(dir) = &self.record {
+            destinations::check_folder("--record", dir, &["record.json"])?;
+        }
+        if let Some(dir) = &self.checkpoint {
+            let files = ["lock", "checkpoint.json", "journal.jsonl"];
+            destinations::check_folder("--checkpoint", dir, &files)?;
         }
         Ok(())
     }
@@ -232,6 +294,7 @@ struct Running<'a> {
     checkpoint: Option<Checkpoint>,
     /// Why the output could not be written.
     broken: Option<io::Error>,
+    interrupt: Interrupt,
 }
 
 impl Running<'_> {
@@ -243,7 +306,12 @@ impl Running<'_> {
         let (arguments, loaded) = (self.arguments, &self.loaded);
         let engine = loaded.file.engine();
         let backend = arguments.backend.unwrap_or(engine.backend);
-        let executor = engine::executor(engine, backend, arguments.policy(loaded), cache_dir)?;
+        let manner = Manner {
+            policy: arguments.policy(loaded),
+            stop: self.interrupt.stop.clone(),
+            stop_grace: arguments.stop_grace,
+        };
+        let executor = engine::executor(engine, backend, manner, cache_dir)?;
         let reading = self.reading.clone();
         let mut observers = Observers::default();
         observers.add(self.display.clone());
@@ -253,6 +321,17 @@ impl Running<'_> {
                 reading.stop.store(true, Ordering::Relaxed);
             }
         }));
+        let interrupt = self.interrupt.clone();
+        if backend == Backend::Local {
+            interrupt.is_heard();
+        } else {
+            // Before that an engine on Ray builds or starts, and hears of nothing.
+            observers.add(Arc::new(move |event: &Event| {
+                if matches!(event, Event::WorkerReady { .. }) {
+                    interrupt.is_heard();
+                }
+            }));
+        }
         if let Some(logging) = &self.logging {
             observers.add(Arc::new(logging.clone()));
         }
@@ -266,10 +345,16 @@ impl Running<'_> {
         if let Some(intake) = &intake {
             observers.add(intake.clone());
         }
-        let mut tasks = (0..).zip(tasks).map(move |(index, task)| match &intake {
-            Some(intake) => intake.hand_in(index, task),
-            None => task,
-        });
+        let observer: Arc<dyn Observer> = Arc::new(observers);
+        let mut tasks = Numbered {
+            lines: tasks,
+            next: 0,
+            reading: self.reading.clone(),
+            failed: self.failed.clone(),
+            intake,
+            goes_on: arguments.policy(loaded) == FailurePolicy::Record,
+            observer: observer.clone(),
+        };
         let (results, broken) = (&mut self.output, &mut self.broken);
         let recorder = self.recorder.clone();
         let display = self.display.clone();
@@ -292,7 +377,6 @@ impl Running<'_> {
                 None => write(&task),
             }
         };
-        let observer: Arc<dyn Observer> = Arc::new(observers);
         match self.checkpoint.take() {
             Some(checkpoint) => {
                 if checkpoint.finished() > 0 {
@@ -348,7 +432,6 @@ impl Running<'_> {
         &mut self,
         result: Result<RunReport, backends::Error>,
         reported: Result<(), Failure>,
-        interrupt: &Interrupt,
     ) -> Result<ExitCode, Failure> {
         self.display.finish();
         if let Some(failed) = &self.failed {
@@ -359,6 +442,11 @@ impl Running<'_> {
         }
         let run = match result {
             Ok(run) => run,
+            // The input ended too early for a reason of its own.
+            Err(backends::Error::ShorterInput { .. }) if self.reading.has_problem() => {
+                let problem = self.reading.take_problem().unwrap_or_default();
+                return Err(Failure::failed(&problem));
+            }
             Err(error) => {
                 // What came out so far is worth something; an older file is left alone if nothing
                 // did.
@@ -386,9 +474,65 @@ impl Running<'_> {
             return Err(Failure::failed(&problem));
         }
         self.display.summary(&run);
-        if let Some(code) = interrupt.code() {
+        if let Some(code) = self.interrupt.code() {
             return Ok(ExitCode::from(code));
         }
-        Ok(ExitCode::from(u8::from(!run.failed.is_empty())))
+        let has_failed =
+            !run.failed.is_empty() || self.reading.malformed.load(Ordering::Relaxed) > 0;
+        Ok(ExitCode::from(u8::from(has_failed)))
+    }
+}
+
+/// The tasks of the input, by the numbers that they have there.
+struct Numbered {
+    lines: Tasks,
+    next: u64,
+    reading: Arc<Reading>,
+    failed: Option<FailedFile>,
+    /// What follows the tasks, where that is not a checkpoint.
+    intake: Option<Arc<Intake>>,
+    /// Whether a line that is no task is passed over.
+    goes_on: bool,
+    observer: Arc<dyn Observer>,
+}
+
+impl Iterator for Numbered {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        loop {
+            let (index, read) = (self.next, self.lines.next()?);
+            self.next += 1;
+            match (read, &self.intake) {
+                (Read::Task(task), Some(intake)) => return Some(intake.hand_in(index, task)),
+                // Its number is its place among those that are handed in.
+                (Read::Task(task), None) if !self.goes_on => return Some(task),
+                (Read::Task(task), None) => {
+                    return Some(task.with_source(SourceTask::new(index, |_| {})));
+                }
+                (Read::Malformed(malformed), _) => {
+                    if let Some(failed) = &self.failed {
+                        failed.add_malformed(index, &malformed);
+                    }
+                    if !self.goes_on {
+                        self.reading.fail(malformed.problem);
+                        return None;
+                    }
+                    self.tell(&malformed);
+                }
+            }
+        }
+    }
+}
+
+impl Numbered {
+    fn tell(&self, malformed: &Malformed) {
+        let count = self.reading.malformed.fetch_add(1, Ordering::Relaxed);
+        let message = match usize::try_from(count) {
+            Ok(0..FAILURES) => malformed.message().to_owned(),
+            Ok(FAILURES) => "more lines are no tasks, which are counted from here on".to_owned(),
+            _ => return,
+        };
+        self.observer.on_event(&Event::Warning { stage: None, message });
     }
 }

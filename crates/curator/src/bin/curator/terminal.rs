@@ -119,6 +119,12 @@ pub(crate) fn say(line: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
+/// Draws on the standard error stream, which is a terminal: lines that were made visible, and what
+/// moves among them. All of it at once, so that nothing comes between.
+pub(crate) fn draw(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// The standard error stream, for log lines that somebody else makes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Log {

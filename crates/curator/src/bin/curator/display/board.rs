@@ -23,6 +23,10 @@ pub(super) struct Board {
     length: Option<u64>,
     begun: Instant,
     failures: usize,
+    /// How far it was said to be; it does not go back.
+    share: f64,
+    /// Tasks that were handed in, and that no stage took before the run was stopped.
+    dropped: u64,
 }
 
 struct Stage {
@@ -82,6 +86,8 @@ impl Board {
             length,
             begun: Instant::now(),
             failures: 0,
+            share: 0.0,
+            dropped: 0,
         }
     }
 
@@ -118,6 +124,11 @@ impl Board {
                 self.failures += failed.tasks.len();
                 self.stage(&failed.stage, |stage| stage.failed += failed.tasks.len() as u64);
             }
+            Event::Dropped { stage, tasks, .. }
+                if self.stages.first().is_some_and(|first| first.name == *stage) =>
+            {
+                self.dropped += *tasks as u64;
+            }
             Event::StageFinished { stage } => self.stage(stage, |stage| stage.is_finished = true),
             _ => {}
         }
@@ -131,7 +142,7 @@ impl Board {
 
     /// Tasks handed in so far.
     fn handed_in(&self) -> u64 {
-        self.reading.tasks.load(Ordering::Relaxed)
+        self.reading.tasks.load(Ordering::Relaxed).saturating_sub(self.dropped)
     }
 
     /// How many tasks will have been handed in at the end, as far as that can be told.
@@ -197,7 +208,8 @@ impl Board {
     pub(super) fn news(&mut self) -> String {
         let rows = self.rows();
         let stages = rows.iter().map(|row| format!("{} {}", row.name, thousands(row.done)));
-        let failed = match self.failures {
+        let malformed = self.reading.malformed.load(Ordering::Relaxed);
+        let failed = match self.failures as u64 + malformed {
             0 => String::new(),
             failures => format!("; {failures} failed"),
         };
@@ -236,35 +248,48 @@ impl Board {
         let head = ["stage", "environment", "workers", "in", "out", "failed", "in its code"];
         let mut lines = vec![output::plain_table(head, &rows)];
         let outputs = run.stages.last().map_or(0, |stage| stage.outputs);
-        let failed = if run.failed.is_empty() {
-            String::new()
-        } else {
-            format!(", {} failed", thousands(run.failed.len() as u64))
+        let failed = match self.failed_in(run) {
+            0 => String::new(),
+            failed => format!(", {} failed", thousands(failed)),
         };
         lines.push(format!(
-            "{} {} in, {} out{failed}, in {:.2} s",
+            "{} {} in, {} out{failed}, in {:.2} s{}",
             thousands(self.handed_in()),
             if self.handed_in() == 1 { "task" } else { "tasks" },
             thousands(outputs),
-            run.wall.as_secs_f64()
+            run.wall.as_secs_f64(),
+            if run.is_stopped { ", stopped before its end" } else { "" }
         ));
         lines
     }
 
-    /// How far all of it is, from 0 to 1, as far as that can be told.
-    pub(super) fn share(&self) -> Option<f64> {
-        let (expected, last) = (self.expected()?, self.stages.last()?);
-        let before = self.stages.len().checked_sub(2).map(|at| &self.stages[at]);
-        let Some(before) = before else {
-            return Some((as_number(last.done) / expected.max(1.0)).min(1.0));
-        };
-        let first = self.stages.first()?;
-        let reached = if before.outputs == 0 {
-            0.0
-        } else {
-            as_number(last.done) / as_number(before.outputs)
-        };
-        Some((as_number(first.done) / expected.max(1.0) * reached).min(1.0))
+    /// Tasks that failed, and lines that are none.
+    pub(super) fn failed_in(&self, run: &RunReport) -> u64 {
+        run.failed.len() as u64 + self.reading.malformed.load(Ordering::Relaxed)
+    }
+
+    /// How far all of it is, from 0 to 1, as far as that can be told: the mean over the stages, each of
+    /// which may expect for the rest what came of the tasks so far.
+    pub(super) fn share(&mut self) -> Option<f64> {
+        let mut expected = self.expected()?;
+        let (mut sum, mut before) = (0.0, 0.0);
+        for stage in &self.stages {
+            let done = as_number(stage.done.max(stage.failed));
+            let share = if stage.is_finished {
+                1.0
+            } else if expected < 1.0 {
+                before
+            } else {
+                (done / expected).min(1.0)
+            };
+            sum += share;
+            before = share;
+            if stage.done > 0 {
+                expected *= as_number(stage.outputs) / as_number(stage.done);
+            }
+        }
+        self.share = self.share.max(sum / as_number(self.stages.len().max(1) as u64));
+        Some(self.share)
     }
 }
 
@@ -327,5 +352,47 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         let clocks = [5, 65, 3723].map(|seconds| clock(Duration::from_secs(seconds)));
         assert_eq!(clocks, ["0:05", "1:05", "1:02:03"]);
+    }
+
+    /// Whatever a stage makes of its tasks, the share neither goes back nor leaps.
+    #[test]
+    fn the_share_grows_step_by_step() {
+        let reading = Arc::new(Reading::default());
+        let mut board = Board::new(&[], reading.clone(), Some(1000));
+        for name in ["a", "b", "c"] {
+            board.stages.push(Stage {
+                name: name.to_owned(),
+                batch_size: 1,
+                done: 0,
+                outputs: 0,
+                failed: 0,
+                workers: 1,
+                is_finished: false,
+                samples: VecDeque::new(),
+            });
+        }
+        let done = |board: &mut Board, stage: &str, outputs: usize| {
+            let duration = Duration::ZERO;
+            let stage = stage.to_owned();
+            let (worker, transfer) = (0, duration);
+            board.note(&Event::BatchDone { stage, worker, tasks: 1, outputs, duration, transfer });
+        };
+        let mut last = 0.0;
+        for task in 1..=100_u64 {
+            reading.tasks.store(task, Ordering::Relaxed);
+            reading.bytes.store(10 * task, Ordering::Relaxed);
+            // Of two tasks one is dropped, and the other becomes two.
+            done(&mut board, "a", usize::from(task % 2 == 0) * 2);
+            if task % 2 == 0 {
+                for _ in 0..2 {
+                    done(&mut board, "b", 1);
+                    done(&mut board, "c", 1);
+                }
+            }
+            let share = board.share().unwrap();
+            assert!(share >= last && share - last < 0.1, "{last} {share}");
+            last = share;
+        }
+        assert!((last - 1.0).abs() < 1e-9, "{last}");
     }
 }

@@ -2,16 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::Shared;
 use super::board::{Board, Row, RowState, clock, thousands};
-use crate::terminal::{say, visible};
+use crate::terminal::{draw, say, visible};
 
 const TICK: Duration = Duration::from_millis(100);
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -27,7 +25,7 @@ const CYAN: &str = "36";
 
 /// Lines on a terminal that change in place.
 pub(super) struct Live {
-    bar: ProgressBar,
+    screen: Arc<Mutex<Screen>>,
     end: Sender<()>,
     /// None where the system gives no more threads: then nothing is drawn.
     thread: Option<JoinHandle<()>>,
@@ -35,22 +33,18 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn start(shared: Arc<Shared>) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
-        if let Ok(style) = ProgressStyle::with_template("{msg}") {
-            bar.set_style(style);
-        }
+        let screen = Arc::<Mutex<Screen>>::default();
         let (end, ended) = channel();
-        let drawn = bar.clone();
+        let drawn = screen.clone();
         let thread = thread::Builder::new().spawn(move || {
             let mut frame = 0;
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 let text = text(&mut shared.board(), frame, size());
-                drawn.set_message(text);
-                drawn.tick();
+                lock(&drawn).draw(text);
                 frame += 1;
             }
         });
-        Self { bar, end, thread: thread.ok() }
+        Self { screen, end, thread: thread.ok() }
     }
 
     /// Prints a line above.
@@ -60,7 +54,11 @@ impl Live {
 
     /// Takes the lines away while something is written.
     pub(super) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.bar.suspend(write)
+        let mut screen = lock(&self.screen);
+        screen.erase();
+        let written = write();
+        screen.draw_again();
+        written
     }
 
     /// Takes the lines away.
@@ -69,7 +67,46 @@ impl Live {
         if let Some(thread) = self.thread {
             let _ = thread.join();
         }
-        self.bar.finish_and_clear();
+        lock(&self.screen).erase();
+    }
+}
+
+/// What stands on the terminal now. None of its lines is as wide as that, so that the cursor is where
+/// it is thought to be: on which row it stands after the last column, terminals disagree.
+#[derive(Default)]
+struct Screen {
+    text: String,
+    is_drawn: bool,
+}
+
+fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Screen {
+    fn draw(&mut self, text: String) {
+        let erasing = self.erasing();
+        self.text = text;
+        self.is_drawn = true;
+        draw(&(erasing + &self.text.replace('\n', "\r\n")));
+    }
+
+    fn draw_again(&mut self) {
+        self.draw(self.text.clone());
+    }
+
+    fn erase(&mut self) {
+        draw(&self.erasing());
+        self.is_drawn = false;
+    }
+
+    /// What takes the lines away, from the end of the last one on.
+    fn erasing(&self) -> String {
+        if !self.is_drawn {
+            return String::new();
+        }
+        let above = self.text.matches('\n').count();
+        format!("\r\x1b[2K{}", "\x1b[1A\x1b[2K".repeat(above))
     }
 }
 
@@ -150,7 +187,7 @@ fn row_line(row: &Row, names: usize, spinner: &str) -> Line {
     clippy::cast_precision_loss,
     reason = "a share of a short bar"
 )]
-fn total(board: &Board, left: Option<Duration>) -> Line {
+fn total(board: &mut Board, left: Option<Duration>) -> Line {
     let line = Line::default().add("  ", "");
     let line = match board.share() {
         Some(share) => {

@@ -13,11 +13,12 @@ use curator::Task;
 use curator::stage::Table;
 use curator::stage::arrow_schema::{ArrowError, Schema};
 
+use super::destinations;
 use crate::failure::Failure;
 
 /// Whether a path names such a file.
 pub(crate) fn is_arrow(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "arrow")
+    destinations::extension(path).is_some_and(|extension| extension == "arrow")
 }
 
 /// Gives the tasks of a file to `take`, with their share of its length, until that says no. What is

@@ -15,10 +15,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::lines::Lines;
+use super::malformed::Malformed;
 use crate::failure::Failure;
 
 /// The file of failed tasks, and what follows tasks until it is known whether they fail.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FailedFile {
     pub(crate) intake: Arc<Intake>,
     held: Held,
@@ -62,6 +63,13 @@ impl FailedFile {
     /// How many results are in no file, since a task that they were made of is in this one.
     pub(crate) fn left_out(&self) -> usize {
         self.held.lock().left_out
+    }
+
+    /// Adds a line of the input that is no task.
+    pub(crate) fn add_malformed(&self, index: u64, malformed: &Malformed) {
+        let mut state = self.held.lock();
+        let result = state.lines.add(&malformed.to_json_line(index));
+        state.error = state.error.take().or(result.err());
     }
 
     /// Completes the file. It is there also if nothing failed, and then is empty.

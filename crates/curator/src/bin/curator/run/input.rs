@@ -1,7 +1,7 @@
 //! The tasks that a run begins with: JSON lines, read as there is room for them.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use curator::Task;
 
+use super::malformed::{self, Malformed};
 use crate::failure::Failure;
 
 /// How often it looks whether anybody still wants tasks while none comes.
@@ -40,6 +41,8 @@ pub(crate) struct Reading {
     pub(crate) tasks: AtomicU64,
     /// Bytes of the input that these are made of.
     pub(crate) bytes: AtomicU64,
+    /// Lines that are no tasks, and were passed over.
+    pub(crate) malformed: AtomicU64,
     /// Set once all has been handed in.
     pub(crate) is_over: AtomicBool,
     /// What was wrong with the input.
@@ -52,7 +55,12 @@ impl Reading {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn fail(&self, problem: String) {
+    pub(crate) fn has_problem(&self) -> bool {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Ends the input, for this reason.
+    pub(crate) fn fail(&self, problem: String) {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
     }
 }
@@ -101,11 +109,23 @@ impl Input {
         // It may be blocked in a read when the program ends, so nobody waits for it.
         let read = move || {
             for (number, line) in (1..).zip(Lines { reader, longest: LONGEST_LINE }) {
-                let read = line.map_err(|error| format!("cannot read the input `{name}`: {error}"));
-                let task = read
-                    .and_then(|line| Ok((line.len() as u64 + 1, read_task(&name, number, &line)?)));
-                let is_wrong = task.is_err();
-                if sender.send(task).is_err() || is_wrong {
+                let line = match line {
+                    Ok(line) => line,
+                    Err(error) => {
+                        let problem = format!("cannot read the input `{name}`: {error}");
+                        let _ = sender.send(Err(problem));
+                        return;
+                    }
+                };
+                let bytes = line.len() as u64 + 1;
+                let read = match read_task(&name, number, &line) {
+                    Ok(task) => task.map(Read::Task),
+                    Err(problem) => {
+                        let text = malformed::of_line(&line).unwrap_or(line);
+                        Some(Read::Malformed(Malformed { number, text, problem }))
+                    }
+                };
+                if sender.send(Ok((bytes, read))).is_err() {
                     return;
                 }
             }
@@ -129,8 +149,9 @@ fn tables(path: &Path) -> Result<Feed, Failure> {
     // They may be large, unlike lines.
     let (sender, tasks) = sync_channel(1);
     let read = move || {
-        let read =
-            super::arrow::read(file, |bytes, task| sender.send(Ok((bytes, Some(task)))).is_ok());
+        let read = super::arrow::read(file, |bytes, task| {
+            sender.send(Ok((bytes, Some(Read::Task(task))))).is_ok()
+        });
         if let Err(problem) = read {
             let _ = sender.send(Err(format!("{name}: {problem}")));
         }
@@ -142,7 +163,7 @@ fn tables(path: &Path) -> Result<Feed, Failure> {
 /// Refuses a file of Arrow tables, which this build cannot read or write.
 #[cfg(not(feature = "arrow"))]
 pub(super) fn refuse_arrow(path: &Path) -> Result<(), Failure> {
-    if path.extension().is_some_and(|extension| extension == "arrow") {
+    if super::destinations::extension(path).is_some_and(|extension| extension == "arrow") {
         let problem = format!(
             "`{}` is for Arrow tables, and this `curator` was built without the feature `arrow`",
             path.display()
@@ -155,6 +176,8 @@ pub(super) fn refuse_arrow(path: &Path) -> Result<(), Failure> {
 /// A task, or none for a blank line.
 fn read_task(name: &str, number: usize, line: &[u8]) -> Result<Option<Task>, String> {
     let wrong = |problem: &str| format!("{name}, line {number}: {problem}");
+    let kept = malformed::of_line(line);
+    let line = kept.as_deref().unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| wrong("it is not UTF-8"))?;
     let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
     if text.trim().is_empty() {
@@ -205,7 +228,17 @@ pub(crate) struct Tasks {
     reading: Arc<Reading>,
 }
 
-type Line = Result<(u64, Option<Task>), String>;
+/// What a line is.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// A task.
+    Task(Task),
+    /// None, though it is not blank.
+    Malformed(Malformed),
+}
+
+/// Its length, and what it is unless it is blank; or why nothing more can be read.
+type Line = Result<(u64, Option<Read>), String>;
 
 #[derive(Debug)]
 enum Feed {
@@ -215,10 +248,10 @@ enum Feed {
 }
 
 impl Tasks {
-    fn read(&mut self) -> Option<Task> {
+    fn read(&mut self) -> Option<Read> {
         let lines = match std::mem::replace(&mut self.feed, Feed::Nothing) {
             Feed::Nothing => return None,
-            Feed::One => return Some(Task::empty()),
+            Feed::One => return Some(Read::Task(Task::empty())),
             Feed::Lines(lines) => lines,
         };
         loop {
@@ -232,11 +265,11 @@ impl Tasks {
                     self.reading.fail(problem);
                     return None;
                 }
-                Ok(Ok((bytes, task))) => {
+                Ok(Ok((bytes, read))) => {
                     self.reading.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    if let Some(task) = task {
+                    if read.is_some() {
                         self.feed = Feed::Lines(lines);
-                        return Some(task);
+                        return read;
                     }
                 }
             }
@@ -245,16 +278,16 @@ impl Tasks {
 }
 
 impl Iterator for Tasks {
-    type Item = Task;
+    type Item = Read;
 
-    fn next(&mut self) -> Option<Task> {
-        let task = if self.reading.stop.load(Ordering::Relaxed) { None } else { self.read() };
-        if task.is_some() {
+    fn next(&mut self) -> Option<Read> {
+        let read = if self.reading.stop.load(Ordering::Relaxed) { None } else { self.read() };
+        if read.is_some() {
             self.reading.tasks.fetch_add(1, Ordering::Relaxed);
         } else {
             self.reading.is_over.store(true, Ordering::Relaxed);
         }
-        task
+        read
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use curator::RunReport;
 use curator::backends::{Error, Plan, Provisioner, Recorder};
+use curator::envspec::LoadedEnv;
 
+use super::destinations;
 use crate::failure::Failure;
 
 /// Where a report goes, and in which form.
@@ -35,7 +37,7 @@ impl Form {
 impl ReportFile {
     /// The form is told by the name's end.
     pub(crate) fn new(path: &Path) -> Result<Self, Failure> {
-        let form = path.extension().and_then(|it| it.to_str()).and_then(Form::of);
+        let form = destinations::extension(path).as_deref().and_then(Form::of);
         let form = form.ok_or_else(|| {
             let problem =
                 format!("--report `{}` ends in neither `.html` nor `.json`", path.display());
@@ -85,10 +87,14 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// are in the cache. Where they cannot be read the report lacks them.
 pub(crate) fn describe(recorder: &Recorder, plan: &Plan, cache_dir: Option<&Path>) {
     let keys = recorder.keys();
-    if keys.is_empty() {
+    let has_base = recorder.has_base();
+    if keys.is_empty() && !has_base {
         return;
     }
     let Ok(provisioner) = Provisioner::of_plan(plan, cache_dir) else { return };
+    if has_base && let Ok(base) = provisioner.base_environment(&LoadedEnv::default()) {
+        recorder.describe(base.report());
+    }
     for key in keys {
         if let Ok(environment) = provisioner.find_by_prefix(&key) {
             recorder.describe(environment.report());

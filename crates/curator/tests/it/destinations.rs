@@ -1,0 +1,133 @@
+//! Where a run writes is tried before it does anything, and in the format that the name promises.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::permissions::set_mode;
+use crate::pipelines::Folder;
+use crate::support::{CURATOR, Run};
+
+/// A stage that tells that it has been at work, with packages that would have to be built.
+fn folder() -> Folder {
+    let folder = Folder::new(
+        "[[stage]]\npython = \"touch.py:touch\"\n\
+         runtime_env = { uv = [\"packaging==24.0\"], working_dir = \".\" }\n",
+    );
+    folder.write(
+        "touch.py",
+        "def touch(task):\n    open('begun.txt', 'w').close()\n    return task\n",
+    );
+    folder.write("tasks.jsonl", "{\"n\":0}\n");
+    folder
+}
+
+fn names(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.path(".")).expect("a folder of ours");
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// The command as one whom modes bind, over a cache of its own.
+fn run_bound(folder: &Folder, arguments: &[&str]) -> Run {
+    let mut words = vec!["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"];
+    words.push(CURATOR);
+    words.extend(arguments);
+    let command = folder.expression(&duct::cmd(words[0], &words[1..]));
+    let command = command.env("CURATOR_CACHE_DIR", folder.path("cache")).stdin_null();
+    command.stdout_capture().stderr_capture().run().expect("the command starts").into()
+}
+
+#[test]
+fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
+    let folder = folder();
+    fs::create_dir(folder.path("cache")).unwrap();
+    fs::create_dir(folder.path("closed")).unwrap();
+    folder.write("closed/older.jsonl", "older\n");
+    folder.write("kept.jsonl", "kept\n");
+    fs::set_permissions(
+        folder.path("closed/older.jsonl"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o444),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("nosuch/file.jsonl", folder.path("dangling.jsonl")).unwrap();
+    set_mode(&folder.path("closed"), 0o555);
+    let before = names(&folder);
+    let run = ["run", "pipeline.toml", "-i", "tasks.jsonl"];
+    for (option, path, words) in [
+        ("--output", "nosuch/o.jsonl", "No such file"),
+        ("--output", "closed", "directory"),
+        ("--output", "new.jsonl/", "directory"),
+        ("--output", "tasks.jsonl/o.jsonl", "ot a directory"),
+        ("--output", "closed/o.jsonl", "Permission denied"),
+        ("--output", "closed/older.jsonl", "Permission denied"),
+        ("--output", "dangling.jsonl", "No such file"),
+        #[cfg(feature = "arrow")]
+        ("--output", "nosuch/o.arrow", "No such file"),
+        ("--failed", "nosuch/f.jsonl", "No such file"),
+        ("--failed", "closed/f.jsonl", "Permission denied"),
+        ("--report", "nosuch/r.html", "No such file"),
+        ("--report", "closed/r.json", "Permission denied"),
+        ("--record", "tasks.jsonl", "ot a directory"),
+        ("--record", "closed/record", "Permission denied"),
+        ("--checkpoint", "tasks.jsonl/kept", "ot a directory"),
+        ("--checkpoint", "closed/kept", "Permission denied"),
+    ] {
+        // Beside others that can be.
+        let others = [("--output", "kept.jsonl"), ("--record", "made"), ("--checkpoint", "made2")];
+        let others = others.into_iter().filter(|(other, _)| *other != option);
+        let more: Vec<&str> = others.flat_map(|(option, path)| [option, path]).collect();
+        let run = run_bound(&folder, &[&run[..], &[option, path], &more].concat());
+        run.fails(2, words);
+        run.fails(2, &format!("{option} `{path}`"));
+        assert_eq!(names(&folder), before, "{option} {path}");
+        assert_eq!(folder.read("kept.jsonl"), "kept\n");
+        assert!(!folder.path("cache/envs-v1").exists(), "nothing was built");
+    }
+    // The input is looked at before anything is made, too.
+    let run = ["run", "pipeline.toml", "-i", "none.jsonl", "--checkpoint", "made"];
+    run_bound(&folder, &run).fails(2, "none.jsonl");
+    assert_eq!(names(&folder), before);
+    set_mode(&folder.path("closed"), 0o755);
+}
+
+#[test]
+fn a_format_that_a_name_promises_is_written_or_refused() {
+    let folder = folder();
+    let run = |more: &[&str]| folder.run(&[&["run", "pipeline.toml"], more].concat());
+    let before = names(&folder);
+    for (name, hint) in [
+        ("o.parquet", "`.arrow`"),
+        ("O.PARQUET", "`.arrow`"),
+        ("o.csv", "`.arrow`"),
+        ("o.feather", "`.arrow`"),
+        ("o.jsonl.gz", "| gzip > o.jsonl.gz"),
+        ("o.csv.zst", "| gzip >"),
+        ("o.html", "`.jsonl`"),
+        ("o.pkl", "`.jsonl`"),
+    ] {
+        let end = name.rsplit('.').next().unwrap().to_lowercase();
+        for option in ["--output", "--failed"] {
+            let run = run(&["-i", "tasks.jsonl", option, name]);
+            run.fails(2, &format!("{option} `{name}` is to be written as `.{end}`"));
+            run.fails(2, hint);
+        }
+    }
+    run(&["-i", "tasks.parquet"]).fails(2, "--input `tasks.parquet` is to be read as `.parquet`");
+    run(&["-i", "tasks.jsonl.gz"]).fails(2, "zcat tasks.jsonl.gz | curator run");
+    run(&["-i", "tasks.jsonl", "--failed", "f.arrow"]).fails(2, "`.arrow`");
+    run(&["-i", "tasks.jsonl", "--report", "r.pdf"]).fails(2, "neither `.html` nor `.json`");
+    assert_eq!(names(&folder), before);
+
+    // An end that promises nothing, or none, is one of lines.
+    for name in ["o.txt", "o.ndjson", "o", "o.2024"] {
+        let run = run(&["-i", "tasks.jsonl", "-o", name]);
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        assert_eq!(folder.lines(name), [json!({ "n": 0 })]);
+    }
+    let report = run(&["-i", "tasks.jsonl", "-o", "o", "--report", "R.JSON"]);
+    assert_eq!(report.code, Some(0), "{}", report.err);
+    assert!(serde_json::from_str::<Value>(&folder.read("R.JSON")).is_ok());
+}

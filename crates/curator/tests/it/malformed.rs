@@ -1,0 +1,82 @@
+//! Lines of the input that are no tasks.
+
+use serde_json::{Value, json};
+
+use crate::pipelines::{Folder, lines, sorted};
+
+const RUN: [&str; 4] = ["run", "pipeline.toml", "-i", "in.jsonl"];
+
+fn folder(input: &[u8]) -> Folder {
+    let folder = Folder::numbers(0, "{}");
+    std::fs::write(folder.path("in.jsonl"), input).expect("a file of ours");
+    folder
+}
+
+#[test]
+fn a_malformed_line_is_a_failed_task_and_the_others_are_done() {
+    let folder =
+        folder(b"{\"n\":0}\n\n{\"n\": \n{\"n\":1}\nnot json\n{\"n\":\xff}\n{\"n\":2}\n{\"n\":3");
+    let run = folder.run(&[&RUN[..], &["--failed", "failed.jsonl", "--whole-tasks"]].concat());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    let out = lines(&run.out);
+    let data: Vec<Value> = out.iter().map(|task| task["data"]["json"].clone()).collect();
+    assert_eq!(sorted(&data, "n"), [0, 1, 2]);
+    // The numbers are those of the lines' places, so that they stay when a line is mended.
+    let mut ids: Vec<&str> = out.iter().filter_map(|task| task["id"].as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["0_0_0", "0_2_0", "0_5_0"]);
+    let failed = folder.lines("failed.jsonl");
+    let numbers: Vec<u64> = failed.iter().filter_map(|line| line["line"].as_u64()).collect();
+    assert_eq!(numbers, [3, 5, 6, 8]);
+    assert_eq!(failed[0]["malformed"], json!({ "text": "{\"n\": " }));
+    assert_eq!(failed[0]["id"], "0_1");
+    let message = failed[0]["failures"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("in.jsonl, line 3: no task"), "{message}");
+    assert_eq!(failed[2]["malformed"], json!({ "base64": "eyJuIjr/fQ==" }));
+    for words in ["in.jsonl, line 3: no task", "in.jsonl, line 6: it is not UTF-8", "4 failed"] {
+        assert!(run.err.contains(words), "{words}: {}", run.err);
+    }
+}
+
+#[test]
+fn the_failed_file_is_an_input_whose_lines_can_be_mended() {
+    let folder = folder(b"{\"n\":0}\n{\"n\":1\n{\"n\":2\n");
+    let run = folder.run(&[&RUN[..], &["--failed", "failed.jsonl"]].concat());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    let mended = folder.read("failed.jsonl").replace("{\\\"n\\\":1", "{\\\"n\\\":1}");
+    folder.write("in.jsonl", &mended);
+    let run = folder.run(&[&RUN[..], &["--failed", "again.jsonl"]].concat());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert_eq!(lines(&run.out), [json!({ "n": 1 })]);
+    let again = folder.lines("again.jsonl");
+    assert_eq!((again.len(), &again[0]["malformed"]["text"]), (1, &json!("{\"n\":2")));
+}
+
+#[test]
+fn a_malformed_line_goes_by_the_failure_policy() {
+    let folder = folder(b"{\"n\":0}\n{\n{\"n\":1}\n");
+    // Recorded, without a file.
+    let run = folder.run(&[&RUN[..], &["--failure-policy", "record"]].concat());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert_eq!(sorted(&lines(&run.out), "n"), [0, 1]);
+    assert!(run.err.contains("in.jsonl, line 2: no task"), "{}", run.err);
+    // To stop at the first failure.
+    let fast = ["--failure-policy", "fail-fast", "--failed", "failed.jsonl"];
+    let run = folder.run(&[&RUN[..], &fast].concat());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert_eq!(lines(&run.out), [json!({ "n": 0 })]);
+    assert!(run.err.contains("error: in.jsonl, line 2: no task"), "{}", run.err);
+    assert_eq!(folder.lines("failed.jsonl").len(), 1);
+}
+
+#[test]
+fn a_line_that_is_mended_in_its_place_is_all_that_a_checkpoint_does_again() {
+    let folder = folder(b"{\"n\":0}\n{\n{\"n\":2}\n");
+    let run = [&RUN[..], &["--failed", "f.jsonl", "--checkpoint", "kept"]].concat();
+    assert_eq!(folder.run(&run).code, Some(1));
+    folder.write("in.jsonl", "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n");
+    let again = folder.run(&run);
+    assert!(again.err.contains("2 tasks finished by earlier runs"), "{}", again.err);
+    let numbers: Vec<Value> = lines(&again.text());
+    assert_eq!(numbers, [json!({ "n": 0 }), json!({ "n": 1 }), json!({ "n": 2 })]);
+}
