@@ -16,8 +16,8 @@ const WORDS: [(&[&str], &[&str]); 6] = [
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|it| it == "rs" || it == "py" || it == "sh") {
@@ -38,7 +38,7 @@ fn everything_is_deleted_by_the_crate_for_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
     for entry in fs::read_dir(root.join("crates")).unwrap() {
-        let name = entry.unwrap().path();
+        let name = entry.expect("a readable entry").path();
         for part in ["src", "python"].map(|part| name.join(part)).iter().filter(|it| it.is_dir()) {
             sources(part, &mut files);
         }

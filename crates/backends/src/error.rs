@@ -511,12 +511,27 @@ impl Error {
     /// What the person who reads the message can do, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pipeline { source } => source.hint(),
+            Self::Spec { source, .. } => source.hint(),
+            Self::Environment { source, .. } => source.hint(),
+            Self::Cache(source) => source.hint().map(Into::into),
+            Self::Install(source) => source.hint().map(Into::into),
+            Self::OnNode { hint, .. } => hint.clone(),
+            Self::EngineMissing { requirement, .. } => {
+                Some(format!("add `{requirement}` to the base"))
+            }
+            Self::WorkerSetup { phase, error, .. } => {
+                setup_hint(*phase, &error.kind).map(Into::into)
+            }
+            Self::Task(failed) => failed.cause.hint().map(Into::into),
+            _ => self.advice().map(Into::into),
+        }
+    }
+
+    /// The hint of an error that says the same whatever it holds.
+    fn advice(&self) -> Option<&'static str> {
         let text = match self {
-            Self::Pipeline { source } => return source.hint(),
-            Self::Spec { source, .. } => return source.hint(),
-            Self::Environment { source, .. } => return source.hint(),
-            Self::Cache(source) => return source.hint().map(Into::into),
-            Self::Install(source) => return source.hint().map(Into::into),
             Self::EngineField { .. } => {
                 "run the pipeline on a Ray executor, or leave the field out"
             }
@@ -585,7 +600,6 @@ impl Error {
                 "look for a `sitecustomize`, a `.pth` file or a variable that leads the interpreter \
                  elsewhere; if the environment was changed by hand, remove it from the cache"
             }
-            Self::OnNode { hint, .. } => return hint.clone(),
             Self::NoWorkerProgram => {
                 "make `curator::worker::serve_if_asked` the first line of `main`, or name a program \
                  that does so, such as the command `curator`, by `with_worker_program`"
@@ -601,25 +615,18 @@ impl Error {
                 "give it to the pipeline as its default runtime_env, which a stage can replace or \
                  leave"
             }
-            Self::EngineMissing { requirement, .. } => {
-                return Some(format!("add `{requirement}` to the base"));
-            }
             Self::DeclaredEnv { .. } => {
                 "set `runtime_env` in the stage's entry in the pipeline, to what its code declares \
                  or to what it is to run with (`{}` is the base environment)"
             }
             Self::WorkerDied { .. } => "the worker's last lines tell why",
-            Self::WorkerSetup { phase, error, .. } => {
-                return setup_hint(*phase, &error.kind).map(Into::into);
-            }
-            Self::Task(failed) => return failed.cause.hint().map(Into::into),
             Self::Io { action, .. } if *action == Self::THREAD => {
                 "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
                  container's), or end others"
             }
             _ => return None,
         };
-        Some(text.to_owned())
+        Some(text)
     }
 
     /// What belongs to the error but would overflow a message: a traceback, a worker's last lines.

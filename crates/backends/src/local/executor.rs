@@ -217,26 +217,24 @@ impl Executor for LocalExecutor {
             let own = failed.iter().filter(|failed| failed.stage == stage.name);
             stage.failed = own.map(|failed| failed.tasks.len() as u64).sum();
         }
-        let result = match run.take_error() {
-            Some(error) => Err(error),
-            None => {
-                // It may have come too late for anything to be dropped, but ended the input.
-                let is_stopped =
-                    run.is_stopped() || self.stop.as_ref().is_some_and(Stop::is_wanted);
-                if !is_stopped {
-                    tell_dropped(plan, &stages, &*run.observer);
-                }
-                Ok(RunReport {
-                    pipeline: plan.name().to_owned(),
-                    executor: self.name().to_owned(),
-                    outputs: Vec::new(),
-                    failed,
-                    stages,
-                    environments,
-                    is_stopped,
-                    wall: begun.elapsed(),
-                })
+        let result = if let Some(error) = run.take_error() {
+            Err(error)
+        } else {
+            // It may have come too late for anything to be dropped, but ended the input.
+            let is_stopped = run.is_stopped() || self.stop.as_ref().is_some_and(Stop::is_wanted);
+            if !is_stopped {
+                tell_dropped(plan, &stages, &*run.observer);
             }
+            Ok(RunReport {
+                pipeline: plan.name().to_owned(),
+                executor: self.name().to_owned(),
+                outputs: Vec::new(),
+                failed,
+                stages,
+                environments,
+                is_stopped,
+                wall: begun.elapsed(),
+            })
         };
         // While it ran, none of its environments could go.
         drop(run);

@@ -4,7 +4,7 @@
 use backends::{Cause, ExecutorExt, RunReport};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stage::Task;
+use stage::{Task, TaskId};
 
 use crate::support::{local, numbers, one, recording};
 
@@ -76,15 +76,21 @@ class Stage:
 "#
 .trim_ascii();
 
+/// The number of a task that was handed in.
+fn place(id: &TaskId) -> usize {
+    let text = id.to_string();
+    text.split('_').nth(1).and_then(|number| number.parse().ok()).expect("the number of a task")
+}
+
 /// What comes of each of these, as text: what JSON has for it, or what it was refused with.
 fn results(report: &RunReport, count: usize) -> Vec<String> {
     let mut texts = vec![String::new(); count];
     for task in &report.outputs {
-        let place: usize = task.id().to_string().split('_').nth(1).unwrap().parse().unwrap();
-        texts[place] = task.data.as_json().unwrap()["in"][0].to_string();
+        let place = self::place(task.id());
+        texts[place] = task.data.as_json().expect("JSON")["in"][0].to_string();
     }
     for failed in &report.failed {
-        let place: usize = failed.tasks[0].to_string().split('_').nth(1).unwrap().parse().unwrap();
+        let place = self::place(&failed.tasks[0]);
         let Cause::Raised(error) = &failed.cause else { panic!("{failed}") };
         texts[place] = error.to_string();
     }
@@ -93,7 +99,7 @@ fn results(report: &RunReport, count: usize) -> Vec<String> {
 
 fn evaluated(expressions: &[&str]) -> Vec<String> {
     let tasks = expressions.iter().map(|text| Task::new(json!(text)));
-    results(&recording().run(&one(EVALUATE), tasks).unwrap(), expressions.len())
+    results(&recording().run(&one(EVALUATE), tasks).expect("a run"), expressions.len())
 }
 
 #[test]

@@ -377,26 +377,22 @@ impl Running<'_> {
                 None => write(&task),
             }
         };
-        match self.checkpoint.take() {
-            Some(checkpoint) => {
-                if checkpoint.finished() > 0 {
-                    let finished = output::count(checkpoint.finished(), "task");
-                    self.display.note(&format!("{finished} finished by earlier runs"));
-                }
-                let checkpoint = match self.failed.as_ref().map(FailedFile::held) {
-                    Some(held) => checkpoint.with_unfinished(move |group| held.unfinished(group)),
-                    None => checkpoint,
-                };
-                checkpoint.run(&*executor, &loaded.plan, &mut tasks, observer, sink)
+        if let Some(checkpoint) = self.checkpoint.take() {
+            if checkpoint.finished() > 0 {
+                let finished = output::count(checkpoint.finished(), "task");
+                self.display.note(&format!("{finished} finished by earlier runs"));
             }
-            None => {
-                let result = executor.execute(&loaded.plan, &mut tasks, observer, sink);
-                // What was known only when all had ended. That it cannot be written, `broken` tells.
-                let rest = held.map(|held| held.take()).unwrap_or_default();
-                let _ = rest.iter().try_for_each(&mut write);
-                result
-            }
+            let checkpoint = match self.failed.as_ref().map(FailedFile::held) {
+                Some(held) => checkpoint.with_unfinished(move |group| held.unfinished(group)),
+                None => checkpoint,
+            };
+            return checkpoint.run(&*executor, &loaded.plan, &mut tasks, observer, sink);
         }
+        let result = executor.execute(&loaded.plan, &mut tasks, observer, sink);
+        // What was known only when all had ended. That it cannot be written, `broken` tells.
+        let rest = held.map(|held| held.take()).unwrap_or_default();
+        let _ = rest.iter().try_for_each(&mut write);
+        result
     }
 
     /// Writes the record of a run that came to its end, where one is wanted.
@@ -504,9 +500,9 @@ impl Iterator for Numbered {
             let (index, read) = (self.next, self.lines.next()?);
             self.next += 1;
             match (read, &self.intake) {
-                (Read::Task(task), Some(intake)) => return Some(intake.hand_in(index, task)),
+                (Read::Task(task), Some(intake)) => return Some(intake.hand_in(index, *task)),
                 // Its number is its place among those that are handed in.
-                (Read::Task(task), None) if !self.goes_on => return Some(task),
+                (Read::Task(task), None) if !self.goes_on => return Some(*task),
                 (Read::Task(task), None) => {
                     return Some(task.with_source(SourceTask::new(index, |_| {})));
                 }

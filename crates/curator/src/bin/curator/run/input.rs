@@ -119,7 +119,7 @@ impl Input {
                 };
                 let bytes = line.len() as u64 + 1;
                 let read = match read_task(&name, number, &line) {
-                    Ok(task) => task.map(Read::Task),
+                    Ok(task) => task.map(|task| Read::Task(Box::new(task))),
                     Err(problem) => {
                         let text = malformed::of_line(&line).unwrap_or(line);
                         Some(Read::Malformed(Malformed { number, text, problem }))
@@ -150,7 +150,7 @@ fn tables(path: &Path) -> Result<Feed, Failure> {
     let (sender, tasks) = sync_channel(1);
     let read = move || {
         let read = super::arrow::read(file, |bytes, task| {
-            sender.send(Ok((bytes, Some(Read::Task(task))))).is_ok()
+            sender.send(Ok((bytes, Some(Read::Task(Box::new(task)))))).is_ok()
         });
         if let Err(problem) = read {
             let _ = sender.send(Err(format!("{name}: {problem}")));
@@ -232,7 +232,7 @@ pub(crate) struct Tasks {
 #[derive(Debug)]
 pub(crate) enum Read {
     /// A task.
-    Task(Task),
+    Task(Box<Task>),
     /// None, though it is not blank.
     Malformed(Malformed),
 }
@@ -251,7 +251,7 @@ impl Tasks {
     fn read(&mut self) -> Option<Read> {
         let lines = match std::mem::replace(&mut self.feed, Feed::Nothing) {
             Feed::Nothing => return None,
-            Feed::One => return Some(Read::Task(Task::empty())),
+            Feed::One => return Some(Read::Task(Box::new(Task::empty()))),
             Feed::Lines(lines) => lines,
         };
         loop {
