@@ -651,7 +651,7 @@ fn scenario(error: &str) -> Option<Run> {
         "No space left on device (os error 28)" => {
             let world = World::new();
             let script = "tools=$(readlink \"$disk/tools\"); cp -a \"$disk\" /tmp/.kept-$$; \
-                mount -t tmpfs -o size=1200k tmpfs \"$disk\"; cp -a /tmp/.kept-$$/. \"$disk\"; \
+                mount -t tmpfs -o size=8m tmpfs \"$disk\"; cp -a /tmp/.kept-$$/. \"$disk\"; \
                 rm -rf /tmp/.kept-$$; \
                 dd if=/dev/zero of=\"$disk/filler\" bs=4k status=none 2>/dev/null || true";
             let arguments = ["env", "create", "--uv", "packaging==24.0", "--base", world.base()];

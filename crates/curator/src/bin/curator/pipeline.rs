@@ -1,5 +1,6 @@
 //! The pipeline that a command is about: from a file and changes to it to the libraries' types.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -34,7 +35,11 @@ impl PipelineArguments {
         let path = &self.file;
         let text = files::read_text(path, files::MOST_TEXT).map_err(|error| {
             let problem = format!("cannot read the pipeline `{}`: {error}", path.display());
-            Failure::usage(&format!("{problem}\n\nhint: `curator init` writes one to start from"))
+            let hint = match error.kind() {
+                ErrorKind::NotFound => "\n\nhint: `curator init` writes one to start from",
+                _ => "",
+            };
+            Failure::usage(&(problem + hint))
         })?;
         let dir = std::path::absolute(path)
             .map_err(|error| Failure::io("find the current folder", &error))?;
