@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use curator::backends::{DiskSource, EnvironmentReport, Error, Event};
 use curator::envspec::Tool;
 use curator::installer::{Deadline, Request, Tools, compile_bytecode};
-use curator::venv_cache::{Interpreter, create_bare};
+use curator::venv_cache::{Cache, Interpreter, create_bare};
 use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, RunReport, RuntimeEnv, Task};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -69,13 +69,11 @@ pub(crate) fn fresh_cache() -> TempDir {
 
 /// Lets a cache use the package managers of the shared one.
 pub(crate) fn share_tools(cache: &Path) {
-    let tools = tools_dir();
-    std::fs::create_dir_all(&tools).expect("a folder for tools");
-    std::os::unix::fs::symlink(tools, cache.join("tools")).expect("a link");
+    std::os::unix::fs::symlink(tools_dir(), cache.join("tools")).expect("a link");
 }
 
 fn tools_dir() -> PathBuf {
-    shared_cache().join("tools")
+    Cache::open(&shared_cache()).expect("a cache").tools_dir()
 }
 
 /// A uv that can be started: the one on `PATH`, else the one that Curator has fetched.
