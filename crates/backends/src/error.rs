@@ -440,6 +440,17 @@ pub enum Error {
         owner: String,
     },
 
+    /// What a package of the recorded run came from holds something else, or is gone.
+    #[error("`{package}` of {owner} came from `{}`, which is not what it was in the recorded run", path.display())]
+    SourceChanged {
+        /// The stage, or the base.
+        owner: String,
+        /// The package.
+        package: String,
+        /// The folder or archive.
+        path: PathBuf,
+    },
+
     /// A record is of another platform.
     #[error("the recorded run was on {then}, and this is {now}")]
     OtherPlatform {
@@ -584,6 +595,10 @@ impl Error {
             Self::OtherSpec { .. } => {
                 "run without the record, or with the pipeline as it was; what it had is in the \
                  record"
+            }
+            Self::SourceChanged { .. } => {
+                "put back what it held then (a version control system may have it), or run without \
+                 `--locked` and record again"
             }
             Self::OtherPlatform { .. } => "a record holds for the platform that it was made on",
             Self::NotReproduced { .. } => {

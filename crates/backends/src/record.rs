@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use envspec::{Install, LoadedEnv, Requirement};
+use envspec::{Install, LoadedEnv, Requirement, Tool};
 use files::{Draft, Folder, Foreign, Mark, MarkError};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,9 @@ use stage::Isolation;
 
 use crate::error::Error;
 use crate::plan::{Plan, PlannedBase, PlannedStage};
-use crate::provision::{Details, Provisioner, is_named, with_requirements};
+use crate::provision::{
+    Added, Details, Provisioner, asks_for, digest_now, is_direct, local_path, with_requirements,
+};
 use crate::report::RunReport;
 
 /// The number of this form of a record.
@@ -82,6 +84,31 @@ struct RecordedPackage {
     record: Option<String>,
     source: Option<String>,
     commit: Option<String>,
+    /// Of the folder or archive that it came from. Earlier versions told none.
+    #[serde(default)]
+    digest: Option<String>,
+    /// Whether it was installed in place.
+    #[serde(default)]
+    editable: bool,
+}
+
+impl RecordedPackage {
+    fn new(added: Added) -> Self {
+        let Added { name, version, record, source, commit, digest, editable } = added;
+        // What is installed in place is what it was in the run, not when it was built.
+        let path = source.as_deref().filter(|_| editable && commit.is_none()).and_then(local_path);
+        let digest = digest.or_else(|| digest_now(&path?, true));
+        Self { name, version, record, source, commit, digest, editable }
+    }
+
+    fn is_asked_by(&self, requirement: &Requirement) -> bool {
+        asks_for(requirement, &self.name, self.source.as_deref())
+    }
+
+    /// The folder or archive that it came from.
+    fn path(&self) -> Option<PathBuf> {
+        self.source.as_deref().filter(|_| self.commit.is_none()).and_then(local_path)
+    }
 }
 
 impl RecordedEnv {
@@ -92,19 +119,12 @@ impl RecordedEnv {
         details: Details,
     ) -> Result<Self, Error> {
         let (requirements, has_hashes) = provisioner.pin(env, &details)?;
-        let added = details.added.into_iter().map(|it| RecordedPackage {
-            name: it.name,
-            version: it.version,
-            record: it.record,
-            source: it.source,
-            commit: it.commit,
-        });
         Ok(Self {
             spec: install.digest().to_string(),
             key: details.key.to_string(),
             tool: details.tool,
             tool_version: details.tool_version,
-            added: added.collect(),
+            added: details.added.into_iter().map(RecordedPackage::new).collect(),
             requirements,
             has_hashes,
         })
@@ -112,16 +132,32 @@ impl RecordedEnv {
 
     /// What is in an environment and not in the other, in words; nothing if they hold the same.
     fn difference(&self, details: &Details) -> Option<String> {
-        let name = |name: &str, version: &str, commit: Option<&String>| {
-            let commit = commit.map(|commit| format!(" ({commit})")).unwrap_or_default();
-            format!("{name}=={version}{commit}")
+        // The digest counts where both have one.
+        let digest = |name: &str| {
+            let then = self.added.iter().find(|it| it.name == name && !it.editable)?;
+            let now = details.added.iter().find(|it| it.name == name && !it.editable)?;
+            then.digest.as_ref().zip(now.digest.as_ref())
         };
-        let was: BTreeSet<String> =
-            self.added.iter().map(|it| name(&it.name, &it.version, it.commit.as_ref())).collect();
+        let text = |name: &str, version: &str, place: Option<&String>, is_direct: bool| {
+            let place = place.map(|it| format!(" ({it})"));
+            let place = place.or_else(|| is_direct.then(|| " (from no index)".to_owned()));
+            format!("{name}=={version}{}", place.unwrap_or_default())
+        };
+        let was: BTreeSet<String> = self
+            .added
+            .iter()
+            .map(|it| {
+                let place = it.commit.as_ref().or_else(|| digest(&it.name).map(|(then, _)| then));
+                text(&it.name, &it.version, place, it.source.is_some())
+            })
+            .collect();
         let is: BTreeSet<String> = details
             .added
             .iter()
-            .map(|it| name(&it.name, &it.version, it.commit.as_ref()))
+            .map(|it| {
+                let place = it.commit.as_ref().or_else(|| digest(&it.name).map(|(_, now)| now));
+                text(&it.name, &it.version, place, it.source.is_some())
+            })
             .collect();
         let gone = was.difference(&is).map(|it| format!("-{it}"));
         let come = is.difference(&was).map(|it| format!("+{it}"));
@@ -129,26 +165,82 @@ impl RecordedEnv {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
+    /// Fails if a folder or archive that a package came from holds something else than then; of an
+    /// environment that `is_there` as it was, only what is installed in place is looked at.
+    fn check_sources(&self, owner: &str, install: &Install, is_there: bool) -> Result<(), Error> {
+        let is_other = install.digest().to_string() != self.spec;
+        let own = || install.requirements.iter().filter(|it| it.is_local());
+        for package in self.added.iter().filter(|it| it.editable || !is_there) {
+            let Some(recorded) = package.path() else { continue };
+            let named = own().find(|it| package.is_asked_by(it));
+            // The spec itself tells, or has another answer.
+            if named.is_none() && is_other || named.is_some() && package.digest.is_none() {
+                continue;
+            }
+            let digest = |path: &Path| digest_now(path, package.editable);
+            // It may lie elsewhere now.
+            let mut places = own()
+                .filter(|it| it.is_editable() == package.editable)
+                .filter_map(Requirement::path);
+            let is_same = package.digest.is_some()
+                && (digest(&recorded) == package.digest
+                    || places.any(|path| digest(path) == package.digest));
+            if !is_same {
+                let path = named.and_then(Requirement::path).unwrap_or(&recorded);
+                return Err(Error::SourceChanged {
+                    owner: owner.to_owned(),
+                    package: package.name.clone(),
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// What asks for just this, in place of what asked for it then.
+    ///
+    /// What comes from elsewhere than an index is asked for as it is in the spec, whose credentials
+    /// no record has, and never by its name and version.
     fn locked(&self, owner: &str, install: &Install) -> Result<Install, Error> {
         if install.digest().to_string() != self.spec {
             return Err(Error::OtherSpec { owner: owner.to_owned() });
         }
-        let mut requirements = Vec::new();
+        let mut recorded = Vec::new();
         for line in &self.requirements {
             let requirement: Requirement = line.parse().map_err(|source| Error::Spec {
                 owner: format!("the record of {owner}"),
                 source: Box::new(source),
             })?;
-            // What comes from elsewhere than an index is asked for as it is in the spec, whose
-            // credentials no record has.
-            let own = install.requirements.iter().find(|own| {
-                requirement.url().is_some()
-                    && requirement
-                        .name()
-                        .is_some_and(|name| is_named(own, &envspec::normal_name(name)))
+            recorded.push(requirement);
+        }
+        let mut requirements = Vec::new();
+        for own in install.requirements.iter().filter(|it| is_direct(it)) {
+            let package = self.added.iter().find(|it| it.is_asked_by(own));
+            let is_same = |line: &&Requirement| {
+                is_direct(line) && package.is_some_and(|package| package.is_asked_by(line))
+            };
+            let own = match recorded.iter().find(is_same) {
+                Some(line) if own.hashes().len() == 0 => own.with_hashes_of(line),
+                _ => own.clone(),
+            };
+            let commit = package.and_then(|it| Some((&it.name, it.commit.as_ref()?)));
+            requirements.push(match commit {
+                Some((name, commit)) => own.at_commit(name, commit),
+                None => own,
             });
-            requirements.push(own.cloned().unwrap_or(requirement));
+        }
+        let package = |line: &Requirement| self.added.iter().find(|it| it.is_asked_by(line));
+        let is_asked = |it: &RecordedPackage| {
+            install.requirements.iter().any(|own| is_direct(own) && it.is_asked_by(own))
+        };
+        requirements.extend(recorded.into_iter().filter(|line| match package(line) {
+            Some(package) if is_direct(line) => !is_asked(package) && line.hashes().len() > 0,
+            Some(package) => package.source.is_none() && !is_asked(package),
+            None => !is_direct(line),
+        }));
+        // pip wants hashes of all or of none.
+        if install.tool == Tool::Pip && requirements.iter().any(|it| it.hashes().len() == 0) {
+            requirements = requirements.iter().map(Requirement::without_hashes).collect();
         }
         Ok(with_requirements(install, requirements))
     }
@@ -239,7 +331,8 @@ impl RunRecord {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherSpec`] if a stage or the base asks for other packages than then.
+    /// [`Error::OtherSpec`] if a stage or the base asks for other packages than then, and
+    /// [`Error::SourceChanged`] if a folder or archive that one came from holds something else.
     pub fn lock(&self, plan: &Plan, cache_dir: Option<&Path>) -> Result<Plan, Error> {
         let mut plan = plan.clone();
         if platform() != self.platform {
@@ -248,9 +341,11 @@ impl RunRecord {
         if let (Some(PlannedBase::Managed(env)), Some(recorded)) = (plan.base(), &self.managed_base)
             && let Some(install) = &env.install
         {
-            let install = recorded.locked("the base", install)?;
             let there = Provisioner::of_plan(&plan, cache_dir)?.peek_managed_base()?;
-            if there.is_none_or(|details| recorded.difference(&details).is_some()) {
+            let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
+            recorded.check_sources("the base", install, is_same)?;
+            let install = recorded.locked("the base", install)?;
+            if !is_same {
                 let mut env = (**env).clone();
                 env.install = Some(install);
                 plan.set_base(PlannedBase::Managed(Box::new(env)));
@@ -264,9 +359,10 @@ impl RunRecord {
                 (None, None) => None,
                 (Some((env, install)), Some(recorded)) => {
                     let owner = format!("stage `{}`", stage.settings.name);
-                    let install = recorded.locked(&owner, install)?;
                     let there = provisioner.peek(env, isolation(stage))?;
                     let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
+                    recorded.check_sources(&owner, install, is_same)?;
+                    let install = recorded.locked(&owner, install)?;
                     (!is_same).then_some(install)
                 }
                 _ => {
@@ -298,6 +394,12 @@ impl RunRecord {
                 };
                 let (then, now) = (version(&self.base_packages), version(&now));
                 return differs("the base".into(), format!("`{name}` was {then} and is {now}"));
+            }
+            if let Some((recorded, details)) =
+                self.managed_base.as_ref().zip(provisioner.managed_base()?)
+                && let Some(difference) = recorded.difference(&details)
+            {
+                return differs("the base".into(), difference);
             }
         }
         for stage in plan.stages() {

@@ -70,6 +70,24 @@ pub(crate) fn digest_contents(
     Ok(contents)
 }
 
+/// The digest of a local archive, or of a project's folder, as it counts in a spec.
+///
+/// Of what is installed in place all counts that Python may import, and the files that it is built
+/// by: unlike the key of an environment, which only points there, this tells whether the same would
+/// run. Other files in the folder, such as the results of a run, do not count.
+pub fn local_digest(path: &Path, is_editable: bool, source: &dyn Source) -> Result<Digest, Error> {
+    let is_code = |below: &Path| {
+        let ends = ["py", "so", "pyd", "pth"];
+        let is_build_file = BUILD_FILES.iter().any(|name| below == Path::new(name));
+        is_build_file || below.extension().is_some_and(|end| ends.iter().any(|it| end == *it))
+    };
+    if is_archive(path) {
+        file(path, source)
+    } else {
+        folder(path, source, |below| !is_editable || is_code(below))
+    }
+}
+
 fn is_page(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "html" || end == "htm")
 }

@@ -76,7 +76,7 @@ mod write;
 #[cfg(any(test, feature = "testing"))]
 pub use memory_source::MemorySource;
 pub use {
-    contents::is_by_product,
+    contents::{is_by_product, local_digest},
     digest::Digest,
     error::Error,
     index::{IndexOptions, IndexUrl},

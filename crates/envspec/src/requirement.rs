@@ -63,6 +63,40 @@ impl Requirement {
         Self { hashes, ..self }
     }
 
+    /// The same with the hashes of another one in place of its own.
+    #[must_use]
+    pub fn with_hashes_of(&self, other: &Self) -> Self {
+        self.clone().with_hashes(other.hashes.clone())
+    }
+
+    /// The same without hashes.
+    #[must_use]
+    pub fn without_hashes(&self) -> Self {
+        self.clone().with_hashes(BTreeSet::new())
+    }
+
+    /// The same at a commit, and with this name if it tells none; one that is for no repository is
+    /// itself.
+    #[must_use]
+    pub fn at_commit(&self, normal_name: &str, commit: &str) -> Self {
+        let Target::Url { name, url, is_editable } = &self.target else { return self.clone() };
+        let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.contains('+'))
+        else {
+            return self.clone();
+        };
+        let start = url.len() - rest.len() + location::authority(rest).len();
+        let (place, fragment) = match url.find('#') {
+            Some(at) => url.split_at(at),
+            None => (url.as_str(), ""),
+        };
+        let end = place[start..].rfind('@').map_or(place.len(), |at| start + at);
+        let url = format!("{}@{commit}{fragment}", &place[..end]);
+        let is_nameless = self.told_name.is_none() && !is_editable;
+        let name = if is_nameless { Some(normal_name.to_owned()) } else { name.clone() };
+        let target = Target::Url { name, url, is_editable: *is_editable };
+        Self::new(target, self.extras.clone(), self.marker.clone()).with_hashes(self.hashes.clone())
+    }
+
     /// Reads a line of a requirements file that lies in the absolute folder `dir`, from which
     /// relative paths start.
     ///
@@ -340,5 +374,28 @@ impl fmt::Display for Line<'_> {
             write!(f, " ; {marker}")?;
         }
         hashes.iter().try_for_each(|hash| write!(f, " --hash={hash}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_pinned_whatever_its_address_looks_like() {
+        for (line, pinned) in [
+            ("git+file:///r", "r @ git+file:///r@abc"),
+            ("r @ git+ssh://git@h/r.git@v1@2", "r @ git+ssh://git@h/r.git@v1@abc"),
+            ("git+https://h/r@main#subdirectory=a@b", "r @ git+https://h/r@abc#subdirectory=a@b"),
+            ("git+https://h/r#egg=s", "git+https://h/r@abc#egg=s"),
+            ("-e git+https://h/r@v1#egg=r", "-e git+https://h/r@abc#egg=r"),
+            ("r @ https://h/r@1.zip", "r @ https://h/r@1.zip"),
+            ("r==1.0", "r==1.0"),
+        ] {
+            let requirement: Requirement = line.parse().expect(line);
+            assert_eq!(requirement.at_commit("r", "abc").to_string(), pinned, "{line}");
+        }
+        let secret: Requirement = "git+https://me:key@h/r@v1".parse().expect("a requirement");
+        assert_eq!(secret.at_commit("r", "abc").expose(), "r @ git+https://me:key@h/r@abc");
     }
 }

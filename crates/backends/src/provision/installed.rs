@@ -135,15 +135,33 @@ impl Distribution {
         requirements.iter().filter_map(|text| text.parse::<Requirement>().ok()).collect()
     }
 
-    /// Where it came from, if not from an index, and the commit if that is a repository (PEP 610).
-    pub(crate) fn origin(&self) -> (Option<String>, Option<String>) {
-        let Ok(bytes) = fs::read(self.info.join("direct_url.json")) else {
-            return (None, None);
-        };
-        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let url = value["url"].as_str().map(|url| envspec::redact(url).into_owned());
-        (url, value["vcs_info"]["commit_id"].as_str().map(ToOwned::to_owned))
+    /// Where it came from, if not from an index (PEP 610).
+    pub(crate) fn source(&self) -> Option<Source> {
+        let bytes = fs::read(self.info.join("direct_url.json")).ok()?;
+        let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        let archive = &value["archive_info"];
+        let hash = archive["hashes"]["sha256"].as_str();
+        let hash = hash.or_else(|| archive["hash"].as_str()?.strip_prefix("sha256="));
+        Some(Source {
+            url: envspec::redact(value["url"].as_str()?).into_owned(),
+            commit: value["vcs_info"]["commit_id"].as_str().map(ToOwned::to_owned),
+            hash: hash.map(ToOwned::to_owned),
+            is_editable: value["dir_info"]["editable"].as_bool().unwrap_or_default(),
+        })
     }
+}
+
+/// Where a distribution came from, if not from an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Without credentials.
+    pub(crate) url: String,
+    /// The commit of a repository.
+    pub(crate) commit: Option<String>,
+    /// The SHA-256 of an archive, where the package manager noted it.
+    pub(crate) hash: Option<String>,
+    /// Whether it is installed in place.
+    pub(crate) is_editable: bool,
 }
 
 /// A package of the base that no longer gets what it asks for.

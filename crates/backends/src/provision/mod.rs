@@ -24,6 +24,7 @@ mod record;
 mod recorded;
 mod refresh;
 mod reproduce;
+mod sources;
 mod vars;
 mod why;
 
@@ -39,5 +40,6 @@ pub(crate) use provisioner::Eviction;
 pub use provisioner::Provisioner;
 pub use ray_worker::RayWorker;
 pub use record::{Added, Replaced};
-pub(crate) use reproduce::{is_named, with_requirements};
+pub(crate) use reproduce::with_requirements;
+pub(crate) use sources::{asks_for, digest_now, is_direct, local_path};
 pub use why::{Dependent, Origin, Why};

@@ -10,6 +10,7 @@ use serde_json::Value;
 use venv_cache::{Interpreter, Manifest};
 
 use super::installed::{Distribution, Installed};
+use super::sources;
 
 /// The details in an environment's manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,6 +61,13 @@ pub struct Added {
     /// The commit, where it came from a repository.
     #[serde(default)]
     pub commit: Option<String>,
+    /// The SHA-256 of the archive that it came from, or a digest of the folder, where it came from
+    /// one. Of what is installed in place the folder itself is what counts.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// Whether it is installed in place.
+    #[serde(default)]
+    pub editable: bool,
 }
 
 /// A distribution of the base that another version took the place of.
@@ -86,13 +94,19 @@ impl Record {
     ) -> Self {
         let added = |package: &Package| {
             let distribution = installed.get(&package.name);
-            let (source, commit) = distribution.map(Distribution::origin).unwrap_or_default();
+            let source = distribution.and_then(Distribution::source);
+            let digest = source.as_ref().and_then(|source| {
+                let from_folder = || sources::digest(source, install);
+                source.hash.clone().or_else(from_folder)
+            });
             Added {
                 name: package.name.clone(),
                 version: package.version.clone(),
                 record: distribution.and_then(Distribution::record_digest),
-                source,
-                commit,
+                digest,
+                editable: source.as_ref().is_some_and(|source| source.is_editable),
+                commit: source.as_ref().and_then(|source| source.commit.clone()),
+                source: source.map(|source| source.url),
             }
         };
         let replaced = |package: &Package| Replaced {

@@ -14,6 +14,7 @@ use super::installed::Installed;
 use super::keep::Kept;
 use super::provisioner::{Managed, OpenBase, Provisioner};
 use super::record::Record;
+use super::sources::{asks_for, digest_now, is_direct, local_path};
 use crate::error::Error;
 use crate::plan::PlannedBase;
 
@@ -28,13 +29,25 @@ impl Provisioner {
     ///
     /// # Errors
     ///
-    /// [`Error::Unlockable`] for what comes from a folder or a repository; else what the resolver
+    /// [`Error::Unlockable`] for what comes from a folder or a repository, or did so into the base; else what the resolver
     /// says.
     pub fn lock(&self, env: &LoadedEnv) -> Result<Vec<String>, Error> {
         let Some(install) = &env.install else { return Ok(Vec::new()) };
         let locked = self.locked(env, install, false)?;
-        let bare = locked.iter().filter(|requirement| requirement.hashes().len() == 0);
-        let packages: Vec<String> = bare.map(ToString::to_string).collect();
+        let base = base_packages(self.open_base()?.base.interpreter());
+        // By its name and version, what the base has from a folder would be somebody else's.
+        let source = |requirement: &Requirement| {
+            let name = requirement.name().filter(|_| !is_direct(requirement))?;
+            let found = base.get(name).filter(|found| requirement.accepts(&found.version))?;
+            Some(format!("{name} @ {}", found.source()?.url))
+        };
+        let packages: Vec<String> = locked
+            .iter()
+            .filter_map(|requirement| match source(requirement) {
+                Some(source) => Some(source),
+                None => (requirement.hashes().len() == 0).then(|| requirement.to_string()),
+            })
+            .collect();
         if packages.is_empty() {
             Ok(locked.iter().map(ToString::to_string).collect())
         } else {
@@ -135,7 +148,11 @@ impl Provisioner {
         let before = packages_of(record);
         // What comes from elsewhere than an index is a part of the key, but for commits.
         let like_before = |requirement: &Requirement| {
-            let name = requirement.name()?;
+            let by_place = || {
+                let mut added = record.added.iter();
+                Some(&*added.find(|it| asks_for(requirement, &it.name, it.source.as_deref()))?.name)
+            };
+            let name = requirement.name().or_else(by_place)?;
             let known = before.iter().find(|it| it.name == name);
             let known = known.filter(|known| requirement.accepts(&known.version));
             let version = requirement.specifiers().first().map_or("", Specifier::version);
@@ -196,15 +213,27 @@ impl Provisioner {
         };
         let mut new: Vec<String> = outcome.added.iter().map(like_before).collect();
         let mut old: Vec<String> = before.iter().map(ToString::to_string).collect();
-        if install.requirements.iter().any(is_repository) {
+        let brings_repository = record.added.iter().any(|it| it.commit.is_some());
+        if brings_repository || install.requirements.iter().any(is_repository) {
             let locked = self.locked(env, install, true)?;
             new.extend(locked.iter().filter_map(commit));
             old.extend(record.added.iter().filter_map(|it| it.commit.clone()));
         }
+        // What the spec names is a part of the key, and what that brings from other places is not.
+        for added in record.added.iter().filter(|it| !it.editable && it.commit.is_none()) {
+            let Some(path) = added.source.as_deref().and_then(local_path) else { continue };
+            let Some(then) = &added.digest else { continue };
+            let now = digest_now(&path, false).unwrap_or_else(|| "gone".to_owned());
+            let is_own = install.requirements.iter().any(|it| it.path() == Some(&path));
+            if !is_own && now != *then {
+                old.push(format!("{} ({then})", path.display()));
+                new.push(format!("{} ({now})", path.display()));
+            }
+        }
         Ok(differences(&old, &new))
     }
 
-    fn locked(
+    pub(super) fn locked(
         &self,
         env: &LoadedEnv,
         install: &Install,

@@ -1,21 +1,30 @@
 //! What a record of a run needs to know of environments, and how one is built again from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use envspec::{Install, LoadedEnv, Requirement};
 use stage::Isolation;
 
 use super::build::base_packages;
 use super::details::Details;
+use super::installed::{Distribution, Source};
 use super::provisioner::Provisioner;
+use super::record::Added;
+use super::sources::{asks_for, is_direct};
 use crate::error::Error;
 
 impl Provisioner {
-    /// The versions of the base's distributions, by normal name. A managed base is built if need be.
+    /// The versions of the base's distributions, by normal name, and a word on those that came from
+    /// no index. A managed base is built if need be.
     pub(crate) fn base_versions(&self) -> Result<BTreeMap<String, String>, Error> {
         let open = self.open_base()?;
         let installed = base_packages(open.base.interpreter());
-        Ok(installed.iter().map(|(name, it)| (name.to_owned(), it.version.clone())).collect())
+        let version = |it: &Distribution| match it.source() {
+            None => it.version.clone(),
+            Some(Source { commit: Some(commit), .. }) => format!("{} ({commit})", it.version),
+            Some(_) => format!("{} (from no index)", it.version),
+        };
+        Ok(installed.iter().map(|(name, it)| (name.to_owned(), version(it))).collect())
     }
 
     /// What is known of the managed base; none for another base. It is built if need be.
@@ -41,7 +50,11 @@ impl Provisioner {
         Ok(open.and_then(|open| open.managed.as_ref().and_then(Details::of)))
     }
 
-    /// The lines that install just what an environment holds, with hashes where all of it has some.
+    /// The lines that install just what an environment holds, and whether all of them have hashes.
+    ///
+    /// What came from a folder, an archive or a repository is asked for in the words of the spec, a
+    /// repository at its commit: by its name and version it would be somebody else's package. What
+    /// another package brings from such a place comes with that one.
     pub(crate) fn pin(
         &self,
         env: &LoadedEnv,
@@ -49,29 +62,70 @@ impl Provisioner {
     ) -> Result<(Vec<String>, bool), Error> {
         let Some(install) = &env.install else { return Ok((Vec::new(), false)) };
         let mut pins = Vec::new();
-        for added in &details.added {
-            let own = install.requirements.iter().find(|it| is_named(it, &added.name));
-            let is_from_index = added.source.is_none();
-            let pin = format!("{}=={}", added.name, added.version).parse::<Requirement>();
-            match (own, pin) {
-                (Some(own), _) if !is_from_index => pins.push(own.clone()),
-                (_, Ok(pin)) => pins.push(pin),
-                (_, Err(source)) => {
-                    let owner = format!("the record of `{}`", added.name);
-                    return Err(Error::Spec { owner, source: Box::new(source) });
-                }
+        let mut names = BTreeSet::new();
+        for own in install.requirements.iter().filter(|it| is_direct(it)) {
+            let mut added = details.added.iter();
+            let added = added.find(|it| asks_for(own, &it.name, it.source.as_deref()));
+            names.extend(added.map(|it| it.name.clone()));
+            pins.push((added.map(|it| it.name.clone()), at_commit(own, added)));
+        }
+        for added in details.added.iter().filter(|it| it.source.is_none()) {
+            if names.insert(added.name.clone()) {
+                let pin = format!("{}=={}", added.name, added.version);
+                let pin = pin.parse::<Requirement>().map_err(|source| Error::Spec {
+                    owner: format!("the record of `{}`", added.name),
+                    source: Box::new(source),
+                })?;
+                pins.push((Some(added.name.clone()), pin));
             }
         }
         let mut pinned = env.clone();
-        pinned.install = Some(with_requirements(install, pins.clone()));
-        match self.lock(&pinned) {
-            Ok(lines) => Ok((lines, true)),
-            Err(Error::Unlockable { .. }) => {
-                Ok((pins.iter().map(ToString::to_string).collect(), false))
-            }
-            Err(error) => Err(error),
+        let wanted = pins.iter().map(|(_, pin)| pin.clone()).collect();
+        let wanted = with_requirements(install, wanted);
+        pinned.install = Some(wanted.clone());
+        let locked = match self.locked(&pinned, &wanted, false) {
+            // What the base has may be on no index.
+            Err(Error::Install(error)) if is_no_answer(&error) => Vec::new(),
+            locked => locked?,
+        };
+        let base = base_packages(self.open_base()?.base.interpreter());
+        let is_own = |name: &str| {
+            names.contains(name)
+                || details.added.iter().any(|it| it.name == name)
+                || base.get(name).is_some_and(|it| it.source().is_some())
+        };
+        let mut lines: Vec<Requirement> = Vec::new();
+        for (name, pin) in &pins {
+            let answer =
+                locked.iter().find(|it| it.name().is_some() && it.name() == name.as_deref());
+            // An answer from elsewhere than was asked for is none.
+            let answer = answer.filter(|it| is_direct(it) == is_direct(pin));
+            lines.push(answer.map_or_else(|| pin.clone(), |answer| pin.with_hashes_of(answer)));
         }
+        // What the base has, and archives that other packages bring.
+        let others = locked.into_iter().filter(|it| it.hashes().len() > 0);
+        lines.extend(others.filter(|it| match it.name() {
+            Some(name) if is_direct(it) => !names.contains(name),
+            Some(name) => !is_own(name),
+            None => false,
+        }));
+        lines.sort_unstable();
+        lines.dedup();
+        let has_hashes = lines.iter().all(|line| line.hashes().len() > 0);
+        Ok((lines.iter().map(ToString::to_string).collect(), has_hashes))
     }
+}
+
+/// The same at the commit that was installed, where it is a repository.
+fn at_commit(requirement: &Requirement, added: Option<&Added>) -> Requirement {
+    match added.and_then(|it| Some((&it.name, it.commit.as_ref()?))) {
+        Some((name, commit)) => requirement.at_commit(name, commit),
+        None => requirement.clone(),
+    }
+}
+
+fn is_no_answer(error: &installer::Error) -> bool {
+    matches!(error, installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. })
 }
 
 /// The same asking for other requirements. What the old ones were resolved by has been decided.
@@ -81,9 +135,4 @@ pub(crate) fn with_requirements(install: &Install, requirements: Vec<Requirement
     install.requirements.sort_unstable();
     install.requirements.dedup();
     install
-}
-
-/// Whether a requirement is for the package of this normal name.
-pub(crate) fn is_named(requirement: &Requirement, name: &str) -> bool {
-    requirement.name().is_some_and(|own| envspec::normal_name(own) == name)
 }

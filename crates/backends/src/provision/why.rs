@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::details::Details;
 use super::installed::Installed;
 use super::markers::Markers;
+use super::sources::asks_for;
 
 /// Why a package is in an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +22,9 @@ pub struct Why {
     pub origin: Origin,
     /// The base's version that it took the place of.
     pub replaced: Option<String>,
+    /// Where it came from, if not from an index: a URL or path without credentials. Not told of the
+    /// base's.
+    pub source: Option<String>,
     /// The requirements of the spec that ask for it.
     pub requested_by: Vec<String>,
     /// The packages of the environment that ask for it, with what they ask for; those whose
@@ -62,13 +66,16 @@ impl Details {
         let version = self.packages.get(&package)?.clone();
         let installed = Installed::of_environment(&self.dir);
         let requirements = self.install().map(|install| install.requirements).unwrap_or_default();
+        let requirements: Vec<Asked> = requirements
+            .into_iter()
+            .map(|requirement| Asked { name: self.name_of(&requirement), requirement })
+            .collect();
         let implementation = installed.implementation().unwrap_or("cpython");
         let markers = Markers::new(&self.python_version, implementation);
         let edges = edges(&installed, &requirements, &markers);
 
-        let is_asked = |requirement: &&Requirement| {
-            requirement.name().is_some_and(|name| normal_name(name) == package)
-        };
+        let is_asked = |asked: &&Asked| asked.name.as_ref() == Some(&package);
+        let added = self.added.iter().find(|added| added.name == package);
         let mut required_by: Vec<Dependent> = edges
             .iter()
             .flat_map(|(from, asks)| asks.iter().map(move |(to, requires)| (from, to, requires)))
@@ -84,34 +91,51 @@ impl Details {
         required_by.sort();
         required_by.dedup();
         Some(Why {
-            origin: if self.added.iter().any(|added| added.name == package) {
-                Origin::Added
-            } else {
-                Origin::Base
-            },
+            origin: if added.is_some() { Origin::Added } else { Origin::Base },
+            source: added.and_then(|added| added.source.clone()),
             replaced: self
                 .replaced
                 .iter()
                 .find(|replaced| replaced.name == package)
                 .map(|replaced| replaced.version.clone()),
-            requested_by: requirements.iter().filter(is_asked).map(ToString::to_string).collect(),
+            requested_by: requirements
+                .iter()
+                .filter(is_asked)
+                .map(|asked| asked.requirement.to_string())
+                .collect(),
             required_by,
             path: path(&requirements, &edges, &installed, &package),
             version,
             package,
         })
     }
+
+    /// The normal name of what a requirement asks for: it may name a folder or a repository alone.
+    fn name_of(&self, requirement: &Requirement) -> Option<String> {
+        let by_place = || {
+            let mut added = self.added.iter();
+            let found = added.find(|it| asks_for(requirement, &it.name, it.source.as_deref()));
+            found.map(|it| it.name.clone())
+        };
+        requirement.name().map(normal_name).or_else(by_place)
+    }
+}
+
+/// A requirement of the spec, and the normal name of the package that it is for.
+struct Asked {
+    name: Option<String>,
+    requirement: Requirement,
 }
 
 /// What each package asks for: the names, each with the requirement in words.
 type Edges = BTreeMap<String, BTreeMap<String, String>>;
 
 /// All requirements among the packages that hold here, given the extras that are asked for.
-fn edges(installed: &Installed, requirements: &[Requirement], markers: &Markers) -> Edges {
+fn edges(installed: &Installed, requirements: &[Asked], markers: &Markers) -> Edges {
     let mut extras: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for requirement in requirements {
-        let Some(name) = requirement.name() else { continue };
-        extras.entry(normal_name(name)).or_default().extend(requirement.extras().map(Into::into));
+    for Asked { name, requirement } in requirements {
+        let Some(name) = name else { continue };
+        extras.entry(name.clone()).or_default().extend(requirement.extras().map(Into::into));
     }
     let mut edges = Edges::new();
     // An extra may ask for another extra: until nothing is new, which ends as there are so many.
@@ -140,15 +164,15 @@ fn edges(installed: &Installed, requirements: &[Requirement], markers: &Markers)
 
 /// The shortest way from a requirement of the spec, if one leads there.
 fn path(
-    requirements: &[Requirement],
+    requirements: &[Asked],
     edges: &Edges,
     installed: &Installed,
     package: &str,
 ) -> Vec<String> {
     let mut reached: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut waiting = VecDeque::new();
-    for requirement in requirements {
-        let Some(name) = requirement.name().map(normal_name) else { continue };
+    for Asked { name, requirement } in requirements {
+        let Some(name) = name.clone() else { continue };
         if !reached.contains_key(&name) {
             reached.insert(name.clone(), vec![requirement.to_string()]);
             waiting.push_back(name);

@@ -16,6 +16,7 @@ mod outputs; // what a stage may return, and the ids that come of it
 #[cfg(feature = "browser")]
 mod page; // the report of a run, in a browser
 mod plan; // what is read and refused before anything runs
+mod private; // private code under a public name
 mod processes; // what is left of workers and their children
 mod rust_stages; // Rust and Python stages in one pipeline
 mod secrets;

@@ -52,6 +52,43 @@ def make(task):
     return [{"made": n, "from": task.data} for n in range(3)]
 "#;
 
+/// Builds wheels, and what an installation in place needs, with nothing to download.
+const BACKEND: &str = r#"
+import os
+import zipfile
+
+
+def _build(directory, files):
+    info = "own-1.0.dist-info/"
+    files[info + "METADATA"] = "Metadata-Version: 2.1\nName: own\nVersion: 1.0\n"
+    files[info + "WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[info + "RECORD"] = "".join(path + ",,\n" for path in [*files, info + "RECORD"])
+    with zipfile.ZipFile(os.path.join(directory, "own-1.0-py3-none-any.whl"), "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+    return "own-1.0-py3-none-any.whl"
+
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    return _build(directory, {"own.py": open("own.py").read()})
+
+
+def build_editable(directory, config_settings=None, metadata_directory=None):
+    return _build(directory, {"own.pth": os.getcwd() + "\n"})
+"#;
+
+/// A project in the folder `own`.
+pub(crate) fn own_project(folder: &Folder) {
+    fs::create_dir_all(folder.path("own")).expect("a folder");
+    folder.write(
+        "own/pyproject.toml",
+        "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n\
+         [project]\nname = \"own\"\nversion = \"1.0\"\n",
+    );
+    folder.write("own/backend.py", BACKEND);
+    folder.write("own/own.py", "WHOSE = 'private'\n");
+}
+
 /// A folder with `stages.py` and a pipeline.
 pub(crate) struct Folder {
     dir: tempfile::TempDir,

@@ -1,8 +1,10 @@
 //! `run --record` and `run --locked`: the environments of a run, made again.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::pipelines::{Folder, lines};
+use crate::pipelines::{Folder, lines, own_project};
 use crate::support::World;
 
 const STAGE: &str = "[[stage]]\nname = \"pinned\"\npython = \"stages.py:Version\"\n\
@@ -77,4 +79,51 @@ fn what_cannot_be_reproduced_is_refused() {
         1,
         "stage `pinned` is not what it was in the recorded run: -packaging==23.1, +packaging==24.0",
     );
+}
+
+/// An index that has another package of the name of private code: the record tells the folder.
+#[test]
+fn private_code_is_recorded_with_its_folder_and_made_again_from_there() {
+    let (folder, world) = (Folder::new(""), World::new());
+    // The package index in the folder `links`, whose `own` is somebody else's.
+    own_project(&folder);
+    folder.write("own/own.py", "WHOSE = 'public'\n");
+    fs::create_dir(folder.path("links")).unwrap();
+    let build = "import sys, backend; backend.build_wheel(sys.argv[1])";
+    let words = [world.base(), "-c", build, &folder.text("links")].map(str::to_owned);
+    duct::cmd(&words[0], &words[1..]).dir(folder.path("own")).run().unwrap();
+    for (tool, own) in [("uv", "-e ./own"), ("pip", "./own")] {
+        own_project(&folder);
+        let options = format!(
+            "{{ packages = [\"{own}\"], {} = [\"--no-index\", \"--find-links\", {:?}] }}",
+            if tool == "uv" { "uv_pip_install_options" } else { "pip_install_options" },
+            folder.text("links")
+        );
+        let stage = "[[stage]]\nname = \"own\"\npython = \"whose.py:whose\"\n";
+        let head = format!("name = \"test\"\nbase = \"{}\"\n", world.base());
+        let text = format!("{head}{stage}runtime_env = {{ {tool} = {options} }}\n");
+        folder.write("pipeline.toml", &text);
+        folder
+            .write("whose.py", "def whose(task):\n    import own\n    return {\"w\": own.WHOSE}\n");
+        let (pipeline, kept) = (folder.text("pipeline.toml"), folder.text("kept"));
+        let run = world.run_with(&["run", &pipeline, "--record", &kept], "{}\n", &[]);
+        assert_eq!(lines(&run.text()), [json!({ "w": "private" })]);
+        let record: Value = serde_json::from_str(&folder.read("kept/record.json")).unwrap();
+        let environment = &record["stages"][0]["environment"];
+        let added = &environment["added"][0];
+        assert_eq!(added["source"], format!("file://{}", folder.text("own")));
+        assert_eq!(added["digest"].as_str().unwrap().len(), 64);
+        assert!(!environment["requirements"].to_string().contains("own=="), "{environment}");
+
+        let key = environment["key"].as_str().unwrap();
+        let why = world.run(&["env", "why", key, "own"]).text();
+        assert!(why.contains("it came from file://") && why.contains("the spec asks for"), "{why}");
+        world.run(&["env", "remove", key]).text();
+        let locked = ["run", &pipeline, "--locked", &kept];
+        let run = world.run_with(&locked, "{}\n", &[]);
+        assert_eq!(lines(&run.text()), [json!({ "w": "private" })]);
+        folder.write("own/own.py", "WHOSE = 'edited'\n");
+        let run = world.run_with(&locked, "{}\n", &[]);
+        run.fails(2, "which is not what it was in the recorded run");
+    }
 }

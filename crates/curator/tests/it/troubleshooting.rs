@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::pipelines::Folder;
+use crate::pipelines::{Folder, own_project};
 use crate::support::{CURATOR, Run, World, shared};
 
 const PAGE: &str = include_str!("../../../../docs/troubleshooting.md");
@@ -732,6 +732,14 @@ fn scenario(error: &str) -> Option<Run> {
             |_| {},
             &["--locked", "kept", "--set", "stage.clean.runtime_env={ uv = [\"six\"] }"],
         ),
+        "`…` of … came from `…`, which is not what it was in the recorded run" => {
+            let spec = "runtime_env = { uv = [\"-e ./own\"] }\n";
+            let folder = one_stage("stages.py:give_back", spec);
+            own_project(&folder);
+            folder.run(&[&RUN[..], &["--record", "kept"]].concat()).text();
+            folder.write("own/own.py", "WHOSE = 'edited'\n");
+            folder.run(&[&RUN[..], &["--locked", "kept"]].concat())
+        }
         "… is not what it was in the recorded run" => again(
             "kept",
             &["--record"],

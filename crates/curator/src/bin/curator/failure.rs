@@ -122,6 +122,7 @@ fn code(error: &backends::Error) -> u8 {
         | Error::OtherInput { .. }
         | Error::ShorterInput { .. }
         | Error::OtherSpec { .. }
+        | Error::SourceChanged { .. }
         | Error::OtherPlatform { .. } => true,
         Error::Environment { source, .. } => return code(source),
         Error::Cache(error) => matches!(

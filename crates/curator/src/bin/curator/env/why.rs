@@ -31,13 +31,14 @@ fn text(why: &Why) -> String {
         (Origin::Added, Some(version)) => format!("was added, in place of the base's {version}"),
     };
     let mut lines = vec![format!("{} {} {origin}", why.package, why.version)];
+    lines.extend(why.source.iter().map(|source| format!("  it came from {source}")));
     lines.extend(why.requested_by.iter().map(|line| format!("  the spec asks for {line}")));
     let dependents = why.required_by.iter();
     lines.extend(dependents.map(|it| format!("  {} asks for {}", it.package, it.requires)));
     if why.path.len() > 1 {
         lines.push(format!("  by way of {}", why.path.join(" -> ")));
     }
-    if lines.len() == 1 {
+    if why.requested_by.is_empty() && why.required_by.is_empty() {
         lines.push("  nothing asks for it".to_owned());
     }
     lines.join("\n")
