@@ -387,7 +387,7 @@ mod tests {
             ("git+file:///r", "r @ git+file:///r@abc"),
             ("r @ git+ssh://git@h/r.git@v1@2", "r @ git+ssh://git@h/r.git@v1@abc"),
             ("git+https://h/r@main#subdirectory=a@b", "r @ git+https://h/r@abc#subdirectory=a@b"),
-            ("git+https://h/r#egg=s", "git+https://h/r@abc#egg=s"),
+            ("git+https://h/r#egg=s", "s @ git+https://h/r@abc#egg=s"),
             ("-e git+https://h/r@v1#egg=r", "-e git+https://h/r@abc#egg=r"),
             ("r @ https://h/r@1.zip", "r @ https://h/r@1.zip"),
             ("r==1.0", "r==1.0"),

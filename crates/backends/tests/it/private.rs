@@ -196,7 +196,7 @@ fn git(dir: &Path, words: &[&str]) -> String {
 
 fn commit(dir: &Path) -> String {
     git(dir, &["add", "."]);
-    git(dir, &["commit", "-qm", "one"]);
+    git(dir, &["commit", "--allow-empty", "-qm", "one"]);
     git(dir, &["rev-parse", "HEAD"])
 }
 
