@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use crate::by_products::is_by_product;
 use crate::digest::{Digest, Encoder};
 use crate::error::Error;
 use crate::install::Install;
@@ -38,7 +39,7 @@ pub(crate) fn digest_contents(
         let digest = if is_page(&path) {
             file(&path, source)?
         } else if is_whole {
-            folder(&path, source, |_| true)?
+            folder(&path, source, |_, _| true)?
         } else {
             folder(&path, source, is_archive_in)?
         };
@@ -46,7 +47,7 @@ pub(crate) fn digest_contents(
     }
     for path in paths(false) {
         let digest =
-            if is_archive(path) { file(path, source)? } else { folder(path, source, |_| true)? };
+            if is_archive(path) { file(path, source)? } else { folder(path, source, is_source)? };
         contents.insert(path.to_owned(), digest);
     }
     for one in named {
@@ -56,7 +57,7 @@ pub(crate) fn digest_contents(
             Named::File(path) => (path, file(path, source)),
             Named::Links(path) | Named::Index(path) if is_page(path) => (path, file(path, source)),
             Named::Links(path) => (path, folder(path, source, is_archive_in)),
-            Named::Index(path) => (path, folder(path, source, |_| true)),
+            Named::Index(path) => (path, folder(path, source, |_, _| true)),
         };
         match digest {
             // The tools pass over links that lead nowhere, and say so of an index.
@@ -93,8 +94,13 @@ fn is_page(path: &Path) -> bool {
 }
 
 /// Of a folder of links, the package managers see the archives in it, and none below.
-fn is_archive_in(below: &Path) -> bool {
+fn is_archive_in(below: &Path, _: &BTreeSet<&Path>) -> bool {
     below.components().count() == 1 && is_archive(below)
+}
+
+/// Of a project, builds see its sources.
+fn is_source(below: &Path, all: &BTreeSet<&Path>) -> bool {
+    !is_by_product(below, |path| all.contains(path))
 }
 
 fn is_archive(path: &Path) -> bool {
@@ -136,13 +142,14 @@ fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
 fn folder(
     dir: &Path,
     source: &dyn Source,
-    counts: impl Fn(&Path) -> bool,
+    counts: impl Fn(&Path, &BTreeSet<&Path>) -> bool,
 ) -> Result<Digest, Error> {
     let listed = source.list(dir).map_err(|source| Error::List { path: dir.to_owned(), source })?;
+    let all = listed.iter().filter_map(|path| path.strip_prefix(dir).ok()).collect();
     let mut files: Vec<_> = listed
         .iter()
         .filter_map(|path| Some((path.strip_prefix(dir).ok()?, path)))
-        .filter(|(below, _)| !is_by_product(below) && counts(below))
+        .filter(|(below, _)| counts(below, &all))
         .collect();
     files.sort_unstable();
     files.dedup();
@@ -153,65 +160,4 @@ fn folder(
         encoder.blob(file(path, source)?.as_bytes());
     }
     Ok(Digest::of(&encoder.finish()))
-}
-
-/// Whether a file, relative to a project's folder, is no part of its sources: version control,
-/// caches, virtualenvs, and what building the project leaves in its folder, which would give it
-/// another key after each build.
-#[must_use]
-pub fn is_by_product(below: &Path) -> bool {
-    const FOLDERS: [&str; 14] = [
-        ".eggs",
-        ".git",
-        ".hg",
-        ".idea",
-        ".mypy_cache",
-        ".nox",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".svn",
-        ".tox",
-        ".venv",
-        "__pycache__",
-        "node_modules",
-        "venv",
-    ];
-    let names: Vec<_> = below
-        .components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_string_lossy()),
-            _ => None,
-        })
-        .collect();
-    let (Some((file, folders)), first) = (names.split_last(), names.first()) else {
-        return false;
-    };
-    let is_build = first.is_some_and(|first| first == "build")
-        && names.get(1).is_some_and(|second| {
-            ["bdist.", "lib", "temp."].iter().any(|start| second.starts_with(start))
-        });
-    is_build
-        || file.ends_with(".pyc")
-        || folders.iter().any(|name| FOLDERS.contains(&&**name) || name.ends_with(".egg-info"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn by_products_of_a_build_are_not_counted() {
-        for path in [
-            "build/lib/pkg/a.py",
-            "build/bdist.linux-x86_64/x",
-            "src/pkg.egg-info/PKG-INFO",
-            "pkg/__pycache__/a.cpython-311.pyc",
-            ".git/HEAD",
-        ] {
-            assert!(is_by_product(Path::new(path)), "{path}");
-        }
-        for path in ["pyproject.toml", "build/__init__.py", "pkg/build/lib/x.py", "venv.py"] {
-            assert!(!is_by_product(Path::new(path)), "{path}");
-        }
-    }
 }

@@ -38,6 +38,7 @@
 //! - `proptest`: that and `strategies`, which generate specs, requirements and requirements files
 //!   for property tests.
 
+mod by_products;
 mod contents;
 mod decode;
 mod digest;
@@ -76,7 +77,8 @@ mod write;
 #[cfg(any(test, feature = "testing"))]
 pub use memory_source::MemorySource;
 pub use {
-    contents::{is_by_product, local_digest},
+    by_products::is_by_product,
+    contents::local_digest,
     digest::Digest,
     error::Error,
     index::{IndexOptions, IndexUrl},

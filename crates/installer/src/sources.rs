@@ -11,7 +11,7 @@ use envspec::{Install, Requirement, is_by_product};
 use files::Draft;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::error::{Error, IoResultExt};
 
@@ -157,13 +157,17 @@ fn copy_project(from: &Path, to: &Path) -> Result<(), Error> {
     let is_repository = |below: &Path| {
         below.components().any(|part| REPOSITORIES.iter().any(|name| part.as_os_str() == *name))
     };
-    let is_wanted = |below: &Path| {
-        // A file stands for all that would lie in a folder of that name.
-        is_repository(below) || !(is_by_product(below) || is_by_product(&below.join("file")))
+    let is_left = |below: &Path| is_by_product(below, |path| from.join(path).is_file());
+    let is_wanted = |entry: &DirEntry| {
+        let Ok(below) = entry.path().strip_prefix(from) else { return false };
+        // A file stands for all that lies in a folder.
+        let is_dir = entry.file_type().is_dir();
+        is_repository(below)
+            || !(if is_dir { is_left(&below.join("file")) } else { is_left(below) })
     };
     fs::create_dir_all(to).context("make", to)?;
     let walk = WalkDir::new(from).min_depth(1).follow_links(true).into_iter();
-    let walk = walk.filter_entry(|entry| entry.path().strip_prefix(from).is_ok_and(is_wanted));
+    let walk = walk.filter_entry(is_wanted);
     for entry in walk {
         let entry = match entry {
             Ok(entry) => entry,

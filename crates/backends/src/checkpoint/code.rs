@@ -73,7 +73,8 @@ impl Closure {
             let name = name_of(&path);
             let imported = name.split('.').next().unwrap_or_default().to_owned();
             let is_module = is_code(&path) || (path.is_dir() && imported == name);
-            if is_module && !is_by_product(&Path::new(&name).join("x")) {
+            let has = |below: &Path| folder.join(below).is_file();
+            if is_module && !is_by_product(&Path::new(&name).join("x"), has) {
                 self.modules.push((imported, path, format!("{shown}{name}")));
             }
         }
@@ -142,7 +143,8 @@ impl Closure {
             // What cannot be read is the worker's to tell, if it needs it.
             let Ok(entry) = entry else { continue };
             let below = entry.path().strip_prefix(module).unwrap_or(entry.path());
-            if entry.file_type().is_file() && !is_by_product(below) {
+            let has = |below: &Path| module.join(below).is_file();
+            if entry.file_type().is_file() && !is_by_product(below, has) {
                 let text = fs::read(entry.path())?;
                 for part in [below.as_os_str().as_encoded_bytes(), text.as_slice()] {
                     whole.update((part.len() as u64).to_le_bytes());
