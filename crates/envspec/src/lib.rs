@@ -84,7 +84,7 @@ pub use {
     index::{IndexOptions, IndexUrl},
     install::{Install, Tool},
     loaded::LoadedEnv,
-    name::normal_name,
+    name::{normal_name, of_archive as archive_name},
     packages::{PackageList, Packages},
     project::names_packages,
     redact::{names_a_secret, redact},

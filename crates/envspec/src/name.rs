@@ -28,8 +28,9 @@ pub fn normal_name(name: &str) -> String {
     normal
 }
 
-/// The distribution that a wheel's or a source archive's file name starts with.
-pub(crate) fn of_archive(file_name: &str) -> Option<String> {
+/// The normal name of the distribution that a wheel's or a source archive's file name starts with.
+#[must_use]
+pub fn of_archive(file_name: &str) -> Option<String> {
     let stem = archive_stem(file_name)?;
     let name = if is_wheel(file_name) { stem.split('-').next()? } else { stem.rsplit_once('-')?.0 };
     is_name(name).then(|| normal_name(name))

@@ -12,6 +12,7 @@ use envspec::{Install, Tool};
 use pep440_rs::Version;
 
 use crate::error::Error;
+use crate::local::Local;
 use crate::request::Request;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
@@ -151,12 +152,6 @@ pub(crate) fn argv(
             if request.is_fresh {
                 add(&["--refresh"]);
             }
-            for name in request.again {
-                add(&["--reinstall-package", name]);
-            }
-            if !request.again.is_empty() {
-                add(&["--no-cache"]);
-            }
             // Installed files share no bytes with uv's cache, or a program that edits one in place
             // would change every environment that is built from that cache. Here it wins over the
             // variable and the configuration file. uv copies by reference where that is possible.
@@ -171,6 +166,14 @@ pub(crate) fn argv(
                 add(&["--prerelease", "allow"]);
             }
         }
+    }
+    let local = Local::of(request.install, settings)?;
+    let of_cache = local.words(program.tool(), request.again, mode == Mode::Lock);
+    for word in &of_cache {
+        add(&[word]);
+    }
+    if program.tool() == Tool::Pip && !request.again.is_empty() {
+        add(&["--force-reinstall", "--no-deps"]);
     }
     settings.arguments.iter().for_each(|argument| add(&[argument]));
     for (option, name) in index.binary_options() {
@@ -285,7 +288,7 @@ mod tests {
         assert_eq!(
             line(&uv(), "0.13.9", &wishes, Mode::DryRun),
             "/tools/uv pip install --dry-run --break-system-packages --output-format json \
-             --reinstall-package e --no-cache --link-mode copy --offline --no-index --prerelease allow \
+             --link-mode copy --offline --no-index --prerelease allow --reinstall-package e --no-cache \
              --only-binary :all: --no-binary c --no-binary d --require-hashes --no-build-isolation \
              --python /env/bin/python \
              --override /tmp/scratch/overrides.txt -r /tmp/scratch/requirements.txt"
@@ -296,7 +299,7 @@ mod tests {
         assert_eq!(
             line(&pip(), "26.3", &wishes, Mode::DryRun),
             "/env/bin/python -I -u -X utf8 -B /base/pip/__pip-runner__.py install --no-compile \
-             --no-warn-conflicts --dry-run --no-index --pre --only-binary :all: --no-binary c --no-binary d \
+             --no-warn-conflicts --dry-run --no-index --pre --no-cache-dir --only-binary :all: --no-binary c --no-binary d \
              --require-hashes --no-build-isolation --report /tmp/scratch/report.json \
              -r /tmp/scratch/requirements.txt"
         );

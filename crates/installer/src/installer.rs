@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envspec::{Install, Tool};
+use envspec::{Install, Requirement, Tool};
 use pep440_rs::Version;
 
 use crate::ambient::Ambient;
@@ -17,6 +17,7 @@ use crate::command_line::{self, Abilities, Mode, Program};
 use crate::deadline::Limit;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::distributions;
+use crate::local;
 use crate::outcome::{self, Changes, Conflict, Outcome};
 use crate::pip_log;
 use crate::process::{self, Command, Finished, Streams, Watcher};
@@ -159,8 +160,41 @@ impl Installer {
             return Ok(Outcome::new(self.version(), self.tool(), changes, Duration::ZERO));
         }
         let Attempt { scratch, finished, .. } = self.attempt(request, mode, |_| Ok(()))?;
-        let changes = self.changes(&finished, mode, request, &scratch)?;
-        Ok(Outcome::new(self.version(), self.tool(), changes, finished.elapsed))
+        let mut changes = self.changes(&finished, mode, request, &scratch)?;
+        let mut elapsed = finished.elapsed;
+        if self.tool() == Tool::Pip {
+            elapsed += self.replace(request, mode, &mut changes)?;
+        }
+        Ok(Outcome::new(self.version(), self.tool(), changes, elapsed))
+    }
+
+    /// Has pip install the archives of this machine that it passed over, because the environment has
+    /// their versions already: another file of the same version is what is asked for.
+    fn replace(
+        &self,
+        request: &Request<'_>,
+        mode: Mode,
+        changes: &mut Changes,
+    ) -> Result<Duration, Error> {
+        let install = request.install;
+        let is_passed_over = |archive: &&Requirement| {
+            archive.name().is_some_and(|name| changes.added.iter().all(|it| it.name != name))
+        };
+        let requirements: Vec<_> =
+            local::archives(&install.requirements).filter(is_passed_over).cloned().collect();
+        if requirements.is_empty() || !request.again.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        let again: Vec<_> =
+            requirements.iter().filter_map(Requirement::name).map(str::to_owned).collect();
+        let mut install = install.clone();
+        install.requirements = requirements;
+        let request = request.clone().with_install(&install).with_again(&again);
+        let Attempt { scratch, finished, .. } = self.attempt(&request, mode, |_| Ok(()))?;
+        let more = self.changes(&finished, mode, &request, &scratch)?;
+        changes.added.extend(more.added);
+        changes.removed.extend(more.removed);
+        Ok(finished.elapsed)
     }
 
     /// Runs the tool until it succeeds, as often as is worth it. `prepare` adds to the folder that

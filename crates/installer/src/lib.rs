@@ -56,6 +56,7 @@ mod deadline;
 mod error;
 mod installer;
 mod interpreter;
+mod local;
 mod locking;
 mod outcome;
 mod pip_log;

@@ -104,9 +104,9 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Has uv install these packages once more, and fetch what it installs past its own cache. (pip
-    /// keeps archives alone, which nothing that is installed shares bytes with.) By default, what is
-    /// installed stays, and what is in the cache is used.
+    /// Has these packages installed once more: by uv, past its own cache; by pip, as the only ones that
+    /// are asked for, and without what they require. By default, what is installed stays, and what is
+    /// in the cache is used.
     pub fn with_again(mut self, packages: &'a [String]) -> Self {
         self.again = packages;
         self

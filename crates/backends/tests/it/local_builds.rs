@@ -2,10 +2,11 @@
 //! names and the base, and on nothing that was built earlier.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use backends::EnvState;
 use envspec::Tool;
+use serde_json::json;
 use stage::Isolation;
 
 use crate::world::{World, run};
@@ -116,6 +117,134 @@ fn folders_inside_a_project_are_built_whatever_their_names() {
         for mark in ["env/pyvenv.cfg", ".some_cache/CACHEDIR.TAG"] {
             write(&dir, mark, "");
             assert_eq!(key(), before, "{tool}: {mark}");
+        }
+    }
+}
+
+/// Writes a wheel `alpha` 1.0 whose module has this value.
+fn alpha(world: &World, value: &str) {
+    let files = json!({ "alpha.py": format!("VALUE = {value:?}\n") });
+    world.write_wheels(&json!([{ "name": "alpha", "version": "1.0", "files": files }]));
+}
+
+const ALPHA: &str = "import alpha; print(alpha.VALUE)";
+
+#[test]
+fn a_local_wheel_that_is_built_anew_takes_the_place_of_the_bases_in_the_same_version() {
+    let world = World::new(&[], &[]);
+    for tool in TOOLS {
+        alpha(&world, "base");
+        world.install_into_base(&[("alpha", "1.0", &[])]);
+        let path = world.wheel("alpha", "1.0").display().to_string();
+        for line in [path.clone(), format!("alpha @ file://{path}")] {
+            for value in ["one", "two", "one"] {
+                let value = format!("{value} {tool} {}", line.len());
+                alpha(&world, &value);
+                let found = told(&world, &world.spec(tool, &[&line]), ALPHA).0;
+                assert_eq!(found, value, "{tool}: {line}");
+            }
+        }
+        fs::remove_dir_all(world.base_site().join("alpha-1.0.dist-info")).unwrap();
+        fs::remove_file(world.base_site().join("alpha.py")).unwrap();
+    }
+}
+
+/// In whatever way the folder is named.
+#[test]
+fn a_wheel_under_find_links_that_is_built_anew_is_the_one_that_is_installed() {
+    let world = World::new(&[], &[]);
+    let links = world.wheels().display().to_string();
+    write(&world.root, "uv.toml", &format!("no-index = true\nfind-links = [{links:?}]\n"));
+    let name = |tool: Tool| tool.as_str().to_uppercase();
+    for tool in TOOLS {
+        let options = match tool {
+            Tool::Pip => "pip_install_options",
+            Tool::Uv => "uv_pip_install_options",
+        };
+        let variables = json!({
+            format!("{}_FIND_LINKS", name(tool)): links,
+            format!("{}_NO_INDEX", name(tool)): "1",
+        });
+        let line = format!("--find-links {links}");
+        let mut specs = vec![
+            json!({ tool.as_str(): {
+                "packages": ["alpha"], options: ["--no-index", "--find-links", links],
+            }}),
+            json!({ tool.as_str(): ["--no-index", line, "alpha"] }),
+            json!({ tool.as_str(): ["alpha"], "env_vars": variables }),
+        ];
+        if tool == Tool::Uv {
+            specs.push(json!({ "uv": ["alpha"], "env_vars": { "UV_CONFIG_FILE": "uv.toml" } }));
+        }
+        for (number, spec) in specs.iter().enumerate() {
+            for value in ["one", "two"] {
+                let value = format!("{value} {number}");
+                alpha(&world, &value);
+                let found = told(&world, &world.load(spec), ALPHA).0;
+                assert_eq!(found, value, "{tool}: {spec}");
+            }
+        }
+    }
+}
+
+/// Writes the sdist of a project into the folder of wheels.
+fn sdist(world: &World, dir: &Path) -> PathBuf {
+    let code = "import sys, backend; print(backend.build_sdist(sys.argv[1]))";
+    let words = [Path::new("-B"), Path::new("-c"), Path::new(code), &world.wheels()];
+    let name = duct::cmd(crate::world::host(), words).dir(dir).read().expect("an sdist");
+    world.wheels().join(name)
+}
+
+#[test]
+fn an_sdist_that_is_made_anew_is_built_anew() {
+    let world = World::new(&[], &[]);
+    let dir = world.root.join("source");
+    project(&dir, "alpha", "");
+    let path = sdist(&world, &dir).display().to_string();
+    for tool in TOOLS {
+        for line in [&*path, "alpha"] {
+            for value in ["one", "two"] {
+                let value = format!("{value} {tool} {}", line.len());
+                write(&dir, "alpha/__init__.py", &format!("VALUE = {value:?}\n"));
+                sdist(&world, &dir);
+                let found = told(&world, &world.spec(tool, &[line]), ALPHA).0;
+                assert_eq!(found, value, "{tool}: {line}");
+            }
+        }
+    }
+}
+
+/// A build that sees the environment finds what that holds, and not what an earlier one held.
+#[test]
+fn what_is_built_without_isolation_is_built_against_its_own_environment() {
+    let sees = "\ndef built():\n    import header\n    return 'HEADER = %r' % header.__version__\n";
+    let program = "import built_alpha; print(built_alpha.HEADER)";
+    for tool in TOOLS {
+        let world = World::new(&[("header", "1.0", &[])], &[("header", "2.0", &[])]);
+        let dir = world.root.join("source");
+        project(&dir, "alpha", sees);
+        sdist(&world, &dir);
+        let name = tool.as_str().to_uppercase();
+        let options = match tool {
+            Tool::Pip => "pip_install_options",
+            Tool::Uv => "uv_pip_install_options",
+        };
+        let (links, option) = (world.wheels(), "--no-build-isolation");
+        let by_option = json!({ tool.as_str(): {
+            "packages": ["alpha"], options: ["--no-index", "--find-links", links, option],
+        }});
+        let by_variable = json!({
+            tool.as_str(): { "packages": ["alpha"], options: ["--no-index", "--find-links", links] },
+            "env_vars": { format!("{name}_NO_BUILD_ISOLATION"): "1" },
+        });
+        // pip takes the variable for its contrary.
+        let specs = if tool == Tool::Uv { vec![by_option, by_variable] } else { vec![by_option] };
+        for version in ["1.0", "2.0"] {
+            for spec in &specs {
+                assert_eq!(told(&world, &world.load(spec), program).0, version, "{tool}: {spec}");
+            }
+            fs::remove_dir_all(world.base_site().join("header-1.0.dist-info")).ok();
+            world.install_into_base(&[("header", "2.0", &[])]);
         }
     }
 }

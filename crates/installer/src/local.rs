@@ -1,0 +1,150 @@
+//! What a call takes from this machine's own files, for which no cache may stand.
+//!
+//! An index gives one file for one name for ever, and the tools' caches rely on that. A file of one's
+//! own may be made anew under its name; and what is built without isolation depends on the
+//! environment that the build saw.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use envspec::settings::{self, Named, Value};
+use envspec::{Install, Requirement, Tool, archive_name, normal_name};
+
+use crate::error::Error;
+use crate::settings::Settings;
+
+/// The packages of a call that have files on this machine.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    /// Those that requirements name as archives.
+    archives: BTreeSet<String>,
+    /// Those that folders of links and local indexes offer.
+    offered: BTreeSet<String>,
+    has_sdists: bool,
+    /// Whether builds see the environment.
+    is_open: bool,
+}
+
+impl Local {
+    pub(crate) fn of(install: &Install, in_force: &Settings) -> Result<Self, Error> {
+        let mut local = Self::default();
+        let lists = [&install.requirements, &install.constraints, &install.overrides];
+        for requirement in lists.into_iter().flat_map(|list| archives(list)) {
+            local.archives.extend(requirement.name().map(str::to_owned));
+            local.has_sdists |= !requirement.path().is_some_and(is_wheel);
+        }
+        let addresses = [install.index.index_url.as_ref()].into_iter().flatten();
+        let addresses = addresses.chain(&install.index.extra_index_urls);
+        for path in addresses.chain(&install.index.find_links).filter_map(|url| url.path()) {
+            local.offer(path);
+        }
+        let given = settings::parse(install.tool, &install.tool_options)
+            .map_err(|source| Error::Option { source: Box::new(source) })?;
+        for given in given {
+            let name = given.setting.name;
+            local.setting(name, given.setting.value, given.value.as_deref(), None);
+        }
+        for (variable, value) in &in_force.variables {
+            if let Some(setting) = settings::by_variable(install.tool, variable) {
+                let separator = Some(settings::separator(variable));
+                local.setting(setting.name, setting.value, Some(value), separator);
+            }
+        }
+        if let Some(table) = &in_force.file {
+            local.table(table);
+        }
+        Ok(local)
+    }
+
+    /// The options by which a tool takes none of these from its cache, and installs an archive that
+    /// is named though its version is there.
+    pub(crate) fn words(&self, tool: Tool, again: &[String], is_lock: bool) -> Vec<String> {
+        let mut words = Vec::new();
+        match tool {
+            Tool::Pip if self.is_open || self.has_sdists => words.push("--no-cache-dir".to_owned()),
+            Tool::Pip => {}
+            Tool::Uv => {
+                let mut add = |option: &str, name: &str| {
+                    words.extend([option.to_owned(), name.to_owned()]);
+                };
+                if !is_lock {
+                    let named = again.iter().chain(&self.archives);
+                    named.for_each(|name| add("--reinstall-package", name));
+                }
+                self.offered.iter().for_each(|name| add("--refresh-package", name));
+                if !again.is_empty() || self.is_open {
+                    words.push("--no-cache".to_owned());
+                }
+            }
+        }
+        words
+    }
+
+    fn setting(&mut self, name: &str, kind: Value, value: Option<&str>, separator: Option<char>) {
+        match (kind, value) {
+            (Value::Links | Value::Indexes, Some(value)) => {
+                let (_, named) = kind.absolute(value, separator, Path::new("/"));
+                for named in named {
+                    if let Named::Links(path) | Named::Index(path) = named {
+                        self.offer(&path);
+                    }
+                }
+            }
+            _ => self.is_open |= name.starts_with("no-build-isolation"),
+        }
+    }
+
+    /// What uv's configuration file says.
+    fn table(&mut self, table: &toml::Table) {
+        for (key, value) in table {
+            let kind = match &**key {
+                "url" => Some(Value::Indexes),
+                _ => settings::by_name(Tool::Uv, key).map(|setting| setting.value),
+            };
+            let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            for item in items {
+                match (item, kind) {
+                    (toml::Value::Table(inner), _) => self.table(inner),
+                    (toml::Value::Boolean(false), _) | (_, None) => {}
+                    (item, Some(kind)) => self.setting(key, kind, item.as_str(), None),
+                }
+            }
+        }
+    }
+
+    /// Adds what a folder of archives, an index or a page of links has. What cannot be read is the
+    /// tool's to complain of.
+    fn offer(&mut self, path: &Path) {
+        if !path.is_dir() {
+            let page = fs::read_to_string(path).unwrap_or_default();
+            page.split(['"', '\'', '<', '>', '/', '#', '?']).for_each(|word| self.offer_file(word));
+            return;
+        }
+        let entries = walkdir::WalkDir::new(path).follow_links(true).min_depth(1).max_depth(2);
+        for entry in entries.into_iter().flatten() {
+            let name = entry.file_name().to_string_lossy();
+            if entry.file_type().is_file() {
+                self.offer_file(&name);
+            } else if entry.path().join("index.html").is_file() {
+                self.offered.insert(normal_name(&name));
+            }
+        }
+    }
+
+    fn offer_file(&mut self, name: &str) {
+        if let Some(package) = archive_name(name) {
+            self.has_sdists |= !is_wheel(Path::new(name));
+            self.offered.insert(package);
+        }
+    }
+}
+
+/// Those of the requirements that name archives of this machine.
+pub(crate) fn archives(requirements: &[Requirement]) -> impl Iterator<Item = &Requirement> {
+    requirements.iter().filter(|it| it.path().is_some_and(|path| !path.is_dir()))
+}
+
+fn is_wheel(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end.eq_ignore_ascii_case("whl"))
+}
