@@ -85,7 +85,7 @@ pub fn local_digest(path: &Path, is_editable: bool, source: &dyn Source) -> Resu
     if is_archive(path) {
         file(path, source)
     } else {
-        folder(path, source, |below| !is_editable || is_code(below))
+        folder(path, source, |below, all| is_source(below, all) && (!is_editable || is_code(below)))
     }
 }
 
