@@ -239,7 +239,7 @@ fn columns_without_pyarrow_are_what_pyarrow_reads_and_writes() {
         .lines()
         .filter_map(|line| line.strip_prefix("    def ")?.strip_suffix("(self):"))
         .collect();
-    assert_eq!(names.len(), 11, "{names:?}");
+    assert_eq!(names.len(), 12, "{names:?}");
     let checks = PythonStage::from_file(file, "Checks").with_runtime_env(pyarrow());
     let pipeline = Pipeline::new("columns").with_stage(checks.with_num_workers(2));
     let report = recording().run(&pipeline, names.into_iter().map(|name| Task::new(json!(name))));
