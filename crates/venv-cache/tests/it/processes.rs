@@ -171,7 +171,7 @@ fn build_once(root: &Path) {
         assert!(start.elapsed() < Duration::from_mins(1), "nobody said go");
         thread::sleep(Duration::from_micros(200));
     }
-    let cache = Cache::open(root).expect("no cache");
+    let cache = Cache::open(&root.join("cache")).expect("no cache");
     let env = cache
         .get_or_build(&key(1), &BuildOptions::default(), |dir| {
             let mut log = OpenOptions::new().append(true).create(true).open(root.join("builds"))?;
