@@ -28,7 +28,7 @@ const REQUIREMENTS: [&str; 8] = [
 ];
 
 /// As long as a script may take: far more than any of them needs, so that a hang ends.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(25);
 /// As long as the processes of a cluster get to be gone once they are killed.
 const REAPING: Duration = Duration::from_secs(30);
 /// As much of a script's standard error as a failure shows, in bytes.
