@@ -75,7 +75,8 @@ impl Core {
         }
     }
 
-    /// An environment of the cache. Its base is not looked at: what a key names is whole in itself.
+    /// An environment of the cache. Its base is not looked at here: where it is found by its key alone
+    /// and made of links, [`Provisioner::find`](super::provisioner::Provisioner::find) does.
     pub(crate) fn cached(env: CachedEnv, duration: Duration) -> Self {
         let state = match env.state() {
             State::Hit => EnvState::Hit,

@@ -20,8 +20,8 @@ mod plan; // what is read and refused before anything runs
 mod private; // private code under a public name
 mod processes; // what is left of workers and their children
 mod rust_stages; // Rust and Python stages in one pipeline
-mod secrets;
-mod settings; // planted in every place, and looked for in every other
+mod secrets; // planted in every place, and looked for in every other
+mod settings; // what is told to package managers, and which of it is in keys
 mod stopping; // runs that end before their end: failures while something is built, stops
 mod support;
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
