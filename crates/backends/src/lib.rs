@@ -69,43 +69,17 @@
 //! - `conformance`: the cases that every executor must pass, for those who write one.
 //! - `browser`: tests of this crate's own that open a report in Chromium.
 
-mod checkpoint;
-mod code;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod declared;
-mod disk_source;
-mod error;
-mod event;
-mod executor;
-mod failure;
-mod groups;
-mod host;
-mod intake;
-mod local;
-mod plan;
-mod profile;
-mod provision;
-mod ray;
-mod record;
-mod report;
-mod secrets;
-mod stop;
-mod wire;
-mod worker;
+pub mod local;
+pub mod observe;
+pub mod provision;
+pub mod ray;
+pub mod run;
+pub mod worker;
 
-pub use checkpoint::Checkpoint;
-pub use disk_source::DiskSource;
-pub use error::Error;
-pub use event::{BuildPhase, Event, Observer};
-pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
-pub use failure::{Cause, FailedTask, PythonError};
-pub use groups::{Group, Groups};
-pub use host::serve_if_asked;
-pub use intake::{Ended, Intake};
 pub use local::LocalExecutor;
-pub use plan::{Plan, PlannedStage};
-pub use profile::{Recorder, RunProfile};
+pub use observe::{Checkpoint, Recorder, RunProfile, RunRecord};
 pub use provision::{
     Added, Change, Damage, Dependent, Details, Diff, EnvCommand, EnvState, Environment,
     EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, RayWorker,
@@ -113,10 +87,11 @@ pub use provision::{
 };
 pub use ray::{
     Connection, Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv,
-    RayExecutor, Xenna, XennaExecutor,
+    RayExecutor, Xenna, XennaExecutor, serve_if_asked,
 };
-pub use record::RunRecord;
-pub use report::{RunReport, StageReport};
-pub use stop::Stop;
-pub use wire::Phase;
-pub use worker::{CURATOR_STAGE_PY, Exit, Stream, write_shim};
+pub use run::{
+    BuildPhase, Cause, DiskSource, Ended, Error, Event, Executor, ExecutorExt, FailedTask,
+    FailurePolicy, Group, Groups, Intake, Observer, Plan, PlannedStage, PythonError, RunReport,
+    Sink, StageReport, Stop,
+};
+pub use worker::{CURATOR_STAGE_PY, Exit, Phase, Stream, write_shim};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use stage::{Overrides, Pipeline, PythonStage, Task};
 
 use super::stages::python;
-use super::{Setting, data};
+use crate::conformance::{Setting, data};
 
 fn look(setting: &Setting<'_>, name: &str) -> PythonStage {
     let args =

@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use stage::Pipeline;
 
 use super::stages::python;
-use super::{Setting, data, numbers};
-use crate::error::Error;
-use crate::executor::FailurePolicy;
-use crate::failure::Cause;
+use crate::conformance::{Setting, data, numbers};
+use crate::run::{Cause, Error, FailurePolicy};
 
 fn failing(raises: &[u64], dies: &[u64]) -> Pipeline {
     let fail = python("Fail", json!({ "raises": raises, "dies": dies })).with_batch_size(4);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stage::{Data, Pipeline, Task};
 
 use super::stages::{multiply, python};
-use super::{Notes, Setting, data, numbers};
+use crate::conformance::{Notes, Setting, data, numbers};
 
 fn pipeline() -> Pipeline {
     Pipeline::new("conformance")

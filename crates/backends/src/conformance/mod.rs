@@ -34,10 +34,7 @@ use serde_json::Value;
 use stage::{Pipeline, Task};
 use tempfile::TempDir;
 
-use crate::error::Error;
-use crate::event::Event;
-use crate::executor::{Executor, ExecutorExt, FailurePolicy};
-use crate::report::RunReport;
+use crate::run::{Error, Event, Executor, ExecutorExt, FailurePolicy, RunReport};
 
 pub use stages::registry;
 

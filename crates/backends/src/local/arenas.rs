@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::parcel::Batch;
 use super::spare;
-use crate::wire::{Arena, Kind, Outbox, Region, Shares, aligned};
+use crate::worker::wire::{Arena, Kind, Outbox, Region, Shares, aligned};
 
 /// From how many bytes on a payload goes through shared memory. Tasks of one stage in a second, shared
 /// and over the socket, on 2 cores (`benches/data_path.rs`): 62 751 and 52 097 of 8 KiB, 44 613 and

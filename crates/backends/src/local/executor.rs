@@ -15,19 +15,17 @@ use super::arenas::ARENAS_FROM;
 use super::devices::Devices;
 use super::node::Node;
 use super::parcel::Parcel;
+use super::python_slot;
 use super::queue::{Cancelled, Limits, Queue, Taken};
 use super::run::{IDLE_LIMIT, Run};
+use super::rust_slot;
 use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
-use super::{python_slot, rust_slot};
-use crate::error::Error;
-use crate::event::{Event, Observer};
-use crate::executor::{Executor, FailurePolicy, Sink};
-use crate::plan::{Plan, PlannedStage};
 use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner};
-use crate::report::{RunReport, StageReport, tell_dropped};
-use crate::secrets::Secrets;
-use crate::stop::{Over, STOP_GRACE, Stop};
+use crate::run::{
+    Error, Event, Executor, FailurePolicy, Observer, Over, Plan, PlannedStage, RunReport,
+    STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
+};
 use crate::worker::Cancel;
 
 /// How long a thread waits before it looks around.

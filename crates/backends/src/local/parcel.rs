@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use stage::{Data, Lineage, Task, TaskId, Timing};
 
 use super::payload::{Format, Payload};
-use crate::failure::numbers;
+use crate::run::numbers;
 
 /// A task on its way: the task without its data, and the data.
 #[derive(Clone, Debug)]

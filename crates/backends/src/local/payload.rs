@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stage::Json;
 
-use crate::wire::{Bytes, Region};
+use crate::worker::wire::{Bytes, Region};
 
 /// How the data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,11 +10,9 @@ use stage::{PythonCode, Workers};
 use super::parcel::Batch;
 use super::session::{End, Remains, Session};
 use super::stage_run::{StageRun, Trouble};
-use crate::error::Error;
-use crate::event::Event;
-use crate::failure::Cause;
 use crate::provision::Environment;
-use crate::wire::{Failed, Kind, Proof, Setup, Start};
+use crate::run::{Cause, Error, Event};
+use crate::worker::wire::{Failed, Kind, Proof, Setup, Start};
 use crate::worker::{Exit, Incoming, Process};
 
 /// How long a thread waits before it looks around.

@@ -9,8 +9,10 @@ use stage::{BatchOutput, Lineage, Output, Task};
 use super::parcel::{Batch, Parcel};
 use super::payload::{Format, Payload};
 use super::spare::Spare;
-use crate::failure::Cause;
-use crate::wire::{Answer, BatchResult, Entry, Frame, Outcome, OutputRecord, Region, aligned};
+use crate::run::Cause;
+use crate::worker::wire::{
+    Answer, BatchResult, Entry, Frame, Outcome, OutputRecord, Region, aligned,
+};
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -203,7 +205,7 @@ impl Body<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Kind;
+    use crate::worker::wire::Kind;
     use proptest::prelude::*;
     use stage::TaskId;
 

@@ -14,13 +14,10 @@ use super::gate::Gate;
 use super::node::Node;
 use super::parcel::Parcel;
 use super::queue::Queue;
-use crate::error::Error;
-use crate::event::{Event, Observer};
-use crate::executor::FailurePolicy;
-use crate::failure::{Cause, FailedTask, numbers};
-use crate::plan::PlannedStage;
 use crate::provision::Environment;
-use crate::secrets::Secrets;
+use crate::run::{
+    Cause, Error, Event, FailedTask, FailurePolicy, Observer, PlannedStage, Secrets, numbers,
+};
 use crate::worker::Cancel;
 
 /// How long a worker beside others of its stage may have nothing to do, by default.

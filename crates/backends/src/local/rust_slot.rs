@@ -10,10 +10,8 @@ use stage::{BatchOutput, BoxError, Context, Data, Json, RustCode, Task};
 use super::parcel::{Batch, Parcel};
 use super::queue::Taken;
 use super::stage_run::{StageRun, Trouble};
-use crate::error::Error;
-use crate::failure::Cause;
 use crate::provision::Environment;
-use crate::report::Spent;
+use crate::run::{Cause, Error, Spent};
 
 /// How long a thread waits before it looks around.
 const TICK: Duration = Duration::from_millis(100);

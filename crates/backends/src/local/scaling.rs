@@ -14,7 +14,7 @@ use std::time::Duration;
 use stage::Workers;
 
 use super::stage_run::StageRun;
-use crate::plan::PlannedStage;
+use crate::run::PlannedStage;
 
 /// What the workers of a stage are at, and how quick they are.
 #[derive(Debug, Default)]

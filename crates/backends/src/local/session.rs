@@ -17,9 +17,8 @@ use super::queue::Taken;
 use super::results::{self, Answered, Room, Verdict};
 use super::spare::{self, Spare};
 use super::stage_run::{StageRun, Trouble};
-use crate::error::Error;
-use crate::report::Spent;
-use crate::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
+use crate::run::{Error, Spent};
+use crate::worker::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
 use crate::worker::{Incoming, LogTail, Process};
 
 /// Batches that may be in a worker at once.

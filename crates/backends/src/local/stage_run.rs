@@ -10,14 +10,11 @@ use super::parcel::{Batch, Parcel};
 use super::queue::{Cancelled, Queue};
 use super::run::Run;
 use super::scaling::{Counted, Load};
-use crate::error::Error;
-use crate::event::Event;
-use crate::executor::FailurePolicy;
-use crate::failure::{Cause, FailedTask};
-use crate::plan::PlannedStage;
-use crate::report::{Spent, StageReport};
-use crate::wire::Loaded;
+use crate::run::{
+    Cause, Error, Event, FailedTask, FailurePolicy, PlannedStage, Spent, StageReport,
+};
 use crate::worker::Exit;
+use crate::worker::wire::Loaded;
 
 /// One stage during a run.
 pub(crate) struct StageRun<'a> {

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Interpreter, Key, State};
 
-use super::details::Details;
-use super::record::Record;
+use super::build::Record;
+use super::inspect::Details;
 use super::vars;
-use crate::error::Error;
-use crate::wire::Proof;
+use crate::run::Error;
+use crate::worker::wire::Proof;
 use crate::worker::{Launch, Shims};
 
 /// How an environment was come by.
@@ -176,7 +176,7 @@ pub struct EnvironmentReport {
     /// How it was come by.
     pub state: EnvState,
     /// What the lookup, the wait for others and the build took.
-    #[serde(rename = "seconds", with = "crate::event::seconds")]
+    #[serde(rename = "seconds", with = "crate::run::seconds")]
     pub duration: Duration,
     /// The disk that is its own, in bytes; 0 for the base and for prebuilt environments.
     pub own_bytes: u64,

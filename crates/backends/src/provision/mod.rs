@@ -4,42 +4,29 @@
 //! builds it if it is not there: created over the base, installed into in one call, checked,
 //! compiled, and recorded. What it gives is an [`Environment`], which knows how to start an
 //! interpreter in it and keeps it from being evicted.
+//!
+//! Read `provisioner`, then `environment`; `build` is what happens if the cache has none, `inspect`
+//! looks at those that there are, and `again` makes them once more.
 
+mod again;
 mod build;
 mod command;
-mod damage;
-mod details;
-mod diff;
-mod doctor;
 mod environment;
-mod found;
-mod installed;
-mod keep;
+mod inspect;
 mod key;
-mod markers;
-mod preview;
 mod provisioner;
 mod ray_worker;
-mod record;
-mod recorded;
-mod refresh;
-mod reproduce;
-mod sources;
 mod vars;
-mod why;
 
+pub(crate) use again::with_requirements;
+pub use build::{Added, Replaced};
+pub(crate) use build::{asks_for, digest_now, is_direct, local_path};
 pub use command::EnvCommand;
-pub use damage::{Damage, Problem};
-pub use details::Details;
-pub use diff::{Change, Diff};
-pub use doctor::{Finding, Status};
-pub(crate) use environment::Core;
 pub use environment::{EnvState, Environment, EnvironmentReport};
-pub use preview::{Preview, PreviewState};
+pub use inspect::{
+    Change, Damage, Dependent, Details, Diff, Finding, Origin, Preview, PreviewState, Problem,
+    Status, Why,
+};
 pub(crate) use provisioner::Eviction;
 pub use provisioner::Provisioner;
 pub use ray_worker::RayWorker;
-pub use record::{Added, Replaced};
-pub(crate) use reproduce::with_requirements;
-pub(crate) use sources::{asks_for, digest_now, is_direct, local_path};
-pub use why::{Dependent, Origin, Why};

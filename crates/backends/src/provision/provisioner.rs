@@ -17,9 +17,7 @@ use venv_cache::{
 use super::build::{Amount, Build};
 use super::environment::{Core, EnvState, Environment};
 use super::key;
-use crate::error::Error;
-use crate::event::{BuildPhase, Event, Observer};
-use crate::plan::{Plan, PlannedBase};
+use crate::run::{BuildPhase, Error, Event, Observer, Plan, PlannedBase};
 use crate::worker::Shims;
 
 /// How often it looks around while others build.

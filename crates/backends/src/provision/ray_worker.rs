@@ -4,10 +4,10 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::build::Installed;
 use super::command::EnvCommand;
 use super::environment::Environment;
-use super::installed::Installed;
-use crate::error::Error;
+use crate::run::Error;
 
 /// What Ray's own interpreter runs instead of the worker, and why.
 const REFUSAL_PY: &str = include_str!("../../python/curator_ray_refusal.py");

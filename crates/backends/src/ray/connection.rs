@@ -5,7 +5,7 @@ use std::fmt;
 use envspec::RuntimeEnv;
 use serde_json::{Map, Value, json};
 
-use crate::error::Error;
+use crate::run::Error;
 
 /// Arguments of `ray.init` that have a setting of their own.
 const OWN: [&str; 4] = ["address", "num_cpus", "num_gpus", "runtime_env"];

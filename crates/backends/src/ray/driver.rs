@@ -9,10 +9,9 @@ use std::time::Duration;
 use envspec::Digest;
 
 use super::job::Job;
-use crate::error::Error;
 use crate::provision::Environment;
-use crate::secrets::Secrets;
-use crate::wire::{self, Kind};
+use crate::run::{Error, Secrets};
+use crate::worker::wire::{self, Kind};
 use crate::worker::{CURATOR_STAGE_PY, Exit, Incoming, Launch, Process, Shims};
 
 /// The driver's modules, which import each other by these names.

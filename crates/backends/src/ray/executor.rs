@@ -12,16 +12,13 @@ use stage::{Base, Task};
 
 use super::connection::Connection;
 use super::driver::Driver;
+use super::host::{self, ROLE};
 use super::job::{Job, JobStage};
 use super::session::{Outcome, Session};
-use crate::error::Error;
-use crate::event::Observer;
-use crate::executor::{Executor, FailurePolicy, Sink};
-use crate::host::{self, ROLE};
-use crate::plan::Plan;
 use crate::provision::{Environment, Provisioner};
-use crate::report::RunReport;
-use crate::stop::{STOP_GRACE, Stop};
+use crate::run::{
+    Error, Executor, FailurePolicy, Observer, Plan, RunReport, STOP_GRACE, Sink, Stop,
+};
 
 /// Who makes the environments of the stages on a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,11 +7,9 @@ use serde_json::{Map, Value};
 use stage::{Settings, Workers};
 
 use super::executor::{Engine, RayEnv, Xenna};
+use super::host::{Code, StageRequest};
 use super::native;
-use crate::error::Error;
-use crate::executor::FailurePolicy;
-use crate::host::{Code, StageRequest};
-use crate::plan::{Plan, PlannedStage};
+use crate::run::{Error, FailurePolicy, Plan, PlannedStage};
 
 /// A run, for the driver. It holds the credentials of the stages' specs.
 #[derive(Serialize)]

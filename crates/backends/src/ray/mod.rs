@@ -8,6 +8,7 @@
 mod connection;
 mod driver;
 mod executor;
+mod host;
 mod job;
 mod native;
 mod session;
@@ -17,3 +18,4 @@ pub use executor::{
     Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv, RayExecutor,
     Xenna, XennaExecutor,
 };
+pub use host::serve_if_asked;

@@ -3,7 +3,7 @@
 use envspec::{Install, LoadedEnv, Tool};
 use serde_json::{Map, Value, json};
 
-use crate::error::Error;
+use crate::run::Error;
 
 /// The `runtime_env` for Ray, with credentials; empty where there is nothing for Ray to do.
 ///

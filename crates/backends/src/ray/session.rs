@@ -11,19 +11,15 @@ use serde::Deserialize;
 use stage::{SourceTask, Task};
 
 use super::driver::{Driver, send};
-use crate::error::Error;
-use crate::event::{Event, Observer};
-use crate::executor::{FailurePolicy, Sink};
-use crate::failure::FailedTask;
-use crate::host::{Fault, Note, cut, pack, unpack};
+use super::host::{Fault, Note, cut, pack, unpack};
 use crate::local::Parcel;
-use crate::plan::Plan;
 use crate::provision::{EnvState, EnvironmentReport};
-use crate::report::{StageReport, tell_dropped};
-use crate::secrets::Secrets;
-use crate::stop::Over;
-use crate::wire::{Frame, Kind};
+use crate::run::{
+    Error, Event, FailedTask, FailurePolicy, Observer, Over, Plan, Secrets, Sink, StageReport,
+    tell_dropped,
+};
 use crate::worker::Incoming;
+use crate::worker::wire::{Frame, Kind};
 
 /// Tasks and bytes that go to the driver in one frame.
 const MOST_TASKS: usize = 1024;

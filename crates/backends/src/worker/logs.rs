@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags};
 
-use crate::secrets::Secrets;
+use crate::run::Secrets;
 
 /// Lines kept for an error report, and the bytes that they may have together.
 const KEPT_LINES: usize = 40;

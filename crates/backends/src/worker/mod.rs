@@ -1,9 +1,13 @@
 //! Python workers: processes that run a stage's code in its environment.
+//!
+//! `process` starts one and ends it, `wire` is what is said to it, `shim` the Python that runs in it,
+//! and `logs` reads what it prints.
 
 mod cancel;
 mod logs;
 mod process;
 mod shim;
+pub(crate) mod wire;
 
 pub(crate) use cancel::Cancel;
 pub(crate) use logs::LogTail;
@@ -12,3 +16,4 @@ pub use process::Exit;
 pub(crate) use process::{Incoming, Launch, Process};
 pub(crate) use shim::Shims;
 pub use shim::{CURATOR_STAGE_PY, write_shim};
+pub use wire::Phase;

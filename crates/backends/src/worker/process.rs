@@ -17,8 +17,8 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::cancel::Cancel;
 use super::logs::{LogTail, LogThread, Stream};
-use crate::secrets::Secrets;
-use crate::wire::{self, Frame, FrameReader, Kind};
+use super::wire::{self, Frame, FrameReader, Kind};
+use crate::run::Secrets;
 
 /// How to start a worker: data only, so that it can be looked at without starting one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,559 @@
+//! Gathers what happens in a run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use stage::Task;
+
+use super::bins::Scale;
+use super::data::{Ending, RunProfile};
+use super::tallies::{Lane, Life, Making, StageTally};
+use crate::provision::{EnvState, EnvironmentReport};
+use crate::run::{Error, Event, FailedTask, Observer, Plan, RunReport, Secrets, Spent};
+
+/// The most lanes of workers that are kept; those of the first workers are.
+const LANES: usize = 256;
+/// The most workers of one lane.
+const LIVES: usize = 32;
+/// The most failed tasks and warnings that are kept in full. All are counted.
+const KEPT: usize = 200;
+/// The most environments.
+const MAKINGS: usize = 256;
+
+/// Gathers what happens in a run, in bounded memory, for a [`RunProfile`].
+///
+/// It is one of the run's observers. The tasks that come out tell how long they waited: whoever
+/// takes them shows them to [`see`](Self::see).
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use backends::{Executor, LocalExecutor, Plan, Recorder};
+/// use serde_json::json;
+/// use stage::{Context, Pipeline, RustStage, Task};
+///
+/// # fn main() -> Result<(), backends::Error> {
+/// let pass = RustStage::from_fn("pass", |task: Task, _: &mut Context| Ok::<_, stage::Error>(task));
+/// let plan = Plan::new(&Pipeline::new("demo").with_stage(pass))?;
+/// let recorder = Arc::new(Recorder::from_env(&plan, "local"));
+/// let mut sink = |task: Task| Ok(recorder.see(&task));
+/// let mut tasks = [Task::new(json!("hello"))].into_iter();
+/// let result =
+///     LocalExecutor::default().execute(&plan, &mut tasks, recorder.clone(), &mut sink);
+/// let profile = recorder.finish(result.as_ref());
+/// assert!(profile.to_html().contains("<title>demo"));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Recorder {
+    pipeline: String,
+    executor: String,
+    begun: Instant,
+    started: SystemTime,
+    secrets: Secrets,
+    state: Mutex<State>,
+}
+
+/// What has happened so far.
+pub(super) struct State {
+    pub(super) scale: Scale,
+    pub(super) names: BTreeMap<String, usize>,
+    pub(super) stages: Vec<StageTally>,
+    /// By stage and number of the worker.
+    pub(super) lanes: BTreeMap<(usize, usize), Lane>,
+    pub(super) lanes_left_out: usize,
+    pub(super) makings: Vec<Making>,
+    pub(super) reports: Vec<EnvironmentReport>,
+    pub(super) failed: Vec<(f64, FailedTask)>,
+    pub(super) failed_total: u64,
+    pub(super) warnings: Vec<(f64, Option<String>, String)>,
+    pub(super) warnings_total: u64,
+    pub(super) outputs: u64,
+}
+
+impl Recorder {
+    /// Begins now. Values of environment variables whose names look secret, of the plan and of this
+    /// process, will not be shown.
+    #[must_use]
+    pub fn from_env(plan: &Plan, executor: &str) -> Self {
+        let names = plan.stages().iter().map(|stage| stage.settings().name.as_str());
+        let state = State {
+            scale: Scale::new(),
+            names: names.clone().zip(0..).map(|(name, index)| (name.to_owned(), index)).collect(),
+            stages: names.map(StageTally::new).collect(),
+            lanes: BTreeMap::new(),
+            lanes_left_out: 0,
+            makings: Vec::new(),
+            reports: Vec::new(),
+            failed: Vec::new(),
+            failed_total: 0,
+            warnings: Vec::new(),
+            warnings_total: 0,
+            outputs: 0,
+        };
+        Self {
+            pipeline: plan.name().to_owned(),
+            executor: executor.to_owned(),
+            begun: Instant::now(),
+            started: SystemTime::now(),
+            secrets: Secrets::from_env(plan),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Notes what the stages cost a task that came out of the run.
+    pub fn see(&self, task: &Task) {
+        let mut state = self.lock();
+        state.outputs += 1;
+        for timing in task.timings() {
+            let Some(tally) = state.stage(&timing.stage) else { continue };
+            let cost = &mut tally.cost;
+            cost.tasks += 1;
+            cost.wait = cost.wait.saturating_add(timing.wait);
+            cost.longest_wait = cost.longest_wait.max(timing.wait);
+            cost.process = cost.process.saturating_add(timing.process);
+            cost.longest_process = cost.longest_process.max(timing.process);
+        }
+    }
+
+    /// The keys of the environments that were ready, of which it is not known yet what is in them:
+    /// all, before a run has ended well.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        let state = self.lock();
+        let keys = state.makings.iter().filter(|making| making.end.is_some());
+        keys.filter_map(|making| making.key.clone()).collect()
+    }
+
+    /// Whether the base itself was ready for a stage.
+    #[must_use]
+    pub fn has_base(&self) -> bool {
+        self.lock().makings.iter().any(|making| making.is_base && making.end.is_some())
+    }
+
+    /// Tells what is in an environment, or the base. A run that ends well tells it itself.
+    pub fn describe(&self, mut report: EnvironmentReport) {
+        let mut state = self.lock();
+        let mut makings = state.makings.iter().filter(|making| making.end.is_some());
+        if let Some(making) = makings.find(|making| making.key == report.key) {
+            report.stages.clone_from(&making.stages);
+            let begin = making.phases.first().map_or(making.begin, |(begin, _)| *begin);
+            let seconds = making.end.map_or(0.0, |end| (end - begin).max(0.0));
+            report.duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            if making.is_built {
+                report.state = EnvState::Built;
+            }
+        }
+        state.reports.push(report);
+    }
+
+    /// What the run did, which ended so. Its outputs are left out.
+    #[must_use]
+    pub fn finish(&self, result: Result<&RunReport, &Error>) -> RunProfile {
+        let now = self.now();
+        let mut state = self.lock();
+        if let Ok(report) = result {
+            state.outputs = state.outputs.max(report.outputs.len() as u64);
+            state.reports.clone_from(&report.environments);
+            for (tally, stage) in state.stages.iter_mut().zip(&report.stages) {
+                tally.report = stage.clone();
+            }
+        }
+        let ending = Ending {
+            pipeline: &self.pipeline,
+            executor: &self.executor,
+            started: self.started.duration_since(UNIX_EPOCH).unwrap_or_default(),
+            seconds: now,
+            error: result.err(),
+        };
+        RunProfile::new(&ending, &state, &self.secrets)
+    }
+
+    fn now(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Recorder {
+    fn on_event(&self, event: &Event) {
+        // Under the lock, so that times grow.
+        let mut state = self.lock();
+        state.event(self.now(), event);
+    }
+}
+
+impl State {
+    fn stage(&mut self, name: &str) -> Option<&mut StageTally> {
+        self.names.get(name).and_then(|index| self.stages.get_mut(*index))
+    }
+
+    fn lane(&mut self, stage: &str, worker: usize) -> Option<&mut Lane> {
+        let key = (*self.names.get(stage)?, worker);
+        if self.lanes.len() >= LANES && !self.lanes.contains_key(&key) {
+            return None;
+        }
+        Some(self.lanes.entry(key).or_default())
+    }
+
+    pub(super) fn event(&mut self, now: f64, event: &Event) {
+        let folds = self.scale.reach(now);
+        if folds > 0 {
+            self.stages.iter_mut().for_each(|stage| stage.fold(folds));
+            self.lanes.values_mut().for_each(|lane| lane.busy.fold(folds));
+        }
+        match event {
+            Event::EnvironmentPreparing { stages } => {
+                let making = Making { stages: stages.clone(), begin: now, ..Making::default() };
+                self.making(making);
+            }
+            Event::EnvironmentKeyed { stages, key } => {
+                let wanted = self.makings.iter_mut();
+                let mut wanted = wanted.filter(|it| it.end.is_none() && it.stages == *stages);
+                if let Some(making) = wanted.next() {
+                    making.is_base = key.is_none();
+                    making.key.clone_from(key);
+                }
+            }
+            Event::EnvironmentBuilding { key, phase, .. } => {
+                let phases = &mut self.making_of_key(now, key).phases;
+                if phases.last().is_none_or(|(_, last)| last != phase) {
+                    phases.push((now, *phase));
+                }
+            }
+            Event::EnvironmentBuilt { key, .. } => {
+                let making = self.making_of_key(now, key);
+                (making.end, making.is_built) = (Some(now), true);
+            }
+            Event::EnvironmentReady { stages, key, state, .. } => {
+                self.environment_ready(now, stages, key.as_ref(), *state);
+            }
+            Event::Warning { stage, message } => {
+                self.warnings_total += 1;
+                if self.warnings.len() < KEPT {
+                    self.warnings.push((now, stage.clone(), message.clone()));
+                }
+            }
+            Event::WorkerReady { stage, worker, pid, duration } => {
+                let begin = (now - duration.as_secs_f64()).max(0.0);
+                self.worker_ready(now, stage, *worker, (begin, *pid));
+            }
+            Event::WorkerEnded { stage, worker, exit, in_order } => {
+                if let Some(tally) = self.stage(stage) {
+                    tally.worker_ended(*worker, now);
+                }
+                let life = self.lane(stage, *worker).and_then(|lane| lane.lives.last_mut());
+                if let Some(life) = life.filter(|life| life.end.is_none()) {
+                    life.end = Some(now);
+                    let trouble = || match exit {
+                        Some(exit) => exit.to_string(),
+                        None => "ended early".to_owned(),
+                    };
+                    life.trouble = (!in_order).then(trouble);
+                }
+            }
+            Event::BatchDone { stage, worker, tasks, outputs, duration, transfer } => {
+                let scale = self.scale;
+                let spent = Spent { process: *duration, transfer: *transfer };
+                if let Some(tally) = self.stage(stage) {
+                    tally.batch(scale, now, (*tasks, *outputs, spent));
+                }
+                if let Some(lane) = self.lane(stage, *worker) {
+                    let begin = (now - duration.as_secs_f64()).max(0.0);
+                    lane.busy.add_span(scale, begin, now);
+                    lane.tasks += *tasks as u64;
+                }
+            }
+            Event::Retried { stage, .. } => {
+                if let Some(tally) = self.stage(stage) {
+                    tally.retries += 1;
+                }
+            }
+            Event::TaskFailed(failed) => self.task_failed(now, failed),
+            // What a worker prints is for logs: it may be anything, and any amount.
+            Event::Log { .. }
+            | Event::Dropped { .. }
+            | Event::Stopping
+            | Event::StageFinished { .. } => {}
+        }
+    }
+
+    fn worker_ready(
+        &mut self,
+        now: f64,
+        stage: &str,
+        worker: usize,
+        (begin, pid): (f64, Option<i32>),
+    ) {
+        if let Some(tally) = self.stage(stage) {
+            tally.worker_ready(worker, now);
+        }
+        let Some(lane) = self.lane(stage, worker) else {
+            self.lanes_left_out += 1;
+            return;
+        };
+        if lane.lives.len() < LIVES {
+            lane.lives.push(Life { begin, ready: now, end: None, pid, trouble: None });
+        }
+    }
+
+    fn task_failed(&mut self, now: f64, failed: &FailedTask) {
+        let (scale, count) = (self.scale, failed.tasks.len());
+        if let Some(tally) = self.stage(&failed.stage) {
+            tally.report.failed += count as u64;
+            tally.failed.add(scale, now, count as f64);
+        }
+        self.failed_total += count as u64;
+        if self.failed.len() < KEPT {
+            self.failed.push((now, failed.clone()));
+        }
+    }
+
+    /// Notes one more environment; one too many takes the place of the last.
+    fn making(&mut self, making: Making) -> &mut Making {
+        if self.makings.len() >= MAKINGS {
+            self.makings.pop();
+        }
+        self.makings.push(making);
+        let last = self.makings.len() - 1;
+        &mut self.makings[last]
+    }
+
+    /// The environment with this key. Only the end of a preparation tells for which stages it was:
+    /// until then, one with a key stands apart from those that are wanted.
+    fn making_of_key(&mut self, now: f64, key: &str) -> &mut Making {
+        let place = self.makings.iter().position(|it| it.key.as_deref() == Some(key));
+        match place {
+            Some(place) => &mut self.makings[place],
+            None => {
+                self.making(Making { key: Some(key.to_owned()), begin: now, ..Making::default() })
+            }
+        }
+    }
+
+    fn environment_ready(
+        &mut self,
+        now: f64,
+        stages: &[String],
+        key: Option<&String>,
+        state: EnvState,
+    ) {
+        let wanted = self.makings.iter().position(|it| it.end.is_none() && it.stages == stages);
+        let wanted = wanted.map(|place| self.makings.remove(place));
+        let begin = wanted.as_ref().map_or(now, |wanted| wanted.begin);
+        let mut built = None;
+        if let Some(key) = key {
+            built = self.makings.iter().position(|it| it.key.as_ref() == Some(key));
+        }
+        let built = built.map(|place| self.makings.remove(place));
+        let wanted = wanted.filter(|wanted| !wanted.phases.is_empty());
+        let mut making = wanted.or(built).unwrap_or_default();
+        making.stages = stages.to_vec();
+        making.key = key.cloned();
+        making.is_base = key.is_none();
+        making.begin = begin;
+        making.end = Some(now);
+        making.is_built |= state == EnvState::Built;
+        self.making(making);
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("pipeline", &self.pipeline).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use stage::{Context, Pipeline, RustStage};
+
+    use super::*;
+    use crate::run::{Cause, PythonError};
+
+    /// A recorder of a run with so many stages.
+    fn recorder(stages: usize) -> Recorder {
+        let stage = |index: usize| {
+            let pass = |task: Task, _: &mut Context| Ok::<_, stage::Error>(task);
+            RustStage::from_fn(format!("stage_{index}"), pass)
+        };
+        let pipeline = Pipeline::new("p").with_stages((0..stages).map(stage));
+        Recorder::from_env(&Plan::new(&pipeline).unwrap(), "local")
+    }
+
+    fn value(recorder: &Recorder) -> Value {
+        serde_json::to_value(recorder.finish(Err(&Error::Stopped))).unwrap()
+    }
+
+    fn failure(stage: &str) -> Event {
+        let error = PythonError {
+            kind: "ValueError".to_owned(),
+            message: "</script>".to_owned(),
+            traceback: "<&>".repeat(20_000),
+        };
+        Event::TaskFailed(FailedTask {
+            tasks: vec!["0_1".parse().unwrap()],
+            sources: Vec::new(),
+            stage: stage.to_owned(),
+            cause: Cause::Raised(error),
+            environment: None,
+            tries: 1,
+            log: Vec::new(),
+        })
+    }
+
+    fn batch(stage: &str, worker: usize, duration: Duration) -> Event {
+        Event::BatchDone {
+            stage: stage.to_owned(),
+            worker,
+            tasks: 1,
+            outputs: 1,
+            duration,
+            transfer: Duration::ZERO,
+        }
+    }
+
+    /// Twenty stages, ten thousand tasks, more failures and workers than are kept.
+    #[test]
+    fn a_page_stays_small_however_much_happens() {
+        let recorder = recorder(20);
+        let mut state = recorder.lock();
+        for index in 0..20 {
+            let stage = format!("stage_{index}");
+            for worker in 0..40 {
+                let duration = Duration::from_millis(3);
+                let ready =
+                    Event::WorkerReady { stage: stage.clone(), worker, pid: Some(1), duration };
+                state.event(0.5, &ready);
+            }
+            for task in 0..10_000_usize {
+                let now = 1.0 + task as f64 * 0.37;
+                state.event(now, &batch(&stage, task % 40, Duration::from_millis(200)));
+                if task % 500 == 0 {
+                    state.event(now, &failure(&stage));
+                }
+            }
+        }
+        drop(state);
+        let profile = recorder.finish(Err(&Error::Stopped));
+        let page = profile.to_html();
+        assert!(page.len() < 2 * 1024 * 1024, "{}", page.len());
+        let profile = serde_json::to_value(profile).unwrap();
+        assert_eq!(
+            (&profile["failed_total"], &profile["workers_left_out"]),
+            (&400.into(), &544.into())
+        );
+        for stage in profile["stages"].as_array().unwrap() {
+            let sum = |series: &str| -> f64 {
+                stage["series"][series].as_array().unwrap().iter().filter_map(Value::as_f64).sum()
+            };
+            assert_eq!((sum("done"), sum("failed")), (10_000.0, 20.0));
+            assert!((sum("busy") - 2000.0).abs() < 1.0, "{}", sum("busy"));
+        }
+    }
+
+    /// Two stages share what is built; what is said of its build comes under its key alone.
+    #[test]
+    fn a_build_is_told_of_from_the_wish_to_the_end() {
+        let recorder = recorder(2);
+        let mut state = recorder.lock();
+        let stages = vec!["stage_0".to_owned(), "stage_1".to_owned()];
+        state.event(0.1, &Event::EnvironmentPreparing { stages: stages.clone() });
+        for (now, phase) in [(0.2, "creating"), (0.3, "installing"), (0.4, "installing")] {
+            let building =
+                serde_json::json!({ "event": "environment_building", "key": "k", "phase": phase });
+            state.event(now, &serde_json::from_value(building).unwrap());
+        }
+        drop(state);
+        let unfinished = value(&recorder);
+        assert_eq!(unfinished["preparations"][1]["end"], Value::Null);
+        let mut state = recorder.lock();
+        let duration = Duration::from_secs(1);
+        state.event(0.5, &Event::EnvironmentBuilt { key: "k".to_owned(), own_bytes: 1, duration });
+        let key = Some("k".to_owned());
+        state
+            .event(0.6, &Event::EnvironmentReady { stages, key, state: EnvState::Built, duration });
+        drop(state);
+        assert_eq!(recorder.keys(), ["k"]);
+        let made = value(&recorder)["preparations"].clone();
+        let whole = serde_json::json!([{
+            "stages": ["stage_0", "stage_1"], "key": "k", "begin": 0.1, "end": 0.6, "built": true,
+            "base": false, "failed": false, "phases": [[0.2, "creating"], [0.3, "installing"]],
+        }]);
+        assert_eq!(made, whole);
+    }
+
+    /// The environment that a run failed for is one, of its stage, and the base is another.
+    #[test]
+    fn what_a_run_failed_for_is_told_from_the_base() {
+        let recorder = recorder(2);
+        let mut state = recorder.lock();
+        let [base, own] = ["stage_0", "stage_1"].map(|name| vec![name.to_owned()]);
+        for stages in [&base, &own] {
+            state.event(0.1, &Event::EnvironmentPreparing { stages: stages.clone() });
+        }
+        let key = Some("k".to_owned());
+        state.event(0.2, &Event::EnvironmentKeyed { stages: base.clone(), key: None });
+        state.event(0.2, &Event::EnvironmentKeyed { stages: own.clone(), key });
+        state.event(
+            0.3,
+            &Event::EnvironmentBuilding {
+                key: "k".to_owned(),
+                phase: crate::BuildPhase::Resolving,
+                packages: None,
+                done: None,
+                bytes: None,
+                total_bytes: None,
+            },
+        );
+        let duration = Duration::ZERO;
+        let ready =
+            Event::EnvironmentReady { stages: base, key: None, state: EnvState::Base, duration };
+        state.event(0.4, &ready);
+        drop(state);
+        assert!(recorder.has_base());
+        let error = Error::Environment { stages: own, source: Box::new(Error::Stopped) };
+        let value = serde_json::to_value(recorder.finish(Err(&error))).unwrap();
+        let whole = serde_json::json!([
+            {
+                "stages": ["stage_1"], "key": "k", "begin": 0.1, "end": null, "built": false,
+                "base": false, "failed": true, "phases": [[0.3, "resolving"]],
+            },
+            {
+                "stages": ["stage_0"], "key": null, "begin": 0.1, "end": 0.4, "built": false,
+                "base": true, "failed": false, "phases": [],
+            },
+        ]);
+        assert_eq!(value["preparations"], whole);
+    }
+
+    #[test]
+    fn the_time_of_a_worker_that_dies_counts_until_then() {
+        let recorder = recorder(1);
+        let mut state = recorder.lock();
+        let stage = "stage_0".to_owned();
+        let duration = Duration::from_millis(500);
+        state.event(
+            1.0,
+            &Event::WorkerReady { stage: stage.clone(), worker: 0, pid: Some(7), duration },
+        );
+        state.event(2.0, &batch(&stage, 0, Duration::from_secs(1)));
+        let exit = Some(crate::worker::Exit::Signal(9));
+        state.event(3.0, &Event::WorkerEnded { stage, worker: 0, exit, in_order: false });
+        drop(state);
+        let stage = value(&recorder)["stages"][0].clone();
+        assert_eq!((&stage["up_seconds"], &stage["utilisation"]), (&2.0.into(), &0.5.into()));
+        let life = &stage["lanes"][0]["lives"][0];
+        assert_eq!(
+            (&life["begin"], &life["ready"], &life["end"]),
+            (&0.5.into(), &1.0.into(), &3.0.into())
+        );
+        assert!(life["trouble"].as_str().unwrap().contains("SIGKILL"));
+    }
+}

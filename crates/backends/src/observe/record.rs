@@ -1,0 +1,459 @@
+//! The record of a run: what its environments held, so that they can be made again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use envspec::{Install, LoadedEnv, Requirement, Tool};
+use files::{Draft, Folder, Foreign, Mark, MarkError};
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stage::Isolation;
+
+use crate::provision::{
+    Added, Details, Provisioner, asks_for, digest_now, is_direct, local_path, with_requirements,
+};
+use crate::run::{Error, Plan, PlannedBase, PlannedStage, RunReport};
+
+/// The number of this form of a record.
+const FORMAT: u32 = 1;
+/// The file within the folder of a record.
+const FILE: &str = "record.json";
+/// By which the folder of a record is known.
+const MARK: Mark =
+    Mark { name: "RECORD.TAG", text: "This folder holds the record of a run of Curator.\n" };
+
+/// As much of a record as is read; it holds the report of a run.
+const MOST_BYTES: u64 = 1 << 28;
+
+/// What a run ran in: the packages of every stage with their versions and digests, pinned by lines
+/// with hashes, the base, and how long everything took. It holds no credentials.
+///
+/// [`lock`](Self::lock) has another run of the same pipeline use just these packages.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunRecord {
+    format: u32,
+    /// The version of this library.
+    version: String,
+    /// When the record was made, in seconds since 1970.
+    created: u64,
+    platform: String,
+    pipeline: String,
+    /// The versions of the base's distributions.
+    base_packages: BTreeMap<String, String>,
+    /// The base, if it is a managed one.
+    managed_base: Option<RecordedEnv>,
+    stages: Vec<RecordedStage>,
+    /// The report of the run.
+    report: Value,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct RecordedStage {
+    name: String,
+    /// None where it ran in the base, or in an interpreter of its own.
+    environment: Option<RecordedEnv>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct RecordedEnv {
+    /// The digest of the spec that asked for it.
+    spec: String,
+    key: String,
+    tool: String,
+    tool_version: String,
+    /// What was installed.
+    added: Vec<RecordedPackage>,
+    /// The lines that install it again.
+    requirements: Vec<String>,
+    /// Whether these have hashes; what comes from a folder or a repository has none.
+    has_hashes: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RecordedPackage {
+    name: String,
+    version: String,
+    /// The SHA-256 of its `RECORD`. Scripts name the folder that they lie in, so it is not the same
+    /// everywhere.
+    record: Option<String>,
+    source: Option<String>,
+    commit: Option<String>,
+    /// Of the folder or archive that it came from. Earlier versions told none.
+    #[serde(default)]
+    digest: Option<String>,
+    /// Whether it was installed in place.
+    #[serde(default)]
+    editable: bool,
+}
+
+impl RecordedPackage {
+    fn new(added: Added) -> Self {
+        let Added { name, version, record, source, commit, digest, editable } = added;
+        // What is installed in place is what it was in the run, not when it was built.
+        let path = source.as_deref().filter(|_| editable && commit.is_none()).and_then(local_path);
+        let digest = digest.or_else(|| digest_now(&path?, true));
+        Self { name, version, record, source, commit, digest, editable }
+    }
+
+    fn is_asked_by(&self, requirement: &Requirement) -> bool {
+        asks_for(requirement, &self.name, self.source.as_deref())
+    }
+
+    /// The folder or archive that it came from.
+    fn path(&self) -> Option<PathBuf> {
+        self.source.as_deref().filter(|_| self.commit.is_none()).and_then(local_path)
+    }
+}
+
+impl RecordedEnv {
+    fn new(
+        provisioner: &Provisioner,
+        env: &LoadedEnv,
+        install: &Install,
+        details: Details,
+    ) -> Result<Self, Error> {
+        let (requirements, has_hashes) = provisioner.pin(env, &details)?;
+        Ok(Self {
+            spec: install.digest().to_string(),
+            key: details.key.to_string(),
+            tool: details.tool,
+            tool_version: details.tool_version,
+            added: details.added.into_iter().map(RecordedPackage::new).collect(),
+            requirements,
+            has_hashes,
+        })
+    }
+
+    /// What is in an environment and not in the other, in words; nothing if they hold the same.
+    fn difference(&self, details: &Details) -> Option<String> {
+        // The digest counts where both have one.
+        let digest = |name: &str| {
+            let then = self.added.iter().find(|it| it.name == name && !it.editable)?;
+            let now = details.added.iter().find(|it| it.name == name && !it.editable)?;
+            then.digest.as_ref().zip(now.digest.as_ref())
+        };
+        let text = |name: &str, version: &str, place: Option<&String>, is_direct: bool| {
+            let place = place.map(|it| format!(" ({it})"));
+            let place = place.or_else(|| is_direct.then(|| " (from no index)".to_owned()));
+            format!("{name}=={version}{}", place.unwrap_or_default())
+        };
+        let was: BTreeSet<String> = self
+            .added
+            .iter()
+            .map(|it| {
+                let place = it.commit.as_ref().or_else(|| digest(&it.name).map(|(then, _)| then));
+                text(&it.name, &it.version, place, it.source.is_some())
+            })
+            .collect();
+        let is: BTreeSet<String> = details
+            .added
+            .iter()
+            .map(|it| {
+                let place = it.commit.as_ref().or_else(|| digest(&it.name).map(|(_, now)| now));
+                text(&it.name, &it.version, place, it.source.is_some())
+            })
+            .collect();
+        let gone = was.difference(&is).map(|it| format!("-{it}"));
+        let come = is.difference(&was).map(|it| format!("+{it}"));
+        let all: Vec<String> = gone.chain(come).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
+    /// Fails if a folder or archive that a package came from holds something else than then; of an
+    /// environment that `is_there` as it was, only what is installed in place is looked at.
+    fn check_sources(&self, owner: &str, install: &Install, is_there: bool) -> Result<(), Error> {
+        let is_other = install.digest().to_string() != self.spec;
+        let own = || install.requirements.iter().filter(|it| it.is_local());
+        for package in self.added.iter().filter(|it| it.editable || !is_there) {
+            let Some(recorded) = package.path() else { continue };
+            let named = own().find(|it| package.is_asked_by(it));
+            // The spec itself tells, or has another answer.
+            if named.is_none() && is_other || named.is_some() && package.digest.is_none() {
+                continue;
+            }
+            let digest = |path: &Path| digest_now(path, package.editable);
+            // It may lie elsewhere now.
+            let mut places = own()
+                .filter(|it| it.is_editable() == package.editable)
+                .filter_map(Requirement::path);
+            let is_same = package.digest.is_some()
+                && (digest(&recorded) == package.digest
+                    || places.any(|path| digest(path) == package.digest));
+            if !is_same {
+                let path = named.and_then(Requirement::path).unwrap_or(&recorded);
+                return Err(Error::SourceChanged {
+                    owner: owner.to_owned(),
+                    package: package.name.clone(),
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What asks for just this, in place of what asked for it then.
+    ///
+    /// What comes from elsewhere than an index is asked for as it is in the spec, whose credentials
+    /// no record has, and never by its name and version.
+    fn locked(&self, owner: &str, install: &Install) -> Result<Install, Error> {
+        if install.digest().to_string() != self.spec {
+            return Err(Error::OtherSpec { owner: owner.to_owned() });
+        }
+        let mut recorded = Vec::new();
+        for line in &self.requirements {
+            let requirement: Requirement = line.parse().map_err(|source| Error::Spec {
+                owner: format!("the record of {owner}"),
+                source: Box::new(source),
+            })?;
+            recorded.push(requirement);
+        }
+        let mut requirements = Vec::new();
+        for own in install.requirements.iter().filter(|it| is_direct(it)) {
+            let package = self.added.iter().find(|it| it.is_asked_by(own));
+            let is_same = |line: &&Requirement| {
+                is_direct(line) && package.is_some_and(|package| package.is_asked_by(line))
+            };
+            let own = match recorded.iter().find(is_same) {
+                Some(line) if own.hashes().len() == 0 => own.with_hashes_of(line),
+                _ => own.clone(),
+            };
+            let commit = package.and_then(|it| Some((&it.name, it.commit.as_ref()?)));
+            requirements.push(match commit {
+                Some((name, commit)) => own.at_commit(name, commit),
+                None => own,
+            });
+        }
+        let package = |line: &Requirement| self.added.iter().find(|it| it.is_asked_by(line));
+        let is_asked = |it: &RecordedPackage| {
+            install.requirements.iter().any(|own| is_direct(own) && it.is_asked_by(own))
+        };
+        requirements.extend(recorded.into_iter().filter(|line| match package(line) {
+            Some(package) if is_direct(line) => !is_asked(package) && line.hashes().len() > 0,
+            Some(package) => package.source.is_none() && !is_asked(package),
+            None => !is_direct(line),
+        }));
+        // pip wants hashes of all or of none.
+        if install.tool == Tool::Pip && requirements.iter().any(|it| it.hashes().len() == 0) {
+            requirements = requirements.iter().map(Requirement::without_hashes).collect();
+        }
+        Ok(with_requirements(install, requirements))
+    }
+}
+
+impl RunRecord {
+    /// The record of a run that has ended. `provisioner` is that of its executor, whose environments
+    /// it finds in the cache; what they hold is resolved once more, for the hashes.
+    pub fn new(plan: &Plan, provisioner: &Provisioner, report: &RunReport) -> Result<Self, Error> {
+        let needs_python = plan.stages().iter().any(PlannedStage::needs_python);
+        let managed_base = match plan.base() {
+            Some(PlannedBase::Managed(env)) if needs_python => {
+                match (provisioner.managed_base()?, &env.install) {
+                    (Some(details), Some(install)) => {
+                        Some(RecordedEnv::new(provisioner, env, install, details)?)
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let mut stages = Vec::new();
+        for stage in plan.stages() {
+            let name = stage.settings.name.clone();
+            let environment = match built(stage) {
+                Some((env, install)) => {
+                    let details = provisioner.prepare(env, isolation(stage))?.details();
+                    let recorded =
+                        details.map(|details| RecordedEnv::new(provisioner, env, install, details));
+                    recorded.transpose().map_err(|error| error.of_stages(vec![name.clone()]))?
+                }
+                None => None,
+            };
+            stages.push(RecordedStage { name, environment });
+        }
+        let base_packages =
+            if needs_python { provisioner.base_versions()? } else { BTreeMap::new() };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: now.as_secs(),
+            platform: platform(),
+            pipeline: plan.name().to_owned(),
+            base_packages,
+            managed_base,
+            stages,
+            report: serde_json::to_value(report).unwrap_or_default(),
+        })
+    }
+
+    /// Reads the record in a folder.
+    pub fn read(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(FILE);
+        let failed = |source| Error::io("read the record", path.display().to_string(), source);
+        let text = files::read(&path, MOST_BYTES).map_err(failed)?;
+        let record: Self = serde_json::from_slice(&text).map_err(|it| failed(it.into()))?;
+        if record.format == FORMAT {
+            return Ok(record);
+        }
+        let problem =
+            format!("it has form {}, and this program knows form {FORMAT}", record.format);
+        Err(failed(io::Error::other(problem)))
+    }
+
+    /// Makes the folder one for a record, before a run that may take long.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOurs`] if it holds something else. Nothing in it is touched then.
+    pub fn claim(dir: &Path) -> Result<(), Error> {
+        claim(dir).map(drop)
+    }
+
+    /// Writes it into a folder, which is [claimed](Self::claim) if need be, in place of one that is
+    /// there.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let folder = claim(dir)?;
+        let write = || draft().write_in(&folder, FILE, &serde_json::to_vec_pretty(self)?);
+        write().map_err(|source| {
+            Error::io("write the record", dir.join(FILE).display().to_string(), source)
+        })
+    }
+
+    /// The plan with the packages of the record in place of what its specs would resolve to now.
+    ///
+    /// An environment that is in the cache and holds them is used as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherSpec`] if a stage or the base asks for other packages than then, and
+    /// [`Error::SourceChanged`] if a folder or archive that one came from holds something else.
+    pub fn lock(&self, plan: &Plan, cache_dir: Option<&Path>) -> Result<Plan, Error> {
+        let mut plan = plan.clone();
+        if platform() != self.platform {
+            return Err(Error::OtherPlatform { then: self.platform.clone(), now: platform() });
+        }
+        if let (Some(PlannedBase::Managed(env)), Some(recorded)) = (plan.base(), &self.managed_base)
+            && let Some(install) = &env.install
+        {
+            let there = Provisioner::of_plan(&plan, cache_dir)?.peek_managed_base()?;
+            let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
+            recorded.check_sources("the base", install, is_same)?;
+            let install = recorded.locked("the base", install)?;
+            if !is_same {
+                let mut env = (**env).clone();
+                env.install = Some(install);
+                plan.set_base(PlannedBase::Managed(Box::new(env)));
+            }
+        }
+        let provisioner = Provisioner::of_plan(&plan, cache_dir)?;
+        let mut locked = Vec::new();
+        for stage in plan.stages() {
+            let recorded = self.environment(&stage.settings.name);
+            locked.push(match (built(stage), recorded) {
+                (None, None) => None,
+                (Some((env, install)), Some(recorded)) => {
+                    let owner = format!("stage `{}`", stage.settings.name);
+                    let there = provisioner.peek(env, isolation(stage))?;
+                    let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
+                    recorded.check_sources(&owner, install, is_same)?;
+                    let install = recorded.locked(&owner, install)?;
+                    (!is_same).then_some(install)
+                }
+                _ => {
+                    let owner = format!("stage `{}`", stage.settings.name);
+                    return Err(Error::OtherSpec { owner });
+                }
+            });
+        }
+        plan.set_installs(locked);
+        Ok(plan)
+    }
+
+    /// Builds the environments of a plan that was [locked](Self::lock), and compares them with the
+    /// record.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReproduced`] if one holds something else; else as [`Provisioner::prepare`].
+    pub fn verify(&self, plan: &Plan, provisioner: &Provisioner) -> Result<(), Error> {
+        let differs = |owner: String, difference| Err(Error::NotReproduced { owner, difference });
+        if plan.stages().iter().any(PlannedStage::needs_python) {
+            let now = provisioner.base_versions()?;
+            let changed =
+                self.base_packages.iter().find(|(name, version)| now.get(*name) != Some(version));
+            let new = now.keys().find(|name| !self.base_packages.contains_key(*name));
+            if let Some(name) = changed.map(|(name, _)| name).or(new) {
+                let version = |versions: &BTreeMap<String, String>| {
+                    versions.get(name).map_or("not there".to_owned(), Clone::clone)
+                };
+                let (then, now) = (version(&self.base_packages), version(&now));
+                return differs("the base".into(), format!("`{name}` was {then} and is {now}"));
+            }
+            if let Some((recorded, details)) =
+                self.managed_base.as_ref().zip(provisioner.managed_base()?)
+                && let Some(difference) = recorded.difference(&details)
+            {
+                return differs("the base".into(), difference);
+            }
+        }
+        for stage in plan.stages() {
+            let name = &stage.settings.name;
+            let Some(((env, _), recorded)) = built(stage).zip(self.environment(name)) else {
+                continue;
+            };
+            let prepared = provisioner.prepare(env, isolation(stage));
+            let prepared = prepared.map_err(|error| error.of_stages(vec![name.clone()]))?;
+            let details = prepared.details();
+            if let Some(difference) = details.and_then(|details| recorded.difference(&details)) {
+                return differs(format!("the environment of stage `{name}`"), difference);
+            }
+        }
+        Ok(())
+    }
+
+    fn environment(&self, stage: &str) -> Option<&RecordedEnv> {
+        self.stages.iter().find(|it| it.name == stage)?.environment.as_ref()
+    }
+}
+
+/// As the user has files made.
+fn draft() -> Draft<'static> {
+    Draft::default().with_mode(0o666)
+}
+
+fn claim(dir: &Path) -> Result<Folder, Error> {
+    let failed =
+        |source, path: &Path| Error::io("write the record", path.display().to_string(), source);
+    fs::create_dir_all(dir).map_err(|source| failed(source, dir))?;
+    MARK.claim_with(dir, has_record, &draft()).map_err(|error| match error {
+        MarkError::Foreign(Foreign { dir, found }) => {
+            Error::NotOurs { what: "folder of a record", dir, found }
+        }
+        MarkError::Io { path, source, .. } => failed(source, &path),
+    })
+}
+
+/// Whether a record lies there that is older than the mark.
+fn has_record(folder: &Folder) -> bool {
+    let file = folder.open_file(FILE, OFlags::RDONLY, 0);
+    file.is_ok_and(|file| serde_json::from_reader::<_, RunRecord>(BufReader::new(file)).is_ok())
+}
+
+/// What a stage's environment is built from, if it is built.
+fn built(stage: &PlannedStage) -> Option<(&LoadedEnv, &Install)> {
+    let env = stage.env.as_ref()?;
+    let is_built = env.python.is_none() && env.py_executable.is_none();
+    env.install.as_ref().filter(|_| is_built).map(|install| (env, install))
+}
+
+fn isolation(stage: &PlannedStage) -> Isolation {
+    stage.settings.isolation.unwrap_or(Isolation::Shared)
+}
+
+fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}

@@ -1,0 +1,97 @@
+//! The base and the strategy that an environment of the cache was made with, from its manifest.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use envspec::LoadedEnv;
+use stage::Isolation;
+use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key, Manifest, Strategy};
+
+use crate::provision::environment::{Core, Environment};
+use crate::provision::inspect::Details;
+use crate::provision::provisioner::{OpenBase, Provisioner};
+use crate::run::{Error, PlannedBase};
+
+impl Environment {
+    /// Whether it is an environment that others are made over.
+    #[must_use]
+    pub fn is_managed_base(&self) -> bool {
+        let manifest = self.cached().map(CachedEnv::manifest);
+        self.key().is_some() && manifest.is_some_and(|manifest| manifest.base.is_none())
+    }
+}
+
+impl Provisioner {
+    /// The same over the base that an environment of its cache was made over, and by the strategy
+    /// that was asked for then; over a managed base itself where the environment is one.
+    ///
+    /// The base is taken as it is now: if it has changed, so has the [`key`](Self::key) of the
+    /// environment's spec over it.
+    pub fn like(self, environment: &Environment) -> Result<Self, Error> {
+        let Some(cached) = environment.cached() else { return Ok(self) };
+        let like = match &cached.manifest().base {
+            Some(base) => match &base.key {
+                Some(key) => {
+                    let base = self.cache().get(key).map_err(Error::cache)?;
+                    self.over(base.as_ref().ok_or_else(|| missing(key))?)?
+                }
+                None => self.with_base(PlannedBase::Python(PathBuf::from(&base.python)), None),
+            },
+            None => self.over(cached)?,
+        };
+        like.with_strategy_of(environment, cached.manifest())
+    }
+
+    /// The key of its managed base; none if its base is another interpreter.
+    pub fn base_key(&self) -> Result<Option<Key>, Error> {
+        match self.choice() {
+            Some(PlannedBase::Managed(env)) => self.managed(env).map(|managed| Some(managed.key)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Over a managed base of the cache, which needs no spec for that. What it was made of is
+    /// needed only to build it anew.
+    fn over(self, base: &CachedEnv) -> Result<Self, Error> {
+        let records = self.cache().interpreters_dir();
+        let interpreter =
+            Interpreter::describe(base.python(), Some(&records)).map_err(Error::cache)?;
+        let mut spec = LoadedEnv::default();
+        spec.install = Details::of(base).and_then(|details| details.install());
+        spec.python = Some(interpreter.base_executable().to_owned());
+        let open = Arc::new(OpenBase::managed(base.clone(), Some(&records), Duration::ZERO)?);
+        Ok(self.with_base(PlannedBase::Managed(Box::new(spec)), Some(open)))
+    }
+
+    /// A strategy is a part of the key only where somebody asked for it, so one of the two keys is
+    /// the environment's; neither is if more than that is different.
+    fn with_strategy_of(self, environment: &Environment, made: &Manifest) -> Result<Self, Error> {
+        let strategies = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
+        let strategy = strategies.into_iter().find(|it| it.to_string() == made.strategy);
+        let (Some(env), Some(strategy)) = (environment.spec(), strategy) else { return Ok(self) };
+        if self.key(&env, Isolation::Shared)?.as_ref() == environment.key() {
+            return Ok(self);
+        }
+        Ok(self.with_strategy(strategy))
+    }
+}
+
+impl OpenBase {
+    /// A base that is an environment of the cache.
+    pub(crate) fn managed(
+        cached: CachedEnv,
+        records: Option<&Path>,
+        duration: Duration,
+    ) -> Result<Self, Error> {
+        let fingerprint = Fingerprint::from_bytes(*cached.key().as_bytes());
+        let base = venv_cache::Base::managed(cached.python(), records, fingerprint)
+            .map_err(Error::cache)?;
+        let core = Core::base(base.interpreter(), Some(cached.clone()), duration);
+        Ok(Self { base, managed: Some(cached), core: Arc::new(core) })
+    }
+}
+
+fn missing(key: &Key) -> Error {
+    Error::cache(venv_cache::Error::NoMatch { prefix: key.to_string() })
+}

@@ -1,0 +1,304 @@
+//! Unpinned specs: writing down what they resolve to, and resolving them again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use envspec::{Install, LoadedEnv, Requirement, Specifier};
+use installer::{Deadline, Installer, Package, Request};
+use stage::Isolation;
+use venv_cache::{Key, Listed};
+
+use crate::provision::build::{
+    Installed, Kept, Record, asks_for, base_packages, digest_now, is_direct, local_path,
+};
+use crate::provision::environment::{Core, EnvState, Environment};
+use crate::provision::provisioner::{Managed, OpenBase, Provisioner};
+use crate::run::{Error, PlannedBase};
+
+impl Provisioner {
+    /// Everything that a spec resolves to over the base, as lines of a requirements file with
+    /// hashes: all that it needs, what the base has included, so that the lines are a spec of their
+    /// own, also with `--require-hashes` and over another base. Nothing is built.
+    ///
+    /// Versions of the base are taken where the spec allows them. Credentials are left out of the
+    /// lines, and where packages come from (`--index-url`) is for whoever uses them to add. A spec
+    /// without packages has no lines.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unlockable`] for what comes from a folder or a repository, or did so into the base; else what the resolver
+    /// says.
+    pub fn lock(&self, env: &LoadedEnv) -> Result<Vec<String>, Error> {
+        let Some(install) = &env.install else { return Ok(Vec::new()) };
+        let locked = self.locked(env, install, false)?;
+        let base = base_packages(self.open_base()?.base.interpreter());
+        // By its name and version, what the base has from a folder would be somebody else's.
+        let source = |requirement: &Requirement| {
+            let name = requirement.name().filter(|_| !is_direct(requirement))?;
+            let found = base.get(name).filter(|found| requirement.accepts(&found.version))?;
+            Some(format!("{name} @ {}", found.source()?.url))
+        };
+        let packages: Vec<String> = locked
+            .iter()
+            .filter_map(|requirement| match source(requirement) {
+                Some(source) => Some(source),
+                None => (requirement.hashes().len() == 0).then(|| requirement.to_string()),
+            })
+            .collect();
+        if packages.is_empty() {
+            Ok(locked.iter().map(ToString::to_string).collect())
+        } else {
+            Err(Error::Unlockable { packages })
+        }
+    }
+
+    /// Resolves a spec again, and builds its environment anew if the answer has changed.
+    ///
+    /// The environment keeps its key, which names the question and not the answer. If the answer is
+    /// the one that it was built from, it is left alone, which its
+    /// [`state`](Environment::state) tells; if it is not there, it is built. The commit of a
+    /// repository is a part of the answer.
+    ///
+    /// A spec without packages stands for the base. A managed one is resolved and built anew in the
+    /// same way, and the environments over it go with it: they are built anew when they are next
+    /// asked for. Any other base is somebody else's, and left alone.
+    ///
+    /// The old environment is removed before the new one is built in its place: should that build
+    /// fail (it has been resolved by then), there is none until the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RefreshInUse`] if the answer has changed while somebody uses the environment, which
+    /// stays as it is. Else the same as of [`Provisioner::prepare`].
+    pub fn refresh(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Environment, Error> {
+        if env.python.is_some() || env.py_executable.is_some() {
+            return self.prepare(env, isolation);
+        }
+        let Some(install) = &env.install else {
+            return match self.choice() {
+                Some(PlannedBase::Managed(base)) => self.refresh_base(base),
+                _ => self.prepare(env, isolation),
+            };
+        };
+        let open = self.open_base()?;
+        let key = self.key_of(&open, install, isolation)?;
+        let cached = self.cache().get(&key).map_err(Error::cache)?;
+        // One that somebody else made says nothing of its packages, and is built anew.
+        if let Some(cached) = cached {
+            let record = Record::of(cached.manifest());
+            let changes = match &record {
+                Some(record) => self.changes(env, install, &open, record)?,
+                None => unrecorded(),
+            };
+            if !changes.is_empty() {
+                drop(cached);
+                self.remove_for(&[key], &changes)?;
+            }
+        }
+        self.prepare(env, isolation)
+    }
+
+    /// The same for a managed base.
+    fn refresh_base(&self, base: &LoadedEnv) -> Result<Environment, Error> {
+        self.close_base();
+        let managed = self.managed(base)?;
+        let key = managed.key;
+        if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
+            let changes = match Record::of(cached.manifest()) {
+                Some(record) => self.base_changes(base, &managed, &record)?,
+                None => unrecorded(),
+            };
+            if !changes.is_empty() {
+                drop(cached);
+                let listed = self.cache().list().map_err(Error::cache)?;
+                let needs = |listed: &&Listed| listed.manifest.needs.iter().any(|it| it.key == key);
+                let mut keys: Vec<Key> = listed.iter().filter(needs).map(|it| it.key).collect();
+                keys.push(key);
+                self.remove_for(&keys, &changes)?;
+            }
+        }
+        let begun = Instant::now();
+        let open = self.open_base()?;
+        let cached = open.managed.clone().ok_or(Error::EmptyManagedBase)?;
+        let core = Core::cached(cached, begun.elapsed());
+        if core.state == EnvState::Built {
+            self.evict_after_build();
+        }
+        Environment::new(Arc::new(core), &LoadedEnv::default(), self.shims())
+    }
+
+    /// How the answer differs from the one that a managed base was built from.
+    fn base_changes(
+        &self,
+        env: &LoadedEnv,
+        managed: &Managed<'_>,
+        record: &Record,
+    ) -> Result<Vec<String>, Error> {
+        let Managed { interpreter, install, settings, .. } = managed;
+        let deadline = deadline(env);
+        let (python, version) = (interpreter.executable(), install.tool_version.as_deref());
+        let tool = self.tools().locate(install.tool, version, python, deadline);
+        let tool = tool.map_err(Error::install)?;
+        let request =
+            Request::new(install, python).with_settings(settings).with_deadline(deadline).fresh();
+        let locked = tool.lock(&request, &[]).map_err(Error::install)?;
+        let before = packages_of(record);
+        // What comes from elsewhere than an index is a part of the key, but for commits.
+        let like_before = |requirement: &Requirement| {
+            let by_place = || {
+                let mut added = record.added.iter();
+                Some(&*added.find(|it| asks_for(requirement, &it.name, it.source.as_deref()))?.name)
+            };
+            let name = requirement.name().or_else(by_place)?;
+            let known = before.iter().find(|it| it.name == name);
+            let known = known.filter(|known| requirement.accepts(&known.version));
+            let version = requirement.specifiers().first().map_or("", Specifier::version);
+            Some(known.cloned().unwrap_or_else(|| Package::new(name, version)).to_string())
+        };
+        let mut new: Vec<String> = locked.iter().filter_map(like_before).collect();
+        let mut old: Vec<String> = before.iter().map(ToString::to_string).collect();
+        new.extend(locked.iter().filter_map(commit));
+        old.extend(record.added.iter().filter_map(|it| it.commit.clone()));
+        Ok(differences(&old, &new))
+    }
+
+    /// Removes environments that have to make way for others, or none of them if one is in use.
+    fn remove_for(&self, keys: &[Key], changes: &[String]) -> Result<(), Error> {
+        let in_use =
+            |key: &Key| Error::RefreshInUse { key: key.to_string(), changes: changes.to_vec() };
+        for key in keys {
+            if self.cache().is_in_use(key).map_err(Error::cache)? {
+                return Err(in_use(key));
+            }
+        }
+        for key in keys {
+            match self.cache().remove(key) {
+                Err(venv_cache::Error::InUse { .. }) => return Err(in_use(key)),
+                other => other.map_err(Error::cache)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// How the answer differs from the one that an environment was built from.
+    fn changes(
+        &self,
+        env: &LoadedEnv,
+        install: &Install,
+        open: &Arc<OpenBase>,
+        record: &Record,
+    ) -> Result<Vec<String>, Error> {
+        let deadline = deadline(env);
+        let before = base_packages(open.base.interpreter());
+        let kept = Kept::of(install, &before);
+        kept.check(install)?;
+        let settings = open.settings(install)?;
+        let request = Request::new(install, open.base.python())
+            .with_settings(&settings)
+            .with_held(kept.lines())
+            .with_deadline(deadline)
+            .fresh();
+        let tool = self.locate(install, open, deadline)?;
+        let outcome =
+            tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
+        let before = packages_of(record);
+        // Of what would be built only the name is known; its sources are compared below, or are a
+        // part of the key.
+        let like_before = |package: &Package| {
+            let known = before.iter().find(|it| it.name == package.name);
+            known.filter(|_| package.version.is_empty()).unwrap_or(package).to_string()
+        };
+        let mut new: Vec<String> = outcome.added.iter().map(like_before).collect();
+        let mut old: Vec<String> = before.iter().map(ToString::to_string).collect();
+        let brings_repository = record.added.iter().any(|it| it.commit.is_some());
+        if brings_repository || install.requirements.iter().any(is_repository) {
+            let locked = self.locked(env, install, true)?;
+            new.extend(locked.iter().filter_map(commit));
+            old.extend(record.added.iter().filter_map(|it| it.commit.clone()));
+        }
+        // What the spec names is a part of the key, and what that brings from other places is not.
+        for added in record.added.iter().filter(|it| !it.editable && it.commit.is_none()) {
+            let Some(path) = added.source.as_deref().and_then(local_path) else { continue };
+            let Some(then) = &added.digest else { continue };
+            let now = digest_now(&path, false).unwrap_or_else(|| "gone".to_owned());
+            let is_own = install.requirements.iter().any(|it| it.path() == Some(&path));
+            if !is_own && now != *then {
+                old.push(format!("{} ({then})", path.display()));
+                new.push(format!("{} ({now})", path.display()));
+            }
+        }
+        Ok(differences(&old, &new))
+    }
+
+    pub(super) fn locked(
+        &self,
+        env: &LoadedEnv,
+        install: &Install,
+        is_fresh: bool,
+    ) -> Result<Vec<Requirement>, Error> {
+        let deadline = deadline(env);
+        let open = self.open_base()?;
+        let before = base_packages(open.base.interpreter());
+        let kept = Kept::of(install, &before);
+        kept.check(install)?;
+        let settings = open.settings(install)?;
+        let mut request = Request::new(install, open.base.python())
+            .with_settings(&settings)
+            .with_held(kept.lines())
+            .with_deadline(deadline);
+        if is_fresh {
+            request = request.fresh();
+        }
+        let tool = self.locate(install, &open, deadline)?;
+        tool.lock(&request, &packages(&before))
+            .map_err(|error| kept.blame(&tool, &request, install, error))
+    }
+
+    fn locate(
+        &self,
+        install: &Install,
+        open: &OpenBase,
+        deadline: Deadline,
+    ) -> Result<Installer, Error> {
+        let version = install.tool_version.as_deref();
+        let tool = self.tools().locate(install.tool, version, open.base.python(), deadline);
+        tool.map_err(Error::install)
+    }
+}
+
+fn unrecorded() -> Vec<String> {
+    vec!["what is in it is not recorded".to_owned()]
+}
+
+/// What goes, with `-`, and what comes, with `+`.
+fn differences(old: &[String], new: &[String]) -> Vec<String> {
+    let minus = old.iter().filter(|it| !new.contains(it)).map(|it| format!("-{it}"));
+    let plus = new.iter().filter(|it| !old.contains(it)).map(|it| format!("+{it}"));
+    minus.chain(plus).collect()
+}
+
+/// What was installed then.
+fn packages_of(record: &Record) -> Vec<Package> {
+    record.added.iter().map(|it| Package::new(&it.name, it.version.as_str())).collect()
+}
+
+fn deadline(env: &LoadedEnv) -> Deadline {
+    env.setup_timeout.map_or(Deadline::NEVER, Deadline::after)
+}
+
+fn packages(installed: &Installed) -> Vec<Package> {
+    installed.iter().map(|(name, found)| Package::new(name, found.version.as_str())).collect()
+}
+
+fn is_repository(requirement: &Requirement) -> bool {
+    requirement
+        .url()
+        .is_some_and(|url| url.split_once("://").is_some_and(|(scheme, _)| scheme.contains('+')))
+}
+
+/// The commit that a requirement on a repository is pinned to.
+fn commit(requirement: &Requirement) -> Option<String> {
+    let url = requirement.url().filter(|_| is_repository(requirement))?;
+    let (_, commit) = url.split('#').next()?.rsplit_once('@')?;
+    Some(commit.to_owned())
+}

@@ -1,0 +1,20 @@
+//! Building an environment, and what is written down of it.
+//!
+//! Read `steps` first: create, install, check, compile, record. `keep` holds the versions of the base
+//! that must stay, `installed` reads what is there, `markers` says which requirements apply, `sources`
+//! follows what came from no index, and `record` is what the manifest keeps of all this.
+
+mod installed;
+mod keep;
+mod markers;
+mod record;
+mod sources;
+mod steps;
+
+pub(crate) use installed::{Distribution, Installed, Source};
+pub(crate) use keep::Kept;
+pub(crate) use markers::Markers;
+pub(crate) use record::Record;
+pub use record::{Added, Replaced};
+pub(crate) use sources::{asks_for, digest_now, is_direct, local_path};
+pub(crate) use steps::{Amount, Build, base_packages};

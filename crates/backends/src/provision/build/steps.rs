@@ -1,0 +1,354 @@
+//! Building an environment: create, install, check, compile, record.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use envspec::{Install, Requirement, Tool, normal_name};
+use installer::{
+    Installer, Limit, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
+};
+use stage::Isolation;
+use venv_cache::{
+    Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
+};
+
+use super::installed::{Installed, broken_by};
+use super::keep::Kept;
+use super::markers::Markers;
+use super::record::Record;
+use crate::provision::inspect::{altered, brought_bytecode};
+use crate::run::{BuildPhase, Error};
+
+/// How often a build that waits looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What a build needs besides its place.
+pub(crate) struct Build<'a> {
+    pub(crate) tools: &'a Tools,
+    pub(crate) install: &'a Install,
+    /// The package manager's settings of which the key is made.
+    pub(crate) settings: &'a Settings,
+    pub(crate) limit: &'a Limit,
+    /// The strategy that somebody asked for.
+    pub(crate) strategy: Option<Strategy>,
+    /// Hears of each phase as it begins, and how far it has come.
+    pub(crate) on_phase: &'a (dyn Fn(BuildPhase, Amount) + Sync),
+}
+
+/// How much of a phase there is, and is done, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Amount {
+    pub(crate) packages: Option<usize>,
+    pub(crate) done: Option<usize>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) total_bytes: Option<u64>,
+}
+
+/// How long each step took.
+#[derive(Default)]
+struct Steps(Vec<(&'static str, Duration)>);
+
+impl Steps {
+    fn time<T>(&mut self, name: &'static str, step: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = step();
+        self.0.push((name, begun.elapsed()));
+        result
+    }
+}
+
+impl Build<'_> {
+    /// Builds an environment over a base.
+    pub(crate) fn over(
+        &self,
+        base: &Base,
+        managed: Option<&CachedEnv>,
+        isolation: Isolation,
+        site: &Site<'_>,
+    ) -> Result<Built, Error> {
+        let dir = site.dir();
+        let mut steps = Steps::default();
+        let before = base_packages(base.interpreter());
+        let kept = Kept::of(self.install, &before);
+        kept.check(self.install)?;
+        self.phase(BuildPhase::Locating);
+        let tool = steps.time("tool", || self.tool(base.python()))?;
+        let isolation = match isolation {
+            Isolation::Shared => venv_cache::Isolation::Shared,
+            Isolation::Full => venv_cache::Isolation::Full,
+        };
+        let (strategy, reason) = match self.strategy {
+            _ if !tool.replaces_files() => {
+                let (name, version) = (tool.tool(), tool.version());
+                let reason = format!("{name} {version} may write into files that others share");
+                (Strategy::Copy, reason)
+            }
+            // What is not to be shared is copied, whatever else is asked for.
+            Some(strategy) if isolation == venv_cache::Isolation::Shared => {
+                (strategy, "it is asked for".to_owned())
+            }
+            _ => {
+                let choice = Strategy::probe(base, dir, isolation).map_err(Error::cache)?;
+                (choice.strategy, choice.reason.to_string())
+            }
+        };
+        self.phase(BuildPhase::Creating);
+        let created = steps.time("create", || create(base, dir, strategy)).map_err(Error::cache)?;
+        let lock = shared_lock(site)?;
+        let progress = |progress: Progress| self.tell(progress);
+        let request = Request::new(self.install, &created.python)
+            .with_held(kept.lines())
+            .with_settings(self.settings)
+            .with_lock(lock.clone())
+            .with_deadline(self.limit.clone())
+            .with_progress(&progress);
+        self.phase(BuildPhase::Resolving);
+        let outcome = steps
+            .time("install", || tool.install(&request))
+            .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
+        let site = base.interpreter().purelib_in(dir);
+        steps.time("compare", || restore(&tool, &request, &outcome, dir, &site))?;
+        let now = Installed::read([site.as_path()]);
+        let mut record = Record::new(self.install, base.interpreter(), &outcome, &now);
+        record.strategy_reason = Some(reason);
+        self.phase(BuildPhase::Checking);
+        let markers = markers(base.interpreter());
+        self.check_requested(&mut record, &now, &outcome, &markers)?;
+        steps.time("check", || -> Result<(), Error> {
+            self.check_ray(&created.python, &before, &outcome)?;
+            record.warnings = warnings(&before, &now, &markers);
+            if self.install.check {
+                let known =
+                    tool.conflicts(base.python(), self.limit.clone()).map_err(Error::install)?;
+                let found =
+                    tool.conflicts(&created.python, self.limit.clone()).map_err(Error::install)?;
+                let new = found.into_iter().filter(|conflict| !known.contains(conflict));
+                let conflicts: Vec<String> = new.map(|conflict| conflict.to_string()).collect();
+                if !conflicts.is_empty() {
+                    return Err(Error::Conflicts { conflicts });
+                }
+            }
+            Ok(())
+        })?;
+        self.compiling(&outcome);
+        steps
+            .time("compile", || {
+                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
+            })
+            .map_err(Error::install)?;
+        record.bytecode = Some(brought_bytecode(dir, &now, &record));
+        // A base that somebody installed into meanwhile is not the one that the key names.
+        if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
+            return Err(Error::BaseChanged { python: base.python().to_owned() });
+        }
+        let mut base_record = BaseRecord::new(base.python(), base.fingerprint().to_string());
+        if let Some(managed) = managed {
+            base_record = base_record.with_key(*managed.key());
+        }
+        Ok(Built::new(created.python)
+            .with_strategy(strategy.to_string())
+            .with_base(base_record)
+            .with_needs(managed.map(|managed| *managed.key()))
+            .with_details(details(record, steps)))
+    }
+
+    /// Builds an environment of its own, to serve as a base.
+    pub(crate) fn bare(&self, interpreter: &Interpreter, site: &Site<'_>) -> Result<Built, Error> {
+        let dir = site.dir();
+        let mut steps = Steps::default();
+        self.phase(BuildPhase::Locating);
+        let tool = steps.time("tool", || self.tool(interpreter.executable()))?;
+        let created =
+            steps.time("create", || create_bare(interpreter, dir)).map_err(Error::cache)?;
+        let lock = shared_lock(site)?;
+        let progress = |progress: Progress| self.tell(progress);
+        let request = Request::new(self.install, &created.python)
+            .with_settings(self.settings)
+            .with_lock(lock.clone())
+            .with_deadline(self.limit.clone())
+            .with_progress(&progress);
+        self.phase(BuildPhase::Resolving);
+        let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
+        let folder = interpreter.purelib_in(dir);
+        steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
+        let now = Installed::read([folder.as_path()]);
+        let mut record = Record::new(self.install, interpreter, &outcome, &now);
+        self.check_requested(&mut record, &now, &outcome, &markers(interpreter))?;
+        self.compiling(&outcome);
+        steps
+            .time("compile", || {
+                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
+            })
+            .map_err(Error::install)?;
+        record.bytecode = Some(brought_bytecode(dir, &now, &record));
+        Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
+    }
+
+    fn phase(&self, phase: BuildPhase) {
+        (self.on_phase)(phase, Amount::default());
+    }
+
+    fn compiling(&self, outcome: &Outcome) {
+        let packages = Some(outcome.added.len());
+        (self.on_phase)(BuildPhase::Compiling, Amount { packages, ..Amount::default() });
+    }
+
+    /// Passes on how far a package manager has come.
+    fn tell(&self, progress: Progress) {
+        let phase = match progress.step {
+            Step::Downloading => BuildPhase::Downloading,
+            _ => BuildPhase::Installing,
+        };
+        let Progress { packages, done, bytes, total_bytes, .. } = progress;
+        let amount = Amount { packages, done: Some(done), bytes: Some(bytes), total_bytes };
+        (self.on_phase)(phase, amount);
+    }
+
+    fn tool(&self, base_python: &Path) -> Result<Installer, Error> {
+        let version = self.install.tool_version.as_deref();
+        self.tools
+            .locate(self.install.tool, version, base_python, self.limit.clone())
+            .map_err(Error::install)
+    }
+
+    /// What was asked for is there, in a version that was asked for; a worker must see just this.
+    ///
+    /// The package manager's verdict stands: on what it says that it installed, and where an override
+    /// takes the place of what is asked for.
+    fn check_requested(
+        &self,
+        record: &mut Record,
+        now: &Installed,
+        outcome: &Outcome,
+        markers: &Markers,
+    ) -> Result<(), Error> {
+        for requirement in &self.install.requirements {
+            let Some(name) = requirement.name() else { continue };
+            let name = normal_name(name);
+            let Some(version) = now.version(&name) else {
+                // A marker may say that it is not wanted here.
+                if requirement.marker().is_some() {
+                    continue;
+                }
+                return Err(misinstalled(requirement, "is not there"));
+            };
+            let is_installed =
+                || outcome.added.iter().any(|it| it.name == name && it.version == version);
+            if markers.hold(requirement, &BTreeSet::new())
+                && !self.install.accepts(requirement, version)
+                && !is_installed()
+            {
+                return Err(misinstalled(requirement, &format!("is there as {version}")));
+            }
+            record.expected.insert(name, version.to_owned());
+        }
+        Ok(())
+    }
+
+    /// A base with Ray must still import it: a package that Ray needs in another version would kill
+    /// every worker as it starts.
+    fn check_ray(&self, python: &Path, before: &Installed, outcome: &Outcome) -> Result<(), Error> {
+        if before.version("ray").is_none() || outcome.is_unchanged() {
+            return Ok(());
+        }
+        // It writes no bytecode, and so nothing into an environment that is no longer ours.
+        let failed = |source| Error::io("run", python.display().to_string(), source);
+        let child = duct::cmd(python, ["-I", "-B", "-c", "import ray"])
+            .stdin_null()
+            .stdout_null()
+            .stderr_capture()
+            .unchecked()
+            .start()
+            .map_err(failed)?;
+        let output = loop {
+            // It ends at once when the child does; in between it looks around.
+            let output = child.wait_timeout(LOOK).map_err(failed)?;
+            if output.is_some() || self.limit.is_over() {
+                break output;
+            }
+        };
+        let words = match output {
+            Some(output) if output.status.success() => return Ok(()),
+            Some(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            None => {
+                child.kill().map_err(failed)?;
+                "it took longer than the set-up of the environment may".to_owned()
+            }
+        };
+        let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+        Err(Error::RayBroken {
+            added: outcome.added.iter().map(ToString::to_string).collect(),
+            words: last.to_owned(),
+        })
+    }
+}
+
+/// Installs anew, past uv's cache, the packages whose files are not what their lists say.
+///
+/// Environments that others made share files with that cache, and so does a base that uv installed:
+/// what a program edited there in place would come out of the cache as if the index had it. What is
+/// still another file then was built so.
+fn restore(
+    tool: &Installer,
+    request: &Request<'_>,
+    outcome: &Outcome,
+    dir: &Path,
+    site: &Path,
+) -> Result<(), Error> {
+    if tool.tool() != Tool::Uv {
+        return Ok(());
+    }
+    let now = Installed::read([site]);
+    let lists = outcome.added.iter().filter_map(|added| {
+        let name = normal_name(&added.name);
+        let list = now.get(&name)?.record_file();
+        Some((name, list))
+    });
+    let altered = altered(dir, lists)?;
+    if altered.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(packages = ?altered, "the files in uv's cache are not those that were fetched");
+    tool.install(&request.clone().with_again(&altered)).map_err(Error::install)?;
+    Ok(())
+}
+
+/// The lock of the place, for the processes that write there: one that outlives us keeps the next
+/// builder waiting instead of writing into what that builds.
+fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
+    let lock = site.lock().try_clone();
+    lock.map(Arc::new)
+        .map_err(|source| Error::io("share the lock of", site.dir().display().to_string(), source))
+}
+
+fn markers(interpreter: &Interpreter) -> Markers {
+    Markers::new(interpreter.version(), interpreter.implementation())
+}
+
+fn misinstalled(requirement: &Requirement, problem: &str) -> Error {
+    Error::Misinstalled { requirement: requirement.to_string(), problem: problem.to_owned() }
+}
+
+fn warnings(before: &Installed, now: &Installed, markers: &Markers) -> Vec<String> {
+    broken_by(before, now, markers)
+        .into_iter()
+        .map(|broken| {
+            let (package, requires, found) = (broken.package, broken.requires, broken.found);
+            format!("{package} of the base asks for {requires}, and this environment has {found}")
+        })
+        .collect()
+}
+
+fn details(mut record: Record, steps: Steps) -> serde_json::Value {
+    let seconds = steps.0.into_iter().map(|(name, time)| (name.to_owned(), time.as_secs_f64()));
+    record.seconds = seconds.collect();
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+/// What the base holds, in the order of its `sys.path`.
+pub(crate) fn base_packages(interpreter: &Interpreter) -> Installed {
+    Installed::read(interpreter.site_dirs().iter().map(PathBuf::as_path))
+}

@@ -1,0 +1,112 @@
+//! What is known of an environment of the cache: what was asked for, and what came of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use envspec::Install;
+use serde::Serialize;
+use serde_json::Value;
+use venv_cache::{BaseRecord, CachedEnv, Key, Listed, Manifest};
+
+use crate::provision::build::{Added, Installed, Record, Replaced};
+
+/// How an environment was made, and which packages a process in it sees.
+///
+/// It holds no credentials: none is recorded.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Details {
+    /// Its key.
+    pub key: Key,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its interpreter, absolute.
+    pub python: PathBuf,
+    /// The version of Python, such as `3.11.7`.
+    pub python_version: String,
+    /// When it was complete, in seconds since 1970.
+    pub created: u64,
+    /// The spec in normal form, as an [`Install`] serializes.
+    pub spec: Value,
+    /// The package manager that built it: `pip` or `uv`.
+    pub tool: String,
+    /// The version of that.
+    pub tool_version: String,
+    /// What was installed, by name.
+    pub added: Vec<Added>,
+    /// What that replaced of the base, by name.
+    pub replaced: Vec<Replaced>,
+    /// The versions that a worker must see of what was asked for, by normal name.
+    pub expected: BTreeMap<String, String>,
+    /// Packages of the base that do not get what they ask for any more, in words.
+    pub warnings: Vec<String>,
+    /// How it adds to its base: `hardlink`, `symlink`, `copy`, or `bare` for a managed base.
+    pub strategy: String,
+    /// Why by that, in words that follow "because".
+    pub strategy_reason: Option<String>,
+    /// How long each phase of the build took, in seconds.
+    pub seconds: BTreeMap<String, f64>,
+    /// Its base; none for a managed base.
+    pub base: Option<BaseRecord>,
+    /// The disk that is its own, in bytes.
+    pub own_bytes: u64,
+    /// The length of all its files in bytes, those included that it shares with its base.
+    pub bytes: u64,
+    /// The distributions that a process in it sees, with their versions, by normal name: those of
+    /// the base and those that were added, as they lie on the disk at this moment.
+    pub packages: BTreeMap<String, String>,
+}
+
+impl Details {
+    /// What is known of an environment that is held.
+    ///
+    /// Nothing if it was not made by a [`Provisioner`](crate::Provisioner).
+    #[must_use]
+    pub fn of(env: &CachedEnv) -> Option<Self> {
+        Self::read(env.dir(), env.manifest())
+    }
+
+    /// What is known of an environment as [`Cache::list`](venv_cache::Cache::list) gives it.
+    ///
+    /// Nothing if it was not made by a [`Provisioner`](crate::Provisioner).
+    #[must_use]
+    pub fn of_listed(listed: &Listed) -> Option<Self> {
+        Self::read(&listed.dir, &listed.manifest)
+    }
+
+    fn read(dir: &Path, manifest: &Manifest) -> Option<Self> {
+        let record = Record::of(manifest)?;
+        let installed = Installed::of_environment(dir);
+        let packages = installed.iter();
+        let packages =
+            packages.map(|(name, found)| (name.to_owned(), found.version.clone())).collect();
+        Some(Self {
+            key: manifest.key,
+            dir: dir.to_owned(),
+            python: dir.join(&manifest.python),
+            python_version: record.python,
+            created: manifest.created,
+            spec: record.spec,
+            tool: record.tool,
+            tool_version: record.tool_version,
+            added: record.added,
+            replaced: record.replaced,
+            expected: record.expected,
+            warnings: record.warnings,
+            strategy: manifest.strategy.clone(),
+            strategy_reason: record.strategy_reason,
+            seconds: record.seconds,
+            base: manifest.base.clone(),
+            own_bytes: manifest.own_bytes,
+            bytes: manifest.bytes,
+            packages,
+        })
+    }
+
+    /// The spec: what the package manager was asked to do, as far as it is recorded (credentials
+    /// are not). Nothing if a later version wrote it.
+    #[must_use]
+    pub fn install(&self) -> Option<Install> {
+        serde_json::from_value(self.spec.clone()).ok()
+    }
+}

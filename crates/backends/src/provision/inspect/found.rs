@@ -1,0 +1,84 @@
+//! Environments by what the cache calls them, without the spec and the base that they were made of.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use envspec::LoadedEnv;
+use venv_cache::{Base, BaseRecord, CachedEnv, Key, Strategy};
+
+use crate::provision::environment::{Core, Environment};
+use crate::provision::provisioner::Provisioner;
+use crate::run::Error;
+
+impl Provisioner {
+    /// The environment that the cache has under a key; none if it has none.
+    ///
+    /// The base is looked at only where the environment is made of links into it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StaleLinks`] if such a base has changed since.
+    pub fn find(&self, key: &Key) -> Result<Option<Environment>, Error> {
+        let found = self.inspect(key)?;
+        match &found {
+            Some(environment) if environment.has_stale_links() => {
+                let base = environment.base_record().map(|base| PathBuf::from(&base.python));
+                Err(Error::StaleLinks { key: key.to_string(), python: base.unwrap_or_default() })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// The environment that the cache has under a key, to be looked at and not to be used: its base
+    /// may have changed ([`Environment::damage`] tells).
+    pub fn inspect(&self, key: &Key) -> Result<Option<Environment>, Error> {
+        let begun = Instant::now();
+        let Some(cached) = self.cache().get(key).map_err(Error::cache)? else { return Ok(None) };
+        let core = Arc::new(Core::cached(cached, begun.elapsed()));
+        Environment::new(core, &LoadedEnv::default(), self.shims()).map(Some)
+    }
+
+    /// The one environment whose key starts with these digits.
+    ///
+    /// Fails if the text is no start of a key, and if none or several environments match.
+    pub fn find_by_prefix(&self, prefix: &str) -> Result<Environment, Error> {
+        let no_match = || Error::cache(venv_cache::Error::NoMatch { prefix: prefix.to_owned() });
+        // A whole key needs no look at the others.
+        let key = match prefix.parse() {
+            Ok(key) => key,
+            Err(_) => self.cache().find(prefix).map_err(Error::cache)?,
+        };
+        self.find(&key)?.ok_or_else(no_match)
+    }
+}
+
+impl Environment {
+    /// Whether it is made of links into a base that has changed, or is gone. What shares a managed
+    /// base goes with that.
+    pub(crate) fn has_stale_links(&self) -> bool {
+        let Some(base) = self.base_record().filter(|base| base.key.is_none()) else {
+            return false;
+        };
+        let manifest = self.cached().map(CachedEnv::manifest);
+        if manifest.is_none_or(|manifest| manifest.strategy != Strategy::Symlink.to_string()) {
+            return false;
+        }
+        let now = Base::open(Path::new(&base.python), None);
+        now.map_or(true, |now| now.fingerprint().to_string() != base.fingerprint)
+    }
+
+    fn base_record(&self) -> Option<&BaseRecord> {
+        self.key()?;
+        self.cached()?.manifest().base.as_ref()
+    }
+
+    /// The spec that it was made from, as its manifest has it: in normal form and without
+    /// credentials. None for the base and for prebuilt environments.
+    #[must_use]
+    pub fn spec(&self) -> Option<LoadedEnv> {
+        let mut env = LoadedEnv::default();
+        env.install = Some(self.details()?.install()?);
+        Some(env)
+    }
+}

@@ -1,0 +1,130 @@
+//! What a run of a plan would do about its environments, found out without doing it.
+
+use std::time::Duration;
+
+use envspec::LoadedEnv;
+use installer::{Deadline, Package, Request};
+use serde::Serialize;
+use stage::Isolation;
+
+use crate::provision::build::{Kept, base_packages};
+use crate::provision::environment::Core;
+use crate::provision::provisioner::Provisioner;
+use crate::run::{Error, Plan, PlannedStage};
+
+/// What a run would do about one stage's environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Preview {
+    /// The stage.
+    pub stage: String,
+    /// The environment's key; none for the base, for prebuilt environments, and where the managed
+    /// base is not built yet.
+    pub key: Option<String>,
+    /// What a run would find.
+    pub state: PreviewState,
+    /// What would be installed, as `name==version`; where that cannot be known yet, what is asked
+    /// for.
+    pub added: Vec<String>,
+    /// What of the base that would replace, as `name==version`.
+    pub replaced: Vec<String>,
+    /// The disk that is its own, in bytes, where it is in the cache.
+    pub own_bytes: Option<u64>,
+}
+
+/// What a run would find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PreviewState {
+    /// The stage runs in the base environment.
+    Base,
+    /// The spec names an interpreter.
+    Prebuilt,
+    /// The environment is in the cache.
+    Hit,
+    /// It would be built.
+    ToBuild,
+    /// It would be built, and its base before it.
+    ToBuildWithBase,
+    /// The stage is Rust code without packages, and needs no interpreter.
+    None,
+}
+
+impl Provisioner {
+    /// What a run of the plan would do about its environments, stage by stage. Nothing is built and
+    /// the base is not touched; requirements are resolved, so a package manager may be fetched into
+    /// the cache, and an impossible one is found out here.
+    pub fn preview(&self, plan: &Plan) -> Result<Vec<Preview>, Error> {
+        plan.stages().iter().map(|stage| self.preview_stage(stage)).collect()
+    }
+
+    /// The same for one stage.
+    pub fn preview_stage(&self, stage: &PlannedStage) -> Result<Preview, Error> {
+        let name = stage.settings.name.clone();
+        let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);
+        match &stage.env {
+            Some(env) => {
+                self.preview_env(&name, env, isolation).map_err(|error| error.of_stages(vec![name]))
+            }
+            None if stage.needs_python() => Ok(Preview::new(name, PreviewState::Base)),
+            None => Ok(Preview::new(name, PreviewState::None)),
+        }
+    }
+
+    fn preview_env(
+        &self,
+        stage: &str,
+        env: &LoadedEnv,
+        isolation: Isolation,
+    ) -> Result<Preview, Error> {
+        if env.python.is_some() || env.py_executable.is_some() {
+            return Ok(Preview::new(stage, PreviewState::Prebuilt));
+        }
+        let Some(install) = &env.install else {
+            return Ok(Preview::new(stage, PreviewState::Base));
+        };
+        let Some(open) = self.peek_base()? else {
+            let added = install.requirements.iter().map(ToString::to_string).collect();
+            return Ok(Preview { added, ..Preview::new(stage, PreviewState::ToBuildWithBase) });
+        };
+        let key = self.key_of(&open, install, isolation)?;
+        let preview = Preview::new(stage, PreviewState::ToBuild).with_key(&key.to_string());
+        if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
+            let core = Core::cached(cached, Duration::ZERO);
+            let report = core.report(Vec::new());
+            let (added, replaced) = (report.added, report.replaced);
+            let own_bytes = Some(report.own_bytes);
+            return Ok(Preview { state: PreviewState::Hit, added, replaced, own_bytes, ..preview });
+        }
+        let deadline = env.setup_timeout.map_or(Deadline::NEVER, Deadline::after);
+        let version = install.tool_version.as_deref();
+        let tool = self
+            .tools()
+            .locate(install.tool, version, open.base.python(), deadline)
+            .map_err(Error::install)?;
+        let kept = Kept::of(install, &base_packages(open.base.interpreter()));
+        kept.check(install)?;
+        let settings = open.settings(install)?;
+        let request = Request::new(install, open.base.python())
+            .with_settings(&settings)
+            .with_held(kept.lines())
+            .with_deadline(deadline);
+        let outcome =
+            tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
+        let text = |packages: &[Package]| packages.iter().map(ToString::to_string).collect();
+        let (added, replaced) = (text(&outcome.added), text(&outcome.removed));
+        Ok(Preview { added, replaced, ..preview })
+    }
+}
+
+impl Preview {
+    fn new(stage: impl Into<String>, state: PreviewState) -> Self {
+        let (added, replaced) = (Vec::new(), Vec::new());
+        Self { stage: stage.into(), key: None, state, added, replaced, own_bytes: None }
+    }
+
+    fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+}

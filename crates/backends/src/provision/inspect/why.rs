@@ -1,0 +1,194 @@
+//! Who brought a package into an environment.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use envspec::{Requirement, normal_name};
+use serde::Serialize;
+
+use super::details::Details;
+use crate::provision::build::{Installed, Markers, asks_for};
+
+/// Why a package is in an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Why {
+    /// Its normal name.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it was installed for this environment or is the base's.
+    pub origin: Origin,
+    /// The base's version that it took the place of.
+    pub replaced: Option<String>,
+    /// Where it came from, if not from an index: a URL or path without credentials. Not told of the
+    /// base's.
+    pub source: Option<String>,
+    /// The requirements of the spec that ask for it.
+    pub requested_by: Vec<String>,
+    /// The packages of the environment that ask for it, with what they ask for; those whose
+    /// requirement holds here.
+    pub required_by: Vec<Dependent>,
+    /// The shortest way to it from a requirement of the spec: the requirement, then package by
+    /// package. Empty if nothing that the spec asks for leads to it.
+    pub path: Vec<String>,
+}
+
+/// Where a package of an environment comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// It was installed for this environment.
+    Added,
+    /// The base has it.
+    Base,
+}
+
+/// A package that asks for another one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
+pub struct Dependent {
+    /// It, as `name==version`.
+    pub package: String,
+    /// What it asks for.
+    pub requires: String,
+}
+
+impl Details {
+    /// Why a package is in the environment: asked for by a requirement, brought by another package,
+    /// or the base's. Nothing if it is not in it.
+    ///
+    /// Reads the metadata of the packages on disk.
+    #[must_use]
+    pub fn why(&self, package: &str) -> Option<Why> {
+        let package = normal_name(package);
+        let version = self.packages.get(&package)?.clone();
+        let installed = Installed::of_environment(&self.dir);
+        let requirements = self.install().map(|install| install.requirements).unwrap_or_default();
+        let requirements: Vec<Asked> = requirements
+            .into_iter()
+            .map(|requirement| Asked { name: self.name_of(&requirement), requirement })
+            .collect();
+        let implementation = installed.implementation().unwrap_or("cpython");
+        let markers = Markers::new(&self.python_version, implementation);
+        let edges = edges(&installed, &requirements, &markers);
+
+        let is_asked = |asked: &&Asked| asked.name.as_ref() == Some(&package);
+        let added = self.added.iter().find(|added| added.name == package);
+        let mut required_by: Vec<Dependent> = edges
+            .iter()
+            .flat_map(|(from, asks)| asks.iter().map(move |(to, requires)| (from, to, requires)))
+            .filter(|(from, to, _)| **to == package && **from != package)
+            .filter_map(|(from, _, requires)| {
+                let version = installed.version(from)?;
+                Some(Dependent {
+                    package: format!("{from}=={version}"),
+                    requires: requires.clone(),
+                })
+            })
+            .collect();
+        required_by.sort();
+        required_by.dedup();
+        Some(Why {
+            origin: if added.is_some() { Origin::Added } else { Origin::Base },
+            source: added.and_then(|added| added.source.clone()),
+            replaced: self
+                .replaced
+                .iter()
+                .find(|replaced| replaced.name == package)
+                .map(|replaced| replaced.version.clone()),
+            requested_by: requirements
+                .iter()
+                .filter(is_asked)
+                .map(|asked| asked.requirement.to_string())
+                .collect(),
+            required_by,
+            path: path(&requirements, &edges, &installed, &package),
+            version,
+            package,
+        })
+    }
+
+    /// The normal name of what a requirement asks for: it may name a folder or a repository alone.
+    fn name_of(&self, requirement: &Requirement) -> Option<String> {
+        let by_place = || {
+            let mut added = self.added.iter();
+            let found = added.find(|it| asks_for(requirement, &it.name, it.source.as_deref()));
+            found.map(|it| it.name.clone())
+        };
+        requirement.name().map(normal_name).or_else(by_place)
+    }
+}
+
+/// A requirement of the spec, and the normal name of the package that it is for.
+struct Asked {
+    name: Option<String>,
+    requirement: Requirement,
+}
+
+/// What each package asks for: the names, each with the requirement in words.
+type Edges = BTreeMap<String, BTreeMap<String, String>>;
+
+/// All requirements among the packages that hold here, given the extras that are asked for.
+fn edges(installed: &Installed, requirements: &[Asked], markers: &Markers) -> Edges {
+    let mut extras: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Asked { name, requirement } in requirements {
+        let Some(name) = name else { continue };
+        extras.entry(name.clone()).or_default().extend(requirement.extras().map(Into::into));
+    }
+    let mut edges = Edges::new();
+    // An extra may ask for another extra: until nothing is new, which ends as there are so many.
+    let mut waiting: VecDeque<String> = installed.iter().map(|(name, _)| name.to_owned()).collect();
+    while let Some(name) = waiting.pop_front() {
+        let Some(distribution) = installed.get(&name) else { continue };
+        let asked = extras.get(&name).cloned().unwrap_or_default();
+        let mut found = BTreeMap::new();
+        for requirement in distribution.all_requirements() {
+            if !markers.hold(&requirement, &asked) {
+                continue;
+            }
+            let Some(wanted) = requirement.name().map(normal_name) else { continue };
+            let known = extras.entry(wanted.clone()).or_default();
+            let before = known.len();
+            known.extend(requirement.extras().map(Into::into));
+            if known.len() > before {
+                waiting.push_back(wanted.clone());
+            }
+            found.insert(wanted, requirement.to_string());
+        }
+        edges.insert(name, found);
+    }
+    edges
+}
+
+/// The shortest way from a requirement of the spec, if one leads there.
+fn path(
+    requirements: &[Asked],
+    edges: &Edges,
+    installed: &Installed,
+    package: &str,
+) -> Vec<String> {
+    let mut reached: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut waiting = VecDeque::new();
+    for Asked { name, requirement } in requirements {
+        let Some(name) = name.clone() else { continue };
+        if !reached.contains_key(&name) {
+            reached.insert(name.clone(), vec![requirement.to_string()]);
+            waiting.push_back(name);
+        }
+    }
+    while let Some(name) = waiting.pop_front() {
+        if name == package {
+            break;
+        }
+        for next in edges.get(&name).into_iter().flat_map(BTreeMap::keys) {
+            let Some(version) = installed.version(next) else { continue };
+            if !reached.contains_key(next) {
+                let mut way = reached[&name].clone();
+                way.push(format!("{next}=={version}"));
+                reached.insert(next.clone(), way);
+                waiting.push_back(next.clone());
+            }
+        }
+    }
+    reached.remove(package).unwrap_or_default()
+}

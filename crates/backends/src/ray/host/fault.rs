@@ -1,0 +1,99 @@
+//! An error on its way from a node to the program that runs the pipeline.
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::{Error, FailedTask, PythonError, Words};
+use crate::worker::wire::Phase;
+
+/// An error as it travels: what a program can act on as it is, everything else in words.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fault {
+    Task(FailedTask),
+    Setup {
+        stage: String,
+        phase: Phase,
+        environment: Option<String>,
+        error: PythonError,
+        log: Vec<String>,
+    },
+    WrongEnvironment {
+        stage: String,
+        mismatch: String,
+    },
+    DeclaredEnv {
+        stage: String,
+        declared: String,
+        planned: String,
+    },
+    Other {
+        /// The message, and those of its causes.
+        chain: Vec<String>,
+        detail: Option<String>,
+        hint: Option<String>,
+    },
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Task(failed) => Self::Task(*failed),
+            Error::WorkerSetup { stage, phase, environment, error, log } => {
+                Self::Setup { stage, phase, environment, error: *error, log }
+            }
+            Error::WrongEnvironment { stage, mismatch } => {
+                Self::WrongEnvironment { stage, mismatch }
+            }
+            Error::DeclaredEnv { stage, declared, planned } => {
+                Self::DeclaredEnv { stage, declared, planned }
+            }
+            other => Self::Other {
+                detail: other.detail(),
+                hint: other.hint(),
+                chain: std::iter::successors(Some(&other as &dyn std::error::Error), |error| {
+                    error.source()
+                })
+                .map(ToString::to_string)
+                .collect(),
+            },
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Task(failed) => Self::Task(Box::new(failed)),
+            Fault::Setup { stage, phase, environment, error, log } => {
+                Self::WorkerSetup { stage, phase, environment, error: Box::new(error), log }
+            }
+            Fault::WrongEnvironment { stage, mismatch } => {
+                Self::WrongEnvironment { stage, mismatch }
+            }
+            Fault::DeclaredEnv { stage, declared, planned } => {
+                Self::DeclaredEnv { stage, declared, planned }
+            }
+            Fault::Other { chain, detail, hint } => {
+                let mut chain = chain.into_iter();
+                let message = chain.next().unwrap_or_default();
+                Self::OnNode { message, source: Words::chain(chain), detail, hint }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_the_same_after_its_way() {
+        let cause = std::io::Error::other("the disk is full");
+        let error = Error::io("write", "a file", cause).of_stages(vec!["s".to_owned()]);
+        let report = error.report();
+        let text = serde_json::to_string(&Fault::from(error)).unwrap();
+        let back: Fault = serde_json::from_str(&text).unwrap();
+        assert_eq!(Error::from(back).report(), report);
+        assert!(report.contains("stage `s`") && report.contains("the disk is full"), "{report}");
+    }
+}

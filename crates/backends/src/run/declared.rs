@@ -1,0 +1,201 @@
+//! What a stage's code declares about itself, held against the plan: the plan decides, and nothing
+//! that the code says otherwise passes in silence.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use envspec::{Install, LoadedEnv, RuntimeEnv};
+use serde_json::{Map, Value};
+use stage::{Resources, Settings, Workers, redacted};
+
+use super::disk_source::DiskSource;
+use super::error::Error;
+use crate::worker::wire::{Found, Loaded};
+
+/// The longest that a value is shown, in characters.
+const LONGEST: usize = 400;
+
+/// What the plan says of a stage, as it was before a lock or an engine changed anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Whether the stage's own entry in the pipeline has a `runtime_env`.
+    pub(crate) sets_env: bool,
+    /// The default of the pipeline.
+    pub(crate) default: RuntimeEnv,
+    /// What comes of both.
+    pub(crate) effective: RuntimeEnv,
+    /// That, loaded.
+    pub(crate) env: LoadedEnv,
+    /// The folder that relative paths start at.
+    pub(crate) dir: PathBuf,
+    pub(crate) resources: Resources,
+    pub(crate) workers: Workers,
+}
+
+impl Wanted {
+    /// What is to be told of what the code of a stage declares. Another `runtime_env` than the one
+    /// that the stage runs in is an error, unless its entry has set that one.
+    pub(crate) fn check(
+        &self,
+        settings: &Settings,
+        declared: &Loaded,
+    ) -> Result<Vec<String>, Error> {
+        let mut told = Vec::new();
+        for (name, found) in &declared.settings {
+            if name == "runtime_env" {
+                told.extend(self.check_env(&settings.name, found)?);
+            } else {
+                told.extend(self.check_setting(settings, name, found));
+            }
+        }
+        told.extend(declared.near.iter().map(|(name, setting)| {
+            let name = short(name);
+            format!(
+                "its code has `{name}`, which is no setting: `{setting}` is the nearest, and what \
+                 a stage runs with stands in its entry in the pipeline"
+            )
+        }));
+        Ok(told)
+    }
+
+    fn check_env(&self, stage: &str, found: &Found) -> Result<Option<String>, Error> {
+        let declared = match found {
+            Found::Value(value) if self.is_env(value) => return Ok(None),
+            Found::Value(value) => shown(value),
+            Found::Unread(why) => format!("one that cannot be read ({})", short(why)),
+        };
+        let planned = if self.effective.is_empty() {
+            "{}, the base environment".to_owned()
+        } else {
+            shown(&serde_json::to_value(&self.effective).unwrap_or_default())
+        };
+        if self.sets_env {
+            return Ok(Some(format!(
+                "its entry in the pipeline overrides the runtime_env that its code declares: it \
+                 runs with {planned}, and the code has {declared}"
+            )));
+        }
+        Err(Error::DeclaredEnv { stage: stage.to_owned(), declared, planned })
+    }
+
+    /// Whether a declared `runtime_env` means the one of the plan.
+    fn is_env(&self, declared: &Value) -> bool {
+        let Ok(declared) = RuntimeEnv::from_value(declared.clone()) else { return false };
+        // Written alike, it need not be read, and where its files are not there it cannot be.
+        declared == self.effective
+            || self.loads_to_it(&declared)
+            || !declared.is_empty() && self.loads_to_it(&declared.over(&self.default))
+    }
+
+    fn loads_to_it(&self, env: &RuntimeEnv) -> bool {
+        let parts = |env: &LoadedEnv| {
+            let mut rest = env.clone();
+            // How long an environment may take does not change it.
+            (rest.install, rest.setup_timeout) = (None, None);
+            (env.install.as_ref().map(Install::digest), rest)
+        };
+        let loaded = env.load(&DiskSource, &self.dir);
+        loaded.is_ok_and(|loaded| parts(&loaded) == parts(&self.env))
+    }
+
+    fn check_setting(&self, settings: &Settings, name: &str, found: &Found) -> Option<String> {
+        let name = short(name);
+        let value = match found {
+            Found::Value(value) => value,
+            Found::Unread(why) => {
+                let why = short(why);
+                return Some(format!("its code declares `{name}`, which cannot be read: {why}"));
+            }
+        };
+        let keys = |keys: &[String]| {
+            let planned: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
+            let items = value.as_array().into_iter().flatten();
+            let declared: BTreeSet<&str> = items.filter_map(Value::as_str).collect();
+            (declared != planned).then(|| or_none(!planned.is_empty(), &Value::from(keys)))
+        };
+        let options = |options: &Map<String, Value>| {
+            let planned = Value::Object(options.clone());
+            (*value != planned).then(|| or_none(!options.is_empty(), &planned))
+        };
+        let amount = |planned: Option<f64>| {
+            let planned = planned.map_or(Value::Null, Value::from);
+            (value.as_f64() != planned.as_f64()).then(|| or_none(!planned.is_null(), &planned))
+        };
+        #[expect(clippy::cast_precision_loss, reason = "nobody counts that far")]
+        let count = |planned: Option<u64>| {
+            let differs = value.as_f64() != planned.map(|planned| planned as f64);
+            differs.then(|| planned.map_or_else(|| "none".to_owned(), |count| count.to_string()))
+        };
+        let planned = match name.as_str() {
+            "batch_size" => count(Some(settings.batch_size.unwrap_or(1) as u64)),
+            "resources" => (!self.has(value)).then(|| {
+                let Resources { cpus, gpus, gpu_memory_gb } = self.resources;
+                let amounts = [("cpus", cpus), ("gpus", gpus), ("gpu_memory_gb", gpu_memory_gb)];
+                amounts.iter().fold(String::new(), |mut text, (name, amount)| {
+                    let comma = if text.is_empty() { "" } else { ", " };
+                    // Writing to a string does not fail.
+                    _ = write!(text, "{comma}{name} {amount}");
+                    text
+                })
+            }),
+            "num_workers" => match self.workers {
+                Workers::Fixed(number) => count(Some(number as u64)),
+                _ => count(None),
+            },
+            "num_workers_per_node" => amount(match self.workers {
+                Workers::PerNode(number) => Some(number),
+                _ => None,
+            }),
+            "inputs" => keys(&settings.inputs),
+            "outputs" => keys(&settings.outputs),
+            "task_timeout_seconds" => amount(settings.task_timeout.map(|time| time.as_secs_f64())),
+            "recycle_after_tasks" => count(settings.recycle_after),
+            "ray_stage_spec" => options(&settings.ray_options),
+            "xenna_stage_spec" => options(&settings.xenna_options),
+            _ => Some("none".to_owned()),
+        }?;
+        let declared = shown(value);
+        Some(format!(
+            "its code declares `{name}` {declared}, and the pipeline has {planned}, which is what it \
+             runs with: set it in the stage's entry, or take it out of the code"
+        ))
+    }
+
+    /// Whether these are the resources of the plan; other engines' classes have more amounts.
+    fn has(&self, value: &Value) -> bool {
+        let Value::Object(amounts) = value else { return false };
+        let Resources { cpus, gpus, gpu_memory_gb } = self.resources;
+        let default = Resources::default();
+        let is_known = [
+            ("cpus", cpus, default.cpus),
+            ("gpus", gpus, default.gpus),
+            ("gpu_memory_gb", gpu_memory_gb, default.gpu_memory_gb),
+        ];
+        is_known.iter().all(|(name, planned, default)| {
+            let declared = amounts.get(*name).map_or(Some(*default), Value::as_f64);
+            declared.is_some_and(|declared| (declared - planned).abs() < 1e-9)
+        }) && amounts.iter().all(|(name, amount)| {
+            is_known.iter().any(|(known, ..)| known == name)
+                || matches!(amount, Value::Null | Value::Bool(false))
+                || amount.as_f64() == Some(0.0)
+        })
+    }
+}
+
+fn or_none(is_some: bool, value: &Value) -> String {
+    if is_some { shown(value) } else { "none".to_owned() }
+}
+
+/// A value as a person sees it, without what looks secret.
+fn shown(value: &Value) -> String {
+    short(&redacted(value).to_string())
+}
+
+fn short(text: &str) -> String {
+    let text = envspec::redact(text);
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}

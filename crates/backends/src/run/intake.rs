@@ -1,0 +1,137 @@
+//! Following tasks from the moment they are handed in until nothing made of them is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use stage::{SourceTask, Task};
+
+use super::event::{Event, Observer};
+use super::failure::FailedTask;
+
+/// Follows tasks from the moment they are handed in until nothing made of them is left.
+///
+/// Each task goes through [`hand_in`](Self::hand_in) on its way to an executor, which has the intake
+/// among its observers. A copy of every task is kept until it has ended.
+///
+/// ```
+/// use std::sync::{Arc, mpsc};
+///
+/// use backends::{Event, ExecutorExt, Intake, LocalExecutor};
+/// use serde_json::json;
+/// use stage::{Context, Pipeline, RustStage, Task};
+///
+/// # fn main() -> Result<(), backends::Error> {
+/// let (sender, ended) = mpsc::channel();
+/// let intake = Arc::new(Intake::new(move |ended| _ = sender.send(ended)));
+/// let pass = RustStage::from_fn("pass", |task: Task, _: &mut Context| Ok::<_, stage::Error>(task));
+/// let pipeline = Pipeline::new("demo").with_stage(pass);
+/// let tasks = (0..3).map(|index| intake.hand_in(index, Task::new(json!({ "n": index }))));
+/// let report = LocalExecutor::default().run_observed(&pipeline, tasks, intake.clone())?;
+/// assert_eq!(ended.try_iter().count(), 0, "the outputs are in the report");
+/// drop(report);
+/// assert!(ended.try_iter().all(|ended| ended.is_complete && ended.failures.is_empty()));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Intake {
+    shared: Arc<Shared>,
+}
+
+/// A task that was handed in, and that nothing is left of.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Ended {
+    /// Its number.
+    pub index: u64,
+    /// The task, as it was handed in.
+    pub task: Task,
+    /// What of it failed for good.
+    pub failures: Vec<FailedTask>,
+    /// Whether it went all the way; if not, the run had failed before, or was asked to stop.
+    pub is_complete: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    on_end: Box<dyn Fn(Ended) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    open: BTreeMap<u64, (Task, Vec<FailedTask>)>,
+    /// Those of them of which a part was dropped.
+    dropped: BTreeSet<u64>,
+    is_stopping: bool,
+}
+
+impl Intake {
+    /// Calls `on_end` for each task that has ended, from several threads, also for those that a run
+    /// that fails has dropped.
+    pub fn new(on_end: impl Fn(Ended) + Send + Sync + 'static) -> Self {
+        Self { shared: Arc::new(Shared { state: Mutex::default(), on_end: Box::new(on_end) }) }
+    }
+
+    /// The task under this number, followed from now on. A number must not be given twice.
+    ///
+    /// If others follow it already they go on, under this number.
+    pub fn hand_in(&self, index: u64, task: Task) -> Task {
+        let (shared, others) = (self.shared.clone(), task.sources().to_vec());
+        let task = task.without_source();
+        self.shared.lock().open.insert(index, (task.clone(), Vec::new()));
+        task.with_source(SourceTask::new(index, move |index| {
+            shared.end(index);
+            // They end with this.
+            let _ = &others;
+        }))
+    }
+
+    /// How many tasks have been handed in and not ended.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.shared.lock().open.len()
+    }
+}
+
+impl Observer for Intake {
+    fn on_event(&self, event: &Event) {
+        match event {
+            Event::TaskFailed(failed) => {
+                let mut state = self.shared.lock();
+                for index in &failed.sources {
+                    if let Some((_, failures)) = state.open.get_mut(index) {
+                        failures.push(failed.clone());
+                    }
+                }
+            }
+            Event::Dropped { sources, .. } => {
+                let mut state = self.shared.lock();
+                state.dropped.extend(sources);
+            }
+            Event::Stopping => self.shared.lock().is_stopping = true,
+            _ => {}
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, index: u64) {
+        let ended = {
+            let mut state = self.lock();
+            let Some((task, failures)) = state.open.remove(&index) else { return };
+            let is_complete = !state.dropped.remove(&index) && !state.is_stopping;
+            Ended { index, task, failures, is_complete }
+        };
+        (self.on_end)(ended);
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("under_way", &self.under_way()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! A pipeline made ready to run: checked, expanded, and with everything read that its specs refer
+//! to. From here on nobody reads those files again.
+
+use std::path::{Path, PathBuf};
+
+use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
+use stage::{Base, Behaviour, Pipeline, PythonCode, PythonSource, Settings};
+
+use super::declared::Wanted;
+use super::disk_source::DiskSource;
+use super::error::Error;
+
+/// A pipeline made ready to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    name: String,
+    stages: Vec<PlannedStage>,
+    base: Option<PlannedBase>,
+}
+
+/// A base with everything read that it refers to.
+#[derive(Clone, Debug)]
+pub(crate) enum PlannedBase {
+    Python(PathBuf),
+    Managed(Box<LoadedEnv>),
+}
+
+impl PlannedBase {
+    /// Reads what a base refers to; relative paths are relative to `dir`.
+    ///
+    /// In a base, `python` beside packages is the interpreter that they are installed over; alone it
+    /// is the base itself.
+    pub(crate) fn load(base: &Base, dir: &Path) -> Result<Self, Error> {
+        let env = match base {
+            Base::Python(path) => return Ok(Self::Python(dir.join(path))),
+            Base::Managed(env) => env,
+        };
+        let python = env.python_path().map(|path| dir.join(path));
+        let mut loaded = load("the base", &env.clone().without_python(), dir)?;
+        match python {
+            Some(python) if loaded == LoadedEnv::default() => Ok(Self::Python(python)),
+            python => {
+                loaded.python = python;
+                Ok(Self::Managed(Box::new(loaded)))
+            }
+        }
+    }
+}
+
+/// One stage of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedStage {
+    pub(crate) settings: Settings,
+    pub(crate) behaviour: Behaviour,
+    /// What its environment is made of; none where the stage runs in the base environment.
+    pub(crate) env: Option<LoadedEnv>,
+    /// What its code is held against; none where that is Rust.
+    pub(crate) wanted: Option<Box<Wanted>>,
+}
+
+impl Plan {
+    /// Checks a pipeline and reads what it refers to.
+    ///
+    /// Relative paths are relative to the pipeline's folder, or, if it has none, to the current one.
+    pub fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+        let built =
+            pipeline.build().map_err(|source| Error::Pipeline { source: Box::new(source) })?;
+        let dir = match built.dir() {
+            Some(dir) => std::path::absolute(dir),
+            None => std::env::current_dir(),
+        }
+        .map_err(|source| Error::io("find the folder of pipeline", built.name(), source))?;
+        let base = built.base().map(|base| PlannedBase::load(base, &dir)).transpose()?;
+        let mut stages = Vec::with_capacity(built.stages().len());
+        for stage in built.stages() {
+            let effective = built.effective_runtime_env(stage);
+            let own = stage.settings().runtime_env.as_ref();
+            let effective = match own_block(stage.behaviour(), &dir) {
+                // An empty spec opts out of everything.
+                Some(block) if own.is_none_or(|own| !own.is_empty() && !own.decides_packages()) => {
+                    block.over(&effective)
+                }
+                _ => effective,
+            };
+            let env = if effective.is_empty() {
+                None
+            } else {
+                Some(load(&format!("stage `{}`", stage.name()), &effective, &dir)?)
+            };
+            let settings = stage.settings().clone();
+            let wanted = stage.behaviour().as_python().map(|_| {
+                Box::new(Wanted {
+                    sets_env: settings.runtime_env.is_some(),
+                    default: built.pipeline().runtime_env().cloned().unwrap_or_default(),
+                    effective,
+                    env: env.clone().unwrap_or_default(),
+                    dir: dir.clone(),
+                    resources: settings.resources,
+                    workers: settings.workers,
+                })
+            });
+            let behaviour = rooted(stage.behaviour(), &dir);
+            stages.push(PlannedStage { settings, behaviour, env, wanted });
+        }
+        Ok(Self { name: built.name().to_owned(), stages, base })
+    }
+
+    /// Stages that have been made ready elsewhere.
+    pub(crate) fn of_stages(stages: Vec<PlannedStage>) -> Self {
+        Self { name: String::new(), stages, base: None }
+    }
+
+    /// The pipeline's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stages, in order.
+    #[must_use]
+    pub fn stages(&self) -> &[PlannedStage] {
+        &self.stages
+    }
+
+    pub(crate) fn set_base(&mut self, base: PlannedBase) {
+        self.base = Some(base);
+    }
+
+    /// Puts these in place of what the stages, in their order, have installed; where there is none,
+    /// it stays.
+    pub(crate) fn set_installs(&mut self, installs: Vec<Option<Install>>) {
+        for (stage, install) in self.stages.iter_mut().zip(installs) {
+            if let (Some(env), Some(install)) = (&mut stage.env, install) {
+                env.install = Some(install);
+            }
+        }
+    }
+
+    pub(crate) fn base(&self) -> Option<&PlannedBase> {
+        self.base.as_ref()
+    }
+}
+
+fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
+    env.load(&DiskSource, dir)
+        .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
+}
+
+/// The packages that the block (PEP 723) at the head of a stage's file names.
+fn own_block(behaviour: &Behaviour, dir: &Path) -> Option<RuntimeEnv> {
+    let PythonSource::File(file) = behaviour.as_python()?.source() else { return None };
+    let file = dir.join(file);
+    // One that cannot be read is told by whoever runs it.
+    let text = std::fs::read_to_string(&file).ok()?;
+    names_packages(&text).then(|| RuntimeEnv::requirements_file(Tool::Uv, file))
+}
+
+/// Code with its path made absolute: workers run in other folders.
+fn rooted(behaviour: &Behaviour, dir: &Path) -> Behaviour {
+    match behaviour {
+        Behaviour::Python(code) if matches!(code.source(), PythonSource::File(_)) => {
+            Behaviour::Python(PythonCode::within(code.clone(), dir))
+        }
+        other => other.clone(),
+    }
+}
+
+impl PlannedStage {
+    /// The stage's settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What its environment is made of; none where the stage runs in the base environment.
+    #[must_use]
+    pub fn env(&self) -> Option<&LoadedEnv> {
+        self.env.as_ref()
+    }
+
+    /// Devices that a worker wants, as whole ones or a part of one.
+    pub(crate) fn gpus(&self) -> f64 {
+        // How much memory a device has is not asked for: NeMo Curator takes 24 GB then, too.
+        self.settings.resources.gpu_share(None)
+    }
+
+    pub(crate) fn batch_size(&self) -> usize {
+        self.settings.batch_size.unwrap_or(1)
+    }
+
+    /// Whether it needs an interpreter: Python code does, and Rust code with packages of its own.
+    pub(crate) fn needs_python(&self) -> bool {
+        self.behaviour.as_python().is_some() || self.env.is_some()
+    }
+}

@@ -1,0 +1,166 @@
+//! What the meta data of each kind of frame holds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::run::PythonError;
+
+/// Engine to worker, once: who it is and what it runs.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Start<'a> {
+    pub(crate) stage: &'a str,
+    pub(crate) worker: usize,
+    /// The process group that it is in, which ends as a whole.
+    pub(crate) group: i32,
+    pub(crate) node: &'a str,
+    /// The key of the environment that it must find itself in.
+    pub(crate) environment: Option<&'a str>,
+    /// The distributions whose versions it must report, by normal name.
+    pub(crate) packages: &'a [String],
+    pub(crate) code: &'a Value,
+    pub(crate) args: &'a Value,
+    pub(crate) inputs: &'a [String],
+    /// Whether tasks have a time limit: each result is then sent at once.
+    pub(crate) is_timed: bool,
+    /// From how many bytes on an output goes into an arena; null if none ever does.
+    pub(crate) arenas_from: Option<usize>,
+}
+
+/// Engine to worker, once: run the hooks.
+#[derive(Debug, Serialize)]
+pub(crate) struct Setup {
+    /// Whether this worker is the one that runs `setup_on_node`.
+    pub(crate) on_node: bool,
+}
+
+/// Worker to engine, first: which environment it really runs in.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Proof {
+    pub(crate) python: String,
+    pub(crate) prefix: String,
+    pub(crate) version: [u32; 3],
+    pub(crate) environment: Option<String>,
+    /// Every version of each distribution that was asked for, as `sys.path` shows them.
+    pub(crate) packages: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// Worker to engine, once its code is loaded: what that declares about itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Loaded {
+    /// By the name of the setting.
+    pub(crate) settings: std::collections::BTreeMap<String, Found>,
+    /// Names that are nearly one of a setting, with that.
+    pub(crate) near: Vec<(String, String)>,
+}
+
+/// What is declared for a setting.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Found {
+    Value(Value),
+    /// It could not be read, or not be sent: why.
+    Unread(String),
+}
+
+/// Engine to worker: tasks, and which parts of the arenas are theirs.
+#[derive(Debug, Serialize)]
+pub(crate) struct BatchTasks<'a>(pub(crate) Option<Shares>, pub(crate) Vec<Input<'a>>);
+
+/// Where in the arenas the shared data of a batch is, and where its outputs may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Shares(
+    /// Where its input begins.
+    pub(crate) usize,
+    /// Where its outputs may go.
+    pub(crate) usize,
+    /// How many bytes they may take there.
+    pub(crate) usize,
+);
+
+/// One task on its way to a worker: id, kind of data, length, and, unless both are empty,
+/// metadata and dataset. The kind is a capital letter if the data is shared.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Input<'a> {
+    Short(&'a str, &'static str, usize),
+    Full(&'a str, &'static str, usize, &'a Map<String, Value>, &'a str),
+}
+
+/// How far a worker came before it failed to get ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its code was being imported and constructed.
+    Load,
+    /// `setup_on_node` or `setup` was running.
+    Setup,
+}
+
+/// Worker to engine: its code could not be loaded or set up.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Failed {
+    pub(crate) phase: Phase,
+    pub(crate) error: PythonError,
+}
+
+/// Worker to engine, last: torn down.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Bye {
+    pub(crate) error: Option<PythonError>,
+}
+
+/// Worker to engine: how long a batch took, in nanoseconds, what became of it, and the batches whose
+/// shared input the stage still has tables in.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BatchResult(
+    pub(crate) u64,
+    pub(crate) Answer,
+    #[serde(default)] pub(crate) Vec<u64>,
+);
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// One entry per task.
+    Entries(Vec<Entry>),
+    /// All the tasks together became these.
+    Aggregate(Vec<OutputRecord>),
+    /// `process_batch` itself raised.
+    Failed(PythonError),
+}
+
+/// What became of one task.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    Outputs(Vec<OutputRecord>),
+    Raised(PythonError),
+}
+
+/// One output: kind of data, length, and, unless both are empty, metadata and dataset. Of data that
+/// is a task's own, as it came, the place of the task in the batch instead of the length.
+#[derive(Debug)]
+pub(crate) struct OutputRecord {
+    pub(crate) kind: Outcome,
+    pub(crate) length: usize,
+    pub(crate) rest: Option<(Map<String, Value>, String)>,
+}
+
+/// The kind of an output's data, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Outcome {
+    #[serde(rename = "j")]
+    Json,
+    #[serde(rename = "b")]
+    Bytes,
+    #[serde(rename = "t")]
+    Table,
+    #[serde(rename = "J")]
+    SharedJson,
+    #[serde(rename = "B")]
+    SharedBytes,
+    #[serde(rename = "T")]
+    SharedTable,
+    #[serde(rename = "=")]
+    Same,
+}
