@@ -26,8 +26,25 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The files that the crates are made of.
+pub(crate) fn product() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let name = entry.expect("a readable entry").path();
+        for part in ["src", "python"].map(|part| name.join(part)).iter().filter(|it| it.is_dir()) {
+            sources(part, &mut files);
+        }
+    }
+    assert!(files.len() > 200, "{} files", files.len());
+    files
+}
+
 /// The part of a file that is shipped: tests stand at its end.
-fn shipped(text: &str) -> String {
+pub(crate) fn shipped(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     text.lines().filter(is_code).collect::<Vec<_>>().join("\n")
@@ -35,15 +52,8 @@ fn shipped(text: &str) -> String {
 
 #[test]
 fn everything_is_deleted_by_the_crate_for_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut files = Vec::new();
-    for entry in fs::read_dir(root.join("crates")).unwrap() {
-        let name = entry.expect("a readable entry").path();
-        for part in ["src", "python"].map(|part| name.join(part)).iter().filter(|it| it.is_dir()) {
-            sources(part, &mut files);
-        }
-    }
-    assert!(files.len() > 200, "{} files", files.len());
+    let root = root();
+    let files = product();
     let mut seen = Vec::new();
     let mut problems = Vec::new();
     // What others may use in their tests is a test.

@@ -14,7 +14,8 @@ mod overlap; // who waits for whom while environments are built
 mod secrets; // credentials, and where they must not be
 mod specs; // the forms of a `runtime_env`
 mod support;
-mod tables; // Arrow tables between Rust and stages that have `pyarrow`
+mod tables;
+mod threads; // Arrow tables between Rust and stages that have `pyarrow`
 mod together; // processes that want the same environment at once
 mod values; // what becomes of numpy's and pandas' values
 mod versions; // several versions of a package in one pipeline

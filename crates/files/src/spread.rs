@@ -87,7 +87,8 @@ fn on_all_cores<T: Sync>(items: &[T], action: impl Fn(&T) + Sync) {
     thread::scope(|scope| {
         for _ in 1..cores.min(MOST_THREADS).min(items.len()) {
             // What no thread can be had for, this one does.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
+            let _ =
+                thread::Builder::new().name("curator-files".to_owned()).spawn_scoped(scope, work);
         }
         work();
     });

@@ -71,7 +71,11 @@ pub(crate) fn compile_recorded(
         Ok(printed.trim().parse().unwrap_or(0))
     };
     thread::scope(|scope| {
-        let start = |index| thread::Builder::new().spawn_scoped(scope, move || compile(index));
+        let start = |index| {
+            thread::Builder::new()
+                .name("curator-compile".to_owned())
+                .spawn_scoped(scope, move || compile(index))
+        };
         let parts: Vec<_> = (0..count).map(|index| (index, start(index))).collect();
         parts
             .into_iter()

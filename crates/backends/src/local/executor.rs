@@ -286,20 +286,23 @@ impl LocalExecutor {
                 let wind_down = || run.wind_down(plan.stages());
                 let kill = || run.kill();
                 let watch = move || over.watch(stop, self.stop_grace, wind_down, kill);
-                Builder::new().spawn_scoped(watchers, move || guarded(run, watch)).map(drop)
+                Builder::new()
+                    .name("curator-stop".to_owned())
+                    .spawn_scoped(watchers, move || guarded(run, watch))
+                    .map(drop)
             });
             let _ends = over.on_drop();
             // To the end of all its threads: a stage may be at work when the last one is not.
             std::thread::scope(|scope| {
                 let _guard = StopOnPanic(run);
-                let thread = Builder::new;
-                let feeding = thread().spawn_scoped(scope, || guarded(run, feed));
-                let provided =
-                    thread().spawn_scoped(scope, || guarded(run, || self.provide(plan, run)));
+                let thread = |name: &str| Builder::new().name(name.to_owned());
+                let feeding = thread("curator-feed").spawn_scoped(scope, || guarded(run, feed));
+                let provided = thread("curator-provide")
+                    .spawn_scoped(scope, || guarded(run, || self.provide(plan, run)));
                 let managing = stages.iter().map(|stage| {
                     let stages = &stages;
                     let manage = move || guarded(stage.run, || self.manage(stage, stages, scope));
-                    thread().spawn_scoped(scope, manage).map(drop)
+                    thread("curator-manage").spawn_scoped(scope, manage).map(drop)
                 });
                 let started: io::Result<()> = watching
                     .and(feeding.map(drop))
@@ -342,7 +345,7 @@ impl LocalExecutor {
                 .iter()
                 .map(|group| {
                     let provide = || guarded(run, || group.provide(plan, &provisioner, run));
-                    Builder::new().spawn_scoped(scope, provide)
+                    Builder::new().name("curator-provide".to_owned()).spawn_scoped(scope, provide)
                 })
                 .collect();
             let joined = threads.into_iter().map(|thread| match thread {
@@ -412,7 +415,9 @@ impl LocalExecutor {
                 });
                 stage.close_slot(index);
             };
-            if let Err(source) = Builder::new().spawn_scoped(scope, body) {
+            if let Err(source) =
+                Builder::new().name("curator-slot".to_owned()).spawn_scoped(scope, body)
+            {
                 stage.close_slot(index);
                 stage.run.fail(Error::no_thread(source));
             }

@@ -1,9 +1,17 @@
 //! The embedded executor: all stages at once on this machine, tasks streaming from one to the next.
+//!
+//! Read `executor` and `run` for the threads of a run, then `stage_run` and `queue` for what becomes of
+//! batches. A slot does the work: `rust_slot` in a thread, `python_slot` with one worker after the
+//! other, each of which has a `session` (whose thread decides by `feed`). What crosses to it is a `parcel` with a `payload`, in `arenas`
+//! where it is large, and comes back through `results`. `load` and `scaling` decide about more workers,
+//! `devices` about who holds which.
 
 mod arenas;
 mod devices;
 mod executor;
+mod feed;
 mod gate;
+mod load;
 mod node;
 mod parcel;
 mod payload;

@@ -12,6 +12,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::arenas::{Arenas, Slot};
+use super::feed::{Offer, Sight, Step};
 use super::parcel::Batch;
 use super::queue::Taken;
 use super::results::{self, Answered, Room, Verdict};
@@ -96,6 +97,16 @@ struct State {
     is_over: bool,
 }
 
+/// What has been sent to a worker.
+struct Sending {
+    arenas: Arenas,
+    outbox: Outbox,
+    /// The number of the last batch.
+    sequence: u64,
+    tasks: u64,
+    most_tasks: u64,
+}
+
 /// What is left of a session.
 pub(crate) struct Remains {
     /// The batches that the worker still had, in the order in which it got them.
@@ -175,23 +186,27 @@ impl<'a> Session<'a> {
             Err(error) => return End::Broken(format!("its socket: {error}")),
         };
         std::thread::scope(|scope| {
-            let results = Builder::new().spawn_scoped(scope, || {
-                let _guard = OverOnPanic(self, &writer);
-                let end = self.take_results(process);
-                // Whoever feeds may be waiting for room in the socket of a worker that reads no
-                // more. What it cannot read any more is to it like the order to end.
-                let how =
-                    if matches!(end, End::Cancelled) { Shutdown::Write } else { Shutdown::Both };
-                process.shut_down(how);
-                let mut state = self.lock();
-                state.is_over = true;
-                if !state.in_flight.is_empty() {
-                    self.stage.load.end_batch();
-                }
-                drop(state);
-                self.changed.notify_all();
-                end
-            });
+            let results =
+                Builder::new().name("curator-results".to_owned()).spawn_scoped(scope, || {
+                    let _guard = OverOnPanic(self, &writer);
+                    let end = self.take_results(process);
+                    // Whoever feeds may be waiting for room in the socket of a worker that reads no
+                    // more. What it cannot read any more is to it like the order to end.
+                    let how = if matches!(end, End::Cancelled) {
+                        Shutdown::Write
+                    } else {
+                        Shutdown::Both
+                    };
+                    process.shut_down(how);
+                    let mut state = self.lock();
+                    state.is_over = true;
+                    if !state.in_flight.is_empty() {
+                        self.stage.load.end_batch();
+                    }
+                    drop(state);
+                    self.changed.notify_all();
+                    end
+                });
             let results = match results {
                 Ok(results) => results,
                 Err(source) => {
@@ -207,104 +222,132 @@ impl<'a> Session<'a> {
 
     /// Sends batches while there are any; then tells the worker to end.
     fn feed(&self, writer: &UnixStream) {
-        let queue = self.stage.queue();
-        let recycle_after = self.stage.planned.settings.recycle_after.unwrap_or(u64::MAX);
-        let mut arenas = Arenas::new(self.stage.run.arenas_from);
-        let (mut sequence, mut tasks_sent, mut outbox) = (0_u64, 0_u64, Outbox::default());
+        let mut sending = Sending {
+            arenas: Arenas::new(self.stage.run.arenas_from),
+            outbox: Outbox::default(),
+            sequence: 0,
+            tasks: 0,
+            most_tasks: self.stage.planned.settings.recycle_after.unwrap_or(u64::MAX),
+        };
         let mut idle_since = None;
         loop {
-            let state = self.lock();
-            let (state, _) = self
-                .changed
-                .wait_timeout_while(state, TICK, |state| !state.is_over && !state.has_room())
-                .unwrap_or_else(PoisonError::into_inner);
-            let (is_over, has_room) = (state.is_over, state.has_room());
-            let is_idle = state.in_flight.is_empty();
-            drop(state);
-            if is_over {
-                return;
+            let mut sight = self.look(&sending);
+            let mut step = sight.step();
+            let mut batch = None;
+            if step == Step::Ask {
+                let taken = self.stage.queue().take(TICK);
+                idle_since = match taken {
+                    Taken::Nothing if sight.is_idle => idle_since.or_else(|| Some(Instant::now())),
+                    _ => None,
+                };
+                let is_past = |(since, limit): (Instant, _)| since.elapsed() >= limit;
+                sight.is_past_idle = idle_since.zip(self.idle_limit).is_some_and(is_past);
+                sight.is_device_wanted = self.stage.is_device_wanted();
+                sight.offer = Some(match taken {
+                    Taken::Batch(taken) => {
+                        batch = Some(taken);
+                        Offer::Batch
+                    }
+                    Taken::Nothing => Offer::Nothing,
+                    Taken::Finished => Offer::Finished,
+                });
+                step = sight.step();
             }
-            if !has_room {
-                continue;
-            }
-            // While the next stage takes nothing more, another one may need the device to go on.
-            let is_turn_over =
-                self.stage.is_device_wanted() && self.stage.next_queue().is_at_limit();
-            if tasks_sent >= recycle_after || is_turn_over {
-                if is_idle {
-                    break;
+            match step {
+                Step::Leave => return,
+                Step::Look | Step::Ask => {}
+                Step::Wait => self.wait_for_change(),
+                Step::Send => {
+                    if !self.send(batch, &mut sending) {
+                        return;
+                    }
+                    if sending.outbox.flush(writer).is_err() {
+                        // The worker is gone, and the thread that takes the results finds out how; or
+                        // it will be.
+                        break;
+                    }
                 }
-                self.wait_for_change();
-                continue;
-            }
-            let batch = match queue.take(TICK) {
-                Taken::Finished => {
-                    // A run that was asked to stop gives out nothing more, and wants what is here.
+                Step::End => break,
+                Step::Settle => {
                     self.wait_until_idle();
                     break;
                 }
-                // Others wait for the device that this idle worker holds.
-                Taken::Nothing if is_idle && self.stage.is_device_wanted() => break,
-                Taken::Nothing => {
-                    idle_since = is_idle.then(|| idle_since.unwrap_or_else(Instant::now));
-                    let is_past = |(since, limit): (Instant, _)| since.elapsed() >= limit;
-                    if idle_since.zip(self.idle_limit).is_some_and(is_past) {
-                        self.lock().is_spare = true;
-                        break;
-                    }
-                    continue;
+                Step::Spare => {
+                    self.lock().is_spare = true;
+                    break;
                 }
-                Taken::Batch(batch) => batch,
-            };
-            idle_since = None;
-            let mut next = Some(batch);
-            while let Some(mut batch) = next.take() {
-                if batch.is_suspect && !self.wait_until_idle() {
-                    self.stage.give_back([batch]);
-                    return;
-                }
-                sequence += 1;
-                tasks_sent += batch.parcels.len() as u64;
-                let expected = |input| self.lock().expected_outputs(input);
-                let begun = Instant::now();
-                let slot = arenas.slot(&mut batch, expected, &mut outbox);
-                let placing = begun.elapsed();
-                let bytes = encode(&mut outbox, sequence, &batch, slot.as_ref());
-                let shared = slot.as_ref().map_or(0, Slot::size);
-                let mut state = self.lock();
-                if state.is_over {
-                    drop(state);
-                    self.stage.give_back([batch]);
-                    return;
-                }
-                if state.in_flight.is_empty() {
-                    state.front_since = Instant::now();
-                    self.stage.load.begin_batch();
-                }
-                state.bytes += bytes;
-                state.shared += shared;
-                let flight = Flight { sequence, batch, slot, bytes, shared, placing };
-                state.in_flight.push_back(Arc::new(flight));
-                // Company for the same write, if it is there at once.
-                if state.has_room() && outbox.len() < MOST_BYTES && tasks_sent < recycle_after {
-                    drop(state);
-                    if let Taken::Batch(batch) = queue.take(Duration::ZERO) {
-                        if batch.is_suspect {
-                            self.stage.give_back([batch]);
-                        } else {
-                            next = Some(batch);
-                        }
-                    }
-                }
-            }
-            if outbox.flush(writer).is_err() {
-                // The worker is gone, and whoever takes the results finds out how; or it will be.
-                break;
             }
         }
         self.lock().told_to_end = Some(Instant::now());
         let _ = writer.shutdown(Shutdown::Write);
         self.wait_until_over();
+    }
+
+    /// What there is to see, once the worker has room or is over, or a moment has passed.
+    fn look(&self, sending: &Sending) -> Sight {
+        let state = self.lock();
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, TICK, |state| !state.is_over && !state.has_room())
+            .unwrap_or_else(PoisonError::into_inner);
+        let (is_over, has_room) = (state.is_over, state.has_room());
+        let is_idle = state.in_flight.is_empty();
+        drop(state);
+        let is_device_wanted = !is_over && has_room && self.stage.is_device_wanted();
+        Sight {
+            is_over,
+            has_room,
+            is_idle,
+            is_used_up: sending.tasks >= sending.most_tasks,
+            is_device_wanted,
+            is_next_full: is_device_wanted && self.stage.next_queue().is_at_limit(),
+            is_past_idle: false,
+            offer: None,
+        }
+    }
+
+    /// Readies a batch for the worker, and what may go in the same write; false if it is over.
+    fn send(&self, mut next: Option<Batch>, sending: &mut Sending) -> bool {
+        while let Some(mut batch) = next.take() {
+            if batch.is_suspect && !self.wait_until_idle() {
+                self.stage.give_back([batch]);
+                return false;
+            }
+            sending.sequence += 1;
+            sending.tasks += batch.parcels.len() as u64;
+            let sequence = sending.sequence;
+            let expected = |input| self.lock().expected_outputs(input);
+            let begun = Instant::now();
+            let slot = sending.arenas.slot(&mut batch, expected, &mut sending.outbox);
+            let placing = begun.elapsed();
+            let bytes = encode(&mut sending.outbox, sequence, &batch, slot.as_ref());
+            let shared = slot.as_ref().map_or(0, Slot::size);
+            let mut state = self.lock();
+            if state.is_over {
+                drop(state);
+                self.stage.give_back([batch]);
+                return false;
+            }
+            if state.in_flight.is_empty() {
+                state.front_since = Instant::now();
+                self.stage.load.begin_batch();
+            }
+            state.bytes += bytes;
+            state.shared += shared;
+            let flight = Flight { sequence, batch, slot, bytes, shared, placing };
+            state.in_flight.push_back(Arc::new(flight));
+            // Company for the same write, if it is there at once.
+            let has_room = state.has_room();
+            drop(state);
+            if has_room && sending.outbox.len() < MOST_BYTES && sending.tasks < sending.most_tasks {
+                match self.stage.queue().take(Duration::ZERO) {
+                    Taken::Batch(batch) if batch.is_suspect => self.stage.give_back([batch]),
+                    Taken::Batch(batch) => next = Some(batch),
+                    Taken::Nothing | Taken::Finished => {}
+                }
+            }
+        }
+        true
     }
 
     fn wait_for_change(&self) {

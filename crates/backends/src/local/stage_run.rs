@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::load::{Counted, Load};
 use super::node::NodeSetup;
 use super::parcel::{Batch, Parcel};
 use super::queue::{Cancelled, Queue};
 use super::run::Run;
-use super::scaling::{Counted, Load};
 use crate::run::{
     Cause, Error, Event, FailedTask, FailurePolicy, PlannedStage, Spent, StageReport,
 };

@@ -12,6 +12,7 @@ use stage::{Base, Task};
 
 use super::connection::Connection;
 use super::driver::Driver;
+use super::engine::{Engine, RayActorPool, RayData, RayEnv, Xenna};
 use super::host::{self, ROLE};
 use super::job::{Job, JobStage};
 use super::session::{Outcome, Session};
@@ -19,56 +20,6 @@ use crate::provision::{Environment, Provisioner};
 use crate::run::{
     Error, Executor, FailurePolicy, Observer, Plan, RunReport, STOP_GRACE, Sink, Stop,
 };
-
-/// Who makes the environments of the stages on a cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RayEnv {
-    /// This crate, out of the cache on each node, where they outlive the run. What it must build, it
-    /// builds over the Python that Ray's workers run.
-    #[default]
-    Cached,
-    /// Ray: each node builds what the `runtime_env` says, once per session.
-    Native,
-}
-
-/// An engine on Ray. There are three: [`RayData`], [`RayActorPool`] and [`Xenna`].
-pub trait Engine: private::Sealed + Send + Sync {
-    /// Its name: `ray-data`, `ray-actor-pool` or `xenna`.
-    const NAME: &'static str;
-}
-
-mod private {
-    #[expect(unnameable_types, reason = "so that there are these three engines and no others")]
-    pub trait Sealed {}
-}
-
-/// Ray Data: a streaming data set, each stage a `map_batches`.
-#[derive(Clone, Copy, Debug)]
-pub enum RayData {}
-
-/// A pool of Ray actors for each stage, one stage after the other.
-#[derive(Clone, Copy, Debug)]
-pub enum RayActorPool {}
-
-/// Xenna: streaming, with workers that are added where the pipeline is slow.
-#[derive(Clone, Copy, Debug)]
-pub enum Xenna {}
-
-impl private::Sealed for RayData {}
-impl private::Sealed for RayActorPool {}
-impl private::Sealed for Xenna {}
-
-impl Engine for RayData {
-    const NAME: &'static str = "ray-data";
-}
-
-impl Engine for RayActorPool {
-    const NAME: &'static str = "ray-actor-pool";
-}
-
-impl Engine for Xenna {
-    const NAME: &'static str = "xenna";
-}
 
 /// Runs pipelines on Ray Data.
 pub type RayDataExecutor = RayExecutor<RayData>;

@@ -7,6 +7,7 @@
 
 mod connection;
 mod driver;
+mod engine;
 mod executor;
 mod host;
 mod job;
@@ -14,8 +15,6 @@ mod native;
 mod session;
 
 pub use connection::Connection;
-pub use executor::{
-    Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv, RayExecutor,
-    Xenna, XennaExecutor,
-};
+pub use engine::{Engine, RayActorPool, RayData, RayEnv, Xenna};
+pub use executor::{RayActorPoolExecutor, RayDataExecutor, RayExecutor, XennaExecutor};
 pub use host::serve_if_asked;

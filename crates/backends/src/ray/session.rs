@@ -130,21 +130,25 @@ impl<'a> Session<'a> {
                     let _ = writer.shutdown(std::net::Shutdown::Both);
                 };
                 std::thread::Builder::new()
+                    .name("curator-stop".to_owned())
                     .spawn_scoped(scope, move || over.watch(stop, *grace, wind_down, kill))
                     .map(drop)
             });
             let _ends = over.on_drop();
-            let feeding = std::thread::Builder::new().spawn_scoped(scope, || {
-                // None is taken that would then be lost.
-                let wanted = || !is_stopped.load(Ordering::Relaxed);
-                let mut tasks = std::iter::from_fn(|| wanted().then(|| tasks.next()).flatten());
-                if let Err(error) = feed(&writer, &mut tasks, &sources) {
-                    observer.on_event(&Event::Stopping);
-                    *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    // Whoever waits for the driver's answers is to stop.
-                    let _ = writer.shutdown(std::net::Shutdown::Both);
-                }
-            });
+            let feeding = std::thread::Builder::new().name("curator-feed".to_owned()).spawn_scoped(
+                scope,
+                || {
+                    // None is taken that would then be lost.
+                    let wanted = || !is_stopped.load(Ordering::Relaxed);
+                    let mut tasks = std::iter::from_fn(|| wanted().then(|| tasks.next()).flatten());
+                    if let Err(error) = feed(&writer, &mut tasks, &sources) {
+                        observer.on_event(&Event::Stopping);
+                        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        // Whoever waits for the driver's answers is to stop.
+                        let _ = writer.shutdown(std::net::Shutdown::Both);
+                    }
+                },
+            );
             watching.and(feeding.map(drop)).map_err(|error| Stop::from(lost(error)))?;
             let result = self.receive(&mut driver, sink);
             if result.is_err() {

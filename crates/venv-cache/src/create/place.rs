@@ -93,8 +93,12 @@ pub(super) fn with_placement(
     // One beside the planner, if there is one to be had; it joins in when its walk is done.
     let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, MOST_THREADS);
     let (planned, mut tally) = thread::scope(|scope| {
-        let start =
-            |_| thread::Builder::new().spawn_scoped(scope, || shared.place_all(&receiver)).ok();
+        let start = |_| {
+            thread::Builder::new()
+                .name("curator-place".to_owned())
+                .spawn_scoped(scope, || shared.place_all(&receiver))
+                .ok()
+        };
         let workers: Vec<_> = (0..threads).filter_map(start).collect();
         let placement = Placement {
             shared: &shared,

@@ -80,7 +80,9 @@ impl Provisioner {
         // Most of it is waiting for others.
         thread::scope(|scope| {
             let examine = |tool| provisioner.examine_tool(tool, &open);
-            let pip = thread::Builder::new().spawn_scoped(scope, move || examine(Tool::Pip));
+            let pip = thread::Builder::new()
+                .name("curator-pip".to_owned())
+                .spawn_scoped(scope, move || examine(Tool::Pip));
             findings.extend(examine(Tool::Uv));
             findings.extend(match pip {
                 Ok(pip) => pip.join().unwrap_or_else(|panic| resume_unwind(panic)),

@@ -33,7 +33,7 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     let PrepareRequest { place, stages } = PrepareRequest::deserialize(&mut input)?;
     // Who asked keeps the other end: once that closes, nobody wants the environments any more, or
     // all has been said.
-    std::thread::Builder::new().spawn(|| {
+    std::thread::Builder::new().name("curator-asker".to_owned()).spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(0);
     })?;

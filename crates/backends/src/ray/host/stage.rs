@@ -69,7 +69,7 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
         Node::of_cluster(place.node.clone(), place.run_dir.clone()),
     );
     let over = place.run_dir.join("over");
-    std::thread::Builder::new().spawn(move || {
+    std::thread::Builder::new().name("curator-over".to_owned()).spawn(move || {
         // The run may be over although nobody has ended the actor, which then listens no more:
         // whoever waits for room to write to it, holding the writer, must be let go as well.
         while !over.exists() {

@@ -36,7 +36,7 @@ impl Live {
         let screen = Arc::<Mutex<Screen>>::default();
         let (end, ended) = channel();
         let drawn = screen.clone();
-        let thread = thread::Builder::new().spawn(move || {
+        let thread = thread::Builder::new().name("curator-display".to_owned()).spawn(move || {
             let mut frame = 0;
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 let text = text(&mut shared.board(), frame, size());

@@ -130,7 +130,10 @@ impl Input {
                 }
             }
         };
-        thread::Builder::new().spawn(read).map_err(|error| Failure::thread(&error))?;
+        thread::Builder::new()
+            .name("curator-input".to_owned())
+            .spawn(read)
+            .map_err(|error| Failure::thread(&error))?;
         Ok(Tasks { feed: Feed::Lines(lines), reading: reading.clone() })
     }
 }
@@ -156,7 +159,10 @@ fn tables(path: &Path) -> Result<Feed, Failure> {
             let _ = sender.send(Err(format!("{name}: {problem}")));
         }
     };
-    thread::Builder::new().spawn(read).map_err(|error| Failure::thread(&error))?;
+    thread::Builder::new()
+        .name("curator-input".to_owned())
+        .spawn(read)
+        .map_err(|error| Failure::thread(&error))?;
     Ok(Feed::Lines(tasks))
 }
 

@@ -62,19 +62,23 @@ impl Interrupt {
                 }
                 taken.stop.at_once();
                 let display = display.clone();
-                let last = thread::Builder::new().spawn(move || {
-                    // The run ends the program before that, unless it hangs in a stage's Rust code.
-                    thread::sleep(LAST_WORDS);
-                    display.finish();
-                    display.last_words();
-                    std::process::exit(SIGNAL + signal);
-                });
+                let last =
+                    thread::Builder::new().name("curator-last".to_owned()).spawn(move || {
+                        // The run ends the program before that, unless it hangs in a stage's Rust code.
+                        thread::sleep(LAST_WORDS);
+                        display.finish();
+                        display.last_words();
+                        std::process::exit(SIGNAL + signal);
+                    });
                 if last.is_err() {
                     leave(signal);
                 }
             }
         };
-        thread::Builder::new().spawn(listen).map_err(|error| Failure::thread(&error))?;
+        thread::Builder::new()
+            .name("curator-signals".to_owned())
+            .spawn(listen)
+            .map_err(|error| Failure::thread(&error))?;
         Ok(interrupt)
     }
 

@@ -1,0 +1,35 @@
+//! Every thread has a name, by which a debugger, `top -H` and a panic tell it.
+
+use std::fs;
+
+use crate::deletions::{product, shipped};
+
+#[test]
+fn every_thread_has_a_name() {
+    let mut named = 0;
+    let mut problems = Vec::new();
+    for path in product().iter().filter(|path| path.extension().is_some_and(|it| it == "rs")) {
+        // Files of tests alone.
+        if path.ends_with("tests.rs") {
+            continue;
+        }
+        let text = shipped(&fs::read_to_string(path).unwrap());
+        let text: String = text.split_whitespace().collect();
+        // A process is started without an argument, and a thread with what it does.
+        for (at, _) in text.match_indices("spawn(").chain(text.match_indices("spawn_scoped(")) {
+            let (before, rest) = text.split_at(at);
+            if rest.starts_with("spawn()") || !before.ends_with(['.', ':']) {
+                continue;
+            }
+            let statement = &before[before.rfind([';', '{', '=']).map_or(0, |at| at + 1)..];
+            // A function of the same file that makes named ones.
+            if statement.contains(".name(") || statement.contains("thread(\"") {
+                named += 1;
+            } else {
+                problems.push(format!("{}: {statement}", path.display()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "threads without a name:\n{}", problems.join("\n"));
+    assert!(named > 15, "{named} threads");
+}
