@@ -51,7 +51,7 @@ pub struct Interpreter {
     scripts: PathBuf,
     include: PathBuf,
     site_dirs: Vec<PathBuf>,
-    layout: Layout,
+    layout: VenvLayout,
     externally_managed: bool,
     conda: bool,
     wide: bool,
@@ -78,7 +78,7 @@ impl fmt::Display for Libc {
 
 /// Where a virtualenv of an interpreter keeps what, relative to its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Layout {
+pub(crate) struct VenvLayout {
     pub(crate) purelib: PathBuf,
     pub(crate) platlib: PathBuf,
     pub(crate) scripts: PathBuf,
@@ -256,7 +256,7 @@ impl Interpreter {
     }
 
     /// The folders of a virtualenv of this interpreter.
-    pub(crate) fn layout(&self) -> &Layout {
+    pub(crate) fn layout(&self) -> &VenvLayout {
         &self.layout
     }
 

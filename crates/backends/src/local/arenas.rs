@@ -22,14 +22,14 @@ const MOST_OF_ONE: usize = 512 << 20;
 
 /// What one batch has of the arenas until its result has been read.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Berth {
     input: Option<Arc<Region>>,
     pub(crate) output: Option<Arc<Region>>,
     /// Which of the batch's payloads stand in `input`.
     pub(crate) is_shared: Vec<bool>,
 }
 
-impl Slot {
+impl Berth {
     pub(crate) fn shares(&self) -> Shares {
         let output = self.output.as_ref();
         Shares(
@@ -68,12 +68,12 @@ impl Arenas {
     /// Puts the large payloads of a batch where its worker can read them, and sets room aside for
     /// what may come back. None where all of it goes over the socket: it is small, or there is no
     /// room, or no shared memory here.
-    pub(crate) fn slot(
+    pub(crate) fn berth(
         &mut self,
         batch: &mut Batch,
         expected: impl FnOnce(usize) -> usize,
         outbox: &mut Outbox,
-    ) -> Option<Slot> {
+    ) -> Option<Berth> {
         let from = self.from?;
         let mut input = 0;
         let place = |parcel: &super::parcel::Parcel| {
@@ -104,7 +104,7 @@ impl Arenas {
         input: usize,
         output: usize,
         outbox: &mut Outbox,
-    ) -> io::Result<Option<Slot>> {
+    ) -> io::Result<Option<Berth>> {
         let mut regions = self.take(input, output);
         if regions.is_none() && self.grow(input.max(output), outbox)? {
             regions = self.take(input, output);
@@ -126,7 +126,7 @@ impl Arenas {
                 at = aligned(end);
             }
         }
-        Ok(Some(Slot { input, output, is_shared }))
+        Ok(Some(Berth { input, output, is_shared }))
     }
 
     /// Regions of these lengths, where both arenas have room.

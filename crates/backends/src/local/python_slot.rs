@@ -32,7 +32,7 @@ const MAX_IDLE_DEATHS: u32 = 10;
 
 /// Runs the slot until the stage is finished or the run is cancelled.
 pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment: &Environment) {
-    let slot = Slot { stage, code, index, environment, is_setting_up: Cell::new(false) };
+    let slot = PythonSlot { stage, code, index, environment, is_setting_up: Cell::new(false) };
     let gpus = stage.planned.gpus();
     let mut deaths = 0;
     while !stage.queue().is_finished() {
@@ -70,7 +70,7 @@ pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment
     }
 }
 
-struct Slot<'a> {
+struct PythonSlot<'a> {
     stage: &'a StageRun<'a>,
     code: &'a PythonCode,
     index: usize,
@@ -99,7 +99,7 @@ impl From<Error> for Fate {
     }
 }
 
-impl Slot<'_> {
+impl PythonSlot<'_> {
     /// One process, from its start to its end. `Ok` if another one may follow.
     fn life(&self, visible_devices: Option<String>) -> Result<(), Fate> {
         let begun = Instant::now();

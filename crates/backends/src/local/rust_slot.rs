@@ -23,7 +23,7 @@ pub(crate) fn run(
     index: usize,
     environment: Option<&Environment>,
 ) {
-    let slot = Slot { stage, code, index };
+    let slot = RustSlot { stage, code, index };
     let mut context =
         Context::new(stage.name()).with_worker_index(index).with_node_id(&stage.run.node.name);
     if let Some(environment) = environment {
@@ -55,13 +55,13 @@ pub(crate) fn run(
     stage.worker_ended(index, None, true);
 }
 
-struct Slot<'a> {
+struct RustSlot<'a> {
     stage: &'a StageRun<'a>,
     code: &'a RustCode,
     index: usize,
 }
 
-impl Slot<'_> {
+impl RustSlot<'_> {
     /// Runs the set-up hooks; false if the run was cancelled meanwhile.
     fn set_up(&self, context: &mut Context) -> Result<bool, Cause> {
         let hooks = self.code.stage();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::arenas::{Arenas, Slot};
+use super::arenas::{Arenas, Berth};
 use super::feed::{Offer, Sight, Step};
 use super::parcel::Batch;
 use super::queue::Taken;
@@ -70,7 +70,7 @@ pub(crate) struct Session<'a> {
 struct Flight {
     sequence: u64,
     batch: Batch,
-    slot: Option<Slot>,
+    berth: Option<Berth>,
     /// Its bytes that went over the socket.
     bytes: usize,
     /// The bytes of the arenas that it was given.
@@ -318,10 +318,10 @@ impl<'a> Session<'a> {
             let sequence = sending.sequence;
             let expected = |input| self.lock().expected_outputs(input);
             let begun = Instant::now();
-            let slot = sending.arenas.slot(&mut batch, expected, &mut sending.outbox);
+            let berth = sending.arenas.berth(&mut batch, expected, &mut sending.outbox);
             let placing = begun.elapsed();
-            let bytes = encode(&mut sending.outbox, sequence, &batch, slot.as_ref());
-            let shared = slot.as_ref().map_or(0, Slot::size);
+            let bytes = encode(&mut sending.outbox, sequence, &batch, berth.as_ref());
+            let shared = berth.as_ref().map_or(0, Berth::size);
             let mut state = self.lock();
             if state.is_over {
                 drop(state);
@@ -334,7 +334,7 @@ impl<'a> Session<'a> {
             }
             state.bytes += bytes;
             state.shared += shared;
-            let flight = Flight { sequence, batch, slot, bytes, shared, placing };
+            let flight = Flight { sequence, batch, berth, bytes, shared, placing };
             state.in_flight.push_back(Arc::new(flight));
             // Company for the same write, if it is there at once.
             let has_room = state.has_room();
@@ -451,7 +451,7 @@ impl<'a> Session<'a> {
                 frame.sequence, flight.sequence
             )));
         }
-        let region = flight.slot.as_ref().and_then(|slot| slot.output.as_ref());
+        let region = flight.berth.as_ref().and_then(|berth| berth.output.as_ref());
         // Half of the arena is for the batches to come.
         let is_roomy = |region: &Arc<Region>| region.arena().in_use() <= region.arena().size() / 2;
         let stay_from = match region {
@@ -481,7 +481,7 @@ impl<'a> Session<'a> {
                 self.stage.load.end_batch();
             }
             if still.contains(&flight.sequence) {
-                let input = flight.slot.and_then(Slot::into_input);
+                let input = flight.berth.and_then(Berth::into_input);
                 kept.extend(input.map(|region| (flight.sequence, region)));
             }
             (flight.batch, transfer)
@@ -530,10 +530,10 @@ impl Drop for OverOnPanic<'_> {
 }
 
 /// Adds the frame of a batch; gives the bytes of data in it.
-fn encode(outbox: &mut Outbox, sequence: u64, batch: &Batch, slot: Option<&Slot>) -> usize {
+fn encode(outbox: &mut Outbox, sequence: u64, batch: &Batch, berth: Option<&Berth>) -> usize {
     let ids: Vec<String> =
         batch.parcels.iter().map(|parcel| parcel.head.id().to_string()).collect();
-    let is_shared = |at: usize| slot.is_some_and(|slot| slot.is_shared[at]);
+    let is_shared = |at: usize| berth.is_some_and(|berth| berth.is_shared[at]);
     let inputs = batch.parcels.iter().zip(&ids).enumerate().map(|(at, (parcel, id))| {
         let (head, payload, size) = (&parcel.head, &parcel.payload, parcel.size());
         let tag = if is_shared(at) { payload.format.shared_tag() } else { payload.format.tag() };
@@ -543,7 +543,7 @@ fn encode(outbox: &mut Outbox, sequence: u64, batch: &Batch, slot: Option<&Slot>
             Input::Full(id, tag, size, &head.metadata, &head.dataset_name)
         }
     });
-    let tasks = BatchTasks(slot.map(Slot::shares), inputs.collect());
+    let tasks = BatchTasks(berth.map(Berth::shares), inputs.collect());
     // Text and JSON values always become JSON.
     let meta = serde_json::to_vec(&tasks).unwrap_or_default();
     let body = batch.parcels.iter().enumerate().filter(|(at, _)| !is_shared(*at));

@@ -15,7 +15,7 @@ use super::driver::Driver;
 use super::engine::{Engine, RayActorPool, RayData, RayEnv, Xenna};
 use super::host::{self, ROLE};
 use super::job::{Job, JobStage};
-use super::session::{Outcome, Session};
+use super::session::{Outcome, RayRun};
 use crate::provision::{Environment, Provisioner};
 use crate::run::{
     Error, Executor, FailurePolicy, Observer, Plan, RunReport, STOP_GRACE, Sink, Stop,
@@ -205,7 +205,7 @@ impl<E: Engine> Executor for RayExecutor<E> {
         };
         let driver = Driver::start(&base, shims, &job)?;
         let stop = self.stop.clone().map(|stop| (stop, self.stop_grace));
-        let session = Session::new(plan, self.failure_policy, observer).with_stop(stop);
+        let session = RayRun::new(plan, self.failure_policy, observer).with_stop(stop);
         let Outcome { stages, environments, failed, is_stopped } =
             session.run(driver, E::NAME, tasks, sink)?;
         Ok(RunReport {

@@ -50,7 +50,7 @@ enum GivenUp {
 }
 
 /// What a run is known to have done so far.
-pub(crate) struct Session<'a> {
+pub(crate) struct RayRun<'a> {
     plan: &'a Plan,
     policy: FailurePolicy,
     observer: Arc<dyn Observer>,
@@ -78,7 +78,7 @@ pub(crate) struct Outcome {
     pub(crate) is_stopped: bool,
 }
 
-impl<'a> Session<'a> {
+impl<'a> RayRun<'a> {
     pub(crate) fn new(plan: &'a Plan, policy: FailurePolicy, observer: Arc<dyn Observer>) -> Self {
         Self {
             plan,

@@ -57,7 +57,7 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
         Err(error) => return refuse(&mut frames, &writer, error),
     };
     let plan = Plan::of_stages(vec![planned]);
-    let watch = Watch { writer: writer.clone() };
+    let watch = Relay { writer: writer.clone() };
     let batches = [Queue::new(1, UNLIMITED), Queue::new(1, UNLIMITED)];
     let run = Run::new(
         Cancel::new()?,
@@ -249,11 +249,11 @@ impl Writer {
 }
 
 /// Passes on what the program that runs the pipeline wants to know.
-struct Watch {
+struct Relay {
     writer: Writer,
 }
 
-impl Observer for Watch {
+impl Observer for Relay {
     fn on_event(&self, event: &Event) {
         let is_news = match event {
             Event::EnvironmentPreparing { .. }
