@@ -341,6 +341,7 @@ fn what_is_no_table_is_that_tasks_error() {
     // A worker that passes anything off as a table.
     let text = r"
 import curator_stage
+import curator_streams
 class Lie:
     def __init__(self, data):
         self.data = data
@@ -350,8 +351,8 @@ class Lie:
         view[:] = self.data
 class Stage:
     def setup(self):
-        curator_stage._as_table = lambda data: data if isinstance(data, Lie) else None
-        curator_stage._stream = lambda lie: lie
+        curator_streams.as_table = lambda data: data if isinstance(data, Lie) else None
+        curator_streams.stream = lambda lie: lie
     def process(self, task):
         return Lie(task.data)
 ";
@@ -382,6 +383,7 @@ class Stage:
 fn nothing_is_not_taken_for_a_table_that_cannot_be_read() {
     let lie = r"
 import curator_stage
+import curator_streams
 class Lie:
     def size(self):
         return 100_000
@@ -389,8 +391,8 @@ class Lie:
         view[:] = bytes(100_000)
 class Stage:
     def setup(self):
-        curator_stage._as_table = lambda data: data if isinstance(data, Lie) else None
-        curator_stage._stream = lambda lie: lie
+        curator_streams.as_table = lambda data: data if isinstance(data, Lie) else None
+        curator_streams.stream = lambda lie: lie
     def process(self, task):
         return [Lie(), curator_stage.Task({})]
 ";

@@ -64,7 +64,7 @@ fn run_dirs(cluster: &Cluster) -> Vec<PathBuf> {
 const OF_A_RUN: [&str; 8] = [
     "curator_ray",
     "curator-worker",
-    "curator_stage",
+    "curator_worker",
     "run-on-ray",
     "Hold",
     "Reporter",

@@ -366,7 +366,7 @@ def carry(engine):
     """Has what runs on the nodes travel whole: they have none of our files."""
     import ray
 
-    for name in ("curator_ray_actor", "curator_ray_node", "curator_stage", _ENGINES[engine][0]):
+    for name in ("curator_ray_actor", "curator_ray_node", "curator_frames", _ENGINES[engine][0]):
         ray.cloudpickle.register_pickle_by_value(importlib.import_module(name))
 
 
@@ -484,9 +484,9 @@ def main():
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     # The engines import this module by its name.
     sys.modules["curator_ray"] = sys.modules["__main__"]
-    import curator_stage
+    import curator_frames
 
-    channel = curator_stage._Channel(control, struct)
+    channel = curator_frames.Channel(control, struct)
     driver = _Driver(channel)
     try:
         driver.run()

@@ -17,8 +17,8 @@ import tempfile
 import threading
 import time
 
+import curator_frames
 import curator_ray_node as node
-import curator_stage
 import ray
 
 START, BATCH = 1, 3
@@ -108,7 +108,7 @@ def _start_host(job, reporter):
         except (OSError, subprocess.CalledProcessError) as error:
             ours.close()
             raise StageFailedError(node.cannot_start(program, node_id(), error)) from None
-    return curator_stage._Channel(ours, struct)
+    return curator_frames.Channel(ours, struct)
 
 
 class Host:

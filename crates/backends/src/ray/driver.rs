@@ -12,7 +12,7 @@ use super::job::Job;
 use crate::provision::Environment;
 use crate::run::{Error, Secrets};
 use crate::worker::wire::{self, Kind};
-use crate::worker::{CURATOR_STAGE_PY, Exit, Incoming, Launch, Process, Shims};
+use crate::worker::{Exit, Incoming, Launch, Process, Shims};
 
 /// The driver's modules, which import each other by these names.
 const FILES: [(&str, &str); 7] = [
@@ -22,7 +22,7 @@ const FILES: [(&str, &str); 7] = [
     ("curator_ray_data.py", include_str!("../../python/curator_ray_data.py")),
     ("curator_ray_node.py", include_str!("../../python/curator_ray_node.py")),
     ("curator_ray_xenna.py", include_str!("../../python/curator_ray_xenna.py")),
-    ("curator_stage.py", CURATOR_STAGE_PY),
+    ("curator_frames.py", include_str!("../../python/curator_frames.py")),
 ];
 /// How long the driver may take to shut the engine down when the run is over.
 const LEAVE_LIMIT: Duration = Duration::from_mins(1);

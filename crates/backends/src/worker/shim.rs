@@ -10,36 +10,46 @@ use std::sync::{LazyLock, OnceLock};
 use envspec::Digest;
 use files::{Access, Scratch};
 
-/// The file that a worker runs, and that stage code may import.
+/// The file that stage code may import, as it may `curator_table.py`.
 pub const CURATOR_STAGE_PY: &str = include_str!("../../python/curator_stage.py");
 
-/// What lies beside it: tables for stages without `pyarrow`, which stage code may import, and what
-/// they are made of.
-const BESIDE: [(&str, &str); 6] = [
+/// The one that a worker runs.
+const MAIN: &str = "curator_worker.py";
+
+/// All of them, by their names.
+const FILES: [(&str, &str); 14] = [
+    ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
+    ("curator_batches.py", include_str!("../../python/curator_batches.py")),
+    ("curator_code.py", include_str!("../../python/curator_code.py")),
     ("curator_declared.py", include_str!("../../python/curator_declared.py")),
+    ("curator_frames.py", include_str!("../../python/curator_frames.py")),
     ("curator_json.py", include_str!("../../python/curator_json.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
+    ("curator_proof.py", include_str!("../../python/curator_proof.py")),
+    ("curator_stage.py", CURATOR_STAGE_PY),
+    ("curator_streams.py", include_str!("../../python/curator_streams.py")),
     ("curator_table.py", include_str!("../../python/curator_table.py")),
     ("curator_values.py", include_str!("../../python/curator_values.py")),
+    ("curator_worker.py", include_str!("../../python/curator_worker.py")),
 ];
 
 static FOLDER: LazyLock<String> = LazyLock::new(|| {
-    let texts: Vec<&str> = BESIDE.iter().map(|(_, text)| *text).chain([CURATOR_STAGE_PY]).collect();
+    let texts: Vec<&str> = FILES.iter().map(|(_, text)| *text).collect();
     Digest::of(texts.join("\0").as_bytes()).to_string()[..16].to_owned()
 });
 
-/// Writes `curator_stage.py` and the files that workers find beside it below `shims_dir`, once for
-/// each version of them; returns its path.
+/// Writes the Python side of workers below `shims_dir`, once for each version of it; returns the path
+/// of the program.
 ///
 /// Their folder is named by their contents, so that a newer program never changes the files under
 /// the workers of an older one.
 pub fn write_shim(shims_dir: &Path) -> io::Result<PathBuf> {
     let folder = enter(shims_dir, &FOLDER)?;
-    for (name, text) in BESIDE {
+    for (name, text) in FILES {
         folder.write(name, text)?;
     }
-    folder.write("curator_stage.py", CURATOR_STAGE_PY)
+    Ok(folder.path.join(MAIN))
 }
 
 /// Where the Python side of workers is written: the cache's folder for it, or where that may only be
@@ -153,11 +163,23 @@ mod tests {
 
     use super::*;
 
+    /// A file that is not written would be missed by the first stage that needs it.
+    #[test]
+    fn every_file_for_workers_is_embedded() {
+        let python = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+        for entry in fs::read_dir(python).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".py") && !name.starts_with("curator_ray") {
+                assert!(FILES.iter().any(|(file, _)| *file == name), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn a_damaged_shim_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let file = write_shim(dir.path()).unwrap();
-        for (name, text) in BESIDE.into_iter().chain([("curator_stage.py", CURATOR_STAGE_PY)]) {
+        for (name, text) in FILES {
             fs::write(file.with_file_name(name), "cut").unwrap();
             assert_eq!(write_shim(dir.path()).unwrap(), file);
             assert_eq!(fs::read_to_string(file.with_file_name(name)).unwrap(), text);
@@ -172,7 +194,7 @@ mod tests {
         // Nobody can make a folder there, not even root.
         let shims = Shims::new("/sys/shims".into());
         let file = shims.shim().unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), CURATOR_STAGE_PY);
+        assert!(FILES.contains(&(MAIN, fs::read_to_string(&file).unwrap().as_str())));
         assert_eq!(shims.shim().unwrap(), file, "once");
         let own = file.ancestors().nth(2).unwrap().to_owned();
         assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o7777, 0o700);

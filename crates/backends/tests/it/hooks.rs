@@ -66,7 +66,7 @@ fn a_set_up_that_raises_ends_the_run_with_its_traceback() {
         let report = error.report();
         assert!(report.contains("stage `stage` failed to set up: RuntimeError"), "{report}");
         assert!(report.contains(line) && report.contains("Traceback"), "{report}");
-        assert!(!report.contains("curator_stage.py"), "no frame of ours: {report}");
+        assert!(!report.contains("/curator_"), "no frame of ours: {report}");
     }
 }
 

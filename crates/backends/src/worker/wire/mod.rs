@@ -1,7 +1,7 @@
 //! The format that engines and workers speak, and the socket that it goes over.
 //!
 //! A frame is a fixed header, JSON meta data and raw bytes. The Python side of the same format is
-//! `python/curator_stage.py`. Nothing here trusts the other side: every length is capped before
+//! `python/curator_frames.py`. Nothing here trusts the other side: every length is capped before
 //! anything is allocated, and memory grows only with what has really arrived.
 
 mod answer;

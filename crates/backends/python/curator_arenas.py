@@ -1,0 +1,61 @@
+"""The memory that a worker shares with the engine, in which large data crosses."""
+
+import os
+
+__all__ = ["ALIGNMENT", "Arenas", "let_go"]
+
+ALIGNMENT = 64
+
+
+class Arenas:
+    """The memory that is shared with the engine: one part to read, one to write.
+
+    The engine says which bytes of it are whose; what is written is told by its length alone.
+    """
+
+    def __init__(self):
+        self._files = (None, None)
+        self._size = 0
+        self._input = None
+        self._output = None
+
+    def replace(self, files, size):
+        # Whoever still has a view of the old memory keeps it.
+        self._input = self._output = None
+        for file in self._files:
+            if file is not None:
+                os.close(file)
+        self._files = files
+        self._size = size
+
+    def read(self, start, end):
+        """A view of what stands there, which the engine may change once the batch is answered."""
+        if self._input is None:
+            try:
+                import mmap
+
+                memory = mmap.mmap(self._files[0], self._size, prot=mmap.PROT_READ)
+            except (ImportError, OSError):  # No room for it, as `ulimit -v` may have it.
+                return memoryview(os.pread(self._files[0], end - start, start))
+            self._input = memoryview(memory)
+        return self._input[start:end]
+
+    def room(self, start, end):
+        """A view to write there; None where there is no room for it in this process."""
+        if self._output is None:
+            try:
+                import mmap
+
+                self._output = memoryview(mmap.mmap(self._files[1], self._size))
+            except (ImportError, OSError):
+                return None
+        return self._output[start:end]
+
+
+def let_go(view):
+    """Gives a view back; False if something still looks through it."""
+    try:
+        view.release()
+    except BufferError:
+        return False
+    return True

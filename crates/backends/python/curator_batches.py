@@ -1,0 +1,443 @@
+"""Batches worked off: tasks are made of what came, and answers of what the stage gives for them."""
+
+import os
+import sys
+from itertools import chain
+
+import curator_streams as streams
+from curator_arenas import ALIGNMENT, Arenas, let_go
+from curator_code import declared, describe_error, load, takes_argument
+from curator_frames import RESULT
+from curator_stage import Aggregate, Context, Task
+
+__all__ = ["Worker", "of_any_size"]
+
+
+async def _coroutine():
+    pass
+
+
+async def _async_generator():
+    yield
+
+
+def _kind_of(coroutine):
+    coroutine.close()
+    return type(coroutine)
+
+
+# What a stage's code has to be run for yet.
+_GENERATOR = type(item for item in ())
+_COROUTINE = _kind_of(_coroutine())
+_ASYNC_GENERATOR = type(_async_generator())
+_LAZY = frozenset((_GENERATOR, _COROUTINE, _ASYNC_GENERATOR))
+
+
+def _whole(generator):
+    """A list of what a generator yields."""
+    left = []
+
+    def delegate():
+        left.append((yield from generator))
+
+    items = list(delegate())
+    if left[0] is not None:
+        raise TypeError(
+            f"the generator returned a {type(left[0]).__name__}, which nobody gets: a function with"
+            " `yield` in it gives only what it yields"
+        )
+    return items
+
+
+# What JSON has a form for: of which nothing has to be looked into, and all of it.
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+_KNOWN = (dict, list, tuple, str, int, float, type(None))
+
+
+def _stand_in(value):
+    """What JSON has for a value of another kind."""
+    from curator_json import stand_in
+
+    return stand_in(value)
+
+
+def _has_text_keys(value):
+    """Whether all keys in a value are text. JSON's encoder takes numbers and None for keys, too,
+    and makes text of them, so that they come out as others, or two as one. It has seen the value
+    before: there is no circle in it."""
+    if type(value) is dict:
+        # Most are flat.
+        try:
+            "".join(value)
+        except TypeError:
+            return False
+        if _PLAIN.issuperset(map(type, value.values())):
+            return True
+    level = (value,)
+    while level:
+        keyed = [holder for holder in level if isinstance(holder, dict)]
+        listed = [holder.values() for holder in keyed]
+        if len(keyed) < len(level):
+            listed += [holder for holder in level if isinstance(holder, (list, tuple))]
+            others = [holder for holder in level if not isinstance(holder, _KNOWN)]
+            listed.append([_stand_in(holder) for holder in others])
+        try:
+            "".join(chain.from_iterable(keyed))
+        except TypeError:
+            return False
+        # A level at a time, so that the loops over what is plain are not Python's.
+        if _PLAIN.issuperset(map(type, chain.from_iterable(listed))):
+            return True
+        level = [item for item in chain.from_iterable(listed) if type(item) not in _PLAIN]
+    return True
+
+
+def of_any_size(function, *arguments):
+    """Calls what reads or writes JSON. Python refuses integers of more than some thousand digits,
+    to be safe from strangers' texts; what goes through here is a task's own data."""
+    try:
+        return function(*arguments)
+    except ValueError:
+        if not hasattr(sys, "set_int_max_str_digits"):
+            raise
+    most = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return function(*arguments)
+    finally:
+        sys.set_int_max_str_digits(most)
+
+
+class Worker:
+    """One stage's code and the loop that feeds it."""
+
+    def __init__(self, channel, json):
+        self._channel = channel
+        # Neither looks for white space around a text, nor for its encoding.
+        self._decode = json.JSONDecoder().scan_once
+        # `check_circular` stays on: a value that contains itself must be an error, not a crash.
+        form = {"allow_nan": False, "separators": (",", ":"), "default": _stand_in}
+        self._encode = json.JSONEncoder(ensure_ascii=False, **form).encode
+        self._encode_escaped = json.JSONEncoder(**form).encode
+        # How the outputs of the task at hand are written: as its own data is.
+        self._write = self._encode
+        # A child that the stage's code forks must not go on as a second worker.
+        self._pid = os.getpid()
+        self._stage = None
+        self._inputs = ()
+        self._context = Context()
+        self._is_batched = False
+        self.is_set_up = False
+        self.arenas = Arenas()
+        self._arenas_from = None
+        # The large inputs of the batch that cannot change, by what Python knows them by.
+        self._given = {}
+        # The input of earlier batches that the stage still has tables in, by their sequence.
+        self._kept = []
+        # Where the next large output goes, and where the batch's room for them ends.
+        self._room_at = self._room_end = 0
+        # Made when the stage gives the first coroutine.
+        self._loop = None
+
+    def load(self, start):
+        self._context = Context(
+            start["stage"], start["worker"], start["node"], start["environment"]
+        )
+        self._inputs = tuple(start["inputs"])
+        self._arenas_from = start["arenas_from"]
+        self._stage = load(start["code"], start["args"])
+        self._is_batched = callable(getattr(self._stage, "process_batch", None))
+        if not self._is_batched and not callable(getattr(self._stage, "process", None)):
+            raise TypeError(
+                f"{start['code']['name']!r} has neither `process(task)` nor `process_batch(tasks)`"
+            )
+
+    def declared(self):
+        return declared(self._stage)
+
+    def hook(self, name):
+        hook = getattr(self._stage, name, None)
+        if hook is None:
+            return
+        left = hook(self._context) if takes_argument(hook) else hook()
+        if type(left) in (_GENERATOR, _ASYNC_GENERATOR):
+            raise TypeError(f"`{name}` has a `yield`, so that nothing of it would run: take it out")
+        if type(left) is _COROUTINE:
+            self._settled(left)
+
+    def _settled(self, lazy):
+        """What becomes of a coroutine, or a list of what a generator of either kind yields."""
+        if type(lazy) is _GENERATOR:
+            return _whole(lazy)
+        if self._loop is None:
+            from curator_loop import Loop
+
+            self._loop = Loop()
+        return self._loop.settle(lazy)
+
+    def setup(self, on_node):
+        self.hook("setup_on_node" if on_node else "setup")
+        self.is_set_up = not on_node
+
+    def teardown(self):
+        try:
+            self.hook("teardown")
+        finally:
+            if self._loop is not None:
+                self._loop.close()
+
+    def batch(self, sequence, meta, body, clock):
+        """Works off a batch; gives the time at which it was done."""
+        tasks = []
+        writers = []
+        views = []
+        unreadable = {}
+        at = shared_at = self._room_at = self._room_end = 0
+        shares, records = of_any_size(self._decode, meta, 0)[0]
+        if shares is not None:
+            shared_at, self._room_at, room = shares
+            self._room_end = self._room_at + room
+        for record in records:
+            kind, length = record[1], record[2]
+            if kind in "jbt":
+                part = body
+                if length != len(body):
+                    part = body[at : at + length]
+                    at += length
+            else:
+                end = shared_at + length
+                part = self.arenas.read(shared_at, end)
+                views.append((sequence, part))
+                shared_at = end + -end % ALIGNMENT
+            write = self._encode
+            try:
+                if kind in "bB":
+                    data = bytes(part)
+                elif kind in "jJ":
+                    data, write = self._value(part)
+                else:
+                    data = streams.open_table(part)
+            except BaseException as error:
+                data, unreadable[len(tasks)] = None, error
+            writers.append(write)
+            if kind in "BT" and len(tasks) not in unreadable:
+                self._given[id(data)] = len(tasks), data
+            # The short form of a record has neither metadata nor another dataset.
+            metadata, dataset = (record[3], record[4]) if len(record) > 3 else ({}, "")
+            tasks.append(Task(data, metadata, dataset, record[0]))
+        parts = []
+        begin = clock()
+        if unreadable:
+            answer = self._run_readable(tasks, writers, parts, unreadable)
+        elif self._is_batched:
+            answer = self._run_batch(tasks, writers, parts)
+        else:
+            entries = [self._run_one(task, write, parts) for task, write in zip(tasks, writers)]
+            answer = f"[{','.join(entries)}]"
+        end = clock()
+        if os.getpid() != self._pid:
+            os._exit(0)
+        kept = ""
+        if views or self._kept:
+            # What the stage has no table in any more, the engine may use again.
+            tasks = data = part = unreadable = None
+            self._given = {}
+            self._kept = [held for held in (*self._kept, *views) if not let_go(held[1])]
+            if self._kept:
+                kept = f",{sorted({number for number, _ in self._kept})}"
+        self._channel.send(RESULT, sequence, f"[{end - begin},{answer}{kept}]".encode(), parts)
+        return end
+
+    def _run_readable(self, tasks, writers, parts, unreadable):
+        """The answer about a batch of which some tasks hold what Python cannot read."""
+        if self._is_batched:
+            return f'{{"failed":{self._raised(next(iter(unreadable.values())))}}}'
+        entries = [
+            self._raised(unreadable[at])
+            if at in unreadable
+            else self._run_one(task, writers[at], parts)
+            for at, task in enumerate(tasks)
+        ]
+        return f"[{','.join(entries)}]"
+
+    def _value(self, part):
+        """The value of JSON that the engine passes on, of whatever worker's it may be, and what
+        writes values as that is written: with escapes for all that is not ASCII, or with none."""
+        text = str(part, "utf-8")
+        try:
+            value, end = of_any_size(self._decode, text, 0)
+        except StopIteration as stop:
+            raise ValueError(f"no JSON at {stop.value}") from None
+        except RecursionError:
+            raise RecursionError(
+                "the data is nested deeper than this Python reads JSON: have what makes it, or a"
+                " Rust stage, make it flatter"
+            ) from None
+        if end != len(text):
+            raise ValueError(f"no JSON at {end}")
+        # In ASCII also the last of its characters is an escape.
+        is_escaped = "\\u" in text and text.isascii() and "\x7f" not in text
+        return value, self._encode_escaped if is_escaped else self._encode
+
+    def _raised(self, error):
+        """The error, as JSON; but one in a forked child is the child's own."""
+        if os.getpid() != self._pid:
+            raise error
+        return self._encode(describe_error(error))
+
+    # Answers are written as JSON at once: what a stage goes on changing was sent as it returned it.
+
+    def _run_one(self, task, write, parts):
+        metadata, dataset = task.metadata, task.dataset_name
+        self._write = write
+        try:
+            if self._inputs:
+                self._check_inputs(task)
+            output = self._stage.process(task)
+            if isinstance(output, Task):
+                record = self._record(output.data, parts, output.metadata, output.dataset_name)
+                return f"[{record}]"
+            return self._entry(output, parts, metadata, dataset)
+        except BaseException as error:
+            return self._raised(error)
+
+    def _run_batch(self, tasks, writers, parts):
+        parents = [(task.metadata, task.dataset_name) for task in tasks]
+        mark = self._room_at
+        try:
+            if self._inputs:
+                for task in tasks:
+                    self._check_inputs(task)
+            outputs = self._stage.process_batch(tasks)
+            while type(outputs) in _LAZY:
+                outputs = self._settled(outputs)
+            if isinstance(outputs, Aggregate):
+                self._write = writers[0]
+                outputs = self._outputs(outputs.outputs, parts, {}, parents[0][1])
+                return f'{{"aggregate":{outputs}}}'
+            if not isinstance(outputs, (list, tuple)):
+                kind = type(outputs).__name__
+                raise TypeError(f"process_batch must return a list or an Aggregate, not {kind}")
+            if len(outputs) != len(tasks):
+                raise ValueError(
+                    f"process_batch got {len(tasks)} tasks and returned {len(outputs)} entries:"
+                    " return one entry per task (None drops it), or an Aggregate"
+                )
+            entries = []
+            for output, (metadata, dataset), self._write in zip(outputs, parents, writers):
+                entries.append(self._entry(output, parts, metadata, dataset))
+            return f"[{','.join(entries)}]"
+        except BaseException as error:
+            parts.clear()
+            self._room_at = mark
+            return f'{{"failed":{self._raised(error)}}}'
+
+    def _check_inputs(self, task):
+        keys = streams.keys(task.data)
+        for name in self._inputs:
+            if name not in keys:
+                have = ", ".join(map(repr, keys))
+                raise KeyError(
+                    f"task {task.id} failed validation for stage {self._context.stage!r}:"
+                    f" it needs the key {name!r}, and has {have or 'no keys'}"
+                )
+
+    def _entry(self, output, parts, metadata, dataset):
+        if output is None:
+            return "[]"
+        if isinstance(output, list):
+            return self._outputs(output, parts, metadata, dataset)
+        if type(output) in _LAZY:
+            return self._entry(self._settled(output), parts, metadata, dataset)
+        return self._outputs((output,), parts, metadata, dataset)
+
+    def _outputs(self, outputs, parts, metadata, dataset):
+        mark, room_mark = len(parts), self._room_at
+        records = []
+        try:
+            for output in outputs:
+                if output is None:
+                    continue
+                if isinstance(output, Task):
+                    records.append(
+                        self._record(output.data, parts, output.metadata, output.dataset_name)
+                    )
+                else:
+                    records.append(self._record(output, parts, metadata, dataset))
+        except BaseException:
+            del parts[mark:]
+            self._room_at = room_mark
+            raise
+        return f"[{','.join(records)}]"
+
+    def _record(self, data, parts, metadata, dataset):
+        if metadata or dataset:
+            metadata, dataset = self._described(metadata or {}, dataset)
+            rest = f",{metadata},{dataset}"
+        else:
+            rest = ""
+        if id(data) in self._given:
+            # It is what came, and the engine still has that.
+            return f'["=",{self._given[id(data)][0]}{rest}]'
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            if isinstance(data, memoryview):
+                data = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
+            kind, part = "b", data
+        elif type(data) is not dict and (table := streams.as_table(data)) is not None:
+            kind, part = "t", streams.stream(table)
+        else:
+            kind, part = "j", self._encoded(data, "data")
+        length = part.size() if kind == "t" else len(part)
+        room = self._room(length)
+        if kind == "t":
+            view = memoryview(bytearray(length)) if room is None else room
+            part.write_into(view)
+            part = view
+        elif room is not None:
+            room[:] = part
+        # Nothing can fail from here on, so what is counted is there.
+        if room is not None:
+            kind = kind.upper()
+            end = self._room_at + length
+            self._room_at = end + -end % ALIGNMENT
+        else:
+            # A copy, unless it cannot change: the stage may reuse its buffer for the next task.
+            parts.append(part if kind == "t" else bytes(part))
+        return f'["{kind}",{length}{rest}]'
+
+    def _room(self, length):
+        """A view of the arena for a large output; None if it is not large, or there is no room."""
+        end = self._room_at + length
+        if not self._room_end or end > self._room_end or length < self._arenas_from:
+            return None
+        return self.arenas.room(self._room_at, end)
+
+    def _described(self, metadata, dataset):
+        if not isinstance(metadata, dict):
+            raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
+        if not isinstance(dataset, str):
+            raise TypeError(f"dataset_name must be text, not {type(dataset).__name__}")
+        metadata, dataset = self._encoded(metadata, "metadata"), self._encoded(dataset, "dataset")
+        return metadata.decode(), dataset.decode()
+
+    def _encoded(self, value, name):
+        """The value as JSON, in UTF-8."""
+        try:
+            text = of_any_size(self._write, value)
+            try:
+                encoded = text.encode()
+            except UnicodeEncodeError:
+                # Half of a surrogate pair, which an escape alone can carry, and Rust, which reads
+                # all but the data, cannot hold.
+                if name != "data":
+                    raise
+                encoded = of_any_size(self._encode_escaped, value).encode()
+            if type(value) in _PLAIN or _has_text_keys(value):
+                return encoded
+            error = "a key is no text"
+        except (TypeError, ValueError, RecursionError) as caught:
+            error = caught
+        from curator_json import find_refused
+
+        why = find_refused(value, name) or f"{name}: {error}"
+        raise TypeError(f"the stage returned what cannot be sent: {why}")

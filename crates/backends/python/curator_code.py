@@ -1,0 +1,144 @@
+"""A stage's code: loading it, asking what it declares and takes, and telling its errors."""
+
+import os
+import sys
+
+__all__ = ["declared", "describe_error", "load", "takes_argument"]
+
+
+def load(code, args):
+    """The object that does the work: an instance, or a function bound to its arguments."""
+    import importlib
+
+    if "file" in code:
+        path = code["file"]
+        folder, base = os.path.split(path)
+        name = os.path.splitext(base)[0]
+        if folder not in sys.path:
+            sys.path.append(folder)
+        other = sys.modules.get(name)
+        if other is not None:
+            raise ImportError(
+                f"the stage file {path} would hide the module {name!r}"
+                f" ({getattr(other, '__file__', 'built in')}): rename the file"
+            )
+        import importlib.util
+
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None:
+            raise ImportError(f"{path} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(code["module"])
+    found = module
+    for part in code["name"].split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            known = ", ".join(n for n in dir(found) if not n.startswith("_")) or "nothing"
+            raise AttributeError(
+                f"{module.__name__} has no {code['name']!r}; it defines {known}"
+            ) from None
+    positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
+    if isinstance(found, type):
+        return found(*positional, **named)
+    if hasattr(found, "process") or hasattr(found, "process_batch"):
+        return found
+    if not callable(found):
+        raise TypeError(f"{code['name']!r} is neither a class nor a function")
+    if not (positional or named):
+        return _Function(found, found)
+    return _Function(found, lambda task: found(task, *positional, **named))
+
+
+class _Function:
+    """A plain function as a stage."""
+
+    def __init__(self, function, process):
+        self.function = function
+        self.process = process
+
+
+# How the names of settings begin and end: a mistake is in either of them, or in between.
+_HEADS = frozenset(("ba", "in", "nu", "ou", "ra", "re", "ru", "ta", "xe"))
+_TAILS = frozenset(("de", "ds", "ec", "es", "ks", "nv", "rs", "ts", "ze"))
+
+
+def declared(stage):
+    """What the stage's code declares about itself: most declare nothing, and pay for no more than a
+    look at their names."""
+    if isinstance(stage, _Function):
+        stage = stage.function
+    names = set(getattr(stage, "__dict__", ()))
+    for kind in type(stage).__mro__:
+        names.update(vars(kind))
+    if "__getattr__" not in names and not any(
+        name[:2].lower() in _HEADS or name[-2:].lower() in _TAILS
+        for name in names
+        if isinstance(name, str) and name[:1] != "_"
+    ):
+        return {}
+    from curator_declared import declared
+
+    return declared(stage, {name for name in names if isinstance(name, str)})
+
+
+def describe_error(error):
+    """The user's error as plain data, its traceback without the worker's frames."""
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, trace)
+    except Exception as second:  # An error whose text cannot be made must still be reported.
+        lines = [f"{type(error).__name__} (its text failed with {type(second).__name__})\n"]
+    try:
+        message = str(error)
+    except Exception:
+        message = "(no text)"
+    return {
+        "type": type(error).__qualname__,
+        "message": _printable(message),
+        "traceback": _printable("".join(lines)),
+    }
+
+
+# The files whose frames stand above a stage's own in a traceback.
+_OURS = frozenset(
+    f"curator_{name}.py" for name in ("arenas", "batches", "code", "loop", "streams", "worker")
+)
+
+
+def _is_ours(file):
+    """Whether a frame in this file is none of the stage's: of the worker's, or of its loop's."""
+    if os.path.basename(file) in _OURS:
+        return True
+    return file == getattr(sys.modules.get("asyncio.base_events"), "__file__", None)
+
+
+def _printable(text):
+    """The text without lone surrogates, which no UTF-8 can carry."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def takes_argument(hook):
+    """Whether a hook wants the context: looks through decorators, as `inspect.signature` does."""
+    function = getattr(hook, "__func__", hook)
+    is_bound = function is not hook
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return code.co_argcount > is_bound
+    import inspect  # Costs milliseconds, and only `functools.partial` and its like need it.
+
+    try:
+        parameters = inspect.signature(hook).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(parameter.kind in positional for parameter in parameters)

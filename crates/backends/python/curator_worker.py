@@ -1,0 +1,155 @@
+"""The program of a worker: it runs one stage's code in its environment.
+
+It speaks frames over the socket that it gets as standard input, and ends when that closes. Python
+compiles a program anew at each start, and what it imports only once, so there is little here.
+
+Read on in `curator_frames.py` (the socket), `curator_proof.py` (the environment), `curator_code.py`
+(the stage's code) and `curator_batches.py` (its work, with `curator_arenas.py` and
+`curator_streams.py` for large data and tables). Stages see `curator_stage.py`.
+"""
+
+import os
+import sys
+
+
+def _follow_parent(lifeline, group):
+    """Has the kernel kill this whole process group when the parent's end of the pipe closes.
+
+    A signal to the group also reaches the children that the stage's code started, needs no thread,
+    and works while C code holds the interpreter.
+    """
+    import fcntl
+    import select
+    import signal
+
+    # The group is the parent's word, and never one that this process has not been put into.
+    if not hasattr(fcntl, "F_SETSIG") or os.getpgrp() != group:
+        return
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -group)
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(lifeline, 0)
+    if poll.poll(0):  # It closed before the kernel was asked to watch it.
+        os.killpg(0, signal.SIGKILL)
+
+
+def _work(channel, worker, is_timed, clock):
+    """Works off batches until the socket closes."""
+    from curator_frames import ARENAS, FLUSH_NANOSECONDS
+
+    flushed = clock()
+    while True:
+        frame = channel.receive()
+        if frame is None:
+            return
+        kind, sequence, meta, body = frame
+        if kind == ARENAS:
+            files, channel.descriptors = channel.descriptors[:2], channel.descriptors[2:]
+            worker.arenas.replace(files, os.fstat(files[0]).st_size)
+            continue
+        now = worker.batch(sequence, meta, body, clock)
+        if (
+            is_timed
+            or not channel.has_pending()
+            or channel.is_full()
+            or now - flushed > FLUSH_NANOSECONDS
+        ):
+            channel.flush()
+            flushed = now
+
+
+def _serve():
+    import _socket  # The public `socket` module costs milliseconds that this needs nothing of.
+    import json
+    import struct
+    from time import perf_counter_ns
+
+    # Python 3.9 and 3.10 have no `-P`; under `-I` the folder is not there.
+    folder = os.path.dirname(os.path.abspath(__file__))
+    if not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [folder]:
+        del sys.path[0]
+    # These are ours, whatever the environment or the stage calls by their names.
+    sys.path.insert(0, folder)
+    from curator_batches import Worker, of_any_size
+    from curator_code import describe_error
+    from curator_frames import BYE, FAILED, LOADED, PROOF, READY, START, Channel
+    from curator_proof import environment_key, visible_versions
+
+    sys.path.remove(folder)
+
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+    channel = Channel(control, struct)
+    channel.accept_files(_socket)
+    first = channel.receive()
+    if first is None:
+        return
+    kind, _, meta, _ = first
+    if kind != START:
+        raise RuntimeError(f"the first frame must be a start, not {kind}")
+    start = of_any_size(json.loads, meta)
+    # The first descriptor is the lifeline; the rest are locks that last as long as this process.
+    leases, channel.descriptors = channel.descriptors, []
+    _follow_parent(leases[0], start["group"])
+
+    def send(kind, value):
+        channel.send(kind, 0, json.dumps(value).encode())
+        channel.flush()
+
+    send(
+        PROOF,
+        {
+            "python": sys.executable,
+            "prefix": sys.prefix,
+            "version": list(sys.version_info[:3]),
+            "environment": environment_key(json),
+            "packages": visible_versions(start["packages"]),
+            "pid": os.getpid(),
+        },
+    )
+
+    # Last on the path: whatever the environment or the stage calls by this name comes first.
+    sys.path.append(folder)
+    worker = Worker(channel, json)
+    pid = os.getpid()
+    phase = "load"
+    try:
+        worker.load(start)
+        # Before any hook runs: they may be the wrong environment's.
+        send(LOADED, worker.declared())
+        phase = "setup"
+        while not worker.is_set_up:
+            frame = channel.receive()
+            if frame is None:
+                return
+            worker.setup(json.loads(frame[2])["on_node"])
+            send(READY, {})
+    except BaseException as error:
+        if os.getpid() != pid:
+            raise  # It is a forked child's own.
+        send(FAILED, {"phase": phase, "error": describe_error(error)})
+        return
+
+    # Where tasks have a time limit a result must not wait behind a task that hangs.
+    _work(channel, worker, start["is_timed"], perf_counter_ns)
+
+    problem = None
+    try:
+        worker.teardown()
+    except BaseException as error:
+        if os.getpid() != pid:
+            raise
+        problem = describe_error(error)
+    try:
+        send(BYE, {"error": problem})
+    except OSError:
+        pass  # The parent is gone, and with it whoever wanted to know.
+
+
+if __name__ == "__main__":
+    _serve()
