@@ -10,6 +10,7 @@
 
 mod again;
 mod build;
+mod clone;
 mod command;
 mod environment;
 mod inspect;
