@@ -10,7 +10,6 @@
 
 mod again;
 mod build;
-mod clone;
 mod command;
 mod environment;
 mod inspect;

@@ -4,6 +4,7 @@
 //! that must stay, `installed` reads what is there, `markers` says which requirements apply, `sources`
 //! follows what came from no index, and `record` is what the manifest keeps of all this.
 
+mod clone;
 mod installed;
 mod keep;
 mod markers;

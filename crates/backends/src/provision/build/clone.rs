@@ -9,9 +9,9 @@ use envspec::Install;
 use installer::{Installer, Request};
 use venv_cache::{Base, Created, Strategy, create_unless};
 
-use super::build::Build;
+use super::steps::Build;
 use super::keep::Kept;
-use crate::error::Error;
+use crate::run::Error;
 
 impl Build<'_> {
     /// Makes the environment of the base's files. It ends with the build's limit.
