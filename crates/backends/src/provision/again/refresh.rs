@@ -9,7 +9,7 @@ use stage::Isolation;
 use venv_cache::{Key, Listed};
 
 use crate::provision::build::{
-    Installed, Kept, Record, asks_for, base_packages, digest_now, is_direct, local_path,
+    Installed, Kept, Markers, Record, asks_for, base_packages, digest_now, is_direct, local_path,
 };
 use crate::provision::again::with_requirements;
 use crate::provision::environment::{Core, EnvState, Environment};
@@ -58,7 +58,11 @@ impl Provisioner {
                 |it: &Requirement| if has_hashes { it.clone() } else { it.without_hashes() };
             pinned = with_requirements(install, locked.iter().map(hashed).collect());
         }
-        self.resolve(env, &pinned, |tool, request| tool.lock_file(&request))
+        let open = self.open_base()?;
+        let interpreter = open.base.interpreter();
+        let markers = Markers::new(interpreter.version(), interpreter.implementation());
+        let here = markers.environment();
+        self.resolve(env, &pinned, |tool, request| tool.lock_file(&request, &here))
     }
 
     /// Fails if something that a spec resolves to is no answer to take elsewhere.
