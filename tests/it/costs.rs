@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use curator::backends::{Event, Plan, PreviewState};
+use curator::backends::provision::PreviewState;
+use curator::backends::{Event, Plan};
 use curator::{ExecutorExt, LocalExecutor, Pipeline, RuntimeEnv};
 use serde_json::json;
 

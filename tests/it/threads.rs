@@ -15,13 +15,16 @@ fn every_thread_has_a_name() {
         }
         let text = shipped(&fs::read_to_string(path).unwrap());
         let text: String = text.split_whitespace().collect();
-        // A process is started without an argument, and a thread with what it does.
         for (at, _) in text.match_indices("spawn(").chain(text.match_indices("spawn_scoped(")) {
             let (before, rest) = text.split_at(at);
-            if rest.starts_with("spawn()") || !before.ends_with(['.', ':']) {
+            let statement = &before[before.rfind([';', '{', '=']).map_or(0, |at| at + 1)..];
+            // Processes are spawned by other types.
+            let is_thread = rest.starts_with("spawn_scoped(")
+                || statement.contains("Builder::")
+                || ["thread::", "scope."].iter().any(|end| statement.ends_with(end));
+            if !is_thread {
                 continue;
             }
-            let statement = &before[before.rfind([';', '{', '=']).map_or(0, |at| at + 1)..];
             // A function of the same file that makes named ones.
             if statement.contains(".name(") || statement.contains("thread(\"") {
                 named += 1;

@@ -3,8 +3,9 @@
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
+use curator::backends::FailurePolicy;
 use curator::backends::conformance::{Case, Setting, cases, registry};
-use curator::backends::{Engine, FailurePolicy, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::ray::{Engine, RayActorPool, RayData, RayExecutor, Xenna};
 use curator::{Executor, LocalExecutor, RayEnv};
 
 use crate::world;

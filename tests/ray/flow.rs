@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use curator::backends::{Engine, Plan, RayData, RayExecutor, Xenna};
+use curator::backends::Plan;
+use curator::backends::ray::{Engine, RayData, RayExecutor, Xenna};
 use curator::{Executor, Pipeline, PythonStage, Task};
 use serde_json::json;
 

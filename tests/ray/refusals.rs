@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use curator::backends::conformance::registry;
-use curator::backends::{Connection, Engine, Error, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::ray::{Engine, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::{Connection, Error};
 use curator::stage::Context;
 use curator::{ExecutorExt, Pipeline, PythonStage, RayDataExecutor, RuntimeEnv, RustStage, Task};
 use serde_json::json;

@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use curator::backends::{
-    Connection, Engine, Error, Event, FailurePolicy, RayActorPool, RayData, RayExecutor, Xenna,
-};
+use curator::backends::ray::{Engine, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::{Connection, Error, Event, FailurePolicy};
 use curator::worker::{Registry, serve_if_asked};
 use curator::{ExecutorExt, Pipeline, RunReport, Task};
 use serde_json::{Value, json};

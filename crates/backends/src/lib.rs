@@ -38,9 +38,19 @@
 //! | write a report as a page or as JSON | a [`Recorder`] among the observers, [`RunProfile`] |
 //! | survive the end of the process | a [`Checkpoint`] |
 //! | have the same packages again | a [`RunRecord`] |
-//! | see what a run would build | [`Plan`], [`Provisioner`], [`Preview`] |
+//! | see what a run would build | [`Plan`], [`Provisioner`], [`provision::Preview`] |
 //! | run a program in an environment | [`Provisioner::prepare`], [`Environment::command`] |
 //! | tell people what went wrong | [`Error::report`]: causes, traceback, log, hint |
+//!
+//! # Where it is
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`run`] | what every executor speaks: plans, events, reports, errors |
+//! | [`provision`] | specs to environments, and what there is to know of those |
+//! | [`worker`] | Python processes, and what is said to them |
+//! | [`local`], [`ray`] | the executors |
+//! | [`observe`] | what keeps something of a run: profile, checkpoint, record |
 //!
 //! # What holds
 //!
@@ -57,17 +67,13 @@
 //!
 //! - `arrow`: tasks that are Arrow tables, for Rust stages and the program itself. Between Python
 //!   stages, which see a `pyarrow.Table` or a `curator_table.Table`, they need no feature.
-//! - `conformance`: the cases that every executor must pass.
+//! - `conformance`: the cases that every executor must pass, for those who write one.
+//! - `browser`: tests of this crate's own that open a report in Chromium.
 //!
 //! # What it does not do
 //!
 //! It installs no signal handler, changes no variable or folder of the process, prints nothing, and
 //! never executes what a worker sends: there is no pickle.
-//!
-//! # Features
-//!
-//! - `conformance`: the cases that every executor must pass, for those who write one.
-//! - `browser`: tests of this crate's own that open a report in Chromium.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -78,20 +84,14 @@ pub mod ray;
 pub mod run;
 pub mod worker;
 
+// What most programs name; the rest is in the modules.
 pub use local::LocalExecutor;
 pub use observe::{Checkpoint, Recorder, RunProfile, RunRecord};
-pub use provision::{
-    Added, Change, Damage, Dependent, Details, Diff, EnvCommand, EnvState, Environment,
-    EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, RayWorker,
-    Replaced, Status, Why,
-};
+pub use provision::{EnvState, Environment, EnvironmentReport, Provisioner};
 pub use ray::{
-    Connection, Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv,
-    RayExecutor, Xenna, XennaExecutor, serve_if_asked,
+    Connection, RayActorPoolExecutor, RayDataExecutor, RayEnv, XennaExecutor, serve_if_asked,
 };
 pub use run::{
-    BuildPhase, Cause, DiskSource, Ended, Error, Event, Executor, ExecutorExt, FailedTask,
-    FailurePolicy, Group, Groups, Intake, Observer, Plan, PlannedStage, PythonError, RunReport,
-    Sink, StageReport, Stop,
+    BuildPhase, Cause, DiskSource, Error, Event, Executor, ExecutorExt, FailedTask, FailurePolicy,
+    Observer, Plan, PlannedStage, PythonError, RunReport, Sink, StageReport, Stop,
 };
-pub use worker::{CURATOR_STAGE_PY, Exit, Phase, Stream, write_shim};

@@ -29,7 +29,7 @@ pub trait Executor: Send + Sync {
     ///
     /// A task's [sources](Task::sources) live as long as anything made of it is under way, on
     /// whatever machine, and what fails names them; [`Event::Stopping`](crate::Event::Stopping) is
-    /// told before tasks are dropped that nothing has become of. [`Intake`](crate::Intake) and
+    /// told before tasks are dropped that nothing has become of. [`Intake`](crate::run::Intake) and
     /// [`Checkpoint`](crate::Checkpoint) rely on it.
     fn execute(
         &self,

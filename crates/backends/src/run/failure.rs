@@ -111,7 +111,7 @@ pub struct FailedTask {
     /// The task, or several that failed together in one `process_batch`.
     pub tasks: Vec<TaskId>,
     /// The numbers of the tasks handed in that it was made of, where these are
-    /// [followed](crate::Intake).
+    /// [followed](crate::run::Intake).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<u64>,
     /// The stage that it failed in.

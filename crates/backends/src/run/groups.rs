@@ -54,7 +54,7 @@ impl Group {
 }
 
 impl Groups {
-    /// Keeps a task that came out, which is [followed](crate::Intake). It is to be dropped after
+    /// Keeps a task that came out, which is [followed](crate::run::Intake). It is to be dropped after
     /// that, or what it was made of does not end.
     pub fn came_out(&mut self, task: &Task) {
         let members = task.sources().iter().map(|source| source.index());

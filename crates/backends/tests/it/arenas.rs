@@ -1,6 +1,7 @@
 //! Large payloads in shared memory: every byte of them, whatever a worker does to it.
 
-use backends::{Cause, ExecutorExt, Exit, LocalExecutor, RunReport};
+use backends::worker::Exit;
+use backends::{Cause, ExecutorExt, LocalExecutor, RunReport};
 use proptest::prelude::*;
 use serde_json::json;
 use stage::{Data, Pipeline, Task};

@@ -4,9 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use backends::{
-    BuildPhase, EnvState, Error, Event, ExecutorExt, LocalExecutor, Origin, Problem, Provisioner,
-};
+use backends::provision::{Origin, Problem};
+use backends::{BuildPhase, EnvState, Error, Event, ExecutorExt, LocalExecutor, Provisioner};
 use envspec::{LoadedEnv, RuntimeEnv, Tool};
 use serde_json::json;
 use stage::{Base, Isolation, Pipeline};

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backends::{Error, Event, ExecutorExt, Intake, LocalExecutor, Plan, RunReport, Stop};
+use backends::run::Intake;
+use backends::{Error, Event, ExecutorExt, LocalExecutor, Plan, RunReport, Stop};
 use envspec::{RuntimeEnv, Tool};
 use serde_json::json;
 use stage::{Isolation, Pipeline, PythonStage, Task, Workers};

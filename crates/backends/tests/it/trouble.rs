@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use backends::{Cause, Error, Event, ExecutorExt, Exit, FailedTask};
+use backends::worker::Exit;
+use backends::{Cause, Error, Event, ExecutorExt, FailedTask};
 use serde_json::json;
 use stage::Pipeline;
 

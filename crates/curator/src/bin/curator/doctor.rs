@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use curator::backends::{Finding, Provisioner, Status};
+use curator::backends::Provisioner;
+use curator::backends::provision::{Finding, Status};
 use serde_json::json;
 
 use crate::arguments::Doctor;

@@ -4,10 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use curator::LocalExecutor;
-use curator::backends::{
-    self, Connection, Executor, FailurePolicy, Plan, RayActorPool, RayData, RayEnv, RayExecutor,
-    Stop, Xenna,
-};
+use curator::backends::ray::{RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::{self, Connection, Executor, FailurePolicy, Plan, RayEnv, Stop};
 use curator::stage::{Backend, Engine, RayEnvironments};
 
 /// What the command line says of how a run goes.
@@ -65,7 +63,7 @@ fn local(engine: &Engine, manner: Manner, cache_dir: Option<&Path>) -> LocalExec
     executor
 }
 
-fn in_manner<E: backends::Engine>(executor: RayExecutor<E>, manner: Manner) -> RayExecutor<E> {
+fn in_manner<E: backends::ray::Engine>(executor: RayExecutor<E>, manner: Manner) -> RayExecutor<E> {
     let Manner { policy, stop, stop_grace } = manner;
     let executor = executor.with_failure_policy(policy).with_stop(stop);
     match stop_grace {
@@ -74,7 +72,7 @@ fn in_manner<E: backends::Engine>(executor: RayExecutor<E>, manner: Manner) -> R
     }
 }
 
-fn on_ray<E: backends::Engine>(
+fn on_ray<E: backends::ray::Engine>(
     engine: &Engine,
     cache_dir: Option<&Path>,
 ) -> Result<RayExecutor<E>, backends::Error> {

@@ -16,7 +16,8 @@ mod why;
 use std::path::Path;
 use std::process::ExitCode;
 
-use curator::backends::{Details, Provisioner};
+use curator::backends::Provisioner;
+use curator::backends::provision::Details;
 use curator::venv_cache::{Cache, Error, Key, Listed};
 
 use crate::arguments::EnvCommand;

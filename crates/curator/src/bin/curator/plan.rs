@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use curator::backends::{self, Preview, PreviewState, Provisioner};
+use curator::backends::provision::{Preview, PreviewState};
+use curator::backends::{self, Provisioner};
 use curator::envspec::{self, LoadedEnv, PackageList};
 use curator::stage::{Base, FailurePolicy};
 use serde_json::json;

@@ -20,9 +20,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
+use curator::backends::run::Intake;
 use curator::backends::{
-    Checkpoint, Event, FailurePolicy, Intake, Observer, Provisioner, Recorder, RunRecord,
-    RunReport, Sink,
+    Checkpoint, Event, FailurePolicy, Observer, Provisioner, Recorder, RunRecord, RunReport, Sink,
 };
 use curator::stage::{Backend, SourceTask};
 use curator::{Task, backends};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use curator::backends::Change;
+use curator::backends::provision::Change;
 use serde_json::json;
 
 use super::Store;

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use curator::backends::{EnvCommand, Environment, RayWorker};
+use curator::backends::Environment;
+use curator::backends::provision::{EnvCommand, RayWorker};
 
 use crate::arguments::Exec;
 use crate::failure::Failure;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use curator::backends::Details;
+use curator::backends::provision::Details;
 use serde_json::{Value, json};
 
 use super::Store;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use curator::backends::{Damage, Problem};
+use curator::backends::provision::{Damage, Problem};
 use curator::venv_cache::Budget;
 use serde_json::json;
 

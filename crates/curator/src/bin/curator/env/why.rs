@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use curator::backends::{Origin, Why};
+use curator::backends::provision::{Origin, Why};
 
 use super::Store;
 use crate::arguments;

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use curator::Task;
-use curator::backends::{Ended, FailedTask, Group, Groups, Intake};
+use curator::backends::FailedTask;
+use curator::backends::run::{Ended, Group, Groups, Intake};
 use curator::stage::TaskId;
 use serde::Serialize;
 use serde_json::{Value, json};
