@@ -27,13 +27,13 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
 /// The files that the crates are made of.
 pub(crate) fn product() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(root().join("crates")).unwrap() {
+    for entry in fs::read_dir(root().join("crates")).expect("a readable folder") {
         let name = entry.expect("a readable entry").path();
         for part in ["src", "python"].map(|part| name.join(part)).iter().filter(|it| it.is_dir()) {
             sources(part, &mut files);

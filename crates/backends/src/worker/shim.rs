@@ -169,7 +169,8 @@ mod tests {
         let python = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
         for entry in fs::read_dir(python).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".py") && !name.starts_with("curator_ray") {
+            let is_module = name.starts_with("curator_") && Path::new(&name).extension().is_some();
+            if is_module && !name.starts_with("curator_ray") {
                 assert!(FILES.iter().any(|(file, _)| *file == name), "{name}");
             }
         }

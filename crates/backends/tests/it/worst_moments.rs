@@ -220,7 +220,7 @@ fn a_worker_that_says_goodbye_instead_of_answering_is_blamed() {
 import gc
 class Stage:
     def process(self, task):
-        channel = next(it for it in gc.get_objects() if type(it).__name__ == "_Channel")
+        channel = next(it for it in gc.get_objects() if type(it).__name__ == "Channel")
         channel.send(69, 0, b"{}")
         channel.flush()
         return task
@@ -295,7 +295,7 @@ import gc
 class Stage:
     def process(self, task):
         if task.data['n'] == 1:
-            worker = next(it for it in gc.get_objects() if type(it).__name__ == '_Worker')
+            worker = next(it for it in gc.get_objects() if type(it).__name__ == 'Worker')
             worker._write = lambda value: '{'
         return task
 ";
