@@ -24,8 +24,8 @@ pub(crate) use build::{asks_for, digest_now, is_direct, local_path};
 pub use command::EnvCommand;
 pub use environment::{EnvState, Environment, EnvironmentReport};
 pub use inspect::{
-    Change, Damage, Dependent, Details, Diff, Finding, Origin, Preview, PreviewState, Problem,
-    Status, Why,
+    Change, Damage, Dependent, Details, Diff, Finding, Origin, Preview, PreviewState, Previews,
+    Problem, Status, Why,
 };
 pub(crate) use provisioner::Eviction;
 pub use provisioner::Provisioner;

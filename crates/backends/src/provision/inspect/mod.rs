@@ -17,5 +17,5 @@ pub(crate) use damage::{altered, brought_bytecode};
 pub use details::Details;
 pub use diff::{Change, Diff};
 pub use doctor::{Finding, Status};
-pub use preview::{Preview, PreviewState};
+pub use preview::{Preview, PreviewState, Previews};
 pub use why::{Dependent, Origin, Why};
