@@ -11,13 +11,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::{Content, Listed};
 use crate::error::IoResultExt;
 use crate::layout::Entry;
 use crate::left::Left;
-use crate::lock::ExclusiveLock;
+use crate::lock::{ExclusiveLock, FIRST_PAUSE};
 use crate::trash::{Trash, Trashed};
 use crate::{Cache, Error, Key, Result};
 
@@ -153,18 +154,15 @@ impl Cache {
     /// another environment needs it, and with [`Error::Left`] if it is gone, but files of it are not.
     pub fn remove(&self, key: &Key) -> Result<bool> {
         let trash = self.trash();
-        let trashed = {
-            let lock = self.lock_eviction()?;
-            let dir = self.layout().entry(key).dir;
-            match fs::symlink_metadata(&dir) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-                other => other.context("read", &dir)?,
-            };
-            let needs = |listed: &Listed| listed.manifest.needs.iter().any(|n| n.key == *key);
-            if let Some(listed) = self.list()?.into_iter().find(needs) {
-                return Err(Error::Needed { key: *key, by: listed.key });
+        let trashed = match self.take(&trash, key) {
+            // A lock that was just dropped may still be held for an instant, see `try_acquire`. The
+            // pause leaves the eviction lock to builders, who could never commit beside evictors
+            // that do nothing but try.
+            Err(Error::InUse { .. }) => {
+                thread::sleep(FIRST_PAUSE);
+                self.take(&trash, key)?
             }
-            self.evict(&trash, key, &lock)?
+            other => other?,
         };
         let was_there = trashed.is_some();
         let left = delete(&trash, trashed.map(|tree| (*key, tree)).into_iter().collect());
@@ -173,6 +171,21 @@ impl Cache {
             Some(left) => Err(Error::Left(left)),
             None => Ok(was_there),
         }
+    }
+
+    /// Takes one environment out of the store; none if it is not there.
+    fn take(&self, trash: &Trash<'_>, key: &Key) -> Result<Option<Trashed>> {
+        let lock = self.lock_eviction()?;
+        let dir = self.layout().entry(key).dir;
+        match fs::symlink_metadata(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.context("read", &dir)?,
+        };
+        let needs = |listed: &Listed| listed.manifest.needs.iter().any(|n| n.key == *key);
+        if let Some(listed) = self.list()?.into_iter().find(needs) {
+            return Err(Error::Needed { key: *key, by: listed.key });
+        }
+        self.evict(trash, key, &lock)
     }
 
     /// Removes the lock files of environments that are gone.
@@ -288,7 +301,12 @@ impl Cache {
             let in_use = self.is_in_use(key)?;
             return Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) });
         }
-        match self.evict(trash, key, lock) {
+        let mut evicted = self.evict(trash, key, lock);
+        if matches!(evicted, Err(Error::InUse { .. })) {
+            thread::sleep(FIRST_PAUSE);
+            evicted = self.evict(trash, key, lock);
+        }
+        match evicted {
             Ok(trashed) => Ok(Eviction::Done(trashed)),
             Err(Error::InUse { .. }) => Ok(Eviction::InUse),
             Err(error @ Error::NotAFolder { .. }) => {
@@ -312,7 +330,7 @@ impl Cache {
         _eviction: &ExclusiveLock,
     ) -> Result<Option<Trashed>> {
         let entry = self.layout().entry(key);
-        let Some(lock) = ExclusiveLock::try_acquire(&entry.lock_file, self.access())? else {
+        let Some(lock) = ExclusiveLock::try_once(&entry.lock_file, self.access())? else {
             return Err(Error::InUse { key: *key });
         };
         let mut trashed = trash.take(&entry.dir)?;

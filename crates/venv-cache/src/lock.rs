@@ -28,7 +28,7 @@ use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use crate::error::IoResultExt;
 use crate::{Error, Result};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Held while an environment is in use.
@@ -89,10 +89,15 @@ impl ExclusiveLock {
     /// It is tried twice: a process that another thread starts owns a copy of every descriptor
     /// between its fork and its exec, and so holds a lock that was already dropped for an instant.
     pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
-        if let Some(file) = try_acquire(path, access, Mode::Exclusive)? {
-            return Ok(Some(Self { file }));
+        if let Some(lock) = Self::try_once(path, access)? {
+            return Ok(Some(lock));
         }
         thread::sleep(FIRST_PAUSE);
+        Self::try_once(path, access)
+    }
+
+    /// Takes the lock if nobody holds it at this instant, for a caller that tries again by itself.
+    pub(crate) fn try_once(path: &Path, access: Access) -> Result<Option<Self>> {
         Ok(try_acquire(path, access, Mode::Exclusive)?.map(|file| Self { file }))
     }
 
