@@ -133,7 +133,8 @@ impl Untrusted {
                 "take the right away from the folder above (`chmod o-w`, or `chmod +t`), or use \
                  another place"
             }
-            Self::NoFile { .. } | Self::NoFolder { .. } => "remove it, and it is made anew",
+            Self::NoFile { .. } => "put a regular file in its place, or remove it",
+            Self::NoFolder { .. } => "put a folder in its place, or remove it",
         }
     }
 }
