@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use backends::{Error, Origin, Plan, Provisioner, RunRecord};
+use backends::provision::Origin;
+use backends::{Error, Plan, Provisioner, RunRecord};
 use envspec::{RuntimeEnv, Tool};
 use serde_json::{Value, json};
 use stage::{Base, Pipeline};

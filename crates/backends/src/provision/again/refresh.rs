@@ -8,10 +8,10 @@ use installer::{Deadline, Installer, Package, Request};
 use stage::Isolation;
 use venv_cache::{Key, Listed};
 
+use crate::provision::again::with_requirements;
 use crate::provision::build::{
     Installed, Kept, Markers, Record, asks_for, base_packages, digest_now, is_direct, local_path,
 };
-use crate::provision::again::with_requirements;
 use crate::provision::environment::{Core, EnvState, Environment};
 use crate::provision::provisioner::{Managed, OpenBase, Provisioner};
 use crate::run::{Error, PlannedBase};

@@ -9,8 +9,8 @@ use envspec::Install;
 use installer::{Installer, Request};
 use venv_cache::{Base, Created, Strategy, create_unless};
 
-use super::steps::Build;
 use super::keep::Kept;
+use super::steps::Build;
 use crate::run::Error;
 
 impl Build<'_> {
