@@ -57,7 +57,7 @@ impl Deadline {
     }
 }
 
-/// What ends an operation early: a deadline, and perhaps a flag.
+/// What ends an operation early: a deadline, and perhaps flags.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -73,21 +73,22 @@ impl Deadline {
 #[derive(Clone, Debug, Default)]
 pub struct Limit {
     deadline: Deadline,
-    stop: Option<Arc<AtomicBool>>,
+    stops: Vec<Arc<AtomicBool>>,
 }
 
 impl From<Deadline> for Limit {
     fn from(deadline: Deadline) -> Self {
-        Self { deadline, stop: None }
+        Self { deadline, stops: Vec::new() }
     }
 }
 
 impl Limit {
-    /// The same with a flag. As soon as it is true nothing more begins, and whatever runs is ended
-    /// with all that it started, as it would be at the deadline. By default, there is none.
+    /// The same with another flag. As soon as one is true nothing more begins, and whatever runs is
+    /// ended with all that it started, as it would be at the deadline. By default, there is none.
     #[must_use]
-    pub fn with_stop(self, stop: Arc<AtomicBool>) -> Self {
-        Self { stop: Some(stop), ..self }
+    pub fn with_stop(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stops.push(stop);
+        self
     }
 
     /// The deadline.
@@ -96,11 +97,10 @@ impl Limit {
         self.deadline
     }
 
-    /// Whether the deadline has passed, or the flag is true.
+    /// Whether the deadline has passed, or a flag is true.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
-            || self.deadline.is_over()
+        self.stops.iter().any(|stop| stop.load(Ordering::Relaxed)) || self.deadline.is_over()
     }
 
     /// So long from now, or the deadline, where that is nearer.

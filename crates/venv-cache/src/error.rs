@@ -270,6 +270,10 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The caller gave an environment up while it was being made.
+    #[error("the environment was given up while it was being made")]
+    GivenUp,
+
     /// The file system refuses hard links from the base to the environment.
     #[error("the file system refuses to hard-link `{}` into `{}`", from.display(), to.display())]
     LinkRefused {
@@ -391,7 +395,9 @@ impl Error {
             Self::InvalidKey { .. } | Self::NoMatch { .. } => {
                 Some("`curator env list` tells the keys that there are; the start of one will do")
             }
-            Self::Build { .. } | Self::Misbuilt { .. } | Self::Setting { .. } => None,
+            Self::Build { .. } | Self::GivenUp | Self::Misbuilt { .. } | Self::Setting { .. } => {
+                None
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 //! installation such as the system's Python. [`create`] makes an environment in which all of them
 //! are importable, by a [`Strategy`] that [`Strategy::probe`] chooses; whatever is then installed
 //! into the environment, removed from it or written in it leaves the base alone.
+//! [`create_unless`] gives up where a caller, such as a build closure that asks something beside it,
+//! does not want the environment any more.
 //! [`create_bare`] makes an empty virtualenv, to be a base of its own. A base's [`Fingerprint`]
 //! tells, without starting a process, whether it still holds what it held.
 //!
@@ -107,7 +109,7 @@ mod usage;
 
 pub use crate::base::{Base, Kind};
 pub use crate::cache::{Cache, Listed};
-pub use crate::create::{Created, create, create_bare};
+pub use crate::create::{Created, create, create_bare, create_unless};
 pub use crate::error::{BoxError, Error, Result};
 pub use crate::evict::{Budget, Removed, Report};
 pub use crate::file_system::FileSystem;

@@ -11,9 +11,7 @@ use installer::{
     Installer, Limit, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
 };
 use stage::Isolation;
-use venv_cache::{
-    Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create, create_bare,
-};
+use venv_cache::{Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create_bare};
 
 use super::damage::{altered, brought_bytecode};
 use super::installed::{Installed, broken_by};
@@ -97,7 +95,7 @@ impl Build<'_> {
             }
         };
         self.phase(BuildPhase::Creating);
-        let created = steps.time("create", || create(base, dir, strategy)).map_err(Error::cache)?;
+        let created = steps.time("create", || self.clone_of(base, dir, strategy, &tool, &kept))?;
         let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
         let request = Request::new(self.install, &created.python)

@@ -6,6 +6,7 @@
 //! interpreter in it and keeps it from being evicted.
 
 mod build;
+mod clone;
 mod command;
 mod damage;
 mod details;

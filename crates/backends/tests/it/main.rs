@@ -8,6 +8,7 @@ mod environments; // what the cache makes of specs: keys, eviction, locks, refre
 mod exact; // what stages do not change, of all JSON that Python writes
 mod faults; // what breaks below the provisioner: disks, files, processes, clocks, permissions
 mod flow; // many tasks: bounded memory, order, workers, devices
+mod given_up; // copies of a base that end before their end
 mod hooks; // setup_on_node, setup and teardown, each in its place and once
 mod index; // a package index on this machine
 mod isolation; // what is edited in place stays where it was edited

@@ -54,14 +54,31 @@ pub struct Created {
 /// base, [`Error::NotUtf8`], [`Error::LinkRefused`] if `strategy` is [`Strategy::Hardlink`] and
 /// links do not work, and [`Error::Io`]. On an error `dir` is removed again.
 pub fn create(base: &Base, dir: &Path, strategy: Strategy) -> Result<Created, Error> {
+    create_unless(base, dir, strategy, &|| false)
+}
+
+/// The same, given up soon after `is_over` says that the environment is not wanted any more.
+///
+/// A base of many files takes a while, a copied one seconds. `is_over` is asked before each folder
+/// and each few files, from several threads, so it should do no more than look at a flag.
+///
+/// # Errors
+///
+/// Those of [`create`], and [`Error::GivenUp`]; nothing of `dir` stays then.
+pub fn create_unless(
+    base: &Base,
+    dir: &Path,
+    strategy: Strategy,
+    is_over: &(dyn Fn() -> bool + Sync),
+) -> Result<Created, Error> {
     is_outside(base, dir)?;
     let dir = claim(dir)?;
     let linked = match strategy {
         Strategy::Hardlink => try_link(base, &dir),
         Strategy::Symlink | Strategy::Copy => Ok(()),
     };
-    let result =
-        linked.and_then(|()| with_placement(strategy, |placement| fill(base, &dir, placement)));
+    let result = linked
+        .and_then(|()| with_placement(strategy, is_over, |placement| fill(base, &dir, placement)));
     finish(&dir, base.interpreter(), Some(strategy), result)
 }
 
@@ -77,7 +94,7 @@ pub fn create(base: &Base, dir: &Path, strategy: Strategy) -> Result<Created, Er
 /// an error `dir` is removed again.
 pub fn create_bare(interpreter: &Interpreter, dir: &Path) -> Result<Created, Error> {
     let dir = claim(dir)?;
-    let result = with_placement(Strategy::Copy, |placement| {
+    let result = with_placement(Strategy::Copy, &|| false, |placement| {
         let skeleton = Skeleton::new(interpreter, &dir);
         skeleton.write(placement)?;
         skeleton.write_lib64(placement)

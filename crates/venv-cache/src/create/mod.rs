@@ -17,4 +17,4 @@ mod tree;
 mod walk;
 mod way;
 
-pub use environment::{Created, create, create_bare};
+pub use environment::{Created, create, create_bare, create_unless};

@@ -58,9 +58,13 @@ impl Tally {
     }
 }
 
+/// Says whether what is being made is not wanted any more. It is asked often, by several threads.
+pub(super) type IsOver<'a> = dyn Fn() -> bool + Sync + 'a;
+
 /// What to do to get a file, and whether reflinks are still worth trying.
-struct Shared {
+struct Shared<'a> {
     strategy: Strategy,
+    is_over: &'a IsOver<'a>,
     reflinks: AtomicBool,
     stopped: AtomicBool,
     error: Mutex<Option<Error>>,
@@ -68,7 +72,7 @@ struct Shared {
 
 /// The planner's side: it makes folders and real files at once, and hands over the rest.
 pub(super) struct Placement<'a> {
-    shared: &'a Shared,
+    shared: &'a Shared<'a>,
     batches: Sender<Batch>,
     tally: RefCell<Tally>,
     folders: RefCell<Vec<PathBuf>>,
@@ -77,13 +81,16 @@ pub(super) struct Placement<'a> {
 
 /// Runs `plan`, while other threads place the files that it names.
 ///
-/// Returns when all of them lie there, or the first error.
+/// Returns when all of them lie there, or the first error; [`Error::GivenUp`] soon after `is_over` says
+/// that nothing of it is wanted.
 pub(super) fn with_placement(
     strategy: Strategy,
+    is_over: &IsOver<'_>,
     plan: impl FnOnce(&Placement<'_>) -> Result<(), Error>,
 ) -> Result<Tally, Error> {
     let shared = Shared {
         strategy,
+        is_over,
         reflinks: AtomicBool::new(true),
         stopped: AtomicBool::new(false),
         error: Mutex::new(None),
@@ -166,9 +173,9 @@ impl Placement<'_> {
         self.aliases.replace(self.aliases.get() + 1)
     }
 
-    /// Whether a thread has failed, so that walking on is in vain.
+    /// Whether walking on is in vain: a thread has failed, or nobody wants the environment any more.
     pub(super) fn is_stopped(&self) -> bool {
-        self.shared.stopped.load(Ordering::Relaxed)
+        self.shared.is_stopped()
     }
 
     /// Writes a file that is the environment's own. With `times`, it gets these: a file whose
@@ -203,23 +210,37 @@ impl Placement<'_> {
     }
 }
 
-impl Shared {
+impl Shared<'_> {
+    /// Asked by the planner before each folder and by the threads before each batch.
+    fn is_stopped(&self) -> bool {
+        if self.stopped.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_over = (self.is_over)();
+        if is_over {
+            self.fail(Error::GivenUp);
+        }
+        is_over
+    }
+
+    /// Has everything stop; the first error is the one that is told.
+    fn fail(&self, error: Error) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
     /// Places batches until there are no more; after an error it only empties the channel.
     fn place_all(&self, batches: &Mutex<Receiver<Batch>>) -> Tally {
         let mut tally = Tally::default();
         loop {
             let next = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(batch) = next else { return tally };
-            if self.stopped.load(Ordering::Relaxed) {
+            if self.is_stopped() {
                 continue;
             }
             match self.place(&batch) {
                 Ok(placed) => tally.add(placed),
-                Err(error) => {
-                    self.stopped.store(true, Ordering::Relaxed);
-                    let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-                    first.get_or_insert(error);
-                }
+                Err(error) => self.fail(error),
             }
         }
     }

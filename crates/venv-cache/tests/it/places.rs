@@ -3,11 +3,15 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use venv_cache::{Base, Error, Interpreter, Isolation, Reason, Strategy, create, create_bare};
+use venv_cache::{
+    Base, Error, Interpreter, Isolation, Reason, Strategy, create, create_bare, create_unless,
+};
 
 use crate::setup::{
-    Tool, assert_untouched, given, open, run, run_test, seen, shared_base, snapshot, virtualenv,
+    Tool, assert_untouched, given, host, open, run, run_test, seen, shared_base, site, snapshot,
+    virtualenv,
 };
 
 const ALL: [Strategy; 3] = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
@@ -227,4 +231,37 @@ fn inside_a_base_of_another_owner() {
         run(&python, &["-c", "import sys; print(sys.prefix)"]).trim(),
         env.to_str().unwrap()
     );
+}
+
+/// By counts: once it is over nobody walks on, whatever is left of the base.
+#[test]
+fn what_is_given_up_ends_at_once_and_leaves_nothing() {
+    const FOLDERS: usize = 400;
+    const ENOUGH: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let python = create_bare(host(), &folder.path().join("base")).unwrap().python;
+    let of_base = site(&python);
+    for number in 0..FOLDERS {
+        let package = of_base.join(format!("package_{number}"));
+        fs::create_dir(&package).unwrap();
+        fs::write(package.join("__init__.py"), "").unwrap();
+    }
+    let base = open(&python);
+    let dir = folder.path().join("env");
+    let packages = base.interpreter().purelib_in(&dir);
+    for strategy in ALL {
+        let (asked, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let count = || {
+            let count = fs::read_dir(&packages).map_or(0, Iterator::count);
+            most.fetch_max(count, Ordering::Relaxed);
+            asked.fetch_add(1, Ordering::Relaxed) >= ENOUGH
+        };
+        let error = create_unless(&base, &dir, strategy, &count).unwrap_err();
+        assert!(matches!(error, Error::GivenUp), "{strategy}: {error:?}");
+        assert!(!dir.exists(), "{strategy}");
+        let most = most.into_inner();
+        assert!(most > 0 && most < FOLDERS / 2, "{strategy}: {most} of {FOLDERS} were there");
+    }
+    create_unless(&base, &dir, Strategy::Copy, &|| false).unwrap();
+    assert!(packages.join("package_1/__init__.py").is_file());
 }

@@ -1,0 +1,79 @@
+//! Making an environment of the base's files, and the package manager's word on what is to come.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use envspec::Install;
+use installer::{Installer, Request};
+use venv_cache::{Base, Created, Strategy, create_unless};
+
+use super::build::Build;
+use super::keep::Kept;
+use crate::error::Error;
+
+impl Build<'_> {
+    /// Makes the environment of the base's files. It ends with the build's limit.
+    ///
+    /// Copies take seconds, so the package manager is asked beside them what it would install: where
+    /// that is impossible, both end at once. Links are as fast as the answer, which nobody asks for
+    /// then. An answer that comes later than the files is not waited for.
+    pub(super) fn clone_of(
+        &self,
+        base: &Base,
+        dir: &Path,
+        strategy: Strategy,
+        tool: &Installer,
+        kept: &Kept,
+    ) -> Result<Created, Error> {
+        if strategy != Strategy::Copy || !is_of_indexes(self.install) {
+            let created = create_unless(base, dir, strategy, &|| self.limit.is_over());
+            return created.map_err(given_up);
+        }
+        let (is_made, is_refused) = (Arc::<AtomicBool>::default(), AtomicBool::new(false));
+        let request = Request::new(self.install, base.python())
+            .with_held(kept.lines())
+            .with_settings(self.settings)
+            .with_deadline(self.limit.clone());
+        let asking = request.clone().with_deadline(self.limit.clone().with_stop(is_made.clone()));
+        let ask = || {
+            // What else goes wrong is the installation's to tell, which may try again.
+            let refusal = tool.resolve(&asking).err().filter(is_refusal)?;
+            is_refused.store(true, Ordering::Relaxed);
+            Some(refusal)
+        };
+        let is_over = || is_refused.load(Ordering::Relaxed) || self.limit.is_over();
+        let (created, refusal) = thread::scope(|scope| {
+            let resolver = scope.spawn(ask);
+            let created = create_unless(base, dir, strategy, &is_over);
+            is_made.store(true, Ordering::Relaxed);
+            (created, resolver.join().ok().flatten())
+        });
+        match refusal {
+            Some(refusal) => Err(kept.blame(tool, &request, self.install, refusal)),
+            None => created.map_err(given_up),
+        }
+    }
+}
+
+/// Whether asking twice runs no code of anybody's folder: a build there may write beside its sources.
+fn is_of_indexes(install: &Install) -> bool {
+    install.requirements.iter().all(|it| it.path().is_none() && it.url().is_none())
+}
+
+/// Whether these requirements cannot be met, however often they are asked for.
+fn is_refusal(error: &installer::Error) -> bool {
+    matches!(error, installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. })
+}
+
+/// The files were given up because the time of the set-up is over; one that is stopped is told as such
+/// by who asked for it.
+fn given_up(error: venv_cache::Error) -> Error {
+    match error {
+        venv_cache::Error::GivenUp => {
+            Error::install(installer::Error::Late { action: "the base's files were in place" })
+        }
+        error => Error::cache(error),
+    }
+}
