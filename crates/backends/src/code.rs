@@ -1,7 +1,6 @@
 //! A look at a stage's Python file, without Python: whether it is there, and may define what the stage
 //! names.
 
-use std::fs;
 use std::io::ErrorKind;
 
 use stage::PythonSource;
@@ -28,7 +27,7 @@ impl PlannedStage {
             Err(Error::NoCode { stage, path, problem })
         };
         let name = code.name().split('.').next().unwrap_or_default();
-        match fs::read(path) {
+        match files::read_file(path, files::MOST_TEXT) {
             Ok(text) if may_define(&String::from_utf8_lossy(&text), name) => Ok(()),
             Ok(_) => refused(format!("defines no `{name}`")),
             Err(error) if error.kind() == ErrorKind::NotFound => refused("is not there".to_owned()),

@@ -12,11 +12,20 @@ pub struct DiskSource;
 impl Source for DiskSource {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         // A device may never end; a file does, and an archive may be as large as it likes.
-        if std::fs::metadata(path)?.is_file() { std::fs::read(path) } else { self.read_text(path) }
+        if std::fs::metadata(path)?.is_file() {
+            std::fs::read(path)
+        } else {
+            files::read_file(path, files::MOST_TEXT)
+        }
     }
 
     fn read_text(&self, path: &Path) -> io::Result<Vec<u8>> {
-        files::read(path, files::MOST_TEXT)
+        // A stream that this process has open, as shells hand one over, ends; what a pipe in a folder
+        // waits for may never come.
+        if path.starts_with("/dev") || path.starts_with("/proc") {
+            return files::read(path, files::MOST_TEXT);
+        }
+        files::read_file(path, files::MOST_TEXT)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -53,6 +62,18 @@ mod tests {
     use envspec::{RuntimeEnv, Tool};
 
     use super::*;
+
+    #[test]
+    fn a_pipe_in_a_folder_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        for (name, list) in [("r.txt", "r.txt"), ("pyproject.toml", "pyproject.toml#dev")] {
+            duct::cmd("mkfifo", [dir.join(name)]).run().unwrap();
+            let error = RuntimeEnv::requirements_file(Tool::Uv, list).load(&DiskSource, &dir);
+            let text = format!("{:?}", error.unwrap_err());
+            assert!(text.contains("it is a pipe"), "{text}");
+        }
+    }
 
     /// As uv and pip 23.2 do (pip 26.3 takes the parent by the text of the path).
     #[test]

@@ -151,7 +151,7 @@ fn own_block(behaviour: &Behaviour, dir: &Path) -> Option<RuntimeEnv> {
     let PythonSource::File(file) = behaviour.as_python()?.source() else { return None };
     let file = dir.join(file);
     // One that cannot be read is told by whoever runs it.
-    let text = std::fs::read_to_string(&file).ok()?;
+    let text = files::read_file_text(&file, files::MOST_TEXT).ok()?;
     names_packages(&text).then(|| RuntimeEnv::requirements_file(Tool::Uv, file))
 }
 

@@ -1,9 +1,13 @@
-//! Files that are read whole, up to a limit: a name may stand for a device that never ends.
+//! Files that are read whole, up to a limit: a name may stand for a device that never ends, or for a
+//! pipe that is waited for.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 /// As much of a file that people write as is read: 16 MiB. Larger ones are mistakes.
 pub const MOST_TEXT: u64 = 16 << 20;
@@ -18,7 +22,27 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?, limit)
 }
 
+/// The same of a file that is read more than once, or that others may have put there: a pipe is none.
+///
+/// # Errors
+///
+/// One of kind [`InvalidInput`](io::ErrorKind::InvalidInput) for a pipe, which [`read`] waits for.
+pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // To open a pipe that nothing writes to would take for ever otherwise.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe, and no file"));
+    }
+    read_from(file, limit)
+}
+
 /// The same as text.
+pub fn read_file_text(path: &Path, limit: u64) -> io::Result<String> {
+    text(read_file(path, limit)?)
+}
+
+/// What [`read`] reads, as text.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     text(read(path, limit)?)
 }
@@ -77,6 +101,18 @@ mod tests {
         let error = read(&path, 10).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(error.to_string(), "it is larger than 10 bytes, and no more is read");
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_and_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = crate::Scratch::new("bounded-").unwrap();
+        let path = dir.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert_eq!(read_file(&path, 10).unwrap_err().to_string(), "it is a pipe, and no file");
+        assert_eq!(read_file_text(Path::new("/dev/null"), 10).unwrap(), "");
+        let error = read_file(Path::new("/dev/zero"), 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

@@ -45,7 +45,9 @@ mod scratch;
 mod spread;
 
 pub use crate::access::{Access, Untrusted};
-pub use crate::bounded::{MOST_TEXT, read, read_from, read_text, read_text_from};
+pub use crate::bounded::{
+    MOST_TEXT, read, read_file, read_file_text, read_from, read_text, read_text_from,
+};
 pub use crate::delete::{Left, delete};
 pub use crate::doors::is_refusal;
 pub use crate::draft::{Draft, is_draft};

@@ -5,7 +5,6 @@
 //! environment that the build saw.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use envspec::settings::{self, Named, Value};
@@ -117,7 +116,7 @@ impl Local {
     /// tool's to complain of.
     fn offer(&mut self, path: &Path) {
         if !path.is_dir() {
-            let page = fs::read_to_string(path).unwrap_or_default();
+            let page = files::read_file_text(path, files::MOST_TEXT).unwrap_or_default();
             page.split(['"', '\'', '<', '>', '/', '#', '?']).for_each(|word| self.offer_file(word));
             return;
         }

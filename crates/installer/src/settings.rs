@@ -5,7 +5,7 @@
 //! read here, classified by [`envspec::settings`], and handed to the tool as variables, as options
 //! that only add up there, and for uv as a file of our own.
 
-mod files;
+mod files; // the crate of this name is `::files` here
 mod ini;
 mod uv_file;
 

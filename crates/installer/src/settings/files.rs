@@ -166,7 +166,7 @@ pub(super) fn contents(named: &Named) -> String {
 
 /// A list of requirements counts with the lists that it includes.
 fn file(path: &Path, seen: &mut BTreeSet<PathBuf>, depth: usize) -> Option<String> {
-    let bytes = fs::read(path).ok()?;
+    let bytes = ::files::read_file(path, ::files::MOST_TEXT).ok()?;
     let mut digests = vec![Digest::of(&bytes).to_string()];
     if depth < DEPTH && seen.insert(path.to_owned()) {
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -1,6 +1,5 @@
 //! pip's configuration files, as Python's `configparser.RawConfigParser` reads them.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +24,7 @@ pub(super) struct Entry {
 pub(super) fn merged(files: &[PathBuf]) -> Result<Vec<Entry>, Error> {
     let mut all: Vec<Entry> = Vec::new();
     for file in files {
-        let text = match fs::read(file) {
+        let text = match files::read_file(file, files::MOST_TEXT) {
             Ok(bytes) => {
                 String::from_utf8(bytes).map_err(|_| refused(file, None, "is not UTF-8 text"))?
             }
@@ -117,6 +116,8 @@ fn normal_key(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,5 @@
 //! `uv.toml` files, as one table of what of them is in force.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use envspec::Tool;
@@ -21,7 +20,7 @@ pub(super) fn merged(
 ) -> Result<Option<Table>, Error> {
     let mut all: Option<Table> = None;
     for file in files {
-        let text = match fs::read_to_string(file) {
+        let text = match files::read_file_text(file, files::MOST_TEXT) {
             Ok(text) => text,
             Err(error) if is_absent(&error) => continue,
             Err(source) => return Err(Error::Io { action: "read", path: file.clone(), source }),

@@ -15,6 +15,43 @@ use crate::world::{
     without_uv,
 };
 
+/// Neither waits for a pipe nor reads a device to its end, wherever a configuration file may lie.
+#[test]
+fn what_is_no_file_ends_in_an_error_that_names_it() {
+    let home = Home::new();
+    let of = |tool| Install::new(tool, vec!["alpha".parse().unwrap()]);
+    let refused = |tool, ambient: &Ambient, file: &Path, reason: &str| {
+        let error = Settings::read(&of(tool), Some(&home.path("base")), ambient).unwrap_err();
+        let words = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+        assert!(words.contains(&file.display().to_string()), "{words}");
+        assert!(words.contains(reason), "{words}");
+    };
+    let zero = Path::new("/dev/zero");
+    let places = [
+        (Tool::Pip, "PIP_CONFIG_FILE", [".config/pip/pip.conf", "base/pip.conf"]),
+        (Tool::Uv, "UV_CONFIG_FILE", [".config/uv/uv.toml", "elsewhere/uv.toml"]),
+    ];
+    for (tool, variable, files) in places {
+        refused(tool, &home.ambient().with_variable(variable, zero), zero, "larger than 16 MiB");
+        for file in files {
+            let pipe = home.path(file);
+            duct::cmd("mkfifo", [&pipe]).run().unwrap();
+            let named = home.ambient().with_variable(variable, &pipe);
+            refused(tool, &named, &pipe, "it is a pipe");
+            if !file.starts_with("elsewhere") {
+                refused(tool, &home.ambient(), &pipe, "it is a pipe");
+            }
+            fs::remove_file(&pipe).unwrap();
+        }
+        // What a setting names is not waited for, either.
+        let pipe = home.path("pipe");
+        duct::cmd("mkfifo", [&pipe]).run().unwrap();
+        let constraint = if tool == Tool::Pip { "PIP_CONSTRAINT" } else { "UV_CONSTRAINT" };
+        home.read(&of(tool), &home.ambient().with_variable(constraint, &pipe));
+        fs::remove_file(&pipe).unwrap();
+    }
+}
+
 /// A home of its own, with configuration files of pip and uv, and wheels.
 struct Home {
     dir: TempDir,
