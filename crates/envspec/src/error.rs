@@ -126,6 +126,14 @@ pub enum Error {
         /// The option.
         option: String,
     },
+    /// An option that asks for something else than is done for every environment.
+    #[error("the option `{option}` is refused: {reason}")]
+    OverriddenOption {
+        /// The option.
+        option: String,
+        /// What is done in its place.
+        reason: &'static str,
+    },
     /// `${NAME}` stands where no variable is expanded.
     #[error("`{text}` uses the variable `{variable}`, which is not expanded here")]
     Variable {
@@ -264,6 +272,7 @@ impl Error {
             Self::ForbiddenOption { .. } => {
                 "leave it out; packages are always installed into the stage's own environment"
             }
+            Self::OverriddenOption { .. } => "leave it out of the spec",
             Self::Variable { .. } => {
                 "write the value; variables are expanded only in the user and password of a URL, \
                  besides `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`"

@@ -242,13 +242,9 @@ fn tool_options(
             collector.option(known, dir, Role::Requirement).map_err(in_field)?;
             continue;
         }
-        match given.setting.effect {
-            Effect::Refused => {
-                let option = format!("--{}", given.setting.name);
-                return Err(in_field(Error::ForbiddenOption { option }));
-            }
-            Effect::Ours => continue,
-            Effect::Counts | Effect::Quiet => {}
+        given.check().map_err(in_field)?;
+        if given.setting.effect == Effect::Ours {
+            continue;
         }
         if let Some(value) = &mut given.value {
             let (absolute, found) = given.setting.value.absolute(value, None, dir);

@@ -26,7 +26,8 @@ pub enum Effect {
     Counts,
     /// In force, and no part of the key: it says how the tool gets there.
     Quiet,
-    /// Left out without a word: Curator says it itself, or it is of no matter to an installation.
+    /// Left out: Curator says it itself, or it is of no matter to an installation. An option of a spec
+    /// that asks for something else than is done is refused ([`Setting::instead`]).
     Ours,
 }
 
@@ -63,7 +64,23 @@ pub struct Setting {
     pub effect: Effect,
     /// uv's variables for it; pip's are its names in capitals.
     pub variables: &'static [&'static str],
+    /// What is done in its place, where a spec that gives it would be passed over otherwise.
+    pub instead: Option<Instead>,
 }
+
+/// Why an option that is [`Effect::Ours`] cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Instead {
+    /// The value that asks for just what is done, where there is one.
+    pub same: Option<&'static str>,
+    /// What is done in its place, in words.
+    pub reason: &'static str,
+}
+
+const COMPILED: &str = "what is added is always compiled, for all workers at once";
+const NOT_OF_INSTALL: &str = "it is of no installation, and the package manager would refuse it";
+const REPORTED: &str =
+    "Curator reads what the package manager tells, and tells it in its own report";
 
 /// Something on this machine that a setting names, and how it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +94,7 @@ pub enum Named {
 }
 
 const fn setting(name: &'static str, value: Value, effect: Effect) -> Setting {
-    Setting { name, others: &[], short: None, value, effect, variables: &[] }
+    Setting { name, others: &[], short: None, value, effect, variables: &[], instead: None }
 }
 
 const fn flag(name: &'static str, effect: Effect) -> Setting {
@@ -103,6 +120,19 @@ impl Setting {
 
     const fn var(self, variables: &'static [&'static str]) -> Self {
         Self { variables, ..self }
+    }
+
+    const fn instead(self, reason: &'static str) -> Self {
+        Self { instead: Some(Instead { same: None, reason }), ..self }
+    }
+
+    /// Of no installation: of other commands, or a key of configuration files alone.
+    const fn of_others(self) -> Self {
+        self.instead(NOT_OF_INSTALL)
+    }
+
+    const fn instead_unless(self, same: &'static str, reason: &'static str) -> Self {
+        Self { instead: Some(Instead { same: Some(same), reason }), ..self }
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {

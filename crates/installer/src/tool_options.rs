@@ -40,12 +40,8 @@ impl ToolOptions {
         let tool = install.tool;
         let given = settings::parse(tool, &install.tool_options)
             .map_err(|source| Error::Option { source: Box::new(source) })?;
-        let refused = given.iter().find(|given| given.setting.effect == Effect::Refused);
-        if let Some(Given { setting, .. }) = refused {
-            let option = format!("--{}", setting.name);
-            let source = Box::new(envspec::Error::ForbiddenOption { option });
-            return Err(Error::Option { source });
-        }
+        let checked = given.iter().try_for_each(Given::check);
+        checked.map_err(|source| Error::Option { source: Box::new(source) })?;
         Ok(Self { tool, given })
     }
 
@@ -113,7 +109,7 @@ mod tests {
 
     #[test]
     fn an_install_that_was_made_by_hand_is_held_to_the_same() {
-        for line in ["--targ /x", "-Ut/x", "--dry", "-I", "--what", "six"] {
+        for line in ["--targ /x", "-Ut/x", "--dry", "-I", "--what", "six", "--no-comp"] {
             let error = ToolOptions::of(&with(Tool::Pip, line)).unwrap_err();
             assert!(matches!(error, Error::Option { .. }), "{line}");
         }

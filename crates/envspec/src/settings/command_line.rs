@@ -1,6 +1,6 @@
 //! Options as pip and uv read them from their command lines.
 
-use super::{Setting, Value, all};
+use super::{Effect, Setting, Value, all};
 use crate::error::Error;
 use crate::install::Tool;
 use crate::redact::redact;
@@ -16,6 +16,25 @@ pub struct Given {
 }
 
 impl Given {
+    /// Fails where a spec cannot have the option: because it says where packages go, or because
+    /// something else is done in any case, so that it would be passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ForbiddenOption`] and [`Error::OverriddenOption`], which name it.
+    pub fn check(&self) -> Result<(), Error> {
+        let option = || format!("--{}", self.setting.name);
+        match self.setting.instead {
+            _ if self.setting.effect == Effect::Refused => {
+                Err(Error::ForbiddenOption { option: option() })
+            }
+            Some(instead) if self.value.is_none() || self.value.as_deref() != instead.same => {
+                Err(Error::OverriddenOption { option: option(), reason: instead.reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The one spelling of it, as one word, with credentials.
     #[must_use]
     pub fn word(&self) -> String {

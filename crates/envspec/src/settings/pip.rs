@@ -2,7 +2,7 @@
 
 use super::Effect::{Counts, Ours, Quiet, Refused};
 use super::Value::{Files, Indexes, Links};
-use super::{Setting, flag, path, setting, text};
+use super::{COMPILED, REPORTED, Setting, flag, path, setting, text};
 
 pub(super) const SETTINGS: &[Setting] = &[
     // Where, for what, and whether.
@@ -76,23 +76,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     // How it talks, and other commands.
     flag("compile", Ours),
     flag("debug", Ours),
-    path("dest", Ours),
+    path("dest", Ours).of_others(),
     flag("disable-pip-version-check", Ours),
     text("exists-action", Ours),
-    text("format", Ours),
-    path("log", Ours).or(&["log-file", "local-log"]),
-    flag("no-clean", Ours),
+    text("format", Ours).of_others(),
+    path("log", Ours).or(&["log-file", "local-log"]).instead(REPORTED),
+    flag("no-clean", Ours).instead("folders of builds are always removed"),
     flag("no-color", Ours),
-    flag("no-compile", Ours),
+    flag("no-compile", Ours).instead(COMPILED),
     flag("no-input", Ours),
     flag("no-python-version-warning", Ours),
     flag("no-warn-conflicts", Ours),
     flag("no-warn-script-location", Ours),
     text("progress-bar", Ours),
     flag("quiet", Ours).short('q'),
-    path("report", Ours),
+    path("report", Ours).instead(REPORTED),
     flag("require-virtualenv", Ours).or(&["require-venv"]),
     text("root-user-action", Ours),
     flag("verbose", Ours).short('v'),
-    path("wheel-dir", Ours),
+    path("wheel-dir", Ours).of_others(),
 ];

@@ -133,7 +133,6 @@ fn copies_share_nothing_with_uvs_cache() {
         let mut wanted = install(Tool::Uv, &["packaging==24.0"]);
         if let Some(wish) = wish {
             wanted.build_env.insert("UV_LINK_MODE".to_owned(), wish.to_owned());
-            wanted.tool_options = vec![format!("--link-mode={wish}")];
         }
         installer(Tool::Uv, &python).install(&Request::new(&wanted, &python)).unwrap();
         let file = environment.eval("__import__('packaging').__file__");
