@@ -88,6 +88,22 @@ pub enum Error {
         command: String,
     },
 
+    /// A file that a spec names is for other Pythons than the one that it would run in.
+    #[error(
+        "`requires-python` of `{}` is `{versions}`, and `{}` is Python {version}",
+        file.display(), python.display()
+    )]
+    RequiresPython {
+        /// The file.
+        file: PathBuf,
+        /// The specifiers, as written there.
+        versions: String,
+        /// The interpreter of the base.
+        python: PathBuf,
+        /// Its version.
+        version: String,
+    },
+
     /// A managed base without packages.
     #[error("a managed base must name packages under `pip` or `uv`")]
     EmptyManagedBase,
@@ -529,6 +545,11 @@ impl Error {
             Self::Cache(source) => source.hint().map(Into::into),
             Self::Install(source) => source.hint().map(Into::into),
             Self::OnNode { hint, .. } => hint.clone(),
+            Self::RequiresPython { .. } => Some(
+                "use a base with such a Python (`base = \"path/to/python\"`, `--base`), or correct the \
+                 field"
+                    .to_owned(),
+            ),
             Self::EngineMissing { requirement, .. } => {
                 Some(format!("add `{requirement}` to the base"))
             }

@@ -62,6 +62,7 @@ mod redact;
 mod requirement;
 mod requirement_parser;
 mod requirements;
+mod requires_python;
 mod runtime_env;
 #[cfg(feature = "schema")]
 mod schema;
@@ -89,6 +90,7 @@ pub use {
     project::names_packages,
     redact::{names_a_secret, redact},
     requirement::Requirement,
+    requires_python::RequiresPython,
     runtime_env::RuntimeEnv,
     source::Source,
     specifier::Specifier,

@@ -17,6 +17,7 @@ use crate::read::{FIELDS, check_variable, excerpt, unknown};
 use crate::redact::redact;
 use crate::requirement::{Requirement, Target};
 use crate::requirements::{Collector, Role};
+use crate::requires_python::RequiresPython;
 use crate::runtime_env::RuntimeEnv;
 use crate::settings::{self, Effect, Named};
 use crate::source::Source;
@@ -66,7 +67,8 @@ impl RuntimeEnv {
         if let Some(packages) = &self.packages {
             let variables =
                 Variables { env_vars: &self.env_vars, working_dir: loaded.working_dir.as_deref() };
-            loaded.install = self.load_install(packages, source, dir, variables)?;
+            (loaded.install, loaded.requires_python) =
+                self.load_install(packages, source, dir, variables)?;
         }
         Ok(loaded)
     }
@@ -96,7 +98,7 @@ impl RuntimeEnv {
         source: &dyn Source,
         dir: &Path,
         variables: Variables<'_>,
-    ) -> Result<Option<Install>, Error> {
+    ) -> Result<(Option<Install>, Vec<RequiresPython>), Error> {
         let tool = packages.tool;
         let mut collector = Collector::new(tool, source, variables);
         collector.list(tool.as_str(), &packages.list, dir, Role::Requirement)?;
@@ -111,9 +113,10 @@ impl RuntimeEnv {
             &mut named,
         )?;
         let Collector { requirements, constraints, overrides, index, tool_options, .. } = collector;
+        let requires_python = collector.requires_python;
         let tool_options = tool_options.into_iter().flatten().chain(given).collect();
         if requirements.is_empty() {
-            return Ok(None);
+            return Ok((None, requires_python));
         }
         let mut install = Install {
             tool_version: packages.version().map(|text| tool_version(tool, text)).transpose()?,
@@ -127,7 +130,7 @@ impl RuntimeEnv {
             ..Install::new(tool, once(requirements))
         };
         install.contents = digest_contents(&install, &named, source)?;
-        Ok(Some(install))
+        Ok((Some(install), requires_python))
     }
 
     fn normal_keep(&self) -> Result<Vec<String>, Error> {

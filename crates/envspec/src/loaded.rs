@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::index::IndexUrl;
 use crate::install::{Install, Redacted, redacted_map};
 use crate::requirement::Requirement;
+use crate::requires_python::RequiresPython;
 
 /// A spec after everything it refers to was read; nothing in it needs to be read again.
 ///
@@ -22,6 +23,9 @@ use crate::requirement::Requirement;
 pub struct LoadedEnv {
     /// What a package manager is asked to do; `None` where the spec asks for no packages.
     pub install: Option<Install>,
+    /// Which Pythons the files that the spec names are for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requires_python: Vec<RequiresPython>,
     /// The absolute path of a prebuilt interpreter.
     pub python: Option<PathBuf>,
     /// A command line that starts the workers' interpreter.
@@ -78,6 +82,7 @@ impl Default for LoadedEnv {
     fn default() -> Self {
         Self {
             install: None,
+            requires_python: Vec::new(),
             python: None,
             py_executable: None,
             env_vars: BTreeMap::new(),
@@ -94,6 +99,7 @@ impl fmt::Debug for LoadedEnv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             install,
+            requires_python,
             python,
             py_executable,
             env_vars,
@@ -106,6 +112,7 @@ impl fmt::Debug for LoadedEnv {
         let engine_fields: Vec<_> = engine_fields.keys().collect();
         f.debug_struct("LoadedEnv")
             .field("install", install)
+            .field("requires_python", requires_python)
             .field("python", python)
             .field("py_executable", py_executable)
             .field("env_vars", &Redacted(env_vars))

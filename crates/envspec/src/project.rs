@@ -49,6 +49,28 @@ impl Kind {
     }
 }
 
+/// What a file asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Its requirements.
+    pub(crate) lines: Vec<String>,
+    /// Its `requires-python`.
+    pub(crate) python: Option<String>,
+}
+
+impl Contents {
+    pub(crate) fn of_lines(lines: Vec<String>) -> Self {
+        Self { lines, python: None }
+    }
+}
+
+/// The `requires-python` of a table.
+fn python(table: &Table) -> Result<Option<String>, String> {
+    let Some(given) = table.get("requires-python") else { return Ok(None) };
+    let text = given.as_str().ok_or("its `requires-python` is no text")?;
+    Ok(Some(text.to_owned()))
+}
+
 /// The requirements of a group, those of the groups that it includes among them.
 pub(crate) fn group(text: &str, name: &str) -> Result<Vec<String>, String> {
     let project = table(text)?;
@@ -130,8 +152,8 @@ fn expand(
     Ok(())
 }
 
-/// The requirements of the block `# /// script` of a script; nothing where it has none.
-pub(crate) fn script(text: &str) -> Result<Option<Vec<String>>, String> {
+/// What the block `# /// script` of a script asks for; nothing where it has none.
+pub(crate) fn script(text: &str) -> Result<Option<Contents>, String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -156,33 +178,43 @@ pub(crate) fn script(text: &str) -> Result<Option<Vec<String>>, String> {
         [block] => table(block)?,
         _ => return Err("it has more than one block `# /// script`".to_owned()),
     };
-    let Some(given) = block.get("dependencies") else { return Ok(Some(Vec::new())) };
+    let python = python(&block)?;
+    let Some(given) = block.get("dependencies") else {
+        return Ok(Some(Contents { lines: Vec::new(), python }));
+    };
     let given = given.as_array().and_then(|items| {
         items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
     });
-    given.map(Some).ok_or_else(|| "its `dependencies` are no list of texts".to_owned())
+    let lines = given.ok_or("its `dependencies` are no list of texts")?;
+    Ok(Some(Contents { lines, python }))
 }
 
-/// Whether the text of a script has a block (PEP 723) that names packages, or a wrong one.
+/// Whether the text of a script has a block (PEP 723) that names packages or Pythons, or a wrong one.
 ///
 /// ```
 /// assert!(envspec::names_packages("# /// script\n# dependencies = ['six']\n# ///\n"));
+/// assert!(envspec::names_packages("# /// script\n# requires-python = '>=3.9'\n# ///\n"));
 /// assert!(!envspec::names_packages("import six\n"));
 /// ```
 #[must_use]
 pub fn names_packages(script: &str) -> bool {
-    !matches!(self::script(script).as_ref().map(Option::as_deref), Ok(None | Some([])))
+    match self::script(script) {
+        Ok(None) => false,
+        Ok(Some(Contents { lines, python })) => !lines.is_empty() || python.is_some(),
+        Err(_) => true,
+    }
 }
 
 /// The requirements of a lock file, each pinned, with the hashes of its files.
-pub(crate) fn lock(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn lock(text: &str) -> Result<Contents, String> {
     let lock = table(text)?;
     let version = lock.get("lock-version").and_then(Value::as_str).unwrap_or_default();
     if !version.starts_with("1.") {
         return Err(format!("its `lock-version` is `{version}`, and 1.0 is known here"));
     }
     let packages = lock.get("packages").and_then(Value::as_array).ok_or("it has no `packages`")?;
-    packages.iter().map(locked).collect()
+    let lines = packages.iter().map(locked).collect::<Result<_, _>>()?;
+    Ok(Contents { lines, python: python(&lock)? })
 }
 
 fn locked(package: &Value) -> Result<String, String> {

@@ -11,11 +11,12 @@ use crate::install::Tool;
 use crate::location;
 use crate::options::{self, Known};
 use crate::packages::PackageList;
-use crate::project;
+use crate::project::{self, Contents};
 use crate::read::excerpt;
 use crate::redact::redact;
 use crate::requirement::Requirement;
 use crate::requirement_parser::{self, editable, without_comment};
+use crate::requires_python::RequiresPython;
 use crate::source::Source;
 use crate::variables::Variables;
 
@@ -41,6 +42,8 @@ pub(crate) struct Collector<'a> {
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) constraints: Vec<Requirement>,
     pub(crate) overrides: Vec<Requirement>,
+    /// Which Pythons the files are for.
+    pub(crate) requires_python: Vec<RequiresPython>,
     pub(crate) index: IndexCollector,
     /// Option lines for the package manager alone, whose order means nothing.
     pub(crate) tool_options: BTreeSet<Vec<String>>,
@@ -60,6 +63,7 @@ impl<'a> Collector<'a> {
             requirements: Vec::new(),
             constraints: Vec::new(),
             overrides: Vec::new(),
+            requires_python: Vec::new(),
             index: IndexCollector::default(),
             tool_options: BTreeSet::new(),
             is_alone: false,
@@ -279,7 +283,7 @@ impl<'a> Collector<'a> {
                 );
                 return Err(refused("a project is no list of requirements", Some(hint)));
             }
-            project::Kind::Project => project::group(text, group),
+            project::Kind::Project => project::group(text, group).map(Contents::of_lines),
             project::Kind::Script => match project::script(text) {
                 Ok(None) => Err("it has no block `# /// script` that names packages".to_owned()),
                 found => found.map(Option::unwrap_or_default),
@@ -296,7 +300,16 @@ impl<'a> Collector<'a> {
                 return Err(refused("it is no requirements file", Some(hint.to_owned())));
             }
         };
-        for line in lines.map_err(|reason| refused(&reason, None))? {
+        let Contents { lines, python } = lines.map_err(|reason| refused(&reason, None))?;
+        if let Some(versions) = python {
+            let found = RequiresPython::new(path, &versions).ok_or_else(|| {
+                let reason =
+                    format!("its `requires-python`, `{versions}`, is no list of specifiers");
+                refused(&reason, Some("write it as in `requires-python = \">=3.9\"`".to_owned()))
+            })?;
+            self.requires_python.push(found);
+        }
+        for line in lines {
             self.line(&line, dir, Role::Requirement)
                 .map_err(|error| error.in_field(path.display().to_string()))?;
         }

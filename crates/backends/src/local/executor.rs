@@ -338,6 +338,11 @@ impl LocalExecutor {
                 return (None, Vec::new());
             }
         };
+        // Before anything is built for any of them.
+        if let Err(error) = check_pythons(plan, &provisioner) {
+            run.fail(error);
+            return (None, Vec::new());
+        }
         let groups = Group::of(plan);
         let environments = std::thread::scope(|scope| {
             let threads: Vec<_> = groups
@@ -431,6 +436,15 @@ impl LocalExecutor {
             }
         }
     }
+}
+
+/// Fails if a file that a stage's spec names is for other Pythons than the base's.
+fn check_pythons(plan: &Plan, provisioner: &Provisioner) -> Result<(), Error> {
+    plan.stages().iter().try_for_each(|stage| {
+        let Some(env) = &stage.env else { return Ok(()) };
+        let of_stage = |error: Error| error.of_stages(vec![stage.settings.name.clone()]);
+        provisioner.check_python(env).map_err(of_stage)
+    })
 }
 
 /// Stages that share an environment.

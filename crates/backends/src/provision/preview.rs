@@ -82,6 +82,7 @@ impl Provisioner {
         if env.python.is_some() || env.py_executable.is_some() {
             return Ok(Preview::new(stage, PreviewState::Prebuilt));
         }
+        self.check_python(env)?;
         let Some(install) = &env.install else {
             return Ok(Preview::new(stage, PreviewState::Base));
         };

@@ -201,11 +201,24 @@ impl Provisioner {
         Environment::new(core, env, &self.shims)
     }
 
+    /// Fails if the files that a spec names are for other Pythons than the base's. A managed base is
+    /// not built for this.
+    pub(crate) fn check_python(&self, env: &LoadedEnv) -> Result<(), Error> {
+        if env.requires_python.is_empty() {
+            return Ok(());
+        }
+        match &self.choice {
+            Some(PlannedBase::Managed(base)) => has_python(env, &self.managed(base)?.interpreter),
+            _ => has_python(env, self.open_base()?.base.interpreter()),
+        }
+    }
+
     pub(crate) fn prepare_core(
         &self,
         env: &LoadedEnv,
         isolation: Isolation,
     ) -> Result<Arc<Core>, Error> {
+        self.check_python(env)?;
         if let Some(python) = &env.python {
             let records = self.cache.interpreters_dir();
             let interpreter =
@@ -414,6 +427,7 @@ impl Provisioner {
                 .interpreter()
                 .clone(),
         };
+        has_python(env, &interpreter)?;
         let settings =
             Settings::read(install, None, &Ambient::from_env()).map_err(Error::install)?;
         let key = key::managed_base(&interpreter, install, &settings);
@@ -429,6 +443,20 @@ impl Provisioner {
             }
         }
         self.open_base().map(Some)
+    }
+}
+
+/// Fails if the files that a spec names are for other Pythons.
+fn has_python(env: &LoadedEnv, interpreter: &Interpreter) -> Result<(), Error> {
+    let version = interpreter.version();
+    match env.requires_python.iter().find(|required| !required.accepts(version)) {
+        None => Ok(()),
+        Some(required) => Err(Error::RequiresPython {
+            file: required.file.clone(),
+            versions: required.versions.clone(),
+            python: interpreter.executable().to_owned(),
+            version: version.to_owned(),
+        }),
     }
 }
 

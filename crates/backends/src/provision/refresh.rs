@@ -32,6 +32,7 @@ impl Provisioner {
     /// [`Error::Unlockable`] for what comes from a folder or a repository, or did so into the base; else what the resolver
     /// says.
     pub fn lock(&self, env: &LoadedEnv) -> Result<Vec<String>, Error> {
+        self.check_python(env)?;
         let Some(install) = &env.install else { return Ok(Vec::new()) };
         let locked = self.locked(env, install, false)?;
         let base = base_packages(self.open_base()?.base.interpreter());
@@ -77,6 +78,7 @@ impl Provisioner {
         if env.python.is_some() || env.py_executable.is_some() {
             return self.prepare(env, isolation);
         }
+        self.check_python(env)?;
         let Some(install) = &env.install else {
             return match self.choice() {
                 Some(PlannedBase::Managed(base)) => self.refresh_base(base),

@@ -20,6 +20,7 @@ mod page; // the report of a run, in a browser
 mod plan; // what is read and refused before anything runs
 mod private; // private code under a public name
 mod processes; // what is left of workers and their children
+mod required_python; // files that say which Pythons they are for
 mod rust_stages; // Rust and Python stages in one pipeline
 mod secrets; // planted in every place, and looked for in every other
 mod settings; // what is told to package managers, and which of it is in keys
