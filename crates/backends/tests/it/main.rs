@@ -19,6 +19,7 @@ mod outputs; // what a stage may return, and the ids that come of it
 mod page; // the report of a run, in a browser
 mod plan; // what is read and refused before anything runs
 mod private; // private code under a public name
+mod private_index; // an index that asks for a login, beside a public one with the same names
 mod processes; // what is left of workers and their children
 mod required_python; // files that say which Pythons they are for
 mod rust_stages; // Rust and Python stages in one pipeline

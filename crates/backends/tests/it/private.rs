@@ -37,16 +37,16 @@ def build_editable(directory, config_settings=None, metadata_directory=None):
 "#;
 
 /// An index that everybody can read, private code, and two caches.
-struct Setting {
-    world: World,
-    index: Index,
+pub(crate) struct Setting {
+    pub(crate) world: World,
+    pub(crate) index: Index,
     /// Serves private wheels, which are on no page that anybody reads.
     own: Index,
 }
 
 impl Setting {
     /// The index has `secret` and `brought`, which are somebody else's, and `helper`, which is nobody's secret.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new(&[], &[("helper", "1.0", &[])]);
         let foreign = |name| {
             let files = json!({ format!("{name}.py"): "WHOSE = 'public'\n" });
@@ -86,7 +86,7 @@ impl Setting {
     }
 
     /// A private wheel, beside the index and not in it.
-    fn archive(&self, name: &str, requires: &[&str]) -> PathBuf {
+    pub(crate) fn archive(&self, name: &str, requires: &[&str]) -> PathBuf {
         let dir = self.world.root.join("own");
         fs::create_dir_all(&dir).expect("a folder");
         let public = self.world.wheel(name, "1.0");
@@ -122,7 +122,7 @@ impl Setting {
         Plan::new(&pipeline.with_stage(stage))
     }
 
-    fn cache(&self, name: &str) -> PathBuf {
+    pub(crate) fn cache(&self, name: &str) -> PathBuf {
         let dir = self.world.root.join(name);
         if !dir.exists() {
             let tools = self.world.cache().join("tools").canonicalize().expect("the tools");
@@ -162,7 +162,7 @@ impl Setting {
 }
 
 /// Tells whose the modules are that it finds.
-const STAGE: &str = "
+pub(crate) const STAGE: &str = "
 class Stage:
     def process(self, task):
         whose = []
@@ -174,7 +174,7 @@ class Stage:
         return {'whose': ', '.join(whose)}
 ";
 
-fn execute(plan: &Plan, cache: &Path) -> Result<(RunReport, String), Error> {
+pub(crate) fn execute(plan: &Plan, cache: &Path) -> Result<(RunReport, String), Error> {
     let mut whose = String::new();
     let report = LocalExecutor::default().with_cache_dir(cache).execute(
         plan,
