@@ -1,11 +1,13 @@
 //! What a run of a plan would do about its environments, found out without doing it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use envspec::LoadedEnv;
-use installer::{Deadline, Package, Request};
+use installer::{Deadline, Outcome, Package, Request};
 use serde::Serialize;
 use stage::Isolation;
+use venv_cache::Key;
 
 use super::build::base_packages;
 use super::keep::Kept;
@@ -52,22 +54,40 @@ pub enum PreviewState {
     None,
 }
 
+/// What was resolved already: stages of one environment have one answer.
+type Resolved = BTreeMap<Key, Outcome>;
+
 impl Provisioner {
     /// What a run of the plan would do about its environments, stage by stage. Nothing is built and
     /// the base is not touched; requirements are resolved, so a package manager may be fetched into
     /// the cache, and an impossible one is found out here.
     pub fn preview(&self, plan: &Plan) -> Result<Vec<Preview>, Error> {
-        plan.stages().iter().map(|stage| self.preview_stage(stage)).collect()
+        self.preview_stages(plan).collect()
+    }
+
+    /// The same, with what is wrong told stage by stage. An environment is resolved once, however many
+    /// stages are in it.
+    pub fn preview_stages(&self, plan: &Plan) -> impl Iterator<Item = Result<Preview, Error>> {
+        let mut resolved = Resolved::new();
+        plan.stages().iter().map(move |stage| self.preview_among(stage, &mut resolved))
     }
 
     /// The same for one stage.
     pub fn preview_stage(&self, stage: &PlannedStage) -> Result<Preview, Error> {
+        self.preview_among(stage, &mut Resolved::new())
+    }
+
+    fn preview_among(
+        &self,
+        stage: &PlannedStage,
+        resolved: &mut Resolved,
+    ) -> Result<Preview, Error> {
         let name = stage.settings.name.clone();
         let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);
         match &stage.env {
-            Some(env) => {
-                self.preview_env(&name, env, isolation).map_err(|error| error.of_stages(vec![name]))
-            }
+            Some(env) => self
+                .preview_env(&name, env, isolation, resolved)
+                .map_err(|error| error.of_stages(vec![name])),
             None if stage.needs_python() => Ok(Preview::new(name, PreviewState::Base)),
             None => Ok(Preview::new(name, PreviewState::None)),
         }
@@ -78,6 +98,7 @@ impl Provisioner {
         stage: &str,
         env: &LoadedEnv,
         isolation: Isolation,
+        resolved: &mut Resolved,
     ) -> Result<Preview, Error> {
         if env.python.is_some() || env.py_executable.is_some() {
             return Ok(Preview::new(stage, PreviewState::Prebuilt));
@@ -99,6 +120,14 @@ impl Provisioner {
             let own_bytes = Some(report.own_bytes);
             return Ok(Preview { state: PreviewState::Hit, added, replaced, own_bytes, ..preview });
         }
+        let text = |packages: &[Package]| packages.iter().map(ToString::to_string).collect();
+        let told = |preview: Preview, outcome: &Outcome| {
+            let (added, replaced) = (text(&outcome.added), text(&outcome.removed));
+            Preview { added, replaced, ..preview }
+        };
+        if let Some(outcome) = resolved.get(&key) {
+            return Ok(told(preview, outcome));
+        }
         let deadline = env.setup_timeout.map_or(Deadline::NEVER, Deadline::after);
         let version = install.tool_version.as_deref();
         let tool = self
@@ -114,9 +143,9 @@ impl Provisioner {
             .with_deadline(deadline);
         let outcome =
             tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
-        let text = |packages: &[Package]| packages.iter().map(ToString::to_string).collect();
-        let (added, replaced) = (text(&outcome.added), text(&outcome.removed));
-        Ok(Preview { added, replaced, ..preview })
+        let preview = told(preview, &outcome);
+        resolved.insert(key, outcome);
+        Ok(preview)
     }
 }
 
