@@ -236,10 +236,14 @@ fn locked(package: &Value) -> Result<String, String> {
         let path = part(directory, "path").ok_or_else(|| refused("has a folder without path"))?;
         let is_editable = directory.get("editable").and_then(Value::as_bool).unwrap_or_default();
         let start = if is_editable { "-e " } else { "" };
+        if directory.get("subdirectory").is_some() {
+            return Err(refused("lies in the `subdirectory` of a folder, which is not read here"));
+        }
         let is_relative = !path.starts_with(['/', '.']);
         format!("{start}{}{path}", if is_relative { "./" } else { "" })
     } else if let Some(archive) = package.get("archive") {
-        let url = part(archive, "url").ok_or_else(|| refused("has an archive without `url`"))?;
+        let url = part(archive, "url").or_else(|| part(archive, "path"));
+        let url = url.ok_or_else(|| refused("has an archive without `url` or `path`"))?;
         format!("{name} @ {url}{}", subdirectory(archive))
     } else {
         let version = text("version").ok_or_else(|| refused("has no `version`"))?;

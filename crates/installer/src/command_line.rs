@@ -197,7 +197,11 @@ pub(crate) fn argv(
         Program::Pip { .. } => {}
     }
     if mode == Mode::Lock && program.tool() == Tool::Uv {
-        argv.extend(["--output-file".into(), scratch.lock_file().into()]);
+        if request.as_file {
+            argv.extend(["--format", "pylock.toml"].map(OsString::from));
+        }
+        let output = if request.as_file { scratch.pylock_file() } else { scratch.lock_file() };
+        argv.extend(["--output-file".into(), output.into()]);
         argv.push(scratch.requirements_file().into());
     } else {
         argv.extend(["-r".into(), scratch.requirements_file().into()]);

@@ -57,6 +57,7 @@ mod error;
 mod installer;
 mod interpreter;
 mod local;
+mod lock_file;
 mod locking;
 mod outcome;
 mod pip_log;

@@ -114,61 +114,69 @@ struct Report {
     install: Vec<Item>,
 }
 
+/// A distribution that pip would install.
 #[derive(Deserialize)]
-struct Item {
-    download_info: DirectUrl,
+pub(crate) struct Item {
+    pub(crate) download_info: DirectUrl,
     #[serde(default)]
-    is_direct: bool,
-    metadata: Metadata,
+    pub(crate) is_direct: bool,
+    pub(crate) metadata: Metadata,
 }
 
 #[derive(Deserialize)]
-struct Metadata {
-    name: String,
-    version: String,
+pub(crate) struct Metadata {
+    pub(crate) name: String,
+    pub(crate) version: String,
 }
 
 /// Where a distribution came from (PEP 610).
 #[derive(Deserialize)]
-struct DirectUrl {
-    url: String,
+pub(crate) struct DirectUrl {
+    pub(crate) url: String,
     #[serde(default)]
-    archive_info: Option<Archive>,
+    pub(crate) archive_info: Option<Archive>,
     #[serde(default)]
-    vcs_info: Option<Repository>,
+    pub(crate) vcs_info: Option<Repository>,
     #[serde(default)]
-    dir_info: Option<Folder>,
+    pub(crate) dir_info: Option<Folder>,
+    #[serde(default)]
+    pub(crate) subdirectory: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Archive {
+pub(crate) struct Archive {
     #[serde(default)]
-    hashes: Map<String, Value>,
+    pub(crate) hashes: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
-struct Repository {
-    vcs: String,
-    commit_id: String,
+pub(crate) struct Repository {
+    pub(crate) vcs: String,
+    pub(crate) commit_id: String,
 }
 
 #[derive(Deserialize)]
-struct Folder {
+pub(crate) struct Folder {
     #[serde(default)]
-    editable: bool,
+    pub(crate) editable: bool,
 }
 
 /// Reads what `pip install --dry-run --ignore-installed --report` wrote.
 fn pip_lock(json: &str) -> Result<Vec<Requirement>, Error> {
+    report(json)?.iter().map(Item::requirement).collect()
+}
+
+/// What pip's report says that it would install.
+pub(crate) fn report(json: &str) -> Result<Vec<Item>, Error> {
     let report: Report =
         serde_json::from_str(json).map_err(|source| Error::Report { tool: Tool::Pip, source })?;
-    report.install.iter().map(Item::requirement).collect()
+    Ok(report.install)
 }
 
 impl Item {
     fn requirement(&self) -> Result<Requirement, Error> {
         let package = Package::new(&self.metadata.name, self.metadata.version.as_str());
-        let DirectUrl { url, archive_info, vcs_info, dir_info } = &self.download_info;
+        let DirectUrl { url, archive_info, vcs_info, dir_info, .. } = &self.download_info;
         let mut line = match vcs_info {
             Some(Repository { vcs, commit_id }) => {
                 format!("{} @ {vcs}+{url}@{commit_id}", package.name)

@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub(crate) limit: Limit,
     pub(crate) is_offline: bool,
     pub(crate) is_fresh: bool,
+    /// Whether a resolution is written down as a `pylock.toml`, by a uv.
+    pub(crate) as_file: bool,
     pub(crate) again: &'a [String],
     pub(crate) patience: Option<Duration>,
     pub(crate) lock: Option<Arc<File>>,
@@ -42,6 +44,7 @@ impl<'a> Request<'a> {
             limit: Deadline::NEVER.into(),
             is_offline: false,
             is_fresh: false,
+            as_file: false,
             again: &[],
             patience: None,
             lock: None,

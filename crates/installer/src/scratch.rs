@@ -90,6 +90,11 @@ impl Scratch {
         self.root.join("lock.txt")
     }
 
+    /// What `uv pip compile --format pylock.toml` writes.
+    pub(crate) fn pylock_file(&self) -> PathBuf {
+        self.root.join("pylock.toml")
+    }
+
     /// What pip tells nobody else.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.root.join("pip.log")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use envspec::{Install, LoadedEnv, Requirement, Specifier};
+use envspec::{Install, LoadedEnv, Requirement, Specifier, Tool};
 use installer::{Deadline, Installer, Package, Request};
 use stage::Isolation;
 use venv_cache::{Key, Listed};
@@ -14,6 +14,7 @@ use super::installed::Installed;
 use super::keep::Kept;
 use super::provisioner::{Managed, OpenBase, Provisioner};
 use super::record::Record;
+use super::reproduce::with_requirements;
 use super::sources::{asks_for, digest_now, is_direct, local_path};
 use crate::error::Error;
 use crate::plan::PlannedBase;
@@ -35,6 +36,40 @@ impl Provisioner {
         self.check_python(env)?;
         let Some(install) = &env.install else { return Ok(Vec::new()) };
         let locked = self.locked(env, install, false)?;
+        self.check_lockable(&locked, |requirement| requirement.hashes().len() > 0)?;
+        Ok(locked.iter().map(ToString::to_string).collect())
+    }
+
+    /// The same as the text of a `pylock.toml` (PEP 751), with the addresses of all archives. What
+    /// comes from a folder, an archive or a repository has tables of its own: folders are named by
+    /// their absolute paths, repositories by their commits. It holds for the base's interpreter and
+    /// this platform.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unlockable`] for what came from a folder or a repository into the base; else what
+    /// the resolver says.
+    pub fn lock_file(&self, env: &LoadedEnv) -> Result<String, Error> {
+        self.check_python(env)?;
+        let mut pinned = Install::new(Tool::Uv, Vec::new());
+        if let Some(install) = &env.install {
+            let locked = self.locked(env, install, false)?;
+            self.check_lockable(&locked, |_| true)?;
+            // pip wants hashes of all or of none.
+            let has_hashes = locked.iter().all(|it| it.hashes().len() > 0);
+            let hashed =
+                |it: &Requirement| if has_hashes { it.clone() } else { it.without_hashes() };
+            pinned = with_requirements(install, locked.iter().map(hashed).collect());
+        }
+        self.resolve(env, &pinned, |tool, request| tool.lock_file(&request))
+    }
+
+    /// Fails if something that a spec resolves to is no answer to take elsewhere.
+    fn check_lockable(
+        &self,
+        locked: &[Requirement],
+        is_known: impl Fn(&Requirement) -> bool,
+    ) -> Result<(), Error> {
         let base = base_packages(self.open_base()?.base.interpreter());
         // By its name and version, what the base has from a folder would be somebody else's.
         let source = |requirement: &Requirement| {
@@ -46,14 +81,10 @@ impl Provisioner {
             .iter()
             .filter_map(|requirement| match source(requirement) {
                 Some(source) => Some(source),
-                None => (requirement.hashes().len() == 0).then(|| requirement.to_string()),
+                None => (!is_known(requirement)).then(|| requirement.to_string()),
             })
             .collect();
-        if packages.is_empty() {
-            Ok(locked.iter().map(ToString::to_string).collect())
-        } else {
-            Err(Error::Unlockable { packages })
-        }
+        if packages.is_empty() { Ok(()) } else { Err(Error::Unlockable { packages }) }
     }
 
     /// Resolves a spec again, and builds its environment anew if the answer has changed.
@@ -241,22 +272,32 @@ impl Provisioner {
         install: &Install,
         is_fresh: bool,
     ) -> Result<Vec<Requirement>, Error> {
+        let before = base_packages(self.open_base()?.base.interpreter());
+        self.resolve(env, install, |tool, request| {
+            let request = if is_fresh { request.fresh() } else { request };
+            tool.lock(&request, &packages(&before))
+        })
+    }
+
+    /// Has the tool that a spec names resolve what is asked for.
+    fn resolve<T>(
+        &self,
+        env: &LoadedEnv,
+        install: &Install,
+        ask: impl FnOnce(&Installer, Request<'_>) -> Result<T, installer::Error>,
+    ) -> Result<T, Error> {
         let deadline = deadline(env);
         let open = self.open_base()?;
         let before = base_packages(open.base.interpreter());
         let kept = Kept::of(install, &before);
         kept.check(install)?;
         let settings = open.settings(install)?;
-        let mut request = Request::new(install, open.base.python())
+        let request = Request::new(install, open.base.python())
             .with_settings(&settings)
             .with_held(kept.lines())
             .with_deadline(deadline);
-        if is_fresh {
-            request = request.fresh();
-        }
         let tool = self.locate(install, &open, deadline)?;
-        tool.lock(&request, &packages(&before))
-            .map_err(|error| kept.blame(&tool, &request, install, error))
+        ask(&tool, request.clone()).map_err(|error| kept.blame(&tool, &request, install, error))
     }
 
     fn locate(

@@ -55,7 +55,7 @@ def build_sdist(directory, config_settings=None):
 "#;
 
 /// Writes a project that builds itself; `more` is what its backend does otherwise.
-fn project(dir: &Path, name: &str, more: &str) {
+pub(crate) fn project(dir: &Path, name: &str, more: &str) {
     write(dir, &format!("{name}/__init__.py"), "VALUE = 1\n");
     write(
         dir,

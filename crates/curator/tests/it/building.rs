@@ -95,6 +95,22 @@ fn what_lock_prints_is_a_spec() {
     let create = ["env", "create", "--requirements", "requirements.lock", "--base", world.base()];
     world.run(&create).path();
 
+    // As a lock file too, by its name or because it is asked for.
+    let file = ["--output", "pylock.one.toml"];
+    assert_eq!(world.run(&[&arguments[..], &file].concat()).text(), "");
+    let written = fs::read_to_string(world.dir().join(file[1])).unwrap();
+    assert_eq!(world.run(&[&arguments[..], &["--format", "pylock"]].concat()).text(), written);
+    let create = ["env", "create", "--requirements", file[1], "--base", world.base()];
+    world.run(&create).path();
+    for (name, format) in [("lock.toml", "pylock"), ("pylock.toml", "requirements")] {
+        let wrong = [&arguments[..], &["--output", name, "--format", format]].concat();
+        world.run(&wrong).fails(2, name);
+        assert!(!world.dir().join(name).exists());
+    }
+    world.run(&[&arguments[..], &["-o", "other.toml"]].concat()).fails(2, "pylock.NAME.toml");
+    world.run(&[&arguments[..], &["-o", "lines.txt"]].concat()).text();
+    assert_eq!(fs::read_to_string(world.dir().join("lines.txt")).unwrap(), lines);
+
     let json = world.run(&[&arguments[..], &["--json"]].concat()).json();
     let printed: Vec<&str> = lines.lines().collect();
     assert_eq!(json["requirements"], json!(printed));

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::spec::{BaseArguments, EnvArguments, SpecArguments};
 use crate::values;
@@ -115,12 +115,13 @@ pub(crate) enum EnvCommand {
     #[command(after_help = "Example:\n  curator env remove 4fb0a6c1")]
     Remove(Remove),
 
-    /// Prints what a spec resolves to, with hashes, as a requirements file.
+    /// Prints what a spec resolves to, with hashes, as a requirements file or a lock file.
     ///
     /// A key stands for the spec and the base that its environment was made with.
     #[command(after_help = "Example:\n  \
         curator env lock --uv 'packaging>=24' > requirements.lock\n  \
-        curator env create --requirements requirements.lock")]
+        curator env create --requirements requirements.lock\n  \
+        curator env lock --uv 'packaging>=24' --output pylock.toml")]
     Lock(Lock),
 
     /// Resolves a spec again and replaces its environment by what is newest now.
@@ -164,8 +165,24 @@ pub(crate) struct Lock {
     pub(crate) spec: SpecArguments,
     #[command(flatten)]
     pub(crate) base: BaseArguments,
+    /// Where to write it: `pylock.toml` or `pylock.NAME.toml` for a lock file (PEP 751), else the
+    /// lines of a requirements file [default: the standard output].
+    #[arg(short, long = "output", value_name = "FILE", conflicts_with = "json")]
+    pub(crate) output_file: Option<PathBuf>,
+    /// What to write, whatever the file is called.
+    #[arg(long, value_enum, conflicts_with = "json")]
+    pub(crate) format: Option<LockFormat>,
     #[command(flatten)]
     pub(crate) output: Json,
+}
+
+/// In which form a spec is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LockFormat {
+    /// The lines of a requirements file.
+    Requirements,
+    /// A lock file (PEP 751).
+    Pylock,
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,99 @@
+//! Law: a lock file that is written asks, when it is read again, for just what the spec resolved to,
+//! and other tools install from it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use envspec::Tool;
+use serde_json::json;
+
+use crate::index::Index;
+use crate::local_builds::project;
+use crate::world::{World, host, run};
+
+const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
+
+/// The uv that tests share; preparing anything with it fetches it.
+fn uv(world: &World) -> PathBuf {
+    let tools = fs::read_dir(world.cache().join("tools")).unwrap().flatten();
+    let programs = tools.map(|entry| entry.path().join("bin/uv"));
+    programs.filter(|path| path.is_file()).max().expect("uv was fetched")
+}
+
+/// Everything that a real `uv pip install -r` of a lock file puts into a new virtualenv.
+fn installed(world: &World, lock: &Path, name: &str) -> String {
+    let venv = world.root.join(name);
+    duct::cmd!(host(), "-m", "venv", "--without-pip", &venv).run().unwrap();
+    let python = venv.join("bin/python");
+    let install = duct::cmd!(uv(world), "pip", "install", "--python", &python, "-r", lock);
+    install.env("UV_NO_CONFIG", "1").stderr_capture().run().unwrap();
+    let list = "import importlib.metadata as m; \
+        print(sorted((d.name, d.version) for d in m.distributions()))";
+    run(&python, list)
+}
+
+#[test]
+fn a_lock_file_that_is_written_is_read_again_as_the_same() {
+    let world = World::new(
+        &[],
+        &[("top", "1.0", &["dep"]), ("dep", "1.0", &[]), ("dep", "2.0", &[]), ("arch", "1.0", &[])],
+    );
+    project(&world.root.join("folder"), "folder", "");
+    let repo = world.root.join("repo");
+    project(&repo, "repo", "");
+    let git = |words: &[&str]| {
+        let head = ["-c", "user.name=t", "-c", "user.email=t@t"];
+        duct::cmd("git", head.iter().chain(words)).dir(&repo).read().expect("git runs")
+    };
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-qm", "one"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let requirements = [
+        "top".to_owned(),
+        "./folder".to_owned(),
+        format!("repo @ git+file://localhost{}", repo.display()),
+        format!("arch @ file://{}", world.wheel("arch", "1.0").display()),
+    ];
+    let server = Index::new(&world.wheels());
+    let index = server.url().replacen("://", "://me:hunter2@", 1);
+    for tool in TOOLS {
+        let option = format!("{}pip_install_options", if tool == Tool::Uv { "uv_" } else { "" });
+        let spec = |packages| {
+            world.load(&json!({ tool.as_str(): {
+                "packages": packages, (&option): ["--index-url", index],
+            }}))
+        };
+        let env = spec(json!(requirements));
+        let text =
+            world.provisioner().lock_file(&env).unwrap_or_else(|it| panic!("{}", it.report()));
+        assert!(text.contains(&commit) && text.contains("sha256"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+        let lock = world.root.join(format!("pylock.{tool}.toml"));
+        fs::write(&lock, &text).unwrap();
+        // pip itself wants hashes of all or of none, and folders and repositories have none.
+        let again = json!({ "uv": {
+            "packages": lock.file_name().unwrap().to_str(),
+            "uv_pip_install_options": ["--index-url", index],
+        }});
+        let again = world.load(&again);
+        let [first, second] = [&env, &again].map(|env| {
+            let env = world.prepare(env).unwrap_or_else(|error| panic!("{}", error.report()));
+            env.details().unwrap().packages
+        });
+        assert_eq!(first, second, "{tool}");
+        if tool == Tool::Uv {
+            assert_eq!(world.provisioner().lock_file(&again).unwrap(), text);
+        }
+        assert_eq!(
+            installed(&world, &lock, &format!("venv-{tool}")),
+            "[('arch', '1.0'), ('dep', '2.0'), ('folder', '1.0'), ('repo', '1.0'), ('top', '1.0')]",
+            "{text}"
+        );
+        let hashed = spec(json!([requirements[0], requirements[3]]));
+        let text = world.provisioner().lock_file(&hashed).unwrap();
+        fs::write(&lock, &text).unwrap();
+        let again = spec(json!(lock.file_name().unwrap().to_str()));
+        assert_eq!(world.provisioner().lock_file(&again).unwrap(), text, "{tool}");
+    }
+}
