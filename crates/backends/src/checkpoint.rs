@@ -11,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::OFlags;
 use stage::Task;
 
 use crate::error::Error;
@@ -92,8 +91,8 @@ impl Checkpoint {
     ///
     /// [`Error::NotOurs`] if it holds something that is no checkpoint, [`Error::CheckpointInUse`] if
     /// another run has it open, [`Error::OtherPipeline`] if it was made by other work,
-    /// [`Error::Cache`] if the base cannot be used, and [`Error::Io`]. Nothing is made or touched
-    /// then.
+    /// [`Error::Cache`] if the base cannot be used, and [`Error::Io`], also if a stranger owns the
+    /// folder or a file in it, or could have written there. Nothing is made or touched then.
     pub fn open(dir: impl Into<PathBuf>, plan: &Plan) -> Result<Self, Error> {
         Self::open_as(dir.into(), plan, false)
     }
@@ -110,13 +109,13 @@ impl Checkpoint {
     }
 
     fn open_as(dir: PathBuf, plan: &Plan, accepts: bool) -> Result<Self, Error> {
-        let answer = Answer::find(&dir, plan, accepts)?;
+        let mut answer = Answer::find(&dir, plan, accepts)?;
         let failed = |action| {
             let dir = dir.display().to_string();
             move |source| Error::io(action, dir, source)
         };
-        let folder = answer.claim(&dir)?;
-        let lock = folder.open_file("lock", OFlags::RDWR | OFlags::CREATE, 0o666);
+        let (folder, access) = answer.claim(&dir)?;
+        let lock = access.open_lock(&dir.join("lock"));
         let lock = lock.map_err(failed("lock the checkpoint"))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -126,10 +125,12 @@ impl Checkpoint {
             Err(TryLockError::Error(source)) => return Err(failed("lock the checkpoint")(source)),
         }
         // By now another run may have made it a checkpoint, or changed it.
-        let answer = Answer::find(&dir, plan, accepts)?;
+        if !answer.still_holds(&folder, access)? {
+            answer = Answer::find(&dir, plan, accepts)?;
+        }
         answer.keep(&folder)?;
         let Opened { journal, finished, damaged } =
-            Journal::open(&folder).map_err(failed("read the checkpoint"))?;
+            Journal::open(&folder, access).map_err(failed("read the checkpoint"))?;
         Ok(Self { dir, finished, journal, on_unfinished: None, damaged, accepts, _lock: lock })
     }
 

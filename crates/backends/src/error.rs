@@ -660,6 +660,7 @@ impl Error {
                 "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
                  container's), or end others"
             }
+            Self::Io { source, .. } => files::Untrusted::of(source)?.hint(),
             _ => return None,
         };
         Some(text)

@@ -1,14 +1,14 @@
 //! The record of a run: what its environments held, so that they can be made again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, BufReader};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use envspec::{Install, LoadedEnv, Requirement, Tool};
-use files::{Draft, Folder, Foreign, Mark, MarkError};
-use rustix::fs::OFlags;
+use files::{Access, Draft, Folder, Foreign, Mark, MarkError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stage::Isolation;
@@ -293,10 +293,16 @@ impl RunRecord {
     }
 
     /// Reads the record in a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], also if a stranger owns the folder or the record, or could have written there.
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE);
         let failed = |source| Error::io("read the record", path.display().to_string(), source);
-        let text = files::read(&path, MOST_BYTES).map_err(failed)?;
+        // What it says decides what is installed, so a stranger may not have said it.
+        let access = Access::of_root(dir).map_err(failed)?;
+        let text = access.read(&path, MOST_BYTES).map_err(failed)?;
         let record: Self = serde_json::from_slice(&text).map_err(|it| failed(it.into()))?;
         if record.format == FORMAT {
             return Ok(record);
@@ -422,16 +428,18 @@ impl RunRecord {
     }
 }
 
-/// As the user has files made.
+/// For others to read; what a group may write unasked, no run would trust.
 fn draft() -> Draft<'static> {
-    Draft::default().with_mode(0o666)
+    Draft::default().with_mode(0o644)
 }
 
 fn claim(dir: &Path) -> Result<Folder, Error> {
     let failed =
         |source, path: &Path| Error::io("write the record", path.display().to_string(), source);
-    fs::create_dir_all(dir).map_err(|source| failed(source, dir))?;
-    MARK.claim_with(dir, has_record, &draft()).map_err(|error| match error {
+    make(dir).map_err(|source| failed(source, dir))?;
+    let access = Access::of_root(dir).map_err(|source| failed(source, dir))?;
+    MARK.claim_with(dir, |folder| has_record(folder, access), &draft()).map_err(|error| match error
+    {
         MarkError::Foreign(Foreign { dir, found }) => {
             Error::NotOurs { what: "folder of a record", dir, found }
         }
@@ -439,9 +447,20 @@ fn claim(dir: &Path) -> Result<Folder, Error> {
     })
 }
 
+/// Makes the folder, which others may read and nobody else may write.
+fn make(dir: &Path) -> io::Result<()> {
+    if let Some(above) = dir.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match DirBuilder::new().mode(0o755).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
 /// Whether a record lies there that is older than the mark.
-fn has_record(folder: &Folder) -> bool {
-    let file = folder.open_file(FILE, OFlags::RDONLY, 0);
+fn has_record(folder: &Folder, access: Access) -> bool {
+    let file = access.open(&folder.path().join(FILE));
     file.is_ok_and(|file| serde_json::from_reader::<_, RunRecord>(BufReader::new(file)).is_ok())
 }
 

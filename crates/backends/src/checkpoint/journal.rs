@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use files::Folder;
+use files::{Access, Folder};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use stage::Task;
@@ -70,9 +70,15 @@ pub(super) struct Opened {
 impl Journal {
     /// Opens the file, or makes it, and tells what is finished. A last line that was broken off, as a
     /// crash leaves it, is cut away; others that are not as they were written are left out, and told.
-    pub(super) fn open(folder: &Folder) -> io::Result<Opened> {
+    pub(super) fn open(folder: &Folder, access: Access) -> io::Result<Opened> {
         let path = folder.path().join(FILE);
-        let mut file = folder.open_file(FILE, OFlags::RDWR | OFlags::CREATE, 0o666)?;
+        match access.open(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let flags = OFlags::RDWR | OFlags::CREATE;
+        let mut file = folder.open_file(FILE, flags, access.file_mode())?;
+        access.share(&file)?;
         let (mut finished, mut damaged) = (BTreeMap::new(), Vec::new());
         let mut end = 0;
         for (number, line) in (1..).zip(Lines::new(BufReader::new(&file))) {
@@ -86,7 +92,7 @@ impl Journal {
         if damaged.is_empty() {
             file.set_len(end)?;
         } else {
-            file = Self::mended(folder, &file)?;
+            file = Self::mended(folder, access, &file)?;
         }
         file.seek(SeekFrom::End(0))?;
         let journal = Self { path, file, synced: Instant::now() };
@@ -94,10 +100,12 @@ impl Journal {
     }
 
     /// Puts a journal of the lines that are sound in the place of one with others.
-    fn mended(folder: &Folder, mut file: &File) -> io::Result<File> {
+    fn mended(folder: &Folder, access: Access, mut file: &File) -> io::Result<File> {
         folder.unlink(MENDED)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let mut mended = BufWriter::new(folder.open_file(MENDED, flags, 0o666)?);
+        let mended = folder.open_file(MENDED, flags, access.file_mode())?;
+        access.share(&mended)?;
+        let mut mended = BufWriter::new(mended);
         file.seek(SeekFrom::Start(0))?;
         for line in Lines::new(BufReader::new(file)) {
             let (line, _) = line?;
@@ -234,7 +242,7 @@ mod tests {
     }
 
     fn opened(dir: &Path) -> Opened {
-        Journal::open(&Folder::open(dir).unwrap()).unwrap()
+        Journal::open(&Folder::open(dir).unwrap(), Access::of(dir).unwrap()).unwrap()
     }
 
     proptest::proptest! {

@@ -1,13 +1,13 @@
 //! What a checkpoint is the record of: a pipeline with its code, and tasks.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use envspec::LoadedEnv;
-use files::{Draft, Folder};
-use rustix::fs::OFlags;
+use files::{Access, Draft, Folder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -201,6 +201,8 @@ pub(super) struct Answer {
     question: Question,
     /// Whether it has to be written down.
     is_new: bool,
+    /// What the folder said then; none if it was empty or not there.
+    seen: Option<Vec<u8>>,
 }
 
 impl Answer {
@@ -209,7 +211,7 @@ impl Answer {
     pub(super) fn find(dir: &Path, plan: &Plan, accepts: bool) -> Result<Self, Error> {
         let refused = |difference| Err(Error::OtherPipeline { dir: dir.to_owned(), difference });
         let broken = || "what it was made for cannot be read".to_owned();
-        let known = known(dir)?;
+        let (known, seen) = known(dir)?;
         let salt = match &known {
             Known::Readable(known) => known.salt.clone(),
             Known::None | Known::Broken => salt()?,
@@ -219,38 +221,47 @@ impl Answer {
         let records = matches!(known, Known::Readable(_)).then_some(records.as_path());
         let question = Question::of(plan, &salt, records)?;
         match known {
-            Known::None => Ok(Self { question, is_new: true }),
-            Known::Broken if accepts => Ok(Self { question, is_new: true }),
+            Known::None => Ok(Self { question, is_new: true, seen }),
+            Known::Broken if accepts => Ok(Self { question, is_new: true, seen }),
             Known::Broken => refused(broken()),
             Known::Readable(known) if known.format != FORMAT => {
                 refused("it was made by another version of this program".to_owned())
             }
             Known::Readable(known) => match known.difference(&question) {
-                None => Ok(Self { question, is_new: false }),
-                Some(_) if accepts => Ok(Self { question, is_new: true }),
+                None => Ok(Self { question, is_new: false, seen }),
+                Some(_) if accepts => Ok(Self { question, is_new: true, seen }),
                 Some(difference) => refused(difference),
             },
         }
     }
 
     /// Makes the folder a checkpoint, if it is empty, by the question that is written down in it
-    /// before all else.
-    pub(super) fn claim(&self, dir: &Path) -> Result<Folder, Error> {
+    /// before all else. Gives the folder, and whose files are trusted in it.
+    pub(super) fn claim(&mut self, dir: &Path) -> Result<(Folder, Access), Error> {
         let failed = |action, source| Error::io(action, dir.display().to_string(), source);
-        fs::create_dir_all(dir).map_err(|error| failed("make the checkpoint", error))?;
-        let folder = Folder::open(dir).map_err(|error| failed("read the checkpoint", error))?;
-        if matches!(known(dir)?, Known::None) {
+        make(dir).map_err(|error| failed("make the checkpoint", error))?;
+        let open = || Ok((Folder::open(dir)?, Access::of_root(dir)?));
+        let (folder, access) = open().map_err(|error| failed("read the checkpoint", error))?;
+        if self.seen.is_none() {
             match self.write(&folder, draft().new_only()) {
                 // Another run was quicker. Which of them goes on, the lock tells.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 other => other.map_err(|error| failed("write the checkpoint", error))?,
             }
         }
-        Ok(folder)
+        Ok((folder, access))
+    }
+
+    /// Whether the folder says what it said when it was looked at, or when it was claimed.
+    pub(super) fn still_holds(&self, folder: &Folder, access: Access) -> Result<bool, Error> {
+        let now = read(folder.path(), access).map_err(|source| {
+            Error::io("read the checkpoint", folder.path().display().to_string(), source)
+        })?;
+        Ok(now.is_some() && now == self.seen)
     }
 
     /// Writes it down, where that is not done yet.
-    pub(super) fn keep(&self, folder: &Folder) -> Result<(), Error> {
+    pub(super) fn keep(&mut self, folder: &Folder) -> Result<(), Error> {
         if !self.is_new {
             return Ok(());
         }
@@ -259,8 +270,22 @@ impl Answer {
         })
     }
 
-    fn write(&self, folder: &Folder, draft: Draft<'_>) -> io::Result<()> {
-        draft.write_in(folder, FILE, &serde_json::to_vec_pretty(&self.question)?)
+    fn write(&mut self, folder: &Folder, draft: Draft<'_>) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&self.question)?;
+        draft.write_in(folder, FILE, &text)?;
+        (self.is_new, self.seen) = (false, Some(text));
+        Ok(())
+    }
+}
+
+/// Makes the folder, for this user alone: what is in it is trusted by the next run.
+fn make(dir: &Path) -> io::Result<()> {
+    if let Some(above) = dir.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
     }
 }
 
@@ -269,26 +294,33 @@ fn draft() -> Draft<'static> {
     Draft::default().with_mode(0o600).synced()
 }
 
-/// What a folder is the checkpoint of. One that holds something else is refused, and nothing in it
-/// is touched.
-fn known(dir: &Path) -> Result<Known, Error> {
+/// What a folder is the checkpoint of, and the text that says so. One that holds something else is
+/// refused, and so is one that a stranger could have written; nothing in it is touched.
+fn known(dir: &Path) -> Result<(Known, Option<Vec<u8>>), Error> {
     let failed = |source| Error::io("read the checkpoint", dir.display().to_string(), source);
     let folder = match Folder::open(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Known::None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Known::None, None)),
         folder => folder.map_err(failed)?,
     };
+    let access = Access::of_root(dir).map_err(failed)?;
     let occupants = folder.occupants().map_err(failed)?;
-    let Some(found) = occupants.into_iter().next() else { return Ok(Known::None) };
+    let Some(found) = occupants.into_iter().next() else { return Ok((Known::None, None)) };
     // Another run may be about to write it down, which comes first.
-    let Some(value) = read(&folder) else {
+    let text = read(dir, access).map_err(failed)?;
+    let Some(value) = text.as_deref().and_then(parsed) else {
         return Err(Error::NotOurs { what: "checkpoint", dir: dir.to_owned(), found });
     };
+    Ok((said(&value), text))
+}
+
+/// What the text of a checkpoint says.
+fn said(value: &Value) -> Known {
     if let Ok(question) = serde_json::from_value::<Question>(value.clone()) {
-        return Ok(Known::Readable(Box::new(question)));
+        return Known::Readable(Box::new(question));
     }
     // Another version's has other fields.
     let format = value["format"].as_u64().and_then(|format| u32::try_from(format).ok());
-    Ok(match format.filter(|format| *format != FORMAT) {
+    match format.filter(|format| *format != FORMAT) {
         Some(format) => Known::Readable(Box::new(Question {
             format,
             salt: String::new(),
@@ -297,15 +329,20 @@ fn known(dir: &Path) -> Result<Known, Error> {
             stages: Vec::new(),
         })),
         None => Known::Broken,
-    })
+    }
 }
 
-/// What is written down, if that is the question of a checkpoint.
-fn read(folder: &Folder) -> Option<Value> {
-    let file = folder.open_file(FILE, OFlags::RDONLY, 0).ok()?;
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).ok()?;
-    let value: Value = serde_json::from_slice(&text).ok()?;
+/// What is written down, if anything is.
+fn read(dir: &Path, access: Access) -> io::Result<Option<Vec<u8>>> {
+    match access.read(&dir.join(FILE), LONGEST) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        text => text.map(Some),
+    }
+}
+
+/// The same as a value, if that is the question of a checkpoint.
+fn parsed(text: &[u8]) -> Option<Value> {
+    let value: Value = serde_json::from_slice(text).ok()?;
     let is_one = ["format", "pipeline", "stages"].iter().all(|field| value.get(field).is_some());
     is_one.then_some(value)
 }

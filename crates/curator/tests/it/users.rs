@@ -261,3 +261,55 @@ fn what_a_stranger_planted_is_run_by_nobody() {
     assert!(refused.err.contains("can be written by everybody"), "{}", refused.err);
     assert!(!proof.exists(), "the planted program was run");
 }
+
+/// A checkpoint hands on what it says came of tasks, and a record says what is installed: a stranger
+/// decides neither, by the folder or by a file in it.
+#[test]
+fn a_checkpoint_or_record_of_a_stranger_is_not_read() {
+    let Some(place) = Place::new("a_checkpoint_or_record_of_a_stranger_is_not_read") else {
+        return;
+    };
+    place.make_cache(ANN, ANN, 0o700);
+    let ann = User { id: ANN, group: ANN, umask: 0o022 };
+    for folder in ["kept", "record"] {
+        fs::create_dir(place.path(folder)).expect("a fresh folder");
+        chown(place.path(folder), Some(ANN), Some(ANN)).expect("root may");
+    }
+    place.run(ann, &[&RUN[..], &["--checkpoint", "kept", "--record", "record"]].concat()).text();
+    let files = ["kept", "kept/checkpoint.json", "kept/journal.jsonl", "kept/lock"];
+    for name in files.into_iter().chain(["record", "record/record.json"]) {
+        let (path, aside) = (place.path(name), place.path("aside"));
+        let option = if name.starts_with("kept") { "--checkpoint" } else { "--locked" };
+        let folder = name.split('/').next().expect("a folder");
+        let run = || place.run(ann, &[&RUN[..], &[option, folder]].concat());
+        let refused = |words: &str| {
+            let refused = run();
+            assert_eq!((refused.code, &*refused.out), (Some(1), ""), "{name} {words}: {refused:?}");
+            assert!(refused.err.contains(words), "{name}: {}", refused.err);
+            let named = format!("{name}`");
+            assert!(refused.err.contains(&named), "{name}: {}", refused.err);
+            assert!(refused.err.contains("hint:"), "{name}: {}", refused.err);
+        };
+        let mode = fs::metadata(&path).expect("it is there").permissions();
+        // Ann may write it, as one who plants something would have it.
+        chown(&path, Some(STRANGER), Some(ANN)).expect("root may");
+        set_mode(&path, 0o775);
+        refused("belongs to user 10003");
+        chown(&path, Some(ANN), Some(ANN)).expect("root may");
+        set_mode(&path, 0o777);
+        refused("can be written by everybody");
+        fs::set_permissions(&path, mode).expect("root may");
+        if path.is_file() {
+            fs::rename(&path, &aside).expect("root may");
+            std::os::unix::fs::symlink(&aside, &path).expect("root may");
+            refused("is a link");
+            fs::remove_file(&path).expect("root may");
+            duct::cmd!("mkfifo", &path).run().expect("a pipe");
+            chown(&path, Some(ANN), Some(ANN)).expect("root may");
+            refused("pipe");
+            fs::remove_file(&path).expect("root may");
+            fs::rename(&aside, &path).expect("root may");
+        }
+        assert_eq!(run().text().trim(), "\"24.0\"", "{name}");
+    }
+}
