@@ -40,7 +40,7 @@ use question::Answer;
 /// decides what comes of them, have changed. That is, of each stage, its Python files (its own, and
 /// those that it names of its folder, of `working_dir` and of `py_modules`), its arguments, packages,
 /// variables, batch size, inputs and outputs; and the base. What is not seen: the text of Rust code,
-/// and files of data that a stage reads. The folder holds digests of these, of variables and arguments
+/// and files of data that a stage reads from elsewhere than `py_modules`, since it may write them too. The folder holds digests of these, of variables and arguments
 /// such that a secret could only be guessed, at some cost for each guess.
 ///
 /// ```

@@ -190,6 +190,7 @@ fn changing() -> Folder {
         ("dir/inner.py", "N = 1\n"),
         ("dir/notes.txt", "one\n"),
         ("mods/pkg/__init__.py", "N = 1\n"),
+        ("mods/pkg/words.txt", "one\n"),
     ] {
         let path = folder.path(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder of ours");
@@ -202,12 +203,13 @@ fn changing() -> Folder {
 #[test]
 fn changed_work_is_refused_by_name_and_can_be_accepted() {
     let folder = changing();
-    let changes: [(&str, &str); 5] = [
+    let changes: [(&str, &str); 6] = [
         ("work.py", "stage `Work` had another `work.py`"),
         ("helper.py", "stage `Work` had another `helper.py`"),
         ("below/deep.py", "stage `Work` had another `below/deep.py`"),
         ("dir/inner.py", "stage `Work` had another `inner.py`"),
         ("mods/pkg/__init__.py", "stage `Work` had another `pkg`"),
+        ("mods/pkg/words.txt", "stage `Work` had another `pkg`"),
     ];
     for (file, words) in changes {
         let before = folder.read(file);
