@@ -9,24 +9,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stage::{BoxError, Context, Data, Json, Pipeline, PythonStage, RustStage, Task};
 
+use super::corpus::corpus;
 use super::support::{local, one, python, recording};
 
 const PASS: &str = "class Stage:\n    def process(self, task): return task";
 
 /// Lines of JSON that Python wrote.
-static CORPUS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let is_whole = std::env::var_os("CURATOR_TEST_ALL").is_some();
-    let counts = if is_whole { ["100000", "2000", "10000"] } else { ["10000", "300", "600"] };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/corpus.py");
-    let written = duct::cmd("python3", [&[script][..], &counts].concat())
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .expect("python3");
-    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
-    String::from_utf8(written.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
-});
+static CORPUS: LazyLock<Vec<String>> =
+    LazyLock::new(|| corpus(["10000", "300", "600"]).lines().map(str::to_owned).collect());
 
 fn compact(text: &str) -> String {
     Json::from_text(text).expect("JSON").text().to_owned()

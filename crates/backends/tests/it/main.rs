@@ -3,6 +3,7 @@
 mod arenas; // large payloads in shared memory, and workers that do harm to it
 #[cfg(feature = "arrow")]
 mod columns; // Arrow tables in stages without `pyarrow`
+mod corpus; // lines of JSON that Python writes
 mod declared; // what a stage's code declares about itself, against the plan
 mod environments; // what the cache makes of specs: keys, eviction, locks, refreshes, explanations
 mod exact; // what stages do not change, of all JSON that Python writes

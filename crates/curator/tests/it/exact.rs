@@ -5,22 +5,11 @@ use std::sync::LazyLock;
 
 use curator::stage::Json;
 
+use crate::corpus::corpus;
 use crate::pipelines::Folder;
 
-/// Lines of JSON that Python's `json` wrote: doubles, integers of any size, documents.
-static CORPUS: LazyLock<String> = LazyLock::new(|| {
-    let is_whole = std::env::var_os("CURATOR_TEST_ALL").is_some();
-    let counts = if is_whole { ["100000", "2000", "10000"] } else { ["5000", "200", "200"] };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../backends/tests/it/corpus.py");
-    let written = duct::cmd("python3", [&[script][..], &counts].concat())
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .expect("python3");
-    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
-    String::from_utf8(written.stdout).expect("UTF-8")
-});
+/// Lines of JSON that Python wrote.
+static CORPUS: LazyLock<String> = LazyLock::new(|| corpus(["5000", "200", "200"]));
 
 /// The text without the white space that means nothing.
 fn compact(lines: &str) -> String {

@@ -1,6 +1,8 @@
 //! The command `curator`, run as people and scripts run it, with real uv, pip and Python.
 
 mod building;
+#[path = "../../../backends/tests/it/corpus.rs"]
+mod corpus;
 mod destinations;
 mod exact;
 mod executing;
