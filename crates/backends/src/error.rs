@@ -557,6 +557,9 @@ impl Error {
                 setup_hint(*phase, &error.kind).map(Into::into)
             }
             Self::Task(failed) => failed.cause.hint().map(Into::into),
+            Self::Io { source, .. } if let Some(refused) = files::Untrusted::of(source) => {
+                Some(refused.hint().into())
+            }
             _ => self.advice().map(Into::into),
         }
     }
@@ -660,7 +663,6 @@ impl Error {
                 "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
                  container's), or end others"
             }
-            Self::Io { source, .. } => files::Untrusted::of(source)?.hint(),
             _ => return None,
         };
         Some(text)

@@ -18,14 +18,22 @@ impl Installer {
     /// distribution with its archives and their hashes, repositories with their commits, and folders
     /// by their absolute paths. Installs nothing. The text holds no credentials.
     ///
-    /// It holds for this interpreter and platform: uv names every archive of a version, pip the one
-    /// that fits here.
+    /// It holds where the marker `environment` does, which is to tell of this interpreter and
+    /// platform: uv names every archive of a version, pip the one that fits here. Packages name the
+    /// index that they come from where the request names just one.
     ///
     /// # Errors
     ///
     /// The same as of [`Installer::lock`].
-    pub fn lock_file(&self, request: &Request<'_>) -> Result<String, Error> {
+    pub fn lock_file(&self, request: &Request<'_>, environment: &str) -> Result<String, Error> {
         let request = Request { as_file: true, ..request.clone() };
+        let index = &request.install.index;
+        let index = match &index.index_url {
+            Some(url) if index.extra_index_urls.is_empty() && index.find_links.is_empty() => {
+                Some(url.to_string()).filter(|_| url.path().is_none())
+            }
+            _ => None,
+        };
         let mut lock = if request.install.requirements.is_empty() {
             Table::from_iter([("packages".to_owned(), Value::Array(Vec::new()))])
         } else {
@@ -34,6 +42,15 @@ impl Installer {
                 Tool::Pip => self.file_of_pip(&request)?,
             }
         };
+        let packages = lock.get_mut("packages").and_then(Value::as_array_mut);
+        for package in packages.into_iter().flatten().filter_map(Value::as_table_mut) {
+            if let Some(index) = &index
+                && (package.contains_key("wheels") || package.contains_key("sdist"))
+            {
+                package.insert("index".to_owned(), index.as_str().into());
+            }
+        }
+        lock.insert("environments".to_owned(), Value::Array(vec![environment.into()]));
         lock.insert("lock-version".to_owned(), "1.0".into());
         lock.insert("created-by".to_owned(), "curator".into());
         toml::to_string(&lock).map_err(|error| self.unreadable(&error.to_string()))
@@ -142,7 +159,8 @@ impl Item {
             let hashes: Table = archive.hashes.iter().filter_map(hash).collect();
             source.insert("hashes".into(), Value::Table(hashes));
         }
-        let is_wheel = place.1.split(['?', '#']).next().is_some_and(|it| it.ends_with(".whl"));
+        let file = place.1.split(['?', '#']).next().map(Path::new);
+        let is_wheel = file.and_then(Path::extension).is_some_and(|it| it == "whl");
         let source = Value::Table(source);
         match (&info.vcs_info, &info.dir_info) {
             (Some(_), _) => package.insert("vcs".into(), source),

@@ -38,6 +38,13 @@ impl Markers {
         holds("") || extras.iter().any(|extra| holds(extra))
     }
 
+    /// The marker of environments that take the same packages.
+    pub(crate) fn environment(&self) -> String {
+        let names = ["implementation_name", "platform_machine", "python_version", "sys_platform"];
+        let part = |name| Some(format!("{name} == '{}'", self.value(name, "")?));
+        names.into_iter().filter_map(part).collect::<Vec<_>>().join(" and ")
+    }
+
     fn value<'a>(&'a self, variable: &str, extra: &'a str) -> Option<&'a str> {
         let is_mac = cfg!(target_os = "macos");
         Some(match variable {

@@ -12,6 +12,7 @@ use super::build::base_packages;
 use super::environment::{Core, EnvState, Environment};
 use super::installed::Installed;
 use super::keep::Kept;
+use super::markers::Markers;
 use super::provisioner::{Managed, OpenBase, Provisioner};
 use super::record::Record;
 use super::reproduce::with_requirements;
@@ -61,7 +62,11 @@ impl Provisioner {
                 |it: &Requirement| if has_hashes { it.clone() } else { it.without_hashes() };
             pinned = with_requirements(install, locked.iter().map(hashed).collect());
         }
-        self.resolve(env, &pinned, |tool, request| tool.lock_file(&request))
+        let open = self.open_base()?;
+        let interpreter = open.base.interpreter();
+        let markers = Markers::new(interpreter.version(), interpreter.implementation());
+        let here = markers.environment();
+        self.resolve(env, &pinned, |tool, request| tool.lock_file(&request, &here))
     }
 
     /// Fails if something that a spec resolves to is no answer to take elsewhere.

@@ -15,7 +15,7 @@ const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
 
 /// The uv that tests share; preparing anything with it fetches it.
 fn uv(world: &World) -> PathBuf {
-    let tools = fs::read_dir(world.cache().join("tools")).unwrap().flatten();
+    let tools = fs::read_dir(world.cache().join("tools")).expect("a folder of tools").flatten();
     let programs = tools.map(|entry| entry.path().join("bin/uv"));
     programs.filter(|path| path.is_file()).max().expect("uv was fetched")
 }
@@ -23,10 +23,10 @@ fn uv(world: &World) -> PathBuf {
 /// Everything that a real `uv pip install -r` of a lock file puts into a new virtualenv.
 fn installed(world: &World, lock: &Path, name: &str) -> String {
     let venv = world.root.join(name);
-    duct::cmd!(host(), "-m", "venv", "--without-pip", &venv).run().unwrap();
+    duct::cmd!(host(), "-m", "venv", "--without-pip", &venv).run().expect("a virtualenv");
     let python = venv.join("bin/python");
     let install = duct::cmd!(uv(world), "pip", "install", "--python", &python, "-r", lock);
-    install.env("UV_NO_CONFIG", "1").stderr_capture().run().unwrap();
+    install.env("UV_NO_CONFIG", "1").stderr_capture().run().expect("uv installs it");
     let list = "import importlib.metadata as m; \
         print(sorted((d.name, d.version) for d in m.distributions()))";
     run(&python, list)
@@ -69,6 +69,8 @@ fn a_lock_file_that_is_written_is_read_again_as_the_same() {
             world.provisioner().lock_file(&env).unwrap_or_else(|it| panic!("{}", it.report()));
         assert!(text.contains(&commit) && text.contains("sha256"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
+        let named = format!("index = \"{}\"", server.url());
+        assert!(text.contains(&named) && text.contains("sys_platform == "), "{text}");
         let lock = world.root.join(format!("pylock.{tool}.toml"));
         fs::write(&lock, &text).unwrap();
         // pip itself wants hashes of all or of none, and folders and repositories have none.
