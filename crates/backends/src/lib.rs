@@ -108,8 +108,8 @@ pub use plan::{Plan, PlannedStage};
 pub use profile::{Recorder, RunProfile};
 pub use provision::{
     Added, Change, Damage, Dependent, Details, Diff, EnvCommand, EnvState, Environment,
-    EnvironmentReport, Finding, Origin, Preview, PreviewState, Problem, Provisioner, RayWorker,
-    Replaced, Status, Why,
+    EnvironmentReport, Finding, Origin, Preview, PreviewState, Previews, Problem, Provisioner,
+    RayWorker, Replaced, Status, Why,
 };
 pub use ray::{
     Connection, Engine, RayActorPool, RayActorPoolExecutor, RayData, RayDataExecutor, RayEnv,

@@ -1,9 +1,7 @@
 //! The record of a run: what its environments held, so that they can be made again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder};
 use std::io::{self, BufReader};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -436,7 +434,8 @@ fn draft() -> Draft<'static> {
 fn claim(dir: &Path) -> Result<Folder, Error> {
     let failed =
         |source, path: &Path| Error::io("write the record", path.display().to_string(), source);
-    make(dir).map_err(|source| failed(source, dir))?;
+    // Others may read it, and nobody else may write to it.
+    Folder::make(dir, 0o755).map_err(|source| failed(source, dir))?;
     let access = Access::of_root(dir).map_err(|source| failed(source, dir))?;
     MARK.claim_with(dir, |folder| has_record(folder, access), &draft()).map_err(|error| match error
     {
@@ -445,17 +444,6 @@ fn claim(dir: &Path) -> Result<Folder, Error> {
         }
         MarkError::Io { path, source, .. } => failed(source, &path),
     })
-}
-
-/// Makes the folder, which others may read and nobody else may write.
-fn make(dir: &Path) -> io::Result<()> {
-    if let Some(above) = dir.parent() {
-        fs::create_dir_all(above)?;
-    }
-    match DirBuilder::new().mode(0o755).create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    }
 }
 
 /// Whether a record lies there that is older than the mark.

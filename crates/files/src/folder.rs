@@ -1,10 +1,11 @@
 //! Folders that are held open, and what is done to the names in them.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
@@ -44,6 +45,18 @@ pub enum Kind {
 }
 
 impl Folder {
+    /// Makes the folder at this path with these permissions, less the umask's, unless it is there.
+    /// Folders above it that are missing are made as the user has folders made.
+    pub fn make(path: &Path, mode: u32) -> io::Result<()> {
+        if let Some(above) = path.parent() {
+            fs::create_dir_all(above)?;
+        }
+        match DirBuilder::new().mode(mode).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
     /// Opens the folder at this path; links in it are followed.
     pub fn open(path: &Path) -> io::Result<Self> {
         let open =

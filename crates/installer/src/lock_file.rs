@@ -1,7 +1,7 @@
 //! What a request resolves to as a file that other tools read, too (PEP 751).
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use envspec::Tool;
 use toml::{Table, Value};
@@ -109,9 +109,9 @@ fn settle(value: &mut Value, dir: &Path, sources: &Sources) {
 
 /// A path without the `..` of one that leads out of a folder that has no links.
 fn plain(path: &Path) -> String {
-    let mut plain = std::path::PathBuf::new();
+    let mut plain = PathBuf::new();
     for part in path.components() {
-        if part == std::path::Component::ParentDir {
+        if part == Component::ParentDir {
             plain.pop();
         } else {
             plain.push(part);
@@ -131,20 +131,19 @@ impl Item {
         if !is_folder {
             package.insert("version".into(), self.metadata.version.clone().into());
         }
-        let place = match url.parse::<envspec::Requirement>() {
-            Ok(requirement) if requirement.path().is_some() => {
-                let path = requirement.path().unwrap_or(Path::new("/"));
-                ("path", path.to_string_lossy().into_owned())
-            }
-            _ => ("url", url),
-        };
+        let file = url.split(['?', '#']).next().map(Path::new);
+        let is_wheel = file.and_then(Path::extension).is_some_and(|it| it == "whl");
+        let requirement = url.parse::<envspec::Requirement>().ok();
+        let path = requirement.as_ref().and_then(envspec::Requirement::path);
         let mut source = Table::new();
         if let Some(Repository { vcs, commit_id }) = &info.vcs_info {
             source.insert("type".into(), vcs.clone().into());
-            source.insert("url".into(), envspec::redact(&info.url).into_owned().into());
+            source.insert("url".into(), url.into());
             source.insert("commit-id".into(), commit_id.clone().into());
+        } else if let Some(path) = path {
+            source.insert("path".into(), path.to_string_lossy().into_owned().into());
         } else {
-            source.insert(place.0.into(), place.1.clone().into());
+            source.insert("url".into(), url.into());
         }
         if let Some(folder) = info.dir_info.as_ref().filter(|folder| folder.editable) {
             source.insert("editable".into(), folder.editable.into());
@@ -159,8 +158,6 @@ impl Item {
             let hashes: Table = archive.hashes.iter().filter_map(hash).collect();
             source.insert("hashes".into(), Value::Table(hashes));
         }
-        let file = place.1.split(['?', '#']).next().map(Path::new);
-        let is_wheel = file.and_then(Path::extension).is_some_and(|it| it == "whl");
         let source = Value::Table(source);
         match (&info.vcs_info, &info.dir_info) {
             (Some(_), _) => package.insert("vcs".into(), source),

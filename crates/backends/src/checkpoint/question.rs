@@ -1,9 +1,8 @@
 //! What a checkpoint is the record of: a pipeline with its code, and tasks.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use envspec::LoadedEnv;
@@ -239,7 +238,8 @@ impl Answer {
     /// before all else. Gives the folder, and whose files are trusted in it.
     pub(super) fn claim(&mut self, dir: &Path) -> Result<(Folder, Access), Error> {
         let failed = |action, source| Error::io(action, dir.display().to_string(), source);
-        make(dir).map_err(|error| failed("make the checkpoint", error))?;
+        // For this user alone: what is in it is trusted by the next run.
+        Folder::make(dir, 0o700).map_err(|error| failed("make the checkpoint", error))?;
         let open = || Ok((Folder::open(dir)?, Access::of_root(dir)?));
         let (folder, access) = open().map_err(|error| failed("read the checkpoint", error))?;
         if self.seen.is_none() {
@@ -275,17 +275,6 @@ impl Answer {
         draft.write_in(folder, FILE, &text)?;
         (self.is_new, self.seen) = (false, Some(text));
         Ok(())
-    }
-}
-
-/// Makes the folder, for this user alone: what is in it is trusted by the next run.
-fn make(dir: &Path) -> io::Result<()> {
-    if let Some(above) = dir.parent() {
-        fs::create_dir_all(above)?;
-    }
-    match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made,
     }
 }
 

@@ -36,7 +36,7 @@ pub use diff::{Change, Diff};
 pub use doctor::{Finding, Status};
 pub(crate) use environment::Core;
 pub use environment::{EnvState, Environment, EnvironmentReport};
-pub use preview::{Preview, PreviewState};
+pub use preview::{Preview, PreviewState, Previews};
 pub(crate) use provisioner::Eviction;
 pub use provisioner::Provisioner;
 pub use ray_worker::RayWorker;

@@ -54,66 +54,71 @@ pub enum PreviewState {
     None,
 }
 
-/// What was resolved already: stages of one environment have one answer.
-type Resolved = BTreeMap<Key, Outcome>;
+/// Previews of stages, one after another, with what was resolved for earlier ones: stages of one
+/// environment have one answer.
+#[derive(Debug)]
+pub struct Previews<'a> {
+    provisioner: &'a Provisioner,
+    resolved: BTreeMap<Key, Outcome>,
+}
 
 impl Provisioner {
     /// What a run of the plan would do about its environments, stage by stage. Nothing is built and
     /// the base is not touched; requirements are resolved, so a package manager may be fetched into
     /// the cache, and an impossible one is found out here.
     pub fn preview(&self, plan: &Plan) -> Result<Vec<Preview>, Error> {
-        self.preview_stages(plan).collect()
-    }
-
-    /// The same, with what is wrong told stage by stage. An environment is resolved once, however many
-    /// stages are in it.
-    pub fn preview_stages(&self, plan: &Plan) -> impl Iterator<Item = Result<Preview, Error>> {
-        let mut resolved = Resolved::new();
-        plan.stages().iter().map(move |stage| self.preview_among(stage, &mut resolved))
+        let mut previews = self.previews();
+        plan.stages().iter().map(|stage| previews.stage(stage)).collect()
     }
 
     /// The same for one stage.
     pub fn preview_stage(&self, stage: &PlannedStage) -> Result<Preview, Error> {
-        self.preview_among(stage, &mut Resolved::new())
+        self.previews().stage(stage)
     }
 
-    fn preview_among(
-        &self,
-        stage: &PlannedStage,
-        resolved: &mut Resolved,
-    ) -> Result<Preview, Error> {
+    /// The same for stages of the caller's choice, with what is wrong told stage by stage.
+    #[must_use]
+    pub fn previews(&self) -> Previews<'_> {
+        Previews { provisioner: self, resolved: BTreeMap::new() }
+    }
+}
+
+impl Previews<'_> {
+    /// What a run would do about the environment of this stage. An environment is resolved once,
+    /// however many stages are in it.
+    pub fn stage(&mut self, stage: &PlannedStage) -> Result<Preview, Error> {
         let name = stage.settings.name.clone();
         let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);
         match &stage.env {
-            Some(env) => self
-                .preview_env(&name, env, isolation, resolved)
-                .map_err(|error| error.of_stages(vec![name])),
+            Some(env) => {
+                self.of_env(&name, env, isolation).map_err(|error| error.of_stages(vec![name]))
+            }
             None if stage.needs_python() => Ok(Preview::new(name, PreviewState::Base)),
             None => Ok(Preview::new(name, PreviewState::None)),
         }
     }
 
-    fn preview_env(
-        &self,
+    fn of_env(
+        &mut self,
         stage: &str,
         env: &LoadedEnv,
         isolation: Isolation,
-        resolved: &mut Resolved,
     ) -> Result<Preview, Error> {
         if env.python.is_some() || env.py_executable.is_some() {
             return Ok(Preview::new(stage, PreviewState::Prebuilt));
         }
-        self.check_python(env)?;
+        let provisioner = self.provisioner;
+        provisioner.check_python(env)?;
         let Some(install) = &env.install else {
             return Ok(Preview::new(stage, PreviewState::Base));
         };
-        let Some(open) = self.peek_base()? else {
+        let Some(open) = provisioner.peek_base()? else {
             let added = install.requirements.iter().map(ToString::to_string).collect();
             return Ok(Preview { added, ..Preview::new(stage, PreviewState::ToBuildWithBase) });
         };
-        let key = self.key_of(&open, install, isolation)?;
+        let key = provisioner.key_of(&open, install, isolation)?;
         let preview = Preview::new(stage, PreviewState::ToBuild).with_key(&key.to_string());
-        if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
+        if let Some(cached) = provisioner.cache().get(&key).map_err(Error::cache)? {
             let core = super::Core::cached(cached, Duration::ZERO);
             let report = core.report(Vec::new());
             let (added, replaced) = (report.added, report.replaced);
@@ -125,12 +130,12 @@ impl Provisioner {
             let (added, replaced) = (text(&outcome.added), text(&outcome.removed));
             Preview { added, replaced, ..preview }
         };
-        if let Some(outcome) = resolved.get(&key) {
+        if let Some(outcome) = self.resolved.get(&key) {
             return Ok(told(preview, outcome));
         }
         let deadline = env.setup_timeout.map_or(Deadline::NEVER, Deadline::after);
         let version = install.tool_version.as_deref();
-        let tool = self
+        let tool = provisioner
             .tools()
             .locate(install.tool, version, open.base.python(), deadline)
             .map_err(Error::install)?;
@@ -144,7 +149,7 @@ impl Provisioner {
         let outcome =
             tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
         let preview = told(preview, &outcome);
-        resolved.insert(key, outcome);
+        self.resolved.insert(key, outcome);
         Ok(preview)
     }
 }

@@ -39,10 +39,10 @@ pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode
     let engine = loaded.file.engine();
     engine::check(engine, engine.backend, &loaded.plan)?;
     let provisioner = Provisioner::of_plan(&loaded.plan, cache_dir)?;
-    let previews = provisioner.preview_stages(&loaded.plan);
-    let stages = loaded.plan.stages().iter().zip(previews).map(|(stage, preview)| Planned {
+    let mut previews = provisioner.previews();
+    let stages = loaded.plan.stages().iter().map(|stage| Planned {
         stage: stage.settings().name.clone(),
-        preview: stage.check_code().and(preview),
+        preview: stage.check_code().and_then(|()| previews.stage(stage)),
     });
     let stages: Vec<Planned> = stages.collect();
     let pipeline = loaded.file.pipeline();
