@@ -27,7 +27,7 @@ pub enum Effect {
     /// In force, and no part of the key: it says how the tool gets there.
     Quiet,
     /// Left out: Curator says it itself, or it is of no matter to an installation. An option of a spec
-    /// that asks for something else than is done is refused ([`Setting::instead`]).
+    /// that asks for something else than is done is refused ([`instead`](field@Setting::instead)).
     Ours,
 }
 
