@@ -104,6 +104,54 @@ fn every_crate_opens_with_its_purpose_and_an_example() {
     }
 }
 
+/// The README of a crate shows the example of its `lib.rs`, which a doc test runs: every line that
+/// the documentation shows, in order, and of those that it hides what the README needs.
+#[test]
+fn every_crate_has_a_readme_with_its_tested_example() {
+    for (name, _) in LAYERS {
+        let dir = crates().join(name);
+        let library = fs::read_to_string(dir.join("src/lib.rs")).unwrap();
+        let docs = library.lines().map_while(|line| line.strip_prefix("//!"));
+        let docs = docs.map(|line| line.strip_prefix(' ').unwrap_or(line));
+        let example = docs.skip_while(|line| !line.starts_with("```")).skip(1);
+        let mut example = example.take_while(|line| !line.starts_with("```"));
+
+        let readme = fs::read_to_string(dir.join("README.md"));
+        let readme = readme.unwrap_or_else(|error| panic!("README of `{name}`: {error}"));
+        let block = readme.split("```rust\n").nth(1).expect("an example");
+        for shown in block.lines().take_while(|line| !line.starts_with("```")) {
+            let found = example.by_ref().find_map(|line| match line.strip_prefix("# ") {
+                Some(hidden) => (hidden.trim() == shown.trim()).then_some(true),
+                None => Some(line.trim() == shown.trim()),
+            });
+            assert_eq!(found, Some(true), "README of `{name}`: `{shown}`");
+        }
+        let rest = example.find(|line| !line.starts_with('#'));
+        assert_eq!(rest, None, "README of `{name}` ends early");
+    }
+}
+
+#[test]
+fn every_crate_describes_itself_to_a_registry() {
+    for (name, _) in LAYERS {
+        let manifest = manifest(name);
+        let package = &manifest["package"];
+        let count = |key: &str| package.get(key).and_then(toml::Value::as_array).map(Vec::len);
+        assert!(package.get("description").is_some(), "`{name}` has no description");
+        assert_eq!(
+            package.get("readme").and_then(toml::Value::as_str),
+            Some("README.md"),
+            "{name}"
+        );
+        assert!(count("keywords").is_some_and(|it| (1..=5).contains(&it)), "keywords of `{name}`");
+        assert!(
+            count("categories").is_some_and(|it| (1..=5).contains(&it)),
+            "categories of `{name}`"
+        );
+        assert_eq!(package["license"]["workspace"].as_bool(), Some(true), "license of `{name}`");
+    }
+}
+
 fn files_below(dir: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).expect("a readable folder") {
