@@ -17,7 +17,8 @@ use super::failure::FailedTask;
 /// ```
 /// use std::sync::{Arc, mpsc};
 ///
-/// use backends::{Event, ExecutorExt, Intake, LocalExecutor};
+/// use backends::run::Intake;
+/// use backends::{Event, ExecutorExt, LocalExecutor};
 /// use serde_json::json;
 /// use stage::{Context, Pipeline, RustStage, Task};
 ///
