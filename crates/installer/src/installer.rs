@@ -271,7 +271,11 @@ impl Installer {
             }
             if self.tool() == Tool::Pip {
                 let log = fs::read_to_string(scratch.log_file()).unwrap_or_default();
-                let is_build = finished.status.is_none() || finished.stderr.contains("See above");
+                // pip 22 and later name the reference, older ones say only where to look.
+                let said = |words: &str| finished.stderr.contains(words);
+                let is_build = finished.status.is_none()
+                    || said("subprocess-exited-with-error")
+                    || said("See above");
                 finished.stderr.push_str(&pip_log::untold(&log, is_build));
             }
             finished.stderr = sources.restored(finished.stderr);
