@@ -78,7 +78,7 @@ pub(crate) fn tell_dropped(plan: &Plan, stages: &[StageReport], observer: &dyn O
             count => (format!("all {count}"), "tasks"),
         };
         let why = if planned.behaviour.as_python().is_some() {
-            ": what its code returned was None, as it is where a `return` is missing"
+            ": its code returned None or an empty list each time; a missing `return` gives None, too"
         } else {
             ""
         };
