@@ -178,7 +178,7 @@ impl Merge<'_, '_> {
             if distributions.contains(&distribution) {
                 return Ok(Verdict::Leave);
             }
-            if kind.is_dir() {
+            if from.is_dir() {
                 self.metadata.borrow_mut().push(from);
             }
             return metadata::place(placement, folder, name, site_dir);
@@ -231,7 +231,10 @@ impl Visitor for Merge<'_, '_> {
         for earlier in self.sites.folders.iter().map(|earlier| earlier.join(inside)) {
             let same = earlier.join(name);
             let is_shadowed = match fs::metadata(&same) {
-                Ok(there) => !(there.is_dir() && kind.is_dir() && is_joined(&same)),
+                Ok(there) => {
+                    let is_dir = kind.is_dir() || folder.from.join(name).is_dir();
+                    !(there.is_dir() && is_dir && is_joined(&same))
+                }
                 Err(_) => fs::symlink_metadata(&same).is_ok() || has_module(&earlier, name),
             };
             if is_shadowed {

@@ -77,7 +77,7 @@ impl Visitor for Tree<'_> {
                 return Ok(Verdict::Leave);
             }
         }
-        if kind.is_file() && self.site_dirs.contains(folder.from.as_path()) && holds_paths(name) {
+        if !kind.is_dir() && self.site_dirs.contains(folder.from.as_path()) && holds_paths(name) {
             own_paths(self.placement, self.moves, folder, name, &folder.to.join(name))?;
             return Ok(Verdict::Leave);
         }
@@ -131,7 +131,7 @@ pub(super) fn holds_paths(name: &OsStr) -> bool {
     }
 }
 
-/// Copies a file that holds paths, re-pointed.
+/// Copies a file that holds paths, or the one that a link leads to, re-pointed.
 pub(super) fn own_paths(
     placement: &Placement<'_>,
     moves: &Moves,
@@ -140,6 +140,10 @@ pub(super) fn own_paths(
     to: &Path,
 ) -> Result<(), Error> {
     let from = folder.from.join(name);
+    if !from.is_file() {
+        // A link that leads nowhere says nothing, and Python passes over a folder of such a name.
+        return Ok(());
+    }
     let metadata = fs::metadata(&from).context("examine", &from)?;
     let text = fs::read(&from).context("read", &from)?;
     let repointed = if Path::new(name).extension() == Some(OsStr::new("py")) {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use venv_cache::testing::Snapshot;
 use venv_cache::{Base, Interpreter, Kind, Strategy, create, create_bare};
 
 use crate::setup::{Tool, assert_untouched, host, imports, open, run, seen, snapshot};
@@ -240,4 +242,69 @@ fn a_virtualenv_that_sees_the_system() {
         assert_eq!(paths, ["/two\n", "/one\n"]);
     }
     assert_untouched(&base, &before);
+}
+
+/// Moves entries of a folder elsewhere and leaves links to them, as stow and its like do.
+fn link_elsewhere(site: &Path, elsewhere: &Path) {
+    for entry in fs::read_dir(site).expect("a site folder") {
+        let entry = entry.expect("an entry");
+        if entry.file_name() != "sitecustomize.py" {
+            let to = elsewhere.join(entry.file_name());
+            fs::rename(entry.path(), &to).expect("folders of ours");
+            symlink(&to, entry.path()).expect("a folder of ours");
+        }
+    }
+}
+
+/// Packages, metadata and `.pth` files that are links to elsewhere are what they lead to: in the
+/// virtualenv itself, and in a folder that it sees outside.
+#[test]
+fn packages_that_are_linked_folders_work_and_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_outer in [false, true] {
+        let root = folder.path().join(if is_outer { "outer" } else { "own" });
+        let python = create_bare(host(), &root.join("base")).unwrap().python;
+        let from_python = create_bare(host(), &root.join("from")).unwrap().python;
+        let [site, from] = [&python, &from_python].map(|python| crate::setup::site(python));
+        let linked = if is_outer { &from } else { &site };
+        Tool::Uv.install(if is_outer { &from_python } else { &python }, &["alpha==1.0", "kept"]);
+        fs::write(linked.join("more.pth"), format!("{}\nbeside\n", linked.display())).unwrap();
+        fs::create_dir(linked.join("beside")).unwrap();
+        fs::write(linked.join("beside/in_beside.py"), "").unwrap();
+        symlink("/nowhere.pth", linked.join("dangling.pth")).unwrap();
+        symlink("/nowhere", linked.join("gone-1.0.dist-info")).unwrap();
+        let elsewhere = root.join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        link_elsewhere(linked, &elsewhere);
+        if is_outer {
+            see_outer(&site, linked);
+        }
+        let base = open(&python);
+        let before = Snapshot::of(&root).unwrap();
+        let made = tempfile::tempdir().unwrap();
+        for (strategy, tool) in [
+            (Strategy::Hardlink, Tool::Pip),
+            (Strategy::Symlink, Tool::Uv),
+            (Strategy::Copy, Tool::Pip),
+        ] {
+            let what = format!("{is_outer} {strategy}");
+            let dir = made.path().join(strategy.to_string());
+            let python = create(&base, &dir, strategy).unwrap().python;
+            if is_outer {
+                fs::remove_file(crate::setup::site(&python).join("sitecustomize.py")).unwrap();
+            }
+            let all = [("alpha", "alpha"), ("kept", "kept")];
+            let there = seen(&python, &all);
+            assert_eq!((&*there["alpha"], &*there["kept"]), ("1.0 1.0 1", "1.0 1.0 1"), "{what}");
+            assert!(imports(&python, "in_beside"), "{what}");
+            assert!(dir.join("bin/alpha-show").is_file(), "{what}");
+            let paths = run(&python, &["-c", "import sys; print(sys.path)"]);
+            assert!(!paths.contains(linked.to_str().unwrap()), "{what}: {paths}");
+            tool.install(&python, &["alpha==2.0"]);
+            assert_eq!(seen(&python, &all)["alpha"], "2.0 2.0 1", "{what}");
+            assert!(!imports(&python, "alpha.old"), "{what}");
+        }
+        let changes = before.difference(&Snapshot::of(&root).unwrap());
+        assert!(changes.is_empty(), "{}", changes.join("\n"));
+    }
 }
