@@ -8,10 +8,12 @@ use crate::by_products::is_by_product;
 use crate::digest::{Digest, Encoder};
 use crate::error::Error;
 use crate::install::Install;
+use crate::local_project::LocalProject;
 use crate::name;
 use crate::requirement::Requirement;
 use crate::settings::Named;
 use crate::source::Source;
+use crate::static_project::StaticProject;
 
 /// The files that tell how a project is built, and what it depends on.
 const BUILD_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
@@ -33,7 +35,7 @@ pub(crate) fn digest_contents(
             .collect()
     };
     for path in paths(true) {
-        contents.insert(path.to_owned(), editable(path, source)?);
+        contents.insert(path.to_owned(), project(path, true, source)?);
     }
     for (path, is_whole) in install.index.local_paths() {
         let digest = if is_page(&path) {
@@ -46,8 +48,11 @@ pub(crate) fn digest_contents(
         contents.insert(path, digest);
     }
     for path in paths(false) {
-        let digest =
-            if is_archive(path) { file(path, source)? } else { folder(path, source, is_source)? };
+        let digest = if name::is_archive_path(path) {
+            file(path, source)?
+        } else {
+            project(path, false, source)?
+        };
         contents.insert(path.to_owned(), digest);
     }
     for one in named {
@@ -82,10 +87,12 @@ pub fn local_digest(path: &Path, is_editable: bool, source: &dyn Source) -> Resu
         let is_build_file = BUILD_FILES.iter().any(|name| below == Path::new(name));
         is_build_file || below.extension().is_some_and(|end| ends.iter().any(|it| end == *it))
     };
-    if is_archive(path) {
+    if name::is_archive_path(path) {
         file(path, source)
+    } else if is_editable {
+        folder(path, source, |below, all| is_source(below, all) && is_code(below))
     } else {
-        folder(path, source, |below, all| is_source(below, all) && (!is_editable || is_code(below)))
+        project(path, false, source)
     }
 }
 
@@ -95,16 +102,12 @@ fn is_page(path: &Path) -> bool {
 
 /// Of a folder of links, the package managers see the archives in it, and none below.
 fn is_archive_in(below: &Path, _: &BTreeSet<&Path>) -> bool {
-    below.components().count() == 1 && is_archive(below)
+    below.components().count() == 1 && name::is_archive_path(below)
 }
 
 /// Of a project, builds see its sources.
 fn is_source(below: &Path, all: &BTreeSet<&Path>) -> bool {
     !is_by_product(below, |path| all.contains(path))
-}
-
-fn is_archive(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(name::is_archive)
 }
 
 fn read(path: &Path, source: &dyn Source) -> Result<Vec<u8>, Error> {
@@ -115,27 +118,75 @@ fn file(path: &Path, source: &dyn Source) -> Result<Digest, Error> {
     Ok(Digest::of(&read(path, source)?))
 }
 
-/// What an installation in place copies into the environment comes from its build files alone.
-fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
+/// The digest of a project's folder, and of all that its build reads outside of it.
+fn project(dir: &Path, is_editable: bool, source: &dyn Source) -> Result<Digest, Error> {
+    let own = if is_editable { editable(dir, source)? } else { folder(dir, source, is_source)? };
+    let projects = LocalProject::all(dir, source)?;
+    if projects.iter().all(|it| it.repository.is_none() && it.needs.is_empty()) {
+        return Ok(own);
+    }
     let mut encoder = Encoder::default();
-    let mut is_project = false;
-    for name in BUILD_FILES {
-        let path = dir.join(name);
-        match source.read(&path) {
-            Ok(bytes) => {
-                is_project = true;
-                encoder.text(name);
-                encoder.blob(Digest::of(&bytes).as_bytes());
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => {}
-            Err(source) => return Err(Error::Read { path, source }),
+    encoder.blob(own.as_bytes());
+    for project in &projects {
+        encoder.tag(u8::from(project.repository.is_some()));
+        if let Some(repository) = &project.repository {
+            encoder.blob(repository.digest(&project.folder, source)?.as_bytes());
+        }
+        encoder.length(project.needs.len());
+        for need in &project.needs {
+            encoder.text(&need.name);
+            encoder.tag(u8::from(need.is_in_place));
+            let digest = if name::is_archive_path(&need.path) {
+                file(&need.path, source)?
+            } else if need.is_in_place {
+                // The environment will point there.
+                encoder.blob(need.path.as_os_str().as_encoded_bytes());
+                editable(&need.path, source)?
+            } else {
+                folder(&need.path, source, is_source)?
+            };
+            encoder.blob(digest.as_bytes());
         }
     }
-    if is_project {
-        Ok(Digest::of(&encoder.finish()))
-    } else {
-        Err(Error::NoProject { path: dir.to_owned() })
+    Ok(Digest::of(&encoder.finish()))
+}
+
+/// What an installation in place copies into the environment is what its build made of the project:
+/// anything in it may have been read for that. Where a `pyproject.toml` says it all, and no code of
+/// the project runs, the contents of modules are read when they are imported, and not before.
+fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
+    let mut is_project = false;
+    for name in BUILD_FILES {
+        match source.read(&dir.join(name)) {
+            Ok(_) => is_project = true,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => {}
+            Err(source) => return Err(Error::Read { path: dir.join(name), source }),
+        }
     }
+    if !is_project {
+        return Err(Error::NoProject { path: dir.to_owned() });
+    }
+    let Some(project) = StaticProject::read(dir, source) else {
+        return folder(dir, source, is_source);
+    };
+    let mut encoder = Encoder::default();
+    let read = folder(dir, source, |below, _| project.reads(below))?;
+    encoder.blob(read.as_bytes());
+    let listed = source.list(dir).map_err(|source| Error::List { path: dir.to_owned(), source })?;
+    let all: BTreeSet<&Path> =
+        listed.iter().filter_map(|path| path.strip_prefix(dir).ok()).collect();
+    let modules: Vec<_> =
+        all.iter().filter(|below| is_module(below) && is_source(below, &all)).collect();
+    encoder.length(modules.len());
+    for module in modules {
+        encoder.blob(module.as_os_str().as_encoded_bytes());
+    }
+    Ok(Digest::of(&encoder.finish()))
+}
+
+/// Whether Python may import it, so that its name decides how a project is found.
+fn is_module(below: &Path) -> bool {
+    below.extension().is_some_and(|end| ["py", "so", "pyd"].iter().any(|it| end == *it))
 }
 
 /// The digest over names and contents of the files below `dir` that `counts`.

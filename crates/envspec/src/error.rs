@@ -216,6 +216,14 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A project asks git for its version, and the repository cannot be read here.
+    #[error("the repository in `{}` tells a version and cannot be read: {reason}", path.display())]
+    Repository {
+        /// The work tree.
+        path: PathBuf,
+        /// What is the matter with it.
+        reason: String,
+    },
     /// The folder that relative paths start from is itself relative.
     #[error("the folder `{}` is not absolute", path.display())]
     RelativeFolder {
@@ -291,6 +299,9 @@ impl Error {
             Self::NotText { .. } => "save the file as UTF-8",
             Self::Cycle { .. } => "move what both files need into a third one",
             Self::NoProject { .. } => "an editable is the folder of a Python project",
+            Self::Repository { .. } => {
+                "name the repository as `name @ git+file:///folder@tag`, or build a wheel and name that"
+            }
             Self::RelativeFolder { .. } => "make it absolute before loading the spec",
             Self::InFile { source, .. } | Self::InField { source, .. } => return source.hint(),
             _ => return None,

@@ -16,7 +16,7 @@ use crate::specifier::Specifier;
 
 /// Names the encoding below. Changing what a spec encodes to changes every cache key: bump it, and
 /// say so in the changelog.
-const DOMAIN: &str = "envspec/v2\n";
+const DOMAIN: &str = "envspec/v3\n";
 
 /// The package manager that a spec asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,8 +136,9 @@ impl Install {
     ///
     /// Requirements, constraints, overrides and names are sets. Credentials are no part of it, nor
     /// are options that only change what the package manager prints or whether it uses its cache.
-    /// A local wheel, archive or folder counts by its contents, an editable by its path and its
-    /// build files, a version control reference by its text.
+    /// A local wheel, archive or folder counts by its contents, and by what its build reads elsewhere
+    /// on this machine; an editable by its path and by all that its build may read; a version control
+    /// reference by its text.
     #[must_use]
     pub fn canonical_bytes(&self) -> Vec<u8> {
         // No `..`: a new field is hashed here, or refused here with a reason.

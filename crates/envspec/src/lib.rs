@@ -43,10 +43,12 @@ mod contents;
 mod decode;
 mod digest;
 mod error;
+mod git_index;
 mod index;
 mod install;
 mod load;
 mod loaded;
+mod local_project;
 mod location;
 mod marker;
 #[cfg(any(test, feature = "testing"))]
@@ -59,6 +61,7 @@ mod project;
 mod query;
 mod read;
 mod redact;
+mod repository;
 mod requirement;
 mod requirement_parser;
 mod requirements;
@@ -69,6 +72,7 @@ mod schema;
 pub mod settings;
 mod source;
 mod specifier;
+mod static_project;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod suggest;
@@ -82,13 +86,16 @@ pub use {
     contents::local_digest,
     digest::Digest,
     error::Error,
+    git_index::Tracked,
     index::{IndexOptions, IndexUrl},
     install::{Install, Tool},
     loaded::LoadedEnv,
+    local_project::{LocalProject, Need},
     name::{normal_name, of_archive as archive_name},
     packages::{PackageList, Packages},
     project::names_packages,
     redact::{names_a_secret, redact},
+    repository::Repository,
     requirement::Requirement,
     requires_python::RequiresPython,
     runtime_env::RuntimeEnv,

@@ -147,7 +147,7 @@ pub(crate) fn absolute(dir: &Path, path: &str) -> PathBuf {
 ///
 /// A spec's paths become part of comparisons (a requirements file that includes itself), so that
 /// each file needs one spelling; this crate cannot follow links.
-fn clean(path: &Path) -> PathBuf {
+pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {

@@ -1,5 +1,7 @@
 //! Names of distributions and extras, in the normal form of PEP 503.
 
+use std::path::Path;
+
 /// Whether `text` is a name by PEP 508: ASCII letters and digits, with `-`, `_` and `.` inside.
 pub(crate) fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -34,6 +36,11 @@ pub fn of_archive(file_name: &str) -> Option<String> {
     let stem = archive_stem(file_name)?;
     let name = if is_wheel(file_name) { stem.split('-').next()? } else { stem.rsplit_once('-')?.0 };
     is_name(name).then(|| normal_name(name))
+}
+
+/// Whether a path is that of a wheel or a source archive.
+pub(crate) fn is_archive_path(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(is_archive)
 }
 
 /// Whether a file name is that of a wheel or a source archive, by the suffixes that pip accepts.

@@ -15,29 +15,29 @@ fn source() -> MemorySource {
 fn golden() -> Vec<(&'static str, RuntimeEnv)> {
     vec![
         (
-            "52105367f6d92b94428f36ce4cd6aaacf0eaabc4704b0d0b1cff35939f00d873",
+            "39302f3838fcfdb96539cc38edab16a6cfa35de89d55192c1e5ecf06503d357e",
             RuntimeEnv::pip(["packaging==23.2"]),
         ),
         (
-            "22d8f507eadfd55526c9d552a62ae07308990dede794b6f092a51ec69fed8dac",
+            "d9031b8b003f1aca58038f8c1b8725aebf175c719840eb7f22e811e26fa5b80e",
             RuntimeEnv::uv(["packaging==24.0"]),
         ),
         (
-            "b074c6af228ef002ab5a4ebdbb5f7a2df86adaa9031ba0937deebaf7d9ac27ee",
+            "98dff11892d2337127e7d9eb6e302dc63844d9dc8826b3232e44e864b9ddd41e",
             RuntimeEnv::uv([
                 "a[x,y]>=1,<2,!=1.5.*,~=1.0 ; python_version < '3.13' or os_name == 'nt'",
             ]),
         ),
         (
-            "4487d78f259d9a2c2a07d71cf04d51f5ce1c4ba99b17036554f8b591f283eacf",
+            "2af1cfb1c4596a93d913e95f74b08128a2d93cb70d1cb418bdf706e9f2159e0c",
             RuntimeEnv::pip(["a @ git+https://me:secret@h/a@main", "https://h/b-1.zip"]),
         ),
         (
-            "33b1cfcf38069976c787c2d7ad5e2b172681ec8412027e8471e71a97b2ca394b",
+            "130a0fd9f00c375e9b2bca4951b9570d057fdedc3220c38e6786d7bf4fe04874",
             RuntimeEnv::pip(["./wheels/a-1-py3-none-any.whl", "-e ./lib", "./lib"]),
         ),
         (
-            "cfa20d389e1c1953f9bcdb92f7a199ea60ae35a8236a87fff8dfbc38047980f5",
+            "e09189fb1bcd04465b5067bf91b30fe9c7d13151419e3aefc4cb901b83ecd1ec",
             RuntimeEnv::pip([
                 "a",
                 "-i https://me:secret@h/simple",
@@ -72,7 +72,7 @@ fn digests_are_what_they_were() {
 #[test]
 fn the_bytes_are_what_the_documentation_says() {
     let install = Install::new(Tool::Pip, Vec::new());
-    let mut expected = b"envspec/v2\n".to_vec();
+    let mut expected = b"envspec/v3\n".to_vec();
     expected.extend(3_u64.to_le_bytes());
     expected.extend(b"pip");
     expected.push(0); // no version

@@ -6,6 +6,7 @@ mod files;
 mod golden;
 mod laws;
 mod lines;
+mod local_projects;
 mod merge;
 mod panics;
 mod projects;

@@ -1,0 +1,335 @@
+//! What the build of a project's folder reads outside of that folder: other projects that it names
+//! by their places, and the repository that tells its version.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use crate::by_products::is_by_product;
+use crate::error::Error;
+use crate::location;
+use crate::name::{self, normal_name};
+use crate::repository::Repository;
+use crate::requirement::Requirement;
+use crate::source::Source;
+
+/// What tools that take a version from version control are called, and how programs call git. One word
+/// too many costs an environment more; one too few a wrong version.
+const VERSIONING: [&str; 17] = [
+    "setuptools_scm",
+    "setuptools-scm",
+    "vcs_versioning",
+    "vcs-versioning",
+    "hatch-vcs",
+    "hatch_vcs",
+    "versioneer",
+    "versioningit",
+    "dunamai",
+    "\"scm\"",
+    "'scm'",
+    "\"vcs\"",
+    "'vcs'",
+    "\"git",
+    "'git",
+    "pygit2",
+    "import git",
+];
+
+/// Parts of the names of such tools, among what a build requires.
+const VERSIONING_NAMES: [&str; 5] = ["scm", "vcs", "git", "version", "pbr"];
+
+/// A project in a folder of this machine, and what its build reads besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalProject {
+    /// The folder, as it was named.
+    pub folder: PathBuf,
+    /// The git repository that the folder lies in, where the build asks git about it.
+    pub repository: Option<Repository>,
+    /// The projects and archives of this machine that it depends on by their places.
+    pub needs: Vec<Need>,
+}
+
+/// A dependency of a local project that lies on this machine, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Need {
+    /// Its normal name.
+    pub name: String,
+    /// The absolute path of its folder or archive.
+    pub path: PathBuf,
+    /// The address as the project's files spell it; none where they name a path.
+    pub url: Option<String>,
+    /// The field that names it.
+    pub field: String,
+    /// Whether uv installs it in place, whatever becomes of the project itself.
+    pub is_in_place: bool,
+}
+
+impl LocalProject {
+    /// Reads a project and those that it depends on, directly or not, itself first.
+    ///
+    /// What cannot be read of their build files is left to the package manager to complain of.
+    ///
+    /// # Errors
+    ///
+    /// If a repository that tells a version keeps its state in a way that is not understood.
+    pub fn all(folder: &Path, source: &dyn Source) -> Result<Vec<Self>, Error> {
+        let mut all = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next = vec![folder.to_owned()];
+        while let Some(folder) = next.pop() {
+            if name::is_archive_path(&folder) || !seen.insert(folder.clone()) {
+                continue;
+            }
+            let project = Self::read(&folder, source)?;
+            next.extend(project.needs.iter().rev().map(|need| need.path.clone()));
+            all.push(project);
+        }
+        Ok(all)
+    }
+
+    fn read(folder: &Path, source: &dyn Source) -> Result<Self, Error> {
+        let texts = Texts::read(folder, source);
+        let repository =
+            if texts.ask_for_a_version() { Repository::find(folder, source)? } else { None };
+        let mut needs = Vec::new();
+        for text in texts.build.iter().chain(&texts.lists) {
+            needs.extend(by_address(text));
+        }
+        needs.extend(by_path(folder, &texts.project, source));
+        // A path that a field names need not exist, where no build asks for it.
+        needs.retain(|need| {
+            let is_archive = name::is_archive_path(&need.path);
+            need.path != folder
+                && if is_archive {
+                    source.read(&need.path).is_ok()
+                } else {
+                    is_project(&need.path, source)
+                }
+        });
+        let mut places = BTreeSet::new();
+        needs.retain(|need| places.insert((need.path.clone(), need.url.clone())));
+        Ok(Self { folder: folder.to_owned(), repository, needs })
+    }
+}
+
+/// Whether a folder holds what a package manager could build.
+fn is_project(folder: &Path, source: &dyn Source) -> bool {
+    ["pyproject.toml", "setup.py"].iter().any(|name| source.read(&folder.join(name)).is_ok())
+}
+
+/// The files by which a project is built, as far as they are text.
+struct Texts {
+    /// The `pyproject.toml`; empty where it is none.
+    project: Table,
+    /// The text of each build file.
+    build: Vec<String>,
+    /// Lists of requirements that the build files name.
+    lists: Vec<String>,
+    /// Code that may run during a build: what lies beside the build files, and an own backend.
+    code: Vec<String>,
+}
+
+impl Texts {
+    fn read(folder: &Path, source: &dyn Source) -> Self {
+        let text = |path: &Path| {
+            source.read(&folder.join(path)).ok().and_then(|bytes| String::from_utf8(bytes).ok())
+        };
+        let build = ["pyproject.toml", "setup.cfg", "setup.py"];
+        let build: Vec<_> = build.iter().map(|name| text(Path::new(name))).collect();
+        let project: Table =
+            build[0].as_deref().and_then(|text| text.parse().ok()).unwrap_or_default();
+        let mut lists = named_lists(&project);
+        lists.extend(build[1].iter().flat_map(|text| named_by_setup_cfg(text)));
+        let lists = lists.iter().filter_map(|name| text(Path::new(name))).collect();
+        let mut code = Vec::new();
+        if !is_static_version(&project) || build[2].is_some() {
+            let backends =
+                get(&project, &["build-system", "backend-path"]).and_then(Value::as_array);
+            let backends: Vec<_> =
+                backends.into_iter().flatten().filter_map(Value::as_str).map(Path::new).collect();
+            let listed = source.list(folder).unwrap_or_default();
+            let below: Vec<_> =
+                listed.iter().filter_map(|path| path.strip_prefix(folder).ok()).collect();
+            let all: BTreeSet<_> = below.iter().copied().collect();
+            let is_code = |path: &&&Path| {
+                let parent = path.parent().unwrap_or(path);
+                let is_beside = parent.as_os_str().is_empty()
+                    || backends.iter().any(|it| location::clean(it) == parent);
+                is_beside
+                    && path.extension().is_some_and(|end| end == "py")
+                    && !is_by_product(path, |path| all.contains(path))
+            };
+            code.extend(below.iter().filter(is_code).filter_map(|path| text(path)));
+        }
+        Self { project, build: build.into_iter().flatten().collect(), lists, code }
+    }
+
+    /// Whether the build may ask version control for the version.
+    fn ask_for_a_version(&self) -> bool {
+        let requires = get(&self.project, &["build-system", "requires"]).and_then(Value::as_array);
+        let requires = requires.into_iter().flatten().filter_map(Value::as_str);
+        let mut names = requires.map(|line| {
+            let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+            line[..end.unwrap_or(line.len())].to_ascii_lowercase()
+        });
+        names.any(|name| VERSIONING_NAMES.iter().any(|part| name.contains(part)))
+            || self
+                .build
+                .iter()
+                .chain(&self.code)
+                .any(|text| VERSIONING.iter().any(|word| text.contains(word)))
+    }
+}
+
+fn is_static_version(project: &Table) -> bool {
+    get(project, &["project", "version"]).is_some_and(Value::is_str)
+}
+
+pub(crate) fn get<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(table.get(*first)?, |value, name| value.get(*name))
+}
+
+/// The files from which setuptools reads dependencies.
+fn named_lists(project: &Table) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut values: Vec<&Value> =
+        get(project, &["tool", "setuptools", "dynamic"]).into_iter().collect();
+    while let Some(value) = values.pop() {
+        match value {
+            Value::String(text) => files.push(text.clone()),
+            Value::Array(items) => values.extend(items),
+            Value::Table(table) => {
+                values
+                    .extend(table.iter().filter(|(key, _)| *key != "attr").map(|(_, value)| value));
+            }
+            _ => {}
+        }
+    }
+    files
+}
+
+fn named_by_setup_cfg(text: &str) -> Vec<String> {
+    let values = text.lines().filter_map(|line| line.split_once("file:").map(|(_, files)| files));
+    values.flat_map(|files| files.split(',')).map(|file| file.trim().to_owned()).collect()
+}
+
+/// The dependencies that a text names as `name @ file:…`, in whatever format it is.
+fn by_address(text: &str) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for (at, _) in text.match_indices("file:/") {
+        let url = &text[at..];
+        let is_end = |c: char| c.is_whitespace() || "\"'`,;#()[]<>\\".contains(c);
+        let url = &url[..url.find(is_end).unwrap_or(url.len())];
+        let Some(before) = text[..at].trim_end_matches([' ', '\t']).strip_suffix('@') else {
+            continue;
+        };
+        let before = before.trim_end_matches([' ', '\t']);
+        let before = match before.strip_suffix(']') {
+            Some(extras) => extras.rfind('[').map_or("", |start| extras[..start].trim_end()),
+            None => before,
+        };
+        let start = before.rfind(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+        let name = &before[start.map_or(0, |start| start + 1)..];
+        let Ok(requirement) = format!("{name} @ {url}").parse::<Requirement>() else { continue };
+        if let Some(path) = requirement.path() {
+            needs.push(Need {
+                name: normal_name(name),
+                path: path.to_owned(),
+                url: Some(url.to_owned()),
+                field: "dependencies".to_owned(),
+                is_in_place: false,
+            });
+        }
+    }
+    needs
+}
+
+/// The dependencies that `tool.uv.sources`, of the project or of the workspace that it belongs to, and
+/// `tool.poetry.dependencies` name by their paths.
+fn by_path(folder: &Path, project: &Table, source: &dyn Source) -> Vec<Need> {
+    let mut needs = Vec::new();
+    let table = |project: &Table, path: &[&str]| -> Table {
+        get(project, path).and_then(Value::as_table).cloned().unwrap_or_default()
+    };
+    let sources = table(project, &["tool", "uv", "sources"]);
+    let workspace = workspace_of(folder, source);
+    let shared = workspace.as_ref().map(|(_, root)| table(root, &["tool", "uv", "sources"]));
+    let shared = shared.unwrap_or_default();
+    let outer = workspace.as_ref().map_or(folder, |(dir, _)| dir.as_path());
+    let mut add = |name: &str, value: &Value, dir: &Path, is_inherited: bool| {
+        let flag = |key| value.get(key).and_then(Value::as_bool).unwrap_or_default();
+        let path = if flag("workspace") {
+            workspace.as_ref().and_then(|(root, _)| member(root, name, source))
+        } else {
+            let path = value.get("path").and_then(Value::as_str);
+            path.map(|path| location::absolute(dir, path))
+        };
+        needs.extend(path.map(|path| Need {
+            name: normal_name(name),
+            path,
+            url: None,
+            field: format!("tool.uv.sources.{name}"),
+            is_in_place: is_inherited || flag("workspace") || flag("editable"),
+        }));
+    };
+    for (name, value) in &sources {
+        for value in one_or_many(value) {
+            add(name, value, folder, false);
+        }
+    }
+    let is_asked = |name: &str| {
+        let asked = get(project, &["project", "dependencies"]).and_then(Value::as_array);
+        asked.into_iter().flatten().filter_map(Value::as_str).any(|line| {
+            line.parse::<Requirement>().is_ok_and(|it| it.name() == Some(&normal_name(name)))
+        })
+    };
+    for (name, value) in
+        shared.iter().filter(|(name, _)| !sources.contains_key(*name) && is_asked(name))
+    {
+        for value in one_or_many(value) {
+            add(name, value, outer, true);
+        }
+    }
+    for (name, value) in &table(project, &["tool", "poetry", "dependencies"]) {
+        for path in one_or_many(value).iter().filter_map(|value| value.get("path")?.as_str()) {
+            needs.push(Need {
+                name: normal_name(name),
+                path: location::absolute(folder, path),
+                url: None,
+                field: format!("tool.poetry.dependencies.{name}"),
+                is_in_place: false,
+            });
+        }
+    }
+    needs
+}
+
+fn one_or_many(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+}
+
+/// The nearest folder around a project, or the project's own, that uv takes for a workspace.
+fn workspace_of(folder: &Path, source: &dyn Source) -> Option<(PathBuf, Table)> {
+    folder.ancestors().find_map(|dir| {
+        let text = String::from_utf8(source.read(&dir.join("pyproject.toml")).ok()?).ok()?;
+        let table: Table = text.parse().ok()?;
+        get(&table, &["tool", "uv", "workspace"])?;
+        Some((dir.to_owned(), table))
+    })
+}
+
+/// The member of a workspace that has this name.
+fn member(root: &Path, name: &str, source: &dyn Source) -> Option<PathBuf> {
+    let files = source.list(root).ok()?;
+    files.iter().filter(|path| path.ends_with("pyproject.toml")).find_map(|path| {
+        let text = String::from_utf8(source.read(path).ok()?).ok()?;
+        let table: Table = text.parse().ok()?;
+        let own = get(&table, &["project", "name"])?.as_str()?;
+        let folder = path.parent().filter(|_| normal_name(own) == normal_name(name))?;
+        Some(folder.to_owned())
+    })
+}
