@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::by_products::is_by_product;
 use crate::digest::{Digest, Encoder};
 use crate::error::Error;
-use crate::install::Install;
-use crate::local_project::LocalProject;
+use crate::install::{Install, Tool};
+use crate::local_project::{LocalProject, Need};
 use crate::name;
 use crate::requirement::Requirement;
-use crate::settings::Named;
+use crate::settings::{self, Named};
 use crate::source::Source;
 use crate::static_project::StaticProject;
 
@@ -51,6 +51,9 @@ pub(crate) fn digest_contents(
         let digest = if name::is_archive_path(path) {
             file(path, source)?
         } else {
+            for project in LocalProject::all(path, source)? {
+                project.check_copied(|need| has_sources(install, need))?;
+            }
             project(path, false, source)?
         };
         contents.insert(path.to_owned(), digest);
@@ -116,6 +119,26 @@ fn read(path: &Path, source: &dyn Source) -> Result<Vec<u8>, Error> {
 
 fn file(path: &Path, source: &dyn Source) -> Result<Digest, Error> {
     Ok(Digest::of(&read(path, source)?))
+}
+
+/// Whether uv goes by what `tool.uv.sources` says of a dependency.
+fn has_sources(install: &Install, need: &Need) -> bool {
+    let is_on = |value: Option<&str>| value.is_none_or(|it| !["0", "false", ""].contains(&it));
+    let names_it = |value: Option<&str>| {
+        let mut names = value.unwrap_or_default().split([' ', ',']);
+        names.any(|name| name::normal_name(name) == need.name)
+    };
+    let given = settings::parse(install.tool, &install.tool_options).unwrap_or_default();
+    let given = given.iter().map(|it| (it.setting.name, it.value.as_deref()));
+    let variables = install.build_env.iter().filter_map(|(variable, value)| {
+        Some((settings::by_variable(install.tool, variable)?.name, Some(&**value)))
+    });
+    let is_off = given.chain(variables).any(|(name, value)| match name {
+        "no-sources" => is_on(value),
+        "no-sources-package" => names_it(value),
+        _ => false,
+    });
+    install.tool == Tool::Uv && !is_off
 }
 
 /// The digest of a project's folder, and of all that its build reads outside of it.

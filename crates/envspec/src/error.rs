@@ -224,6 +224,21 @@ pub enum Error {
         /// What is the matter with it.
         reason: String,
     },
+    /// A project is built from a copy of its folder, and names another one in a way that no copy can
+    /// follow.
+    #[error("`{field}` of `{}` names `{name}` by its place, and {reason}", project.display())]
+    Place {
+        /// The project's folder.
+        project: PathBuf,
+        /// The field that names the other project.
+        field: String,
+        /// The other project.
+        name: String,
+        /// Why that cannot be followed.
+        reason: &'static str,
+        /// The way out.
+        hint: String,
+    },
     /// The folder that relative paths start from is itself relative.
     #[error("the folder `{}` is not absolute", path.display())]
     RelativeFolder {
@@ -296,6 +311,7 @@ impl Error {
                 "load the spec with a `Source` that lists folders"
             }
             Self::NoRequirements { hint, .. } => return hint.clone(),
+            Self::Place { hint, .. } => return Some(hint.clone()),
             Self::NotText { .. } => "save the file as UTF-8",
             Self::Cycle { .. } => "move what both files need into a third one",
             Self::NoProject { .. } => "an editable is the folder of a Python project",

@@ -45,6 +45,8 @@ const VERSIONING_NAMES: [&str; 5] = ["scm", "vcs", "git", "version", "pbr"];
 pub struct LocalProject {
     /// The folder, as it was named.
     pub folder: PathBuf,
+    /// Its normal name, where its build files say it.
+    pub name: Option<String>,
     /// The git repository that the folder lies in, where the build asks git about it.
     pub repository: Option<Repository>,
     /// The projects and archives of this machine that it depends on by their places.
@@ -59,9 +61,11 @@ pub struct Need {
     pub name: String,
     /// The absolute path of its folder or archive.
     pub path: PathBuf,
-    /// The address as the project's files spell it; none where they name a path.
+    /// The address as `file` spells it; none where it names a path.
     pub url: Option<String>,
-    /// The field that names it.
+    /// The file that names it, in the project's folder.
+    pub file: PathBuf,
+    /// The field that does.
     pub field: String,
     /// Whether uv installs it in place, whatever becomes of the project itself.
     pub is_in_place: bool,
@@ -90,13 +94,48 @@ impl LocalProject {
         Ok(all)
     }
 
+    /// Fails where a copy of the project, and of what it needs, would be built into something else.
+    pub(crate) fn check_copied(&self, is_in_force: impl Fn(&Need) -> bool) -> Result<(), Error> {
+        for need in &self.needs {
+            let (reason, hint) = if need.is_in_place && is_in_force(need) {
+                let reason = "what uv installs in place has to stay where it is";
+                let (name, path) = (&need.name, need.path.display());
+                let hint = format!(
+                    "name `{path}` beside the project, and `--no-sources-package {name}` among \
+                     `uv_pip_install_options`; or install the project in place (`-e`)"
+                );
+                (reason, hint)
+            } else if need.url.is_some()
+                && self.repository.is_some()
+                && !name::is_archive_path(&need.path)
+            {
+                let reason = "the version that git tells is not that of a file which names a copy";
+                let hint = format!(
+                    "name `{}` alone there, and its folder beside the project in the spec",
+                    need.name
+                );
+                (reason, hint)
+            } else {
+                continue;
+            };
+            return Err(Error::Place {
+                project: self.folder.clone(),
+                field: need.field.clone(),
+                name: need.name.clone(),
+                reason,
+                hint,
+            });
+        }
+        Ok(())
+    }
+
     fn read(folder: &Path, source: &dyn Source) -> Result<Self, Error> {
         let texts = Texts::read(folder, source);
         let repository =
             if texts.ask_for_a_version() { Repository::find(folder, source)? } else { None };
         let mut needs = Vec::new();
-        for text in texts.build.iter().chain(&texts.lists) {
-            needs.extend(by_address(text));
+        for (file, text) in texts.build.iter().chain(&texts.lists) {
+            needs.extend(by_address(file, text));
         }
         needs.extend(by_path(folder, &texts.project, source));
         // A path that a field names need not exist, where no build asks for it.
@@ -111,7 +150,7 @@ impl LocalProject {
         });
         let mut places = BTreeSet::new();
         needs.retain(|need| places.insert((need.path.clone(), need.url.clone())));
-        Ok(Self { folder: folder.to_owned(), repository, needs })
+        Ok(Self { folder: folder.to_owned(), name: texts.name(), repository, needs })
     }
 }
 
@@ -124,10 +163,10 @@ fn is_project(folder: &Path, source: &dyn Source) -> bool {
 struct Texts {
     /// The `pyproject.toml`; empty where it is none.
     project: Table,
-    /// The text of each build file.
-    build: Vec<String>,
+    /// The build files.
+    build: Vec<(PathBuf, String)>,
     /// Lists of requirements that the build files name.
-    lists: Vec<String>,
+    lists: Vec<(PathBuf, String)>,
     /// Code that may run during a build: what lies beside the build files, and an own backend.
     code: Vec<String>,
 }
@@ -138,18 +177,18 @@ impl Texts {
             source.read(&folder.join(path)).ok().and_then(|bytes| String::from_utf8(bytes).ok())
         };
         let build = ["pyproject.toml", "setup.cfg", "setup.py"];
-        let build: Vec<_> = build.iter().map(|name| text(Path::new(name))).collect();
+        let read = |name: &str| Some((PathBuf::from(name), text(Path::new(name))?));
+        let build = build.map(read);
         let project: Table =
-            build[0].as_deref().and_then(|text| text.parse().ok()).unwrap_or_default();
+            build[0].as_ref().and_then(|(_, text)| text.parse().ok()).unwrap_or_default();
         let mut lists = named_lists(&project);
-        lists.extend(build[1].iter().flat_map(|text| named_by_setup_cfg(text)));
-        let lists = lists.iter().filter_map(|name| text(Path::new(name))).collect();
+        lists.extend(build[1].iter().flat_map(|(_, text)| named_by_setup_cfg(text)));
+        let lists = lists.iter().filter_map(|name| read(name)).collect();
         let mut code = Vec::new();
-        if !is_static_version(&project) || build[2].is_some() {
-            let backends =
-                get(&project, &["build-system", "backend-path"]).and_then(Value::as_array);
-            let backends: Vec<_> =
-                backends.into_iter().flatten().filter_map(Value::as_str).map(Path::new).collect();
+        let backends = get(&project, &["build-system", "backend-path"]).and_then(Value::as_array);
+        let backends: Vec<_> =
+            backends.into_iter().flatten().filter_map(Value::as_str).map(Path::new).collect();
+        if !is_static_version(&project) || build[2].is_some() || !backends.is_empty() {
             let listed = source.list(folder).unwrap_or_default();
             let below: Vec<_> =
                 listed.iter().filter_map(|path| path.strip_prefix(folder).ok()).collect();
@@ -167,6 +206,17 @@ impl Texts {
         Self { project, build: build.into_iter().flatten().collect(), lists, code }
     }
 
+    fn name(&self) -> Option<String> {
+        let tables = [&["project", "name"][..], &["tool", "poetry", "name"]];
+        let by_table = tables.into_iter().find_map(|path| get(&self.project, path)?.as_str());
+        let by_line = || {
+            let (_, text) = self.build.iter().find(|(file, _)| file.ends_with("setup.cfg"))?;
+            let mut lines = text.lines().filter_map(|line| line.split_once('='));
+            lines.find(|(key, _)| key.trim_end() == "name").map(|(_, name)| name.trim())
+        };
+        by_table.or_else(by_line).filter(|name| name::is_name(name)).map(normal_name)
+    }
+
     /// Whether the build may ask version control for the version.
     fn ask_for_a_version(&self) -> bool {
         let requires = get(&self.project, &["build-system", "requires"]).and_then(Value::as_array);
@@ -179,6 +229,7 @@ impl Texts {
             || self
                 .build
                 .iter()
+                .map(|(_, text)| text)
                 .chain(&self.code)
                 .any(|text| VERSIONING.iter().any(|word| text.contains(word)))
     }
@@ -218,7 +269,7 @@ fn named_by_setup_cfg(text: &str) -> Vec<String> {
 }
 
 /// The dependencies that a text names as `name @ file:…`, in whatever format it is.
-fn by_address(text: &str) -> Vec<Need> {
+fn by_address(file: &Path, text: &str) -> Vec<Need> {
     let mut needs = Vec::new();
     for (at, _) in text.match_indices("file:/") {
         let url = &text[at..];
@@ -240,7 +291,8 @@ fn by_address(text: &str) -> Vec<Need> {
                 name: normal_name(name),
                 path: path.to_owned(),
                 url: Some(url.to_owned()),
-                field: "dependencies".to_owned(),
+                file: file.to_owned(),
+                field: format!("{name} @ {url}"),
                 is_in_place: false,
             });
         }
@@ -272,6 +324,7 @@ fn by_path(folder: &Path, project: &Table, source: &dyn Source) -> Vec<Need> {
             name: normal_name(name),
             path,
             url: None,
+            file: PathBuf::from("pyproject.toml"),
             field: format!("tool.uv.sources.{name}"),
             is_in_place: is_inherited || flag("workspace") || flag("editable"),
         }));
@@ -284,7 +337,9 @@ fn by_path(folder: &Path, project: &Table, source: &dyn Source) -> Vec<Need> {
     let is_asked = |name: &str| {
         let asked = get(project, &["project", "dependencies"]).and_then(Value::as_array);
         asked.into_iter().flatten().filter_map(Value::as_str).any(|line| {
-            line.parse::<Requirement>().is_ok_and(|it| it.name() == Some(&normal_name(name)))
+            line.parse::<Requirement>().is_ok_and(|it| {
+                it.name() == Some(&normal_name(name)) && !it.is_local() && it.url().is_none()
+            })
         })
     };
     for (name, value) in
@@ -300,6 +355,7 @@ fn by_path(folder: &Path, project: &Table, source: &dyn Source) -> Vec<Need> {
                 name: normal_name(name),
                 path: location::absolute(folder, path),
                 url: None,
+                file: PathBuf::from("pyproject.toml"),
                 field: format!("tool.poetry.dependencies.{name}"),
                 is_in_place: false,
             });

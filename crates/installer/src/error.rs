@@ -130,6 +130,12 @@ pub enum Error {
         /// Which, and why.
         source: Box<envspec::Error>,
     },
+    /// What the build of a local project reads cannot be told.
+    #[error("a project in a folder cannot be built")]
+    Project {
+        /// Which, and why.
+        source: Box<envspec::Error>,
+    },
     /// The package manager has no such option.
     #[error("`{}` has no {option}", tool_name(*tool))]
     Unsupported {
@@ -224,6 +230,7 @@ impl Error {
             Self::Option { .. } => Some(
                 "leave it out; Curator decides where packages go, and knows the other options by their whole names",
             ),
+            Self::Project { .. } => Some("build a wheel, and name that"),
             Self::Failed { .. }
             | Self::Report { .. }
             | Self::Lock { .. }
@@ -257,6 +264,7 @@ impl Error {
             | Self::Lock { .. }
             | Self::Settings { .. }
             | Self::Option { .. }
+            | Self::Project { .. }
             | Self::Unsupported { .. }
             | Self::ToolVersion { .. }
             | Self::Answer { .. }

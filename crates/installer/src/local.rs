@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use envspec::settings::{self, Named, Value};
-use envspec::{Install, Requirement, Tool, archive_name, normal_name};
+use envspec::{Install, LocalProject, Requirement, Tool, archive_name, normal_name};
 
+use crate::disk_source::DiskSource;
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -21,6 +22,10 @@ pub(crate) struct Local {
     /// Those that folders of links and local indexes offer.
     offered: BTreeSet<String>,
     has_sdists: bool,
+    /// Projects that are built where they lie, by what uv has not looked at.
+    needed: BTreeSet<String>,
+    /// Whether one of these does not say its name.
+    is_nameless: bool,
     /// Whether builds see the environment.
     is_open: bool,
 }
@@ -32,6 +37,23 @@ impl Local {
         for requirement in lists.into_iter().flat_map(|list| archives(list)) {
             local.archives.extend(requirement.name().map(str::to_owned));
             local.has_sdists |= !requirement.path().is_some_and(is_wheel);
+        }
+        for requirement in &install.requirements {
+            let Some(folder) = requirement.path().filter(|path| path.is_dir()) else { continue };
+            let projects = LocalProject::all(folder, &DiskSource)
+                .map_err(|source| Error::Project { source: Box::new(source) })?;
+            for project in projects {
+                for need in project.needs {
+                    local.has_sdists |= need.path.is_file() && !is_wheel(&need.path);
+                    local.needed.insert(need.name);
+                }
+                // Copies lie where nothing lay before.
+                if requirement.is_editable() {
+                    let name = project.name.or_else(|| requirement.name().map(str::to_owned));
+                    local.is_nameless |= name.is_none();
+                    local.needed.extend(name);
+                }
+            }
         }
         let addresses = [install.index.index_url.as_ref()].into_iter().flatten();
         let addresses = addresses.chain(&install.index.extra_index_urls);
@@ -68,11 +90,11 @@ impl Local {
                     words.extend([option.to_owned(), name.to_owned()]);
                 };
                 if !is_lock {
-                    let named = again.iter().chain(&self.archives);
+                    let named = again.iter().chain(self.archives.union(&self.needed));
                     named.for_each(|name| add("--reinstall-package", name));
                 }
                 self.offered.iter().for_each(|name| add("--refresh-package", name));
-                if !again.is_empty() || self.is_open {
+                if !again.is_empty() || self.is_open || self.is_nameless {
                     words.push("--no-cache".to_owned());
                 }
             }

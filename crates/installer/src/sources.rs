@@ -3,17 +3,20 @@
 //! Both pip and uv build a folder where it lies, and most build backends leave something there
 //! (setuptools `build/` and `*.egg-info`). What one build leaves would reach the next one's wheel.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use envspec::{Install, Requirement, is_by_product};
+use envspec::{Install, LocalProject, Requirement, is_by_product};
 use files::Draft;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::disk_source::DiskSource;
 use crate::error::{Error, IoResultExt};
+use crate::repository;
 
 /// Version control, which tells some build backends the version.
 const REPOSITORIES: [&str; 3] = [".git", ".hg", ".svn"];
@@ -22,21 +25,118 @@ const REPOSITORIES: [&str; 3] = [".git", ".hg", ".svn"];
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Vec<(PathBuf, PathBuf)>);
 
-impl Sources {
-    /// Copies every folder that is to be built below `into`, which need not exist. An editable one
-    /// is used where it lies; that is what it asks for.
-    pub(crate) fn copy(install: &Install, into: &Path) -> Result<Self, Error> {
+/// Folders that are copied together, since the build of one reads another.
+struct Group {
+    /// As they are named.
+    folders: Vec<PathBuf>,
+    projects: Vec<LocalProject>,
+    /// All that is copied, without links.
+    places: BTreeSet<PathBuf>,
+}
+
+impl Group {
+    fn of(folder: &Path) -> Result<Self, Error> {
+        let projects = LocalProject::all(folder, &DiskSource)
+            .map_err(|source| Error::Project { source: Box::new(source) })?;
+        let mut places = BTreeSet::new();
+        for project in &projects {
+            places.insert(real(&project.folder));
+            places.extend(project.repository.iter().map(|repository| repository.root.clone()));
+            places.extend(
+                project.needs.iter().filter(|it| it.url.is_none()).map(|it| real(&it.path)),
+            );
+        }
+        Ok(Self { folders: vec![folder.to_owned()], projects, places })
+    }
+
+    fn join(&mut self, other: Self) {
+        self.folders.extend(other.folders);
+        for project in other.projects {
+            if !self.projects.iter().any(|it| it.folder == project.folder) {
+                self.projects.push(project);
+            }
+        }
+        self.places.extend(other.places);
+    }
+
+    /// Copies all of it below `into`, where each is seen from the others as it is in its place.
+    fn copy(&self, into: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+        let top = self.places.iter().skip(1).fold(self.places.first().cloned(), |top, place| {
+            top?.ancestors().find(|top| place.starts_with(top)).map(Path::to_owned)
+        });
+        let top = top.unwrap_or_else(|| "/".into());
+        // Some backends take the folder's name for the project's.
+        let into = into.join(top.file_name().unwrap_or_else(|| "project".as_ref()));
+        let copy_of = |place: &Path| {
+            let place = real(place);
+            match place.strip_prefix(&top) {
+                Ok(below) if !below.as_os_str().is_empty() => into.join(below),
+                _ => into.clone(),
+            }
+        };
+        let repositories = self.projects.iter().filter_map(|project| project.repository.as_ref());
+        let mut copied = BTreeSet::new();
+        for repository in repositories.filter(|it| copied.insert(&it.root)) {
+            repository::copy(repository, &copy_of(&repository.root))?;
+        }
         let mut copies = Vec::new();
+        for project in &self.projects {
+            let copy = copy_of(&project.folder);
+            copy_project(&real(&project.folder), &copy, project.repository.is_none())?;
+            copies.push((project.folder.clone(), copy));
+        }
+        for project in &self.projects {
+            for need in &project.needs {
+                match &need.url {
+                    None if need.path.is_file() => {
+                        let copy = copy_of(&need.path);
+                        fs::copy(&need.path, &copy).context("copy", &need.path)?;
+                        copies.push((need.path.clone(), copy));
+                    }
+                    Some(url) if need.path.is_dir() => {
+                        let file = copy_of(&project.folder).join(&need.file);
+                        let text = fs::read_to_string(&file).context("read", &file)?;
+                        replace(&file, &with_address(&text, url, &file_url(&copy_of(&need.path))))?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(copies)
+    }
+}
+
+impl Sources {
+    /// Copies every folder that is to be built below `into`, which need not exist, and the projects and
+    /// repositories that its build reads. An editable one is used where it lies; that is what it asks
+    /// for.
+    pub(crate) fn copy(install: &Install, into: &Path) -> Result<Self, Error> {
+        let mut groups: Vec<Group> = Vec::new();
         let folders = install.requirements.iter().filter(|requirement| !requirement.is_editable());
         for folder in folders.filter_map(Requirement::path).filter(|path| path.is_dir()) {
-            if copies.iter().any(|(original, _)| original == folder) {
-                continue;
+            let mut group = Group::of(folder)?;
+            // Those that are in this one, too, become one with it.
+            let (shared, apart): (Vec<Group>, Vec<Group>) =
+                groups.into_iter().partition(|other| !other.places.is_disjoint(&group.places));
+            for other in shared {
+                group.join(other);
             }
-            // Some backends take the folder's name for the project's.
-            let name = folder.file_name().unwrap_or_else(|| "project".as_ref());
-            let copy = into.join(copies.len().to_string()).join(name);
-            copy_project(folder, &copy)?;
-            copies.push((folder.to_owned(), copy));
+            groups = apart;
+            groups.push(group);
+        }
+        let mut copies: Vec<(PathBuf, PathBuf)> = Vec::new();
+        for (number, group) in groups.iter().enumerate() {
+            let made = group.copy(&into.join(number.to_string()))?;
+            // One folder may go by two names.
+            for folder in &group.folders {
+                let copy = made.iter().find(|(original, _)| real(original) == real(folder));
+                copies.extend(copy.map(|(_, copy)| (folder.clone(), copy.clone())));
+            }
+            for (original, copy) in made {
+                if !group.folders.contains(&original) {
+                    copies.push((original, copy));
+                }
+            }
         }
         Ok(Self(copies))
     }
@@ -71,6 +171,7 @@ impl Sources {
             for entry in fs::read_dir(&site).into_iter().flatten().flatten() {
                 if entry.path().extension().is_some_and(|extension| extension == "dist-info") {
                     self.rename_origin(&entry.path())?;
+                    self.rename_needs(&entry.path())?;
                 }
             }
         }
@@ -96,22 +197,57 @@ impl Sources {
         }
         value["url"] = told.into();
         let text = value.to_string();
-        replace(&path, &text)?;
-
-        let record = dist_info.join("RECORD");
-        let Ok(lines) = fs::read_to_string(&record) else { return Ok(()) };
-        let own = format!("{}/direct_url.json,", file_name(dist_info));
-        let lines: Vec<String> = lines
-            .lines()
-            .map(|line| {
-                if !line.starts_with(&own) {
-                    return line.to_owned();
-                }
-                format!("{own}sha256={},{}", base64(&Sha256::digest(&text)), text.len())
-            })
-            .collect();
-        replace(&record, &(lines.join("\n") + "\n"))
+        replace_recorded(dist_info, "direct_url.json", &text)
     }
+
+    /// Has metadata name the folders of what a package needs, in place of their copies.
+    fn rename_needs(&self, dist_info: &Path) -> Result<(), Error> {
+        let Ok(text) = fs::read_to_string(dist_info.join("METADATA")) else { return Ok(()) };
+        let renamed = self.0.iter().fold(text.clone(), |text, (original, copy)| {
+            with_address(&text, &file_url(copy), &file_url(original))
+        });
+        if renamed == text {
+            return Ok(());
+        }
+        replace_recorded(dist_info, "METADATA", &renamed)
+    }
+}
+
+/// Gives a file of a distribution's metadata another text, and the list of files its digest.
+fn replace_recorded(dist_info: &Path, name: &str, text: &str) -> Result<(), Error> {
+    replace(&dist_info.join(name), text)?;
+    let record = dist_info.join("RECORD");
+    let Ok(lines) = fs::read_to_string(&record) else { return Ok(()) };
+    let own = format!("{}/{name},", file_name(dist_info));
+    let lines: Vec<String> = lines
+        .lines()
+        .map(|line| {
+            if !line.starts_with(&own) {
+                return line.to_owned();
+            }
+            format!("{own}sha256={},{}", base64(&Sha256::digest(text)), text.len())
+        })
+        .collect();
+    replace(&record, &(lines.join("\n") + "\n"))
+}
+
+/// The folder without links, or as it is named.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The text with another address wherever this one stands, and no longer one that begins with it.
+fn with_address(text: &str, address: &str, other: &str) -> String {
+    let mut replaced = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(address) {
+        let (before, after) = (&rest[..at], &rest[at + address.len()..]);
+        let goes_on = |c: char| c.is_alphanumeric() || "/-._~%+".contains(c);
+        replaced.push_str(before);
+        replaced.push_str(if after.starts_with(goes_on) { address } else { other });
+        rest = after;
+    }
+    replaced + rest
 }
 
 /// A file with another content, which may be a link to what others have, too.
@@ -151,9 +287,10 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Copies a project: its sources, and the version control that may tell its version. A link is
-/// copied as what it leads to, for that may lie outside.
-fn copy_project(from: &Path, to: &Path) -> Result<(), Error> {
+/// Copies a project: its sources, and the version control that may tell its version, if that is not
+/// there already. A link is copied as what it leads to, for that may lie outside; one that is there
+/// stays what it is.
+fn copy_project(from: &Path, to: &Path, with_repository: bool) -> Result<(), Error> {
     let is_repository = |below: &Path| {
         below.components().any(|part| REPOSITORIES.iter().any(|name| part.as_os_str() == *name))
     };
@@ -162,8 +299,13 @@ fn copy_project(from: &Path, to: &Path) -> Result<(), Error> {
         let Ok(below) = entry.path().strip_prefix(from) else { return false };
         // A file stands for all that lies in a folder.
         let is_dir = entry.file_type().is_dir();
-        is_repository(below)
-            || !(if is_dir { is_left(&below.join("file")) } else { is_left(below) })
+        if is_repository(below) {
+            // A file there names a repository that is elsewhere.
+            let is_own = below.components().count() == 1;
+            return if is_own { with_repository } else { is_dir || !below.ends_with(".git") };
+        }
+        !to.join(below).is_symlink()
+            && !(if is_dir { is_left(&below.join("file")) } else { is_left(below) })
     };
     fs::create_dir_all(to).context("make", to)?;
     let walk = WalkDir::new(from).min_depth(1).follow_links(true).into_iter();
@@ -208,7 +350,7 @@ mod tests {
         link("nowhere", "dangling").unwrap();
         link(".", "circle").unwrap();
         let copy = dir.path().join("copy");
-        copy_project(&project, &copy).unwrap();
+        copy_project(&project, &copy, true).unwrap();
         let has = |file: &str| copy.join(file).exists();
         assert!(has("pkg/a.py") && has(".git/HEAD"));
         assert!(!has("build/lib") && !has("p.egg-info") && !has("dangling"));

@@ -9,7 +9,7 @@ use envspec::{Install, LoadedEnv, RuntimeEnv};
 use serde_json::{Map, Value};
 use stage::{Resources, Settings, Workers, redacted};
 
-use super::disk_source::DiskSource;
+use super::DiskSource;
 use super::error::Error;
 use crate::worker::wire::{Found, Loaded};
 

@@ -10,6 +10,11 @@ use super::failure::{Cause, FailedTask, PythonError, append_log};
 use crate::worker::Exit;
 use crate::worker::wire::Phase;
 
+const WRITE_IT_OUT: &str = "write the address out in the `pyproject.toml`, `setup.cfg` or `setup.py` of the \
+     project that depends on it, or build a wheel and name that";
+const KEEP_FOR_RAY: &str =
+    "keep the packages that Ray needs as the base has them, by `keep` or `constraints`";
+
 /// Why a pipeline could not be run to its end.
 ///
 /// The message never holds its cause; walk [`source`](std::error::Error::source) to print the
@@ -132,6 +137,17 @@ pub enum Error {
         requirement: String,
         /// What is the matter with it.
         problem: String,
+    },
+
+    /// A package came from a folder or an archive of this machine that the spec does not tell of.
+    #[error(
+        "`{package}` came from `{place}`, which the build of another package named: no key tells what is there"
+    )]
+    UnknownPlace {
+        /// The package.
+        package: String,
+        /// Where it came from.
+        place: String,
     },
 
     /// `pip_check` or `uv_check` found packages that do not get what they ask for.
@@ -591,10 +607,9 @@ impl Error {
                 "the package's metadata may not say what it installs; run the package manager by \
                  hand to see what it does"
             }
+            Self::UnknownPlace { .. } => WRITE_IT_OUT,
             Self::Conflicts { .. } => "ask for versions that fit together, or leave the check out",
-            Self::RayBroken { .. } => {
-                "keep the packages that Ray needs as the base has them, by `keep` or `constraints`"
-            }
+            Self::RayBroken { .. } => KEEP_FOR_RAY,
             Self::WrongRay { .. } => {
                 "give as the base (`--base`) the environment that Ray itself runs in"
             }

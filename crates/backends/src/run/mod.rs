@@ -8,7 +8,6 @@
 
 mod code;
 mod declared;
-mod disk_source;
 mod error;
 mod event;
 mod executor;
@@ -21,7 +20,6 @@ mod secrets;
 mod stop;
 
 pub(crate) use declared::Wanted;
-pub use disk_source::DiskSource;
 pub use error::Error;
 pub(crate) use error::Words;
 pub(crate) use event::seconds;
@@ -30,6 +28,7 @@ pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub(crate) use failure::numbers;
 pub use failure::{Cause, FailedTask, PythonError};
 pub use groups::{Group, Groups};
+pub use installer::DiskSource;
 pub use intake::{Ended, Intake};
 pub(crate) use plan::PlannedBase;
 pub use plan::{Plan, PlannedStage};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
 use stage::{Base, Behaviour, Pipeline, PythonCode, PythonSource, Settings};
 
+use super::DiskSource;
 use super::declared::Wanted;
-use super::disk_source::DiskSource;
 use super::error::Error;
 
 /// A pipeline made ready to run.

@@ -11,7 +11,7 @@ use stage::Isolation;
 
 use crate::world::{World, run};
 
-const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
+pub(crate) const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
 
 /// A build backend that puts all of a package's folder into the wheel, and lines of its own into a
 /// module `built`.
@@ -68,14 +68,14 @@ pub(crate) fn project(dir: &Path, name: &str, more: &str) {
     write(dir, "backend.py", &(BACKEND.replace("@NAME@", name) + more));
 }
 
-fn write(dir: &Path, path: &str, text: &str) {
+pub(crate) fn write(dir: &Path, path: &str, text: &str) {
     let path = dir.join(path);
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     fs::write(path, text).expect("a file");
 }
 
 /// What a program prints in the environment of a spec, and how that was come by.
-fn told(world: &World, env: &envspec::LoadedEnv, program: &str) -> (String, EnvState) {
+pub(crate) fn told(world: &World, env: &envspec::LoadedEnv, program: &str) -> (String, EnvState) {
     let env = world.prepare(env).unwrap_or_else(|error| panic!("{}", error.report()));
     (run(env.python(), program), env.state())
 }

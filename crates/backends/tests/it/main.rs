@@ -14,6 +14,7 @@ mod hooks; // setup_on_node, setup and teardown, each in its place and once
 mod index; // a package index on this machine
 mod isolation; // what is edited in place stays where it was edited
 mod local_builds; // contents depend on what a spec names, and on no earlier build
+mod local_projects; // what a build reads elsewhere
 mod locking; // lock files that are written, read again and installed by others
 mod modules; // what a stage may import of ours
 mod nodes; // what is removed on the nodes of a cluster

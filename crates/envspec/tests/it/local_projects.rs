@@ -93,7 +93,7 @@ fn projects_that_a_project_depends_on_by_their_places_count_in_turn() {
         ("-e ./a", "a/pyproject.toml", "dependencies = ['b']"),
         ("./a", "a/pyproject.toml", "[tool.poetry.dependencies]\nb = { path = '../b' }"),
     ] {
-        let own = if file.ends_with(".toml") { more } else { "" };
+        let own = if file == "a/pyproject.toml" { more } else { "" };
         let dynamic = "[tool.setuptools.dynamic]\ndependencies = {file = ['requirements.in']}\n";
         let own = format!("{own}\n{dynamic}");
         let source = MemorySource::new()
@@ -240,4 +240,43 @@ fn an_index_that_is_not_understood_is_refused() {
         assert!(said.starts_with("the repository in `/project` tells a version"), "{said}");
         assert!(error.hint().is_some());
     }
+}
+
+#[test]
+fn what_no_copy_can_follow_is_refused_by_name_with_a_way_out() {
+    let sources = |source: &str| format!("[project]\nname = 'a'\n[tool.uv.sources]\nb = {source}");
+    let in_place = sources("{ path = '../b', editable = true }");
+    let member = sources("{ workspace = true }");
+    let source = |pyproject: &str| {
+        MemorySource::new()
+            .with_file("/project/pyproject.toml", "[tool.uv.workspace]\nmembers = ['*']")
+            .with_file("/project/a/pyproject.toml", pyproject)
+            .with_file("/project/b/pyproject.toml", "[project]\nname = 'b'")
+    };
+    let error = |spec: &RuntimeEnv, pyproject: &str| {
+        spec.load(&source(pyproject), Path::new("/project")).map(drop).err()
+    };
+    for pyproject in [&in_place, &member] {
+        let refused = error(&RuntimeEnv::uv(["./a"]), pyproject).expect("no copy");
+        let said = refused.to_string();
+        assert!(said.starts_with("`tool.uv.sources.b` of `/project/a` names `b`"), "{said}");
+        assert!(refused.hint().unwrap().contains("--no-sources-package b"));
+        for options in [&["--no-sources"][..], &["--no-sources-package", "b"]] {
+            let spec = RuntimeEnv::uv(["./a"]).with_tool_options(options.iter().copied());
+            assert!(error(&spec, pyproject).is_none(), "{options:?}");
+        }
+        let spec = RuntimeEnv::uv(["./a"]).with_env_var("UV_NO_SOURCES", "1");
+        assert!(error(&spec, pyproject).is_none());
+        assert!(error(&RuntimeEnv::pip(["./a"]), pyproject).is_none());
+        assert!(error(&RuntimeEnv::uv(["-e ./a"]), pyproject).is_none());
+    }
+    let versioned = "[build-system]\nrequires = ['setuptools-scm']\n[project]\nname = 'a'\n\
+                     dependencies = ['b @ file:///project/b']\n";
+    let in_git = source(versioned).with_file("/project/.git/HEAD", "1");
+    let spec = RuntimeEnv::pip(["./a"]);
+    let refused = spec.load(&in_git, Path::new("/project")).unwrap_err();
+    assert!(
+        refused.to_string().starts_with("`b @ file:///project/b` of `/project/a`"),
+        "{refused}"
+    );
 }

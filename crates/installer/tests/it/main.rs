@@ -9,6 +9,7 @@ mod isolation;
 mod server;
 mod settings;
 mod trust;
+mod versions;
 mod world;
 
 #[test]

@@ -1,11 +1,13 @@
 //! What was installed from a folder, an archive or a repository, and which requirement asked for it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use envspec::{Install, Requirement, normal_name};
+use envspec::{Install, LocalProject, Requirement, normal_name};
+use installer::Outcome;
 
-use super::installed::Source;
-use crate::run::DiskSource;
+use super::installed::{Installed, Source};
+use crate::run::{DiskSource, Error};
 
 /// Whether a requirement asks for a package of this normal name that came from this source, if not
 /// from an index. One without a name is known by its place.
@@ -13,7 +15,6 @@ pub(crate) fn asks_for(requirement: &Requirement, name: &str, source: Option<&st
     match (requirement.name(), requirement.path(), requirement.url(), source) {
         (Some(own), ..) => normal_name(own) == name,
         (None, Some(path), _, Some(source)) => {
-            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
             local_path(source).is_some_and(|from| from == path || real(&from) == real(path))
         }
         (None, _, Some(url), Some(source)) => address(&url) == address(source),
@@ -48,6 +49,54 @@ pub(super) fn digest(source: &Source, install: &Install) -> Option<String> {
     let known = install.requirements.iter().any(|it| !it.is_editable() && it.path() == Some(&path));
     let known = install.contents.get(&path).filter(|_| known);
     known.map(ToString::to_string).or_else(|| digest_now(&path, false))
+}
+
+/// Fails if a package came from a place on this machine that neither the spec nor the build files of
+/// its projects name: its contents are in no key.
+pub(super) fn check_places(
+    install: &Install,
+    now: &Installed,
+    outcome: &Outcome,
+) -> Result<(), Error> {
+    let places = outcome.added.iter().filter_map(|added| {
+        let source = now.get(&normal_name(&added.name))?.source()?;
+        let path = local_path(&source.url).filter(|_| source.commit.is_none())?;
+        Some((added, path))
+    });
+    let mut known: Option<BTreeSet<PathBuf>> = None;
+    for (added, path) in places {
+        if known.is_none() {
+            known = Some(known_places(install)?);
+        }
+        if !known.as_ref().is_some_and(|known| known.contains(&real(&path))) {
+            return Err(Error::UnknownPlace {
+                package: added.name.clone(),
+                place: path.display().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The folders and archives that a spec names, and those that their builds do.
+fn known_places(install: &Install) -> Result<BTreeSet<PathBuf>, Error> {
+    let mut known = BTreeSet::new();
+    let lists = [&install.requirements, &install.constraints, &install.overrides];
+    for path in lists.into_iter().flatten().filter_map(Requirement::path) {
+        known.insert(real(path));
+        if path.is_dir() {
+            let projects = LocalProject::all(path, &DiskSource).map_err(|source| {
+                Error::install(installer::Error::Project { source: Box::new(source) })
+            })?;
+            let needs = projects.into_iter().flat_map(|project| project.needs);
+            known.extend(needs.map(|need| real(&need.path)));
+        }
+    }
+    Ok(known)
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// A URL without what package managers write in their own ways: the version control system, the

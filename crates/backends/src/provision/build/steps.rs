@@ -17,6 +17,7 @@ use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::markers::Markers;
 use super::record::Record;
+use super::sources::check_places;
 use crate::provision::inspect::{altered, brought_bytecode};
 use crate::run::{BuildPhase, Error};
 
@@ -223,6 +224,7 @@ impl Build<'_> {
         outcome: &Outcome,
         markers: &Markers,
     ) -> Result<(), Error> {
+        check_places(self.install, now, outcome)?;
         for requirement in &self.install.requirements {
             let Some(name) = requirement.name() else { continue };
             let name = normal_name(name);
