@@ -27,7 +27,7 @@ const RECORDS: [&str; 5] =
 /// Looked at are the interpreter (identity, size and time of modification), `pyvenv.cfg`, and for
 /// each site folder in order: the names of all entries, size and time of every file among them
 /// (modules, `.pth`, `.egg-link`, editable finders), and size and time of the records in every
-/// `.dist-info` and `.egg-info` folder. So it changes when a distribution is added, removed,
+/// `.dist-info` and `.egg-info` folder and every egg. So it changes when a distribution is added, removed,
 /// upgraded in place or installed as an editable.
 ///
 /// It does not change through use: `__pycache__` is passed over, and so are link counts, change
@@ -187,6 +187,8 @@ fn update_with_site(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
             update_with_stamp(hasher, optional(fs::metadata(&path), &path)?.as_ref());
         } else if is_metadata(name) {
             update_with_records(hasher, &path)?;
+        } else if path.extension() == Some(OsStr::new("egg")) {
+            update_with_records(hasher, &path.join("EGG-INFO"))?;
         }
     }
     Ok(())
@@ -194,7 +196,7 @@ fn update_with_site(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
 
 /// Adds a distribution's records: the first one that there is tells all, `RECORD` nearly always.
 fn update_with_records(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
-    let egg = dir.extension() == Some(OsStr::new("egg-info"));
+    let egg = dir.extension() != Some(OsStr::new("dist-info"));
     for name in RECORDS {
         let file = dir.join(name);
         let metadata = optional(fs::metadata(&file), &file)?;

@@ -116,7 +116,7 @@ fn fill(base: &Base, dir: &Path, placement: &Placement<'_>) -> Result<(), Error>
     let mut sites = Sites::new(interpreter, (dir, &site_dir), &moves, &scripts, placement);
     match base.kind() {
         Kind::Virtualenv => {
-            Tree::new(interpreter, &moves, &scripts, placement).clone_into(dir)?;
+            Tree::new(interpreter, dir, &moves, &scripts, placement)?.clone_into(dir)?;
         }
         Kind::Installation => skeleton.write_lib64(placement)?,
     }

@@ -5,6 +5,7 @@
 //! writes what has to differ from the base (`scripts`, by the rules of `repoint`), and hands all
 //! other files in batches to the threads of `place`.
 
+mod egg; // what easy_install left, as installed wheels
 mod environment;
 mod metadata; // what installers need to take a distribution away
 mod place;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
@@ -44,11 +44,12 @@ pub(super) fn distribution(name: &str) -> Option<String> {
 }
 
 /// A `RECORD` for a distribution that was installed without one, as Debian does: no installer
-/// would know how to take it away. It names the metadata and what is under the top-level names
-/// that the distribution declares (its own name, if it declares none).
+/// would know how to take it away. It names the metadata, what is under the top-level names that the
+/// distribution declares (its own name, if it declares none), and its scripts.
 ///
-/// The metadata is called `from` in the base's folder, and will be the folder `to`.
-pub(super) fn made_up(site_dir: &Path, from: &str, to: &str) -> String {
+/// The metadata is called `from` in the base's folder, and will be the folder `to`; from the site
+/// folder, `scripts` is where scripts will be.
+pub(super) fn made_up(site_dir: &Path, from: &str, to: &str, scripts: &str) -> String {
     let mut record = String::new();
     for top in top_levels(site_dir, from).iter().flat_map(|top| entries_of(site_dir, top)) {
         let files = WalkDir::new(site_dir.join(top)).sort_by_file_name().into_iter();
@@ -58,6 +59,10 @@ pub(super) fn made_up(site_dir: &Path, from: &str, to: &str) -> String {
                 let _ = writeln!(record, "{path},,");
             }
         }
+    }
+    let entry_points = site_dir.join(from).join("entry_points.txt");
+    for name in self::scripts(&fs::read_to_string(entry_points).unwrap_or_default()) {
+        let _ = writeln!(record, "{scripts}/{name},,");
     }
     let mut own: Vec<String> = files_in(&site_dir.join(from));
     own.extend(["METADATA", "RECORD"].map(str::to_owned));
@@ -115,6 +120,14 @@ pub(super) fn identity(metadata: &str) -> Option<(String, String)> {
     (is_plain(&name) && is_plain(&version)).then_some((name, version))
 }
 
+/// The path of a file from a folder, both from the root.
+pub(super) fn relative(folder: &Path, file: &Path) -> String {
+    let shared = folder.components().zip(file.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(shared).map(|_| Path::new(".."));
+    let down = file.components().skip(shared).map(|part| Path::new(part.as_os_str()));
+    up.chain(down).collect::<PathBuf>().to_string_lossy().into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +157,11 @@ mod tests {
             assert_eq!(distribution(name).as_deref(), Some("foo-bar"), "{name}");
         }
         assert_eq!(distribution("foo"), None);
+    }
+
+    #[test]
+    fn scripts_are_named_from_the_site_folder() {
+        let site = Path::new("/env/lib/python3.11/site-packages");
+        assert_eq!(relative(site, Path::new("/env/bin/a")), "../../../bin/a");
     }
 }

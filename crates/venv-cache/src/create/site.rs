@@ -8,6 +8,7 @@ use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::egg::Eggs;
 use super::metadata;
 use super::place::{Batch, Placement};
 use super::record;
@@ -62,9 +63,8 @@ impl<'a> Sites<'a> {
     /// Takes note of a folder whose contents the environment has already.
     pub(super) fn note(&mut self, from: &Path) -> Result<(), Error> {
         if let Some(from) = self.fresh(from)? {
-            for (name, _) in entries(&from)? {
-                self.remember(&from, &name);
-            }
+            let eggs = Eggs::of(&from, self.site_dir, |_| false)?;
+            self.remember(&from, &eggs)?;
             self.folders.push(from);
         }
         Ok(())
@@ -82,14 +82,18 @@ impl<'a> Sites<'a> {
         if self.placement.makes_symlinks() {
             root.way = Way::alias(self.placement, &from, self.site_dir)?;
         }
-        let merge = Merge { sites: self, root: &root, metadata: RefCell::default() };
+        let eggs = Eggs::of(&from, self.site_dir, |name| self.distributions.contains(name))?;
+        let merge = Merge { sites: self, root: &root, eggs: &eggs, metadata: RefCell::default() };
         walk(self.placement, self.moves, root.clone(), &merge)?;
-        for metadata in merge.metadata.into_inner() {
+        let metadata = merge.metadata.into_inner();
+        eggs.fetch(self.placement, self.moves, self.scripts.folder())?;
+        for metadata in metadata {
             self.place_outside(&from, &metadata)?;
         }
-        for (name, _) in entries(&from)? {
-            self.remember(&from, &name);
+        for name in eggs.scripts()? {
+            self.place_script(&name)?;
         }
+        self.remember(&from, &eggs)?;
         self.folders.push(from);
         Ok(())
     }
@@ -104,12 +108,16 @@ impl<'a> Sites<'a> {
         }
     }
 
-    fn remember(&mut self, folder: &Path, name: &OsStr) {
-        if let Some(distribution) = name.to_str().and_then(record::distribution) {
-            self.distributions.insert(distribution);
-        } else if name != "__pycache__" && !is_joined(&folder.join(name)) {
-            self.modules.insert(module(name).to_owned());
+    fn remember(&mut self, folder: &Path, eggs: &Eggs) -> Result<(), Error> {
+        self.distributions.extend(eggs.distributions().map(str::to_owned));
+        for (name, _) in entries(folder)? {
+            if let Some(distribution) = name.to_str().and_then(record::distribution) {
+                self.distributions.insert(distribution);
+            } else if name != "__pycache__" && !is_joined(&folder.join(&name)) {
+                self.modules.insert(module(&name).to_owned());
+            }
         }
+        Ok(())
     }
 
     /// Places the scripts and data files of a distribution.
@@ -122,15 +130,19 @@ impl<'a> Sites<'a> {
                 self.place_one(&file, &to)?;
             }
         } else if let Some(entry_points) = read("entry_points.txt") {
-            let folders = [
-                self.interpreter.scripts().to_path_buf(),
-                self.interpreter.base_prefix().join("bin"),
-            ];
             for name in record::scripts(&entry_points) {
-                for folder in &folders {
-                    self.place_one(&folder.join(name), &self.scripts.folder().join(name))?;
-                }
+                self.place_script(name)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Places a script of the base, which no list says where to find.
+    fn place_script(&mut self, name: &str) -> Result<(), Error> {
+        let folders =
+            [self.interpreter.scripts().to_path_buf(), self.interpreter.base_prefix().join("bin")];
+        for folder in folders {
+            self.place_one(&folder.join(name), &self.scripts.folder().join(name))?;
         }
         Ok(())
     }
@@ -166,14 +178,18 @@ impl<'a> Sites<'a> {
 struct Merge<'s, 'a> {
     sites: &'s Sites<'a>,
     root: &'s Folder,
+    eggs: &'s Eggs,
     /// The metadata folders that have been taken.
     metadata: RefCell<Vec<PathBuf>>,
 }
 
 impl Merge<'_, '_> {
     fn visit_top(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error> {
-        let Sites { distributions, modules, moves, placement, site_dir, .. } = self.sites;
+        let Sites { distributions, modules, moves, placement, site_dir, scripts, .. } = self.sites;
         let from = folder.from.join(name);
+        if let Some(verdict) = self.eggs.place(placement, name, scripts.folder())? {
+            return Ok(verdict);
+        }
         if let Some(distribution) = name.to_str().and_then(record::distribution) {
             if distributions.contains(&distribution) {
                 return Ok(Verdict::Leave);
@@ -181,11 +197,11 @@ impl Merge<'_, '_> {
             if from.is_dir() {
                 self.metadata.borrow_mut().push(from);
             }
-            return metadata::place(placement, folder, name, site_dir);
+            return metadata::place(placement, folder, name, site_dir, scripts.folder());
         }
         if !kind.is_dir() && holds_paths(name) {
             if let Some(to) = self.free_name(&from, name) {
-                own_paths(placement, moves, folder, name, &site_dir.join(to))?;
+                own_paths(placement, (moves, self.eggs), folder, name, &site_dir.join(to))?;
             }
             return Ok(Verdict::Leave);
         }
@@ -225,6 +241,9 @@ impl Visitor for Merge<'_, '_> {
     fn visit(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error> {
         if folder.to == self.root.to && name != "__pycache__" {
             return self.visit_top(folder, name, kind);
+        }
+        if self.eggs.is_info(folder, name) {
+            return Ok(Verdict::Leave);
         }
         // Deeper down it is a package that earlier folders may have a half of.
         let Ok(inside) = folder.to.strip_prefix(&self.root.to) else { return Ok(Verdict::Take) };

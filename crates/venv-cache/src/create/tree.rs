@@ -1,12 +1,13 @@
 //! Cloning the tree of a virtualenv.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, FileType};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
+use super::egg::Eggs;
 use super::metadata;
 use super::place::{Placement, times_of};
 use super::repoint::Moves;
@@ -23,35 +24,46 @@ const LONGEST_TEXT: u64 = 256 * 1024;
 /// The virtualenv that is cloned.
 pub(super) struct Tree<'a> {
     prefix: &'a Path,
-    site_dirs: HashSet<&'a Path>,
+    site_dirs: HashMap<&'a Path, Eggs>,
     moves: &'a Moves,
     scripts: &'a Scripts<'a>,
     placement: &'a Placement<'a>,
 }
 
 impl<'a> Tree<'a> {
+    /// The virtualenv of `interpreter`, to become `dir`.
     pub(super) fn new(
         interpreter: &'a Interpreter,
+        dir: &Path,
         moves: &'a Moves,
         scripts: &'a Scripts<'a>,
         placement: &'a Placement<'a>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let prefix = interpreter.prefix();
-        let site_dirs = interpreter.site_dirs().iter().map(PathBuf::as_path);
-        let site_dirs = site_dirs.filter(|dir| dir.starts_with(prefix)).collect();
-        Self { prefix, site_dirs, moves, scripts, placement }
+        let mut site_dirs = HashMap::new();
+        for from in interpreter.site_dirs() {
+            if let Ok(inside) = from.strip_prefix(prefix) {
+                let eggs = Eggs::of(from, &dir.join(inside), |_| false)?;
+                site_dirs.insert(from.as_path(), eggs);
+            }
+        }
+        Ok(Self { prefix, site_dirs, moves, scripts, placement })
     }
 
     /// Clones into `dir` everything but what the skeleton has already.
     pub(super) fn clone_into(&self, dir: &Path) -> Result<(), Error> {
         let root = Folder::new(self.prefix.to_path_buf(), dir.to_path_buf());
-        walk(self.placement, self.moves, root, self)
+        walk(self.placement, self.moves, root, self)?;
+        for eggs in self.site_dirs.values() {
+            eggs.fetch(self.placement, self.moves, self.scripts.folder())?;
+        }
+        Ok(())
     }
 }
 
 impl Visitor for Tree<'_> {
     fn enter(&self, folder: &mut Folder) -> Result<(), Error> {
-        if self.site_dirs.contains(folder.from.as_path()) {
+        if self.site_dirs.contains_key(folder.from.as_path()) {
             folder.in_site = true;
             if self.placement.makes_symlinks() {
                 folder.way = Way::alias(self.placement, &folder.from, &folder.to)?;
@@ -77,12 +89,20 @@ impl Visitor for Tree<'_> {
                 return Ok(Verdict::Leave);
             }
         }
-        if !kind.is_dir() && self.site_dirs.contains(folder.from.as_path()) && holds_paths(name) {
-            own_paths(self.placement, self.moves, folder, name, &folder.to.join(name))?;
-            return Ok(Verdict::Leave);
+        if let Some(eggs) = self.site_dirs.get(folder.from.as_path()) {
+            if !kind.is_dir() && holds_paths(name) {
+                let to = folder.to.join(name);
+                own_paths(self.placement, (self.moves, eggs), folder, name, &to)?;
+                return Ok(Verdict::Leave);
+            }
+            let scripts = self.scripts.folder();
+            return match eggs.place(self.placement, name, scripts)? {
+                Some(verdict) => Ok(verdict),
+                None => metadata::place(self.placement, folder, name, &folder.to, scripts),
+            };
         }
-        if self.site_dirs.contains(folder.from.as_path()) {
-            return metadata::place(self.placement, folder, name, &folder.to);
+        if self.site_dirs.values().any(|eggs| eggs.is_info(folder, name)) {
+            return Ok(Verdict::Leave);
         }
         if kind.is_file() && self.may_name_the_prefix(folder) && self.place_text(folder, name)? {
             return Ok(Verdict::Leave);
@@ -134,7 +154,7 @@ pub(super) fn holds_paths(name: &OsStr) -> bool {
 /// Copies a file that holds paths, or the one that a link leads to, re-pointed.
 pub(super) fn own_paths(
     placement: &Placement<'_>,
-    moves: &Moves,
+    (moves, eggs): (&Moves, &Eggs),
     folder: &Folder,
     name: &OsStr,
     to: &Path,
@@ -149,7 +169,8 @@ pub(super) fn own_paths(
     let repointed = if Path::new(name).extension() == Some(OsStr::new("py")) {
         moves.text(&text)
     } else {
-        moves.path_lines(&text, &folder.from)
+        let named = eggs.lines(&text);
+        Cow::Owned(moves.path_lines(&named, &folder.from).into_owned())
     };
     // With the old times, a finder that has changed would go by the bytecode of the base's.
     let times = (*repointed == *text).then(|| times_of(&metadata));

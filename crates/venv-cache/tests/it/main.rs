@@ -5,6 +5,7 @@ mod additive;
 mod bases;
 mod basics;
 mod describing;
+mod eggs;
 mod eviction;
 mod faults;
 mod fingerprints;

@@ -17,12 +17,19 @@ pub(crate) struct Distribution {
 }
 
 /// The distribution that an entry of a folder of packages stands for, with its name: a `.dist-info`
-/// (PEP 376), or an `.egg-info`, as those are that come from distributors of Linux.
+/// (PEP 376), an `.egg-info`, as those are that come from distributors of Linux, or an egg, which says
+/// in its name what it is. In an environment of ours an egg's metadata is a `.dist-info`.
 fn read_distribution(info: PathBuf) -> Option<(String, Distribution)> {
     let file_name = info.file_name()?.to_str()?;
     let (name, version) = if let Some(stem) = file_name.strip_suffix(".dist-info") {
         let (name, version) = stem.split_once('-')?;
         (name.to_owned(), version.to_owned())
+    } else if let Some(stem) = file_name.strip_suffix(".egg") {
+        let (name, version) = stem.split_once('-')?;
+        let version = version.split('-').next()?.to_owned();
+        let (name, inside) = (name.to_owned(), info.join("EGG-INFO"));
+        let is_whole = info.is_file() || inside.is_dir();
+        return is_whole.then_some((name, Distribution { version, info: inside }));
     } else {
         // `name-version-py3.11`, `name-version`, or `name` alone.
         let stem = file_name.strip_suffix(".egg-info")?;
@@ -59,8 +66,10 @@ impl Installed {
         let mut found = BTreeMap::new();
         for folder in folders {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            for (name, distribution) in entries.filter_map(|entry| read_distribution(entry.path()))
-            {
+            let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+            // Python comes to eggs after what lies in the folder itself.
+            paths.sort_by_key(|path| path.extension().is_some_and(|it| it == "egg"));
+            for (name, distribution) in paths.into_iter().filter_map(read_distribution) {
                 found.entry(normal_name(&name)).or_insert(distribution);
             }
         }
@@ -237,9 +246,25 @@ mod tests {
         }
         fs::write(site.join("one_file-1.5-py3.11.egg-info"), text).unwrap();
         fs::write(site.join("nothing.egg-info"), "").unwrap();
+        fs::create_dir_all(site.join("an_egg-2.0-py3.11.egg/EGG-INFO")).unwrap();
+        fs::write(site.join("an_egg-2.0-py3.11.egg/EGG-INFO/PKG-INFO"), text).unwrap();
+        fs::write(site.join("zipped-2.1-py3.11-linux-x86_64.egg"), "").unwrap();
+        // What is left of one whose metadata is elsewhere.
+        fs::create_dir_all(site.join("left-1.0-py3.11.egg")).unwrap();
+        fs::create_dir(site.join("PyJWT-1.0-py3.11.egg")).unwrap();
+        fs::create_dir(site.join("PyJWT-1.0-py3.11.egg/EGG-INFO")).unwrap();
         let installed = Installed::read([site]);
         let found: Vec<_> = installed.iter().map(|(name, it)| (name, &*it.version)).collect();
-        assert_eq!(found, [("legacy-name", "3.4"), ("one-file", "1.5"), ("pyjwt", "2.6.0")]);
+        assert_eq!(
+            found,
+            [
+                ("an-egg", "2.0"),
+                ("legacy-name", "3.4"),
+                ("one-file", "1.5"),
+                ("pyjwt", "2.6.0"),
+                ("zipped", "2.1")
+            ]
+        );
         let requirements = installed.get("one-file").unwrap().all_requirements();
         assert_eq!(requirements[0].to_string(), "six");
         assert!(installed.get("pyjwt").unwrap().record_digest().is_none());
