@@ -167,7 +167,7 @@ pub(crate) fn argv(
             }
         }
     }
-    let local = Local::of(request.install, settings)?;
+    let local = Local::of(request.install, settings, &request.python)?;
     let of_cache = local.words(program.tool(), request.again, mode == Mode::Lock);
     for word in &of_cache {
         add(&[word]);

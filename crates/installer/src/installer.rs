@@ -18,6 +18,7 @@ use crate::deadline::Limit;
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::distributions;
 use crate::local;
+use crate::origin::address;
 use crate::outcome::{self, Changes, Conflict, Outcome};
 use crate::pip_log;
 use crate::process::{self, Command, Finished, Streams, Watcher};
@@ -168,8 +169,8 @@ impl Installer {
         Ok(Outcome::new(self.version(), self.tool(), changes, elapsed))
     }
 
-    /// Has pip install the archives of this machine that it passed over, because the environment has
-    /// their versions already: another file of the same version is what is asked for.
+    /// Has pip install the archives and repositories that it passed over, because the environment has
+    /// their versions already: what lies there is what is asked for.
     fn replace(
         &self,
         request: &Request<'_>,
@@ -177,16 +178,20 @@ impl Installer {
         changes: &mut Changes,
     ) -> Result<Duration, Error> {
         let install = request.install;
-        let is_passed_over = |archive: &&Requirement| {
-            archive.name().is_some_and(|name| changes.added.iter().all(|it| it.name != name))
+        let is_passed_over = |named: &&Requirement| match (named.name(), named.url()) {
+            (Some(name), _) => changes.added.iter().all(|it| it.name != name),
+            // A pip that writes no report does not tell.
+            (None, Some(url)) if self.abilities.has_report => {
+                changes.places.iter().all(|place| address(place) != address(&url))
+            }
+            _ => false,
         };
-        let requirements: Vec<_> =
-            local::archives(&install.requirements).filter(is_passed_over).cloned().collect();
+        let requirements: Vec<_> = local::named(install).filter(is_passed_over).cloned().collect();
         if requirements.is_empty() || !request.again.is_empty() {
             return Ok(Duration::ZERO);
         }
-        let again: Vec<_> =
-            requirements.iter().filter_map(Requirement::name).map(str::to_owned).collect();
+        let name = |it: &Requirement| it.name().map_or_else(|| it.to_string(), str::to_owned);
+        let again: Vec<_> = requirements.iter().map(name).collect();
         let mut install = install.clone();
         install.requirements = requirements;
         let request = request.clone().with_install(&install).with_again(&again);
@@ -311,26 +316,26 @@ impl Installer {
         if self.tool() == Tool::Uv {
             return Changes::of_uv(finished, self.abilities.has_report);
         }
-        let added = if self.abilities.has_report {
+        let mut changes = if self.abilities.has_report {
             let path = scratch.report_file();
             let json = fs::read_to_string(&path).context("read", &path)?;
             outcome::pip_report(&json)
                 .map_err(|source| Error::Report { tool: Tool::Pip, source })?
         } else {
-            outcome::pip_installed(&finished.stderr)
+            Changes { added: outcome::pip_installed(&finished.stderr), ..Changes::default() }
         };
-        let removed = match mode {
+        changes.removed = match mode {
             Mode::Install => outcome::pip_uninstalled(&finished.stderr),
             // pip does not say what it would replace.
-            _ if added.is_empty() => Vec::new(),
+            _ if changes.added.is_empty() => Vec::new(),
             Mode::DryRun | Mode::Lock => {
                 let Request { python, limit, .. } = request;
                 let mut installed = distributions(python, &self.variables, limit)?;
-                installed.retain(|old| added.iter().any(|new| new.name == old.name));
+                installed.retain(|old| changes.added.iter().any(|new| new.name == old.name));
                 installed
             }
         };
-        Ok(Changes { added, removed })
+        Ok(changes)
     }
 
     fn failure(

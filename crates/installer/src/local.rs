@@ -1,4 +1,5 @@
-//! What a call takes from this machine's own files, for which no cache may stand.
+//! What a call takes from this machine's own files, for which no cache may stand, and what is installed
+//! though its version is there.
 //!
 //! An index gives one file for one name for ever, and the tools' caches rely on that. A file of one's
 //! own may be made anew under its name; and what is built without isolation depends on the
@@ -12,12 +13,13 @@ use envspec::{Install, LocalProject, Requirement, Tool, archive_name, normal_nam
 
 use crate::disk_source::DiskSource;
 use crate::error::Error;
+use crate::origin::{self, address};
 use crate::settings::Settings;
 
 /// The packages of a call that have files on this machine.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
-    /// Those that requirements name as archives.
+    /// Those that requirements name as archives, here or elsewhere.
     archives: BTreeSet<String>,
     /// Those that folders of links and local indexes offer.
     offered: BTreeSet<String>,
@@ -31,12 +33,23 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) fn of(install: &Install, in_force: &Settings) -> Result<Self, Error> {
+    /// What a call takes for the environment of the interpreter `python`.
+    pub(crate) fn of(install: &Install, in_force: &Settings, python: &Path) -> Result<Self, Error> {
         let mut local = Self::default();
         let lists = [&install.requirements, &install.constraints, &install.overrides];
-        for requirement in lists.into_iter().flat_map(|list| archives(list)) {
-            local.archives.extend(requirement.name().map(str::to_owned));
-            local.has_sdists |= !requirement.path().is_some_and(is_wheel);
+        let mut addresses = BTreeSet::new();
+        for requirement in lists.into_iter().flatten() {
+            if let Some(path) = requirement.path().filter(|path| !path.is_dir()) {
+                local.archives.extend(requirement.name().map(str::to_owned));
+                local.has_sdists |= !is_wheel(path);
+            }
+            addresses.extend(requirement.url().map(|url| address(&url)));
+        }
+        // What came from the same address may have been another file. What else lies at an address
+        // is fetched again only where that can tell something: it may be large.
+        if !addresses.is_empty() {
+            let there = origin::archives(python).filter(|(_, from)| addresses.contains(from));
+            local.archives.extend(there.map(|(name, _)| name));
         }
         for requirement in &install.requirements {
             let Some(folder) = requirement.path().filter(|path| path.is_dir()) else { continue };
@@ -161,9 +174,17 @@ impl Local {
     }
 }
 
-/// Those of the requirements that name archives of this machine.
-pub(crate) fn archives(requirements: &[Requirement]) -> impl Iterator<Item = &Requirement> {
-    requirements.iter().filter(|it| it.path().is_some_and(|path| !path.is_dir()))
+/// The requirements for which pip may be content with what is there, if that has the version of what
+/// they name, or what a constraint does: an archive or a repository.
+pub(crate) fn named(install: &Install) -> impl Iterator<Item = &Requirement> {
+    let is_named = |it: &Requirement| {
+        it.path().is_some_and(|path| !path.is_dir()) || (it.url().is_some() && !it.is_editable())
+    };
+    let is_bound = move |it: &Requirement| {
+        it.name().is_some()
+            && install.constraints.iter().any(|by| by.name() == it.name() && is_named(by))
+    };
+    install.requirements.iter().filter(move |it| is_named(it) || is_bound(it))
 }
 
 fn is_wheel(path: &Path) -> bool {

@@ -60,7 +60,7 @@ impl Outcome {
         elapsed: Duration,
     ) -> Self {
         let tool = crate::transcript::tool_name(tool).to_owned();
-        let Changes { mut added, mut removed } = changes;
+        let Changes { mut added, mut removed, places: _ } = changes;
         added.sort();
         added.dedup();
         removed.sort();
@@ -100,6 +100,8 @@ impl fmt::Display for Conflict {
 pub(crate) struct Changes {
     pub(crate) added: Vec<Package>,
     pub(crate) removed: Vec<Package>,
+    /// The places of those that came from an archive or a repository, where pip reports them.
+    pub(crate) places: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +125,16 @@ struct PipReport {
 #[derive(Deserialize)]
 struct PipInstall {
     metadata: PipMetadata,
+    #[serde(default)]
+    is_direct: bool,
+    #[serde(default)]
+    download_info: PipDownload,
+}
+
+#[derive(Default, Deserialize)]
+struct PipDownload {
+    #[serde(default)]
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -170,11 +182,14 @@ pub(crate) fn uv_lines(text: &str) -> Changes {
 }
 
 /// Reads what `pip install --report` wrote.
-pub(crate) fn pip_report(json: &str) -> Result<Vec<Package>, serde_json::Error> {
-    let report: PipReport = serde_json::from_str(json)?;
-    let package =
-        |install: PipInstall| Package::new(&install.metadata.name, install.metadata.version);
-    Ok(report.install.into_iter().map(package).collect())
+pub(crate) fn pip_report(json: &str) -> Result<Changes, serde_json::Error> {
+    let mut changes = Changes::default();
+    for install in serde_json::from_str::<PipReport>(json)?.install {
+        let PipInstall { metadata, is_direct, download_info } = install;
+        changes.added.push(Package::new(&metadata.name, metadata.version));
+        changes.places.extend(is_direct.then_some(download_info.url));
+    }
+    Ok(changes)
 }
 
 /// Reads from pip's words what it installed, or would; for a pip that writes no report.

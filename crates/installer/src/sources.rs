@@ -16,6 +16,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::disk_source::DiskSource;
 use crate::error::{Error, IoResultExt};
+use crate::origin::metadata_folders;
 use crate::repository;
 
 /// Version control, which tells some build backends the version.
@@ -162,17 +163,10 @@ impl Sources {
     pub(crate) fn rename_origins(&self, install: &Install, python: &Path) -> Result<(), Error> {
         let has_any =
             !self.0.is_empty() || install.requirements.iter().any(|it| it.url().is_some());
-        let Some(prefix) = python.parent().and_then(Path::parent).filter(|_| has_any) else {
-            return Ok(());
-        };
-        let lib = prefix.join("lib");
-        for python in fs::read_dir(&lib).into_iter().flatten().flatten() {
-            let site = python.path().join("site-packages");
-            for entry in fs::read_dir(&site).into_iter().flatten().flatten() {
-                if entry.path().extension().is_some_and(|extension| extension == "dist-info") {
-                    self.rename_origin(&entry.path())?;
-                    self.rename_needs(&entry.path())?;
-                }
+        if has_any {
+            for info in metadata_folders(python) {
+                self.rename_origin(&info)?;
+                self.rename_needs(&info)?;
             }
         }
         Ok(())

@@ -188,7 +188,7 @@ fn a_wheel_under_find_links_that_is_built_anew_is_the_one_that_is_installed() {
 }
 
 /// Writes the sdist of a project into the folder of wheels.
-fn sdist(world: &World, dir: &Path) -> PathBuf {
+pub(crate) fn sdist(world: &World, dir: &Path) -> PathBuf {
     let code = "import sys, backend; print(backend.build_sdist(sys.argv[1]))";
     let words = [Path::new("-B"), Path::new("-c"), Path::new(code), &world.wheels()];
     let name = duct::cmd(crate::world::host(), words).dir(dir).read().expect("an sdist");

@@ -189,12 +189,12 @@ pub(crate) fn execute(plan: &Plan, cache: &Path) -> Result<(RunReport, String), 
     Ok((report, whose))
 }
 
-fn git(dir: &Path, words: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, words: &[&str]) -> String {
     let head = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"];
     duct::cmd("git", head.iter().chain(words)).dir(dir).read().expect("git runs")
 }
 
-fn commit(dir: &Path) -> String {
+pub(crate) fn commit(dir: &Path) -> String {
     git(dir, &["add", "."]);
     git(dir, &["commit", "--allow-empty", "-qm", "one"]);
     git(dir, &["rev-parse", "HEAD"])

@@ -2,12 +2,14 @@
 //!
 //! Read `steps` first: create, install, check, compile, record. `keep` holds the versions of the base
 //! that must stay, `installed` reads what is there, `markers` says which requirements apply, `sources`
-//! follows what came from no index, and `record` is what the manifest keeps of all this.
+//! follows what came from no index, `named` checks that it is what was named, and `record` is what the
+//! manifest keeps of all this.
 
 mod clone;
 mod installed;
 mod keep;
 mod markers;
+mod named;
 mod record;
 mod sources;
 mod steps;

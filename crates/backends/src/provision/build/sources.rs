@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use envspec::{Install, LocalProject, Requirement, normal_name};
-use installer::Outcome;
+use installer::{Outcome, address};
 
 use super::installed::{Installed, Source};
 use crate::run::{DiskSource, Error};
@@ -97,22 +97,6 @@ fn known_places(install: &Install) -> Result<BTreeSet<PathBuf>, Error> {
 
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
-
-/// A URL without what package managers write in their own ways: the version control system, the
-/// reference, the fragment, this host.
-fn address(url: &str) -> String {
-    let url = url.split('#').next().unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let is_repository = scheme.contains('+');
-    let scheme = scheme.rsplit('+').next().unwrap_or_default();
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path = match path.rsplit_once('@') {
-        Some((path, _)) if is_repository => path,
-        _ => path,
-    };
-    let host = if scheme == "file" && host == "localhost" { "" } else { host };
-    format!("{scheme}://{}{}", host.to_lowercase(), path.trim_end_matches('/'))
 }
 
 #[cfg(test)]

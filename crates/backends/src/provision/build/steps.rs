@@ -16,6 +16,7 @@ use venv_cache::{Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::markers::Markers;
+use super::named::check_named;
 use super::record::Record;
 use super::sources::check_places;
 use crate::provision::inspect::{altered, brought_bytecode};
@@ -245,6 +246,11 @@ impl Build<'_> {
             }
             record.expected.insert(name, version.to_owned());
         }
+        for requirement in &self.install.requirements {
+            if markers.hold(requirement, &BTreeSet::new()) {
+                check_named(self.install, requirement, now, outcome)?;
+            }
+        }
         Ok(())
     }
 
@@ -328,7 +334,7 @@ fn markers(interpreter: &Interpreter) -> Markers {
     Markers::new(interpreter.version(), interpreter.implementation())
 }
 
-fn misinstalled(requirement: &Requirement, problem: &str) -> Error {
+pub(super) fn misinstalled(requirement: &Requirement, problem: &str) -> Error {
     Error::Misinstalled { requirement: requirement.to_string(), problem: problem.to_owned() }
 }
 

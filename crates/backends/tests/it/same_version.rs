@@ -1,0 +1,138 @@
+//! What a requirement names by a path or an address is what is installed, though the base has that
+//! version already; a requirement that names no file is content with the base's.
+
+use std::fs;
+use std::path::Path;
+
+use envspec::{LoadedEnv, Tool};
+use serde_json::{Value, json};
+
+use crate::index::Index;
+use crate::local_builds::{project, sdist};
+use crate::private::{commit, git};
+use crate::world::{World, run};
+
+const KINDS: [&str; 10] = [
+    "wheel",
+    "renamed",
+    "address",
+    "unnamed",
+    "archive",
+    "archive_there",
+    "folder",
+    "repository",
+    "unnamed_repository",
+    "constrained",
+];
+
+/// Writes a wheel whose module has this value.
+fn wheel(world: &World, name: &str, value: &str) {
+    let files = json!({ format!("{name}.py"): format!("VALUE = {value:?}\n") });
+    world.write_wheels(&json!([{ "name": name, "version": "1.0", "files": files }]));
+}
+
+/// Makes what a kind of requirement names, and returns the lines that do so.
+fn lines(world: &World, kind: &str, address: &str) -> Vec<String> {
+    let path = world.wheel(kind, "1.0");
+    let file = format!("{kind}-1.0-py3-none-any.whl");
+    let dir = world.root.join("source").join(kind);
+    let is_project = ["archive", "archive_there", "folder", "repository", "unnamed_repository"];
+    if is_project.contains(&kind) {
+        project(&dir, kind, "");
+        fs::write(dir.join(kind).join("__init__.py"), "VALUE = 'named'\n").unwrap();
+    } else {
+        wheel(world, kind, "named");
+    }
+    let repository = |dir: &Path| {
+        git(dir, &["init", "-q", "-b", "trunk"]);
+        commit(dir);
+        format!("git+file://{}", dir.display())
+    };
+    vec![match kind {
+        "wheel" => path.display().to_string(),
+        "renamed" => format!("renamed @ file://{}", path.display()),
+        "address" => format!("address @ {address}/{file}"),
+        "unnamed" => format!("{address}/{file}"),
+        "archive" => sdist(world, &dir).display().to_string(),
+        "archive_there" => {
+            let path = sdist(world, &dir);
+            let file = path.file_name().unwrap().to_str().unwrap();
+            format!("archive_there @ {address}/{file}")
+        }
+        "folder" => dir.display().to_string(),
+        "repository" => format!("repository @ {}", repository(&dir)),
+        "unnamed_repository" => repository(&dir),
+        _ => {
+            let line = format!("constrained @ file://{}\n", path.display());
+            fs::write(world.root.join("constraints.txt"), line).unwrap();
+            return vec!["constrained".to_owned(), "-c constraints.txt".to_owned()];
+        }
+    }]
+}
+
+/// What the environment of a spec holds of these modules.
+fn values(world: &World, env: &LoadedEnv, names: &[&str]) -> Value {
+    let env = world.prepare(env);
+    let env = env.unwrap_or_else(|error| panic!("{}", error.report()));
+    let program = format!(
+        "import importlib, importlib.metadata as m, json\n\
+         count = [d.metadata['Name'].replace('-', '_') for d in m.distributions()].count\n\
+         print(json.dumps({{n: [importlib.import_module(n).VALUE, count(n)] for n in {names:?}}}))"
+    );
+    serde_json::from_str(&run(env.python(), &program)).unwrap()
+}
+
+#[test]
+fn what_is_named_takes_the_place_of_the_bases_in_the_same_version() {
+    for tool in [Tool::Uv, Tool::Pip] {
+        let world = World::new(&[], &[]);
+        let index = Index::new(&world.wheels());
+        let address = index.url().replace("/simple", "/files");
+        for kind in KINDS {
+            wheel(&world, kind, "base");
+        }
+        world.install_into_base(&KINDS.map(|kind| (kind, "1.0", &[][..])));
+        let lines: Vec<_> = KINDS.iter().flat_map(|kind| lines(&world, kind, &address)).collect();
+        // Some of the base's came from just there, when something else lay there.
+        let repository = world.root.join("source/repository");
+        let commit = json!({ "vcs": "git", "commit_id": "1".repeat(40) });
+        for (kind, url, key, value) in [
+            (
+                "wheel",
+                format!("file://{}", world.wheel("wheel", "1.0").display()),
+                "archive_info",
+                json!({}),
+            ),
+            (
+                "address",
+                format!("{address}/address-1.0-py3-none-any.whl"),
+                "archive_info",
+                json!({}),
+            ),
+            ("repository", format!("file://{}", repository.display()), "vcs_info", commit),
+        ] {
+            let info = world.base_site().join(format!("{kind}-1.0.dist-info"));
+            let origin = json!({ "url": url, key: value }).to_string();
+            fs::write(info.join("direct_url.json"), origin).unwrap();
+        }
+        let option = match tool {
+            Tool::Pip => "pip_install_options",
+            Tool::Uv => "uv_pip_install_options",
+        };
+        // What is built here needs nothing, and isolation takes its time.
+        let spec = json!({ tool.as_str(): {
+            "packages": lines, option: ["--no-build-isolation"],
+        }});
+        let found = values(&world, &world.load(&spec), &KINDS);
+        for kind in KINDS {
+            assert_eq!(found[kind], json!(["named", 1]), "{tool}: {found:#}");
+        }
+        // A requirement without a place is content with the base's, wherever others of its version lie.
+        for kind in ["folder", "unnamed"] {
+            wheel(&world, kind, "offered");
+        }
+        let bare = world.spec(tool, &["folder", "unnamed==1.0"]);
+        let bare = values(&world, &bare, &["folder", "unnamed"]);
+        assert_eq!(bare, json!({ "folder": ["base", 1], "unnamed": ["base", 1] }), "{tool}");
+    }
+}
