@@ -33,6 +33,7 @@ mod settings; // what is told to package managers, and which of it is in keys
 mod stopping; // runs that end before their end: failures while something is built, stops
 mod support;
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
+mod two_orders; // of the same specs, with nothing shared
 mod values; // what becomes of Python values that JSON has no form for
 mod verdicts; // the check after an installation, and the package managers' own
 mod world; // a base, wheels and a cache of one test
