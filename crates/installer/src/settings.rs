@@ -71,7 +71,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Settings`] for a configuration file that cannot be read, as the tool would.
+    /// [`Error::Settings`] for a configuration file that cannot be read, as the tool would, and
+    /// [`Error::Io`] for a pipe or a device that a setting names, which the tool would wait for.
     pub fn read(install: &Install, base: Option<&Path>, ambient: &Ambient) -> Result<Self, Error> {
         let dir = env::current_dir().unwrap_or_else(|_| "/".into());
         Self::read_in(install, base, ambient, &dir)
@@ -143,7 +144,7 @@ impl Settings {
                 &mut contents,
             );
         }
-        all.count(&contents);
+        all.count(&contents.check()?);
         Ok(all)
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use envspec::settings::{self, Named};
@@ -130,6 +131,8 @@ impl<'a> Files<'a> {
 pub(super) struct Contents {
     /// By the variable or the text that names it.
     by_name: BTreeMap<String, String>,
+    /// The first file that is none, for which a tool would wait for ever.
+    endless: Option<(PathBuf, io::Error)>,
 }
 
 impl Contents {
@@ -141,41 +144,58 @@ impl Contents {
         }
         let mut told: Vec<String> =
             value.split_whitespace().filter(|item| is_remote(item)).map(str::to_owned).collect();
-        told.extend(named.iter().map(contents));
+        told.extend(named.iter().map(|named| self.contents(named)));
         self.by_name.insert(name.to_owned(), told.join(" "));
     }
 
     pub(super) fn told(&self, name: &str) -> Option<String> {
         self.by_name.get(name).cloned()
     }
+
+    /// Fails if a setting names a pipe, or what has no end: the tool would read it.
+    pub(super) fn check(self) -> Result<Self, Error> {
+        match self.endless {
+            Some((path, source)) => Err(Error::Io { action: "read", path, source }),
+            None => Ok(self),
+        }
+    }
+
+    /// A digest of what is there; the path where there is nothing, which the tool will tell.
+    fn contents(&mut self, named: &Named) -> String {
+        let (path, digest) = match named {
+            Named::File(path) => (path, self.file(path, &mut BTreeSet::new(), 0)),
+            Named::Links(path) => (path, folder(path, false)),
+            Named::Index(path) => (path, folder(path, true)),
+        };
+        digest.unwrap_or_else(|| path.display().to_string())
+    }
+
+    /// A list of requirements counts with the lists that it includes.
+    fn file(&mut self, path: &Path, seen: &mut BTreeSet<PathBuf>, depth: usize) -> Option<String> {
+        let bytes = match ::files::read_file(path, ::files::MOST_TEXT) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                use io::ErrorKind::{FileTooLarge, InvalidInput};
+                if matches!(error.kind(), FileTooLarge | InvalidInput) {
+                    self.endless.get_or_insert_with(|| (path.to_owned(), error));
+                }
+                return None;
+            }
+        };
+        let mut digests = vec![Digest::of(&bytes).to_string()];
+        if depth < DEPTH && seen.insert(path.to_owned()) {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let dir = path.parent().unwrap_or(Path::new("/"));
+            for included in text.lines().filter_map(included) {
+                digests.extend(self.file(&dir.join(included), seen, depth + 1));
+            }
+        }
+        Some(digests.join(" "))
+    }
 }
 
 fn is_remote(item: &str) -> bool {
     item.contains("://") && !item.starts_with("file:")
-}
-
-/// A digest of what is there; the path where there is nothing, which the tool will tell.
-pub(super) fn contents(named: &Named) -> String {
-    let (path, digest) = match named {
-        Named::File(path) => (path, file(path, &mut BTreeSet::new(), 0)),
-        Named::Links(path) => (path, folder(path, false)),
-        Named::Index(path) => (path, folder(path, true)),
-    };
-    digest.unwrap_or_else(|| path.display().to_string())
-}
-
-/// A list of requirements counts with the lists that it includes.
-fn file(path: &Path, seen: &mut BTreeSet<PathBuf>, depth: usize) -> Option<String> {
-    let bytes = ::files::read_file(path, ::files::MOST_TEXT).ok()?;
-    let mut digests = vec![Digest::of(&bytes).to_string()];
-    if depth < DEPTH && seen.insert(path.to_owned()) {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let dir = path.parent().unwrap_or(Path::new("/"));
-        for included in text.lines().filter_map(included) {
-            digests.extend(file(&dir.join(included), seen, depth + 1));
-        }
-    }
-    Some(digests.join(" "))
 }
 
 fn included(line: &str) -> Option<&str> {

@@ -47,7 +47,11 @@ fn what_is_no_file_ends_in_an_error_that_names_it() {
         let pipe = home.path("pipe");
         duct::cmd("mkfifo", [&pipe]).run().unwrap();
         let constraint = if tool == Tool::Pip { "PIP_CONSTRAINT" } else { "UV_CONSTRAINT" };
-        home.read(&of(tool), &home.ambient().with_variable(constraint, &pipe));
+        refused(tool, &home.ambient().with_variable(constraint, &pipe), &pipe, "it is a pipe");
+        refused(tool, &home.ambient().with_variable(constraint, zero), zero, "larger than 16 MiB");
+        let list = home.path("list.txt");
+        fs::write(&list, "-c pipe\n").unwrap();
+        refused(tool, &home.ambient().with_variable(constraint, &list), &pipe, "it is a pipe");
         fs::remove_file(&pipe).unwrap();
     }
 }
