@@ -39,7 +39,7 @@ fn lines(world: &World, kind: &str, address: &str) -> Vec<String> {
     let is_project = ["archive", "archive_there", "folder", "repository", "unnamed_repository"];
     if is_project.contains(&kind) {
         project(&dir, kind, "");
-        fs::write(dir.join(kind).join("__init__.py"), "VALUE = 'named'\n").unwrap();
+        fs::write(dir.join(kind).join("__init__.py"), "VALUE = 'named'\n").expect("it is there");
     } else {
         wheel(world, kind, "named");
     }
@@ -56,7 +56,7 @@ fn lines(world: &World, kind: &str, address: &str) -> Vec<String> {
         "archive" => sdist(world, &dir).display().to_string(),
         "archive_there" => {
             let path = sdist(world, &dir);
-            let file = path.file_name().unwrap().to_str().unwrap();
+            let file = path.file_name().and_then(|it| it.to_str()).expect("a name");
             format!("archive_there @ {address}/{file}")
         }
         "folder" => dir.display().to_string(),
@@ -64,7 +64,7 @@ fn lines(world: &World, kind: &str, address: &str) -> Vec<String> {
         "unnamed_repository" => repository(&dir),
         _ => {
             let line = format!("constrained @ file://{}\n", path.display());
-            fs::write(world.root.join("constraints.txt"), line).unwrap();
+            fs::write(world.root.join("constraints.txt"), line).expect("it is there");
             return vec!["constrained".to_owned(), "-c constraints.txt".to_owned()];
         }
     }]
@@ -79,7 +79,7 @@ fn values(world: &World, env: &LoadedEnv, names: &[&str]) -> Value {
          count = [d.metadata['Name'].replace('-', '_') for d in m.distributions()].count\n\
          print(json.dumps({{n: [importlib.import_module(n).VALUE, count(n)] for n in {names:?}}}))"
     );
-    serde_json::from_str(&run(env.python(), &program)).unwrap()
+    serde_json::from_str(&run(env.python(), &program)).expect("it is there")
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn specs(world: &World) -> Vec<Value> {
     sdist(world, &source("seeing"));
     let packed = shown(sdist(world, &source("packed")));
     let wheel = |name: &str, version: &str| shown(world.wheel(name, version));
-    fs::write(world.root.join("constraints.txt"), "plain<2\n").unwrap();
+    fs::write(world.root.join("constraints.txt"), "plain<2\n").expect("it is there");
     let stored = format!("stored @ git+file://{}", source("stored").display());
     let (folder, placed) = (shown(source("folder")), shown(source("placed")));
     let lists = [
@@ -154,10 +154,11 @@ fn tree(dir: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-            let kind = fs::symlink_metadata(&path).unwrap().file_type();
+        for entry in fs::read_dir(&folder).expect("it is there") {
+            let path = entry.expect("it is there").path();
+            let name =
+                path.strip_prefix(dir).expect("it is there").to_str().expect("text").to_owned();
+            let kind = fs::symlink_metadata(&path).expect("it is there").file_type();
             if kind.is_dir() {
                 folders.push(path);
                 continue;
@@ -166,11 +167,11 @@ fn tree(dir: &Path) -> BTreeMap<String, String> {
                 continue;
             }
             let bytes = if kind.is_symlink() {
-                fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+                fs::read_link(&path).expect("it is there").into_os_string().into_encoded_bytes()
             } else {
-                fs::read(&path).unwrap()
+                fs::read(&path).expect("it is there")
             };
-            let text = String::from_utf8_lossy(&bytes).replace(dir.to_str().unwrap(), "DIR");
+            let text = String::from_utf8_lossy(&bytes).replace(dir.to_str().expect("text"), "DIR");
             let lines = text.lines().filter(|line| {
                 let path = line.split(',').next().unwrap_or_default();
                 !name.ends_with("/RECORD") || !(is_left(path) || path.starts_with("../"))
