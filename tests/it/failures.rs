@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use curator::backends::Event;
-use curator::{LocalExecutor, RuntimeEnv};
+use curator::{ExecutorExt, LocalExecutor, Report, RuntimeEnv};
 
 use crate::support::{
-    base, environments, folder, fresh_cache, is_alive, listing, pipeline, versions, watched,
+    base, environments, folder, fresh_cache, is_alive, listing, one_task, pipeline, versions,
+    watched,
 };
 
 /// Runs three stages of which one cannot have its packages; gives the error's report.
@@ -37,6 +38,48 @@ fn fails(spec: RuntimeEnv) -> String {
         assert!(!is_alive(pid), "a worker is still there: {pid}");
     }
     error
+}
+
+/// Rust prints the error of a `main` by its `Debug`: here that is what people read.
+#[test]
+fn an_error_that_ends_a_program_prints_its_report() {
+    let cache = fresh_cache();
+    let spec = RuntimeEnv::uv(["packagign-misspelt==1.0"]);
+    let misspelt = || -> Result<(), Report> {
+        let stage = versions("hopeless", &["packaging"]).with_runtime_env(spec);
+        LocalExecutor::default()
+            .with_base(base().to_owned())
+            .with_cache_dir(cache.path())
+            .run(&pipeline([stage]), one_task())?;
+        Ok(())
+    };
+    let printed = format!("Error: {:?}", misspelt().expect_err("no such package"));
+    assert!(printed.starts_with("Error: no environment for stage `hopeless`\n"), "{printed}");
+    assert!(printed.contains("\n  caused by: `uv` found no package"), "{printed}");
+    assert!(printed.contains("\n\nhint: check the spelling"), "{printed}");
+    assert!(!printed.contains('{') && !printed.contains("Environment"), "{printed}");
+
+    // Whatever error of ours it is, also within another one, and errors of others.
+    let wrong_spec =
+        || -> Result<(), Report> { Ok(RuntimeEnv::from_json("{\"pipp\": []}").map(drop)?) };
+    let no_code = || -> Result<(), Report> {
+        Ok("stages"
+            .parse::<curator::stage::PythonCode>()
+            .map(drop)
+            .map_err(std::io::Error::other)?)
+    };
+    let no_key =
+        || -> Result<(), Report> { Ok("x".parse::<curator::venv_cache::Key>().map(drop)?) };
+    let others: [(&dyn Fn() -> Result<(), Report>, &str); 4] = [
+        (&wrong_spec, "`pipp` is no field of a runtime_env\n\nhint: did you mean `pip`?"),
+        (&no_code, "\n\nhint: write `file.py:Name`"),
+        (&no_key, "\n\nhint: `curator env list`"),
+        (&|| Err("a text")?, "a text"),
+    ];
+    for (program, words) in others {
+        let printed = format!("{:?}", program().unwrap_err());
+        assert!(printed.contains(words), "{printed}");
+    }
 }
 
 #[test]

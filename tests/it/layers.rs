@@ -1,5 +1,6 @@
 //! The arrows between the crates, and what every crate must show its readers.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -150,6 +151,33 @@ fn every_crate_describes_itself_to_a_registry() {
         );
         assert_eq!(package["license"]["workspace"].as_bool(), Some(true), "license of `{name}`");
     }
+}
+
+/// What a person can do about an error is asked in one way, whichever crate it is of, and so is its
+/// report.
+#[test]
+fn every_crate_tells_of_its_errors_in_one_way() {
+    for (name, _) in LAYERS {
+        for file in files_below(&crates().join(name).join("src"), &["rs"]) {
+            let text = fs::read_to_string(&file).unwrap();
+            for line in text.lines().filter(|line| line.contains("fn hint(&self)")) {
+                let is_one = line.trim() == "pub fn hint(&self) -> Option<Cow<'_, str>> {";
+                assert!(is_one || line.contains("pub(crate)"), "{}: {line}", file.display());
+            }
+        }
+    }
+    type Hint<E> = fn(&E) -> Option<Cow<'_, str>>;
+    type Report<E> = fn(&E) -> String;
+    let _: (Hint<curator::envspec::Error>, Report<_>) =
+        (curator::envspec::Error::hint, curator::envspec::Error::report);
+    let _: (Hint<curator::stage::Error>, Report<_>) =
+        (curator::stage::Error::hint, curator::stage::Error::report);
+    let _: (Hint<curator::installer::Error>, Report<_>) =
+        (curator::installer::Error::hint, curator::installer::Error::report);
+    let _: (Hint<curator::venv_cache::Error>, Report<_>) =
+        (curator::venv_cache::Error::hint, curator::venv_cache::Error::report);
+    let _: (Hint<curator::backends::Error>, Report<_>) =
+        (curator::backends::Error::hint, curator::backends::Error::report);
 }
 
 fn files_below(dir: &Path, extensions: &[&str]) -> Vec<PathBuf> {

@@ -40,7 +40,7 @@
 //! | have the same packages again | a [`RunRecord`] |
 //! | see what a run would build | [`Plan`], [`Provisioner`], [`provision::Preview`] |
 //! | run a program in an environment | [`Provisioner::prepare`], [`Environment::command`] |
-//! | tell people what went wrong | [`Error::report`]: causes, traceback, log, hint |
+//! | tell people what went wrong | [`Error::report`]: causes, traceback, log, hint; [`Report`] for `main` |
 //!
 //! # Where it is
 //!
@@ -93,5 +93,5 @@ pub use ray::{
 };
 pub use run::{
     BuildPhase, Cause, DiskSource, Error, Event, Executor, ExecutorExt, FailedTask, FailurePolicy,
-    Observer, Plan, PlannedStage, PythonError, RunReport, Sink, StageReport, Stop,
+    Observer, Plan, PlannedStage, PythonError, Report, RunReport, Sink, StageReport, Stop,
 };

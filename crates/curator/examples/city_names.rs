@@ -8,10 +8,10 @@
 
 #![expect(clippy::print_stdout, reason = "a program that talks to people")]
 
-use std::error::Error;
-
 use curator::stage::{BoxError, Context};
-use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, RuntimeEnv, RustStage, Task};
+use curator::{
+    ExecutorExt, LocalExecutor, Pipeline, PythonStage, Report, RuntimeEnv, RustStage, Task,
+};
 use serde_json::{Value, json};
 
 fn keep_large(task: Task, _: &mut Context) -> Result<Option<Task>, BoxError> {
@@ -27,7 +27,7 @@ fn write_line(task: Task, _: &mut Context) -> Result<Task, BoxError> {
     Ok(task.with_data(json!(line)))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Report> {
     let stages = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/stages.py");
     let pipeline = Pipeline::new("city_names")
         .with_stage(RustStage::from_fn("keep_large", keep_large))
@@ -39,9 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_stage(RustStage::from_fn("write_line", write_line));
     let cities = include_str!("data/capitals.jsonl").lines();
     let cities: Vec<Value> = cities.map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let report = LocalExecutor::default()
-        .run(&pipeline, cities.into_iter().map(Task::new))
-        .map_err(|error| error.report())?;
+    let report = LocalExecutor::default().run(&pipeline, cities.into_iter().map(Task::new))?;
     for task in &report.outputs {
         println!("{}", task.data.as_json().and_then(Value::as_str).unwrap_or_default());
     }

@@ -9,7 +9,7 @@
 //! use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, RuntimeEnv, Task};
 //! use serde_json::json;
 //!
-//! # fn main() -> Result<(), curator::backends::Error> {
+//! # fn main() -> Result<(), curator::Report> {
 //! let record = PythonStage::from_file("stages.py", "RecordPackagingVersion");
 //! let pipeline = Pipeline::new("multi_version_demo")
 //!     .with_stage(record.clone().with_name("base_env"))
@@ -61,6 +61,7 @@
 //! | change a stage, several at once | its `with_` methods and [`Overrides`]; [`CompositeStage`] |
 //! | run here; on Ray | [`LocalExecutor`]; [`RayDataExecutor`], [`RayActorPoolExecutor`], [`XennaExecutor`] |
 //! | stream, watch, report, take up again | [`backends`] |
+//! | have `main` print errors as people read them | [`Report`] |
 //! | keep environments without pipelines | [`venv_cache`] and [`installer`] |
 //!
 //! # Features
@@ -72,7 +73,7 @@ pub use {backends, envspec, installer, stage, venv_cache};
 
 pub use backends::{
     Connection, Executor, ExecutorExt, LocalExecutor, RayActorPoolExecutor, RayDataExecutor,
-    RayEnv, RunReport, XennaExecutor,
+    RayEnv, Report, RunReport, XennaExecutor,
 };
 pub use envspec::RuntimeEnv;
 pub use stage::{CompositeStage, Overrides, Pipeline, PythonStage, RustStage, Stage, Task};

@@ -1,5 +1,6 @@
 //! What can be wrong with a spec.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
@@ -261,14 +262,14 @@ const _: () = {
 impl Error {
     /// What to do about it, where there is something to say.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
             Self::UnknownField { nearest: Some(nearest), .. }
             | Self::UnknownOption { nearest: Some(nearest), .. } => {
-                return Some(format!("did you mean `{nearest}`?"));
+                return Some(format!("did you mean `{nearest}`?").into());
             }
             Self::UnknownToolOption { nearest: Some(nearest), .. } => {
-                return Some(format!("did you mean `--{nearest}`?"));
+                return Some(format!("did you mean `--{nearest}`?").into());
             }
             Self::UnknownToolOption { nearest: None, .. } => {
                 "leave it out, or spell it as the package manager's own `--help` does"
@@ -282,7 +283,9 @@ impl Error {
                 "put the value in quotes"
             }
             Self::MissingField { field } => {
-                return Some(format!("add `{field}`, or give the list in place of the table"));
+                return Some(
+                    format!("add `{field}`, or give the list in place of the table").into(),
+                );
             }
             Self::Conflict { first: "pip" | "uv", second: "pip" | "uv" } => {
                 "keep one of them; an empty list counts as not set"
@@ -301,17 +304,18 @@ impl Error {
                  besides `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`"
             }
             Self::Read { source, path } if source.kind() == io::ErrorKind::NotFound => {
-                return Some(format!(
-                    "create `{}`, or correct the path: a relative one starts at the folder of the \
-                     file that names it",
-                    path.display()
-                ));
+                let path = path.display();
+                let hint = format!(
+                    "create `{path}`, or correct the path: a relative one starts at the folder of \
+                     the file that names it"
+                );
+                return Some(hint.into());
             }
             Self::List { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 "load the spec with a `Source` that lists folders"
             }
-            Self::NoRequirements { hint, .. } => return hint.clone(),
-            Self::Place { hint, .. } => return Some(hint.clone()),
+            Self::NoRequirements { hint, .. } => return hint.as_deref().map(Cow::Borrowed),
+            Self::Place { hint, .. } => return Some(Cow::Borrowed(hint)),
             Self::NotText { .. } => "save the file as UTF-8",
             Self::Cycle { .. } => "move what both files need into a third one",
             Self::NoProject { .. } => "an editable is the folder of a Python project",
@@ -322,7 +326,13 @@ impl Error {
             Self::InFile { source, .. } | Self::InField { source, .. } => return source.hint(),
             _ => return None,
         };
-        Some(hint.to_owned())
+        Some(hint.into())
+    }
+
+    /// Returns everything for a person: the message, those of all causes, and the hint.
+    #[must_use]
+    pub fn report(&self) -> String {
+        crate::report(self, None, self.hint().as_deref())
     }
 
     /// The message and those of all causes, for serde, whose errors are one text.

@@ -61,6 +61,7 @@ mod project;
 mod query;
 mod read;
 mod redact;
+mod report;
 mod repository;
 mod requirement;
 mod requirement_parser;
@@ -95,6 +96,7 @@ pub use {
     packages::{PackageList, Packages},
     project::names_packages,
     redact::{names_a_secret, redact},
+    report::report,
     repository::Repository,
     requirement::Requirement,
     requires_python::RequiresPython,

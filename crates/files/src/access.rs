@@ -1,5 +1,6 @@
 //! Whose files are opened and run.
 
+use std::borrow::Cow;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -112,8 +113,8 @@ impl Untrusted {
 
     /// Advice on what to do about it.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Owner { .. } => {
                 "use a folder of your own; to share one, its owner gives it a group that you are in \
                  and mode 2770"
@@ -135,7 +136,8 @@ impl Untrusted {
             }
             Self::NoFile { .. } => "put a regular file in its place, or remove it",
             Self::NoFolder { .. } => "put a folder in its place, or remove it",
-        }
+        };
+        Some(hint.into())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong, cut by what the caller can do next.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -193,8 +194,8 @@ pub enum Error {
 impl Error {
     /// What the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::Unsatisfiable { .. } => Some(
                 "loosen one of the requirements that the tool names; names in `keep` hold the base's versions",
             ),
@@ -242,8 +243,15 @@ impl Error {
             Self::NotTools { .. } => {
                 Some("keep fetched tools in a folder that is empty or does not exist yet")
             }
-            Self::Untrusted(refused) => Some(refused.hint()),
-        }
+            Self::Untrusted(refused) => return refused.hint(),
+        };
+        hint.map(Cow::Borrowed)
+    }
+
+    /// Returns everything for a person: the message, those of all causes, and the hint.
+    #[must_use]
+    pub fn report(&self) -> String {
+        envspec::report(self, None, self.hint().as_deref())
     }
 
     /// The command line that failed and what it said, where a tool was run.

@@ -1,5 +1,6 @@
 //! Everything that can be wrong with stages, tasks, pipelines and their files.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use crate::TaskId;
@@ -263,46 +264,58 @@ fn on(task: Option<&TaskId>) -> String {
 impl Error {
     /// What to do about it, where there is something to say beyond the message.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
             Self::UnknownChild { nearest: Some(nearest), .. }
             | Self::UnknownOption { nearest: Some(nearest), .. }
             | Self::MissingInput { nearest: Some(nearest), .. }
             | Self::UnknownStage { nearest: Some(nearest), .. }
-            | Self::File { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            | Self::File { nearest: Some(nearest), .. } => {
+                return Some(format!("did you mean `{nearest}`?").into());
+            }
             Self::At { source, .. } => return source.hint(),
             Self::Assignment { problem, .. } => {
-                return nearest_field(problem).map(|nearest| format!("did you mean `{nearest}`?"));
+                let nearest = nearest_field(problem)?;
+                return Some(format!("did you mean `{nearest}`?").into());
             }
-            Self::NoStages { .. } => "add one with `with_stage`".to_owned(),
+            Self::NoStages { .. } => "add one with `with_stage`",
             Self::DuplicateName { name, .. } => {
-                format!("give one of them another name, for instance `{name}_2`")
+                return Some(
+                    format!("give one of them another name, for instance `{name}_2`").into(),
+                );
             }
             Self::UnknownChild { .. } => {
-                "a renamed stage is known by its new name to later overrides only".to_owned()
+                "a renamed stage is known by its new name to later overrides only"
             }
-            Self::MissingInput { .. } => "declare it in the outputs of a stage before, or in the \
+            Self::MissingInput { .. } => {
+                "declare it in the outputs of a stage before, or in the \
                  inputs of the first stage if the tasks bring it"
-                .to_owned(),
+            }
             Self::MissingKeys { .. } => {
                 "the stage before gives other keys than it declares, or the input lacks them"
-                    .to_owned()
             }
-            Self::PythonCode { .. } => "write `file.py:Name` or `package.module:Name`".to_owned(),
-            Self::EntryCount { .. } => "return one entry per task, an empty one for a task that \
+            Self::PythonCode { .. } => "write `file.py:Name` or `package.module:Name`",
+            Self::EntryCount { .. } => {
+                "return one entry per task, an empty one for a task that \
                  is dropped, or an explicit aggregate"
-                .to_owned(),
-            Self::RustCode { .. } => "a pipeline file holds Python stages only".to_owned(),
-            Self::PythonOnly { .. } => "run it with an executor that has Python workers".to_owned(),
+            }
+            Self::RustCode { .. } => "a pipeline file holds Python stages only",
+            Self::PythonOnly { .. } => "run it with an executor that has Python workers",
             Self::NotRegistered { name, known } => {
-                return envspec::nearest(name, known.iter().map(String::as_str)).map_or_else(
-                    || Some("register it with `Registry::with`".to_owned()),
-                    |nearest| Some(format!("did you mean `{nearest}`?")),
-                );
+                match envspec::nearest(name, known.iter().map(String::as_str)) {
+                    Some(nearest) => return Some(format!("did you mean `{nearest}`?").into()),
+                    None => "register it with `Registry::with`",
+                }
             }
             _ => return None,
         };
-        Some(hint)
+        Some(hint.into())
+    }
+
+    /// Returns everything for a person: the message, those of all causes, and the hint.
+    #[must_use]
+    pub fn report(&self) -> String {
+        envspec::report(self, None, self.hint().as_deref())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong in the cache, cut by what the caller can do next.
 
+use std::borrow::Cow;
 use std::error;
 use std::ffi::OsString;
 use std::io;
@@ -309,8 +310,8 @@ impl Error {
 
     /// Advice on what to do about the error, apart from its message.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             // The only program that is ever started is an interpreter.
             Self::Io { action: "start", .. } | Self::NoInterpreter { .. } => {
                 Some("name a Python executable, or the folder of a virtualenv")
@@ -366,7 +367,7 @@ impl Error {
                 "set CURATOR_CACHE_DIR to a folder of your own; to share a cache, its owner gives its \
                  folder a group that you are in and mode 2770",
             ),
-            Self::Untrusted(refused) => Some(refused.hint()),
+            Self::Untrusted(refused) => return refused.hint(),
             Self::Ambiguous { .. } => Some("give more of the key's digits"),
             Self::NoCacheDir => Some("set CURATOR_CACHE_DIR"),
             Self::InterpreterGone { .. } => {
@@ -384,7 +385,8 @@ impl Error {
                 Some("activate a virtualenv, install python3, or name a base interpreter")
             }
             Self::VirtualEnv { source } => {
-                source.hint().or(Some("unset `VIRTUAL_ENV`, or name a base interpreter"))
+                let other = "unset `VIRTUAL_ENV`, or name a base interpreter";
+                return source.hint().or(Some(other.into()));
             }
             Self::InsideBase { .. } => {
                 Some("keep the cache outside of the base: set `CURATOR_CACHE_DIR`")
@@ -398,6 +400,22 @@ impl Error {
             Self::Build { .. } | Self::GivenUp | Self::Misbuilt { .. } | Self::Setting { .. } => {
                 None
             }
+        };
+        hint.map(Cow::Borrowed)
+    }
+
+    /// Returns everything for a person: the message, those of all causes, and the hint.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut text = format!("error: {self}");
+        let mut source = error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}\n  caused by: {cause}");
+            source = cause.source();
+        }
+        match self.hint() {
+            Some(hint) => format!("{text}\n\nhint: {hint}"),
+            None => text,
         }
     }
 }

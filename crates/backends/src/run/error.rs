@@ -1,4 +1,10 @@
 //! What can go wrong with a run, cut by what the caller can do next.
+//!
+//! Long because it is one enum: what each error holds, and its message. `advice` has the hints, `report`
+//! what people read.
+
+mod advice;
+mod report;
 
 use std::ffi::OsString;
 use std::io;
@@ -6,14 +12,12 @@ use std::path::PathBuf;
 
 use stage::BoxError;
 
-use super::failure::{Cause, FailedTask, PythonError, append_log};
+use super::failure::{Cause, FailedTask, PythonError};
 use crate::worker::Exit;
 use crate::worker::wire::Phase;
 
-const WRITE_IT_OUT: &str = "write the address out in the `pyproject.toml`, `setup.cfg` or `setup.py` of the \
-     project that depends on it, or build a wheel and name that";
-const KEEP_FOR_RAY: &str =
-    "keep the packages that Ray needs as the base has them, by `keep` or `constraints`";
+pub use report::Report;
+pub(crate) use report::Words;
 
 /// Why a pipeline could not be run to its end.
 ///
@@ -550,196 +554,6 @@ impl Error {
             source => Self::Environment { stages, source: Box::new(source) },
         }
     }
-
-    /// What the person who reads the message can do, where there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Pipeline { source } => source.hint(),
-            Self::Spec { source, .. } => source.hint(),
-            Self::Environment { source, .. } => source.hint(),
-            Self::Cache(source) => source.hint().map(Into::into),
-            Self::Install(source) => source.hint().map(Into::into),
-            Self::OnNode { hint, .. } => hint.clone(),
-            Self::RequiresPython { .. } => Some(
-                "use a base with such a Python (`base = \"path/to/python\"`, `--base`), or correct the \
-                 field"
-                    .to_owned(),
-            ),
-            Self::EngineMissing { requirement, .. } => {
-                Some(format!("add `{requirement}` to the base"))
-            }
-            Self::WorkerSetup { phase, error, .. } => {
-                setup_hint(*phase, &error.kind).map(Into::into)
-            }
-            Self::Task(failed) => failed.cause.hint().map(Into::into),
-            Self::Io { source, .. } if let Some(refused) = files::Untrusted::of(source) => {
-                Some(refused.hint().into())
-            }
-            _ => self.advice().map(Into::into),
-        }
-    }
-
-    /// The hint of an error that says the same whatever it holds.
-    fn advice(&self) -> Option<&'static str> {
-        let text = match self {
-            Self::EngineField { .. } => {
-                "run the pipeline on a Ray executor, or leave the field out"
-            }
-            Self::NoCode { .. } => {
-                "a stage's code is `file.py:Name`; the file is looked for from the folder of the \
-                 pipeline file, or of the program's pipeline (`with_dir`)"
-            }
-            Self::NoDevice { .. } => {
-                "run it where they are, or ask for fewer in the stage's `resources`; a run that is \
-                 told which there are makes do with these, or with none (`devices = []` in the file's \
-                 `[engine]`, `--set engine.devices=[]`, `LocalExecutor::with_devices`)"
-            }
-            Self::NoFolder { .. } => {
-                "correct the path, which starts at the folder of the file that names it; archives \
-                 and URLs need one of the Ray executors"
-            }
-            Self::PyExecutable { .. } => {
-                "quote it as in a shell, or name an interpreter with `python`"
-            }
-            Self::EmptyManagedBase => "name a package, or use an interpreter as the base",
-            Self::Misinstalled { .. } => {
-                "the package's metadata may not say what it installs; run the package manager by \
-                 hand to see what it does"
-            }
-            Self::UnknownPlace { .. } => WRITE_IT_OUT,
-            Self::Conflicts { .. } => "ask for versions that fit together, or leave the check out",
-            Self::RayBroken { .. } => KEEP_FOR_RAY,
-            Self::WrongRay { .. } => {
-                "give as the base (`--base`) the environment that Ray itself runs in"
-            }
-            Self::Kept { package, .. } if package == "ray" => {
-                "a worker needs the Ray of its cluster: ask for a version of the package that fits \
-                 it, or change the base"
-            }
-            Self::Kept { .. } => {
-                "ask for a version that fits the base's, take the name out of `keep`, or change the \
-                 base"
-            }
-            Self::Unlockable { .. } => {
-                "build wheels of these (`pip wheel`) and name those, or leave the spec unlocked"
-            }
-            Self::NotOurs { .. } => "name a folder that is empty or does not exist yet",
-            Self::CheckpointInUse { .. } => "wait for the run that uses it, or name another folder",
-            Self::OtherPipeline { .. } | Self::OtherInput { .. } | Self::ShorterInput { .. } => {
-                "name another folder for the checkpoint to begin anew; or accept what has changed \
-                 (`--checkpoint-accept-changes`, `Checkpoint::open_changed`), and keep what is \
-                 finished as it is"
-            }
-            Self::OtherSpec { .. } => {
-                "run without the record, or with the pipeline as it was; what it had is in the \
-                 record"
-            }
-            Self::SourceChanged { .. } => {
-                "put back what it held then (a version control system may have it), or run without \
-                 `--locked` and record again"
-            }
-            Self::OtherPlatform { .. } => "a record holds for the platform that it was made on",
-            Self::NotReproduced { .. } => {
-                "use the base of the recorded run; a managed base is a part of the record"
-            }
-            Self::Unfollowed { .. } => "run without a checkpoint on this executor",
-            Self::RefreshInUse { .. } => "end what runs in it, and refresh again",
-            Self::StaleLinks { .. } => {
-                "ask for it by its spec, which builds it over the base as it is now; `curator env \
-                 remove KEY` frees the old one"
-            }
-            Self::BaseChanged { .. } => "run again once nobody installs into the base any more",
-            Self::WrongEnvironment { .. } => {
-                "look for a `sitecustomize`, a `.pth` file or a variable that leads the interpreter \
-                 elsewhere; if the environment was changed by hand, remove it from the cache"
-            }
-            Self::NoWorkerProgram => {
-                "make `curator::worker::serve_if_asked` the first line of `main`, or name a program \
-                 that does so, such as the command `curator`, by `with_worker_program`"
-            }
-            Self::UnregisteredStage { .. } => {
-                "register it by `Registry::with` and make it by `Registry::stage`"
-            }
-            Self::UnknownRustStage { .. } => {
-                "give `serve_if_asked` the registry that made the stage"
-            }
-            Self::NotNative { .. } => "let the environment come from the cache: `RayEnv::Cached`",
-            Self::JobInstaller { .. } => {
-                "give it to the pipeline as its default runtime_env, which a stage can replace or \
-                 leave"
-            }
-            Self::DeclaredEnv { .. } => {
-                "set `runtime_env` in the stage's entry in the pipeline, to what its code declares \
-                 or to what it is to run with (`{}` is the base environment)"
-            }
-            Self::WorkerDied { .. } => "the worker's last lines tell why",
-            Self::Io { action, .. } if *action == Self::THREAD => {
-                "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
-                 container's), or end others"
-            }
-            _ => return None,
-        };
-        Some(text)
-    }
-
-    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines.
-    #[must_use]
-    pub fn detail(&self) -> Option<String> {
-        let mut text = String::new();
-        match self {
-            Self::Environment { source, .. } => return source.detail(),
-            Self::Task(failed) => {
-                if let Cause::Raised(error) = &failed.cause {
-                    text.push_str(error.trace());
-                }
-                append_log(&mut text, &failed.log);
-            }
-            Self::WorkerSetup { error, log, .. } => {
-                text.push_str(error.trace());
-                append_log(&mut text, log);
-            }
-            Self::WorkerDied { log, .. } | Self::Driver { log, .. } => append_log(&mut text, log),
-            Self::Engine { log, .. } => text.push_str(&log.join("\n")),
-            Self::OnNode { detail, .. } => return detail.clone(),
-            _ => return None,
-        }
-        let text = text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    }
-
-    /// The messages of the error and of all its causes, on one line.
-    pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        text
-    }
-
-    /// Everything for a person: the chain of messages, the details, the hint.
-    #[must_use]
-    pub fn report(&self) -> String {
-        let mut text = format!("error: {self}");
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text.push_str("\n  caused by: ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        if let Some(detail) = self.detail() {
-            text.push_str("\n\n");
-            text.push_str(&detail);
-        }
-        if let Some(hint) = self.hint() {
-            text.push_str("\n\nhint: ");
-            text.push_str(&hint);
-        }
-        text
-    }
 }
 
 fn stages_text(stages: &[String]) -> String {
@@ -757,21 +571,6 @@ fn sources_text(packages: &[String]) -> String {
     format!("{} {verb}", names.join(", "))
 }
 
-/// What to do about a stage's code that raised this kind of exception before the first task.
-fn setup_hint(phase: Phase, kind: &str) -> Option<&'static str> {
-    match (phase, kind) {
-        (_, "ModuleNotFoundError") => Some(
-            "add the package to the stage's runtime_env or to the base; a module of your own must \
-             lie beside the stage's file, or in `py_modules` or `working_dir`",
-        ),
-        (Phase::Load, "FileNotFoundError") => Some(
-            "a stage's file is looked for from the folder of the pipeline file, or of the \
-             program's pipeline (`with_dir`)",
-        ),
-        _ => None,
-    }
-}
-
 fn phase_text(phase: Phase) -> &'static str {
     match phase {
         Phase::Load => "cannot be loaded",
@@ -783,19 +582,3 @@ const _: () = {
     const fn ok<T: Send + Sync + 'static>() {}
     ok::<Error>();
 };
-
-/// An error's causes as they were told by another process.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct Words {
-    text: String,
-    source: Option<Box<Self>>,
-}
-
-impl Words {
-    /// A chain of causes, the outermost first.
-    pub(crate) fn chain(texts: impl DoubleEndedIterator<Item = String>) -> Option<BoxError> {
-        let chain = texts.rfold(None, |source, text| Some(Box::new(Self { text, source })));
-        chain.map(|words| words as BoxError)
-    }
-}

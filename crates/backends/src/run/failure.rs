@@ -1,5 +1,6 @@
 //! Why a task failed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,27 +65,28 @@ pub enum Cause {
 
 impl Cause {
     /// What to do about it, where there is something to say.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Died(Exit::Signal(9)) => Some(
+    pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::Died(Exit::Signal(9)) => {
                 "the system ends processes that take too much memory: give the stage smaller \
-                 batches or fewer workers",
-            ),
-            Self::Died(Exit::Signal(_)) => Some(
+                 batches or fewer workers"
+            }
+            Self::Died(Exit::Signal(_)) => {
                 "compiled code crashed: look at the task, and at whether the stage's packages were \
-                 built for each other (`curator env show`)",
-            ),
-            Self::Died(Exit::Code(_)) => Some(
+                 built for each other (`curator env show`)"
+            }
+            Self::Died(Exit::Code(_)) => {
                 "the stage's code or a library of it ended the process: have it raise an \
-                 exception, which fails the task alone",
-            ),
-            Self::Unreadable(_) => Some(
+                 exception, which fails the task alone"
+            }
+            Self::Unreadable(_) => {
                 "what no Rust stage looks at passes through: have a Python stage before it change \
-                 that, as in `text.encode(\"utf-8\", \"replace\").decode()`",
-            ),
-            Self::Deadline(_) => Some("raise the stage's task timeout, or give it less per task"),
-            _ => None,
-        }
+                 that, as in `text.encode(\"utf-8\", \"replace\").decode()`"
+            }
+            Self::Deadline(_) => "raise the stage's task timeout, or give it less per task",
+            _ => return None,
+        };
+        Some(hint.into())
     }
 }
 

@@ -20,8 +20,8 @@ mod secrets;
 mod stop;
 
 pub(crate) use declared::Wanted;
-pub use error::Error;
 pub(crate) use error::Words;
+pub use error::{Error, Report};
 pub(crate) use event::seconds;
 pub use event::{BuildPhase, Event, Observer};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};

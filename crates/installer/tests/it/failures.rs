@@ -122,5 +122,5 @@ fn pip_has_no_overrides() {
         install.overrides = vec!["packaging==23.2".parse().expect("a requirement")];
     });
     assert_eq!(error.to_string(), "`pip` has no overrides");
-    assert_eq!(error.hint(), Some("ask for `uv` instead of `pip`"));
+    assert_eq!(error.hint().as_deref(), Some("ask for `uv` instead of `pip`"));
 }

@@ -145,8 +145,8 @@ fn an_unknown_field_is_refused_where_it_stands_with_the_nearest() {
         ("name = \"p\"\n[[stage]]\npython = \"a:B\"\nresources = { cpu = 1 }", "cpus"),
         ("name = \"p\"\n[[stage]]\npython = \"a:B\"\nruntime-env = {}", "runtime_env"),
     ] {
-        let hint = refused(text).hint().unwrap();
-        assert_eq!(hint, format!("did you mean `{nearest}`?"), "{text}");
+        let error = refused(text);
+        assert_eq!(error.hint().unwrap(), format!("did you mean `{nearest}`?"), "{text}");
     }
 }
 

@@ -147,8 +147,8 @@ fn a_wrong_change_is_told_by_its_key() {
         assert!(error.to_string().contains(words), "{text}: {error}");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
     }
-    let hint = changed(&["stage.Claen.batch_size=8"]).unwrap_err().hint();
-    assert_eq!(hint.as_deref(), Some("did you mean `Clean`?"));
+    let error = changed(&["stage.Claen.batch_size=8"]).unwrap_err();
+    assert_eq!(error.hint().as_deref(), Some("did you mean `Clean`?"));
     // Of several, the one that is wrong is named.
     let error = changed(&["engine.cpus=1", "stage.\"v2.0\".batch_size=-1"]).unwrap_err();
     assert!(error.to_string().contains("stage.v2.0.batch_size"), "{error}");

@@ -1,5 +1,6 @@
 //! Whether a machine has what environments need, and what to do where it has not.
 
+use std::borrow::Cow;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
@@ -264,7 +265,7 @@ impl Finding {
 
     fn failed(subject: &'static str, error: &Error) -> Self {
         let message = error.chain();
-        Self { subject, status: Status::Bad, message, advice: error.hint() }
+        Self { subject, status: Status::Bad, message, advice: error.hint().map(Cow::into_owned) }
     }
 
     fn or_advice(self, advice: &str) -> Self {

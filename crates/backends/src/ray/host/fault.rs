@@ -1,5 +1,7 @@
 //! An error on its way from a node to the program that runs the pipeline.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Error, FailedTask, PythonError, Words};
@@ -49,7 +51,7 @@ impl From<Error> for Fault {
             }
             other => Self::Other {
                 detail: other.detail(),
-                hint: other.hint(),
+                hint: other.hint().map(Cow::into_owned),
                 chain: std::iter::successors(Some(&other as &dyn std::error::Error), |error| {
                     error.source()
                 })

@@ -1,5 +1,6 @@
 //! Text that is JSON, as a value.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -28,8 +29,8 @@ pub enum JsonError {
 impl JsonError {
     /// What to do about it.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
             Self::TooDeep => {
                 "what no Rust stage looks at passes through: have a Python stage before it make it \
                  flatter"
@@ -38,7 +39,8 @@ impl JsonError {
                 "what no Rust stage looks at passes through: have a Python stage before it replace \
                  it, as in `text.encode(\"utf-8\", \"replace\").decode()`"
             }
-        }
+        };
+        Some(hint.into())
     }
 }
 

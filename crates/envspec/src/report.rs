@@ -1,0 +1,35 @@
+//! Errors as people read them.
+
+use std::error::Error;
+
+/// Returns an error as people read it: its message, those of all its causes, what would overflow a
+/// message, and what to do about it.
+///
+/// ```
+/// use envspec::{RuntimeEnv, report};
+///
+/// let error = RuntimeEnv::from_json(r#"{ "pipp": ["six"] }"#).unwrap_err();
+/// assert_eq!(
+///     report(&error, None, error.hint().as_deref()),
+///     "error: `pipp` is no field of a runtime_env\n\nhint: did you mean `pip`?"
+/// );
+/// ```
+#[must_use]
+pub fn report(error: &dyn Error, detail: Option<&str>, hint: Option<&str>) -> String {
+    let mut text = format!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str("\n  caused by: ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    if let Some(detail) = detail {
+        text.push_str("\n\n");
+        text.push_str(detail);
+    }
+    if let Some(hint) = hint {
+        text.push_str("\n\nhint: ");
+        text.push_str(hint);
+    }
+    text
+}
