@@ -308,6 +308,30 @@ impl Error {
         }
     }
 
+    /// Returns what a build closure failed with, where that is why and it is of this type; else gives
+    /// the error back.
+    ///
+    /// ```
+    /// # use venv_cache::testing::{Scratch, key};
+    /// # use venv_cache::{Error, Site};
+    /// # fn main() -> Result<(), Error> {
+    /// # let scratch = Scratch::new();
+    /// let build = |_: &Site<'_>| Err("no network".parse::<u16>().unwrap_err());
+    /// let error = scratch.cache().get_or_build(&key(1), &Default::default(), build).unwrap_err();
+    /// let own: std::num::ParseIntError = error.into_build_error()?;
+    /// assert_eq!(own.to_string(), "invalid digit found in string");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_build_error<E: error::Error + 'static>(self) -> Result<E> {
+        match self {
+            Self::Build { key, source } => {
+                source.downcast().map(|own| *own).map_err(|source| Self::Build { key, source })
+            }
+            other => Err(other),
+        }
+    }
+
     /// Advice on what to do about the error, apart from its message.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {

@@ -29,7 +29,7 @@
 //!     "example/v1",
 //!     &[("base", base.fingerprint().as_bytes()), ("packages", b"packaging==24.0")],
 //! );
-//! let build = |dir: &Site<'_>| {
+//! let build = |dir: &Site<'_>| -> venv_cache::Result<Built> {
 //!     let choice = Strategy::probe(&base, dir, Isolation::Shared)?;
 //!     let created = create(&base, dir, choice.strategy)?;
 //!     // Here a package manager would install `packaging==24.0` for `created.python`.

@@ -167,9 +167,20 @@ impl Cache {
     ///
     /// A waiter whose predecessor failed runs its own closure. The closure must not ask the cache
     /// for its own key.
-    pub fn get_or_build<F>(&self, key: &Key, options: &BuildOptions, build: F) -> Result<CachedEnv>
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Build`] with what the closure returned, which [`Error::into_build_error`] gives back
+    /// under its type.
+    pub fn get_or_build<F, E>(
+        &self,
+        key: &Key,
+        options: &BuildOptions,
+        build: F,
+    ) -> Result<CachedEnv>
     where
-        F: FnOnce(&Site<'_>) -> Result<Built, BoxError>,
+        F: FnOnce(&Site<'_>) -> Result<Built, E>,
+        E: Into<BoxError>,
     {
         let entry = self.layout().entry(key);
         let mut build = Some(build);
@@ -362,9 +373,16 @@ impl Cache {
     }
 
     /// Runs the closure and commits what it made. Returns what keeps evictors away.
-    fn build<F>(&self, key: &Key, entry: &Entry, lock: &ExclusiveLock, run: F) -> Result<SharedLock>
+    fn build<F, E>(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        lock: &ExclusiveLock,
+        run: F,
+    ) -> Result<SharedLock>
     where
-        F: FnOnce(&Site<'_>) -> Result<Built, BoxError>,
+        F: FnOnce(&Site<'_>) -> Result<Built, E>,
+        E: Into<BoxError>,
     {
         self.prepare()?;
         self.discard(&entry.dir)?;
@@ -372,7 +390,7 @@ impl Cache {
 
         let start = Instant::now();
         let site = Site { dir: &entry.dir, lock: lock.file() };
-        let built = run(&site).map_err(|source| Error::Build { key: *key, source })?;
+        let built = run(&site).map_err(|error| Error::Build { key: *key, source: error.into() })?;
         let build_millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
 
         let python = python_inside(entry, &built.python)?;

@@ -10,8 +10,7 @@ use envspec::{Install, LoadedEnv};
 use installer::{Ambient, Deadline, Limit, Settings, Tools};
 use stage::{Base, Isolation};
 use venv_cache::{
-    BoxError, Budget, BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, State,
-    Strategy,
+    Budget, BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, State, Strategy,
 };
 
 use super::build::{Amount, Build};
@@ -353,7 +352,7 @@ impl Provisioner {
                     let message = told.clone();
                     self.observer.on_event(&Event::Warning { stage: None, message });
                 }
-                build(&context, site).map_err(|error| -> BoxError { error.into() })
+                build(&context, site)
             };
             match self.cache.get_or_build(key, &options, closure) {
                 Ok(cached) => {
@@ -370,13 +369,7 @@ impl Provisioner {
                 Err(venv_cache::Error::Build { .. }) if stop.load(Ordering::Relaxed) => {
                     return Err(Error::Stopped);
                 }
-                Err(venv_cache::Error::Build { source, key }) => {
-                    return Err(match source.downcast::<Error>() {
-                        Ok(own) => *own,
-                        Err(source) => Error::cache(venv_cache::Error::Build { source, key }),
-                    });
-                }
-                Err(error) => return Err(Error::cache(error)),
+                Err(error) => return Err(error.into_build_error().unwrap_or_else(Error::cache)),
             }
         }
     }

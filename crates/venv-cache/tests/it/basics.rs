@@ -27,7 +27,9 @@ fn a_build_is_found_again_by_another_handle() {
     assert_eq!(built.python(), scratch.cache().env_dir(&key).join("bin/python"));
 
     let other = Cache::open(scratch.cache().root()).unwrap();
-    let unused = |_: &Site<'_>| panic!("it was built");
+    let unused = |_: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
+        panic!("it was built")
+    };
     let hit = other.get_or_build(&key, &BuildOptions::default(), unused).unwrap();
     assert_eq!(hit.state(), State::Hit);
     assert_eq!(hit.manifest(), built.manifest());
@@ -38,7 +40,7 @@ fn a_build_is_found_again_by_another_handle() {
 fn the_manifest_records_what_the_builder_and_the_store_know() {
     let scratch = Scratch::new();
     let base = BaseRecord::new(Path::new("/usr/bin/python3"), "fingerprint");
-    let build = |dir: &Site<'_>| {
+    let build = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         build_fake(dir)?;
         Ok(Built::new(dir.join("bin/python"))
             .with_strategy("hardlink")
@@ -59,7 +61,7 @@ fn the_manifest_records_what_the_builder_and_the_store_know() {
 #[test]
 fn the_folder_does_not_exist_yet_when_the_closure_runs() {
     let scratch = Scratch::new();
-    let build = |dir: &Site<'_>| {
+    let build = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         assert!(!dir.exists());
         assert!(dir.parent().is_some_and(Path::is_dir));
         assert_eq!(dir.dir(), scratch.cache().env_dir(&key(1)));
@@ -151,7 +153,7 @@ fn the_size_of_the_tools_is_told() {
 fn the_records_of_a_base_of_the_same_cache_stay_its_own() {
     let scratch = Scratch::new();
     let (cache, options) = (scratch.cache(), BuildOptions::default());
-    let bare = |site: &Site<'_>| {
+    let bare = |site: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         let created = create_bare(host(), site.dir())?;
         fs::write(site.dir().join("base-only"), "of the base")?;
         Ok(Built::new(created.python))
@@ -161,7 +163,7 @@ fn the_records_of_a_base_of_the_same_cache_stay_its_own() {
     for (number, strategy) in [(2, Strategy::Hardlink), (3, Strategy::Symlink), (4, Strategy::Copy)]
     {
         let base = Base::managed(managed.python(), None, fingerprint).unwrap();
-        let over = |site: &Site<'_>| {
+        let over = |site: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
             let created = create(&base, site.dir(), strategy)?;
             fs::remove_file(site.dir().join("base-only"))?;
             Ok(Built::new(created.python).with_needs([*managed.key()]))
@@ -177,7 +179,7 @@ fn a_linked_file_in_the_place_of_a_record_is_not_written_to() {
     let scratch = Scratch::new();
     let other = scratch.dir().join("other");
     fs::write(&other, "of somebody else").unwrap();
-    let build = |site: &Site<'_>| {
+    let build = |site: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         let built = build_fake(site)?;
         fs::hard_link(&other, site.dir().join("sizes.json"))?;
         Ok(built)

@@ -11,7 +11,7 @@ use crate::processes::no_forks;
 const CONTENTS: usize = 100_000;
 
 fn build(cache: &Cache, number: u64) {
-    let build = |dir: &Site<'_>| {
+    let build = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         let built: Built = build_fake(dir)?;
         fs::write(dir.join("lib/contents"), vec![1; CONTENTS])?;
         Ok(built)
@@ -155,7 +155,7 @@ fn one_that_is_being_built_is_no_leftover() {
     let _quiet = no_forks();
     let scratch = Scratch::new();
     let cache = scratch.cache();
-    let build = |dir: &Site<'_>| {
+    let build = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         let built = build_fake(dir)?;
         let report = cache.prune(&Budget::default().with_all())?;
         assert_eq!(report.leftovers, 0);

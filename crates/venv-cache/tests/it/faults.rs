@@ -36,7 +36,7 @@ fn edit_manifest(cache: &Cache, key: &Key, edit: impl FnOnce(&mut Value)) {
 #[test]
 fn a_failed_build_leaves_nothing_and_the_next_one_works() {
     let scratch = Scratch::new();
-    let failing = |dir: &Site<'_>| {
+    let failing = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         build_fake(dir)?;
         Err("no such package".into())
     };
@@ -49,10 +49,31 @@ fn a_failed_build_leaves_nothing_and_the_next_one_works() {
     assert_eq!(build(scratch.cache(), &key(1)), State::Built);
 }
 
+/// A closure fails with an error of whatever type its author has, who gets it back.
+#[test]
+fn an_error_of_the_closures_own_type_comes_back() {
+    #[derive(Debug, PartialEq, thiserror::Error)]
+    #[error("no luck: {0}")]
+    struct NoLuck(u8);
+    let scratch = Scratch::new();
+    let unlucky = |_: &Site<'_>| Err(NoLuck(7));
+    let error =
+        scratch.cache().get_or_build(&key(1), &BuildOptions::default(), unlucky).unwrap_err();
+    assert!(error.report().ends_with("\n  caused by: no luck: 7"), "{}", error.report());
+    assert_eq!(error.into_build_error::<NoLuck>().ok(), Some(NoLuck(7)));
+
+    // Of another type it stays where it was; and what is no error but a text is one.
+    let text = |_: &Site<'_>| Err("no network");
+    let error = scratch.cache().get_or_build(&key(1), &BuildOptions::default(), text).unwrap_err();
+    let error = error.into_build_error::<NoLuck>().unwrap_err();
+    assert!(error.report().ends_with("\n  caused by: no network"), "{}", error.report());
+    nothing_is_left(scratch.cache(), &key(1));
+}
+
 #[test]
 fn a_panicking_build_leaves_nothing_and_the_lock_is_free() {
     let scratch = Scratch::new();
-    let panicking = |dir: &Site<'_>| -> Result<Built, _> {
+    let panicking = |dir: &Site<'_>| -> Result<Built, venv_cache::BoxError> {
         build_fake(dir)?;
         panic!("the closure panics in this test");
     };
@@ -70,7 +91,7 @@ fn what_a_crashed_build_left_is_gone_before_the_next_one_starts() {
     let dir = scratch.cache().env_dir(&key(1));
     fs::create_dir_all(dir.join("bin")).unwrap();
     fs::write(dir.join("bin/left"), "x").unwrap();
-    let clean = |dir: &Site<'_>| {
+    let clean = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         assert!(!dir.exists());
         build_fake(dir)
     };
@@ -192,7 +213,7 @@ fn boots_that_take_turns_check_the_sizes_once_each() {
 fn after_another_boot_damaged_bytecode_is_removed_and_nothing_else_happens() {
     let scratch = Scratch::new();
     let cache = scratch.cache();
-    let compiled = |dir: &Site<'_>| {
+    let compiled = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         fs::create_dir_all(dir.join("lib/__pycache__"))?;
         fs::write(dir.join("lib/__pycache__/module.cpython-312.pyc"), "bytecode")?;
         build_fake(dir)
@@ -209,7 +230,7 @@ fn after_another_boot_damaged_bytecode_is_removed_and_nothing_else_happens() {
 #[test]
 fn a_wait_ends_with_the_lock_file_and_a_hint() {
     let scratch = Scratch::new();
-    let inner = |dir: &Site<'_>| {
+    let inner = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         let wait = Duration::from_millis(50);
         let start = Instant::now();
         let error = scratch
@@ -273,7 +294,7 @@ pub(crate) fn on_a_full_disk(root: &Path) {
     let filler = root.join("filler");
 
     // The closure meets the end of the disk.
-    let greedy = |dir: &Site<'_>| {
+    let greedy = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         build_fake(dir)?;
         fs::write(dir.join("lib/big"), vec![1; 1 << 20])?;
         unreachable!("it does not fit");

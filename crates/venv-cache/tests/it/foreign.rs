@@ -194,7 +194,7 @@ fn lock_files_of_environments_that_are_gone_go_with_them() {
     cache.remove(&key(0)).unwrap();
     assert!(!lock(0).exists() && lock(1).exists());
     // That of a build that failed, and what is none.
-    let fail = |_: &venv_cache::Site<'_>| Err("not today".into());
+    let fail = |_: &venv_cache::Site<'_>| Err("not today");
     cache.get_or_build(&key(7), &BuildOptions::default(), fail).unwrap_err();
     fs::write(cache.root().join("locks/notes.lock"), "theirs").unwrap();
     let held = cache.get(&key(1)).unwrap().unwrap();

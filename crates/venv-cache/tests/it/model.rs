@@ -114,7 +114,7 @@ impl World {
 
     fn build(&mut self, number: u64) {
         let needs = need_of(number).map(key);
-        let build = |dir: &Site<'_>| Ok(build_fake(dir)?.with_needs(needs));
+        let build = |dir: &Site<'_>| build_fake(dir).map(|built| built.with_needs(needs));
         let options = BuildOptions::default();
         let result = self.cache.get_or_build(&key(number), &options, build);
         let need_is_there = need_of(number).is_none_or(|need| self.is_whole(need));

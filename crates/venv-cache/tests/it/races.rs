@@ -20,7 +20,7 @@ fn eight_threads_that_ask_at_once_build_once() {
     let states = thread::scope(|scope| {
         let ask = || {
             barrier.wait();
-            let build = |dir: &Site<'_>| {
+            let build = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
                 builds.fetch_add(1, Ordering::Relaxed);
                 build_slowly(dir)
             };
@@ -55,7 +55,7 @@ fn a_waiter_builds_when_the_builder_before_it_failed() {
     let scratch = Scratch::new();
     let options = BuildOptions::default();
     let building = Barrier::new(2);
-    let failing = |dir: &Site<'_>| {
+    let failing = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         building.wait();
         build_slowly(dir)?;
         Err("fails on purpose".into())
