@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use curator::LocalExecutor;
 use curator::backends::Provisioner;
+use curator::backends::provision::ProvisionerBuilder;
 use curator::stage::Base;
 use curator::venv_cache::{self, BoxError, Interpreter};
 
@@ -97,7 +98,12 @@ impl World {
 
     /// A provisioner over a base that evicts nothing on its own.
     pub(crate) fn provisioner(base: &Base, cache: &Path) -> Result<Provisioner, BoxError> {
-        Ok(Provisioner::new(Some(base), Some(cache))?.with_budget(None))
+        Ok(Self::builder(base, cache).open()?)
+    }
+
+    /// What it is made by.
+    pub(crate) fn builder(base: &Base, cache: &Path) -> ProvisionerBuilder {
+        Provisioner::builder().base(base.clone()).cache_dir(cache).budget(None)
     }
 
     /// The command `curator` over a cache.

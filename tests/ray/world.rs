@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 use curator::RuntimeEnv;
 use curator::backends::{Environment, Provisioner};
 use curator::envspec::LoadedEnv;
-use curator::stage::Base;
 use tempfile::TempDir;
 
 /// What a base for all three engines holds; `pip` and `virtualenv` are what Ray's own way to make
@@ -104,7 +103,7 @@ fn workspace() -> &'static Path {
 
 /// A base that the cache makes from a bare interpreter and these requirements.
 pub(crate) fn managed(requirements: RuntimeEnv) -> Environment {
-    let provisioner = Provisioner::new(Some(&Base::from(requirements)), Some(&cache()));
+    let provisioner = Provisioner::builder().base(requirements).cache_dir(&*cache()).open();
     let made = provisioner.and_then(|it| it.base_environment(&LoadedEnv::default()));
     made.unwrap_or_else(|error| panic!("{}", error.report()))
 }

@@ -95,7 +95,7 @@ impl Series {
         strategy: Strategy,
     ) -> Result<(), BoxError> {
         let cache = world.fresh_cache()?;
-        let provisioner = World::provisioner(&base.base(), &cache)?.with_strategy(strategy);
+        let provisioner = World::builder(&base.base(), &cache).strategy(strategy).open()?;
         open_base(&provisioner)?;
         let spec = packaging(tool, "24.0")?;
         world.settle()?;

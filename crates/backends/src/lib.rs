@@ -39,7 +39,7 @@
 //! | survive the end of the process | a [`Checkpoint`] |
 //! | have the same packages again | a [`RunRecord`] |
 //! | see what a run would build | [`Plan`], [`Provisioner`], [`provision::Preview`] |
-//! | run a program in an environment | [`Provisioner::prepare`], [`Environment::command`] |
+//! | run a program in an environment | [`Provisioner::environment`], [`Environment::command`] |
 //! | tell people what went wrong | [`Error::report`]: causes, traceback, log, hint; [`Report`] for `main` |
 //!
 //! # Where it is

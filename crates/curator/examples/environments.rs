@@ -1,50 +1,34 @@
-//! Cached environments without pipelines: the crates `venv-cache` and `installer` alone.
+//! Environments without pipelines: three lines to one, built once and found ever after.
 //!
-//! Makes an environment with one package over the Python at hand, once, and runs a program in it.
+//! Makes an environment with the packages that are named, over the Python at hand, and runs a program
+//! in it.
 //!
 //! ```text
-//! cargo run --release --example environments
+//! cargo run --release --example environments -- [REQUIREMENT ...]
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that talks to people")]
 
-use curator::envspec::{Install, Tool};
-use curator::installer::{Deadline, Request, Tools};
-use curator::venv_cache::{
-    Base, BoxError, BuildOptions, Built, Cache, Isolation, Key, Site, Strategy, create,
-};
+use curator::backends::Provisioner;
+use curator::{Report, RuntimeEnv};
 
-fn main() -> Result<(), BoxError> {
-    let cache = Cache::from_env()?;
-    let tools = Tools::new(cache.tools_dir());
-    let base = Base::discover(Some(&cache.interpreters_dir()))?;
-    let install = Install::new(Tool::Uv, vec!["packaging==24.0".parse()?]);
+fn main() -> Result<(), Report> {
+    let mut packages: Vec<String> = std::env::args().skip(1).collect();
+    if packages.is_empty() {
+        packages.push("packaging==24.0".to_owned());
+    }
 
-    // All that decides what is in the environment must be part of its key.
-    let install_digest = install.digest();
-    let parts: [(&str, &[u8]); 2] =
-        [("base", base.fingerprint().as_bytes()), ("install", install_digest.as_bytes())];
-    let key = Key::derive("examples/environments/v1", &parts);
+    // All that decides what is in an environment is in its key: the requirements, the base, and the
+    // settings of pip and uv on this machine, such as `UV_CONSTRAINT`.
+    let provisioner = Provisioner::builder().open()?;
+    let environment = provisioner.environment(&RuntimeEnv::uv(packages))?;
 
-    let build = |site: &Site<'_>| -> Result<Built, BoxError> {
-        let choice = Strategy::probe(&base, site.dir(), Isolation::Shared)?;
-        let created = create(&base, site.dir(), choice.strategy)?;
-        let uv = tools.locate(install.tool, None, base.python(), Deadline::NEVER)?;
-        let outcome = uv.install(&Request::new(&install, &created.python))?;
-        let added: Vec<String> = outcome.added.iter().map(ToString::to_string).collect();
-        println!(
-            "installed {} by uv {} over {} files",
-            added.join(", "),
-            uv.version(),
-            created.files
-        );
-        Ok(Built::new(created.python).with_strategy(choice.strategy.to_string()))
-    };
-    let env = cache.get_or_build(&key, &BuildOptions::default(), build)?;
-
-    // While `env` lives nobody evicts the environment.
-    let code = "import packaging; print(packaging.__version__, packaging.__file__)";
-    let printed = duct::cmd(env.python(), ["-c", code]).read()?;
-    println!("{:?} {}\n{printed}", env.state(), env.dir().display());
+    // While `environment` lives nobody evicts it.
+    let code = "import importlib.metadata as it; print(*sorted(d.name + '==' + d.version for d in \
+                it.distributions()))";
+    let command = environment.command("python".as_ref(), &["-c".into(), code.into()]);
+    let seen = command.to_std().output()?;
+    println!("{:?} {}", environment.state(), environment.python().display());
+    print!("{}", String::from_utf8_lossy(&seen.stdout));
     Ok(())
 }

@@ -62,7 +62,7 @@
 //! | run here; on Ray | [`LocalExecutor`]; [`RayDataExecutor`], [`RayActorPoolExecutor`], [`XennaExecutor`] |
 //! | stream, watch, report, take up again | [`backends`] |
 //! | have `main` print errors as people read them | [`Report`] |
-//! | keep environments without pipelines | [`venv_cache`] and [`installer`] |
+//! | keep environments without pipelines | [`backends::Provisioner`] |
 //!
 //! # Features
 //!

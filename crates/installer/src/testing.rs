@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::ambient::Ambient;
 use crate::outcome::Package;
+use crate::tools::Tools;
 
 /// The fake's program: each call leaves one file, its arguments before an empty line, the
 /// requirements after it.
@@ -24,6 +25,16 @@ call=$(mktemp "$dir/calls/.new-XXXXXX")
     cat "$last" 2>/dev/null
 } > "$call"
 mv "$call" "$dir/calls/$(date +%s%N)-$$"
+case " $* " in
+" pip install "*" --dry-run "*) ;;
+" pip install "*)
+    if [ -d "$dir/packages" ]; then
+        while [ "$1" != --python ]; do shift; done
+        site=$("$2" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+        cp -R "$dir/packages/." "$site"
+    fi
+    ;;
+esac
 cat "$dir/words" >&2
 cat "$dir/report"
 exit "$(cat "$dir/code")"
@@ -31,7 +42,7 @@ exit "$(cat "$dir/code")"
 
 /// A uv that installs nothing, answers as it was told, and remembers what it was asked.
 ///
-/// It is a real program, found by [`Tools`](crate::Tools) through [`FakeUv::ambient`], so that
+/// It is a real program, found by [`Tools`] through [`FakeUv::ambient`], so that
 /// everything around the tool is the real thing: the command line, the process group, the deadline,
 /// and how its answer is understood.
 ///
@@ -39,15 +50,14 @@ exit "$(cat "$dir/code")"
 /// use std::path::Path;
 /// use envspec::{Install, Tool};
 /// use installer::testing::FakeUv;
-/// use installer::{Deadline, Package, Request, Tools};
+/// use installer::{Deadline, Package, Request};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let fake = FakeUv::new()?;
 /// fake.will_report(&[Package::new("packaging", "24.0")], &[])?;
 ///
 /// let python = Path::new("/nowhere/bin/python");
-/// let tools = Tools::new("/nowhere/tools").with_ambient(fake.ambient());
-/// let uv = tools.locate(Tool::Uv, None, python, Deadline::NEVER)?;
+/// let uv = fake.tools().locate(Tool::Uv, None, python, Deadline::NEVER)?;
 /// let install = Install::new(Tool::Uv, vec!["packaging==24.0".parse()?]);
 /// let outcome = uv.install(&Request::new(&install, python))?;
 ///
@@ -92,6 +102,11 @@ impl FakeUv {
         Ambient::from_env().with_variable("CURATOR_UV", self.program())
     }
 
+    /// Returns tools of which this uv is one, for whatever takes them.
+    pub fn tools(&self) -> Tools {
+        Tools::new(self.dir.path().join("tools")).with_ambient(self.ambient())
+    }
+
     /// Lets the calls from now on succeed with these changes.
     ///
     /// # Errors
@@ -103,6 +118,24 @@ impl FakeUv {
         let removed = removed.iter().map(|package| change(package, "uninstalled"));
         let report = json!({ "changes": removed.chain(added).collect::<Vec<_>>() });
         self.answer(0, "", &report.to_string())
+    }
+
+    /// Lets the installations from now on succeed and leave the metadata of these packages, which is
+    /// all that tells Python and us that they are there. None of them has a module.
+    ///
+    /// # Errors
+    ///
+    /// If the answer cannot be written.
+    pub fn will_install(&self, packages: &[Package]) -> io::Result<()> {
+        for Package { name, version } in packages {
+            let info = format!("{}-{version}.dist-info", name.replace('-', "_"));
+            let folder = self.dir.path().join("packages").join(&info);
+            fs::create_dir_all(&folder)?;
+            let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+            fs::write(folder.join("METADATA"), metadata)?;
+            fs::write(folder.join("RECORD"), format!("{info}/METADATA,,\n{info}/RECORD,,\n"))?;
+        }
+        self.will_report(packages, &[])
     }
 
     /// Lets the calls from now on fail with these words.
@@ -154,14 +187,13 @@ mod tests {
     use envspec::{Install, Tool};
 
     use super::*;
-    use crate::{Deadline, Error, Request, Tools};
+    use crate::{Deadline, Error, Request};
 
     #[test]
     fn a_call_is_recorded_and_answered() {
         let fake = FakeUv::new().unwrap();
         let python = Path::new("/nowhere/bin/python");
-        let tools = Tools::new("/nowhere/tools").with_ambient(fake.ambient());
-        let uv = tools.locate(Tool::Uv, None, python, Deadline::NEVER).unwrap();
+        let uv = fake.tools().locate(Tool::Uv, None, python, Deadline::NEVER).unwrap();
         assert_eq!(uv.version(), "99.0.0");
 
         let mut install = Install::new(Tool::Uv, vec!["a==1".parse().unwrap()]);

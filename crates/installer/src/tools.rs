@@ -53,6 +53,12 @@ impl Tools {
         self
     }
 
+    /// Returns the environment in which tools are looked for and run.
+    #[must_use]
+    pub fn ambient(&self) -> Ambient {
+        self.ambient.clone().unwrap_or_else(Ambient::from_env)
+    }
+
     /// The folder of the tools that had to be fetched.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -77,7 +83,7 @@ impl Tools {
         base_python: &Path,
         limit: impl Into<Limit>,
     ) -> Result<Installer, Error> {
-        let ambient = self.ambient.clone().unwrap_or_else(Ambient::from_env);
+        let ambient = self.ambient();
         let search = Search {
             dir: &self.dir,
             access: access_of(&self.dir)?,

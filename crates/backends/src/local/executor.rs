@@ -21,7 +21,7 @@ use super::run::{IDLE_LIMIT, Run};
 use super::rust_slot;
 use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
-use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner};
+use crate::provision::{Environment, EnvironmentReport, Eviction, Provisioner, ProvisionerBuilder};
 use crate::run::{
     Error, Event, Executor, FailurePolicy, Observer, Over, Plan, PlannedStage, RunReport,
     STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
@@ -144,12 +144,17 @@ impl LocalExecutor {
 
     /// Where environments come from for a plan: this executor's base and cache.
     pub fn provisioner(&self, plan: &Plan) -> Result<Provisioner, Error> {
-        let cache_dir = self.cache_dir.as_deref();
-        let provisioner = match &self.base {
-            Some(base) => Provisioner::new(Some(base), cache_dir),
-            None => Provisioner::of_plan(plan, cache_dir),
-        }?;
-        Ok(provisioner.with_eviction(self.eviction.clone()))
+        self.provisioner_builder(plan).open()
+    }
+
+    fn provisioner_builder(&self, plan: &Plan) -> ProvisionerBuilder {
+        let builder = Provisioner::builder()
+            .cache_dir(self.cache_dir.as_deref())
+            .eviction(self.eviction.clone());
+        match &self.base {
+            Some(base) => builder.base(base.clone()),
+            None => builder.base_of(plan),
+        }
     }
 
     /// Refuses a plan with a stage that asks for devices which this machine does not have. Where this
@@ -330,10 +335,12 @@ impl LocalExecutor {
         if !plan.stages().iter().any(PlannedStage::needs_python) {
             return (None, Vec::new());
         }
-        let provisioner = match self.provisioner(plan) {
-            Ok(provisioner) => {
-                provisioner.with_observer(run.observer.clone()).with_stop(run.builds_over.clone())
-            }
+        let builder = self
+            .provisioner_builder(plan)
+            .observer(run.observer.clone())
+            .stop(run.builds_over.clone());
+        let provisioner = match builder.open() {
+            Ok(provisioner) => provisioner,
             Err(error) => {
                 run.fail(error);
                 return (None, Vec::new());

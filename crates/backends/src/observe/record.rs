@@ -336,6 +336,7 @@ impl RunRecord {
     /// [`Error::OtherSpec`] if a stage or the base asks for other packages than then, and
     /// [`Error::SourceChanged`] if a folder or archive that one came from holds something else.
     pub fn lock(&self, plan: &Plan, cache_dir: Option<&Path>) -> Result<Plan, Error> {
+        let opened = |plan: &Plan| Provisioner::builder().base_of(plan).cache_dir(cache_dir).open();
         let mut plan = plan.clone();
         if platform() != self.platform {
             return Err(Error::OtherPlatform { then: self.platform.clone(), now: platform() });
@@ -343,7 +344,7 @@ impl RunRecord {
         if let (Some(PlannedBase::Managed(env)), Some(recorded)) = (plan.base(), &self.managed_base)
             && let Some(install) = &env.install
         {
-            let there = Provisioner::of_plan(&plan, cache_dir)?.peek_managed_base()?;
+            let there = opened(&plan)?.peek_managed_base()?;
             let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
             recorded.check_sources("the base", install, is_same)?;
             let install = recorded.locked("the base", install)?;
@@ -353,7 +354,7 @@ impl RunRecord {
                 plan.set_base(PlannedBase::Managed(Box::new(env)));
             }
         }
-        let provisioner = Provisioner::of_plan(&plan, cache_dir)?;
+        let provisioner = opened(&plan)?;
         let mut locked = Vec::new();
         for stage in plan.stages() {
             let recorded = self.environment(&stage.settings.name);

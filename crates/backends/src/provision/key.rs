@@ -5,11 +5,17 @@ use installer::Settings;
 use stage::Isolation;
 use venv_cache::{Base, Interpreter, Key, Strategy};
 
-/// The key of an environment over a base.
+/// Returns the key of an environment over a base: a digest over everything that decides what is
+/// installed.
 ///
-/// A strategy is a part of it only where somebody asked for one, so that what a probe finds out
-/// about file systems leaves keys alone.
-pub(crate) fn environment(
+/// [`Provisioner::key`](super::Provisioner::key) is this for a spec. Whatever else keeps environments
+/// in the same way takes its keys from here too: a key without, say, the settings that are in force is
+/// found again under other settings, and with it what they no longer allow.
+///
+/// A strategy is a part of it only where one was asked for, so that what a probe finds out about file
+/// systems leaves keys alone.
+#[must_use]
+pub fn environment_key(
     base: &Base,
     install: &Install,
     isolation: Isolation,

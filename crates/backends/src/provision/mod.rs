@@ -9,9 +9,12 @@
 //! looks at those that there are, and `again` makes them once more.
 
 mod again;
+mod base;
 mod build;
+mod builder;
 mod command;
 mod environment;
+mod eviction;
 mod inspect;
 mod key;
 mod provisioner;
@@ -21,12 +24,14 @@ mod vars;
 pub(crate) use again::with_requirements;
 pub use build::{Added, Replaced};
 pub(crate) use build::{asks_for, digest_now, is_direct, local_path};
+pub use builder::ProvisionerBuilder;
 pub use command::EnvCommand;
 pub use environment::{EnvState, Environment, EnvironmentReport};
+pub(crate) use eviction::Eviction;
 pub use inspect::{
     Change, Damage, Dependent, Details, Diff, Finding, Origin, Preview, PreviewState, Previews,
     Problem, Status, Why,
 };
-pub(crate) use provisioner::Eviction;
+pub use key::environment_key;
 pub use provisioner::Provisioner;
 pub use ray_worker::RayWorker;

@@ -184,12 +184,13 @@ impl<E: Engine> Executor for RayExecutor<E> {
         let begun = Instant::now();
         let stages = Job::stages(E::NAME, plan, self.ray_env)?;
         let program = self.worker_program(&stages)?;
-        let cache_dir = self.cache_dir.as_deref();
-        let provisioner = match &self.base {
-            Some(base) => Provisioner::new(Some(base), cache_dir),
-            None => Provisioner::of_plan(plan, cache_dir),
-        }?
-        .with_observer(observer.clone());
+        let builder =
+            Provisioner::builder().cache_dir(self.cache_dir.as_deref()).observer(observer.clone());
+        let builder = match &self.base {
+            Some(base) => builder.base(base.clone()),
+            None => builder.base_of(plan),
+        };
+        let provisioner = builder.open()?;
         let open = provisioner.open_base()?;
         let shims = provisioner.shims();
         let base = Environment::new(open.core.clone(), &LoadedEnv::default(), shims)?;
@@ -200,7 +201,7 @@ impl<E: Engine> Executor for RayExecutor<E> {
             options: &self.options,
             policy: self.failure_policy,
             program: &program,
-            cache_dir,
+            cache_dir: self.cache_dir.as_deref(),
             stages,
         };
         let driver = Driver::start(&base, shims, &job)?;

@@ -179,7 +179,7 @@ fn a_strategy_by_request_is_used_and_has_a_key_of_its_own() {
     let env = world.spec(Tool::Uv, &["beta"]);
     let mut keys = Vec::new();
     for strategy in [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy] {
-        let provisioner = world.provisioner().with_strategy(strategy);
+        let provisioner = world.builder().strategy(strategy).open().expect("a provisioner");
         let environment = provisioner.prepare(&env, Isolation::Shared).unwrap();
         let details = environment.details().unwrap();
         assert_eq!(details.strategy, strategy.to_string());
@@ -448,7 +448,8 @@ fn a_managed_base_is_refreshed_by_itself_or_from_what_stands_on_it() {
         let base = RuntimeEnv::from_json(&spec("alpha").to_string()).unwrap();
         let base = Base::Managed(Box::new(base));
         let cache = world.cache();
-        let provisioner = || Provisioner::new(Some(&base), Some(&cache)).unwrap();
+        let provisioner =
+            || Provisioner::builder().base(base.clone()).cache_dir(&*cache).open().unwrap();
         let refresh = |provisioner: &Provisioner, env: &LoadedEnv| {
             let refreshed = provisioner.refresh(env, Isolation::Shared);
             refreshed.unwrap_or_else(|error| panic!("{tool}: {}", report(&error)))
@@ -463,7 +464,7 @@ fn a_managed_base_is_refreshed_by_itself_or_from_what_stands_on_it() {
         );
 
         // From the environments alone, without a word on their base.
-        let alone = || Provisioner::new(None, Some(&cache)).unwrap();
+        let alone = || Provisioner::builder().cache_dir(&*cache).open().unwrap();
         {
             let like = alone().like(&over).unwrap();
             assert_eq!(
@@ -502,13 +503,14 @@ fn a_refresh_from_an_environment_keeps_the_strategy_that_was_asked_for() {
     let world = World::new(&[("alpha", "1.0", &[])], &[("beta", "1.0", &[])]);
     let env = world.spec(Tool::Uv, &["beta"]);
     for strategy in [None, Some(Strategy::Symlink), Some(Strategy::Copy)] {
-        let provisioner = world.provisioner();
-        let provisioner = match strategy {
-            Some(strategy) => provisioner.with_strategy(strategy),
-            None => provisioner,
+        let builder = match strategy {
+            Some(strategy) => world.builder().strategy(strategy),
+            None => world.builder(),
         };
+        let provisioner = builder.open().unwrap();
         let made = provisioner.prepare(&env, Isolation::Shared).unwrap();
-        let like = Provisioner::new(None, Some(&world.cache())).unwrap().like(&made).unwrap();
+        let like =
+            Provisioner::builder().cache_dir(&*world.cache()).open().unwrap().like(&made).unwrap();
         let refreshed = like.refresh(&made.spec().unwrap(), Isolation::Shared).unwrap();
         assert_eq!(
             (refreshed.state(), refreshed.key()),
@@ -524,9 +526,12 @@ fn a_managed_base_is_kept_by_what_needs_it_and_evicted_after_it() {
     let options = json!(["--no-index", "--find-links", world.wheels()]);
     let spec = json!({ "uv": { "packages": ["alpha"], "uv_pip_install_options": options } });
     let base = Base::Managed(Box::new(RuntimeEnv::from_json(&spec.to_string()).unwrap()));
-    let provisioner = Provisioner::new(Some(&base), Some(&world.cache()))
-        .unwrap()
-        .with_budget(Some(Budget::default().with_max_bytes(1)));
+    let provisioner = Provisioner::builder()
+        .base(base.clone())
+        .cache_dir(&*world.cache())
+        .budget(Some(Budget::default().with_max_bytes(1)))
+        .open()
+        .unwrap();
     let env = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared).unwrap();
     assert_eq!(provisioner.cache().list().unwrap().len(), 2);
     let details = env.details().unwrap();
@@ -564,7 +569,7 @@ fn links_into_a_base_that_has_changed_are_not_used() {
     let base = [("alpha", "1.0", &[][..])];
     let world = World::new(&base, &[("beta", "1.0", &[]), ("gamma", "1.0", &[])]);
     for strategy in [Strategy::Symlink, Strategy::Hardlink, Strategy::Copy] {
-        let provisioner = world.provisioner().with_strategy(strategy);
+        let provisioner = world.builder().strategy(strategy).open().expect("a provisioner");
         let made = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared);
         let key = *made.unwrap_or_else(|error| panic!("{}", report(&error))).key().unwrap();
         assert!(provisioner.find(&key).unwrap().is_some(), "{strategy}");
@@ -595,7 +600,8 @@ fn a_managed_base_may_stand_on_an_interpreter_of_ones_own() {
     let spec = RuntimeEnv::uv(["alpha"])
         .with_tool_options(["--no-index", "--find-links", world.wheels().to_str().unwrap()])
         .with_python(crate::world::host());
-    let provisioner = Provisioner::new(Some(&Base::from(spec)), Some(&world.cache())).unwrap();
+    let provisioner =
+        Provisioner::builder().base(spec.clone()).cache_dir(&*world.cache()).open().unwrap();
     let env = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared);
     let env = env.unwrap_or_else(|error| panic!("{}", report(&error)));
     assert_eq!(run(env.python(), "import alpha, beta; print('both')"), "both");
@@ -604,7 +610,8 @@ fn a_managed_base_may_stand_on_an_interpreter_of_ones_own() {
 
     // Without packages there is nothing to make: it is the base.
     let alone = Base::from(RuntimeEnv::python(world.base_python()));
-    let provisioner = Provisioner::new(Some(&alone), Some(&world.cache())).unwrap();
+    let provisioner =
+        Provisioner::builder().base(alone.clone()).cache_dir(&*world.cache()).open().unwrap();
     let env = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared).unwrap();
     assert!(env.details().unwrap().base.unwrap().key.is_none());
 }

@@ -235,8 +235,13 @@ fn on_a_small_disk(world: &World) {
     fs::create_dir(&cache).expect("a folder");
     std::os::unix::fs::symlink(world.cache().join("tools"), cache.join("tools")).expect("a link");
     let base = stage::Base::Python(world.base_python());
-    let provisioner =
-        || backends::Provisioner::new(Some(&base), Some(&cache)).expect("a provisioner");
+    let provisioner = || {
+        backends::Provisioner::builder()
+            .base(base.clone())
+            .cache_dir(&*cache)
+            .open()
+            .expect("a provisioner")
+    };
     let env = world.spec(Tool::Uv, &["alpha"]);
     let key = provisioner().key(&env, Isolation::Shared).expect("a key").expect("a key");
     // How much a build takes, in the disk's pages.

@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use backends::{BuildPhase, Error, Event, Provisioner};
+use backends::provision::ProvisionerBuilder;
+use backends::{BuildPhase, Error, Event};
 use envspec::Tool;
 use stage::Isolation;
 
@@ -30,11 +31,11 @@ fn large() -> World {
     world
 }
 
-/// A provisioner that keeps the phases of its builds, and calls this at each.
-fn watched(
+/// What makes a provisioner that keeps the phases of its builds, and calls this at each.
+fn watching(
     world: &World,
     at: impl Fn(BuildPhase) + Send + Sync + 'static,
-) -> (Provisioner, Arc<Mutex<Vec<BuildPhase>>>) {
+) -> (ProvisionerBuilder, Arc<Mutex<Vec<BuildPhase>>>) {
     let phases = Arc::<Mutex<Vec<BuildPhase>>>::default();
     let sink = phases.clone();
     let observer = move |event: &Event| {
@@ -43,7 +44,7 @@ fn watched(
             at(*phase);
         }
     };
-    (world.provisioner().with_observer(Arc::new(observer)), phases)
+    (world.builder().observer(Arc::new(observer)), phases)
 }
 
 /// The installation begins once all files are there, so a build that never comes to it has ended in
@@ -52,7 +53,8 @@ fn watched(
 fn a_refusal_ends_a_copy_under_way_and_so_does_a_stop() {
     let world = large();
     for tool in [Tool::Uv, Tool::Pip] {
-        let (provisioner, phases) = watched(&world, |_| ());
+        let (builder, phases) = watching(&world, |_| ());
+        let provisioner = builder.open().unwrap();
         let impossible = world.spec(tool, &["alpha==9.9"]);
         let error = provisioner.prepare(&impossible, Isolation::Full).unwrap_err();
         let is_refusal = matches!(
@@ -71,10 +73,10 @@ fn a_refusal_ends_a_copy_under_way_and_so_does_a_stop() {
     for isolation in [Isolation::Full, Isolation::Shared] {
         let stop = Arc::<AtomicBool>::default();
         let wanted = stop.clone();
-        let (provisioner, phases) = watched(&world, move |phase| {
+        let (builder, phases) = watching(&world, move |phase| {
             wanted.fetch_or(phase == BuildPhase::Creating, Ordering::Relaxed);
         });
-        let provisioner = provisioner.with_stop(stop);
+        let provisioner = builder.stop(stop).open().unwrap();
         let error = provisioner.prepare(&world.spec(Tool::Uv, &["alpha"]), isolation).unwrap_err();
         assert!(matches!(error, Error::Stopped), "{isolation:?}: {}", error.report());
         assert!(!phases.lock().unwrap().contains(&BuildPhase::Resolving), "{isolation:?}");

@@ -69,7 +69,8 @@ fn an_edit_in_a_managed_base_comes_back_in_no_other_base() {
     let base = |packages: &[&str]| {
         let spec = json!({ "uv": { "packages": packages, "uv_pip_install_options": options } });
         let base = Base::Managed(Box::new(RuntimeEnv::from_json(&spec.to_string()).unwrap()));
-        let provisioner = Provisioner::new(Some(&base), Some(&world.cache())).unwrap();
+        let provisioner =
+            Provisioner::builder().base(base.clone()).cache_dir(&*world.cache()).open().unwrap();
         provisioner.prepare(&LoadedEnv::default(), Isolation::Shared).unwrap()
     };
     let first = base(&["alpha"]);

@@ -28,6 +28,7 @@ mod processes; // what is left of workers and their children
 mod required_python; // files that say which Pythons they are for
 mod rust_stages; // Rust and Python stages in one pipeline
 mod same_version; // what is named by its place, over a base that has its version
+mod seams;
 mod secrets; // planted in every place, and looked for in every other
 mod settings; // what is told to package managers, and which of it is in keys
 mod stopping; // runs that end before their end: failures while something is built, stops

@@ -142,7 +142,8 @@ impl Setting {
         let plan = self.plan(tool, requirements)?;
         let (report, whose) = execute(&plan, &self.world.cache())?;
         assert!(!whose.contains("public"), "{tool}: {whose}");
-        let provisioner = Provisioner::of_plan(&plan, Some(&self.world.cache()))?;
+        let provisioner =
+            Provisioner::builder().base_of(&plan).cache_dir(&*self.world.cache()).open()?;
         RunRecord::new(&plan, &provisioner, &report)
     }
 
@@ -156,7 +157,7 @@ impl Setting {
     ) -> Result<String, Error> {
         let cache = self.cache(cache);
         let plan = record.lock(&self.plan(tool, requirements)?, Some(&cache))?;
-        record.verify(&plan, &Provisioner::of_plan(&plan, Some(&cache))?)?;
+        record.verify(&plan, &Provisioner::builder().base_of(&plan).cache_dir(&*cache).open()?)?;
         Ok(execute(&plan, &cache)?.1)
     }
 }
@@ -337,7 +338,11 @@ fn what_is_public_is_not_made_again_from_private_code() {
         let plan = setting.plan(tool, &["secret"]).unwrap();
         let (report, whose) = execute(&plan, &setting.world.cache()).unwrap();
         assert_eq!(whose, "secret public", "{tool}");
-        let provisioner = Provisioner::of_plan(&plan, Some(&setting.world.cache())).unwrap();
+        let provisioner = Provisioner::builder()
+            .base_of(&plan)
+            .cache_dir(&*setting.world.cache())
+            .open()
+            .unwrap();
         let record = RunRecord::new(&plan, &provisioner, &report).unwrap();
         let cache = tool.to_string();
         assert_eq!(setting.replay(&record, &cache, tool, &["secret"]).unwrap(), "secret public");

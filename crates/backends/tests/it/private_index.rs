@@ -78,7 +78,7 @@ impl Indexes {
     fn run(&self, plan: &Plan, cache: &str) -> Result<(String, RunRecord), Error> {
         let cache = self.cache(cache);
         let (report, whose) = execute(plan, &cache)?;
-        let provisioner = Provisioner::of_plan(plan, Some(&cache))?;
+        let provisioner = Provisioner::builder().base_of(plan).cache_dir(&*cache).open()?;
         assert!(!serde_json::to_string(&report).expect("JSON").contains(MARK));
         Ok((whose, RunRecord::new(plan, &provisioner, &report)?))
     }
@@ -127,8 +127,11 @@ fn neither_index_is_taken_for_the_other() {
             };
             assert_eq!(whose, "secret private", "{context}");
             // What is told of it: where it came from, and no password.
-            let provisioner =
-                Provisioner::of_plan(&private, Some(&indexes.cache(""))).expect("a provisioner");
+            let provisioner = Provisioner::builder()
+                .base_of(&private)
+                .cache_dir(&*indexes.cache(""))
+                .open()
+                .expect("a provisioner");
             let env = private.stages()[0].env().expect("a spec");
             let details = provisioner.prepare(env, stage::Isolation::Shared).unwrap();
             let why = details.details().unwrap().why("secret").expect("it is there");

@@ -103,7 +103,8 @@ fn a_run_of_which_one_stage_is_for_another_python_builds_nothing() {
         let is_building = |event: &Event| matches!(event, Event::EnvironmentBuilding { .. });
         assert!(!events.iter().any(is_building), "{events:?}");
         let plan = Plan::new(&pipeline).unwrap();
-        let provisioner = Provisioner::of_plan(&plan, Some(&world.cache())).unwrap();
+        let provisioner =
+            Provisioner::builder().base_of(&plan).cache_dir(&*world.cache()).open().unwrap();
         let error = provisioner.preview(&plan).unwrap_err();
         assert!(matches!(cause(error), Error::RequiresPython { .. }));
     }

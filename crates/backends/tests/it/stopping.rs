@@ -69,7 +69,7 @@ fn a_failure_does_not_wait_for_an_import_of_ray() {
     duct::cmd(host(), words).run().unwrap();
     let spec = world.spec(Tool::Uv, &["added"]);
     let stop = Arc::<std::sync::atomic::AtomicBool>::default();
-    let provisioner = world.provisioner().with_stop(stop.clone());
+    let provisioner = world.builder().stop(stop.clone()).open().expect("a provisioner");
     let begun = Instant::now();
     std::thread::scope(|scope| {
         let build = scope.spawn(|| provisioner.prepare(&spec, Isolation::Shared));

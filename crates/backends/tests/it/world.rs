@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use backends::provision::ProvisionerBuilder;
 use backends::{DiskSource, EnvState, Environment, Error, Event, Provisioner};
 use envspec::{LoadedEnv, RuntimeEnv, Tool};
 use serde_json::{Value, json};
-use stage::{Base, Isolation};
+use stage::Isolation;
 
 const WHEELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/wheels.py");
 
@@ -101,9 +102,12 @@ impl World {
         self.root.join("base/bin/python")
     }
 
+    pub(crate) fn builder(&self) -> ProvisionerBuilder {
+        Provisioner::builder().base(self.base_python()).cache_dir(&*self.cache())
+    }
+
     pub(crate) fn provisioner(&self) -> Provisioner {
-        let base = Base::Python(self.base_python());
-        Provisioner::new(Some(&base), Some(&self.cache())).expect("a provisioner")
+        self.builder().open().expect("a provisioner")
     }
 
     /// A provisioner and what it tells.
@@ -111,7 +115,7 @@ impl World {
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);
         let observer = move |event: &Event| sink.lock().expect("no panic").push(event.clone());
-        (self.provisioner().with_observer(Arc::new(observer)), events)
+        (self.builder().observer(Arc::new(observer)).open().expect("a provisioner"), events)
     }
 
     /// A spec that takes nothing but the wheels.

@@ -1,16 +1,17 @@
 //! The base and the strategy that an environment of the cache was made with, from its manifest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use envspec::LoadedEnv;
 use stage::Isolation;
-use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key, Manifest, Strategy};
+use venv_cache::{CachedEnv, Interpreter, Key, Manifest, Strategy};
 
-use crate::provision::environment::{Core, Environment};
+use crate::provision::base::OpenBase;
+use crate::provision::environment::Environment;
 use crate::provision::inspect::Details;
-use crate::provision::provisioner::{OpenBase, Provisioner};
+use crate::provision::provisioner::Provisioner;
 use crate::run::{Error, PlannedBase};
 
 impl Environment {
@@ -73,22 +74,7 @@ impl Provisioner {
         if self.key(&env, Isolation::Shared)?.as_ref() == environment.key() {
             return Ok(self);
         }
-        Ok(self.with_strategy(strategy))
-    }
-}
-
-impl OpenBase {
-    /// A base that is an environment of the cache.
-    pub(crate) fn managed(
-        cached: CachedEnv,
-        records: Option<&Path>,
-        duration: Duration,
-    ) -> Result<Self, Error> {
-        let fingerprint = Fingerprint::from_bytes(*cached.key().as_bytes());
-        let base = venv_cache::Base::managed(cached.python(), records, fingerprint)
-            .map_err(Error::cache)?;
-        let core = Core::base(base.interpreter(), Some(cached.clone()), duration);
-        Ok(Self { base, managed: Some(cached), core: Arc::new(core) })
+        Ok(Self { strategy: Some(strategy), ..self })
     }
 }
 

@@ -9,11 +9,12 @@ use stage::Isolation;
 use venv_cache::{Key, Listed};
 
 use crate::provision::again::with_requirements;
+use crate::provision::base::{Managed, OpenBase};
 use crate::provision::build::{
     Installed, Kept, Markers, Record, asks_for, base_packages, digest_now, is_direct, local_path,
 };
 use crate::provision::environment::{Core, EnvState, Environment};
-use crate::provision::provisioner::{Managed, OpenBase, Provisioner};
+use crate::provision::provisioner::Provisioner;
 use crate::run::{Error, PlannedBase};
 
 impl Provisioner {
@@ -229,7 +230,7 @@ impl Provisioner {
         let before = base_packages(open.base.interpreter());
         let kept = Kept::of(install, &before);
         kept.check(install)?;
-        let settings = open.settings(install)?;
+        let settings = self.settings(open, install)?;
         let request = Request::new(install, open.base.python())
             .with_settings(&settings)
             .with_held(kept.lines())
@@ -292,7 +293,7 @@ impl Provisioner {
         let before = base_packages(open.base.interpreter());
         let kept = Kept::of(install, &before);
         kept.check(install)?;
-        let settings = open.settings(install)?;
+        let settings = self.settings(&open, install)?;
         let request = Request::new(install, open.base.python())
             .with_settings(&settings)
             .with_held(kept.lines())

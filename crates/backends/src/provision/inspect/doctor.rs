@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use envspec::{Install, Requirement, Tool};
 use installer::{Deadline, Installer, Request, Settings};
 use serde::Serialize;
-use stage::Base;
 use venv_cache::{Isolation, Reason, Strategy};
 
+use crate::provision::base::OpenBase;
 use crate::provision::build::base_packages;
-use crate::provision::provisioner::{OpenBase, Provisioner};
+use crate::provision::builder::ProvisionerBuilder;
+use crate::provision::provisioner::Provisioner;
 use crate::run::Error;
 
 /// How long a registry may take to answer.
@@ -55,15 +55,15 @@ pub enum Status {
     Bad,
 }
 
-impl Provisioner {
+impl ProvisionerBuilder {
     /// Looks whether this machine has what environments need: the cache and its file system, free
     /// space, the base and Ray in it, pip and uv, and the registry that they ask.
     ///
     /// It changes nothing of the base. A managed base is built, and a package manager that the
     /// machine lacks is fetched into the cache, as a build would do it.
     #[must_use]
-    pub fn examine(base: Option<&Base>, cache_dir: Option<&Path>) -> Vec<Finding> {
-        let provisioner = match Self::new(base, cache_dir) {
+    pub fn examine(self) -> Vec<Finding> {
+        let provisioner = match self.open() {
             Ok(provisioner) => provisioner,
             Err(error) => return vec![Finding::failed("cache", &error)],
         };
@@ -93,7 +93,9 @@ impl Provisioner {
         });
         findings
     }
+}
 
+impl Provisioner {
     fn examine_disk(&self, findings: &mut Vec<Finding>) {
         let disk = match self.cache().file_system() {
             Ok(disk) => disk,
@@ -184,7 +186,7 @@ impl Provisioner {
         let requirements: Vec<Requirement> = UNKNOWN.parse().into_iter().collect();
         let install = Install::new(tool, requirements);
         let mut findings = vec![Finding::good(subject, found)];
-        match open.settings(&install) {
+        match self.settings(open, &install) {
             Ok(settings) => {
                 findings.extend(settings.told().iter().map(|told| {
                     let finding = Finding::good(subject, told.clone());

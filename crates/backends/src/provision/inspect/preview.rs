@@ -140,7 +140,7 @@ impl Previews<'_> {
             .map_err(Error::install)?;
         let kept = Kept::of(install, &base_packages(open.base.interpreter()));
         kept.check(install)?;
-        let settings = open.settings(install)?;
+        let settings = provisioner.settings(&open, install)?;
         let request = Request::new(install, open.base.python())
             .with_settings(&settings)
             .with_held(kept.lines())

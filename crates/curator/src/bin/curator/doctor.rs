@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use curator::backends::Provisioner;
 use curator::backends::provision::{Finding, Status};
 use serde_json::json;
 
@@ -13,8 +12,7 @@ use crate::output;
 use crate::terminal;
 
 pub(crate) fn run(arguments: &Doctor, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
-    let base = arguments.base.base()?;
-    let findings = Provisioner::examine(base.as_ref(), cache_dir);
+    let findings = arguments.base.builder(cache_dir)?.examine();
     let worst = findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Good);
     if arguments.output.json {
         output::json(&json!({ "status": worst, "findings": findings }))?;

@@ -48,7 +48,7 @@ struct Store {
 
 impl Store {
     fn open(cache_dir: Option<&Path>) -> Result<Self, Failure> {
-        Ok(Self { provisioner: Provisioner::new(None, cache_dir)? })
+        Ok(Self { provisioner: Provisioner::builder().cache_dir(cache_dir).open()? })
     }
 
     fn provisioner(&self) -> &Provisioner {

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode
     let loaded = arguments.pipeline.load()?;
     let engine = loaded.file.engine();
     engine::check(engine, engine.backend, &loaded.plan)?;
-    let provisioner = Provisioner::of_plan(&loaded.plan, cache_dir)?;
+    let provisioner = Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
     let mut previews = provisioner.previews();
     let stages = loaded.plan.stages().iter().map(|stage| Planned {
         stage: stage.settings().name.clone(),

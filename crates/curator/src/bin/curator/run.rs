@@ -186,8 +186,11 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
         interrupt,
     };
     if let Some(record) = locked {
-        let provisioner = Provisioner::of_plan(&this.loaded.plan, cache_dir)?;
-        let provisioner = provisioner.with_observer(this.display.clone());
+        let provisioner = Provisioner::builder()
+            .base_of(&this.loaded.plan)
+            .cache_dir(cache_dir)
+            .observer(this.display.clone())
+            .open()?;
         let verified = record.verify(&this.loaded.plan, &provisioner);
         if verified.is_err() {
             this.display.finish();
@@ -403,7 +406,8 @@ impl Running<'_> {
     ) -> Result<RunReport, backends::Error> {
         let report = result?;
         if let Some(dir) = &self.arguments.record {
-            let provisioner = Provisioner::of_plan(&self.loaded.plan, cache_dir)?;
+            let provisioner =
+                Provisioner::builder().base_of(&self.loaded.plan).cache_dir(cache_dir).open()?;
             RunRecord::new(&self.loaded.plan, &provisioner, &report)?.write(dir)?;
         }
         Ok(report)

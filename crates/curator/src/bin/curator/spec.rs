@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use curator::RuntimeEnv;
+use curator::backends::provision::ProvisionerBuilder;
 use curator::backends::{self, DiskSource, Environment, Provisioner};
 use curator::envspec::{self, LoadedEnv, Tool};
 use curator::stage::{Base, Isolation};
@@ -173,10 +174,13 @@ impl BaseArguments {
         !self.managed_base.is_empty()
     }
 
-    /// Opens the cache; the base is opened or built when it is needed.
-    pub(crate) fn open(&self, cache_dir: Option<&Path>) -> Result<Provisioner, Failure> {
-        let base = self.base()?;
-        Ok(Provisioner::new(base.as_ref(), cache_dir)?)
+    /// Makes environments over it.
+    pub(crate) fn builder(&self, cache_dir: Option<&Path>) -> Result<ProvisionerBuilder, Failure> {
+        let builder = Provisioner::builder().cache_dir(cache_dir);
+        Ok(match self.base()? {
+            Some(base) => builder.base(base),
+            None => builder,
+        })
     }
 }
 
@@ -186,16 +190,16 @@ impl StrategyArguments {
         self.strategy.is_none()
     }
 
-    /// The same provisioner with the strategy that is asked for.
-    pub(crate) fn apply(&self, provisioner: Provisioner) -> Provisioner {
+    /// Sets the strategy that is asked for.
+    pub(crate) fn apply(&self, builder: ProvisionerBuilder) -> ProvisionerBuilder {
         let strategy = self.strategy.map(|name| match name {
             StrategyName::Hardlink => Strategy::Hardlink,
             StrategyName::Symlink => Strategy::Symlink,
             StrategyName::Copy => Strategy::Copy,
         });
         match strategy {
-            Some(strategy) => provisioner.with_strategy(strategy),
-            None => provisioner,
+            Some(strategy) => builder.strategy(strategy),
+            None => builder,
         }
     }
 }
@@ -207,8 +211,8 @@ impl EnvArguments {
         cache_dir: Option<&Path>,
         progress: &Arc<Progress>,
     ) -> Result<Environment, Failure> {
-        let provisioner = self.strategy.apply(self.base.open(cache_dir)?);
-        let provisioner = provisioner.with_observer(progress.clone());
+        let builder = self.strategy.apply(self.base.builder(cache_dir)?);
+        let provisioner = builder.observer(progress.clone()).open()?;
         let prepared = match self.spec.read(&provisioner)? {
             Wanted::Found(environment) => Ok(*environment),
             Wanted::Spec(env) => provisioner.prepare(&env, Isolation::Shared),

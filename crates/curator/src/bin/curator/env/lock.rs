@@ -14,7 +14,7 @@ use crate::spec::{Wanted, recorded};
 
 pub(crate) fn run(arguments: &Lock, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let format = format(arguments)?;
-    let mut provisioner = arguments.base.open(cache_dir)?;
+    let mut provisioner = arguments.base.builder(cache_dir)?.open()?;
     let env = match arguments.spec.read(&provisioner)? {
         Wanted::Spec(env) => *env,
         Wanted::Found(environment) => {

@@ -17,7 +17,7 @@ use crate::spec::{EnvArguments, Wanted, recorded};
 pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let progress = Arc::new(Progress::new());
     let EnvArguments { spec, base, strategy } = &arguments.env;
-    let provisioner = strategy.apply(base.open(cache_dir)?);
+    let provisioner = strategy.apply(base.builder(cache_dir)?).observer(progress.clone()).open()?;
     let (provisioner, env) = if spec.is_empty() && base.is_managed() {
         (provisioner, LoadedEnv::default())
     } else {
@@ -34,7 +34,6 @@ pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCo
             }
         }
     };
-    let provisioner = provisioner.with_observer(progress.clone());
     let refreshed = provisioner.refresh(&env, Isolation::Shared);
     progress.finish();
     create::print(&refreshed?, arguments.output.json)

@@ -83,7 +83,8 @@ pub(crate) fn describe(recorder: &Recorder, plan: &Plan, cache_dir: Option<&Path
     if keys.is_empty() && !has_base {
         return;
     }
-    let Ok(provisioner) = Provisioner::of_plan(plan, cache_dir) else { return };
+    let builder = Provisioner::builder().base_of(plan).cache_dir(cache_dir);
+    let Ok(provisioner) = builder.open() else { return };
     if has_base && let Ok(base) = provisioner.base_environment(&LoadedEnv::default()) {
         recorder.describe(base.report());
     }

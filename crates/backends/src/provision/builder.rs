@@ -1,0 +1,153 @@
+//! What a provisioner is made by.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use installer::Tools;
+use stage::Base;
+use venv_cache::{Budget, Cache, Strategy};
+
+use super::eviction::Eviction;
+use super::provisioner::{Provisioner, current_dir};
+use crate::run::{Error, Observer, Plan, PlannedBase};
+use crate::worker::Shims;
+
+/// Makes a [`Provisioner`]; got by [`Provisioner::builder`].
+#[must_use]
+pub struct ProvisionerBuilder {
+    base: Choice,
+    cache_dir: Option<PathBuf>,
+    tools: Option<Tools>,
+    strategy: Option<Strategy>,
+    eviction: Eviction,
+    observer: Arc<dyn Observer>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Where the base comes from.
+#[derive(Debug)]
+enum Choice {
+    Discovered,
+    Named(Base),
+    Planned(PlannedBase),
+}
+
+impl fmt::Debug for ProvisionerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { base, cache_dir, tools, strategy, eviction, .. } = self;
+        f.debug_struct("ProvisionerBuilder")
+            .field("base", base)
+            .field("cache_dir", cache_dir)
+            .field("tools", tools)
+            .field("strategy", strategy)
+            .field("eviction", eviction)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for ProvisionerBuilder {
+    fn default() -> Self {
+        Self {
+            base: Choice::Discovered,
+            cache_dir: None,
+            tools: None,
+            strategy: None,
+            eviction: Eviction::default(),
+            observer: Arc::new(()),
+            stop: Arc::default(),
+        }
+    }
+}
+
+impl ProvisionerBuilder {
+    /// Sets the base: an interpreter, the folder of a virtualenv, or packages for a managed base.
+    ///
+    /// Default: the virtualenv that `$VIRTUAL_ENV` names, else `python3` on `PATH`. Relative paths
+    /// start at the current folder.
+    pub fn base(self, base: impl Into<Base>) -> Self {
+        Self { base: Choice::Named(base.into()), ..self }
+    }
+
+    /// Sets the base to the one that a plan asks for, where it asks for one.
+    pub fn base_of(self, plan: &Plan) -> Self {
+        match plan.base() {
+            Some(base) => Self { base: Choice::Planned(base.clone()), ..self },
+            None => self,
+        }
+    }
+
+    /// Sets the folder of the cache. Default: `$CURATOR_CACHE_DIR`, else `curator` in the user's cache
+    /// folder.
+    pub fn cache_dir<'d>(self, dir: impl Into<Option<&'d Path>>) -> Self {
+        Self { cache_dir: dir.into().map(Path::to_owned), ..self }
+    }
+
+    /// Sets where pip and uv come from, and the variables and configuration files that they run under.
+    /// Default: those of this process, with what must be fetched kept in the cache.
+    ///
+    /// A test gives a uv that installs nothing: `installer::testing::FakeUv::tools`.
+    pub fn tools(self, tools: Tools) -> Self {
+        Self { tools: Some(tools), ..self }
+    }
+
+    /// Sets the way in which environments add to their base; no other is tried where it cannot be
+    /// done. Default: chosen by probing the file systems.
+    ///
+    /// Such environments have keys of their own. Under full isolation every file is copied, whatever
+    /// is asked for here; to ask for [`Strategy::Copy`] is to ask for full isolation.
+    pub fn strategy(self, strategy: Strategy) -> Self {
+        Self { strategy: Some(strategy), ..self }
+    }
+
+    /// Sets the budget that the cache is pruned to after each build; `None` never prunes. What is in
+    /// use stays in any case. Default: [`Budget::from_env`].
+    pub fn budget(self, budget: Option<Budget>) -> Self {
+        self.eviction(Eviction::of(budget))
+    }
+
+    pub(crate) fn eviction(self, eviction: Eviction) -> Self {
+        Self { eviction, ..self }
+    }
+
+    /// Sets the observer of build progress ([`Event::EnvironmentBuilding`](crate::Event)) and of failed
+    /// evictions ([`Event::Warning`](crate::Event)). Default: none.
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Sets a flag that ends builds under way soon after it becomes true; nothing of them stays, and
+    /// what is asked for then fails with [`Error::Stopped`]. Default: none.
+    pub fn stop(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Opens the cache. The base is opened, or built, when it is first needed.
+    pub fn open(self) -> Result<Provisioner, Error> {
+        let choice = match self.base {
+            Choice::Discovered => None,
+            Choice::Named(base) => Some(PlannedBase::load(&base, &current_dir()?)?),
+            Choice::Planned(base) => Some(base),
+        };
+        let cache = match &self.cache_dir {
+            Some(dir) => Cache::open(dir),
+            None => Cache::from_env(),
+        }
+        .map_err(Error::cache)?;
+        let tools = self.tools.unwrap_or_else(|| Tools::new(cache.tools_dir()));
+        let shims = Arc::new(Shims::new(cache.shims_dir()));
+        Ok(Provisioner {
+            cache,
+            tools,
+            shims,
+            choice,
+            base: Mutex::new(None),
+            strategy: self.strategy,
+            eviction: self.eviction,
+            observer: self.observer,
+            stop: self.stop,
+            has_built: AtomicBool::new(false),
+        })
+    }
+}
