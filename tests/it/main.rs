@@ -11,11 +11,12 @@ mod isolation; // the base and the neighbours stay byte for byte what they were
 mod layers; // the arrows between the crates, and what a crate must show
 mod local_packages; // folders and wheels as requirements
 mod overlap; // who waits for whom while environments are built
+mod own_executor; // an executor that is none of ours
 mod secrets; // credentials, and where they must not be
 mod specs; // the forms of a `runtime_env`
 mod support;
-mod tables;
-mod threads; // Arrow tables between Rust and stages that have `pyarrow`
+mod tables; // Arrow tables between Rust and stages that have `pyarrow`
+mod threads;
 mod together; // processes that want the same environment at once
 mod values; // what becomes of numpy's and pandas' values
 mod versions; // several versions of a package in one pipeline

@@ -52,7 +52,7 @@ const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
 pub struct LocalExecutor {
     base: Option<Base>,
     cache_dir: Option<PathBuf>,
-    failure_policy: FailurePolicy,
+    pub(crate) failure_policy: FailurePolicy,
     cpus: Option<usize>,
     devices: Option<Vec<String>>,
     eviction: Eviction,
@@ -176,6 +176,15 @@ impl LocalExecutor {
         }
     }
 
+    pub(crate) fn found_devices(&self) -> Devices {
+        Devices::new(self.devices.clone().unwrap_or_else(Devices::detect))
+    }
+
+    /// A run with what is set for all runs of this executor.
+    pub(crate) fn configured(&self, run: Run) -> Run {
+        run.with_arenas_from(self.arenas_from).with_idle_limit(self.idle_limit)
+    }
+
     fn cpus(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.cpus.unwrap_or_else(all).max(1)
@@ -200,11 +209,10 @@ impl Executor for LocalExecutor {
             Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
         let sizes = plan.stages().iter().map(PlannedStage::batch_size);
         let queues = sizes.chain([1]).map(|size| Queue::new(size, QUEUE)).collect();
-        let devices = Devices::new(self.devices.clone().unwrap_or_else(Devices::detect));
         let (policy, secrets) = (self.failure_policy, Secrets::from_env(plan));
-        let run = Run::new(cancel, policy, observer, secrets, queues, devices, Node::local())
-            .with_arenas_from(self.arenas_from)
-            .with_idle_limit(self.idle_limit);
+        let devices = self.found_devices();
+        let run = Run::new(cancel, policy, observer, secrets, queues, devices, Node::local());
+        let run = self.configured(run);
         if plan.stages().iter().any(PlannedStage::needs_python) {
             warn_of_variables(&run);
         }
@@ -228,16 +236,10 @@ impl Executor for LocalExecutor {
             if !is_stopped {
                 tell_dropped(plan, &stages, &*run.observer);
             }
-            Ok(RunReport {
-                pipeline: plan.name().to_owned(),
-                executor: self.name().to_owned(),
-                outputs: Vec::new(),
-                failed,
-                stages,
-                environments,
-                is_stopped,
-                wall: begun.elapsed(),
-            })
+            let mut report = RunReport::new(plan, self.name());
+            (report.failed, report.stages, report.environments) = (failed, stages, environments);
+            (report.is_stopped, report.wall) = (is_stopped, begun.elapsed());
+            Ok(report)
         };
         // While it ran, none of its environments could go.
         drop(run);

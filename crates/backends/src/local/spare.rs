@@ -38,7 +38,7 @@ impl Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::Format;
+    use crate::local::payload::Format;
 
     #[test]
     fn only_what_fits_and_is_nobody_elses_is_used_again() {

@@ -209,16 +209,11 @@ impl<E: Engine> Executor for RayExecutor<E> {
         let session = RayRun::new(plan, self.failure_policy, observer).with_stop(stop);
         let Outcome { stages, environments, failed, is_stopped } =
             session.run(driver, E::NAME, tasks, sink)?;
-        Ok(RunReport {
-            pipeline: plan.name().to_owned(),
-            executor: E::NAME.to_owned(),
-            outputs: Vec::new(),
-            failed,
-            stages,
-            environments,
-            is_stopped: is_stopped || self.stop.as_ref().is_some_and(Stop::is_wanted),
-            wall: begun.elapsed(),
-        })
+        let mut report = RunReport::new(plan, E::NAME);
+        (report.failed, report.stages, report.environments) = (failed, stages, environments);
+        report.is_stopped = is_stopped || self.stop.as_ref().is_some_and(Stop::is_wanted);
+        report.wall = begun.elapsed();
+        Ok(report)
     }
 }
 

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use stage::{SourceTask, Task};
 
 use super::driver::{Driver, send};
-use super::host::{Fault, Note, cut, pack, unpack};
-use crate::local::Parcel;
+use super::host::{Fault, Note};
+use crate::local::{Parcel, cut, pack, unpack};
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::run::{
     Error, Event, FailedTask, FailurePolicy, Observer, Over, Plan, Secrets, Sink, StageReport,

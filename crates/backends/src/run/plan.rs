@@ -110,6 +110,12 @@ impl Plan {
         Self { name: String::new(), stages, base: None }
     }
 
+    /// The plan of one of its stages alone, over the same base.
+    pub(crate) fn only(&self, index: usize) -> Self {
+        let stages = vec![self.stages[index].clone()];
+        Self { name: self.name.clone(), stages, base: self.base.clone() }
+    }
+
     /// The pipeline's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -172,6 +178,12 @@ impl PlannedStage {
         &self.settings
     }
 
+    /// Returns what it does: its Python code, or its Rust code.
+    #[must_use]
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+
     /// What its environment is made of; none where the stage runs in the base environment.
     #[must_use]
     pub fn env(&self) -> Option<&LoadedEnv> {
@@ -184,7 +196,9 @@ impl PlannedStage {
         self.settings.resources.gpu_share(None)
     }
 
-    pub(crate) fn batch_size(&self) -> usize {
+    /// How many tasks make a batch.
+    #[must_use]
+    pub fn batch_size(&self) -> usize {
         self.settings.batch_size.unwrap_or(1)
     }
 

@@ -35,6 +35,39 @@ pub struct RunReport {
 }
 
 impl RunReport {
+    /// Returns the report of a run in which nothing has happened yet, for an executor to fill in.
+    #[must_use]
+    pub fn new(plan: &Plan, executor: &str) -> Self {
+        Self {
+            pipeline: plan.name().to_owned(),
+            executor: executor.to_owned(),
+            outputs: Vec::new(),
+            failed: Vec::new(),
+            stages: Vec::new(),
+            environments: Vec::new(),
+            is_stopped: false,
+            wall: Duration::ZERO,
+        }
+    }
+
+    /// Adds an environment; one that is there already has more stages then.
+    pub fn add_environment(&mut self, environment: EnvironmentReport) {
+        let same = self
+            .environments
+            .iter_mut()
+            .find(|it| it.key == environment.key && it.python == environment.python);
+        match same {
+            Some(same) => same.stages.extend(environment.stages),
+            None => self.environments.push(environment),
+        }
+    }
+
+    /// Tells of stages that dropped all that they got: a filter may, but it is also what a `process`
+    /// without `return` does. For an executor, at the end of a run that came to its end.
+    pub fn tell_dropped(&self, plan: &Plan, observer: &dyn Observer) {
+        tell_dropped(plan, &self.stages, observer);
+    }
+
     /// The environment that a stage ran in.
     #[must_use]
     pub fn environment_of(&self, stage: &str) -> Option<&EnvironmentReport> {
@@ -97,7 +130,9 @@ pub(crate) struct Spent {
 }
 
 impl StageReport {
-    pub(crate) fn new(name: &str) -> Self {
+    /// Returns the report of a stage that has done nothing yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             tasks: 0,
@@ -111,7 +146,7 @@ impl StageReport {
     }
 
     /// Adds what another process did of the same stage.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         // No `..`: a new field is summed here.
         let Self { name: _, tasks, outputs, failed, batches, workers, process, transfer } = other;
         self.tasks += tasks;

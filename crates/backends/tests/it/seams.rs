@@ -10,13 +10,13 @@ use installer::{Ambient, Package, Settings, Tools};
 use stage::Isolation;
 use venv_cache::Base;
 
-use crate::world::host;
+use crate::world::{World, host};
 
 /// Where the tools are a test's, no package manager runs: neither for what is installed, nor for what
 /// cannot be.
 #[test]
 fn an_environment_takes_the_tools_that_it_is_given() {
-    let cache = tempfile::tempdir().unwrap();
+    let world = World::new(&[], &[]);
     let fake = FakeUv::new().unwrap();
     let builder =
         || Provisioner::builder().base(host()).cache_dir(cache.path()).tools(fake.tools());

@@ -11,10 +11,8 @@ mod prepare;
 mod program;
 mod request;
 mod stage;
-mod travel;
 
 pub(crate) use fault::Fault;
 pub use program::serve_if_asked;
 pub(crate) use program::{ROLE, registered};
 pub(crate) use request::{Code, Note, StageRequest};
-pub(crate) use travel::{cut, pack, unpack};

@@ -13,11 +13,9 @@ use stage::{Base, Registry};
 
 use super::fault::Fault;
 use super::request::{HostRequest, Note, Place};
-use super::travel;
-use crate::local::{Batch, Devices, Limits, LocalExecutor, Node, Queue, Run, StageRun};
+use crate::local::{self, Devices, LocalExecutor, Node, Run, StageRun, StageRunner};
 use crate::provision::EnvState;
-use crate::run::{Error, Event, Observer, Plan, Secrets};
-use crate::worker::Cancel;
+use crate::run::{Error, Event, Observer, Plan};
 use crate::worker::wire::{self, Frame, FrameReader, Kind};
 
 /// How long a batch may still take when the actor is gone.
@@ -58,16 +56,8 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
     };
     let plan = Plan::of_stages(vec![planned]);
     let watch = Relay { writer: writer.clone() };
-    let batches = [Queue::new(1, UNLIMITED), Queue::new(1, UNLIMITED)];
-    let run = Run::new(
-        Cancel::new()?,
-        policy,
-        Arc::new(watch),
-        Secrets::from_env(&plan),
-        batches.into(),
-        Devices::new(Vec::new()),
-        Node::of_cluster(place.node.clone(), place.run_dir.clone()),
-    );
+    let node = Node::of_cluster(place.node.clone(), place.run_dir.clone());
+    let run = Run::of_stage(&plan, policy, Arc::new(watch), Devices::new(Vec::new()), node)?;
     let over = place.run_dir.join("over");
     std::thread::Builder::new().name("curator-over".to_owned()).spawn(move || {
         // The run may be over although nobody has ended the actor, which then listens no more:
@@ -78,7 +68,7 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
         let _ = ours.shutdown(Shutdown::Both);
     })?;
     let (sender, receiver) = channel();
-    let host = &Host { plan: &plan, run: &run, writer: &writer };
+    let host = &Host { run: &run, writer: &writer };
     executor(&place).with_failure_policy(policy).drive(
         &plan,
         &run,
@@ -95,8 +85,6 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
 
 /// How often a host looks whether its run is over.
 const LOOK: Duration = Duration::from_millis(200);
-/// The engine decides how much is under way.
-const UNLIMITED: Limits = Limits { tasks: usize::MAX / 4, bytes: usize::MAX / 4 };
 
 /// Holds a lock for as long as this host lives, so that the end of the run can wait for it.
 fn announce(place: &Place) -> io::Result<std::fs::File> {
@@ -117,7 +105,6 @@ fn refuse(frames: &mut Frames, writer: &Writer, error: Error) -> io::Result<()> 
 }
 
 struct Host<'a> {
-    plan: &'a Plan,
     run: &'a Run,
     writer: &'a Writer,
 }
@@ -141,6 +128,7 @@ impl Host<'_> {
     /// Answers calls, one after the other, until there are no more.
     fn answer(&self, stages: &[StageRun<'_>], calls: &Receiver<Frame>) {
         let Some(stage) = stages.first() else { return };
+        let stage = &StageRunner::new(self.run, stage);
         let mut is_first = true;
         let mut fault: Option<Vec<u8>> = None;
         while let Ok(call) = calls.recv() {
@@ -149,7 +137,9 @@ impl Host<'_> {
                 None => match self.process(stage, &call) {
                     Ok((meta, body)) => {
                         if std::mem::take(&mut is_first) {
-                            self.report_environment();
+                            if let Some(environment) = stage.environment() {
+                                self.writer.note(&Note::Environment(environment));
+                            }
                         }
                         self.writer.send(Kind::Result, &meta, &body)
                     }
@@ -169,44 +159,28 @@ impl Host<'_> {
     }
 
     /// Runs one batch, whatever its size: the engine has cut it.
-    fn process(&self, stage: &StageRun<'_>, call: &Frame) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    fn process(&self, stage: &StageRunner<'_>, call: &Frame) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let nonsense = |words: String| Error::Engine { words, log: Vec::new() };
         let lengths: Vec<usize> = serde_json::from_slice(&call.meta)
             .map_err(|error| nonsense(format!("a call that is {error}")))?;
-        let parcels = travel::cut(&call.body, &lengths)
-            .and_then(|parts| parts.into_iter().map(travel::unpack).collect::<Result<Vec<_>, _>>())
+        let parcels = local::cut(&call.body, &lengths)
+            .and_then(|parts| parts.into_iter().map(local::unpack).collect::<Result<Vec<_>, _>>())
             .map_err(nonsense)?;
-        let [tasks, outputs] = &self.run.queues[..] else {
-            return Err(nonsense("a run without queues".to_owned()));
-        };
-        if !parcels.is_empty() {
-            tasks.push_batch(Batch::new(parcels));
-        }
-        if !tasks.wait_settled() {
-            return Err(self.run.take_error().unwrap_or(Error::Stopped));
-        }
         let (mut lengths, mut body) = (Vec::new(), Vec::new());
-        for parcel in outputs.take_all() {
+        let batch_size = parcels.len();
+        for parcel in stage.process_parcels(parcels, batch_size)? {
             let before = body.len();
-            travel::pack(&mut body, &parcel)
+            local::pack(&mut body, &parcel)
                 .map_err(|source| Error::Data { task: parcel.head.id().to_string(), source })?;
             lengths.push(body.len() - before);
         }
-        for failed in self.run.take_failed() {
+        for failed in stage.take_failed() {
             self.writer.note(&Note::Failed(failed));
         }
         self.writer.note(&Note::Stage(stage.report()));
         let meta = serde_json::to_vec(&lengths)
             .map_err(|error| nonsense(format!("an answer: {error}")))?;
         Ok((meta, body))
-    }
-
-    fn report_environment(&self) {
-        let Some(environment) = self.run.environments[0].peek() else { return };
-        let mut report = environment.report();
-        report.stages =
-            self.plan.stages().iter().map(|stage| stage.settings().name.clone()).collect();
-        self.writer.note(&Note::Environment(report));
     }
 }
 
@@ -338,7 +312,7 @@ mod tests {
     fn call(socket: &UnixStream, index: u64) {
         let task = Task::new(vec![7; 10]).with_id(TaskId::root().child(index));
         let mut body = Vec::new();
-        travel::pack(&mut body, &Parcel::pack(task).unwrap()).unwrap();
+        local::pack(&mut body, &Parcel::pack(task).unwrap()).unwrap();
         send(socket, Kind::Batch, &json!([body.len()]), &body);
     }
 
@@ -354,8 +328,8 @@ mod tests {
         while let Some(frame) = frames.next().unwrap() {
             if frame.kind == Kind::Result {
                 let lengths: Vec<usize> = serde_json::from_slice(&frame.meta).unwrap();
-                for bytes in travel::cut(&frame.body, &lengths).unwrap() {
-                    ids.push(travel::unpack(bytes).unwrap().head.id().to_string());
+                for bytes in local::cut(&frame.body, &lengths).unwrap() {
+                    ids.push(local::unpack(bytes).unwrap().head.id().to_string());
                 }
                 if ids.len() == 4 {
                     socket.shutdown(Shutdown::Write).unwrap();

@@ -11,8 +11,48 @@ use std::time::Instant;
 
 use stage::{SourceTask, Task};
 
-use crate::local::{Format, Parcel, Payload};
-use crate::run::numbers;
+use super::parcel::Parcel;
+use super::payload::{Format, Payload};
+use crate::run::{Error, numbers};
+
+/// Returns tasks as bytes, for another process; [`unpack_tasks`] reads them there.
+///
+/// Ids, timings, data and the numbers of the [sources](Task::sources) travel, and what waits for the
+/// end of a source does not: whoever sends a task away keeps its sources until all of it is back.
+pub fn pack_tasks(tasks: impl IntoIterator<Item = Task>) -> Result<Vec<u8>, Error> {
+    let (mut all, mut one) = (Vec::new(), Vec::new());
+    for task in tasks {
+        let id = task.id().to_string();
+        one.clear();
+        Parcel::pack(task)
+            .and_then(|parcel| pack(&mut one, &parcel))
+            .map_err(|source| Error::Data { task: id, source })?;
+        all.extend_from_slice(&(one.len() as u64).to_le_bytes());
+        all.extend_from_slice(&one);
+    }
+    Ok(all)
+}
+
+/// Reads what [`pack_tasks`] wrote.
+///
+/// # Errors
+///
+/// [`Error::Engine`] for bytes that hold no tasks, whatever they are.
+pub fn unpack_tasks(mut bytes: &[u8]) -> Result<Vec<Task>, Error> {
+    let nonsense = |words: String| Error::Engine { words, log: Vec::new() };
+    let mut tasks = Vec::new();
+    while !bytes.is_empty() {
+        let cut = || nonsense("tasks that are cut short".to_owned());
+        let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(cut)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
+        let (one, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
+        let parcel = unpack(one).map_err(nonsense)?;
+        let id = parcel.head.id().to_string();
+        tasks.push(parcel.unpack().map_err(|source| Error::Data { task: id, source })?);
+        bytes = rest;
+    }
+    Ok(tasks)
+}
 
 /// Appends a task to `buffer`.
 pub(crate) fn pack(buffer: &mut Vec<u8>, parcel: &Parcel) -> serde_json::Result<()> {
@@ -66,13 +106,15 @@ mod tests {
         fn a_task_survives_the_way(task in task()) {
             let mut bytes = Vec::new();
             pack(&mut bytes, &Parcel::pack(task.clone()).unwrap()).unwrap();
-            prop_assert_eq!(unpack(&bytes).unwrap().unpack().unwrap(), task);
+            prop_assert_eq!(unpack(&bytes).unwrap().unpack().unwrap(), task.clone());
+            let two = pack_tasks([task.clone(), task.clone()]).unwrap();
+            prop_assert_eq!(unpack_tasks(&two).unwrap(), [task.clone(), task]);
         }
 
         /// Whatever arrives, reading it is a task or an error, never a panic.
         #[test]
         fn garbage_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = unpack(&bytes);
+            let _ = (unpack(&bytes), unpack_tasks(&bytes));
         }
 
         /// Bytes are cut where the lengths say, or not at all.

@@ -1,0 +1,199 @@
+//! One stage of a plan, run for an engine that lays the stages out itself.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use stage::Task;
+
+use super::devices::Devices;
+use super::executor::LocalExecutor;
+use super::node::Node;
+use super::parcel::{Batch, Parcel};
+use super::queue::{Limits, Queue};
+use super::run::Run;
+use super::stage_run::StageRun;
+use crate::provision::EnvironmentReport;
+use crate::run::{Error, FailedTask, FailurePolicy, Observer, Plan, Secrets, StageReport};
+use crate::worker::Cancel;
+
+/// The engine decides how much is under way.
+const UNLIMITED: Limits = Limits { tasks: usize::MAX / 4, bytes: usize::MAX / 4 };
+
+/// A stage at work, which takes batches one call after the other; see [`LocalExecutor::run_stage`].
+pub struct StageRunner<'a> {
+    run: &'a Run,
+    stage: &'a StageRun<'a>,
+}
+
+/// What a stage left when it ended. It may travel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StageEnd {
+    /// What it did.
+    pub report: StageReport,
+    /// Tasks that failed for good; only where the policy is to record them.
+    pub failed: Vec<FailedTask>,
+    /// The environment that it ran in; none where it needs none.
+    pub environment: Option<EnvironmentReport>,
+}
+
+impl<'a> StageRunner<'a> {
+    pub(crate) fn new(run: &'a Run, stage: &'a StageRun<'a>) -> Self {
+        Self { run, stage }
+    }
+
+    /// Runs tasks through the stage, in batches of the stage's size, and returns what comes out of
+    /// them: in the order in which it comes out, and without what failed.
+    ///
+    /// # Errors
+    ///
+    /// What ended the stage: by default the first task that failed, else a set-up or an environment
+    /// that cannot be had. Each later call fails, too.
+    pub fn process(&self, tasks: impl IntoIterator<Item = Task>) -> Result<Vec<Task>, Error> {
+        let parcels = tasks.into_iter().map(|task| {
+            let id = task.id().to_string();
+            Parcel::pack(task).map_err(|source| Error::Data { task: id, source })
+        });
+        let parcels = parcels.collect::<Result<Vec<_>, _>>()?;
+        let outputs = self.process_parcels(parcels, self.stage.planned.batch_size())?;
+        let mut tasks = Vec::with_capacity(outputs.len());
+        for parcel in outputs {
+            let (id, sources) = (parcel.head.id().clone(), parcel.head.sources().to_vec());
+            match parcel.unpack() {
+                Ok(task) => tasks.push(task),
+                Err(error) => self.run.unreadable(Some(self.stage.planned), &id, &sources, error),
+            }
+        }
+        match self.run.take_error() {
+            Some(error) => Err(error),
+            None => Ok(tasks),
+        }
+    }
+
+    /// The same with tasks as they travel, in batches of this size.
+    pub(crate) fn process_parcels(
+        &self,
+        parcels: Vec<Parcel>,
+        batch_size: usize,
+    ) -> Result<Vec<Parcel>, Error> {
+        let [tasks, outputs] = &self.run.queues[..] else {
+            return Err(Error::Engine {
+                words: "a run without queues".to_owned(),
+                log: Vec::new(),
+            });
+        };
+        let mut parcels = parcels.into_iter().peekable();
+        while parcels.peek().is_some() {
+            tasks.push_batch(Batch::new(parcels.by_ref().take(batch_size.max(1)).collect()));
+        }
+        if !tasks.wait_settled() {
+            return Err(self.run.take_error().unwrap_or(Error::Stopped));
+        }
+        Ok(outputs.take_all())
+    }
+
+    /// Returns what the stage has done so far.
+    #[must_use]
+    pub fn report(&self) -> StageReport {
+        self.stage.report()
+    }
+
+    /// Returns the environment that the stage runs in, once it is ready.
+    #[must_use]
+    pub fn environment(&self) -> Option<EnvironmentReport> {
+        let mut report = self.run.environments[0].peek()?.report();
+        report.stages = vec![self.stage.name().to_owned()];
+        Some(report)
+    }
+
+    pub(crate) fn take_failed(&self) -> Vec<FailedTask> {
+        self.run.take_failed()
+    }
+}
+
+impl std::fmt::Debug for StageRunner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StageRunner").field("stage", &self.stage.name()).finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    /// The run of the one stage of a plan, whose batches somebody else cuts.
+    pub(crate) fn of_stage(
+        plan: &Plan,
+        policy: FailurePolicy,
+        observer: Arc<dyn Observer>,
+        devices: Devices,
+        node: Node,
+    ) -> std::io::Result<Self> {
+        let queues = vec![Queue::new(1, UNLIMITED), Queue::new(1, UNLIMITED)];
+        let secrets = Secrets::from_env(plan);
+        Ok(Self::new(Cancel::new()?, policy, observer, secrets, queues, devices, node))
+    }
+}
+
+impl LocalExecutor {
+    /// Runs one stage of a plan on this machine, for an engine that lays the stages out itself: makes
+    /// its environment, starts its workers, has `body` give it tasks, and tears it down.
+    ///
+    /// Hooks, the proof of the environment, retries, deadlines and the search for a task that kills its
+    /// worker are those of a whole run; the hosts on the nodes of Ray run stages in this way.
+    ///
+    /// # Errors
+    ///
+    /// What `body` returns, and what ended the stage. [`Event::Stopping`](crate::Event::Stopping) is
+    /// told before what the stage held is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If the plan has no stage `index`.
+    pub fn run_stage<T>(
+        &self,
+        plan: &Plan,
+        index: usize,
+        observer: Arc<dyn Observer>,
+        body: impl FnOnce(&StageRunner<'_>) -> Result<T, Error>,
+    ) -> Result<(T, StageEnd), Error> {
+        let plan = plan.only(index);
+        self.check(&plan)?;
+        let run = Run::of_stage(
+            &plan,
+            self.failure_policy,
+            observer,
+            self.found_devices(),
+            Node::local(),
+        )
+        .map_err(|source| Error::io("open a pipe for", "the stage", source))?;
+        let run = self.configured(run);
+        let mut value = None;
+        let driven = self.drive(
+            &plan,
+            &run,
+            || (),
+            |stages| {
+                let done = stages.first().map(|stage| body(&StageRunner::new(&run, stage)));
+                run.queues[0].close();
+                value = done.transpose()?;
+                Ok(())
+            },
+        );
+        let result = match (run.take_error(), value) {
+            (Some(error), _) => Err(error),
+            (None, Some(value)) => {
+                let failed = run.take_failed();
+                let name = &plan.stages()[0].settings.name;
+                let mut report =
+                    driven.stages.into_iter().next().unwrap_or_else(|| StageReport::new(name));
+                report.failed = failed.iter().map(|failed| failed.tasks.len() as u64).sum();
+                let environment = driven.environments.into_iter().next();
+                Ok((value, StageEnd { report, failed, environment }))
+            }
+            (None, None) => Err(Error::Stopped),
+        };
+        drop(run);
+        if let Some(provisioner) = driven.provisioner {
+            provisioner.settle();
+        }
+        result
+    }
+}
