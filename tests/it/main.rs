@@ -10,6 +10,7 @@ mod failures; // packages that cannot be had
 mod isolation; // the base and the neighbours stay byte for byte what they were
 mod layers; // the arrows between the crates, and what a crate must show
 mod local_packages; // folders and wheels as requirements
+mod outside; // crates of strangers
 mod overlap; // who waits for whom while environments are built
 mod own_executor; // an executor that is none of ours
 mod secrets; // credentials, and where they must not be

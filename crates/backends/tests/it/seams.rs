@@ -18,8 +18,7 @@ use crate::world::{World, host};
 fn an_environment_takes_the_tools_that_it_is_given() {
     let world = World::new(&[], &[]);
     let fake = FakeUv::new().unwrap();
-    let builder =
-        || Provisioner::builder().base(host()).cache_dir(cache.path()).tools(fake.tools());
+    let builder = || world.builder().tools(fake.tools());
     let provisioner = builder().open().unwrap();
     let spec = RuntimeEnv::uv(["no-such-package==1.5"]);
 
