@@ -7,6 +7,7 @@ mod costs; // what a stage without packages does not pay, and what a preview doe
 mod crashes; // builders that are killed, and what they leave
 mod deletions; // what may delete
 mod failures; // packages that cannot be had
+mod files; // the files of a crate: how long, and what they need of each other
 mod isolation; // the base and the neighbours stay byte for byte what they were
 mod layers; // the arrows between the crates, and what a crate must show
 mod local_packages; // folders and wheels as requirements

@@ -83,6 +83,7 @@
 //!   proves that no byte of a tree has changed.
 
 mod base;
+mod built;
 mod cache;
 mod create;
 mod durable;
@@ -108,6 +109,7 @@ mod trash;
 mod usage;
 
 pub use crate::base::{Base, Kind};
+pub use crate::built::Built;
 pub use crate::cache::{Cache, Listed};
 pub use crate::create::{Created, create, create_bare, create_unless};
 pub use crate::error::{BoxError, Error, Result};
@@ -121,7 +123,7 @@ pub use crate::lease::{CachedEnv, State};
 pub use crate::left::Left;
 pub use crate::lock::Holder;
 pub use crate::manifest::{BaseRecord, Manifest, Need};
-pub use crate::store::{BuildOptions, Built, Site};
+pub use crate::store::{BuildOptions, Site};
 pub use crate::strategy::{Choice, Isolation, Reason, Strategy};
 pub use crate::usage::{EnvUsage, Usage};
 pub use files::Untrusted;

@@ -3,20 +3,20 @@
 use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use files::{Access, Draft};
-use serde_json::Value;
 
+use crate::built::Built;
 use crate::cache::Cache;
 use crate::error::{BoxError, IoResultExt};
 use crate::inventory::{Inventory, Sizes, current_boot};
 use crate::layout::{Entry, SIZES};
 use crate::lease::{CachedEnv, State};
 use crate::lock::{self, ExclusiveLock, SharedLock};
-use crate::manifest::{BaseRecord, Manifest, Need, stays_inside};
+use crate::manifest::{Manifest, Need, stays_inside};
 use crate::{Error, Key, Result, durable};
 
 /// An environment needs a base, and that hardly ever another one; a manifest that says more is
@@ -48,61 +48,6 @@ impl BuildOptions {
     /// The time of one's own build does not count. By default, waits for as long as it takes.
     pub fn with_wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
-        self
-    }
-}
-
-/// What a build closure made, for the manifest.
-#[derive(Clone, Debug)]
-pub struct Built {
-    python: PathBuf,
-    strategy: String,
-    base: Option<BaseRecord>,
-    details: Value,
-    needs: Vec<Key>,
-}
-
-impl Built {
-    /// An environment whose interpreter is this: absolute, or relative to the environment's
-    /// folder, and in any case inside it.
-    #[must_use]
-    pub fn new(python: impl Into<PathBuf>) -> Self {
-        Self {
-            python: python.into(),
-            strategy: "custom".to_owned(),
-            base: None,
-            details: Value::Null,
-            needs: Vec::new(),
-        }
-    }
-
-    /// Records how the environment came to add to its base. By default, `custom`.
-    #[must_use]
-    pub fn with_strategy(mut self, strategy: impl Into<String>) -> Self {
-        self.strategy = strategy.into();
-        self
-    }
-
-    /// Records the base. By default, there is none.
-    #[must_use]
-    pub fn with_base(mut self, base: BaseRecord) -> Self {
-        self.base = Some(base);
-        self
-    }
-
-    /// Keeps what the caller wants to know later. It is stored as it is, so it must hold no
-    /// secret. By default, null.
-    #[must_use]
-    pub fn with_details(mut self, details: Value) -> Self {
-        self.details = details;
-        self
-    }
-
-    /// Names the environments of the same cache that must stay for as long as this one does: its
-    /// managed base. By default, none.
-    #[must_use]
-    pub fn with_needs(mut self, needs: impl IntoIterator<Item = Key>) -> Self {
-        self.needs = needs.into_iter().collect();
         self
     }
 }

@@ -4,7 +4,6 @@
 //! follows from how long a batch takes, so that a slow worker does not hold what another one could
 //! do. A batch that is under suspicion is sent alone.
 
-use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::arenas::{Arenas, Berth};
 use super::feed::{Offer, Sight, Step};
+use super::flights::{Flight, MOST_BYTES, State};
 use super::parcel::Batch;
 use super::queue::Taken;
 use super::results::{self, Answered, Room, Verdict};
@@ -22,17 +22,6 @@ use crate::run::{Error, Spent};
 use crate::worker::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
 use crate::worker::{Incoming, LogTail, Process};
 
-/// Batches that may be in a worker at once.
-const MOST_BATCHES: usize = 32;
-/// Bytes that may be in a worker at once, where more than two batches are.
-const MOST_BYTES: usize = 1 << 16;
-/// Bytes of its arenas that may be in use at once, likewise.
-const MOST_SHARED: usize = 64 << 20;
-/// The same for two batches: larger ones come one at a time, since the copy that waiting costs is
-/// little beside the memory.
-const MOST_SHARED_BY_TWO: usize = 256 << 20;
-/// Work that is sent ahead at the most, by the time that batches have taken so far.
-const AHEAD: Duration = Duration::from_millis(20);
 /// How long a thread waits before it looks around.
 const TICK: Duration = Duration::from_millis(100);
 /// How long a worker may take to tear down once it is told to end.
@@ -66,37 +55,6 @@ pub(crate) struct Session<'a> {
     changed: Condvar,
 }
 
-/// A batch that the worker has.
-struct Flight {
-    sequence: u64,
-    batch: Batch,
-    berth: Option<Berth>,
-    /// Its bytes that went over the socket.
-    bytes: usize,
-    /// The bytes of the arenas that it was given.
-    shared: usize,
-    /// How long it took to put its data there.
-    placing: Duration,
-}
-
-struct State {
-    /// What the worker has, in the order in which it got it.
-    in_flight: VecDeque<Arc<Flight>>,
-    bytes: usize,
-    shared: usize,
-    /// What the large outputs of a batch take up, by those that have come, recent ones counting
-    /// more.
-    outputs: usize,
-    /// The mean duration of a batch so far, recent ones counting more.
-    pace: Option<Duration>,
-    /// When the first batch in flight can have been begun.
-    front_since: Instant,
-    told_to_end: Option<Instant>,
-    has_answered: bool,
-    is_spare: bool,
-    is_over: bool,
-}
-
 /// What has been sent to a worker.
 struct Sending {
     arenas: Arenas,
@@ -117,33 +75,6 @@ pub(crate) struct Remains {
     pub(crate) is_spare: bool,
 }
 
-impl State {
-    /// Whether the worker may have another batch.
-    fn has_room(&self) -> bool {
-        let count = self.in_flight.len();
-        if count == 0 {
-            return true;
-        }
-        if self.in_flight.front().is_some_and(|flight| flight.batch.is_suspect) {
-            return false;
-        }
-        let Some(pace) = self.pace else { return false };
-        let ahead = AHEAD.as_nanos().checked_div(pace.as_nanos());
-        let most = ahead.map_or(MOST_BATCHES, |most| most.min(MOST_BATCHES as u128) as usize);
-        count < most
-            && match count {
-                1 => 2 * self.shared < MOST_SHARED_BY_TWO,
-                _ => self.bytes < MOST_BYTES && self.shared < MOST_SHARED,
-            }
-    }
-
-    /// Room for the large outputs of a batch, with some to spare: what is not used costs nothing.
-    fn expected_outputs(&self, input: usize) -> usize {
-        let likely = self.outputs.max(input);
-        likely + likely / 4
-    }
-}
-
 impl<'a> Session<'a> {
     pub(crate) fn new(
         stage: &'a StageRun<'a>,
@@ -151,18 +82,7 @@ impl<'a> Session<'a> {
         log: LogTail,
         idle_limit: Option<Duration>,
     ) -> Self {
-        let state = State {
-            in_flight: VecDeque::new(),
-            bytes: 0,
-            shared: 0,
-            outputs: 0,
-            pace: None,
-            front_since: Instant::now(),
-            told_to_end: None,
-            has_answered: false,
-            is_spare: false,
-            is_over: false,
-        };
+        let state = State::new();
         Self { stage, index, log, idle_limit, state: Mutex::new(state), changed: Condvar::new() }
     }
 

@@ -1,18 +1,15 @@
-//! The base of a provisioner: opened, or built, when it is first needed.
+//! The base of a provisioner, once it is open.
 
-use std::path::Path;
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use envspec::{Install, LoadedEnv};
+use envspec::Install;
 use installer::Settings;
-use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key, Site};
+use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key};
 
-use super::build::Build;
 use super::environment::Core;
-use super::key;
-use super::provisioner::Provisioner;
-use crate::run::{Error, PlannedBase};
+use crate::run::Error;
 
 /// A base that was opened, or built.
 #[derive(Debug)]
@@ -32,106 +29,9 @@ pub(crate) struct Managed<'e> {
     pub(crate) settings: Settings,
 }
 
-impl Provisioner {
-    /// Lets go of the base, which is opened again, or built, when it is next needed.
-    pub(crate) fn close_base(&self) {
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Fails if the files that a spec names are for other Pythons than the base's. A managed base is
-    /// not built for this.
-    pub(crate) fn check_python(&self, env: &LoadedEnv) -> Result<(), Error> {
-        if env.requires_python.is_empty() {
-            return Ok(());
-        }
-        match &self.choice {
-            Some(PlannedBase::Managed(base)) => has_python(env, &self.managed(base)?.interpreter),
-            _ => has_python(env, self.open_base()?.base.interpreter()),
-        }
-    }
-
-    /// The package manager's settings that are in force for an environment over the base.
-    pub(crate) fn settings(&self, open: &OpenBase, install: &Install) -> Result<Settings, Error> {
-        // A managed base is ours, and has no file of its own.
-        let own = open.managed.is_none().then(|| open.base.interpreter().prefix());
-        Settings::read(install, own, &self.tools.ambient()).map_err(Error::install)
-    }
-
-    /// Opens the base, or builds it; again only if it has changed.
-    pub(crate) fn open_base(&self) -> Result<Arc<OpenBase>, Error> {
-        let mut slot = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = slot.as_ref().filter(|open| !open.base.may_have_changed()) {
-            return Ok(open.clone());
-        }
-        let open = Arc::new(self.make_base()?);
-        *slot = Some(open.clone());
-        Ok(open)
-    }
-
-    fn make_base(&self) -> Result<OpenBase, Error> {
-        let records = self.cache.interpreters_dir();
-        let records = Some(records.as_path());
-        let begun = Instant::now();
-        match &self.choice {
-            None => {
-                let base = venv_cache::Base::discover(records).map_err(Error::cache)?;
-                Ok(OpenBase::found(base, begun.elapsed()))
-            }
-            Some(PlannedBase::Python(python)) => {
-                let base = venv_cache::Base::open(python, records).map_err(Error::cache)?;
-                Ok(OpenBase::found(base, begun.elapsed()))
-            }
-            Some(PlannedBase::Managed(env)) => {
-                let Managed { interpreter, key, install, settings } = self.managed(env)?;
-                let build = |build: &Build<'_>, site: &Site<'_>| build.bare(&interpreter, site);
-                let cached =
-                    self.get_or_build(&key, install, &settings, env.setup_timeout, build)?;
-                OpenBase::managed(cached, records, begun.elapsed())
-            }
-        }
-    }
-
-    pub(crate) fn managed<'e>(&self, env: &'e LoadedEnv) -> Result<Managed<'e>, Error> {
-        let install = env.install.as_ref().ok_or(Error::EmptyManagedBase)?;
-        let records = self.cache.interpreters_dir();
-        let interpreter = match &env.python {
-            Some(python) => Interpreter::describe(python, Some(&records)).map_err(Error::cache)?,
-            None => venv_cache::Base::discover(Some(&records))
-                .map_err(Error::cache)?
-                .interpreter()
-                .clone(),
-        };
-        has_python(env, &interpreter)?;
-        let settings =
-            Settings::read(install, None, &self.tools.ambient()).map_err(Error::install)?;
-        let key = key::managed_base(&interpreter, install, &settings);
-        Ok(Managed { interpreter, key, install, settings })
-    }
-
-    /// The base as far as it is there already: a managed one that is not built is not built now.
-    pub(crate) fn peek_base(&self) -> Result<Option<Arc<OpenBase>>, Error> {
-        if let Some(PlannedBase::Managed(env)) = &self.choice {
-            let key = self.managed(env)?.key;
-            if self.cache.get(&key).map_err(Error::cache)?.is_none() {
-                return Ok(None);
-            }
-        }
-        self.open_base().map(Some)
-    }
-}
-
-/// Fails if the files that a spec names are for other Pythons.
-fn has_python(env: &LoadedEnv, interpreter: &Interpreter) -> Result<(), Error> {
-    let version = interpreter.version();
-    match env.requires_python.iter().find(|required| !required.accepts(version)) {
-        None => Ok(()),
-        Some(required) => Err(Error::RequiresPython {
-            file: required.file.clone(),
-            versions: required.versions.clone(),
-            python: interpreter.executable().to_owned(),
-            version: version.to_owned(),
-        }),
-    }
+/// The folder that relative paths start at.
+pub(crate) fn current_dir() -> Result<PathBuf, Error> {
+    std::env::current_dir().map_err(|source| Error::io("find", "the current folder", source))
 }
 
 impl OpenBase {
@@ -148,7 +48,7 @@ impl OpenBase {
         Ok(Self { base, managed: Some(cached), core: Arc::new(core) })
     }
 
-    fn found(base: venv_cache::Base, duration: Duration) -> Self {
+    pub(crate) fn found(base: venv_cache::Base, duration: Duration) -> Self {
         let core = Arc::new(Core::base(base.interpreter(), None, duration));
         Self { base, managed: None, core }
     }

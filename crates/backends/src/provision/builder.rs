@@ -9,8 +9,9 @@ use installer::Tools;
 use stage::Base;
 use venv_cache::{Budget, Cache, Strategy};
 
+use super::base::current_dir;
 use super::eviction::Eviction;
-use super::provisioner::{Provisioner, current_dir};
+use super::provisioner::Provisioner;
 use crate::run::{Error, Observer, Plan, PlannedBase};
 use crate::worker::Shims;
 
@@ -58,6 +59,14 @@ impl Default for ProvisionerBuilder {
             observer: Arc::new(()),
             stop: Arc::default(),
         }
+    }
+}
+
+impl Provisioner {
+    /// Returns what a provisioner is made by: the base of this process and the user's cache, unless it
+    /// is told otherwise.
+    pub fn builder() -> ProvisionerBuilder {
+        ProvisionerBuilder::default()
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envspec::{Install, LoadedEnv, Requirement};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Interpreter, Key, State};
@@ -16,23 +15,9 @@ use venv_cache::{CachedEnv, Interpreter, Key, State};
 use super::build::Record;
 use super::inspect::Details;
 use super::vars;
-use crate::run::Error;
+use crate::run::{EnvState, EnvironmentReport, Error};
 use crate::worker::wire::Proof;
 use crate::worker::{Launch, Shims};
-
-/// How an environment was come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EnvState {
-    /// The base environment itself: there was nothing to do.
-    Base,
-    /// An interpreter that the spec names: nothing was built.
-    Prebuilt,
-    /// It was in the cache.
-    Hit,
-    /// It was built.
-    Built,
-}
 
 /// What is the same for all stages that share an environment.
 #[derive(Debug)]
@@ -163,33 +148,6 @@ impl Core {
 fn has_safe_path(version: &str) -> bool {
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (3, 11)
-}
-
-/// An environment, as a report shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct EnvironmentReport {
-    /// The stages that ran in it.
-    pub stages: Vec<String>,
-    /// Its key; none for the base and for prebuilt environments.
-    pub key: Option<String>,
-    /// How it was come by.
-    pub state: EnvState,
-    /// What the lookup, the wait for others and the build took.
-    #[serde(rename = "seconds", with = "crate::run::seconds")]
-    pub duration: Duration,
-    /// The disk that is its own, in bytes; 0 for the base and for prebuilt environments.
-    pub own_bytes: u64,
-    /// How it adds to the base.
-    pub strategy: Option<String>,
-    /// Its interpreter.
-    pub python: PathBuf,
-    /// What was installed into it, as `name==version`.
-    pub added: Vec<String>,
-    /// What that replaced of the base, as `name==version`.
-    pub replaced: Vec<String>,
-    /// Packages of the base that do not get what they ask for any more.
-    pub warnings: Vec<String>,
 }
 
 /// An environment that is ready, with the variables and folders of one stage.

@@ -17,6 +17,7 @@ mod environment;
 mod eviction;
 mod inspect;
 mod key;
+mod opening;
 mod provisioner;
 mod ray_worker;
 mod vars;
@@ -26,7 +27,7 @@ pub use build::{Added, Replaced};
 pub(crate) use build::{asks_for, digest_now, is_direct, local_path};
 pub use builder::ProvisionerBuilder;
 pub use command::EnvCommand;
-pub use environment::{EnvState, Environment, EnvironmentReport};
+pub use environment::Environment;
 pub(crate) use eviction::Eviction;
 pub use inspect::{
     Change, Damage, Dependent, Details, Diff, Finding, Origin, Preview, PreviewState, Previews,
@@ -35,3 +36,5 @@ pub use inspect::{
 pub use key::environment_key;
 pub use provisioner::Provisioner;
 pub use ray_worker::RayWorker;
+
+pub use crate::run::{EnvState, EnvironmentReport};

@@ -1,7 +1,6 @@
 //! One base and one cache, and the environments that they make together.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,13 +10,12 @@ use installer::{Deadline, Limit, Settings, Tools};
 use stage::Isolation;
 use venv_cache::{BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, State, Strategy};
 
-use super::base::OpenBase;
+use super::base::{OpenBase, current_dir};
 use super::build::{Amount, Build};
-use super::builder::ProvisionerBuilder;
-use super::environment::{Core, EnvState, Environment};
+use super::environment::{Core, Environment};
 use super::eviction::Eviction;
 use super::key;
-use crate::run::{BuildPhase, DiskSource, Error, Event, Observer, PlannedBase};
+use crate::run::{BuildPhase, DiskSource, EnvState, Error, Event, Observer, PlannedBase};
 use crate::worker::Shims;
 
 /// How often it looks around while others build.
@@ -56,12 +54,6 @@ pub struct Provisioner {
 }
 
 impl Provisioner {
-    /// Returns what a provisioner is made by: the base of this process and the user's cache, unless it
-    /// is told otherwise.
-    pub fn builder() -> ProvisionerBuilder {
-        ProvisionerBuilder::default()
-    }
-
     /// The cache.
     #[must_use]
     pub fn cache(&self) -> &Cache {
@@ -147,6 +139,18 @@ impl Provisioner {
             self.evict_after_build();
         }
         Ok(Arc::new(core))
+    }
+
+    pub(crate) fn evict_after_build(&self) {
+        self.has_built.store(true, Ordering::Relaxed);
+        self.eviction.prune(&self.cache, &*self.observer);
+    }
+
+    /// Prunes the cache once more, now that what was built is no longer in use.
+    pub(crate) fn settle(&self) {
+        if self.has_built.load(Ordering::Relaxed) {
+            self.eviction.prune(&self.cache, &*self.observer);
+        }
     }
 
     /// The key of an environment over the base.
@@ -250,11 +254,6 @@ impl Provisioner {
             }
         }
     }
-}
-
-/// The folder that relative paths start at.
-pub(crate) fn current_dir() -> Result<PathBuf, Error> {
-    std::env::current_dir().map_err(|source| Error::io("find", "the current folder", source))
 }
 
 impl fmt::Debug for Provisioner {

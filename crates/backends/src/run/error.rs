@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use stage::BoxError;
 
-use super::failure::{Cause, FailedTask, PythonError};
+use super::failure::{Cause, FailedTask};
+use super::python_error::PythonError;
 use crate::worker::Exit;
 use crate::worker::wire::Phase;
 

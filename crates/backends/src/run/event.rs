@@ -4,9 +4,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::environment::EnvState;
 use super::failure::FailedTask;
-use crate::provision::EnvState;
-use crate::worker::{Exit, Stream};
+use crate::worker::Exit;
+
+/// Which of a worker's outputs a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
 
 /// Something that happened. Durations are in seconds where they are written as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]

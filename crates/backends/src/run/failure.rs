@@ -8,37 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stage::{SourceTask, TaskId};
 
+use super::python_error::PythonError;
 use crate::worker::Exit;
-
-/// An exception that a stage's Python code raised.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PythonError {
-    /// The class of the exception, such as `ValueError`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its text.
-    pub message: String,
-    /// The traceback, from the stage's own code on, as Python prints it.
-    pub traceback: String,
-}
-
-impl PythonError {
-    /// The traceback, where it says more than the message.
-    pub(crate) fn trace(&self) -> &str {
-        let text = self.traceback.trim();
-        if text == self.to_string() { "" } else { text }
-    }
-}
-
-impl fmt::Display for PythonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.message.is_empty() {
-            f.write_str(&self.kind)
-        } else {
-            write!(f, "{}: {}", self.kind, self.message)
-        }
-    }
-}
 
 /// Why a task failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

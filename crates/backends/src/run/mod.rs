@@ -8,6 +8,7 @@
 
 mod code;
 mod declared;
+mod environment;
 mod error;
 mod event;
 mod executor;
@@ -15,23 +16,26 @@ mod failure;
 mod groups;
 mod intake;
 mod plan;
+mod python_error;
 mod report;
 mod secrets;
 mod stop;
 
 pub(crate) use declared::Wanted;
+pub use environment::{EnvState, EnvironmentReport};
 pub(crate) use error::Words;
 pub use error::{Error, Report};
 pub(crate) use event::seconds;
-pub use event::{BuildPhase, Event, Observer};
+pub use event::{BuildPhase, Event, Observer, Stream};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub(crate) use failure::numbers;
-pub use failure::{Cause, FailedTask, PythonError};
+pub use failure::{Cause, FailedTask};
 pub use groups::{Group, Groups};
 pub use installer::DiskSource;
 pub use intake::{Ended, Intake};
 pub(crate) use plan::PlannedBase;
 pub use plan::{Plan, PlannedStage};
+pub use python_error::PythonError;
 pub use report::{RunReport, StageReport};
 pub(crate) use report::{Spent, tell_dropped};
 pub(crate) use secrets::Secrets;

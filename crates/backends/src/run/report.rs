@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stage::Task;
 
+use super::environment::EnvironmentReport;
 use super::event::{Event, Observer};
 use super::failure::FailedTask;
 use super::plan::Plan;
-use crate::provision::EnvironmentReport;
 
 /// A run, as it ended.
 #[derive(Clone, Debug, Serialize)]

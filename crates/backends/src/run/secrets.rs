@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::event::Event;
-use super::failure::{Cause, FailedTask, PythonError};
+use super::failure::{Cause, FailedTask};
 use super::plan::Plan;
+use super::python_error::PythonError;
 
 /// What is shown in place of a secret.
 const HIDDEN: &str = "<hidden>";

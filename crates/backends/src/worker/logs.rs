@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags};
 
-use crate::run::Secrets;
+use crate::run::{Secrets, Stream};
 
 /// Lines kept for an error report, and the bytes that they may have together.
 const KEPT_LINES: usize = 40;
@@ -19,16 +19,6 @@ const LONGEST_LINE: usize = 4096;
 /// How much is read of one output before anything else is looked at, in chunks: as much as a pipe can
 /// hold, which is 1 MiB where nobody has asked for more.
 const MOST_CHUNKS: usize = 64;
-
-/// Which of a worker's outputs a line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// The last lines that a worker printed.
 #[derive(Clone, Debug, Default)]

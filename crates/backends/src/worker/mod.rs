@@ -4,16 +4,18 @@
 //! and `logs` reads what it prints.
 
 mod cancel;
+mod exit;
 mod logs;
 mod process;
 mod shim;
 pub(crate) mod wire;
 
 pub(crate) use cancel::Cancel;
+pub use exit::Exit;
 pub(crate) use logs::LogTail;
-pub use logs::Stream;
-pub use process::Exit;
 pub(crate) use process::{Incoming, Launch, Process};
 pub(crate) use shim::Shims;
 pub use shim::{CURATOR_STAGE_PY, write_shim};
 pub use wire::Phase;
+
+pub use crate::run::Stream;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::bins::rounded;
 use super::page;
-use super::recorder::State;
+use super::state::State;
 use super::tallies::{Lane, Life, Making, StageTally};
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::run::{Cause, Error, FailedTask, Secrets};

@@ -9,6 +9,7 @@ mod bins;
 mod data;
 mod page;
 mod recorder;
+mod state;
 mod tallies;
 
 pub use data::RunProfile;

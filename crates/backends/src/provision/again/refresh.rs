@@ -13,9 +13,9 @@ use crate::provision::base::{Managed, OpenBase};
 use crate::provision::build::{
     Installed, Kept, Markers, Record, asks_for, base_packages, digest_now, is_direct, local_path,
 };
-use crate::provision::environment::{Core, EnvState, Environment};
+use crate::provision::environment::{Core, Environment};
 use crate::provision::provisioner::Provisioner;
-use crate::run::{Error, PlannedBase};
+use crate::run::{EnvState, Error, PlannedBase};
 
 impl Provisioner {
     /// Everything that a spec resolves to over the base, as lines of a requirements file with

@@ -8,6 +8,7 @@ mod input;
 mod interrupt;
 mod lines;
 mod malformed;
+mod numbered;
 mod report;
 mod results;
 
@@ -20,14 +21,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use curator::backends::run::Intake;
 use curator::backends::{
     Checkpoint, Event, FailurePolicy, Observer, Provisioner, Recorder, RunRecord, RunReport, Sink,
 };
-use curator::stage::{Backend, SourceTask};
+use curator::stage::Backend;
 use curator::{Task, backends};
 
-use crate::display::{Display, FAILURES};
+use crate::display::Display;
 use crate::engine::{self, Manner};
 use crate::failure::Failure;
 use crate::logging::{LogFormat, Logging};
@@ -37,9 +37,9 @@ use crate::pipeline::{Loaded, PipelineArguments};
 use crate::values;
 use failed::FailedFile;
 pub(crate) use input::Reading;
-use input::{Input, Read, Tasks};
+use input::{Input, Tasks};
 use interrupt::Interrupt;
-use malformed::Malformed;
+use numbered::Numbered;
 use report::ReportFile;
 use results::Results;
 
@@ -480,59 +480,5 @@ impl Running<'_> {
         let has_failed =
             !run.failed.is_empty() || self.reading.malformed.load(Ordering::Relaxed) > 0;
         Ok(ExitCode::from(u8::from(has_failed)))
-    }
-}
-
-/// The tasks of the input, by the numbers that they have there.
-struct Numbered {
-    lines: Tasks,
-    next: u64,
-    reading: Arc<Reading>,
-    failed: Option<FailedFile>,
-    /// What follows the tasks, where that is not a checkpoint.
-    intake: Option<Arc<Intake>>,
-    /// Whether a line that is no task is passed over.
-    goes_on: bool,
-    observer: Arc<dyn Observer>,
-}
-
-impl Iterator for Numbered {
-    type Item = Task;
-
-    fn next(&mut self) -> Option<Task> {
-        loop {
-            let (index, read) = (self.next, self.lines.next()?);
-            self.next += 1;
-            match (read, &self.intake) {
-                (Read::Task(task), Some(intake)) => return Some(intake.hand_in(index, *task)),
-                // Its number is its place among those that are handed in.
-                (Read::Task(task), None) if !self.goes_on => return Some(*task),
-                (Read::Task(task), None) => {
-                    return Some(task.with_source(SourceTask::new(index, |_| {})));
-                }
-                (Read::Malformed(malformed), _) => {
-                    if let Some(failed) = &self.failed {
-                        failed.add_malformed(index, &malformed);
-                    }
-                    if !self.goes_on {
-                        self.reading.fail(malformed.problem);
-                        return None;
-                    }
-                    self.tell(&malformed);
-                }
-            }
-        }
-    }
-}
-
-impl Numbered {
-    fn tell(&self, malformed: &Malformed) {
-        let count = self.reading.malformed.fetch_add(1, Ordering::Relaxed);
-        let message = match usize::try_from(count) {
-            Ok(0..FAILURES) => malformed.message().to_owned(),
-            Ok(FAILURES) => "more lines are no tasks, which are counted from here on".to_owned(),
-            _ => return,
-        };
-        self.observer.on_event(&Event::Warning { stage: None, message });
     }
 }

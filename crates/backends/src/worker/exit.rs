@@ -1,0 +1,38 @@
+//! How a process ended, in words.
+
+use rustix::process::Signal;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(number) => match signal_name(*number) {
+                Some(name) => write!(f, "was killed by signal {number} ({name})"),
+                None => write!(f, "was killed by signal {number}"),
+            },
+        }
+    }
+}
+
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match Signal::from_named_raw(number)? {
+        Signal::ABORT => "SIGABRT, abort",
+        Signal::BUS => "SIGBUS, bad memory access",
+        Signal::FPE => "SIGFPE, arithmetic error",
+        Signal::ILL => "SIGILL, illegal instruction",
+        Signal::KILL => "SIGKILL, killed from outside or out of memory",
+        Signal::SEGV => "SIGSEGV, segmentation fault",
+        Signal::TERM => "SIGTERM, asked to end",
+        _ => return None,
+    })
+}

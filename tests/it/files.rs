@@ -1,0 +1,198 @@
+//! The files of a crate: none too long, and none that go round in a circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file with more lines says at its head why: by a line that begins with this.
+const MOST_LINES: usize = 500;
+const REASON: &str = "//! Long because ";
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("crates")
+}
+
+/// The files of Rust below a folder.
+fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn a_long_file_says_why_it_is_long() {
+    let mut count = 0;
+    for entry in fs::read_dir(crates()).unwrap() {
+        let mut files = Vec::new();
+        sources(&entry.unwrap().path().join("src"), &mut files);
+        count += files.len();
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            let mut head = text.lines().take_while(|line| line.starts_with("//!"));
+            let lines = text.lines().count();
+            let is_fine = lines <= MOST_LINES || head.any(|line| line.starts_with(REASON));
+            assert!(is_fine, "{} has {lines} lines", file.display());
+        }
+    }
+    assert!(count > 200, "{count} files");
+}
+
+/// A module by the names on the way to it; the crate itself has none.
+type Module = Vec<String>;
+
+/// The modules of a crate: the text of each, without its tests.
+struct Modules(BTreeMap<Module, String>);
+
+impl Modules {
+    fn of(src: &Path) -> Self {
+        let mut files = Vec::new();
+        sources(src, &mut files);
+        let modules = files.into_iter().map(|file| {
+            let path = file.strip_prefix(src).unwrap().with_extension("");
+            let mut names: Module =
+                path.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+            names.pop_if(|name| name == "mod" || (name == "lib" && path.iter().count() == 1));
+            let text = fs::read_to_string(&file).unwrap();
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+            (names, text)
+        });
+        Self(modules.collect())
+    }
+
+    /// The paths that a module uses, and whether it hands them on.
+    fn uses(&self, module: &Module) -> Vec<(bool, String)> {
+        let mut uses = Vec::new();
+        let statements = self.0[module].split(';').filter_map(|statement| {
+            let line = statement.rfind("\nuse ").map(|at| (false, at + 5));
+            let public = |word: &str| {
+                statement.rfind(&format!("\n{word} use ")).map(|at| (true, at + word.len() + 6))
+            };
+            let found = public("pub").or(public("pub(crate)")).or(public("pub(super)")).or(line);
+            found.map(|(is_public, at)| (is_public, &statement[at..]))
+        });
+        for (is_public, tree) in statements {
+            let tree: String = tree.split_whitespace().collect::<Vec<_>>().join(" ");
+            let mut paths = Vec::new();
+            expand(String::new(), &tree, &mut paths);
+            uses.extend(paths.into_iter().map(|path| (is_public, path)));
+        }
+        uses
+    }
+
+    /// The module that a path leads to from another one, and the name in it; none if it leads out of
+    /// the crate.
+    fn resolve(&self, from: &Module, path: &str) -> Option<(Module, Option<String>)> {
+        let mut names = path.split("::").map(str::trim).peekable();
+        let mut module = from.clone();
+        match *names.peek()? {
+            "crate" => {
+                module.clear();
+                names.next();
+            }
+            "self" => drop(names.next()),
+            "super" => {
+                while names.next_if_eq(&"super").is_some() {
+                    module.pop();
+                }
+            }
+            first => {
+                let child = [&module[..], &[first.to_owned()]].concat();
+                self.0.get(&child)?;
+            }
+        }
+        while let Some(name) = names.peek() {
+            let child = [&module[..], &[(*name).to_owned()]].concat();
+            if !self.0.contains_key(&child) {
+                break;
+            }
+            module = child;
+            names.next();
+        }
+        Some((module, names.next().map(str::to_owned)))
+    }
+
+    /// The module that really has a name, where others hand it on.
+    fn home(&self, module: Module, name: Option<&str>, depth: usize) -> Module {
+        let Some(name) = name.filter(|_| depth < 8) else { return module };
+        let handed_on = self.uses(&module).into_iter().find(|(is_public, path)| {
+            *is_public && path.rsplit("::").next().is_some_and(|last| last == name)
+        });
+        match handed_on.and_then(|(_, path)| self.resolve(&module, &path)) {
+            Some((next, name)) => self.home(next, name.as_deref(), depth + 1),
+            None => module,
+        }
+    }
+
+    /// Which modules each needs. That a front page hands on what lies below it is no arrow.
+    fn arrows(&self) -> BTreeMap<&Module, BTreeSet<Module>> {
+        let arrows = self.0.keys().map(|module| {
+            let mut needs = BTreeSet::new();
+            for (is_public, path) in self.uses(module) {
+                let Some((target, name)) = self.resolve(module, &path) else { continue };
+                let home = self.home(target, name.as_deref(), 0);
+                if home != *module && !(is_public && home.starts_with(module)) {
+                    needs.insert(home);
+                }
+            }
+            (module, needs)
+        });
+        arrows.collect()
+    }
+}
+
+/// The paths of a tree of `use`.
+fn expand(before: String, tree: &str, into: &mut Vec<String>) {
+    let Some((start, rest)) = tree.split_once('{') else {
+        let name = tree.split(" as ").next().unwrap_or_default().trim();
+        if !name.is_empty() {
+            into.push(before + name);
+        }
+        return;
+    };
+    let inner = rest.rsplit_once('}').map_or(rest, |(inner, _)| inner);
+    let before = before + start.trim();
+    let (mut depth, mut from) = (0_usize, 0);
+    for (at, character) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                expand(before.clone(), &inner[from..at], into);
+                from = (at + 1).min(inner.len());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// In the largest crate, each file can be read after those that it needs.
+#[test]
+fn no_files_of_backends_need_each_other_in_a_circle() {
+    let modules = Modules::of(&crates().join("backends/src"));
+    let mut arrows = modules.arrows();
+    let count: usize = arrows.values().map(BTreeSet::len).sum();
+    assert!(count > 200, "only {count} arrows were found");
+    // What needs nothing that is left goes, until only circles are left.
+    loop {
+        let before = arrows.len();
+        let left: BTreeSet<Module> = arrows.keys().map(|module| (*module).clone()).collect();
+        arrows.retain(|_, needs| needs.iter().any(|need| left.contains(need)));
+        if arrows.len() == before {
+            break;
+        }
+    }
+    let circles: Vec<String> = arrows
+        .iter()
+        .map(|(module, needs)| {
+            let needs = needs.iter().filter(|need| arrows.contains_key(need));
+            let needs: Vec<String> = needs.map(|need| need.join("/")).collect();
+            format!("{} needs {}", module.join("/"), needs.join(", "))
+        })
+        .collect();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
