@@ -40,6 +40,9 @@ fn fails(spec: RuntimeEnv) -> String {
     error
 }
 
+/// A `main`.
+type Program = dyn Fn() -> Result<(), Report>;
+
 /// Rust prints the error of a `main` by its `Debug`: here that is what people read.
 #[test]
 fn an_error_that_ends_a_program_prints_its_report() {
@@ -70,7 +73,7 @@ fn an_error_that_ends_a_program_prints_its_report() {
     };
     let no_key =
         || -> Result<(), Report> { Ok("x".parse::<curator::venv_cache::Key>().map(drop)?) };
-    let others: [(&dyn Fn() -> Result<(), Report>, &str); 4] = [
+    let others: [(&Program, &str); 4] = [
         (&wrong_spec, "`pipp` is no field of a runtime_env\n\nhint: did you mean `pip`?"),
         (&no_code, "\n\nhint: write `file.py:Name`"),
         (&no_key, "\n\nhint: `curator env list`"),

@@ -53,11 +53,11 @@ impl Modules {
         let mut files = Vec::new();
         sources(src, &mut files);
         let modules = files.into_iter().map(|file| {
-            let path = file.strip_prefix(src).unwrap().with_extension("");
+            let path = file.strip_prefix(src).expect("a file in it").with_extension("");
             let mut names: Module =
-                path.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+                path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
             names.pop_if(|name| name == "mod" || (name == "lib" && path.iter().count() == 1));
-            let text = fs::read_to_string(&file).unwrap();
+            let text = fs::read_to_string(&file).expect("text");
             let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
             (names, text)
         });

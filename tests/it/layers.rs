@@ -153,6 +153,9 @@ fn every_crate_describes_itself_to_a_registry() {
     }
 }
 
+type Hint<E> = fn(&E) -> Option<Cow<'_, str>>;
+type Report<E> = fn(&E) -> String;
+
 /// What a person can do about an error is asked in one way, whichever crate it is of, and so is its
 /// report.
 #[test]
@@ -166,8 +169,6 @@ fn every_crate_tells_of_its_errors_in_one_way() {
             }
         }
     }
-    type Hint<E> = fn(&E) -> Option<Cow<'_, str>>;
-    type Report<E> = fn(&E) -> String;
     let _: (Hint<curator::envspec::Error>, Report<_>) =
         (curator::envspec::Error::hint, curator::envspec::Error::report);
     let _: (Hint<curator::stage::Error>, Report<_>) =

@@ -1,9 +1,10 @@
 //! Programs of strangers: the examples for them and the front page, built as a crate outside the
 //! workspace, and run.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::LazyLock;
 
 use crate::support::{base, folder, fresh_cache};
@@ -27,9 +28,9 @@ fn build() -> PathBuf {
     fs::create_dir_all(&sources).expect("a folder");
     let manifest = format!(
         "[package]\nname = \"outside\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
-         curator = {{ path = {:?} }}\nduct = \"1\"\nserde_json = \"1\"\n\n\
+         curator = {{ path = \"{}\" }}\nduct = \"1\"\nserde_json = \"1\"\n\n\
          [profile.dev]\ndebug = \"line-tables-only\"\n\n[profile.dev.package.sha2]\nopt-level = 3\n",
-        root.join("crates/curator")
+        root.join("crates/curator").display()
     );
     let write = |path: PathBuf, text: &str| {
         // What is there already is not built again.
@@ -49,26 +50,29 @@ fn build() -> PathBuf {
         write(sources.join(format!("{name}.rs")), text);
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--offline", "--target-dir"]).arg(target).current_dir(&dir);
+    let arguments = ["build", "--quiet", "--offline", "--target-dir"].map(OsString::from);
+    let mut command = duct::cmd(cargo, arguments.into_iter().chain([target.into()])).dir(&dir);
     // What cargo tells these tests of themselves is none of that crate's.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_PKG") || name == "CARGO_MANIFEST_DIR" {
-            command.env_remove(name);
+            command = command.env_remove(name);
         }
     }
-    let built = command.output().expect("cargo starts");
+    let built = command.stderr_capture().unchecked().run().expect("cargo starts");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     target.join("debug")
 }
 
 fn run(name: &str, cache: &Path, arguments: &[&str], vars: &[(&str, &Path)]) -> Output {
     let dir = folder();
-    let mut command = Command::new(PROGRAMS.join(name));
-    command.args(arguments).env("CURATOR_CACHE_DIR", cache).current_dir(dir.path());
-    command.env("VIRTUAL_ENV", base().ancestors().nth(2).expect("PREFIX/bin/python"));
-    command.envs(vars.iter().copied());
-    command.output().expect("it starts")
+    let mut command = duct::cmd(PROGRAMS.join(name), arguments)
+        .env("CURATOR_CACHE_DIR", cache)
+        .env("VIRTUAL_ENV", base().ancestors().nth(2).expect("PREFIX/bin/python"))
+        .dir(dir.path());
+    for (name, value) in vars {
+        command = command.env(name, value);
+    }
+    command.stdout_capture().stderr_capture().unchecked().run().expect("it starts")
 }
 
 fn text(output: &Output) -> String {

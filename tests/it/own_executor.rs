@@ -31,7 +31,6 @@ fn an_executor_of_a_strangers_own_does_what_every_executor_does() {
     let is_whole = std::env::var_os("CURATOR_TEST_ALL").is_some();
     let wanted = cases().into_iter().filter(|case| is_whole || OWN.contains(&case.name));
     for case in wanted {
-        println!("{}", case.name);
         case.run(&setting);
     }
 }

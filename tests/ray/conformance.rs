@@ -5,7 +5,7 @@ use std::path::Path;
 
 use curator::backends::FailurePolicy;
 use curator::backends::conformance::{Case, Setting, cases, registry};
-use curator::backends::ray::{Engine, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::ray::{RayActorPool, RayData, RayEngine, RayExecutor, Xenna};
 use curator::{Executor, LocalExecutor, RayEnv};
 
 use crate::world;
@@ -69,7 +69,7 @@ fn the_local_executor_does_what_every_executor_must() {
     assert_eq!(registry().names().collect::<Vec<_>>(), ["multiply", "reverse"]);
 }
 
-fn conforms<E: Engine + 'static>() {
+fn conforms<E: RayEngine + 'static>() {
     let cluster = world::cluster();
     let ray = cluster.start(&world::script("start.py"));
     let address = ray.first_line();

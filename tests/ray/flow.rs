@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use curator::backends::Plan;
-use curator::backends::ray::{Engine, RayData, RayExecutor, Xenna};
+use curator::backends::ray::{RayData, RayEngine, RayExecutor, Xenna};
 use curator::{Executor, Pipeline, PythonStage, Task};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ class Gate:
         return task
 ";
 
-fn streams<E: Engine + 'static>(cluster: &Cluster, address: &str) {
+fn streams<E: RayEngine + 'static>(cluster: &Cluster, address: &str) {
     let file = cluster.dir().join(format!("open-{}", E::NAME));
     let gate = PythonStage::from_source(GATE, "Gate")
         .with_args(json!({ "file": file }))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use curator::backends::conformance::registry;
-use curator::backends::ray::{Engine, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::ray::{RayActorPool, RayData, RayEngine, RayExecutor, Xenna};
 use curator::backends::{Connection, Error};
 use curator::stage::Context;
 use curator::{ExecutorExt, Pipeline, PythonStage, RayDataExecutor, RuntimeEnv, RustStage, Task};
@@ -23,12 +23,12 @@ fn plain() -> PythonStage {
     )
 }
 
-fn executor<E: Engine>(base: &Path) -> RayExecutor<E> {
+fn executor<E: RayEngine>(base: &Path) -> RayExecutor<E> {
     let executor = RayExecutor::<E>::connect(Connection::local()).expect("a connection");
     executor.with_base(base.to_owned()).with_cache_dir(world::cache())
 }
 
-fn refused<E: Engine>(executor: &RayExecutor<E>, stage: impl Into<Pipeline>) -> Error {
+fn refused<E: RayEngine>(executor: &RayExecutor<E>, stage: impl Into<Pipeline>) -> Error {
     match executor.run(&stage.into(), [Task::new(json!(1))]) {
         Ok(report) => panic!("it ran: {report:?}"),
         Err(error) => error,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use curator::backends::ray::{Engine, RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::ray::{RayActorPool, RayData, RayEngine, RayExecutor, Xenna};
 use curator::backends::{Connection, Error, Event, FailurePolicy};
 use curator::worker::{Registry, serve_if_asked};
 use curator::{ExecutorExt, Pipeline, RunReport, Task};
@@ -30,7 +30,11 @@ fn connection(job: &Value) -> Connection {
     init.fold(connection, |connection, (name, value)| connection.with_init(name, value.clone()))
 }
 
-fn run<E: Engine>(job: &Value, pipeline: &Pipeline, events: &Events) -> Result<RunReport, Error> {
+fn run<E: RayEngine>(
+    job: &Value,
+    pipeline: &Pipeline,
+    events: &Events,
+) -> Result<RunReport, Error> {
     let path = |name: &str| job[name].as_str().map(PathBuf::from);
     let mut executor = RayExecutor::<E>::connect(connection(job))?;
     if let Some(base) = path("base") {

@@ -27,8 +27,8 @@ fn main() -> Result<(), Report> {
     let code = "import importlib.metadata as it; print(*sorted(d.name + '==' + d.version for d in \
                 it.distributions()))";
     let command = environment.command("python".as_ref(), &["-c".into(), code.into()]);
-    let seen = command.to_std().output()?;
+    let seen = duct::cmd(command.program, command.arguments).full_env(command.vars).read()?;
     println!("{:?} {}", environment.state(), environment.python().display());
-    print!("{}", String::from_utf8_lossy(&seen.stdout));
+    println!("{seen}");
     Ok(())
 }

@@ -2,9 +2,11 @@
 //!
 //! Read `executor` and `run` for the threads of a run, then `stage_run` and `queue` for what becomes of
 //! batches. A slot does the work: `rust_slot` in a thread, `python_slot` with one worker after the
-//! other, each of which has a `session` (whose thread decides by `feed`). What crosses to it is a `parcel` with a `payload`, in `arenas`
-//! where it is large, and comes back through `results`. `load` and `scaling` decide about more workers,
-//! `devices` about who holds which.
+//! other, each of which has a `session`: its thread decides by `feed`, and `flights` is what the worker
+//! has. What crosses to it is a `parcel` with a `payload`, in `arenas` where it is large, and comes back
+//! through `results`. `provide` makes the environments, `load` and `scaling` decide about more workers,
+//! `devices` about who holds which. `runner` runs one stage alone, for engines that lay the stages out
+//! themselves, and `travel` has tasks as bytes for them.
 
 mod arenas;
 mod devices;

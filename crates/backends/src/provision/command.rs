@@ -28,19 +28,6 @@ pub struct EnvCommand {
     pub dir: Option<PathBuf>,
 }
 
-impl EnvCommand {
-    /// Returns the command as one of the standard library's, which starts it.
-    #[must_use]
-    pub fn to_std(&self) -> std::process::Command {
-        let mut command = std::process::Command::new(&self.program);
-        command.args(&self.arguments).env_clear().envs(&self.vars);
-        if let Some(dir) = &self.dir {
-            command.current_dir(dir);
-        }
-        command
-    }
-}
-
 impl Environment {
     /// How to start a command of the user's own in the environment, as after an activation.
     ///

@@ -12,7 +12,7 @@ pub enum RayEnv {
 }
 
 /// An engine on Ray. There are three: [`RayData`], [`RayActorPool`] and [`Xenna`].
-pub trait Engine: private::Sealed + Send + Sync {
+pub trait RayEngine: private::Sealed + Send + Sync {
     /// Its name: `ray-data`, `ray-actor-pool` or `xenna`.
     const NAME: &'static str;
 }
@@ -38,14 +38,14 @@ impl private::Sealed for RayData {}
 impl private::Sealed for RayActorPool {}
 impl private::Sealed for Xenna {}
 
-impl Engine for RayData {
+impl RayEngine for RayData {
     const NAME: &'static str = "ray-data";
 }
 
-impl Engine for RayActorPool {
+impl RayEngine for RayActorPool {
     const NAME: &'static str = "ray-actor-pool";
 }
 
-impl Engine for Xenna {
+impl RayEngine for Xenna {
     const NAME: &'static str = "xenna";
 }

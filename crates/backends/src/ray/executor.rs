@@ -12,7 +12,7 @@ use stage::{Base, Task};
 
 use super::connection::Connection;
 use super::driver::Driver;
-use super::engine::{Engine, RayActorPool, RayData, RayEnv, Xenna};
+use super::engine::{RayActorPool, RayData, RayEngine, RayEnv, Xenna};
 use super::host::{self, ROLE};
 use super::job::{Job, JobStage};
 use super::session::{Outcome, RayRun};
@@ -55,7 +55,7 @@ pub struct RayExecutor<E> {
     engine: PhantomData<fn() -> E>,
 }
 
-impl<E: Engine> RayExecutor<E> {
+impl<E: RayEngine> RayExecutor<E> {
     /// An executor on this Ray. Nothing is started before a run; what cannot be is refused here.
     pub fn connect(connection: impl Into<Connection>) -> Result<Self, Error> {
         let connection = connection.into();
@@ -169,7 +169,7 @@ fn names_of(program: &Path) -> Result<Vec<String>, Error> {
     serde_json::from_str(&answer).map_err(|error| failed(error.into()))
 }
 
-impl<E: Engine> Executor for RayExecutor<E> {
+impl<E: RayEngine> Executor for RayExecutor<E> {
     fn name(&self) -> &'static str {
         E::NAME
     }
@@ -243,7 +243,7 @@ impl<E> Clone for RayExecutor<E> {
     }
 }
 
-impl<E: Engine> fmt::Debug for RayExecutor<E> {
+impl<E: RayEngine> fmt::Debug for RayExecutor<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RayExecutor")
             .field("engine", &E::NAME)

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use stage::{Settings, Workers};
 
-use super::engine::{Engine, RayEnv, Xenna};
+use super::engine::{RayEngine, RayEnv, Xenna};
 use super::host::{Code, StageRequest};
 use super::native;
 use crate::run::{Error, FailurePolicy, Plan, PlannedStage};

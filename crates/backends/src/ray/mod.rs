@@ -15,6 +15,6 @@ mod native;
 mod session;
 
 pub use connection::Connection;
-pub use engine::{Engine, RayActorPool, RayData, RayEnv, Xenna};
+pub use engine::{RayActorPool, RayData, RayEngine, RayEnv, Xenna};
 pub use executor::{RayActorPoolExecutor, RayDataExecutor, RayExecutor, XennaExecutor};
 pub use host::serve_if_asked;

@@ -136,10 +136,10 @@ impl Host<'_> {
                 Some(fault) => self.writer.send(Kind::Failed, fault, &[]),
                 None => match self.process(stage, &call) {
                     Ok((meta, body)) => {
-                        if std::mem::take(&mut is_first) {
-                            if let Some(environment) = stage.environment() {
-                                self.writer.note(&Note::Environment(environment));
-                            }
+                        if std::mem::take(&mut is_first)
+                            && let Some(environment) = stage.environment()
+                        {
+                            self.writer.note(&Note::Environment(environment));
                         }
                         self.writer.send(Kind::Result, &meta, &body)
                     }

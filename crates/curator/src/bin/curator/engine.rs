@@ -63,7 +63,10 @@ fn local(engine: &Engine, manner: Manner, cache_dir: Option<&Path>) -> LocalExec
     executor
 }
 
-fn in_manner<E: backends::ray::Engine>(executor: RayExecutor<E>, manner: Manner) -> RayExecutor<E> {
+fn in_manner<E: backends::ray::RayEngine>(
+    executor: RayExecutor<E>,
+    manner: Manner,
+) -> RayExecutor<E> {
     let Manner { policy, stop, stop_grace } = manner;
     let executor = executor.with_failure_policy(policy).with_stop(stop);
     match stop_grace {
@@ -72,7 +75,7 @@ fn in_manner<E: backends::ray::Engine>(executor: RayExecutor<E>, manner: Manner)
     }
 }
 
-fn on_ray<E: backends::ray::Engine>(
+fn on_ray<E: backends::ray::RayEngine>(
     engine: &Engine,
     cache_dir: Option<&Path>,
 ) -> Result<RayExecutor<E>, backends::Error> {
