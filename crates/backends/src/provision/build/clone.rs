@@ -45,10 +45,12 @@ impl Build<'_> {
         };
         let is_over = || is_refused.load(Ordering::Relaxed) || self.limit.is_over();
         let (created, refusal) = thread::scope(|scope| {
-            let resolver = scope.spawn(ask);
+            // Without a thread nobody asks first, and the installation tells.
+            let resolver =
+                thread::Builder::new().name("curator-ask".to_owned()).spawn_scoped(scope, ask).ok();
             let created = create_unless(base, dir, strategy, &is_over);
             is_made.store(true, Ordering::Relaxed);
-            (created, resolver.join().ok().flatten())
+            (created, resolver.and_then(|it| it.join().ok()).flatten())
         });
         match refusal {
             Some(refusal) => Err(kept.blame(tool, &request, self.install, refusal)),
