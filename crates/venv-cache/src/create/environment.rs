@@ -40,6 +40,9 @@ pub struct Created {
 /// outside of itself. A distribution, module or package that an earlier site folder shadows is
 /// left out.
 ///
+/// An egg that a `.pth` file names becomes what an installed wheel is: installers see it and replace it.
+/// Its modules stay in a folder of its name, also those of an archive and of an egg elsewhere.
+///
 /// Folders are always real; files are shared as `strategy` says and never written to, so that
 /// installers, which remove a file before they write it, leave the base alone. Times are kept, or
 /// every `.pyc` would go stale. A link in the base to a folder outside of it becomes a real
