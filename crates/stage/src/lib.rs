@@ -52,8 +52,8 @@ mod task;
 pub mod testing;
 
 pub use code::{
-    Behaviour, Command, Context, EnvView, Origin, PythonCode, PythonSource, Registry, RustCode,
-    Stage, TypedStage,
+    Behaviour, Command, Context, Declared, EnvView, Origin, PythonCode, PythonSource, Registry,
+    RustCode, Stage, TypedStage,
 };
 pub use error::{BoxError, Error};
 pub use pipeline::{
@@ -62,8 +62,8 @@ pub use pipeline::{
 };
 pub use secret::redacted;
 pub use settings::{
-    AnyStage, Configured, Isolation, Overrides, PythonStage, Resources, RustStage, Settings,
-    Workers,
+    AnyStage, Configured, DeclaredSetting, Isolation, Overrides, PythonStage, Resources, RustStage,
+    Settings, Source, Workers,
 };
 pub use task::{
     BatchOutput, Data, Json, JsonError, Lineage, Output, SourceTask, Task, TaskId, Timing,

@@ -3,6 +3,7 @@
 mod behaviour;
 mod command;
 mod context;
+mod declared;
 mod python;
 mod registry;
 mod rust;
@@ -11,6 +12,7 @@ mod typed;
 pub use behaviour::Behaviour;
 pub use command::{Command, EnvView};
 pub use context::Context;
+pub use declared::Declared;
 pub use python::{PythonCode, PythonSource};
 pub use registry::{Origin, Registry};
 pub use rust::{RustCode, Stage};

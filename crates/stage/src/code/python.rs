@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use super::declared::Declared;
 use crate::{Error, secret};
 
 /// A Python class or function, by where it is and what it is called.
@@ -26,6 +27,7 @@ pub struct PythonCode {
     source: PythonSource,
     name: String,
     args: Value,
+    declared: Declared,
 }
 
 /// Where Python code is.
@@ -56,7 +58,7 @@ impl PythonCode {
     }
 
     fn new(source: PythonSource, name: impl Into<String>) -> Self {
-        Self { source, name: name.into(), args: Value::Null }
+        Self { source, name: name.into(), args: Value::Null, declared: Declared::Use }
     }
 
     /// The same with arguments for the class: a JSON object gives keyword arguments, an array
@@ -65,6 +67,12 @@ impl PythonCode {
     /// By default, `null`: the class is constructed without arguments. A function takes none.
     pub fn with_args(self, args: impl Into<Value>) -> Self {
         Self { args: args.into(), ..self }
+    }
+
+    /// The same with another answer to what the code declares about itself. By default,
+    /// [`Declared::Use`].
+    pub fn with_declared(self, declared: Declared) -> Self {
+        Self { declared, ..self }
     }
 
     /// The same with a file's relative path put under `dir`.
@@ -97,6 +105,12 @@ impl PythonCode {
     #[must_use]
     pub fn args(&self) -> &Value {
         &self.args
+    }
+
+    /// What becomes of what the code declares about itself.
+    #[must_use]
+    pub fn declared(&self) -> Declared {
+        self.declared
     }
 
     /// What is wrong with the text form, if anything.

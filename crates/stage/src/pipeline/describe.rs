@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::composite::expand_all;
 use super::{Base, Pipeline, PipelineStage};
-use crate::{AnyStage, Behaviour, Error, Resources, Settings, secret};
+use crate::{AnyStage, Behaviour, Declared, Error, Resources, Settings, Source, secret};
 
 /// The longest a name or a text within arguments is shown, in characters: a stage may carry
 /// megabytes of them.
@@ -71,19 +71,32 @@ impl Writer<'_> {
                 "args",
                 if code.args().is_null() { "none".into() } else { json(code.args()) },
             )?;
+            let becomes = match code.declared() {
+                Declared::Use => "used where nothing else is set",
+                Declared::Ignore => "ignored",
+                Declared::Forbid => "forbidden",
+            };
+            self.line("declared", becomes)?;
         }
-        self.line("runtime_env", stage_env(runtime_env.as_ref(), pipeline, stage))?;
+        let from = |setting| origin(stage, setting);
+        let env = stage_env(runtime_env.as_ref(), pipeline, stage);
+        self.line("runtime_env", env + &from("runtime_env"))?;
         self.line("isolation", or(isolation.as_ref(), "as the cache is set"))?;
-        self.line("resources", amounts(resources))?;
-        self.line("batch_size", or(batch_size.as_ref(), "the engine's choice"))?;
-        self.line("workers", workers.to_string())?;
-        self.line("inputs", keys(inputs))?;
-        self.line("outputs", keys(outputs))?;
-        self.line("task_timeout", task_timeout.map_or("none".into(), |time| format!("{time:?}")))?;
+        self.line("resources", amounts(resources) + &from("resources"))?;
+        self.line(
+            "batch_size",
+            or(batch_size.as_ref(), "the engine's choice") + &from("batch_size"),
+        )?;
+        self.line("workers", workers.to_string() + &from("num_workers"))?;
+        self.line("inputs", keys(inputs) + &from("inputs"))?;
+        self.line("outputs", keys(outputs) + &from("outputs"))?;
+        let timeout = task_timeout.map_or("none".into(), |time| format!("{time:?}"));
+        self.line("task_timeout", timeout + &from("task_timeout_seconds"))?;
         self.line("max_attempts", or(max_attempts.as_ref(), "2 if its worker dies, else 1"))?;
-        self.line("recycle_after", recycle_after.map_or("never".into(), |n| format!("{n} tasks")))?;
-        self.line("ray_stage_spec", options(ray_options))?;
-        self.line("xenna_stage_spec", options(xenna_options))
+        let recycled = recycle_after.map_or("never".into(), |n| format!("{n} tasks"));
+        self.line("recycle_after", recycled + &from("recycle_after_tasks"))?;
+        self.line("ray_stage_spec", options(ray_options) + &from("ray_stage_spec"))?;
+        self.line("xenna_stage_spec", options(xenna_options) + &from("xenna_stage_spec"))
     }
 
     /// The stages by name, where a composite stage cannot be expanded.
@@ -163,6 +176,16 @@ fn stage_env(own: Option<&RuntimeEnv>, pipeline: &Pipeline, stage: &AnyStage) ->
         None if pipeline.runtime_env.is_some() => format!("{} (the pipeline's)", env(&effective)),
         Some(own) if *own != effective => format!("{} (with the pipeline's)", env(&effective)),
         _ => env(&effective),
+    }
+}
+
+/// Where a setting comes from, where that is not plain: from the stage's code, or in place of what
+/// that declares.
+fn origin(stage: &AnyStage, setting: &str) -> String {
+    match stage.overridden(setting) {
+        Some(declared) => format!(" (overrides the class's {})", json(declared)),
+        None if stage.source(setting) == Source::Code => " (the class's)".to_owned(),
+        None => String::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::places::Places;
 use super::{Assignment, Base, BuiltPipeline, Engine, FailurePolicy, Pipeline};
 use crate::json::AsToml;
 use crate::settings::Entry;
-use crate::{AnyStage, Behaviour, Error, PythonCode, PythonSource, PythonStage};
+use crate::{AnyStage, Behaviour, Declared, Error, PythonCode, PythonSource, PythonStage};
 use envspec::nearest;
 
 /// A pipeline file: a pipeline, and how it is to be run.
@@ -107,16 +107,18 @@ impl TryFrom<Entry> for FileStage {
             (Some(name), Some(source)) => PythonCode::from_source(source, name),
         };
         let code = code.with_args(std::mem::take(&mut entry.args));
+        let code = code.with_declared(entry.declared.unwrap_or_default());
+        let noted = entry.clone();
         let settings = entry
             .into_settings(code.short_name())
             .map_err(|error| WrongStage(error.to_string()))?;
-        Ok(Self(PythonStage::new(code, settings)))
+        Ok(Self(PythonStage::new(code, settings).noting(&noted)))
     }
 }
 
 impl From<FileStage> for Entry {
     fn from(FileStage(stage): FileStage) -> Self {
-        let (code, mut entry) = (stage.behaviour(), Self::from(stage.settings().clone()));
+        let (code, mut entry) = (stage.behaviour(), stage.to_entry());
         match code.source() {
             PythonSource::File(_) | PythonSource::Module(_) => {
                 entry.python = Some(code.to_string());
@@ -127,6 +129,7 @@ impl From<FileStage> for Entry {
             }
         }
         entry.args = code.args().clone();
+        entry.declared = Some(code.declared()).filter(|it| *it != Declared::Use);
         entry
     }
 }
@@ -205,6 +208,10 @@ impl PipelineFile {
             let message = without_values(&error.into_inner().to_string());
             Error::Assignment { key: key.map_or_else(keys, Assignment::key), problem: message }
         })?;
+        let mut written = written;
+        for (before, FileStage(now)) in self.written.stage.iter().zip(&mut written.stage) {
+            now.keep_name_of(&before.0);
+        }
         // What was changed does not stand in the text.
         Ok(Self { written, dir: self.dir.clone(), places: Places::default() })
     }
@@ -219,10 +226,7 @@ impl PipelineFile {
             Base::Python(path) => Base::Python(dir.join(path)),
             Base::Managed(env) => Base::Managed(env.clone()),
         });
-        let stages = file.stage.iter().map(|FileStage(stage)| {
-            let code = stage.behaviour().clone().within(dir);
-            PythonStage::new(code, stage.settings().clone())
-        });
+        let stages = file.stage.iter().map(|FileStage(stage)| stage.clone().within(dir));
         pipeline.with_stages(stages)
     }
 
@@ -283,14 +287,16 @@ fn to_file(stage: &AnyStage) -> Result<FileStage, Error> {
              named as a file is";
         return Err(Error::Setting { stage: name(), setting: "python", problem: problem.into() });
     }
-    Ok(FileStage(PythonStage::new(code.clone(), stage.settings().clone())))
+    Ok(FileStage(stage.clone().with_behaviour(code.clone())))
 }
 
 /// Whether the text form means the same code. It does not for a module `py` of a package: `a.py` is
 /// a file.
 fn reads_back(code: &PythonCode) -> bool {
     let read = code.to_string().parse::<PythonCode>();
-    read.is_ok_and(|read| read.with_args(code.args().clone()) == *code)
+    read.is_ok_and(|read| {
+        read.with_args(code.args().clone()).with_declared(code.declared()) == *code
+    })
 }
 
 /// The parser's error without the line that it quotes.

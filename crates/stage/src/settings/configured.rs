@@ -1,19 +1,22 @@
 //! A stage: code and settings.
 
+use super::entry::Entry;
+use super::origins::Origins;
 use crate::{
-    Behaviour, BoxError, Context, Error, Output, Overrides, PythonCode, RustCode, Settings, Stage,
-    Task, TypedStage,
+    Behaviour, BoxError, Context, Declared, Error, Output, Overrides, PythonCode, RustCode,
+    Settings, Stage, Task, TypedStage,
 };
 
 /// Code with its settings: one stage of a pipeline.
 ///
 /// A value like any other: every `with_…` works on a copy or consumes the stage, so that one stage
 /// may stand in many pipelines, or several times in one under different names.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct Configured<B> {
     behaviour: B,
-    settings: Settings,
+    pub(super) settings: Settings,
+    pub(super) origins: Origins,
 }
 
 /// A stage that is Python code.
@@ -27,8 +30,18 @@ pub type AnyStage = Configured<Behaviour>;
 
 impl<B> Configured<B> {
     /// Code with these settings.
+    ///
+    /// What is not at its default counts as set by the stage's entry: what its code declares does
+    /// not take its place.
     pub fn new(behaviour: B, settings: Settings) -> Self {
-        Self { behaviour, settings }
+        let origins = Origins::of_settings(&settings);
+        Self { behaviour, settings, origins }
+    }
+
+    /// The same, called as its code is: no entry has given it that name.
+    pub(super) fn named_by_code(mut self) -> Self {
+        self.origins.note("name", false);
+        self
     }
 
     /// The code.
@@ -55,13 +68,30 @@ impl<B> Configured<B> {
         B: Clone,
     {
         let mut copy = self.clone();
+        overrides.note(&mut copy.origins);
         overrides.apply(&mut copy.settings);
         copy
     }
 
+    /// The same settings, from the same origins, with other code.
+    pub(crate) fn with_behaviour<C>(self, behaviour: C) -> Configured<C> {
+        Configured { behaviour, settings: self.settings, origins: self.origins }
+    }
+
     pub(super) fn edit(mut self, change: impl FnOnce(&mut Overrides)) -> Self {
-        Overrides::default().edit(change).apply(&mut self.settings);
+        let overrides = Overrides::default().edit(change);
+        overrides.note(&mut self.origins);
+        overrides.apply(&mut self.settings);
         self
+    }
+}
+
+/// Whether both are one code with the same settings, from the same origins.
+impl<B: PartialEq> PartialEq for Configured<B> {
+    fn eq(&self, other: &Self) -> bool {
+        self.behaviour == other.behaviour
+            && self.settings == other.settings
+            && self.origins.without_name() == other.origins.without_name()
     }
 }
 
@@ -89,12 +119,49 @@ impl PythonStage {
     pub fn with_args(self, args: impl Into<serde_json::Value>) -> Self {
         Self { behaviour: self.behaviour.with_args(args), ..self }
     }
+
+    /// The same with another answer to what the class declares about itself (`runtime_env`,
+    /// `batch_size`, and the like). By default, [`Declared::Use`]: that holds, except for what the
+    /// stage itself sets.
+    pub fn with_declared(self, declared: Declared) -> Self {
+        Self { behaviour: self.behaviour.with_declared(declared), ..self }
+    }
+}
+
+/// How a stage stands in a file.
+impl PythonStage {
+    /// The same with its file's relative path put under `dir`.
+    pub(crate) fn within(self, dir: &std::path::Path) -> Self {
+        let code = self.behaviour.clone().within(dir);
+        self.with_behaviour(code)
+    }
+
+    /// The same, of an entry that sets what this one sets.
+    pub(crate) fn noting(mut self, entry: &Entry) -> Self {
+        entry.note(&mut self.origins);
+        self
+    }
+
+    /// Its settings as an entry, with what is set to its default.
+    pub(crate) fn to_entry(&self) -> Entry {
+        let mut entry = Entry::from(self.settings.clone());
+        entry.write_out(&self.origins);
+        entry
+    }
+
+    /// Counts as named by its code if that one does, and it has the name still: a file in between
+    /// has every name.
+    pub(crate) fn keep_name_of(&mut self, other: &Self) {
+        if self.settings.name == other.settings.name && !other.origins.gives("name") {
+            self.origins.note("name", false);
+        }
+    }
 }
 
 impl From<PythonCode> for PythonStage {
     fn from(code: PythonCode) -> Self {
         let settings = Settings::new(code.short_name());
-        Self::new(code, settings)
+        Self::new(code, settings).named_by_code()
     }
 }
 
@@ -158,12 +225,12 @@ impl AnyStage {
 
 impl From<PythonStage> for AnyStage {
     fn from(stage: PythonStage) -> Self {
-        Self { behaviour: stage.behaviour.into(), settings: stage.settings }
+        Self { behaviour: stage.behaviour.into(), settings: stage.settings, origins: stage.origins }
     }
 }
 
 impl From<RustStage> for AnyStage {
     fn from(stage: RustStage) -> Self {
-        Self { behaviour: stage.behaviour.into(), settings: stage.settings }
+        Self { behaviour: stage.behaviour.into(), settings: stage.settings, origins: stage.origins }
     }
 }

@@ -6,9 +6,10 @@ use envspec::RuntimeEnv;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::origins::Origins;
 use crate::json;
 use crate::task::seconds;
-use crate::{Isolation, Resources, Settings, Workers};
+use crate::{Declared, Isolation, Resources, Settings, Workers};
 
 /// A stage as it is written. One struct for both uses, since `flatten` and strict fields exclude
 /// each other.
@@ -29,13 +30,18 @@ pub(crate) struct Entry {
     #[serde(skip_serializing_if = "Value::is_null", deserialize_with = "json::value")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<super::schema::Args>"))]
     pub(crate) args: Value,
+    /// What becomes of what the class declares about itself, such as a class variable `runtime_env`:
+    /// `use`, where this entry sets nothing else (the default), `ignore`, or `forbid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) declared: Option<Declared>,
     /// Its Python packages and variables, in the shape of Ray's `runtime_env`. By default, the
     /// pipeline's; an empty table is the base environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     runtime_env: Option<RuntimeEnv>,
     /// What one worker occupies.
-    #[serde(skip_serializing_if = "is_default")]
-    resources: Resources,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Resources"))]
+    resources: Option<Resources>,
     /// At most how many tasks are handed over at once. By default, the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -48,11 +54,13 @@ pub(crate) struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_workers_per_node: Option<f64>,
     /// Keys that a task must have to enter.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    inputs: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+    inputs: Option<Vec<String>>,
     /// Keys that the stage gives.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    outputs: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+    outputs: Option<Vec<String>>,
     /// The longest that one task may take. By default, for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>", extend("exclusiveMinimum" = 0)))]
@@ -70,24 +78,59 @@ pub(crate) struct Entry {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     recycle_after_tasks: Option<u64>,
     /// Options that only the Ray engines read.
-    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "json::object")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object")]
     #[cfg_attr(feature = "schema", schemars(with = "super::schema::RayOptions"))]
-    ray_stage_spec: Map<String, Value>,
+    ray_stage_spec: Option<Map<String, Value>>,
     /// Options that only Xenna reads.
-    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "json::object")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object")]
     #[cfg_attr(feature = "schema", schemars(with = "super::schema::XennaOptions"))]
-    xenna_stage_spec: Map<String, Value>,
+    xenna_stage_spec: Option<Map<String, Value>>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Seconds(#[serde(with = "seconds")] Duration);
 
-fn is_default(resources: &Resources) -> bool {
-    *resources == Resources::default()
+/// Options as they are written; an empty table is one, too.
+fn object<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Map<String, Value>>, D::Error> {
+    json::object(from).map(Some)
 }
 
 impl Entry {
+    /// Notes which settings it sets, be it to their defaults.
+    pub(crate) fn note(&self, origins: &mut Origins) {
+        let given = [
+            ("name", self.name.is_some()),
+            ("resources", self.resources.is_some()),
+            ("inputs", self.inputs.is_some()),
+            ("outputs", self.outputs.is_some()),
+            ("ray_stage_spec", self.ray_stage_spec.is_some()),
+            ("xenna_stage_spec", self.xenna_stage_spec.is_some()),
+        ];
+        given.into_iter().for_each(|(setting, is_given)| origins.note(setting, is_given));
+    }
+
+    /// Writes out what is set to its default.
+    pub(crate) fn write_out(&mut self, origins: &Origins) {
+        if origins.gives("resources") {
+            self.resources.get_or_insert_default();
+        }
+        if origins.gives("inputs") {
+            self.inputs.get_or_insert_default();
+        }
+        if origins.gives("outputs") {
+            self.outputs.get_or_insert_default();
+        }
+        if origins.gives("ray_stage_spec") {
+            self.ray_stage_spec.get_or_insert_default();
+        }
+        if origins.gives("xenna_stage_spec") {
+            self.xenna_stage_spec.get_or_insert_default();
+        }
+    }
+
     /// The settings; `name` is what the stage is called unless it says so itself.
     pub(crate) fn into_settings(self, name: &str) -> Result<Settings, TwoWorkers> {
         let workers = match (self.num_workers, self.num_workers_per_node) {
@@ -97,14 +140,14 @@ impl Entry {
             (Some(_), Some(_)) => return Err(TwoWorkers),
         };
         let mut settings = Settings::new(self.name.as_deref().unwrap_or(name));
-        settings.resources = self.resources;
+        settings.resources = self.resources.unwrap_or_default();
         settings.batch_size = self.batch_size;
         settings.workers = workers;
         settings.runtime_env = self.runtime_env;
-        settings.inputs = self.inputs;
-        settings.outputs = self.outputs;
-        settings.ray_options = self.ray_stage_spec;
-        settings.xenna_options = self.xenna_stage_spec;
+        settings.inputs = self.inputs.unwrap_or_default();
+        settings.outputs = self.outputs.unwrap_or_default();
+        settings.ray_options = self.ray_stage_spec.unwrap_or_default();
+        settings.xenna_options = self.xenna_stage_spec.unwrap_or_default();
         settings.task_timeout = self.task_timeout_seconds.map(|seconds| seconds.0);
         settings.isolation = self.isolation;
         settings.max_attempts = self.max_attempts;
@@ -142,6 +185,9 @@ impl TryFrom<Entry> for Settings {
         if !entry.args.is_null() {
             return Err(NotSettings::Code("args"));
         }
+        if entry.declared.is_some() {
+            return Err(NotSettings::Code("declared"));
+        }
         if entry.name.is_none() {
             return Err(NotSettings::NoName);
         }
@@ -176,19 +222,20 @@ impl From<Settings> for Entry {
             python: None,
             source: None,
             args: Value::Null,
+            declared: None,
             runtime_env,
-            resources,
+            resources: (resources != Resources::default()).then_some(resources),
             batch_size,
             num_workers,
             num_workers_per_node,
-            inputs,
-            outputs,
+            inputs: (!inputs.is_empty()).then_some(inputs),
+            outputs: (!outputs.is_empty()).then_some(outputs),
             task_timeout_seconds: task_timeout.map(Seconds),
             isolation,
             max_attempts,
             recycle_after_tasks: recycle_after,
-            ray_stage_spec: ray_options,
-            xenna_stage_spec: xenna_options,
+            ray_stage_spec: (!ray_options.is_empty()).then_some(ray_options),
+            xenna_stage_spec: (!xenna_options.is_empty()).then_some(xenna_options),
         }
     }
 }

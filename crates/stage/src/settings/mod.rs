@@ -3,6 +3,7 @@
 mod configured;
 mod entry;
 mod options;
+mod origins;
 mod overrides;
 mod plain;
 mod resources;
@@ -12,6 +13,7 @@ mod schema;
 
 pub use configured::{AnyStage, Configured, PythonStage, RustStage};
 pub(crate) use entry::Entry;
+pub use origins::{DeclaredSetting, Source};
 pub use overrides::Overrides;
 pub use plain::Settings;
 pub(crate) use plain::check_name;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use envspec::RuntimeEnv;
 use serde_json::{Map, Value};
 
+use super::origins::Origins;
 use crate::secret::Shown;
 use crate::{Isolation, Resources, Settings, Workers};
 
@@ -60,6 +61,15 @@ impl<T> Change<T> {
         }
     }
 
+    /// Whether the setting is set now; none where that does not change.
+    fn gives(&self) -> Option<bool> {
+        match self {
+            Self::Keep => None,
+            Self::Reset => Some(false),
+            Self::Set(_) => Some(true),
+        }
+    }
+
     fn then(self, later: Self) -> Self {
         match later {
             Self::Keep => self,
@@ -85,6 +95,10 @@ impl fmt::Debug for Options {
 }
 
 impl Options {
+    fn gives(&self) -> Option<bool> {
+        (self.clears || !self.laid_over.is_empty()).then(|| !self.laid_over.is_empty())
+    }
+
     fn apply(self, options: &mut Map<String, Value>) {
         if self.clears {
             options.clear();
@@ -166,6 +180,28 @@ impl Overrides {
         isolation.apply(&mut settings.isolation);
         max_attempts.apply(&mut settings.max_attempts);
         recycle_after.apply(&mut settings.recycle_after);
+    }
+
+    /// Notes which settings come from the stage's entry from now on.
+    pub(super) fn note(&self, origins: &mut Origins) {
+        let changes = [
+            ("name", self.name.as_ref().map(|_| true)),
+            ("resources", self.resources.map(|_| true)),
+            ("batch_size", self.batch_size.gives()),
+            ("num_workers", self.workers.map(|_| true)),
+            ("runtime_env", self.runtime_env.gives()),
+            ("inputs", self.inputs.as_ref().map(|_| true)),
+            ("outputs", self.outputs.as_ref().map(|_| true)),
+            ("ray_stage_spec", self.ray_options.gives()),
+            ("xenna_stage_spec", self.xenna_options.gives()),
+            ("task_timeout_seconds", self.task_timeout.gives()),
+            ("recycle_after_tasks", self.recycle_after.gives()),
+        ];
+        for (setting, gives) in changes {
+            if let Some(is_given) = gives {
+                origins.note(setting, is_given);
+            }
+        }
     }
 
     pub(super) fn edit(mut self, change: impl FnOnce(&mut Overrides)) -> Self {

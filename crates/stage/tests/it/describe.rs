@@ -105,6 +105,7 @@ pipeline demo
 1. Clean
    code              python stages.py:Clean
    args              {\"language\":\"en\",\"token\":\"<hidden>\"}
+   declared          used where nothing else is set
    runtime_env       {\"uv\":[\"packaging==24.0\"]}
    isolation         full
    resources         0.5 cpus, 1 gpus
@@ -121,6 +122,7 @@ pipeline demo
 2. Plain
    code              python pkg.mod:Plain
    args              none
+   declared          used where nothing else is set
    runtime_env       the base environment
    isolation         as the cache is set
    resources         1 cpus

@@ -1,6 +1,7 @@
 //! The public behaviour of `stage`.
 
 mod composite;
+mod declared;
 mod describe;
 mod file;
 mod overrides;
