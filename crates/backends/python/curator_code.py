@@ -3,11 +3,24 @@
 import os
 import sys
 
-__all__ = ["declared", "describe_error", "load", "takes_argument"]
+__all__ = [
+    "construct",
+    "declared",
+    "declared_by",
+    "describe_error",
+    "load",
+    "module_of",
+    "takes_argument",
+]
 
 
 def load(code, args):
     """The object that does the work: an instance, or a function bound to its arguments."""
+    return construct(module_of(code), code["name"], args)
+
+
+def module_of(code):
+    """The module that a stage's code is in."""
     import importlib
 
     if "file" in code:
@@ -30,16 +43,20 @@ def load(code, args):
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-    else:
-        module = importlib.import_module(code["module"])
+        return module
+    return importlib.import_module(code["module"])
+
+
+def construct(module, name, args):
+    """The object of that name in a module, constructed with its arguments."""
     found = module
-    for part in code["name"].split("."):
+    for part in name.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
             known = ", ".join(n for n in dir(found) if not n.startswith("_")) or "nothing"
             raise AttributeError(
-                f"{module.__name__} has no {code['name']!r}; it defines {known}"
+                f"{module.__name__} has no {name!r}; it defines {known}"
             ) from None
     positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
     if isinstance(found, type):
@@ -47,7 +64,7 @@ def load(code, args):
     if hasattr(found, "process") or hasattr(found, "process_batch"):
         return found
     if not callable(found):
-        raise TypeError(f"{code['name']!r} is neither a class nor a function")
+        raise TypeError(f"{name!r} is neither a class nor a function")
     if not (positional or named):
         return _Function(found, found)
     return _Function(found, lambda task: found(task, *positional, **named))
@@ -69,20 +86,34 @@ _TAILS = frozenset(("de", "ds", "ec", "es", "ks", "nv", "rs", "ts", "ze"))
 def declared(stage):
     """What the stage's code declares about itself: most declare nothing, and pay for no more than a
     look at their names."""
+    stage, names = _names_of(stage)
+    if "__getattr__" not in names and not any(
+        name[:2].lower() in _HEADS or name[-2:].lower() in _TAILS
+        for name in names
+        if name[:1] != "_"
+    ):
+        return {}
+    return _declared(stage, names)
+
+
+def declared_by(stage):
+    """The same for who wants to know it for certain, whatever its names are."""
+    return _declared(*_names_of(stage))
+
+
+def _names_of(stage):
     if isinstance(stage, _Function):
         stage = stage.function
     names = set(getattr(stage, "__dict__", ()))
     for kind in type(stage).__mro__:
         names.update(vars(kind))
-    if "__getattr__" not in names and not any(
-        name[:2].lower() in _HEADS or name[-2:].lower() in _TAILS
-        for name in names
-        if isinstance(name, str) and name[:1] != "_"
-    ):
-        return {}
+    return stage, {name for name in names if isinstance(name, str)}
+
+
+def _declared(stage, names):
     from curator_declared import declared
 
-    return declared(stage, {name for name in names if isinstance(name, str)})
+    return declared(stage, names)
 
 
 def describe_error(error):

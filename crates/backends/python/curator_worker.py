@@ -12,7 +12,7 @@ import os
 import sys
 
 
-def _follow_parent(lifeline, group):
+def follow_parent(lifeline, group):
     """Has the kernel kill this whole process group when the parent's end of the pipe closes.
 
     A signal to the group also reaches the children that the stage's code started, needs no thread,
@@ -95,7 +95,7 @@ def _serve():
     start = of_any_size(json.loads, meta)
     # The first descriptor is the lifeline; the rest are locks that last as long as this process.
     leases, channel.descriptors = channel.descriptors, []
-    _follow_parent(leases[0], start["group"])
+    follow_parent(leases[0], start["group"])
 
     def send(kind, value):
         channel.send(kind, 0, json.dumps(value).encode())

@@ -202,6 +202,9 @@ impl Executor for LocalExecutor {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
+        let read = (!plan.is_read()).then(|| self.provisioner(plan)?.read_declared(plan));
+        let read = read.transpose()?;
+        let plan = read.as_ref().unwrap_or(plan);
         self.check(plan)?;
         let cancel =
             Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;

@@ -337,10 +337,12 @@ impl RunRecord {
     /// [`Error::SourceChanged`] if a folder or archive that one came from holds something else.
     pub fn lock(&self, plan: &Plan, cache_dir: Option<&Path>) -> Result<Plan, Error> {
         let opened = |plan: &Plan| Provisioner::builder().base_of(plan).cache_dir(cache_dir).open();
-        let mut plan = plan.clone();
         if platform() != self.platform {
             return Err(Error::OtherPlatform { then: self.platform.clone(), now: platform() });
         }
+        // What the classes declare was a part of the run.
+        let mut plan =
+            if plan.is_read() { plan.clone() } else { opened(plan)?.read_declared(plan)? };
         if let (Some(PlannedBase::Managed(env)), Some(recorded)) = (plan.base(), &self.managed_base)
             && let Some(install) = &env.install
         {

@@ -266,6 +266,13 @@ impl Environment {
         self.key().map(ToString::to_string)
     }
 
+    /// What tells the variables and the folder that are its own from others'.
+    pub(crate) fn own_digest(&self) -> String {
+        let own = self.own_vars.iter().filter(|(name, _)| *name != "PATH");
+        let text = format!("{:?}{:?}", own.collect::<Vec<_>>(), self.working_dir);
+        envspec::Digest::of(text.as_bytes()).to_string()
+    }
+
     /// How to start a worker in it.
     pub(crate) fn launch(&self, visible_devices: Option<String>) -> io::Result<Launch> {
         let mut vars = self.vars.as_ref().clone();

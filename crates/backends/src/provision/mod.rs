@@ -6,12 +6,14 @@
 //! interpreter in it and keeps it from being evicted.
 //!
 //! Read `provisioner`, then `environment`; `build` is what happens if the cache has none, `inspect`
-//! looks at those that there are, and `again` makes them once more.
+//! looks at those that there are, and `again` makes them once more. `classes` asks stages' code what it
+//! declares.
 
 mod again;
 mod base;
 mod build;
 mod builder;
+mod classes;
 mod command;
 mod environment;
 mod eviction;
@@ -26,6 +28,7 @@ pub(crate) use again::with_requirements;
 pub use build::{Added, Replaced};
 pub(crate) use build::{asks_for, digest_now, is_direct, local_path};
 pub use builder::ProvisionerBuilder;
+pub(crate) use classes::Answer;
 pub use command::EnvCommand;
 pub use environment::Environment;
 pub(crate) use eviction::Eviction;

@@ -182,8 +182,6 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
-        let stages = Job::stages(E::NAME, plan, self.ray_env)?;
-        let program = self.worker_program(&stages)?;
         let builder =
             Provisioner::builder().cache_dir(self.cache_dir.as_deref()).observer(observer.clone());
         let builder = match &self.base {
@@ -191,6 +189,10 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
             None => builder.base_of(plan),
         };
         let provisioner = builder.open()?;
+        let read = (!plan.is_read()).then(|| provisioner.read_declared(plan)).transpose()?;
+        let plan = read.as_ref().unwrap_or(plan);
+        let stages = Job::stages(E::NAME, plan, self.ray_env)?;
+        let program = self.worker_program(&stages)?;
         let open = provisioner.open_base()?;
         let shims = provisioner.shims();
         let base = Environment::new(open.core.clone(), &LoadedEnv::default(), shims)?;

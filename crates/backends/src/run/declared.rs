@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use envspec::{Install, LoadedEnv, RuntimeEnv};
+use envspec::{Digest, Install, LoadedEnv, RuntimeEnv};
 use serde_json::{Map, Value};
-use stage::{Resources, Settings, Workers, redacted};
+use stage::{Declared, Resources, Settings, Workers, redacted};
 
 use super::DiskSource;
 use super::error::Error;
@@ -16,11 +16,30 @@ use crate::worker::wire::{Found, Loaded};
 /// The longest that a value is shown, in characters.
 const LONGEST: usize = 400;
 
+/// The settings that code may declare.
+pub(crate) const SETTINGS: [&str; 11] = [
+    "runtime_env",
+    "batch_size",
+    "resources",
+    "num_workers",
+    "num_workers_per_node",
+    "inputs",
+    "outputs",
+    "task_timeout_seconds",
+    "recycle_after_tasks",
+    "ray_stage_spec",
+    "xenna_stage_spec",
+];
+
 /// What the plan says of a stage, as it was before a lock or an engine changed anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    /// Whether the stage's own entry in the pipeline has a `runtime_env`.
-    pub(crate) sets_env: bool,
+    /// What becomes of what the code declares.
+    pub(crate) declared: Declared,
+    /// The settings that the stage's own entry in the pipeline sets.
+    pub(crate) given: BTreeSet<String>,
+    /// What tells the `runtime_env` that the plan has from the code: it may hold credentials.
+    pub(crate) read_env: Option<String>,
     /// The default of the pipeline.
     pub(crate) default: RuntimeEnv,
     /// What comes of both.
@@ -42,7 +61,14 @@ impl Wanted {
         declared: &Loaded,
     ) -> Result<Vec<String>, Error> {
         let mut told = Vec::new();
-        for (name, found) in &declared.settings {
+        if self.declared == Declared::Ignore {
+            return Ok(told);
+        }
+        // A name is the pipeline's, where two would have the same one.
+        for (name, found) in declared.settings.iter().filter(|(name, _)| *name != "name") {
+            if self.declared == Declared::Forbid {
+                return Err(Error::forbidden(&settings.name, name, found));
+            }
             if name == "runtime_env" {
                 told.extend(self.check_env(&settings.name, found)?);
             } else {
@@ -70,7 +96,7 @@ impl Wanted {
         } else {
             shown(&serde_json::to_value(&self.effective).unwrap_or_default())
         };
-        if self.sets_env {
+        if self.given.contains("runtime_env") {
             return Ok(Some(format!(
                 "its entry in the pipeline overrides the runtime_env that its code declares: it \
                  runs with {planned}, and the code has {declared}"
@@ -81,6 +107,9 @@ impl Wanted {
 
     /// Whether a declared `runtime_env` means the one of the plan.
     fn is_env(&self, declared: &Value) -> bool {
+        if self.read_env.as_ref() == Some(&digest_of(declared)) {
+            return true;
+        }
         let Ok(declared) = RuntimeEnv::from_value(declared.clone()) else { return false };
         // Written alike, it need not be read, and where its files are not there it cannot be.
         declared == self.effective
@@ -156,6 +185,12 @@ impl Wanted {
             _ => Some("none".to_owned()),
         }?;
         let declared = shown(value);
+        if self.given.contains(&name) {
+            return Some(format!(
+                "its entry in the pipeline overrides the class's `{name}` {declared}: it runs with \
+                 {planned}"
+            ));
+        }
         Some(format!(
             "its code declares `{name}` {declared}, and the pipeline has {planned}, which is what it \
              runs with: set it in the stage's entry, or take it out of the code"
@@ -180,6 +215,23 @@ impl Wanted {
                 || matches!(amount, Value::Null | Value::Bool(false))
                 || amount.as_f64() == Some(0.0)
         })
+    }
+}
+
+/// What tells a declared value from another.
+pub(crate) fn digest_of(value: &Value) -> String {
+    Digest::of(value.to_string().as_bytes()).to_string()
+}
+
+impl Error {
+    /// A declaration that the pipeline forbids.
+    pub(crate) fn forbidden(stage: &str, setting: &str, found: &Found) -> Self {
+        let declared = match found {
+            Found::Value(value) => shown(value),
+            Found::Unread(why) => format!("(not to be read: {})", short(why)),
+        };
+        let (stage, setting) = (stage.to_owned(), short(setting));
+        Self::ForbiddenDeclaration { stage, setting, declared }
     }
 }
 

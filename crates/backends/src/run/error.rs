@@ -214,6 +214,33 @@ pub enum Error {
         planned: String,
     },
 
+    /// The environment that a stage's class declares cannot be found out before it is there.
+    #[error(
+        "the runtime_env that the code of stage `{stage}` declares is no literal, and the code does \
+         not run in the base: {problem}"
+    )]
+    DeclareLiterally {
+        /// The stage.
+        stage: String,
+        /// What the base lacks, if that is known.
+        missing: Option<String>,
+        /// What went wrong.
+        problem: String,
+    },
+
+    /// The code of a stage declares a setting, which the pipeline forbids.
+    #[error(
+        "the code of stage `{stage}` declares `{setting}` {declared}, which the pipeline forbids"
+    )]
+    ForbiddenDeclaration {
+        /// The stage.
+        stage: String,
+        /// The setting.
+        setting: String,
+        /// What its code declares, as JSON, without credentials.
+        declared: String,
+    },
+
     /// A worker process could not be started.
     #[error("failed to {action} for stage `{stage}`")]
     Worker {
@@ -528,6 +555,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn pipeline(source: stage::Error) -> Self {
+        Self::Pipeline { source: Box::new(source) }
+    }
+
     pub(crate) fn io(action: &'static str, what: impl Into<String>, source: io::Error) -> Self {
         Self::Io { action, what: what.into(), source }
     }

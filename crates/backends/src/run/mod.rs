@@ -6,6 +6,7 @@
 //! reads what specs refer to, [`Stop`] ends a run early, [`Groups`] keeps what came of a source task
 //! together, and `secrets` keeps what must not be shown out of all of it.
 
+mod classes;
 mod code;
 mod declared;
 mod environment;
@@ -21,6 +22,7 @@ mod report;
 mod secrets;
 mod stop;
 
+pub(crate) use classes::may_declare;
 pub(crate) use declared::Wanted;
 pub use environment::{EnvState, EnvironmentReport};
 pub(crate) use error::Words;

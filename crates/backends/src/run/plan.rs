@@ -1,14 +1,22 @@
 //! A pipeline made ready to run: checked, expanded, and with everything read that its specs refer
 //! to. From here on nobody reads those files again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
-use stage::{Base, Behaviour, Pipeline, PythonCode, PythonSource, Settings};
+use serde_json::{Map, Value};
+use stage::{
+    AnyStage, Base, Behaviour, BuiltPipeline, Declared, DeclaredSetting, Pipeline, PythonCode,
+    PythonSource, Settings, Source,
+};
 
 use super::DiskSource;
-use super::declared::Wanted;
+use super::classes::may_declare;
+use super::declared::{Wanted, digest_of};
 use super::error::Error;
+use crate::provision::Answer;
+use crate::worker::wire::Found;
 
 /// A pipeline made ready to run.
 #[derive(Clone, Debug)]
@@ -16,6 +24,10 @@ pub struct Plan {
     name: String,
     stages: Vec<PlannedStage>,
     base: Option<PlannedBase>,
+    /// What it is made of; none where the stages have been made ready elsewhere.
+    built: Option<Box<BuiltPipeline>>,
+    /// Stages whose code may declare what the plan does not have yet.
+    unread: Vec<usize>,
 }
 
 /// A base with everything read that it refers to.
@@ -56,15 +68,28 @@ pub struct PlannedStage {
     pub(crate) env: Option<LoadedEnv>,
     /// What its code is held against; none where that is Rust.
     pub(crate) wanted: Option<Box<Wanted>>,
+    /// What its code is known to declare.
+    pub(crate) declared: Vec<DeclaredSetting>,
 }
 
 impl Plan {
     /// Checks a pipeline and reads what it refers to.
     ///
     /// Relative paths are relative to the pipeline's folder, or, if it has none, to the current one.
+    ///
+    /// What the code of its stages declares is not in it before
+    /// [`Provisioner::read_declared`](crate::Provisioner::read_declared) has read that, which
+    /// executors do.
     pub fn new(pipeline: &Pipeline) -> Result<Self, Error> {
-        let built =
-            pipeline.build().map_err(|source| Error::Pipeline { source: Box::new(source) })?;
+        let built = pipeline.build().map_err(Error::pipeline)?;
+        let mut plan = Self::of(built)?;
+        let stages = plan.stages.iter().enumerate();
+        let unread = stages.filter(|(_, stage)| stage.may_declare());
+        plan.unread = unread.map(|(place, _)| place).collect();
+        Ok(plan)
+    }
+
+    fn of(built: BuiltPipeline) -> Result<Self, Error> {
         let dir = match built.dir() {
             Some(dir) => std::path::absolute(dir),
             None => std::env::current_dir(),
@@ -88,9 +113,11 @@ impl Plan {
                 Some(load(&format!("stage `{}`", stage.name()), &effective, &dir)?)
             };
             let settings = stage.settings().clone();
-            let wanted = stage.behaviour().as_python().map(|_| {
+            let wanted = stage.behaviour().as_python().map(|code| {
                 Box::new(Wanted {
-                    sets_env: settings.runtime_env.is_some(),
+                    declared: code.declared(),
+                    given: given(stage),
+                    read_env: None,
                     default: built.pipeline().runtime_env().cloned().unwrap_or_default(),
                     effective,
                     env: env.clone().unwrap_or_default(),
@@ -100,20 +127,85 @@ impl Plan {
                 })
             });
             let behaviour = rooted(stage.behaviour(), &dir);
-            stages.push(PlannedStage { settings, behaviour, env, wanted });
+            let declared = stage.declared_settings();
+            stages.push(PlannedStage { settings, behaviour, env, wanted, declared });
         }
-        Ok(Self { name: built.name().to_owned(), stages, base })
+        let name = built.name().to_owned();
+        Ok(Self { name, stages, base, built: Some(Box::new(built)), unread: Vec::new() })
+    }
+
+    /// Whether all that the code of its stages may declare has been
+    /// [read](crate::Provisioner::read_declared).
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// The places of stages whose code may declare what the plan does not have yet.
+    pub(crate) fn unread(&self) -> Vec<usize> {
+        self.unread.clone()
+    }
+
+    /// The same plan with what the code of its stages declares, by their places.
+    pub(crate) fn with_answers(&self, answers: &BTreeMap<usize, Answer>) -> Result<Self, Error> {
+        let Some(built) = &self.built else { return Ok(self.clone()) };
+        let mut stages = built.stages().to_vec();
+        let names = names(&stages, answers);
+        for (&place, answer) in answers {
+            let stage = &mut stages[place];
+            refuse(stage, answer)?;
+            let values = answer.found.settings.iter().filter_map(|(setting, found)| match found {
+                Found::Value(value) => Some((setting.clone(), value.clone())),
+                Found::Unread(_) => None,
+            });
+            let mut values: Map<String, Value> = values.collect();
+            if !names.contains(&place) {
+                values.remove("name");
+            }
+            *stage = stage.with_declared_settings(&values).map_err(Error::pipeline)?;
+        }
+        let mut plan = Self::of(built.with_stages(stages).map_err(Error::pipeline)?)?;
+        plan.base.clone_from(&self.base);
+        for (place, answer) in answers {
+            if let (Some(wanted), Some(Found::Value(env))) =
+                (&mut plan.stages[*place].wanted, answer.found.settings.get("runtime_env"))
+            {
+                if !wanted.given.contains("runtime_env") {
+                    wanted.read_env = Some(digest_of(env));
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// What the code of its stages is known to declare, and what became of that.
+    #[must_use]
+    pub fn declared(&self) -> Vec<DeclaredSetting> {
+        self.stages.iter().flat_map(|stage| stage.declared.clone()).collect()
+    }
+
+    /// A text that shows the stages with all their settings, those that their code declares
+    /// included; see [`Pipeline::describe`].
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.built.as_ref().map(|built| built.pipeline().describe()).unwrap_or_default()
     }
 
     /// Stages that have been made ready elsewhere.
     pub(crate) fn of_stages(stages: Vec<PlannedStage>) -> Self {
-        Self { name: String::new(), stages, base: None }
+        Self { name: String::new(), stages, base: None, built: None, unread: Vec::new() }
     }
 
     /// The plan of one of its stages alone, over the same base.
     pub(crate) fn only(&self, index: usize) -> Self {
         let stages = vec![self.stages[index].clone()];
-        Self { name: self.name.clone(), stages, base: self.base.clone() }
+        Self {
+            name: self.name.clone(),
+            stages,
+            base: self.base.clone(),
+            built: None,
+            unread: Vec::new(),
+        }
     }
 
     /// The pipeline's name.
@@ -152,6 +244,57 @@ fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
         .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
 }
 
+/// The settings that a stage's entry sets.
+fn given(stage: &AnyStage) -> BTreeSet<String> {
+    let settings = super::declared::SETTINGS.into_iter();
+    settings.filter(|setting| stage.source(setting) == Source::Entry).map(str::to_owned).collect()
+}
+
+/// The stages that may be called as their code says: names differ in a pipeline.
+fn names(stages: &[AnyStage], answers: &BTreeMap<usize, Answer>) -> BTreeSet<usize> {
+    let wanted = |place: usize| match answers.get(&place)?.found.settings.get("name") {
+        Some(Found::Value(Value::String(name)))
+            if stages[place].source("name") != Source::Entry =>
+        {
+            Some(name.as_str())
+        }
+        _ => None,
+    };
+    let is_free = |place: usize, name: &str| {
+        let mut others = (0..stages.len()).filter(|other| *other != place);
+        others.all(|other| stages[other].name() != name && wanted(other) != Some(name))
+    };
+    let places = 0..stages.len();
+    places.filter(|place| wanted(*place).is_some_and(|name| is_free(*place, name))).collect()
+}
+
+/// Refuses what a stage's code declares and may not, and what it declares in a way that nobody can
+/// find out.
+fn refuse(stage: &AnyStage, answer: &Answer) -> Result<(), Error> {
+    let declared = stage.behaviour().as_python().map(PythonCode::declared).unwrap_or_default();
+    if declared == Declared::Forbid {
+        let mut settings = answer.found.settings.iter();
+        if let Some((setting, found)) = settings.find(|(setting, _)| *setting != "name") {
+            return Err(Error::forbidden(stage.name(), setting, found));
+        }
+    }
+    let is_unknown = answer.others.iter().any(|setting| setting == "runtime_env");
+    match &answer.problem {
+        Some(problem) if is_unknown && stage.source("runtime_env") != Source::Entry => {
+            let what = match problem.phase.as_str() {
+                "construct" => "constructing it".to_owned(),
+                _ => "importing its file".to_owned(),
+            };
+            Err(Error::DeclareLiterally {
+                stage: stage.name().to_owned(),
+                missing: problem.missing.clone(),
+                problem: format!("{what} fails with {}", problem.text),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The packages that the block (PEP 723) at the head of a stage's file names.
 fn own_block(behaviour: &Behaviour, dir: &Path) -> Option<RuntimeEnv> {
     let PythonSource::File(file) = behaviour.as_python()?.source() else { return None };
@@ -188,6 +331,27 @@ impl PlannedStage {
     #[must_use]
     pub fn env(&self) -> Option<&LoadedEnv> {
         self.env.as_ref()
+    }
+
+    /// What its code is known to declare, and what became of that.
+    #[must_use]
+    pub fn declared(&self) -> &[DeclaredSetting] {
+        &self.declared
+    }
+
+    /// Whether its code may declare settings. A file that cannot be read is told by whoever runs it.
+    fn may_declare(&self) -> bool {
+        let Some(code) = self.behaviour.as_python() else { return false };
+        if code.declared() == Declared::Ignore {
+            return false;
+        }
+        let may = |text: &str| may_declare(text, code.name());
+        match code.source() {
+            PythonSource::File(file) => files::read_file(file, files::MOST_TEXT)
+                .is_ok_and(|text| may(&String::from_utf8_lossy(&text))),
+            PythonSource::Inline(text) => may(text),
+            PythonSource::Module(_) => true,
+        }
     }
 
     /// Devices that a worker wants, as whole ones or a part of one.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stage::Task;
+use stage::{DeclaredSetting, Task};
 
 use super::environment::EnvironmentReport;
 use super::event::{Event, Observer};
@@ -26,6 +26,8 @@ pub struct RunReport {
     pub stages: Vec<StageReport>,
     /// The environments, each once.
     pub environments: Vec<EnvironmentReport>,
+    /// What the code of its stages was known to declare before it began, and what became of that.
+    pub declared: Vec<DeclaredSetting>,
     /// Whether it was asked to [stop](crate::Stop) before its end: nothing became of what was waiting
     /// then.
     pub is_stopped: bool,
@@ -45,6 +47,7 @@ impl RunReport {
             failed: Vec::new(),
             stages: Vec::new(),
             environments: Vec::new(),
+            declared: plan.declared(),
             is_stopped: false,
             wall: Duration::ZERO,
         }

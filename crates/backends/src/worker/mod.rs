@@ -14,7 +14,7 @@ pub(crate) use cancel::Cancel;
 pub use exit::Exit;
 pub(crate) use logs::LogTail;
 pub(crate) use process::{Incoming, Launch, Process};
-pub(crate) use shim::Shims;
+pub(crate) use shim::{CLASSES, Shims};
 pub use shim::{CURATOR_STAGE_PY, write_shim};
 pub use wire::Phase;
 

@@ -16,15 +16,20 @@ pub const CURATOR_STAGE_PY: &str = include_str!("../../python/curator_stage.py")
 /// The one that a worker runs.
 const MAIN: &str = "curator_worker.py";
 
+/// The one that finds out what stages' classes declare.
+pub(crate) const CLASSES: &str = "curator_classes.py";
+
 /// All of them, by their names.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 16] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
+    ("curator_classes.py", include_str!("../../python/curator_classes.py")),
     ("curator_code.py", include_str!("../../python/curator_code.py")),
     ("curator_declared.py", include_str!("../../python/curator_declared.py")),
     ("curator_frames.py", include_str!("../../python/curator_frames.py")),
     ("curator_json.py", include_str!("../../python/curator_json.py")),
+    ("curator_literals.py", include_str!("../../python/curator_literals.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
     ("curator_proof.py", include_str!("../../python/curator_proof.py")),
     ("curator_stage.py", CURATOR_STAGE_PY),
@@ -83,6 +88,11 @@ impl Shims {
     /// The file that a worker runs.
     pub(crate) fn shim(&self) -> io::Result<PathBuf> {
         self.in_folder(write_shim)
+    }
+
+    /// What tells these files from those of another version.
+    pub(crate) fn version() -> &'static str {
+        &FOLDER
     }
 
     /// The source of a stage that has no file of its own, so that tracebacks show its lines and

@@ -66,6 +66,14 @@ impl BuiltPipeline {
         self.pipeline.dir()
     }
 
+    /// The same pipeline with these stages in place of its own, checked anew.
+    ///
+    /// Fails as [`Pipeline::build`] does.
+    pub fn with_stages<I: IntoIterator<Item = AnyStage>>(&self, stages: I) -> Result<Self, Error> {
+        let stages = stages.into_iter().map(Into::into).collect();
+        Pipeline { stages, ..self.pipeline.clone() }.build()
+    }
+
     /// What it was built from.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline

@@ -28,6 +28,11 @@ pub(crate) enum Fault {
         declared: String,
         planned: String,
     },
+    Forbidden {
+        stage: String,
+        setting: String,
+        declared: String,
+    },
     Other {
         /// The message, and those of its causes.
         chain: Vec<String>,
@@ -48,6 +53,9 @@ impl From<Error> for Fault {
             }
             Error::DeclaredEnv { stage, declared, planned } => {
                 Self::DeclaredEnv { stage, declared, planned }
+            }
+            Error::ForbiddenDeclaration { stage, setting, declared } => {
+                Self::Forbidden { stage, setting, declared }
             }
             other => Self::Other {
                 detail: other.detail(),
@@ -74,6 +82,9 @@ impl From<Fault> for Error {
             }
             Fault::DeclaredEnv { stage, declared, planned } => {
                 Self::DeclaredEnv { stage, declared, planned }
+            }
+            Fault::Forbidden { stage, setting, declared } => {
+                Self::ForbiddenDeclaration { stage, setting, declared }
             }
             Fault::Other { chain, detail, hint } => {
                 let mut chain = chain.into_iter();

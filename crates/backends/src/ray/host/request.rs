@@ -1,11 +1,12 @@
 //! What a node is told of a run, and what it tells.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use envspec::{LoadedEnv, RuntimeEnv};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stage::{AnyStage, Behaviour, PythonCode, PythonSource, Registry, Settings};
+use stage::{AnyStage, Behaviour, Declared, PythonCode, PythonSource, Registry, Settings};
 
 use crate::provision::EnvironmentReport;
 use crate::run::{Error, Event, FailedTask, FailurePolicy, PlannedStage, StageReport, Wanted};
@@ -58,14 +59,16 @@ pub(crate) struct StageRequest {
 impl WantedRequest {
     /// As if the stage's entry had no `runtime_env`.
     pub(crate) fn unset_env(&mut self) {
-        self.sets_env = false;
+        self.given.remove("runtime_env");
     }
 }
 
 /// What a stage's code is held against, as it travels: the rest is in the stage's settings.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WantedRequest {
-    sets_env: bool,
+    declared: Declared,
+    given: BTreeSet<String>,
+    read_env: Option<String>,
     default: RuntimeEnv,
     effective: RuntimeEnv,
     /// A [`LoadedEnv`] with its credentials.
@@ -164,7 +167,9 @@ impl StageRequest {
         };
         let env = planned.env.as_ref().map_or(Value::Null, LoadedEnv::expose);
         let wanted = planned.wanted.as_deref().map(|wanted| WantedRequest {
-            sets_env: wanted.sets_env,
+            declared: wanted.declared,
+            given: wanted.given.clone(),
+            read_env: wanted.read_env.clone(),
             default: wanted.default.clone(),
             effective: wanted.effective.clone(),
             env: wanted.env.expose(),
@@ -190,14 +195,25 @@ impl StageRequest {
         };
         let env: Option<LoadedEnv> = serde_json::from_value(env).map_err(nonsense)?;
         let wanted = wanted.map(|wanted| -> Result<_, serde_json::Error> {
-            let WantedRequest { sets_env, default, effective, env, dir } = wanted;
+            let WantedRequest { declared, given, read_env, default, effective, env, dir } = wanted;
             let env = serde_json::from_value(env)?;
-            Ok(Box::new(Wanted { sets_env, default, effective, env, dir, resources, workers }))
+            Ok(Box::new(Wanted {
+                declared,
+                given,
+                read_env,
+                default,
+                effective,
+                env,
+                dir,
+                resources,
+                workers,
+            }))
         });
         Ok(PlannedStage {
             behaviour: code.into_behaviour(place, registry)?,
             env: local_env(env, place, is_native),
             wanted: wanted.transpose().map_err(nonsense)?,
+            declared: Vec::new(),
             settings,
         })
     }

@@ -129,6 +129,17 @@ impl Error {
                 "give it to the pipeline as its default runtime_env, which a stage can replace or \
                  leave"
             }
+            Self::DeclareLiterally { missing: Some(_), .. } => {
+                "declare it literally (`runtime_env = {\"uv\": [\"…\"]}` in the class), or import the \
+                 module in the methods that need it, or set `runtime_env` in the stage's entry"
+            }
+            Self::DeclareLiterally { .. } => {
+                "declare it literally (`runtime_env = {\"uv\": [\"…\"]}` in the class), or set \
+                 `runtime_env` in the stage's entry in the pipeline"
+            }
+            Self::ForbiddenDeclaration { .. } => {
+                "take it out of the code, or set `declared` of the stage to `use` or `ignore`"
+            }
             Self::DeclaredEnv { .. } => {
                 "set `runtime_env` in the stage's entry in the pipeline, to what its code declares \
                  or to what it is to run with (`{}` is the base environment)"

@@ -45,7 +45,7 @@ pub(crate) struct Proof {
 }
 
 /// Worker to engine, once its code is loaded: what that declares about itself.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Loaded {
     /// By the name of the setting.
@@ -55,7 +55,7 @@ pub(crate) struct Loaded {
 }
 
 /// What is declared for a setting.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Found {
     Value(Value),

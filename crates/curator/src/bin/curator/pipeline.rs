@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use curator::backends::{self, Plan};
+use curator::backends::{self, Plan, Provisioner};
 use curator::stage::{self, Assignment, PipelineFile};
 
 use crate::failure::Failure;
@@ -66,6 +66,20 @@ impl PipelineArguments {
             error => error.into(),
         })?;
         Ok(Loaded { file, plan })
+    }
+}
+
+impl Loaded {
+    /// Reads what the code of the stages declares.
+    pub(crate) fn read_declared(&mut self, cache_dir: Option<&Path>) -> Result<(), Failure> {
+        if !self.plan.is_read() {
+            self.plan = Provisioner::builder()
+                .base_of(&self.plan)
+                .cache_dir(cache_dir)
+                .open()?
+                .read_declared(&self.plan)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use curator::backends::provision::{Preview, PreviewState};
 use curator::backends::{self, Provisioner};
 use curator::envspec::{self, LoadedEnv, PackageList};
-use curator::stage::{Base, FailurePolicy};
+use curator::stage::{Base, DeclaredSetting, FailurePolicy};
 use serde_json::json;
 
 use crate::arguments::Json;
@@ -36,10 +36,11 @@ struct Planned {
 }
 
 pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
-    let loaded = arguments.pipeline.load()?;
+    let mut loaded = arguments.pipeline.load()?;
+    let provisioner = Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
+    loaded.plan = provisioner.peek_declared(&loaded.plan)?;
     let engine = loaded.file.engine();
     engine::check(engine, engine.backend, &loaded.plan)?;
-    let provisioner = Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
     let mut previews = provisioner.previews();
     let stages = loaded.plan.stages().iter().map(|stage| Planned {
         stage: stage.settings().name.clone(),
@@ -57,6 +58,7 @@ pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode
             "failure_policy": policy,
             "base": base,
             "stages": stages.iter().map(Planned::json).collect::<Vec<_>>(),
+            "declared": loaded.plan.declared(),
         }))?;
     } else {
         let at_failure = match policy {
@@ -77,9 +79,24 @@ pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode
         } else {
             format!("\n\n{}", problems.join("\n\n"))
         };
-        output::text(&format!("{head}\n{table}{problems}"))?;
+        let declared = declared(&loaded.plan);
+        output::text(&format!("{head}\n{table}{declared}{problems}"))?;
     }
     Ok(ExitCode::from(u8::from(stages.iter().any(|stage| stage.preview.is_err()))))
+}
+
+/// What the code of the stages declares and what became of that, in lines.
+fn declared(plan: &backends::Plan) -> String {
+    let mut text = String::new();
+    for setting in plan.declared() {
+        let DeclaredSetting { stage, setting, declared, is_overridden, .. } = setting;
+        let what = if is_overridden { "overrides the class's" } else { "from the class:" };
+        text += &format!("\n{stage}: {setting} {what} {declared}");
+    }
+    if text.is_empty() && !plan.is_read() {
+        return "\n\nwhat classes declare is read once the base is there".to_owned();
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// The base, in words.

@@ -136,6 +136,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     let report = arguments.report.as_deref().map(ReportFile::new).transpose()?;
     arguments.check_formats()?;
     let mut loaded = arguments.pipeline.load()?;
+    loaded.read_declared(cache_dir)?;
     let locked = arguments.locked.as_deref().map(RunRecord::read).transpose()?;
     if let Some(record) = &locked {
         loaded.plan = record.lock(&loaded.plan, cache_dir)?;

@@ -1,0 +1,197 @@
+"""The program that finds out what stages' classes declare, in the base, before a run is planned.
+
+It speaks a worker's frames: after the start it answers with one frame for each file of stages. A text
+that plainly tells is not run. Else the file is imported and its stages are constructed, in a child
+process for each file, so that none sees what another one has imported, and none takes the others
+along when it crashes or hangs. What an instance declares is asked by the worker's own function.
+"""
+
+import os
+import sys
+
+
+def _find(code):
+    """The path of a stage's file; of a module, without importing any of the packages above it."""
+    if "file" in code:
+        return code["file"]
+    from importlib.machinery import PathFinder
+
+    folders, spec, name = None, None, ""
+    for part in code["module"].split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, folders)
+        if spec is None:
+            return None
+        folders = spec.submodule_search_locations
+    return spec.origin
+
+
+def _text(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, TypeError, ValueError):
+        return None
+
+
+def _literal(text, stage):
+    from curator_literals import Literals
+
+    return Literals(b"" if text is None else text, stage["name"])
+
+
+def _constructed(code, stages):
+    """What the instances declare, in a child: `[settings, near]` or the problem, for each stage."""
+    from curator_code import construct, declared_by, describe_error, module_of
+
+    def problem_of(error, phase):
+        told = describe_error(error)
+        missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
+        text = f"{told['type']}: {told['message']}"[:2000]
+        return {"phase": phase, "missing": missing, "text": text}
+
+    try:
+        module = module_of(code)
+    except BaseException as error:
+        return [{"problem": problem_of(error, "import")} for _ in stages]
+    answers = []
+    for stage in stages:
+        try:
+            found = declared_by(construct(module, stage["name"], stage["args"]))
+            answers.append({"found": found})
+        except BaseException as error:
+            answers.append({"problem": problem_of(error, "construct")})
+    return answers
+
+
+def _own_files(first):
+    """The files that what was found depends on: those that the base's distributions do not have."""
+    import sysconfig
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    others = {sysconfig.get_paths().get(name) for name in names} - {None}
+    others |= {os.path.realpath(folder) for folder in others}
+    others.add(os.path.dirname(os.path.abspath(__file__)))
+    files = {first}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if not isinstance(path, str) or not path.endswith(".py"):
+            continue
+        is_other = any(path.startswith(folder + os.sep) for folder in others)
+        if not is_other and f"{os.sep}site-packages{os.sep}" not in path:
+            files.add(os.path.abspath(path))
+    return files
+
+
+def _digests(files):
+    """Each file with its digest; None where what it gives depends on more than files."""
+    import hashlib
+
+    digests = []
+    for path in sorted(files):
+        text = _text(path)
+        if text is None or b"environ" in text or b"getenv" in text:
+            return None
+        digests.append([path, hashlib.sha256(text).hexdigest()])
+    return digests
+
+
+def _in_child(group, path, limit):
+    """The answers of a child process, and the files that they depend on; or what went wrong."""
+    import json
+    import select
+    import signal
+    import time
+
+    ours, theirs = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(ours)
+            answers = _constructed(group["code"], group["stages"])
+            files = _digests(_own_files(path)) if path else None
+            data = json.dumps([answers, files]).encode()
+            while data:
+                data = data[os.write(theirs, data) :]
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(theirs)
+    deadline = time.monotonic() + limit
+    data, is_over = b"", False
+    while not is_over:
+        ready, _, _ = select.select([ours], [], [], max(0, deadline - time.monotonic()))
+        if not ready:
+            os.kill(child, signal.SIGKILL)
+            break
+        part = os.read(ours, 1 << 16)
+        data += part
+        is_over = not part
+    os.close(ours)
+    _, status = os.waitpid(child, 0)
+    try:
+        return json.loads(data)
+    except ValueError:
+        text = f"it took longer than {limit} s" if not is_over else "its process ended"
+        if is_over and os.WIFSIGNALED(status):
+            text += f" by signal {os.WTERMSIG(status)}"
+        problem = {"problem": {"phase": "import", "missing": None, "text": text}}
+        return [[problem] * len(group["stages"]), None]
+
+
+def _answer(group, limit):
+    path = _find(group["code"])
+    text = _text(path)
+    literals = [_literal(text, stage) for stage in group["stages"]]
+    if all(one.is_certain for one in literals):
+        answers = [{"found": {"settings": one.values, "near": []}} for one in literals]
+        return {"answers": answers, "files": _digests([path])}
+    answers, files = _in_child(group, path, limit)
+    for answer, one in zip(answers, literals):
+        if "problem" in answer:
+            answer["found"] = {"settings": one.values, "near": []}
+            answer["others"] = sorted(one.others)
+    return {"answers": answers, "files": files}
+
+
+def _serve():
+    import _socket
+    import json
+    import struct
+
+    folder = os.path.dirname(os.path.abspath(__file__))
+    if not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [folder]:
+        del sys.path[0]
+    sys.path.insert(0, folder)
+    import curator_code  # noqa: F401
+    import curator_declared  # noqa: F401
+    import curator_literals  # noqa: F401
+    from curator_batches import of_any_size
+    from curator_frames import LOADED, START, Channel
+    from curator_worker import follow_parent
+
+    sys.path.remove(folder)
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    channel = Channel(control, struct)
+    channel.accept_files(_socket)
+    first = channel.receive()
+    if first is None or first[0] != START:
+        return
+    start = of_any_size(json.loads, first[2])
+    leases, channel.descriptors = channel.descriptors, []
+    follow_parent(leases[0], start["group"])
+    # Last on the path: whatever the base or a stage calls by this name comes first.
+    sys.path.append(folder)
+    for group in start["files"]:
+        channel.send(LOADED, 0, json.dumps(_answer(group, start["limit"])).encode())
+        channel.flush()
+
+
+if __name__ == "__main__":
+    _serve()

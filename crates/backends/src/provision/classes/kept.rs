@@ -1,0 +1,96 @@
+//! Answers that are kept: by the stage's code and arguments, the base, and the variables, for as long
+//! as the files that they came from are what they were.
+
+use std::path::{Path, PathBuf};
+
+use envspec::Digest;
+use files::Access;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stage::redacted;
+use venv_cache::Cache;
+
+use super::Answer;
+use crate::provision::base::OpenBase;
+use crate::provision::environment::Environment;
+use crate::worker::Shims;
+use crate::worker::wire::Found;
+
+/// The longest record that is read.
+const LONGEST: u64 = 1 << 20;
+
+/// Where the answer about one stage is kept.
+pub(super) struct Kept {
+    file: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    answer: Answer,
+    /// The files that it came from, with their digests.
+    files: Vec<(PathBuf, String)>,
+}
+
+impl Kept {
+    pub(super) fn new(
+        cache: &Cache,
+        base: &OpenBase,
+        location: &Value,
+        args: &Value,
+        environment: &Environment,
+    ) -> Self {
+        let vars = environment.own_digest();
+        let parts = [
+            Shims::version().to_owned(),
+            base.base.python().display().to_string(),
+            base.base.fingerprint().to_string(),
+            location.to_string(),
+            args.to_string(),
+            vars,
+        ];
+        let mut bytes = Vec::new();
+        for part in parts {
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        let name = format!("class-{}.json", &Digest::of(&bytes).to_string()[..32]);
+        // What an interpreter says of a class, beside what it says of itself.
+        Self { file: cache.interpreters_dir().join(name) }
+    }
+
+    /// The answer, if there is one and its files are what they were.
+    pub(super) fn read(&self) -> Option<Answer> {
+        let access = Access::of(self.file.parent()?).ok()?;
+        let bytes = access.read(&self.file, LONGEST).ok()?;
+        let Record { answer, files } = serde_json::from_slice(&bytes).ok()?;
+        let is_same = |(path, digest): &(PathBuf, String)| {
+            let bytes = files::read_file(path, files::MOST_TEXT);
+            bytes.is_ok_and(|bytes| Digest::of(&bytes).to_string() == *digest)
+        };
+        files.iter().all(is_same).then_some(answer)
+    }
+
+    /// Keeps an answer, unless it holds what looks secret. It is asked for again where that fails.
+    pub(super) fn write(&self, answer: &Answer, files: Vec<(PathBuf, String)>) {
+        if !is_open(answer) {
+            return;
+        }
+        let record = Record { answer: answer.clone(), files };
+        let written = || {
+            let dir = self.file.parent().unwrap_or(Path::new("/"));
+            Access::of(dir)?.replace(&self.file, &serde_json::to_vec(&record)?)
+        };
+        if let Err(error) = written() {
+            tracing::debug!(%error, "what a class declares is not kept");
+        }
+    }
+}
+
+/// Whether nothing in an answer looks secret.
+fn is_open(answer: &Answer) -> bool {
+    let is_open_text = |text: &str| envspec::redact(text) == text;
+    answer.found.settings.values().all(|found| match found {
+        Found::Value(value) => redacted(value) == *value && is_open_text(&value.to_string()),
+        Found::Unread(why) => is_open_text(why),
+    })
+}

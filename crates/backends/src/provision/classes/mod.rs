@@ -1,0 +1,152 @@
+//! What the classes of stages declare, found out in the base before a run is planned.
+//!
+//! `ask` has a Python process read the files, or import them; `kept` keeps what it answers, so that
+//! the same stage is asked about once.
+
+mod ask;
+mod kept;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use envspec::LoadedEnv;
+use serde::{Deserialize, Serialize};
+use stage::{Declared, PythonCode, PythonSource};
+
+use self::kept::Kept;
+use super::base::OpenBase;
+use super::environment::Environment;
+use super::provisioner::Provisioner;
+use crate::run::{Error, Plan, PlannedStage, may_declare};
+use crate::worker::wire::Loaded;
+
+/// What is known of what a stage's class declares.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) found: Loaded,
+    /// Why the class could not be constructed, where its text alone was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<Obstacle>,
+    /// What the text declares in a way that it does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) others: Vec<String>,
+}
+
+/// Why a class could not be constructed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Obstacle {
+    /// Whether its file was imported, or its constructor called.
+    pub(crate) phase: String,
+    /// The module that is missing, if one is.
+    pub(crate) missing: Option<String>,
+    /// The error, in a line.
+    pub(crate) text: String,
+}
+
+impl Provisioner {
+    /// The same plan with what the classes of its stages declare: read from their files, or asked of
+    /// the classes in the base, which is built if need be. Executors do it first; whoever looks at a
+    /// plan before it runs does it, too. What has been found out before is not asked again, and a
+    /// plan whose stages plainly declare nothing costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeclareLiterally`] where the environment that a class declares cannot be found out,
+    /// [`Error::ForbiddenDeclaration`] where a class declares what it may not, and what makes a plan
+    /// fail.
+    pub fn read_declared(&self, plan: &Plan) -> Result<Plan, Error> {
+        let stages = plan.unread();
+        if stages.is_empty() {
+            return Ok(plan.clone());
+        }
+        let base = self.open_base()?;
+        self.read(plan, &stages, &base)
+    }
+
+    /// The same without building a managed base: where that is not there, the plan stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_declared`](Self::read_declared).
+    pub fn peek_declared(&self, plan: &Plan) -> Result<Plan, Error> {
+        let stages = plan.unread();
+        if stages.is_empty() {
+            return Ok(plan.clone());
+        }
+        match self.peek_base()? {
+            Some(base) => self.read(plan, &stages, &base),
+            None => Ok(plan.clone()),
+        }
+    }
+
+    fn read(&self, plan: &Plan, stages: &[usize], base: &OpenBase) -> Result<Plan, Error> {
+        let mut answers: BTreeMap<usize, Answer> = BTreeMap::new();
+        let mut questions: Vec<Question<'_>> = Vec::new();
+        for &place in stages {
+            let stage = &plan.stages()[place];
+            let Some(code) = stage.behaviour.as_python() else { continue };
+            if self.plainly_declares_nothing(code, stage, base) {
+                continue;
+            }
+            let environment = self.environment_of(stage, base)?;
+            let location = environment
+                .locate(code)
+                .map_err(|source| Error::io("write", "the stage's source", source))?;
+            let kept = Kept::new(self.cache(), base, &location, code.args(), &environment);
+            match kept.read() {
+                Some(answer) => _ = answers.insert(place, answer),
+                None => questions.push(Question { place, code, location, environment, kept }),
+            }
+        }
+        for (place, answer) in self.ask(plan, &questions)? {
+            answers.insert(place, answer);
+        }
+        plan.with_answers(&answers)
+    }
+
+    /// Whether the text of a module that the base has plainly declares nothing. Files have been looked
+    /// at when the plan was made.
+    fn plainly_declares_nothing(
+        &self,
+        code: &PythonCode,
+        stage: &PlannedStage,
+        base: &OpenBase,
+    ) -> bool {
+        let PythonSource::Module(module) = code.source() else { return false };
+        // What a variable or a folder of the spec puts first, this does not see.
+        let is_led_away = stage.env.as_ref().is_some_and(|env| {
+            !env.py_modules.is_empty()
+                || env.working_dir.is_some()
+                || env.env_vars.contains_key("PYTHONPATH")
+        });
+        let path: PathBuf = module.split('.').collect();
+        let interpreter = base.base.interpreter();
+        let folders = interpreter.site_dirs().iter().map(PathBuf::as_path);
+        let text = folders.chain([interpreter.stdlib()]).find_map(|folder| {
+            let file = folder.join(&path);
+            let candidates = [file.join("__init__.py"), file.with_extension("py")];
+            candidates.iter().find_map(|file| files::read_file_text(file, files::MOST_TEXT).ok())
+        });
+        !is_led_away
+            && code.declared() != Declared::Ignore
+            && text.is_some_and(|text| !may_declare(&text, code.name()))
+    }
+
+    /// The base with the variables and folders of a stage, which its class may look at.
+    fn environment_of(&self, stage: &PlannedStage, base: &OpenBase) -> Result<Environment, Error> {
+        let mut env: LoadedEnv = stage.env.clone().unwrap_or_default();
+        (env.install, env.python, env.py_executable) = (None, None, None);
+        Environment::new(base.core.clone(), &env, self.shims())
+    }
+}
+
+/// A stage that is asked about.
+struct Question<'a> {
+    /// Its place in the plan.
+    place: usize,
+    code: &'a PythonCode,
+    /// Where its code is, as a worker is told.
+    location: serde_json::Value,
+    environment: Environment,
+    kept: Kept,
+}

@@ -1,0 +1,145 @@
+//! Which stages may declare settings, told from the text of their files alone: a stage that plainly
+//! declares nothing costs no more than this look.
+
+/// Names that only a setting has.
+const PLAIN: [&str; 8] = [
+    "runtime_env",
+    "batch_size",
+    "num_workers",
+    "num_workers_per_node",
+    "task_timeout_seconds",
+    "recycle_after_tasks",
+    "ray_stage_spec",
+    "xenna_stage_spec",
+];
+/// Names that much else has: they count where something is defined.
+const COMMON: [&str; 4] = ["name", "inputs", "outputs", "resources"];
+/// Words of a file that may define what does not stand in it.
+const DYNAMIC: [&str; 9] = [
+    "setattr",
+    "__setattr__",
+    "__getattr__",
+    "__getattribute__",
+    "__dict__",
+    "exec",
+    "globals",
+    "vars",
+    "type",
+];
+/// Classes whose attributes are known to be no settings.
+const BARE: [&str; 4] = ["object", "ABC", "abc.ABC", "Protocol"];
+
+/// Whether the class or function of this name may declare settings: a name of one stands in the text,
+/// or the class has a base, a decorator or a metaclass from elsewhere, or is itself from there.
+pub(crate) fn may_declare(text: &str, name: &str) -> bool {
+    let mut todo = vec![name.split('.').next_back().unwrap_or(name).to_owned()];
+    let mut seen = Vec::new();
+    while let Some(class) = todo.pop() {
+        let Some(bases) = bases(text, &class) else { return true };
+        let others = bases.into_iter().filter(|base| !BARE.contains(&base.as_str()));
+        seen.push(class);
+        todo.extend(others.filter(|base| !seen.contains(base)));
+    }
+    text.lines().any(may_set)
+}
+
+/// Whether a line may set a setting.
+fn may_set(line: &str) -> bool {
+    let mut at = 0;
+    for word in line.split(|letter: char| letter != '_' && !letter.is_alphanumeric()) {
+        let start = at;
+        at += word.len() + line[at + word.len()..].chars().next().map_or(0, char::len_utf8);
+        if PLAIN.contains(&word) || DYNAMIC.contains(&word) {
+            return true;
+        }
+        if COMMON.contains(&word) {
+            let before = line[..start].trim_end();
+            let after = line[start + word.len()..].trim_start();
+            let is_set = after.starts_with('=') && !after.starts_with("==");
+            let is_target = is_set || after.starts_with([':', ',']);
+            let is_first = before.is_empty() || before.ends_with([';', ',', '.', '(', '*']);
+            if before.ends_with("def") || before.ends_with("class") || is_first && is_target {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The bases of a class, none for a function; `None` where they, or what else makes it, cannot be told
+/// from the text.
+fn bases(text: &str, name: &str) -> Option<Vec<String>> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = None;
+    for (number, line) in lines.iter().enumerate() {
+        let words = line.trim_start();
+        let rest = ["class ", "def ", "async def "].iter().find_map(|it| words.strip_prefix(it));
+        let Some(rest) = rest.and_then(|rest| rest.trim_start().strip_prefix(name)) else {
+            continue;
+        };
+        if rest.starts_with(|letter: char| letter == '_' || letter.is_alphanumeric()) {
+            continue;
+        }
+        let above = lines[..number].iter().rev().map(|line| line.trim());
+        let above = above.into_iter().find(|line| !line.is_empty() && !line.starts_with('#'));
+        let is_decorated = above.is_some_and(|line| line.starts_with('@') || line.ends_with(')'));
+        if found.is_some() || is_decorated {
+            return None;
+        }
+        found = Some(if words.starts_with("class") { in_parentheses(rest)? } else { Vec::new() });
+    }
+    // It may be imported, or assigned.
+    found
+}
+
+/// The names between the parentheses behind a class's name, if all are plain.
+fn in_parentheses(rest: &str) -> Option<Vec<String>> {
+    let rest = rest.trim_start();
+    if rest.starts_with(':') {
+        return Some(Vec::new());
+    }
+    let (inner, _) = rest.strip_prefix('(')?.split_once(')')?;
+    let names = inner.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let is_plain = |name: &str| {
+        BARE.contains(&name) || name.chars().all(|letter| letter == '_' || letter.is_alphanumeric())
+    };
+    names.map(|name| is_plain(name).then(|| name.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_declare;
+
+    #[test]
+    fn what_plainly_declares_nothing_is_told_from_the_rest() {
+        for text in [
+            "class Stage:\n    def process(self, task):\n        return task\n",
+            "def Stage(task):\n    task.data['name'] = name == 3\n    return task\n",
+            "import os\n\nclass Base:\n    x = 1\n\nclass Stage(Base, object):\n    y = 2\n",
+            "class Stage:\n    def f(self): return self.rename(resources), [inputs for inputs in x]\n",
+        ] {
+            assert!(!may_declare(text, "Stage"), "{text}");
+        }
+        for text in [
+            "class Stage:\n    runtime_env = {}\n",
+            "class Stage:\n    name = 'x'\n",
+            "class Stage:\n    name: str = 'x'\n",
+            "class Stage:\n    def inputs(self): return []\n",
+            "class Stage:\n    def __init__(self): self.resources = make()\n",
+            "class Stage:\n    a, inputs = 1, 2\n",
+            "class Stage(Foreign):\n    pass\n",
+            "class Stage(lib.Foreign):\n    pass\n",
+            "class Stage(metaclass=Meta):\n    pass\n",
+            "class Base(Foreign): pass\nclass Stage(Base): pass\n",
+            "class Stage(\n    Foreign,\n):\n    pass\n",
+            "@gpu\nclass Stage:\n    pass\n",
+            "@gpu(\n    1,\n)\ndef Stage(task): pass\n",
+            "from lib import Stage\n",
+            "Stage = make()\n",
+            "class Stage: pass\nsetattr(Stage, 'run' + 'time_env', {})\n",
+            "if x:\n    class Stage: pass\nelse:\n    class Stage(Foreign): pass\n",
+        ] {
+            assert!(may_declare(text, "Stage"), "{text}");
+        }
+    }
+}
