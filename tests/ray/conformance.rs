@@ -29,7 +29,7 @@ const THROUGH_A_HOST: [&str; 4] = [
     "an_aggregate",
     "columns_in_python",
     "data_is_exact",
-    "what_code_declares_is_held_against_the_plan",
+    "what_code_declares_holds_unless_its_entry_sets_it",
 ];
 
 /// The cases for an engine: all where `CURATOR_TEST_ALL` is 1, else a cut.

@@ -1,9 +1,10 @@
 """The program that finds out what stages' classes declare, in the base, before a run is planned.
 
-It speaks a worker's frames: after the start it answers with one frame for each file of stages. A text
-that plainly tells is not run. Else the file is imported and its stages are constructed, in a child
-process for each file, so that none sees what another one has imported, and none takes the others
-along when it crashes or hangs. What an instance declares is asked by the worker's own function.
+It speaks a worker's frames: after the start it answers with one frame for each file of stages. A
+text that plainly tells is not run. Else the file is imported and its stages are constructed, in a
+child process for each file, so that none sees what another one has imported, and none takes the
+others along when it crashes or hangs. What an instance declares is asked by the worker's own
+function.
 """
 
 import os
@@ -84,16 +85,17 @@ def _own_files(first):
 
 
 def _digests(files):
-    """Each file with its digest; None where what it gives depends on more than files."""
+    """Each file with its digest, and whether any looks at variables; None where one is gone."""
     import hashlib
 
-    digests = []
+    digests, has_variables = [], False
     for path in sorted(files):
         text = _text(path)
-        if text is None or b"environ" in text or b"getenv" in text:
+        if text is None:
             return None
+        has_variables |= b"environ" in text or b"getenv" in text
         digests.append([path, hashlib.sha256(text).hexdigest()])
-    return digests
+    return {"digests": digests, "has_variables": has_variables}
 
 
 def _in_child(group, path, limit):

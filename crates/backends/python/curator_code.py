@@ -55,9 +55,7 @@ def construct(module, name, args):
             found = getattr(found, part)
         except AttributeError:
             known = ", ".join(n for n in dir(found) if not n.startswith("_")) or "nothing"
-            raise AttributeError(
-                f"{module.__name__} has no {name!r}; it defines {known}"
-            ) from None
+            raise AttributeError(f"{module.__name__} has no {name!r}; it defines {known}") from None
     positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
     if isinstance(found, type):
         return found(*positional, **named)

@@ -1,6 +1,6 @@
 """What the code of a stage declares about itself.
 
-Whoever plans a run asks for it (`curator_classes.py`), and each worker tells it again of the stage
+The plan of a run takes it in (`curator_classes.py`), and each worker tells it again of the stage
 that it has: what differs from the plan would pass in silence else. Workers import this file when an
 attribute of the stage has the name of a setting, or nearly so.
 """

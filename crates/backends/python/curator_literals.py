@@ -1,7 +1,7 @@
 """What a class declares literally, read from the text of its file without running any of it.
 
-The asker (`curator_classes.py`) imports this. A text is trusted only as far as it plainly tells what
-the class will be; where it does not, `Literals.is_certain` is false, and the class has to be
+The asker (`curator_classes.py`) imports this. A text is trusted only as far as it plainly tells
+what the class will be; where it does not, `Literals.is_certain` is false, and the class has to be
 constructed.
 """
 
@@ -13,10 +13,25 @@ __all__ = ["Literals"]
 
 # What may give a class attributes that do not stand in it.
 _DYNAMIC = frozenset(
-    (
-        "__annotations__ __class__ __dict__ __getattr__ __getattribute__ __init_subclass__ __new__"
-        " __set_name__ __setattr__ delattr eval exec globals locals setattr type vars"
-    ).split()
+    [
+        "__annotations__",
+        "__class__",
+        "__dict__",
+        "__getattr__",
+        "__getattribute__",
+        "__init_subclass__",
+        "__new__",
+        "__set_name__",
+        "__setattr__",
+        "delattr",
+        "eval",
+        "exec",
+        "globals",
+        "locals",
+        "setattr",
+        "type",
+        "vars",
+    ]
 )
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -24,8 +39,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 class Literals:
     """What the class or function of that name declares in a text.
 
-    `values` are the settings with a literal, in the form that a worker tells them; `others` are those
-    that are declared in another way.
+    `values` are the settings with a literal, in the form that a worker tells them; `others` are
+    those that are declared in another way.
     """
 
     def __init__(self, text, name):
@@ -169,7 +184,7 @@ def _definitions(body):
 
 
 def _assignment(statement):
-    """The name that a statement assigns to, with the value; a None for what is no such statement."""
+    """The name that a statement assigns to, with the value; None for any other statement."""
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
         return statement.target.id, statement.value
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:

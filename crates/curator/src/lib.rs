@@ -76,7 +76,9 @@ pub use backends::{
     RayEnv, Report, RunReport, XennaExecutor,
 };
 pub use envspec::RuntimeEnv;
-pub use stage::{CompositeStage, Overrides, Pipeline, PythonStage, RustStage, Stage, Task};
+pub use stage::{
+    CompositeStage, Declared, Overrides, Pipeline, PythonStage, RustStage, Stage, Task,
+};
 
 /// What makes a program its own worker on the nodes of a cluster.
 pub mod worker {

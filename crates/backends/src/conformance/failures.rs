@@ -63,21 +63,19 @@ pub(super) fn set_up(setting: &Setting<'_>) {
     assert!(report.contains("NoSetup"), "{report}");
 }
 
-/// What a stage's code declares and the plan does not have: a `runtime_env` ends the run before the
-/// stage has a task; one that its entry overrides, and other settings, are warnings, told once.
+/// What a stage's code declares holds: its `runtime_env` is the one that its workers see, and its entry
+/// overrides it with a warning that is told once.
 pub(super) fn declared(setting: &Setting<'_>) {
     let stage = python("Declares", Value::Null).with_num_workers(2);
     let pipeline = Pipeline::new("conformance").with_stage(stage.clone());
-    let error = setting.must_fail(&pipeline, numbers(4));
-    let report = error.report();
-    assert!(matches!(error, Error::DeclaredEnv { .. }), "{report}");
-    assert!(report.contains(r#"{"env_vars":{"COLOUR":"red"}}"#), "{report}");
-    assert!(report.contains("the base environment"), "{report}");
+    for output in data(&setting.must_run(&pipeline, numbers(4))) {
+        assert_eq!(output["colour"], "red", "{output}");
+    }
 
     let overridden = stage.with_runtime_env(RuntimeEnv::new().with_env_var("COLOUR", "blue"));
-    let pipeline = Pipeline::new("conformance").with_stage(overridden);
+    let pipeline = Pipeline::new("conformance").with_stage(overridden.with_batch_size(2));
     let warnings = setting.warnings(&pipeline, numbers(40));
-    for words in ["overrides the runtime_env", "declares `batch_size` 7, and the pipeline has 1"] {
+    for words in ["overrides the runtime_env", "overrides the class's `batch_size` 7"] {
         let count = warnings.iter().filter(|warning| warning.contains(words)).count();
         assert_eq!(count, 1, "{words}: {warnings:?}");
     }

@@ -81,7 +81,7 @@ pub fn cases() -> Vec<Case> {
         case("failed_tasks_are_recorded", false, failures::recorded),
         case("the_first_failure_ends_the_run", false, failures::fail_fast),
         case("a_set_up_that_fails", false, failures::set_up),
-        case("what_code_declares_is_held_against_the_plan", false, failures::declared),
+        case("what_code_declares_holds_unless_its_entry_sets_it", false, failures::declared),
         case("a_stage_that_drops_all_is_told", false, failures::dropped),
     ]
 }

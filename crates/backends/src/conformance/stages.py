@@ -157,6 +157,7 @@ class Declares:
     batch_size = 7
 
     def process(self, task):
+        task.data["colour"] = os.environ.get("COLOUR")
         return task
 
 

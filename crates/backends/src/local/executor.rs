@@ -202,7 +202,10 @@ impl Executor for LocalExecutor {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
-        let read = (!plan.is_read()).then(|| self.provisioner(plan)?.read_declared(plan));
+        let read = (!plan.is_read()).then(|| {
+            let builder = self.provisioner_builder(plan).observer(observer.clone());
+            builder.open()?.read_declared(plan)
+        });
         let read = read.transpose()?;
         let plan = read.as_ref().unwrap_or(plan);
         self.check(plan)?;
@@ -230,6 +233,7 @@ impl Executor for LocalExecutor {
             stage.failed = own.map(|failed| failed.tasks.len() as u64).sum();
         }
         let result = if let Some(error) = run.take_error() {
+            plan.forget(&error);
             Err(error)
         } else {
             // It may have come too late for anything to be dropped, but ended the input.

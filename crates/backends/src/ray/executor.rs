@@ -210,7 +210,7 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
         let stop = self.stop.clone().map(|stop| (stop, self.stop_grace));
         let session = RayRun::new(plan, self.failure_policy, observer).with_stop(stop);
         let Outcome { stages, environments, failed, is_stopped } =
-            session.run(driver, E::NAME, tasks, sink)?;
+            session.run(driver, E::NAME, tasks, sink).inspect_err(|error| plan.forget(error))?;
         let mut report = RunReport::new(plan, E::NAME);
         (report.failed, report.stages, report.environments) = (failed, stages, environments);
         report.is_stopped = is_stopped || self.stop.as_ref().is_some_and(Stop::is_wanted);

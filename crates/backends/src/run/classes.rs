@@ -80,16 +80,32 @@ fn bases(text: &str, name: &str) -> Option<Vec<String>> {
         if rest.starts_with(|letter: char| letter == '_' || letter.is_alphanumeric()) {
             continue;
         }
-        let above = lines[..number].iter().rev().map(|line| line.trim());
-        let above = above.into_iter().find(|line| !line.is_empty() && !line.starts_with('#'));
-        let is_decorated = above.is_some_and(|line| line.starts_with('@') || line.ends_with(')'));
-        if found.is_some() || is_decorated {
+        if found.is_some() || is_decorated(&lines[..number]) {
             return None;
         }
         found = Some(if words.starts_with("class") { in_parentheses(rest)? } else { Vec::new() });
     }
     // It may be imported, or assigned.
     found
+}
+
+/// Whether the last statement of these lines is a decorator.
+fn is_decorated(lines: &[&str]) -> bool {
+    let mut open = 0_usize;
+    for line in lines.iter().rev().map(|line| line.trim()) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        open += line.matches([')', ']', '}']).count();
+        open = open.saturating_sub(line.matches(['(', '[', '{']).count());
+        if line.starts_with('@') {
+            return true;
+        }
+        if open == 0 {
+            return false;
+        }
+    }
+    false
 }
 
 /// The names between the parentheses behind a class's name, if all are plain.
@@ -116,6 +132,7 @@ mod tests {
             "class Stage:\n    def process(self, task):\n        return task\n",
             "def Stage(task):\n    task.data['name'] = name == 3\n    return task\n",
             "import os\n\nclass Base:\n    x = 1\n\nclass Stage(Base, object):\n    y = 2\n",
+            "print(\n    1\n)\nclass Stage:\n    def process(self, task): pass\n",
             "class Stage:\n    def f(self): return self.rename(resources), [inputs for inputs in x]\n",
         ] {
             assert!(!may_declare(text, "Stage"), "{text}");

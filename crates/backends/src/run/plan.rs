@@ -1,11 +1,12 @@
 //! A pipeline made ready to run: checked, expanded, and with everything read that its specs refer
 //! to. From here on nobody reads those files again.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answers;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
-use serde_json::{Map, Value};
 use stage::{
     AnyStage, Base, Behaviour, BuiltPipeline, Declared, DeclaredSetting, Pipeline, PythonCode,
     PythonSource, Settings, Source,
@@ -13,10 +14,8 @@ use stage::{
 
 use super::DiskSource;
 use super::classes::may_declare;
-use super::declared::{Wanted, digest_of};
+use super::declared::{SETTINGS, Wanted};
 use super::error::Error;
-use crate::provision::Answer;
-use crate::worker::wire::Found;
 
 /// A pipeline made ready to run.
 #[derive(Clone, Debug)]
@@ -70,6 +69,8 @@ pub struct PlannedStage {
     pub(crate) wanted: Option<Box<Wanted>>,
     /// What its code is known to declare.
     pub(crate) declared: Vec<DeclaredSetting>,
+    /// Where what its code declares is kept.
+    pub(crate) kept: Option<PathBuf>,
 }
 
 impl Plan {
@@ -128,7 +129,7 @@ impl Plan {
             });
             let behaviour = rooted(stage.behaviour(), &dir);
             let declared = stage.declared_settings();
-            stages.push(PlannedStage { settings, behaviour, env, wanted, declared });
+            stages.push(PlannedStage { settings, behaviour, env, wanted, declared, kept: None });
         }
         let name = built.name().to_owned();
         Ok(Self { name, stages, base, built: Some(Box::new(built)), unread: Vec::new() })
@@ -139,43 +140,6 @@ impl Plan {
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.unread.is_empty()
-    }
-
-    /// The places of stages whose code may declare what the plan does not have yet.
-    pub(crate) fn unread(&self) -> Vec<usize> {
-        self.unread.clone()
-    }
-
-    /// The same plan with what the code of its stages declares, by their places.
-    pub(crate) fn with_answers(&self, answers: &BTreeMap<usize, Answer>) -> Result<Self, Error> {
-        let Some(built) = &self.built else { return Ok(self.clone()) };
-        let mut stages = built.stages().to_vec();
-        let names = names(&stages, answers);
-        for (&place, answer) in answers {
-            let stage = &mut stages[place];
-            refuse(stage, answer)?;
-            let values = answer.found.settings.iter().filter_map(|(setting, found)| match found {
-                Found::Value(value) => Some((setting.clone(), value.clone())),
-                Found::Unread(_) => None,
-            });
-            let mut values: Map<String, Value> = values.collect();
-            if !names.contains(&place) {
-                values.remove("name");
-            }
-            *stage = stage.with_declared_settings(&values).map_err(Error::pipeline)?;
-        }
-        let mut plan = Self::of(built.with_stages(stages).map_err(Error::pipeline)?)?;
-        plan.base.clone_from(&self.base);
-        for (place, answer) in answers {
-            if let (Some(wanted), Some(Found::Value(env))) =
-                (&mut plan.stages[*place].wanted, answer.found.settings.get("runtime_env"))
-            {
-                if !wanted.given.contains("runtime_env") {
-                    wanted.read_env = Some(digest_of(env));
-                }
-            }
-        }
-        Ok(plan)
     }
 
     /// What the code of its stages is known to declare, and what became of that.
@@ -246,53 +210,8 @@ fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
 
 /// The settings that a stage's entry sets.
 fn given(stage: &AnyStage) -> BTreeSet<String> {
-    let settings = super::declared::SETTINGS.into_iter();
+    let settings = SETTINGS.into_iter();
     settings.filter(|setting| stage.source(setting) == Source::Entry).map(str::to_owned).collect()
-}
-
-/// The stages that may be called as their code says: names differ in a pipeline.
-fn names(stages: &[AnyStage], answers: &BTreeMap<usize, Answer>) -> BTreeSet<usize> {
-    let wanted = |place: usize| match answers.get(&place)?.found.settings.get("name") {
-        Some(Found::Value(Value::String(name)))
-            if stages[place].source("name") != Source::Entry =>
-        {
-            Some(name.as_str())
-        }
-        _ => None,
-    };
-    let is_free = |place: usize, name: &str| {
-        let mut others = (0..stages.len()).filter(|other| *other != place);
-        others.all(|other| stages[other].name() != name && wanted(other) != Some(name))
-    };
-    let places = 0..stages.len();
-    places.filter(|place| wanted(*place).is_some_and(|name| is_free(*place, name))).collect()
-}
-
-/// Refuses what a stage's code declares and may not, and what it declares in a way that nobody can
-/// find out.
-fn refuse(stage: &AnyStage, answer: &Answer) -> Result<(), Error> {
-    let declared = stage.behaviour().as_python().map(PythonCode::declared).unwrap_or_default();
-    if declared == Declared::Forbid {
-        let mut settings = answer.found.settings.iter();
-        if let Some((setting, found)) = settings.find(|(setting, _)| *setting != "name") {
-            return Err(Error::forbidden(stage.name(), setting, found));
-        }
-    }
-    let is_unknown = answer.others.iter().any(|setting| setting == "runtime_env");
-    match &answer.problem {
-        Some(problem) if is_unknown && stage.source("runtime_env") != Source::Entry => {
-            let what = match problem.phase.as_str() {
-                "construct" => "constructing it".to_owned(),
-                _ => "importing its file".to_owned(),
-            };
-            Err(Error::DeclareLiterally {
-                stage: stage.name().to_owned(),
-                missing: problem.missing.clone(),
-                problem: format!("{what} fails with {}", problem.text),
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The packages that the block (PEP 723) at the head of a stage's file names.
@@ -339,7 +258,7 @@ impl PlannedStage {
         &self.declared
     }
 
-    /// Whether its code may declare settings. A file that cannot be read is told by whoever runs it.
+    /// Whether its code may declare settings. What runs it tells of a file that cannot be read.
     fn may_declare(&self) -> bool {
         let Some(code) = self.behaviour.as_python() else { return false };
         if code.declared() == Declared::Ignore {

@@ -1,10 +1,11 @@
 //! The local executor with real Python workers, over whatever `python3` the machine has.
 
 mod arenas; // large payloads in shared memory, and workers that do harm to it
+mod classes; // what a class declares, read before a run
 #[cfg(feature = "arrow")]
 mod columns; // Arrow tables in stages without `pyarrow`
 mod corpus; // lines of JSON that Python writes
-mod declared; // what a stage's code declares about itself, against the plan
+mod declared; // what a worker says that its code declares, against the plan
 mod environments; // what the cache makes of specs: keys, eviction, locks, refreshes, explanations
 mod exact; // what stages do not change, of all JSON that Python writes
 mod faults; // what breaks below the provisioner: disks, files, processes, clocks, permissions

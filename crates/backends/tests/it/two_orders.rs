@@ -128,8 +128,11 @@ fn builds_all() {
     let specs: Vec<Value> =
         serde_json::from_slice(&fs::read(world.root.join("specs.json")).unwrap()).unwrap();
     let base = Base::Python(world.base_python());
-    let provisioner =
-        Provisioner::builder().base(base.clone()).cache_dir(home.join("cache")).open().unwrap();
+    let provisioner = Provisioner::builder()
+        .base(base.clone())
+        .cache_dir(home.join("cache").as_path())
+        .open()
+        .unwrap();
     let mut order: Vec<usize> = (0..specs.len()).collect();
     if home.ends_with("back") {
         order.reverse();

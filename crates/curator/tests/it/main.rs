@@ -1,6 +1,7 @@
 //! The command `curator`, run as people and scripts run it, with real uv, pip and Python.
 
 mod building;
+mod classes;
 #[path = "../../../backends/tests/it/corpus.rs"]
 mod corpus;
 mod destinations;

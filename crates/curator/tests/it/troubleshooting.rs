@@ -78,6 +78,13 @@ class Nothing:
     pass
 
 
+class Changes:
+    runtime_env = {"env_vars": {"PROCESS": str(os.getpid())}}
+
+    def process(self, task):
+        return task
+
+
 class Declares:
     runtime_env = {"uv": ["packaging==24.0"]}
 
@@ -507,7 +514,19 @@ fn scenario(error: &str) -> Option<Run> {
             one_stage("stages.py:Letters", args).run(&RUN)
         }
         "the code of stage `…` declares the runtime_env …, and the plan has …" => {
-            code("stages.py:Declares")
+            code("stages.py:Changes")
+        }
+        "the runtime_env that the code of stage `…` declares is no literal, and the code does not run in the base: …" =>
+        {
+            let folder = one_stage("early.py:Early", "");
+            folder.write(
+                "early.py",
+                "import torch_of_its_own\n\nclass Early:\n    runtime_env = dict(uv=[\"packaging==24.0\"])\n",
+            );
+            folder.run(&RUN)
+        }
+        "the code of stage `…` declares `…` …, which the pipeline forbids" => {
+            one_stage("stages.py:Declares", "declared = \"forbid\"\n").run(&RUN)
         }
         "stage `…` failed to set up" => code("stages.py:Model"),
         "a worker of stage `…` is in the wrong environment" => {

@@ -69,8 +69,7 @@ impl PythonCode {
         Self { args: args.into(), ..self }
     }
 
-    /// The same with another answer to what the code declares about itself. By default,
-    /// [`Declared::Use`].
+    /// Says what becomes of what the code declares about itself. By default, [`Declared::Use`].
     pub fn with_declared(self, declared: Declared) -> Self {
         Self { declared, ..self }
     }

@@ -120,8 +120,8 @@ impl PythonStage {
         Self { behaviour: self.behaviour.with_args(args), ..self }
     }
 
-    /// The same with another answer to what the class declares about itself (`runtime_env`,
-    /// `batch_size`, and the like). By default, [`Declared::Use`]: that holds, except for what the
+    /// Says what becomes of what the class declares about itself (`runtime_env`, `batch_size`, and the
+    /// like). By default, [`Declared::Use`]: that holds, except for what the
     /// stage itself sets.
     pub fn with_declared(self, declared: Declared) -> Self {
         Self { behaviour: self.behaviour.with_declared(declared), ..self }
@@ -130,7 +130,7 @@ impl PythonStage {
 
 /// How a stage stands in a file.
 impl PythonStage {
-    /// The same with its file's relative path put under `dir`.
+    /// Puts its file's relative path under `dir`.
     pub(crate) fn within(self, dir: &std::path::Path) -> Self {
         let code = self.behaviour.clone().within(dir);
         self.with_behaviour(code)

@@ -109,7 +109,9 @@ impl Entry {
             ("ray_stage_spec", self.ray_stage_spec.is_some()),
             ("xenna_stage_spec", self.xenna_stage_spec.is_some()),
         ];
-        given.into_iter().for_each(|(setting, is_given)| origins.note(setting, is_given));
+        for (setting, is_given) in given {
+            origins.note(setting, is_given);
+        }
     }
 
     /// Writes out what is set to its default.

@@ -15,7 +15,7 @@ use crate::{AnyStage, Error, Settings, Workers, redacted};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Source {
-    /// Nobody sets it: the pipeline's default, else the engine's.
+    /// Nothing sets it: it is the pipeline's default, else the engine's.
     Default,
     /// The stage's code declares it.
     Code,

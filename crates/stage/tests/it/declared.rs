@@ -15,7 +15,7 @@ fn stage() -> PythonStage {
 /// The stage with these declarations.
 fn with(stage: PythonStage, declared: &Value) -> AnyStage {
     let declared = declared.as_object().expect("an object");
-    AnyStage::from(stage).with_declared_settings(declared).unwrap()
+    AnyStage::from(stage).with_declared_settings(declared).expect("settings")
 }
 
 fn all() -> Value {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use stage::DeclaredSetting;
 
 use super::bins::rounded;
 use super::page;
@@ -47,6 +48,7 @@ pub(super) struct Ending<'a> {
     pub(super) started: Duration,
     pub(super) seconds: f64,
     pub(super) error: Option<&'a Error>,
+    pub(super) declared: &'a [DeclaredSetting],
 }
 
 impl RunProfile {
@@ -80,6 +82,7 @@ impl RunProfile {
             "outputs_total": state.outputs,
             "bin_seconds": state.scale.width(),
             "stages": stages,
+            "declared": ending.declared,
             "environments": state.reports.iter().map(environment_value).collect::<Vec<_>>(),
             "preparations": state.makings.iter().map(|it| making_value(it, ending.error)).collect::<Vec<_>>(),
             "workers_left_out": state.lanes_left_out,

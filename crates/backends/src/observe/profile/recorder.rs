@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use stage::Task;
+use stage::{DeclaredSetting, Task};
 
 use super::bins::Scale;
 use super::data::{Ending, RunProfile};
@@ -45,6 +45,8 @@ pub struct Recorder {
     begun: Instant,
     started: SystemTime,
     secrets: Secrets,
+    /// What the code of the stages declares.
+    declared: Vec<DeclaredSetting>,
     state: Mutex<State>,
 }
 
@@ -74,6 +76,7 @@ impl Recorder {
             begun: Instant::now(),
             started: SystemTime::now(),
             secrets: Secrets::from_env(plan),
+            declared: plan.declared(),
             state: Mutex::new(state),
         }
     }
@@ -142,6 +145,7 @@ impl Recorder {
             started: self.started.duration_since(UNIX_EPOCH).unwrap_or_default(),
             seconds: now,
             error: result.err(),
+            declared: &self.declared,
         };
         RunProfile::new(&ending, &state, &self.secrets)
     }

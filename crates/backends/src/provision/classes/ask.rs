@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Question};
-use crate::provision::provisioner::Provisioner;
 use crate::run::{Error, Plan, Secrets};
 use crate::worker::wire::Kind;
 use crate::worker::{CLASSES, Incoming, Process};
@@ -15,87 +14,94 @@ use crate::worker::{CLASSES, Incoming, Process};
 /// The longest that a file and its classes may take, in seconds: large libraries are imported.
 const LIMIT: u64 = 120;
 
+/// What answers depend on.
+#[derive(Clone, Deserialize)]
+pub(super) struct Sources {
+    /// Files, with their digests.
+    pub(super) digests: Vec<(PathBuf, String)>,
+    /// Whether one of them looks at variables.
+    pub(super) has_variables: bool,
+}
+
 /// What is said of one file.
 #[derive(Deserialize)]
 struct Said {
     /// Of its stages, in their order.
     answers: Vec<Answer>,
-    /// What they depend on; none where they depend on more than files.
-    files: Option<Vec<(PathBuf, String)>>,
+    /// What they depend on, if that can be told.
+    files: Option<Sources>,
 }
 
 /// Questions about one file, in one environment.
 type File<'q, 'a> = Vec<&'q Question<'a>>;
 
-impl Provisioner {
-    /// Asks about stages, and keeps what can be kept. Stages with other variables are asked about in
-    /// processes of their own.
-    pub(super) fn ask(
-        &self,
-        plan: &Plan,
-        questions: &[Question<'_>],
-    ) -> Result<Vec<(usize, Answer)>, Error> {
-        let mut answers = Vec::new();
-        let mut left: Vec<&Question<'_>> = questions.iter().collect();
-        while let Some(first) = left.first().copied() {
-            let is_alike = |it: &Question<'_>| {
-                it.environment.vars() == first.environment.vars()
-                    && it.environment.working_dir() == first.environment.working_dir()
-            };
-            let (alike, others) = left.into_iter().partition(|question| is_alike(question));
-            left = others;
-            answers.extend(self.ask_process(plan, by_file(alike))?);
-        }
-        Ok(answers)
+/// Asks about stages, and keeps what can be kept. Stages with other variables are asked about in
+/// processes of their own.
+pub(super) fn ask(plan: &Plan, questions: &[Question<'_>]) -> Result<Vec<(usize, Answer)>, Error> {
+    let mut answers = Vec::new();
+    let mut left: Vec<&Question<'_>> = questions.iter().collect();
+    while let Some(first) = left.first().copied() {
+        let is_alike = |it: &Question<'_>| {
+            it.environment.vars() == first.environment.vars()
+                && it.environment.working_dir() == first.environment.working_dir()
+        };
+        let (alike, others) = left.into_iter().partition(|question| is_alike(question));
+        left = others;
+        answers.extend(ask_process(plan, by_file(alike))?);
     }
+    Ok(answers)
+}
 
-    fn ask_process(
-        &self,
-        plan: &Plan,
-        files: Vec<File<'_, '_>>,
-    ) -> Result<Vec<(usize, Answer)>, Error> {
-        let Some(first) = files.first().and_then(|file| file.first()) else {
+fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, Answer)>, Error> {
+    let Some(first) = files.first().and_then(|file| file.first()) else {
+        return Ok(Vec::new());
+    };
+    let failed = |source| Error::io("ask", "the classes of stages", source);
+    let mut launch = first.environment.launch(None).map_err(failed)?;
+    launch.shim = launch.shim.with_file_name(CLASSES);
+    let request: Vec<Value> = files.iter().map(|file| request(file)).collect();
+    let start = |group| {
+        serde_json::to_vec(&json!({
+            "group": group, "files": request, "limit": LIMIT,
+        }))
+    };
+    let leases = first.environment.leases();
+    let secrets = Secrets::from_env(plan);
+    let spawned = Process::spawn(&launch, start, &leases, secrets.clone(), |_, _| {});
+    let mut process = match spawned {
+        Ok(process) => process,
+        // Where none can be started the run fails at its workers, which have the last word.
+        Err(error) => {
+            tracing::warn!(%error, "no class can be asked");
             return Ok(Vec::new());
-        };
-        let failed = |source| Error::io("ask", "the classes of stages", source);
-        let mut launch = first.environment.launch(None).map_err(failed)?;
-        launch.shim = launch.shim.with_file_name(CLASSES);
-        let request: Vec<Value> = files.iter().map(|file| request(file)).collect();
-        let start = |group| {
-            serde_json::to_vec(&json!({
-                "group": group, "files": request, "limit": LIMIT,
-            }))
-        };
-        let leases = first.environment.leases();
-        let secrets = Secrets::from_env(plan);
-        let mut process =
-            Process::spawn(&launch, start, &leases, secrets.clone(), |_, _| {}).map_err(failed)?;
-        let mut answers = Vec::new();
-        for file in files {
-            // The process keeps the limit itself; this is for one that does not.
-            let deadline = Instant::now() + Duration::from_secs(LIMIT + 10);
-            let said: Option<Said> = match process.receive(Some(deadline), None) {
-                Incoming::Frame(frame) if frame.kind == Kind::Loaded => {
-                    serde_json::from_slice(&frame.meta).ok()
-                }
-                _ => None,
-            };
-            let Some(Said { answers: told, files }) = said else {
-                // The workers have the last word in any case.
-                let exit = process.reap();
-                tracing::warn!(%exit, log = ?process.tail().lines(), "no class can be asked");
-                return Ok(answers);
-            };
-            for (question, answer) in file.into_iter().zip(told) {
-                if let Some(files) = &files {
-                    question.kept.write(&answer, files.clone());
-                }
-                tracing::debug!(stage = question.name(plan), ?answer.problem, "asked its class");
-                answers.push((question.place, hidden(answer, &secrets)));
-            }
         }
-        Ok(answers)
+    };
+    let mut answers = Vec::new();
+    for file in files {
+        // The process keeps the limit itself; this is for one that does not.
+        let deadline = Instant::now() + Duration::from_secs(LIMIT + 10);
+        let said: Option<Said> = match process.receive(Some(deadline), None) {
+            Incoming::Frame(frame) if frame.kind == Kind::Loaded => {
+                serde_json::from_slice(&frame.meta).ok()
+            }
+            _ => None,
+        };
+        let Some(Said { answers: told, files }) = said else {
+            // The workers have the last word in any case.
+            let exit = process.reap();
+            tracing::warn!(%exit, log = ?process.tail().lines(), "no class can be asked");
+            return Ok(answers);
+        };
+        for (question, answer) in file.into_iter().zip(told) {
+            if let Some(files) = &files {
+                question.kept.write(&answer, files.clone(), &question.environment);
+            }
+            tracing::debug!(stage = question.name(plan), ?answer.problem, "asked its class");
+            let kept = question.kept.file().to_owned();
+            answers.push((question.place, hidden(Answer { kept, ..answer }, &secrets)));
+        }
     }
+    Ok(answers)
 }
 
 /// An answer whose problem shows no secret.

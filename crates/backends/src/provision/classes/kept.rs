@@ -11,6 +11,7 @@ use stage::redacted;
 use venv_cache::Cache;
 
 use super::Answer;
+use super::ask::Sources;
 use crate::provision::base::OpenBase;
 use crate::provision::environment::Environment;
 use crate::worker::Shims;
@@ -29,6 +30,9 @@ struct Record {
     answer: Answer,
     /// The files that it came from, with their digests.
     files: Vec<(PathBuf, String)>,
+    /// What tells all variables, where one of the files looks at any.
+    #[serde(default)]
+    variables: Option<String>,
 }
 
 impl Kept {
@@ -58,24 +62,33 @@ impl Kept {
         Self { file: cache.interpreters_dir().join(name) }
     }
 
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The answer, if there is one and its files are what they were.
-    pub(super) fn read(&self) -> Option<Answer> {
+    pub(super) fn read(&self, environment: &Environment) -> Option<Answer> {
         let access = Access::of(self.file.parent()?).ok()?;
         let bytes = access.read(&self.file, LONGEST).ok()?;
-        let Record { answer, files } = serde_json::from_slice(&bytes).ok()?;
+        let Record { answer, files, variables } = serde_json::from_slice(&bytes).ok()?;
+        if variables.is_some_and(|then| then != digest_of_vars(environment)) {
+            return None;
+        }
         let is_same = |(path, digest): &(PathBuf, String)| {
             let bytes = files::read_file(path, files::MOST_TEXT);
             bytes.is_ok_and(|bytes| Digest::of(&bytes).to_string() == *digest)
         };
-        files.iter().all(is_same).then_some(answer)
+        files.iter().all(is_same).then(|| Answer { kept: self.file.clone(), ..answer })
     }
 
     /// Keeps an answer, unless it holds what looks secret. It is asked for again where that fails.
-    pub(super) fn write(&self, answer: &Answer, files: Vec<(PathBuf, String)>) {
+    pub(super) fn write(&self, answer: &Answer, sources: Sources, environment: &Environment) {
         if !is_open(answer) {
             return;
         }
-        let record = Record { answer: answer.clone(), files };
+        let Sources { digests: files, has_variables } = sources;
+        let variables = has_variables.then(|| digest_of_vars(environment));
+        let record = Record { answer: answer.clone(), files, variables };
         let written = || {
             let dir = self.file.parent().unwrap_or(Path::new("/"));
             Access::of(dir)?.replace(&self.file, &serde_json::to_vec(&record)?)
@@ -84,6 +97,10 @@ impl Kept {
             tracing::debug!(%error, "what a class declares is not kept");
         }
     }
+}
+
+fn digest_of_vars(environment: &Environment) -> String {
+    Digest::of(format!("{:?}", environment.vars()).as_bytes()).to_string()
 }
 
 /// Whether nothing in an answer looks secret.

@@ -17,7 +17,7 @@ use self::kept::Kept;
 use super::base::OpenBase;
 use super::environment::Environment;
 use super::provisioner::Provisioner;
-use crate::run::{Error, Plan, PlannedStage, may_declare};
+use crate::run::{Error, Plan, PlannedBase, PlannedStage, may_declare};
 use crate::worker::wire::Loaded;
 
 /// What is known of what a stage's class declares.
@@ -30,6 +30,9 @@ pub(crate) struct Answer {
     /// What the text declares in a way that it does not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) others: Vec<String>,
+    /// Where the answer is kept.
+    #[serde(skip)]
+    pub(crate) kept: PathBuf,
 }
 
 /// Why a class could not be constructed.
@@ -44,10 +47,10 @@ pub(crate) struct Obstacle {
 }
 
 impl Provisioner {
-    /// The same plan with what the classes of its stages declare: read from their files, or asked of
-    /// the classes in the base, which is built if need be. Executors do it first; whoever looks at a
-    /// plan before it runs does it, too. What has been found out before is not asked again, and a
-    /// plan whose stages plainly declare nothing costs nothing.
+    /// Gives the plan what the classes of its stages declare. That is read from their files, or asked of
+    /// the classes in the base, which is built if need be. Executors do it first; a program that looks at
+    /// a plan before it runs does it, too. What has been found out before is not asked again, and a plan
+    /// whose stages plainly declare nothing costs nothing.
     ///
     /// # Errors
     ///
@@ -59,11 +62,15 @@ impl Provisioner {
         if stages.is_empty() {
             return Ok(plan.clone());
         }
-        let base = self.open_base()?;
-        self.read(plan, &stages, &base)
+        match self.open_base() {
+            Ok(base) => self.read(plan, &stages, &base),
+            Err(error) if matches!(self.choice(), Some(PlannedBase::Managed(_))) => Err(error),
+            // Stages with interpreters of their own need none; the others tell of it.
+            Err(_) => Ok(plan.clone()),
+        }
     }
 
-    /// The same without building a managed base: where that is not there, the plan stays as it is.
+    /// Does that without building a managed base: where that is not there, the plan stays as it is.
     ///
     /// # Errors
     ///
@@ -85,7 +92,7 @@ impl Provisioner {
         for &place in stages {
             let stage = &plan.stages()[place];
             let Some(code) = stage.behaviour.as_python() else { continue };
-            if self.plainly_declares_nothing(code, stage, base) {
+            if plainly_declares_nothing(code, stage, base) {
                 continue;
             }
             let environment = self.environment_of(stage, base)?;
@@ -93,43 +100,13 @@ impl Provisioner {
                 .locate(code)
                 .map_err(|source| Error::io("write", "the stage's source", source))?;
             let kept = Kept::new(self.cache(), base, &location, code.args(), &environment);
-            match kept.read() {
+            match kept.read(&environment) {
                 Some(answer) => _ = answers.insert(place, answer),
                 None => questions.push(Question { place, code, location, environment, kept }),
             }
         }
-        for (place, answer) in self.ask(plan, &questions)? {
-            answers.insert(place, answer);
-        }
+        answers.extend(ask::ask(plan, &questions)?);
         plan.with_answers(&answers)
-    }
-
-    /// Whether the text of a module that the base has plainly declares nothing. Files have been looked
-    /// at when the plan was made.
-    fn plainly_declares_nothing(
-        &self,
-        code: &PythonCode,
-        stage: &PlannedStage,
-        base: &OpenBase,
-    ) -> bool {
-        let PythonSource::Module(module) = code.source() else { return false };
-        // What a variable or a folder of the spec puts first, this does not see.
-        let is_led_away = stage.env.as_ref().is_some_and(|env| {
-            !env.py_modules.is_empty()
-                || env.working_dir.is_some()
-                || env.env_vars.contains_key("PYTHONPATH")
-        });
-        let path: PathBuf = module.split('.').collect();
-        let interpreter = base.base.interpreter();
-        let folders = interpreter.site_dirs().iter().map(PathBuf::as_path);
-        let text = folders.chain([interpreter.stdlib()]).find_map(|folder| {
-            let file = folder.join(&path);
-            let candidates = [file.join("__init__.py"), file.with_extension("py")];
-            candidates.iter().find_map(|file| files::read_file_text(file, files::MOST_TEXT).ok())
-        });
-        !is_led_away
-            && code.declared() != Declared::Ignore
-            && text.is_some_and(|text| !may_declare(&text, code.name()))
     }
 
     /// The base with the variables and folders of a stage, which its class may look at.
@@ -138,6 +115,29 @@ impl Provisioner {
         (env.install, env.python, env.py_executable) = (None, None, None);
         Environment::new(base.core.clone(), &env, self.shims())
     }
+}
+
+/// Whether the text of a module that the base has plainly declares nothing. Files have been looked
+/// at when the plan was made.
+fn plainly_declares_nothing(code: &PythonCode, stage: &PlannedStage, base: &OpenBase) -> bool {
+    let PythonSource::Module(module) = code.source() else { return false };
+    // What a variable or a folder of the spec puts first, this does not see.
+    let is_led_away = stage.env.as_ref().is_some_and(|env| {
+        !env.py_modules.is_empty()
+            || env.working_dir.is_some()
+            || env.env_vars.contains_key("PYTHONPATH")
+    });
+    let path: PathBuf = module.split('.').collect();
+    let interpreter = base.base.interpreter();
+    let folders = interpreter.site_dirs().iter().map(PathBuf::as_path);
+    let text = folders.chain([interpreter.stdlib()]).find_map(|folder| {
+        let file = folder.join(&path);
+        let candidates = [file.join("__init__.py"), file.with_extension("py")];
+        candidates.iter().find_map(|file| files::read_file_text(file, files::MOST_TEXT).ok())
+    });
+    !is_led_away
+        && code.declared() != Declared::Ignore
+        && text.is_some_and(|text| !may_declare(&text, code.name()))
 }
 
 /// A stage that is asked about.

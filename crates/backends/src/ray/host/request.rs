@@ -214,6 +214,7 @@ impl StageRequest {
             env: local_env(env, place, is_native),
             wanted: wanted.transpose().map_err(nonsense)?,
             declared: Vec::new(),
+            kept: None,
             settings,
         })
     }

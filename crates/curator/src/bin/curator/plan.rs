@@ -87,16 +87,17 @@ pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode
 
 /// What the code of the stages declares and what became of that, in lines.
 fn declared(plan: &backends::Plan) -> String {
-    let mut text = String::new();
-    for setting in plan.declared() {
+    let line = |setting: DeclaredSetting| {
         let DeclaredSetting { stage, setting, declared, is_overridden, .. } = setting;
         let what = if is_overridden { "overrides the class's" } else { "from the class:" };
-        text += &format!("\n{stage}: {setting} {what} {declared}");
+        format!("{stage}: {setting} {what} {declared}")
+    };
+    let lines: Vec<String> = plan.declared().into_iter().map(line).collect();
+    match (lines.is_empty(), plan.is_read()) {
+        (true, true) => String::new(),
+        (true, false) => "\n\nwhat classes declare is read once the base is there".to_owned(),
+        (false, _) => format!("\n\n{}", lines.join("\n")),
     }
-    if text.is_empty() && !plan.is_read() {
-        return "\n\nwhat classes declare is read once the base is there".to_owned();
-    }
-    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// The base, in words.

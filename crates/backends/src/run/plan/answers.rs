@@ -1,0 +1,107 @@
+//! What the code of a plan's stages declares, put into the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use stage::{AnyStage, Declared, PythonCode, Source};
+
+use super::Plan;
+use crate::provision::Answer;
+use crate::run::Error;
+use crate::run::declared::digest_of;
+use crate::worker::wire::Found;
+
+impl Plan {
+    /// The places of stages whose code may declare what the plan does not have yet.
+    pub(crate) fn unread(&self) -> Vec<usize> {
+        self.unread.clone()
+    }
+
+    /// The same plan with what the code of its stages declares, by their places.
+    pub(crate) fn with_answers(&self, answers: &BTreeMap<usize, Answer>) -> Result<Self, Error> {
+        let Some(built) = &self.built else { return Ok(self.clone()) };
+        let mut stages = built.stages().to_vec();
+        let names = names(&stages, answers);
+        for (&place, answer) in answers {
+            let stage = &mut stages[place];
+            refuse(stage, answer)?;
+            let values = answer.found.settings.iter().filter_map(|(setting, found)| match found {
+                Found::Value(value) => Some((setting.clone(), value.clone())),
+                Found::Unread(_) => None,
+            });
+            let mut values: Map<String, Value> = values.collect();
+            if !names.contains(&place) {
+                values.remove("name");
+            }
+            *stage = stage.with_declared_settings(&values).map_err(Error::pipeline)?;
+        }
+        let mut plan = Self::of(built.with_stages(stages).map_err(Error::pipeline)?)?;
+        plan.base.clone_from(&self.base);
+        for (place, answer) in answers {
+            plan.stages[*place].kept = Some(answer.kept.clone());
+            if let (Some(wanted), Some(Found::Value(env))) =
+                (&mut plan.stages[*place].wanted, answer.found.settings.get("runtime_env"))
+                && !wanted.given.contains("runtime_env")
+            {
+                wanted.read_env = Some(digest_of(env));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Forgets what a stage's code declared where a worker has found that it declares something else
+    /// now, so that the next run asks anew.
+    pub(crate) fn forget(&self, error: &Error) {
+        let Error::DeclaredEnv { stage: name, .. } = error else { return };
+        let stages = self.stages.iter().filter(|stage| stage.settings.name == *name);
+        for kept in stages.filter_map(|stage| stage.kept.as_ref()) {
+            if let Err(left) = files::delete(kept) {
+                tracing::debug!(%left, "what a class declares is kept");
+            }
+        }
+    }
+}
+
+/// The stages that may be called as their code says: names differ in a pipeline.
+fn names(stages: &[AnyStage], answers: &BTreeMap<usize, Answer>) -> BTreeSet<usize> {
+    let wanted = |place: usize| match answers.get(&place)?.found.settings.get("name") {
+        Some(Found::Value(Value::String(name)))
+            if stages[place].source("name") != Source::Entry =>
+        {
+            Some(name.as_str())
+        }
+        _ => None,
+    };
+    let is_free = |place: usize, name: &str| {
+        let mut others = (0..stages.len()).filter(|other| *other != place);
+        others.all(|other| stages[other].name() != name && wanted(other) != Some(name))
+    };
+    let places = 0..stages.len();
+    places.filter(|place| wanted(*place).is_some_and(|name| is_free(*place, name))).collect()
+}
+
+/// Refuses what a stage's code declares and may not, and a `runtime_env` that cannot be found out.
+fn refuse(stage: &AnyStage, answer: &Answer) -> Result<(), Error> {
+    let declared = stage.behaviour().as_python().map(PythonCode::declared).unwrap_or_default();
+    if declared == Declared::Forbid {
+        let mut settings = answer.found.settings.iter();
+        if let Some((setting, found)) = settings.find(|(setting, _)| *setting != "name") {
+            return Err(Error::forbidden(stage.name(), setting, found));
+        }
+    }
+    let is_unknown = answer.others.iter().any(|setting| setting == "runtime_env");
+    match &answer.problem {
+        Some(problem) if is_unknown && stage.source("runtime_env") != Source::Entry => {
+            let what = match problem.phase.as_str() {
+                "construct" => "constructing it".to_owned(),
+                _ => "importing its file".to_owned(),
+            };
+            Err(Error::DeclareLiterally {
+                stage: stage.name().to_owned(),
+                missing: problem.missing.clone(),
+                problem: format!("{what} fails with {}", problem.text),
+            })
+        }
+        _ => Ok(()),
+    }
+}
