@@ -136,6 +136,8 @@ class Worker:
         self._kept = []
         # Where the next large output goes, and where the batch's room for them ends.
         self._room_at = self._room_end = 0
+        # What carries values that JSON has no form for, where the stage's loader has brought it.
+        self._objects = None
         # Made when the stage gives the first coroutine.
         self._loop = None
 
@@ -146,6 +148,7 @@ class Worker:
         self._inputs = tuple(start["inputs"])
         self._arenas_from = start["arenas_from"]
         self._stage = load(start["code"], start["args"])
+        self._objects = sys.modules.get("curator_objects")
         self._is_batched = callable(getattr(self._stage, "process_batch", None))
         if not self._is_batched and not callable(getattr(self._stage, "process", None)):
             raise TypeError(
@@ -213,6 +216,9 @@ class Worker:
             try:
                 if kind in "bB":
                     data = bytes(part)
+                    if self._objects is not None and self._objects.is_object(data):
+                        # The stage may change it: it is not what came.
+                        data, kind = self._objects.unpack(data), "o"
                 elif kind in "jJ":
                     data, write = self._value(part)
                 else:
@@ -224,6 +230,10 @@ class Worker:
                 self._given[id(data)] = len(tasks), data
             # The short form of a record has neither metadata nor another dataset.
             metadata, dataset = (record[3], record[4]) if len(record) > 3 else ({}, "")
+            if kind == "o" and isinstance(data, Task):
+                data.id, data.metadata, data.dataset_name = record[0], metadata, dataset
+                tasks.append(data)
+                continue
             tasks.append(Task(data, metadata, dataset, record[0]))
         parts = []
         begin = clock()
@@ -295,7 +305,8 @@ class Worker:
                 self._check_inputs(task)
             output = self._stage.process(task)
             if isinstance(output, Task):
-                record = self._record(output.data, parts, output.metadata, output.dataset_name)
+                data = self._data_of(output)
+                record = self._record(data, parts, output.metadata, output.dataset_name)
                 return f"[{record}]"
             return self._entry(output, parts, metadata, dataset)
         except BaseException as error:
@@ -359,9 +370,8 @@ class Worker:
                 if output is None:
                     continue
                 if isinstance(output, Task):
-                    records.append(
-                        self._record(output.data, parts, output.metadata, output.dataset_name)
-                    )
+                    data = self._data_of(output)
+                    records.append(self._record(data, parts, output.metadata, output.dataset_name))
                 else:
                     records.append(self._record(output, parts, metadata, dataset))
         except BaseException:
@@ -369,6 +379,10 @@ class Worker:
             self._room_at = room_mark
             raise
         return f"[{','.join(records)}]"
+
+    def _data_of(self, task):
+        """A task's data; a task of a class of the stage's own travels as a whole."""
+        return task.data if self._objects is None or type(task) is Task else task
 
     def _record(self, data, parts, metadata, dataset):
         if metadata or dataset:
@@ -383,8 +397,12 @@ class Worker:
             if isinstance(data, memoryview):
                 data = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
             kind, part = "b", data
+            if self._objects is not None and self._objects.is_object(bytes(part[:16])):
+                part = self._objects.pack(bytes(part))
         elif type(data) is not dict and (table := streams.as_table(data)) is not None:
             kind, part = "t", streams.stream(table)
+        elif self._objects is not None:
+            kind, part = self._value_or_object(data)
         else:
             kind, part = "j", self._encoded(data, "data")
         length = part.size() if kind == "t" else len(part)
@@ -411,6 +429,20 @@ class Worker:
         if not self._room_end or end > self._room_end or length < self._arenas_from:
             return None
         return self.arenas.room(self._room_at, end)
+
+    def _value_or_object(self, data):
+        """The data as JSON, or, where that has no form for it, as the user's own processes read
+        it."""
+        if not isinstance(data, Task):
+            try:
+                return "j", self._encoded(data, "data")
+            except TypeError as error:
+                refused = error
+        try:
+            return "b", self._objects.pack(data)
+        except Exception as error:
+            # JSON's encoder says where in the data it stands.
+            raise error from (None if isinstance(data, Task) else refused)
 
     def _described(self, metadata, dataset):
         if not isinstance(metadata, dict):

@@ -129,11 +129,15 @@ def describe_error(error):
         message = str(error)
     except Exception:
         message = "(no text)"
-    return {
+    told = {
         "type": type(error).__qualname__,
         "message": _printable(message),
         "traceback": _printable("".join(lines)),
     }
+    objects = sys.modules.get("curator_objects")
+    if objects is not None:
+        told["pickled"] = objects.exception(error)
+    return told
 
 
 # The files whose frames stand above a stage's own in a traceback.

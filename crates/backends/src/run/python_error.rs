@@ -14,6 +14,10 @@ pub struct PythonError {
     pub message: String,
     /// The traceback, from the stage's own code on, as Python prints it.
     pub traceback: String,
+    /// The exception itself, in a form that a stage's own code has made for the program that the
+    /// stage came from. Nothing here reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pickled: Option<String>,
 }
 
 impl PythonError {

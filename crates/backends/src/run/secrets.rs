@@ -69,11 +69,18 @@ impl Secrets {
     }
 
     fn raised(&self, error: PythonError) -> PythonError {
-        PythonError {
+        let said = [&error.kind, &error.message, &error.traceback].map(String::clone);
+        let mut told = PythonError {
             kind: self.text(error.kind),
             message: self.text(error.message),
             traceback: self.text(error.traceback),
+            pickled: error.pickled,
+        };
+        // What is hidden in its text would stand in the exception itself.
+        if [&told.kind, &told.message, &told.traceback] != said.each_ref() {
+            told.pickled = None;
         }
+        told
     }
 
     fn cause(&self, cause: Cause) -> Cause {

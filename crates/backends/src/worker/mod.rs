@@ -16,6 +16,6 @@ pub(crate) use logs::LogTail;
 pub(crate) use process::{Incoming, Launch, Process};
 pub(crate) use shim::{CLASSES, Shims};
 pub use shim::{CURATOR_STAGE_PY, write_shim};
-pub use wire::Phase;
+pub use wire::{Frame, FrameReader, Kind, Phase, encode};
 
 pub use crate::run::Stream;

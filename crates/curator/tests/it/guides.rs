@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::pipelines::Folder;
+use crate::python_pipelines::PACKAGE;
 use crate::support::CURATOR;
 
 /// The blocks of a page: their language and their text.
@@ -60,8 +61,13 @@ fn follow_in(folder: &Folder, page: &str) {
     }
     folder.write("steps.sh", &steps);
     let tools = Path::new(CURATOR).parent().expect("a folder").display();
-    let path = format!("{tools}:{}", std::env::var("PATH").expect("a PATH"));
     let base = Path::new(folder.world.base()).ancestors().nth(2).expect("PREFIX/bin/python");
+    let mut path = format!("{tools}:{}", std::env::var("PATH").expect("a PATH"));
+    let has_programs = page.contains("\nfrom curator import ");
+    if has_programs {
+        // As in a virtualenv that the wheel is installed in.
+        path = format!("{}:{path}", base.join("bin").display());
+    }
     let cache = folder.path("cache");
     if !cache.exists() {
         fs::create_dir(&cache).expect("a folder");
@@ -71,6 +77,7 @@ fn follow_in(folder: &Folder, page: &str) {
     // What is set closer to the command wins: a cache of the page's own, and a base.
     let steps =
         duct::cmd("bash", ["steps.sh"]).env("CURATOR_CACHE_DIR", cache).env("VIRTUAL_ENV", base);
+    let steps = if has_programs { steps.env("PYTHONPATH", PACKAGE) } else { steps };
     let run = folder
         .expression(&steps)
         .env("PATH", path)
@@ -144,12 +151,13 @@ fn the_front_page_does_what_it_says() {
 }
 
 /// The pages that [`follow`] runs.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("how-it-works", include_str!("../../../../docs/how-it-works.md")),
     ("migrating", include_str!("../../../../docs/migrating.md")),
     ("operators", include_str!("../../../../docs/operators.md")),
     ("pipeline-files", include_str!("../../../../docs/pipeline-files.md")),
     ("property-tests", include_str!("../../../../docs/property-tests.md")),
+    ("python", include_str!("../../../../docs/python.md")),
     ("rust-programs", include_str!("../../../../docs/rust-programs.md")),
     ("single-crates", include_str!("../../../../docs/single-crates.md")),
 ];
@@ -162,6 +170,11 @@ fn follow_page(name: &str) {
 #[test]
 fn the_guide_to_pipeline_files_does_what_it_says() {
     follow_page("pipeline-files");
+}
+
+#[test]
+fn the_guide_to_python_programs_does_what_it_says() {
+    follow_page("python");
 }
 
 #[test]

@@ -200,6 +200,7 @@ mod tests {
             kind: "ValueError".to_owned(),
             message: "</script>".to_owned(),
             traceback: "<&>".repeat(20_000),
+            pickled: None,
         };
         Event::TaskFailed(FailedTask {
             tasks: vec!["0_1".parse().unwrap()],

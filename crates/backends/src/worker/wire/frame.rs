@@ -28,7 +28,8 @@ const CHUNK: usize = 1 << 16;
 
 /// What a frame says. There is none that ends a worker: it ends when its socket does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[non_exhaustive]
+pub enum Kind {
     /// To the worker: who it is; carries the lifeline and the leases.
     Start = 1,
     /// To the worker: run the set-up hooks.
@@ -40,6 +41,14 @@ pub(crate) enum Kind {
     /// To the worker: new arenas, which the batches after it use; carries the one to read and the
     /// one to write.
     Arenas = 5,
+    /// From a client: what it wants done.
+    Open = 32,
+    /// From a client: a task.
+    Task = 33,
+    /// From a client: there are no more tasks.
+    End = 34,
+    /// From a client: the run is to end before its end.
+    Cancel = 35,
     /// From the worker: which environment it runs in.
     Proof = 65,
     /// From the worker: set up and waiting for tasks.
@@ -54,15 +63,27 @@ pub(crate) enum Kind {
     Note = 70,
     /// From the worker: its code is loaded, and what that declares about itself.
     Loaded = 71,
+    /// To a client: how much more it may send.
+    Credit = 96,
+    /// To a client: a task that has come out.
+    Output = 97,
+    /// To a client: nothing is left of a task that it sent.
+    SourceDone = 98,
+    /// To a client: how it went.
+    Report = 99,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 20] = [
         Self::Start,
         Self::Setup,
         Self::Batch,
         Self::Finish,
         Self::Arenas,
+        Self::Open,
+        Self::Task,
+        Self::End,
+        Self::Cancel,
         Self::Proof,
         Self::Ready,
         Self::Result,
@@ -70,6 +91,10 @@ impl Kind {
         Self::Bye,
         Self::Note,
         Self::Loaded,
+        Self::Credit,
+        Self::Output,
+        Self::SourceDone,
+        Self::Report,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {
@@ -79,15 +104,20 @@ impl Kind {
 
 /// A frame that arrived whole.
 #[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) kind: Kind,
-    pub(crate) sequence: u64,
-    pub(crate) meta: Vec<u8>,
-    pub(crate) body: Vec<u8>,
+#[non_exhaustive]
+pub struct Frame {
+    /// What it says.
+    pub kind: Kind,
+    /// The number of the batch that it is about; zero where it is about none.
+    pub sequence: u64,
+    /// JSON.
+    pub meta: Vec<u8>,
+    /// Raw bytes.
+    pub body: Vec<u8>,
 }
 
 /// Appends a frame to `buffer`; the parts of the body follow each other.
-pub(crate) fn encode(buffer: &mut Vec<u8>, kind: Kind, sequence: u64, meta: &[u8], body: &[&[u8]]) {
+pub fn encode(buffer: &mut Vec<u8>, kind: Kind, sequence: u64, meta: &[u8], body: &[&[u8]]) {
     let length: usize = body.iter().map(|part| part.len()).sum();
     buffer.reserve(HEADER + meta.len() + length);
     encode_head(buffer, kind, sequence, meta, length);
@@ -115,7 +145,7 @@ pub(crate) fn encode_head(
 /// Cuts a stream of bytes into frames; one `read` of the source at a time, so that a caller that
 /// polls never blocks for longer than it wants to.
 #[derive(Debug, Default)]
-pub(crate) struct FrameReader {
+pub struct FrameReader {
     buffer: Vec<u8>,
     start: usize,
 }
@@ -129,7 +159,7 @@ struct Header {
 
 impl FrameReader {
     /// Reads once from the source; false at its end.
-    pub(crate) fn fill(&mut self, source: &mut impl Read) -> io::Result<bool> {
+    pub fn fill(&mut self, source: &mut impl Read) -> io::Result<bool> {
         if self.start > 0 {
             // A whole frame moves what is left of the next ones at most once.
             self.buffer.drain(..self.start);
@@ -154,7 +184,8 @@ impl FrameReader {
     }
 
     /// The next frame, if it has arrived whole.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
+    #[expect(clippy::should_implement_trait, reason = "a frame that is not there yet is no end")]
+    pub fn next(&mut self) -> io::Result<Option<Frame>> {
         let Some(Header { kind, sequence, meta, body }) = self.header()? else { return Ok(None) };
         let end = self.start + HEADER + meta + body;
         if self.buffer.len() < end {

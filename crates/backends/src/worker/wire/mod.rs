@@ -12,7 +12,7 @@ mod outbox;
 mod socket;
 
 pub(crate) use arena::{Arena, Region, aligned};
-pub(crate) use frame::{Frame, FrameReader, Kind, encode};
+pub use frame::{Frame, FrameReader, Kind, encode};
 pub use message::Phase;
 pub(crate) use message::{
     Answer, BatchResult, BatchTasks, Bye, Entry, Failed, Found, Input, Loaded, Outcome,

@@ -48,6 +48,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  curator schema > pipeline.schema.json")]
     Schema,
 
+    /// Serves a program in another language that runs pipelines, as the Python package does.
+    ///
+    /// The standard input is one end of a pair of sockets, which frames go over both ways.
+    #[command(hide = true)]
+    Serve,
+
     /// Makes, uses and looks after environments.
     #[command(subcommand, after_help = CODES)]
     Env(EnvCommand),

@@ -82,6 +82,11 @@ impl Failure {
         &self.report
     }
 
+    /// Whether another argument or spec would do.
+    pub(crate) fn is_usage(&self) -> bool {
+        self.code == USAGE
+    }
+
     /// Tells it on the standard error stream, and gives the program's exit code.
     pub(crate) fn show(&self) -> ExitCode {
         if !self.report.is_empty() {

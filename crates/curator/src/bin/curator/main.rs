@@ -19,6 +19,7 @@ mod plan;
 mod progress;
 mod run;
 mod schema;
+mod serve;
 mod spec;
 mod terminal;
 mod values;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Schema => schema::run(),
+        Command::Serve => serve::run(cli.cache_dir.as_deref()),
         Command::Env(command) => env::run(command, cli.cache_dir.as_deref()),
         Command::Doctor(arguments) => doctor::run(&arguments, cli.cache_dir.as_deref()),
     };

@@ -8,13 +8,13 @@ use curator::backends::provision::{Preview, PreviewState};
 use curator::backends::{self, Provisioner};
 use curator::envspec::{self, LoadedEnv, PackageList};
 use curator::stage::{Base, DeclaredSetting, FailurePolicy};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::Json;
 use crate::engine;
 use crate::failure::Failure;
 use crate::output;
-use crate::pipeline::PipelineArguments;
+use crate::pipeline::{Loaded, PipelineArguments};
 
 pub(crate) const HELP: &str = "Example:\n  curator plan pipeline.toml --set \
     'stage.clean.runtime_env={ uv = [\"packaging==24.0\"] }'\n\n\
@@ -35,31 +35,53 @@ struct Planned {
     preview: Result<Preview, backends::Error>,
 }
 
-pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
-    let mut loaded = arguments.pipeline.load()?;
+/// What a run would do, as JSON.
+pub(crate) fn as_json(loaded: &mut Loaded, cache_dir: Option<&Path>) -> Result<Value, Failure> {
+    let provisioner = opened(loaded, cache_dir)?;
+    let stages = planned(loaded, &provisioner);
+    let base = base(loaded.file.pipeline().base(), &provisioner, &stages);
+    Ok(to_json(loaded, &base, &stages))
+}
+
+/// Opens the provisioner of a run, with whose base the plan has what classes are known to declare.
+fn opened(loaded: &mut Loaded, cache_dir: Option<&Path>) -> Result<Provisioner, Failure> {
     let provisioner = Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
     loaded.plan = provisioner.peek_declared(&loaded.plan)?;
-    let engine = loaded.file.engine();
-    engine::check(engine, engine.backend, &loaded.plan)?;
+    Ok(provisioner)
+}
+
+fn planned(loaded: &Loaded, provisioner: &Provisioner) -> Vec<Planned> {
     let mut previews = provisioner.previews();
     let stages = loaded.plan.stages().iter().map(|stage| Planned {
         stage: stage.settings().name.clone(),
         preview: stage.check_code().and_then(|()| previews.stage(stage)),
     });
-    let stages: Vec<Planned> = stages.collect();
+    stages.collect()
+}
+
+fn to_json(loaded: &Loaded, base: &str, stages: &[Planned]) -> Value {
+    json!({
+        "pipeline": loaded.file.pipeline().name(),
+        "engine": loaded.file.engine().backend,
+        "failure_policy": loaded.file.failure_policy().unwrap_or_default(),
+        "base": base,
+        "stages": stages.iter().map(Planned::json).collect::<Vec<_>>(),
+        "declared": loaded.plan.declared(),
+    })
+}
+
+pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
+    let mut loaded = arguments.pipeline.load()?;
+    let provisioner = opened(&mut loaded, cache_dir)?;
+    let engine = loaded.file.engine();
+    engine::check(engine, engine.backend, &loaded.plan)?;
+    let stages = planned(&loaded, &provisioner);
     let pipeline = loaded.file.pipeline();
     let engine = loaded.file.engine().backend;
     let policy = loaded.file.failure_policy().unwrap_or_default();
     let base = base(pipeline.base(), &provisioner, &stages);
     if arguments.output.json {
-        output::json(&json!({
-            "pipeline": pipeline.name(),
-            "engine": engine,
-            "failure_policy": policy,
-            "base": base,
-            "stages": stages.iter().map(Planned::json).collect::<Vec<_>>(),
-            "declared": loaded.plan.declared(),
-        }))?;
+        output::json(&to_json(&loaded, &base, &stages))?;
     } else {
         let at_failure = match policy {
             FailurePolicy::FailFast => "stop",
@@ -123,7 +145,7 @@ fn base(base: Option<&Base>, provisioner: &Provisioner, stages: &[Planned]) -> S
 }
 
 impl Planned {
-    fn json(&self) -> serde_json::Value {
+    fn json(&self) -> Value {
         match &self.preview {
             Ok(preview) => json!(preview),
             Err(error) => json!({

@@ -1,0 +1,61 @@
+"""Values that only the program which runs a pipeline, and its workers, can read.
+
+The loader of a stage that came from a Python process imports this file and hands it a pickler; in
+all other workers it is never imported, and nothing is pickled. The engine carries what is made here
+as bytes, and never looks into it.
+"""
+
+__all__ = ["exception", "is_object", "pack", "unpack", "use"]
+
+# How the bytes of such a value begin; a stage's own bytes that begin so are packed as well.
+_MARK = b"\x93curator\0"
+_LONGEST = 1 << 16
+
+_dumps = _loads = None
+
+
+def use(dumps, loads):
+    """From now on values are written and read so."""
+    global _dumps, _loads
+    _dumps, _loads = dumps, loads
+
+
+def is_object(data):
+    """Whether bytes stand for another value."""
+    return data[: len(_MARK)] == _MARK
+
+
+def pack(value):
+    """The bytes that stand for a value."""
+    kind = type(value)
+    if kind.__name__ in ("DataFrame", "Series") and kind.__module__.split(".")[0] in _FRAMES:
+        raise TypeError(
+            f"{kind.__module__}.{kind.__name__} travels as an Arrow table, and that needs `pyarrow`"
+            " in the stage's environment: add it, or return a dict of lists"
+        )
+    return _MARK + _dumps(value)
+
+
+# Pickled by one version of these, they cannot be read by another.
+_FRAMES = frozenset(("pandas", "polars", "cudf", "modin"))
+
+
+def unpack(data):
+    """The value that bytes stand for."""
+    return _loads(data[len(_MARK) :])
+
+
+def exception(error):
+    """An exception as text, for the program that the stage came from; None where that is not to
+    be had."""
+    if _dumps is None:
+        return None
+    import binascii
+
+    try:
+        pickled = _dumps(error)
+    except Exception:
+        return None
+    if len(pickled) > _LONGEST:
+        return None
+    return binascii.b2a_base64(pickled, newline=False).decode()

@@ -1,0 +1,115 @@
+"""A task's data on its way to the program and back."""
+
+import json
+import sys
+from typing import Any, Callable
+
+from curator._errors import PipelineError
+from curator._pickle import dumps, loads
+from curator._shared import shared
+from curator._stage import Task
+from curator._table import from_ipc, to_ipc
+
+__all__ = ["decode", "encode"]
+
+_values = shared("curator_json")
+
+# As `curator_objects.py` has it, which workers read and write such values by.
+_MARK = b"\x93curator\0"
+
+_FORM: dict[str, Any] = {
+    "allow_nan": False,
+    "separators": (",", ":"),
+    "default": _values.stand_in,
+}
+_encode = json.JSONEncoder(ensure_ascii=False, **_FORM).encode
+_encode_escaped = json.JSONEncoder(**_FORM).encode
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
+def encode(item: Any, index: int) -> tuple[bytes, bytes]:
+    """An item that a user hands in, as the head and the body of a frame."""
+    if not isinstance(item, Task):
+        kind, body = _encoded(item)
+        return f'["{kind}","",{{}}]'.encode(), body
+    kind, body = _encoded(item.data if type(item) is Task else item)
+    try:
+        head = _json([kind, item.dataset_name, item.metadata])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PipelineError(f"the metadata of task {index} is no JSON: {error}") from error
+    return head, body
+
+
+def _encoded(data: Any) -> tuple[str, bytes]:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        raw = bytes(data)
+        return "b", raw if not raw.startswith(_MARK) else _MARK + dumps(raw)
+    table = to_ipc(data)
+    if table is not None:
+        return "t", table
+    if not isinstance(data, Task):
+        try:
+            return "j", _json(data)
+        except (TypeError, ValueError, RecursionError):
+            # What JSON has no form for only the user's own processes read.
+            pass
+    return "b", _MARK + dumps(data)
+
+
+def _json(value: Any) -> bytes:
+    text = _encode(value)
+    if type(value) not in _PLAIN and not _has_text_keys(value):
+        raise TypeError("a key is no text")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which only an escape can carry.
+        return _encode_escaped(value).encode()
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether all keys in a value are text: JSON's encoder makes text of numbers and None."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            return False
+        items: Any = value.values()
+    elif isinstance(value, (list, tuple)):
+        items = value
+    elif type(value) in _PLAIN or isinstance(value, str):
+        return True
+    else:
+        return isinstance(value, (int, float)) or _has_text_keys(_values.stand_in(value))
+    return all(type(item) in _PLAIN or _has_text_keys(item) for item in items)
+
+
+def decode(head: str, body: bytes) -> tuple[Task, Any]:
+    """A task that came out, and what it cost."""
+    identity, kind, dataset, metadata, _, timings = _of_any_size(json.loads, head)
+    if kind == "j":
+        data = _of_any_size(json.loads, str(body, "utf-8"))
+    elif kind == "t":
+        data = from_ipc(body)
+    elif body.startswith(_MARK):
+        data = loads(memoryview(body)[len(_MARK) :])
+        if isinstance(data, Task):
+            data.id, data.dataset_name, data.metadata = identity, dataset, metadata
+            return data, timings
+    else:
+        data = bytes(body)
+    return Task(data, metadata, dataset, identity), timings
+
+
+def _of_any_size(function: Callable[[str], Any], text: str) -> Any:
+    """Python refuses integers of more than some thousand digits, to be safe from strangers' texts;
+    this is the user's own data."""
+    try:
+        return function(text)
+    except ValueError:
+        if not hasattr(sys, "set_int_max_str_digits"):
+            raise
+    most = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return function(text)
+    finally:
+        sys.set_int_max_str_digits(most)

@@ -1,0 +1,54 @@
+"""Environments alone, for programs that run in them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
+
+from curator._program import call, program
+
+__all__ = ["Environment", "environment"]
+
+
+class Environment:
+    """An environment in the cache: its interpreter, its key, and commands that run in it."""
+
+    def __init__(self, told: Mapping[str, Any], arguments: list[str]) -> None:
+        self.python: str = told["path"]
+        self.key: Optional[str] = told.get("key")
+        self._arguments = arguments
+
+    def command(self, *command: str) -> list[str]:
+        """The command line of a command that runs in it, and keeps it while it does."""
+        return [program(), "env", "exec", *self._arguments, "--", *command]
+
+    def run(self, *command: str, **options: Any) -> "subprocess.CompletedProcess[Any]":
+        """Runs a command in it, as `subprocess.run` does with these options."""
+        return subprocess.run(self.command(*command), **options)
+
+    def __repr__(self) -> str:
+        return f"Environment({self.python!r})"
+
+
+def environment(
+    runtime_env: Optional[Mapping[str, Any]] = None,
+    *,
+    uv: Union[None, str, Sequence[str]] = None,
+    pip: Union[None, str, Sequence[str]] = None,
+    base: Union[None, str, "os.PathLike[str]"] = None,
+) -> Environment:
+    """Finds or builds an environment over a base, by default this process's.
+
+    env = environment(uv=["packaging==24.0"])
+    env.run("python", "-c", "import packaging", check=True)
+    """
+    spec = dict(runtime_env or {})
+    for name, packages in (("uv", uv), ("pip", pip)):
+        if packages is not None:
+            spec[name] = packages if isinstance(packages, str) else list(packages)
+    base = sys.executable if base is None else os.fspath(base)
+    arguments = ["--spec", json.dumps(spec), "--base", base]
+    told = json.loads(call(["env", "create", *arguments, "--json"]))
+    return Environment(told, arguments)

@@ -1,0 +1,121 @@
+"""What runs pipelines: this machine, or one of the engines on Ray, with their settings."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+__all__ = [
+    "Checkpoint",
+    "Executor",
+    "LocalExecutor",
+    "RayActorPoolExecutor",
+    "RayDataExecutor",
+    "RunRecord",
+    "XennaExecutor",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Executor:
+    """What all executors have.
+
+    `failure_policy` is `"fail-fast"` (the default) or `"record"`, `stop_grace` the seconds that
+    workers have after Ctrl-C, and `cache_dir` where environments are kept.
+    """
+
+    failure_policy: Optional[str] = None
+    stop_grace: Optional[float] = None
+    cache_dir: Optional[str] = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether workers may be on other machines."""
+        return False
+
+    def engine(self) -> dict[str, Any]:
+        """As a pipeline file has it."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalExecutor(Executor):
+    """This machine: `cpus` cores and these `devices` are shared out among the stages."""
+
+    cpus: Optional[int] = None
+    devices: Optional[Sequence[str]] = None
+
+    def engine(self) -> dict[str, Any]:
+        """As a pipeline file has it."""
+        engine: dict[str, Any] = {"backend": "local"}
+        if self.cpus is not None:
+            engine["cpus"] = self.cpus
+        if self.devices is not None:
+            engine["devices"] = list(self.devices)
+        return engine
+
+
+@dataclasses.dataclass(frozen=True)
+class _RayExecutor(Executor):
+    """An engine on Ray: on the cluster at `address` (`"auto"` is the one of this machine), else on
+    a Ray of its own. The base needs `ray`. `init` are other arguments of `ray.init`, and `options`
+    are the engine's own."""
+
+    address: Optional[str] = None
+    num_cpus: Optional[float] = None
+    num_gpus: Optional[float] = None
+    ray_env: Optional[str] = None
+    init: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    _backend = ""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether workers may be on other machines."""
+        return True
+
+    def engine(self) -> dict[str, Any]:
+        """As a pipeline file has it."""
+        names = ("address", "num_cpus", "num_gpus", "ray_env")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        rest = {"init": dict(self.init), "options": dict(self.options)}
+        return {"backend": self._backend, **given, **rest}
+
+
+@dataclasses.dataclass(frozen=True)
+class RayDataExecutor(_RayExecutor):
+    """Ray Data: streaming, each stage a `map_batches`."""
+
+    _backend = "ray-data"
+
+
+@dataclasses.dataclass(frozen=True)
+class RayActorPoolExecutor(_RayExecutor):
+    """A pool of Ray actors for each stage, one stage after the other."""
+
+    _backend = "ray-actor-pool"
+
+
+@dataclasses.dataclass(frozen=True)
+class XennaExecutor(_RayExecutor):
+    """Xenna: streaming, with workers that are added where the pipeline is slow."""
+
+    _backend = "xenna"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A folder in which runs keep which tasks are finished, and what came of them: the same call
+    does the rest. `accept_changes` takes it up although the work has changed since."""
+
+    dir: "str | os.PathLike[str]"
+    accept_changes: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """A folder for what the environments of a run held: `run(record=...)` writes it, and
+    `run(locked=...)` has them hold just that again."""
+
+    dir: "str | os.PathLike[str]"

@@ -1,0 +1,103 @@
+"""Stages as entries of a pipeline file: the pickled instance is an argument of the loader."""
+
+import base64
+import functools
+import json
+import os
+import site
+import sys
+import sysconfig
+import zlib
+from typing import Any
+
+from curator._digest import digest
+from curator._errors import PipelineError
+from curator._pickle import dumps_stage
+from curator._stage import names_of, settings_of
+
+__all__ = ["entries", "own_folders"]
+
+# What a worker needs of this package, where it is not installed there.
+_NEEDED = (
+    "__init__",
+    "_shared.__init__",
+    "_stage",
+    "_pickle",
+    "_vendor.__init__",
+    "_vendor.cloudpickle.__init__",
+    "_vendor.cloudpickle.cloudpickle",
+)
+
+
+def entries(stages: list[Any], *, is_remote: bool) -> list[dict[str, Any]]:
+    """The stages of a pipeline file, with names that differ."""
+    named = zip(stages, names_of(stages))
+    return [_entry(stage, name, is_remote) for stage, name in named]
+
+
+def _entry(stage: Any, name: str, is_remote: bool) -> dict[str, Any]:
+    try:
+        pickled = dumps_stage(stage, with_module=is_remote)
+    except Exception as error:
+        raise PipelineError(
+            f"stage {name!r} cannot be sent to a worker: {type(error).__name__}: {error}",
+            hint="open files, sockets, locks and the like in `setup`, which runs in the worker",
+            stage=name,
+        ) from error
+    try:
+        settings = settings_of(stage)
+        json.dumps(settings)
+    except (TypeError, ValueError) as error:
+        raise PipelineError(f"the settings of stage {name!r}: {error}", stage=name) from error
+    source, package = _texts()
+    return {
+        "name": name,
+        "python": "Stage",
+        "source": source,
+        "args": {
+            "__digest__": digest(pickled),
+            "stage": base64.b64encode(pickled).decode(),
+            "python": list(sys.version_info[:2]),
+            "path": [] if is_remote else own_folders(),
+            "package": package,
+        },
+        **settings,
+    }
+
+
+@functools.cache
+def _texts() -> tuple[str, str]:
+    """The loader's source, and the package's."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+
+    def read(name: str) -> str:
+        path = os.path.join(folder, *name.split(".")) + ".py"
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    sources: dict[str, str] = {}
+    for name in _NEEDED:
+        full = f"curator.{name}"
+        if full.endswith(".__init__"):
+            sources[full] = ""
+            full = full[: -len(".__init__")]
+        sources[full] = read(name)
+    packed = zlib.compress(json.dumps(sources).encode(), 9)
+    return read("_bring"), base64.b64encode(packed).decode()
+
+
+def own_folders() -> list[str]:
+    """The folders of `sys.path` that are the user's own: neither Python's nor an installation's."""
+    installed = set(sysconfig.get_paths().values())
+    installed.update(site.getsitepackages() if hasattr(site, "getsitepackages") else ())
+    installed.add(site.getusersitepackages() if hasattr(site, "getusersitepackages") else "")
+    prefixes = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix) if p != "/usr"})
+    folders: list[str] = []
+    for entry in sys.path:
+        folder = os.path.abspath(entry or os.getcwd())
+        if not os.path.isdir(folder) or folder in installed or folder in folders:
+            continue
+        if os.path.realpath(folder).startswith(tuple(f"{prefix}/lib" for prefix in prefixes)):
+            continue
+        folders.append(folder)
+    return folders

@@ -1,0 +1,95 @@
+"""The pickler of stages, tasks and exceptions between a user's own processes.
+
+Classes of `__main__` and of a notebook have no module that a worker could import, so they travel by
+value, which plain pickle cannot do: hence cloudpickle. It is vendored, for the wheel is to need
+nothing else, and both ends must have the same one.
+"""
+
+import hashlib
+import io
+import pickle
+import sys
+from typing import Any
+
+from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
+
+__all__ = ["dumps", "dumps_stage", "loads"]
+
+# Known to every Python from 3.8 on.
+_PROTOCOL = 5
+
+# It comes without types.
+cloudpickle: Any = _cloudpickle
+
+loads = pickle.loads
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Has classes that travel by value keep their slots, which would become attributes: what comes
+    back from a worker would not fit its class here."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        reduced = super().reducer_override(obj)
+        if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_skeleton_class:
+            slots = vars(obj).get("__slots__")
+            if slots is not None:
+                arguments: list[Any] = list(reduced[1])
+                arguments[3] = {**arguments[3], "__slots__": slots}
+                return (reduced[0], tuple(arguments), *reduced[2:])
+        return reduced
+
+
+class _StagePickler(_Pickler):
+    """Gives classes that travel by value ids that are the same in every run of a program."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) and obj not in cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS:
+            _track(obj)
+        return super().reducer_override(obj)
+
+
+def dumps(value: Any) -> bytes:
+    """The value, with what of it no worker could import."""
+    return _dumps(value, _Pickler)
+
+
+def _dumps(value: Any, pickler: Any) -> bytes:
+    buffer = io.BytesIO()
+    pickler(buffer, protocol=_PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+_counts: dict[tuple[str, str], int] = {}
+
+
+def _track(kind: type) -> None:
+    if cloudpickle._should_pickle_by_reference(kind):
+        return
+    name = (str(kind.__module__), kind.__qualname__)
+    number = _counts[name] = _counts.get(name, 0) + 1
+    text = "\0".join((*name, str(number)))
+    identity = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    with cloudpickle._DYNAMIC_CLASS_TRACKER_LOCK:
+        cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS[kind] = identity
+        cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID[identity] = kind
+
+
+def dumps_stage(stage: Any, *, with_module: bool) -> bytes:
+    """A stage's instance; with the module of its class, where workers cannot have that module."""
+    module = sys.modules.get(type(stage).__module__)
+    by_value = with_module and module is not None and _is_own(module)
+    if by_value:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return _dumps(stage, _StagePickler)
+    finally:
+        if by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_own(module: Any) -> bool:
+    """Whether a module is a file of the user's, and none of an installed package's."""
+    from curator._loader import own_folders
+
+    file: str = getattr(module, "__file__", None) or ""
+    return any(file.startswith(f"{folder}/") for folder in own_folders())

@@ -1,0 +1,180 @@
+"""Pipelines: stages in a row, and ways to run them."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional, Union
+
+from curator._executors import Checkpoint, Executor, LocalExecutor, RunRecord
+from curator._loader import entries
+from curator._progress import Progress
+from curator._report import Plan, RunReport, sort_key
+from curator._stage import expand, names_of, with_settings
+from curator._stream import Stream, ask
+
+__all__ = ["Pipeline"]
+
+Folder = Union[str, "os.PathLike[str]"]
+
+
+class Pipeline:
+    """Stages in a row: classes, instances and functions.
+
+    `base` is what their environments stand on: the path of a Python or of a virtualenv, or a table
+    as in `{"uv": ["numpy"]}`; by default, the environment of this process. `runtime_env` is for
+    stages that declare none.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Any],
+        *,
+        name: str = "pipeline",
+        description: Optional[str] = None,
+        base: Union[None, Folder, Mapping[str, Any]] = None,
+        runtime_env: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        self.stages: list[Any] = expand(stages)
+        self.name = name
+        self.description = description
+        self.base = base
+        self.runtime_env = runtime_env
+
+    def with_(self, changes: Mapping[str, Mapping[str, Any]]) -> "Pipeline":
+        """The same with other settings for some stages, by their names."""
+        left = dict(changes)
+        names = names_of(self.stages)
+        stages = []
+        for stage, name in zip(self.stages, names):
+            change = left.pop(name, None)
+            stages.append(stage if change is None else with_settings(stage, change))
+        if left:
+            there = ", ".join(map(repr, names))
+            raise ValueError(f"there is no stage {next(iter(left))!r}: there are {there}")
+        return Pipeline(
+            stages,
+            name=self.name,
+            description=self.description,
+            base=self.base,
+            runtime_env=self.runtime_env,
+        )
+
+    def describe(self) -> str:
+        """What it is, in lines."""
+        request = self._request("describe", LocalExecutor())
+        for stage, entry in zip(self.stages, request["pipeline"]["stage"]):
+            # How it gets to its workers is nothing to read.
+            del entry["source"], entry["args"]
+            entry["python"] = _place_of(stage)
+        return str(ask(request, None)["text"])
+
+    def plan(self, executor: Optional[Executor] = None) -> Plan:
+        """What a run would do about its environments. Nothing is built."""
+        executor = executor or LocalExecutor()
+        return Plan(ask(self._request("plan", executor), executor.cache_dir))
+
+    def stream(
+        self,
+        items: Optional[Iterable[Any]] = None,
+        executor: Optional[Executor] = None,
+        *,
+        checkpoint: Union[None, Folder, Checkpoint] = None,
+        record: Union[None, Folder, RunRecord] = None,
+        locked: Union[None, Folder, RunRecord] = None,
+        page: bool = False,
+        progress: Optional[bool] = None,
+        logs: bool = True,
+    ) -> Stream:
+        """Runs it over items, of which there may be endlessly many, and gives the tasks that come
+        out, as they do.
+
+        An item is a `Task` or the data of one; without items, the run begins with an empty task.
+        They are asked for in a thread of their own, as the stages have room.
+        """
+        executor = executor or LocalExecutor()
+        request = self._request("run", executor)
+        if checkpoint is not None:
+            if not isinstance(checkpoint, Checkpoint):
+                checkpoint = Checkpoint(checkpoint)
+            request["checkpoint"] = {
+                "dir": os.path.abspath(checkpoint.dir),
+                "accept_changes": checkpoint.accept_changes,
+            }
+        for name, folder in (("record", record), ("locked", locked)):
+            if folder is not None:
+                folder = folder.dir if isinstance(folder, RunRecord) else folder
+                request[name] = os.path.abspath(folder)
+        if page:
+            request["page"] = True
+        if executor.stop_grace is not None:
+            request["stop_grace_seconds"] = executor.stop_grace
+        notes = Progress(names_of(self.stages), progress, logs)
+        return Stream(request, [None] if items is None else items, executor.cache_dir, notes)
+
+    def run(
+        self,
+        items: Optional[Iterable[Any]] = None,
+        executor: Optional[Executor] = None,
+        *,
+        debug: bool = False,
+        **options: Any,
+    ) -> RunReport:
+        """Runs it over items, and gives what came out, in the order of the items.
+
+        The options are those of `stream`. `debug=True` runs all stages in this process, so that
+        `breakpoint()` works; it refuses stages with an environment of their own. Ctrl-C has workers
+        finish what they hold, and a second one ends the run at once.
+        """
+        if debug:
+            from curator.testing import run_here
+
+            return run_here(self, items)
+        stream = self.stream(items, executor, **options)
+        outputs = []
+        try:
+            try:
+                for task in stream:
+                    outputs.append(task)
+            except KeyboardInterrupt:
+                stream.cancel()
+                for _ in stream:
+                    pass
+                raise
+        finally:
+            stream.close()
+        report = stream.report
+        assert report is not None, "a stream that ends without an error has a report"
+        report.outputs = sorted(outputs, key=sort_key)
+        return report
+
+    def _request(self, what: str, executor: Executor) -> dict[str, Any]:
+        file: dict[str, Any] = {
+            "name": self.name,
+            "engine": executor.engine(),
+            "stage": entries(self.stages, is_remote=executor.is_remote),
+        }
+        base = self.base
+        if base is None:
+            file["base"] = sys.executable
+        else:
+            file["base"] = dict(base) if isinstance(base, Mapping) else os.fspath(base)
+        if self.description is not None:
+            file["description"] = self.description
+        if self.runtime_env is not None:
+            file["runtime_env"] = dict(self.runtime_env)
+        if executor.failure_policy is not None:
+            file["failure_policy"] = executor.failure_policy
+        from curator import __version__
+
+        return {"version": __version__, "do": what, "pipeline": file, "dir": os.getcwd()}
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}: {' -> '.join(names_of(self.stages))})"
+
+
+def _place_of(stage: Any) -> str:
+    """Where a stage's code is, as a pipeline file says it."""
+    code = getattr(stage, "__wrapped__", None) or type(stage)
+    name = code.__qualname__.rpartition("<locals>.")[2]
+    is_name = all(part.isidentifier() for part in name.split("."))
+    return f"{code.__module__}:{name if is_name else 'function'}"

@@ -1,0 +1,192 @@
+"""What the code of a stage declares about itself.
+
+The pipeline decides how a stage runs, before any of its code is read; so what a class declares has
+to be told, or it would pass in silence. Workers import this file when an attribute of the stage has
+the name of a setting, or nearly so. What is found is only told: the engine compares it with the
+plan.
+"""
+
+import inspect
+import json
+
+from curator_json import find_refused, stand_in
+
+__all__ = ["declared"]
+
+# As in an entry of a pipeline file.
+SETTINGS = (
+    "runtime_env",
+    "batch_size",
+    "resources",
+    "num_workers",
+    "num_workers_per_node",
+    "inputs",
+    "outputs",
+    "task_timeout_seconds",
+    "recycle_after_tasks",
+    "ray_stage_spec",
+    "xenna_stage_spec",
+)
+_COUNTS = ("batch_size", "num_workers", "num_workers_per_node", "recycle_after_tasks")
+_AMOUNTS = ("cpus", "gpus", "gpu_memory_gb")
+_LONGEST = 1 << 16
+
+
+def declared(stage, names):
+    """What is declared, by setting, and the names that are nearly one, with the setting.
+
+    A value is `{"value": …}`, or `{"unread": "why"}`.
+    """
+    is_dynamic = hasattr(type(stage), "__getattr__")
+    settings = {}
+    for setting in SETTINGS:
+        if setting in names:
+            settings[setting] = _read(stage, setting)
+        elif is_dynamic:
+            # It may pass on what another stage declares; of other answers nobody knows the meaning.
+            found = _read(stage, setting)
+            if isinstance(found and found.get("value"), (dict, list, int)):
+                settings[setting] = found
+    settings = {setting: found for setting, found in settings.items() if found is not None}
+    near = []
+    for name in sorted(names):
+        setting = _nearest(name)
+        if setting and setting not in settings and _has_shape(stage, name, setting):
+            near.append([name, setting])
+    return {"settings": settings, "near": near}
+
+
+def _read(stage, setting):
+    """One setting; None where nothing is declared."""
+    try:
+        value = getattr(stage, setting)
+        if callable(value) and not isinstance(value, type):
+            if not _is_free(value):
+                return None  # A method for another purpose.
+            value = value()
+        if inspect.iscoroutine(value):
+            value.close()
+        value = _plain(setting, value)
+        if value is None:
+            return None
+        text = json.dumps(value, default=stand_in, allow_nan=False)
+    except BaseException as error:
+        return {"unread": _told(setting, error)}
+    if len(text) > _LONGEST:
+        return {"unread": f"it has {len(text)} characters"}
+    return {"value": json.loads(text)}
+
+
+def _told(setting, error):
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:
+        text = type(error).__name__
+    return text.encode("utf-8", "backslashreplace").decode()[:1000]
+
+
+def _is_free(function):
+    """Whether it can be called without arguments."""
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _plain(setting, value):
+    """The value in the form that a pipeline file has; raises if it has no such form."""
+    if value is None:
+        return None
+    if setting == "resources":
+        value = _resources(value)
+    elif setting in ("inputs", "outputs"):
+        return _keys(value) or None
+    elif setting == "runtime_env" and not isinstance(value, dict) and hasattr(value, "to_dict"):
+        value = value.to_dict()
+    elif setting in ("ray_stage_spec", "xenna_stage_spec"):
+        value = value or None
+    problem = value is not None and find_refused(value, setting)
+    if problem:
+        raise TypeError(problem)
+    return value
+
+
+def _resources(value):
+    """The amounts, of whatever class they are; others only where they are more than nothing."""
+    if isinstance(value, dict):
+        return value
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        others = {name: other for name, other in vars(value).items() if name[0] != "_" and other}
+        amounts = {name: getattr(value, name) for name in _AMOUNTS if hasattr(value, name)}
+        if amounts:
+            return {**others, **amounts}
+    raise TypeError(f"{value!r} names none of {', '.join(_AMOUNTS)}")
+
+
+def _keys(value):
+    """The keys of a task's data, in any of the forms that stages have for them."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    if isinstance(value, (list, tuple)):
+        if all(isinstance(key, str) for key in value):
+            return list(value)
+        # NeMo Curator's: attributes of the task, and keys of its data.
+        if (
+            len(value) == 2
+            and all(isinstance(part, (list, tuple)) for part in value)
+            and all(isinstance(key, str) for part in value for key in part)
+        ):
+            return list(value[1])
+    raise TypeError(f"{value!r} is no list of keys")
+
+
+def _normal(name):
+    return name.replace("_", "").lower()
+
+
+def _nearest(name):
+    """The setting that a name is a mistake for, if it is near one; None for a setting's own."""
+    if name.startswith("_") or name in SETTINGS or len(name) > 32:
+        return None
+    normal = _normal(name)
+    for setting in SETTINGS:
+        wanted = _normal(setting)
+        if _distance(normal, wanted) <= (2 if len(wanted) >= 9 else 1):
+            return setting
+    return None
+
+
+def _distance(one, other):
+    """Letters to add, take out, replace, or swap with their neighbour."""
+    before, last = [], list(range(len(other) + 1))
+    for at, letter in enumerate(one, 1):
+        row = [at]
+        for place, wanted in enumerate(other, 1):
+            cost = min(last[place] + 1, row[-1] + 1, last[place - 1] + (letter != wanted))
+            if at > 1 and place > 1 and letter == other[place - 2] and one[at - 2] == wanted:
+                cost = min(cost, before[place - 2] + 1)
+            row.append(cost)
+        before, last = last, row
+    return last[-1]
+
+
+def _has_shape(stage, name, setting):
+    """Whether what stands under a name could be that setting: `self.output` may be a file."""
+    value = inspect.getattr_static(stage, name, None)
+    if isinstance(value, property):
+        return True
+    if inspect.isfunction(value):
+        return setting in ("inputs", "outputs", "num_workers", "resources") and name[-1] == "s"
+    if setting == "runtime_env":
+        return isinstance(value, (dict, list))
+    if setting == "resources":
+        return isinstance(value, dict) or any(hasattr(value, amount) for amount in _AMOUNTS)
+    if setting in ("inputs", "outputs"):
+        is_list = isinstance(value, (list, tuple)) and bool(value)
+        return is_list and all(isinstance(key, str) for key in value)
+    if setting in _COUNTS:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, (dict, int, float))

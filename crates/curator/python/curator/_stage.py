@@ -1,0 +1,244 @@
+"""Stages: what their authors write, and what pipelines read of it."""
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+if TYPE_CHECKING:
+    from curator._task import Aggregate, Context, Task
+else:
+    from curator._shared import shared
+
+    _module = shared("curator_stage")
+    Aggregate, Context, Task = _module.Aggregate, _module.Context, _module.Task
+
+__all__ = ["Aggregate", "CompositeStage", "Context", "Resources", "Stage", "Task", "stage"]
+
+# As in an entry of a pipeline file; `name` beside them.
+SETTINGS = (
+    "runtime_env",
+    "resources",
+    "batch_size",
+    "num_workers",
+    "num_workers_per_node",
+    "inputs",
+    "outputs",
+    "task_timeout_seconds",
+    "isolation",
+    "max_attempts",
+    "recycle_after_tasks",
+    "ray_stage_spec",
+    "xenna_stage_spec",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What one worker occupies: cores, and GPUs or the memory of one."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    gpu_memory_gb: float = 0.0
+
+
+class Stage:
+    """An optional base class of stages.
+
+    A stage is any class with `process(task)` or `process_batch(tasks)`; the hooks `setup_on_node`,
+    `setup` and `teardown` are optional. What it declares (`runtime_env`, `batch_size`, `resources`
+    and the like, on the class or set on the instance) is what it runs with, unless `with_` or the
+    pipeline says otherwise.
+    """
+
+    if TYPE_CHECKING:
+        # Attributes would be declarations; these are only words for a type checker.
+        runtime_env: Optional[Mapping[str, Any]]
+        resources: Union[Resources, Mapping[str, float]]
+        batch_size: Optional[int]
+        num_workers: Optional[int]
+
+    def with_(self, **settings: Any) -> "Stage":
+        """The same stage with other settings; the original stays as it is.
+
+        `runtime_env={}` is the base environment, whatever the class declares.
+        """
+        changed = with_settings(self, settings)
+        assert isinstance(changed, Stage)
+        return changed
+
+
+def with_settings(instance: Any, settings: Mapping[str, Any]) -> Any:
+    """A copy of a stage's instance with other settings."""
+    unknown = [name for name in settings if name != "name" and name not in SETTINGS]
+    if unknown:
+        raise TypeError(f"{_unknown(unknown[0])}; there are name, {', '.join(SETTINGS)}")
+    changed = copy.copy(instance)
+    before = getattr(instance, "_curator_with", {})
+    changed._curator_with = {**before, **settings}
+    return changed
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, SETTINGS, 1)
+    hint = f" (did you mean `{near[0]}`?)" if near else ""
+    return f"`{name}` is no setting of a stage{hint}"
+
+
+class FunctionStage(Stage):
+    """A function as a stage; it can be called as before."""
+
+    def __init__(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._curator_with = dict(settings)
+
+    def process(self, task: Task) -> Any:
+        return self._function(task)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self._function(*arguments, **named)
+
+
+def stage(what: Any = None, **settings: Any) -> Any:
+    """Makes a stage of a function, or declares settings of a class.
+
+    @stage(runtime_env={"uv": ["packaging==24.0"]}, batch_size=8)
+    class Clean: ...
+
+    @stage
+    def count(task): ...
+    """
+    unknown = [name for name in settings if name != "name" and name not in SETTINGS]
+    if unknown:
+        raise TypeError(f"{_unknown(unknown[0])}; there are name, {', '.join(SETTINGS)}")
+
+    def made(what: Any) -> Any:
+        if isinstance(what, type):
+            for name, value in settings.items():
+                setattr(what, name, value)
+            return what
+        if not callable(what):
+            raise TypeError(f"{what!r} is neither a class nor a function")
+        return FunctionStage(what, settings)
+
+    return made if what is None else made(what)
+
+
+class CompositeStage:
+    """A stage that stands for several: `decompose` gives them, in order."""
+
+    def decompose(self) -> Sequence[Any]:
+        raise NotImplementedError(f"{type(self).__name__} has no `decompose`")
+
+    def with_(self, changes: Mapping[str, Mapping[str, Any]]) -> "CompositeStage":
+        """The same with other settings for some of its stages, by their names."""
+        changed = copy.copy(self)
+        before: dict[str, Mapping[str, Any]] = getattr(self, "_curator_changes", {})
+        merged = {name: {**before.get(name, {}), **change} for name, change in changes.items()}
+        changed.__dict__["_curator_changes"] = {**before, **merged}
+        return changed
+
+
+def expand(stages: Sequence[Any]) -> list[Any]:
+    """Instances of the stages that others stand for, in order."""
+    instances: list[Any] = []
+    for given in stages:
+        instance = as_instance(given)
+        parts: Any = getattr(instance, "decompose", None)
+        if not callable(parts) or hasattr(instance, "process"):
+            instances.append(instance)
+            continue
+        decomposed: Any = parts()
+        inner = expand(list(decomposed))
+        changes = dict(getattr(instance, "_curator_changes", {}))
+        for part in inner:
+            change = changes.pop(name_of(part), None)
+            instances.append(with_settings(part, change) if change else part)
+        if changes:
+            names = ", ".join(repr(name_of(part)) for part in inner)
+            raise ValueError(
+                f"{type(instance).__name__} has no stage {next(iter(changes))!r}: there are {names}"
+            )
+    return instances
+
+
+def as_instance(given: Any) -> Any:
+    """A stage as an object that does the work."""
+    if isinstance(given, type):
+        return given()
+    if any(callable(getattr(given, name, None)) for name in ("process", "process_batch")):
+        return given
+    if callable(getattr(given, "decompose", None)):
+        return given
+    if callable(given):
+        return FunctionStage(given, {})
+    raise TypeError(
+        f"{given!r} is no stage: that is a class or an object with `process` or `process_batch`, or"
+        " a function"
+    )
+
+
+def settings_of(instance: Any) -> dict[str, Any]:
+    """What a stage runs with: what it declares, and over that what `with_` says."""
+    from curator._shared import shared
+
+    names: set[Any] = set(getattr(instance, "__dict__", ()))
+    for kind in type(instance).__mro__:
+        if kind not in (Stage, object):
+            names.update(vars(kind))
+    shared("curator_json")
+    wanted = {name for name in names if isinstance(name, str)}
+    found = shared("curator_declared").declared(instance, wanted)
+    settings: dict[str, Any] = {}
+    for name, told in found["settings"].items():
+        if "unread" in told:
+            raise ValueError(f"`{name}` of stage {name_of(instance)!r}: {told['unread']}")
+        settings[name] = told["value"]
+    for name in ("isolation", "max_attempts"):
+        if name in names:
+            settings[name] = getattr(instance, name)
+    for name, setting in found["near"]:
+        import warnings
+
+        warnings.warn(
+            f"stage {name_of(instance)!r} has `{name}`, which is no setting: `{setting}` is the"
+            " nearest",
+            stacklevel=2,
+        )
+    for name, value in getattr(instance, "_curator_with", {}).items():
+        if name == "name":
+            continue
+        if value is None:
+            settings.pop(name, None)
+        elif isinstance(value, Resources):
+            settings[name] = dataclasses.asdict(value)
+        else:
+            settings[name] = value
+    return settings
+
+
+def name_of(instance: Any) -> str:
+    """A stage's name: what `with_` or the instance says, else its class's or function's."""
+    name = getattr(instance, "_curator_with", {}).get("name")
+    if name is None:
+        name = getattr(instance, "name", None)
+    if callable(name) or not isinstance(name, str) or not name:
+        name = getattr(instance, "__name__", None) or type(instance).__name__
+    return str(name)
+
+
+def names_of(instances: Sequence[Any]) -> list[str]:
+    """The names of stages in a pipeline, where they differ: `Clean`, `Clean_2`."""
+    names: list[str] = []
+    for instance in instances:
+        name = own = name_of(instance)
+        number = 2
+        while name in names:
+            name = f"{own}_{number}"
+            number += 1
+        names.append(name)
+    return names

@@ -1,0 +1,115 @@
+"""A run under way: tasks go in and come out, as fast as the one who takes them."""
+
+import json
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Callable, Optional
+
+from curator._data import decode, encode
+from curator._errors import CuratorError, error_of
+from curator._report import RunReport
+from curator._session import BYE, NOTE, OUTPUT, REPORT, Session
+from curator._stage import Task
+
+__all__ = ["Stream", "ask"]
+
+Notes = Callable[[dict[str, Any]], None]
+
+
+def ask(request: dict[str, Any], cache_dir: Optional[str]) -> dict[str, Any]:
+    """What the program answers to a request that no tasks belong to."""
+    session = Session(request, cache_dir)
+    answer: dict[str, Any] = {}
+    try:
+        while True:
+            kind, meta, _ = session.receive()
+            if kind == REPORT:
+                answer = json.loads(meta)
+            elif kind == BYE:
+                break
+    finally:
+        session.close()
+    if "error" in answer:
+        raise error_of(answer["error"])
+    report: dict[str, Any] = answer["report"]
+    return report
+
+
+class Stream(Iterator[Task]):
+    """The tasks that come out of a pipeline, as they do.
+
+    Whoever stops taking them holds the run up; `close`, the end of a `with` block, and the end of
+    this object end it. `report` is there once the last one has come.
+    """
+
+    report: Optional[RunReport] = None
+
+    def __init__(
+        self,
+        request: dict[str, Any],
+        items: Iterable[Any],
+        cache_dir: Optional[str],
+        notes: Notes,
+    ) -> None:
+        self._notes = notes
+        self._told: dict[str, Any] = {}
+        self._page = b""
+        self._is_done = False
+        self._session = Session(request, cache_dir)
+        self._session.feed(items, encode)
+
+    def __iter__(self) -> "Stream":
+        return self
+
+    def __next__(self) -> Task:
+        if self._is_done:
+            raise StopIteration
+        try:
+            while True:
+                kind, meta, body = self._session.receive()
+                if kind == OUTPUT:
+                    return decode(meta, body)[0]
+                if kind == NOTE:
+                    self._notes(json.loads(meta))
+                elif kind == REPORT:
+                    self._told, self._page = json.loads(meta), body
+                elif kind == BYE:
+                    break
+        except KeyboardInterrupt:
+            raise  # `run` has the workers finish what they hold.
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        if "error" in self._told:
+            raise error_of(self._told["error"])
+        if "report" not in self._told:
+            raise CuratorError("the program told no report")
+        self.report = RunReport(self._told["report"], [], self._page)
+        done = {it["name"]: (it["tasks"], it["outputs"]) for it in self.report.stages}
+        self._notes({"event": "finished", "stages": done})
+        raise StopIteration
+
+    def cancel(self) -> None:
+        """Has the run end in order: workers finish what they hold, and what waits is dropped."""
+        self._session.cancel(at_once=False)
+
+    def close(self) -> None:
+        """Ends the run at once, if it has not ended."""
+        self._is_done = True
+        self._session.close()
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_session"):
+            self._session.close()

@@ -1,0 +1,64 @@
+"""Tables, which cross as streams of Arrow's IPC format, whatever made them."""
+
+import sys
+from importlib import import_module
+from typing import Any, Optional
+
+__all__ = ["ArrowStream", "from_ipc", "to_ipc"]
+
+
+class ArrowStream:
+    """A table that came out where there is no `pyarrow` to read it: its stream, as it is."""
+
+    def __init__(self, ipc: bytes) -> None:
+        self.ipc = ipc
+
+    def __repr__(self) -> str:
+        return f"ArrowStream({len(self.ipc)} bytes; `pyarrow` reads them)"
+
+
+def to_ipc(data: Any) -> Optional[bytes]:
+    """The stream of a table of `pyarrow` or `pandas`; None for what is none."""
+    if isinstance(data, ArrowStream):
+        return data.ipc
+    root = type(data).__module__.partition(".")[0]
+    if root not in ("pyarrow", "pandas", "polars"):
+        return None
+    if root == "pandas":
+        if not isinstance(data, sys.modules["pandas"].DataFrame):
+            return None
+        data = _pyarrow("a pandas.DataFrame").Table.from_pandas(data)
+    elif root == "polars":
+        if not hasattr(data, "to_arrow") or not hasattr(data, "columns"):
+            return None
+        data = data.to_arrow()
+    arrow = _pyarrow("a table")
+    if isinstance(data, arrow.RecordBatch):
+        data = arrow.Table.from_batches([data])
+    if not isinstance(data, arrow.Table):
+        return None
+    sink = arrow.BufferOutputStream()
+    with arrow.ipc.new_stream(sink, data.schema) as writer:
+        writer.write_table(data)
+    return bytes(sink.getvalue())
+
+
+def from_ipc(body: bytes) -> Any:
+    """The table in a stream."""
+    try:
+        pyarrow = import_module("pyarrow")
+    except ImportError:
+        return ArrowStream(body)
+    with pyarrow.ipc.open_stream(pyarrow.py_buffer(body)) as reader:
+        return reader.read_all()
+
+
+def _pyarrow(what: str) -> Any:
+    try:
+        pyarrow = import_module("pyarrow")
+        import_module("pyarrow.ipc")
+    except ImportError as error:
+        raise TypeError(
+            f"{what} crosses to other processes as an Arrow table, and that needs `pyarrow`"
+        ) from error
+    return pyarrow

@@ -1,0 +1,195 @@
+//! The client's end: frames from it and to it, and the tasks that it sends.
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use curator::Task;
+use curator::backends::Stop;
+use curator::backends::worker::{Frame, FrameReader, Kind, encode};
+use curator::stage::{Data, Json, SourceTask};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// What a client may send at the beginning, and has to be told of before it may send more.
+const TASKS: usize = 256;
+const BYTES: usize = 16 << 20;
+/// How long a run may take to end after its client has gone.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Frames off the socket.
+#[derive(Debug)]
+pub(super) struct Frames {
+    socket: UnixStream,
+    reader: FrameReader,
+}
+
+impl Frames {
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Self { socket, reader: FrameReader::default() }
+    }
+
+    /// The next frame; none at the end of the socket.
+    pub(super) fn next(&mut self) -> io::Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.reader.next()? {
+                return Ok(Some(frame));
+            }
+            if !self.reader.fill(&mut self.socket)? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Writes frames for several threads.
+#[derive(Clone, Debug)]
+pub(super) struct Writer(Arc<Mutex<UnixStream>>);
+
+impl Writer {
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Self(Arc::new(Mutex::new(socket)))
+    }
+
+    pub(super) fn send(&self, kind: Kind, meta: &[u8], body: &[&[u8]]) -> io::Result<()> {
+        let mut buffer = Vec::new();
+        encode(&mut buffer, kind, 0, meta, body);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&buffer)
+    }
+}
+
+/// A task, and what it takes of the client's credit; or the end of all.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Task(Box<Task>, usize),
+    Wrong(String),
+    End,
+}
+
+/// How a client ends a run.
+#[derive(Deserialize)]
+struct Cancel {
+    at_once: bool,
+}
+
+/// Reads what the client sends, until its socket ends; that ends the run as well.
+pub(super) fn listen(mut frames: Frames, sender: &Sender<Sent>, stop: &Stop) {
+    while let Ok(Some(frame)) = frames.next() {
+        match frame.kind {
+            Kind::Task => {
+                let bytes = frame.body.len();
+                let sent = match read_task(frame) {
+                    Ok(task) => Sent::Task(Box::new(task), bytes),
+                    Err(problem) => Sent::Wrong(problem),
+                };
+                let _ = sender.send(sent);
+            }
+            Kind::End => _ = sender.send(Sent::End),
+            Kind::Cancel => {
+                match serde_json::from_slice(&frame.meta) {
+                    Ok(Cancel { at_once: false }) => stop.in_order(),
+                    _ => stop.at_once(),
+                }
+                let _ = sender.send(Sent::End);
+            }
+            _ => {}
+        }
+    }
+    stop.at_once();
+    let _ = sender.send(Sent::End);
+    // Nobody waits for what comes of it now. Workers, and what builds environments, end with this
+    // program.
+    std::thread::sleep(LAST);
+    std::process::exit(1);
+}
+
+fn read_task(frame: Frame) -> Result<Task, String> {
+    let head: Result<(String, String, Map<String, Value>), _> = serde_json::from_slice(&frame.meta);
+    let (kind, dataset, metadata) = head.map_err(|error| format!("its head: {error}"))?;
+    let data = match kind.as_str() {
+        "j" => Data::from(Json::from_bytes(frame.body).map_err(|error| error.to_string())?),
+        "b" => Data::from(frame.body),
+        #[cfg(feature = "arrow")]
+        "t" => {
+            let table = curator::stage::Table::from_ipc(frame.body);
+            Data::from(table.map_err(|error| error.to_string())?)
+        }
+        other => return Err(format!("this `curator` has no data of the kind {other:?}")),
+    };
+    Ok(Task::new(data).with_dataset_name(dataset).with_metadata(metadata))
+}
+
+/// The tasks that the client sends, as the run has room for them.
+pub(super) struct Tasks {
+    received: Receiver<Sent>,
+    writer: Writer,
+    next: u64,
+    /// What has been taken and not told yet.
+    taken: usize,
+    taken_bytes: usize,
+    /// Whether the client wants to hear of the end of each.
+    follows: bool,
+    problem: Arc<Mutex<Option<String>>>,
+}
+
+impl Tasks {
+    pub(super) fn new(
+        received: Receiver<Sent>,
+        writer: Writer,
+        follows: bool,
+        problem: Arc<Mutex<Option<String>>>,
+    ) -> Self {
+        // The beginning is credit like all else.
+        Self { received, writer, next: 0, taken: TASKS, taken_bytes: BYTES, follows, problem }
+    }
+
+    fn give_credit(&mut self) {
+        if self.taken > 0 {
+            let credit = format!("[{},{}]", self.taken, self.taken_bytes);
+            // A client that is gone sends nothing, either.
+            let _ = self.writer.send(Kind::Credit, credit.as_bytes(), &[]);
+            (self.taken, self.taken_bytes) = (0, 0);
+        }
+    }
+
+    fn receive(&mut self) -> Sent {
+        if self.taken >= TASKS / 4 || self.taken_bytes >= BYTES / 4 {
+            self.give_credit();
+        }
+        match self.received.try_recv() {
+            Ok(sent) => return sent,
+            Err(TryRecvError::Disconnected) => return Sent::End,
+            Err(TryRecvError::Empty) => self.give_credit(),
+        }
+        self.received.recv().unwrap_or(Sent::End)
+    }
+}
+
+impl Iterator for Tasks {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        match self.receive() {
+            Sent::Task(task, bytes) => {
+                self.taken += 1;
+                self.taken_bytes += bytes;
+                let index = self.next;
+                self.next += 1;
+                let writer = self.follows.then(|| self.writer.clone());
+                Some(task.with_source(SourceTask::new(index, move |index| {
+                    if let Some(writer) = &writer {
+                        let _ = writer.send(Kind::SourceDone, index.to_string().as_bytes(), &[]);
+                    }
+                })))
+            }
+            Sent::Wrong(problem) => {
+                let mut told = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+                *told = Some(format!("task {} is none: {problem}", self.next));
+                None
+            }
+            Sent::End => None,
+        }
+    }
+}

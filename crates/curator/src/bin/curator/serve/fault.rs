@@ -1,0 +1,103 @@
+//! Why a client does not get what it wants, as data that its language makes an exception of.
+
+use curator::backends::{self, Cause, PythonError};
+use curator::stage;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// What a client is told of an error.
+#[derive(Debug)]
+pub(super) struct Fault(Value);
+
+impl Fault {
+    /// The request is wrong.
+    pub(super) fn usage(problem: &str) -> Self {
+        Self(json!({ "kind": "usage", "message": problem }))
+    }
+
+    /// The error as a report: `{"error": …}`.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        json!({ "error": self.0 }).to_string().into_bytes()
+    }
+}
+
+impl From<stage::Error> for Fault {
+    fn from(error: stage::Error) -> Self {
+        Self(json!({ "kind": "usage", "message": error.to_string(), "hint": error.hint() }))
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        let kind = if failure.is_usage() { "usage" } else { "failed" };
+        let report = failure.report().trim_start_matches("error: ");
+        let (message, hint) = match report.split_once("\n\nhint: ") {
+            Some((message, hint)) => (message, Some(hint)),
+            None => (report, None),
+        };
+        Self(json!({ "kind": kind, "message": message, "hint": hint }))
+    }
+}
+
+impl From<backends::Error> for Fault {
+    fn from(error: backends::Error) -> Self {
+        let mut told = json!({
+            "message": chain(&error),
+            "hint": error.hint(),
+            "detail": error.detail(),
+            "stages": stages(&error),
+            "raised": raised(&error),
+        });
+        if let backends::Error::Task(failed) = &error {
+            told["failed"] = json!(failed);
+        }
+        if matches!(error, backends::Error::Environment { .. } | backends::Error::Install(_)) {
+            told["kind"] = "environment".into();
+        } else {
+            let is_usage = Failure::from(error).is_usage();
+            told["kind"] = if is_usage { "usage" } else { "failed" }.into();
+        }
+        Self(told)
+    }
+}
+
+fn chain(error: &backends::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str("\n  caused by: ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The stages that an error is about.
+fn stages(error: &backends::Error) -> Vec<String> {
+    use backends::Error;
+    match error {
+        Error::Task(failed) => vec![failed.stage.clone()],
+        Error::Environment { stages, .. } => stages.clone(),
+        Error::WorkerSetup { stage, .. }
+        | Error::WorkerDied { stage, .. }
+        | Error::DeclaredEnv { stage, .. }
+        | Error::NoCode { stage, .. }
+        | Error::NoDevice { stage, .. }
+        | Error::EngineField { stage, .. }
+        | Error::Protocol { stage, .. } => vec![stage.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// What a stage's code raised, where that was the cause.
+fn raised(error: &backends::Error) -> Option<&PythonError> {
+    match error {
+        backends::Error::Task(failed) => match &failed.cause {
+            Cause::Raised(raised) => Some(raised),
+            _ => None,
+        },
+        backends::Error::WorkerSetup { error, .. } => Some(error),
+        _ => None,
+    }
+}

@@ -1,0 +1,147 @@
+//! A client's request, done.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use curator::Task;
+use curator::backends::worker::Kind;
+use curator::backends::{
+    Checkpoint, FailurePolicy, Observer, Provisioner, Recorder, RunRecord, RunReport, Sink, Stop,
+};
+use curator::stage::{BoxError, Data};
+use serde_json::{Value, json};
+
+use super::client::{Frames, Tasks, Writer, listen};
+use super::fault::Fault;
+use super::news::News;
+use super::request::{Do, Request};
+use crate::engine::{self, Manner};
+use crate::failure::Failure;
+use crate::observers::Observers;
+use crate::pipeline::Loaded;
+use crate::plan;
+
+pub(super) fn serve(
+    request: &Request,
+    frames: Frames,
+    writer: &Writer,
+    cache_dir: Option<&Path>,
+) -> Result<(), Fault> {
+    let (sender, received) = channel();
+    let stop = Stop::new();
+    let listener = {
+        let (sender, stop) = (sender.clone(), stop.clone());
+        move || listen(frames, &sender, &stop)
+    };
+    let started = thread::Builder::new().name("curator-client".to_owned()).spawn(listener);
+    started.map_err(|error| Failure::thread(&error))?;
+
+    let mut loaded = request.load()?;
+    let engine = loaded.file.engine();
+    let backend = engine.backend;
+    engine::check(engine, backend, &loaded.plan)?;
+    match request.what {
+        Do::Describe => {
+            let text = loaded.file.pipeline().describe();
+            return report(writer, &json!({ "text": text }), &[]);
+        }
+        Do::Plan => return report(writer, &plan::as_json(&mut loaded, cache_dir)?, &[]),
+        Do::Run => loaded.read_declared(cache_dir)?,
+    }
+    let record = request.locked.as_deref().map(RunRecord::read).transpose()?;
+    if let Some(record) = &record {
+        loaded.plan = record.lock(&loaded.plan, cache_dir)?;
+        let provisioner =
+            Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
+        record.verify(&loaded.plan, &provisioner)?;
+    }
+    let checkpoint = request.checkpoint.as_ref().map(|folder| {
+        if folder.accept_changes {
+            Checkpoint::open_changed(&folder.dir, &loaded.plan)
+        } else {
+            Checkpoint::open(&folder.dir, &loaded.plan)
+        }
+    });
+    let checkpoint = checkpoint.transpose()?;
+    request.record.as_deref().map(RunRecord::claim).transpose()?;
+    let policy = loaded.file.failure_policy().unwrap_or(FailurePolicy::FailFast);
+    let manner = Manner { policy, stop, stop_grace: request.stop_grace() };
+    let executor = engine::executor(loaded.file.engine(), backend, manner, cache_dir)?;
+
+    let recorder =
+        request.page.then(|| Arc::new(Recorder::from_env(&loaded.plan, backend.as_str())));
+    let mut observers = Observers::default();
+    observers.add(Arc::new(News::new(writer.clone(), sender)));
+    if let Some(recorder) = &recorder {
+        observers.add(recorder.clone());
+    }
+    let observer: Arc<dyn Observer> = Arc::new(observers);
+    let problem = Arc::new(Mutex::new(None));
+    let mut tasks = Tasks::new(received, writer.clone(), request.follow, problem.clone());
+    let sink: &mut Sink<'_> = &mut |task: Task| {
+        if let Some(recorder) = &recorder {
+            recorder.see(&task);
+        }
+        send(writer, task, request.timings)
+    };
+    let plan = &loaded.plan;
+    let result = match checkpoint {
+        Some(checkpoint) => checkpoint.run(&*executor, plan, &mut tasks, observer, sink),
+        None => executor.execute(plan, &mut tasks, observer, sink),
+    };
+    let page = recorder.map(|recorder| recorder.finish(result.as_ref()).to_html());
+    if let Some(problem) = problem.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(Fault::usage(&problem));
+    }
+    let run = result?;
+    keep(request, &loaded, &run, cache_dir)?;
+    let body = page.as_ref().map_or(&[][..], |page| page.as_bytes());
+    report(writer, &json!(run), &[body])
+}
+
+/// Keeps what the environments held, where that is wanted.
+fn keep(
+    request: &Request,
+    loaded: &Loaded,
+    run: &RunReport,
+    cache_dir: Option<&Path>,
+) -> Result<(), Fault> {
+    if let Some(dir) = &request.record {
+        let provisioner =
+            Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
+        RunRecord::new(&loaded.plan, &provisioner, run)?.write(dir)?;
+    }
+    Ok(())
+}
+
+fn report(writer: &Writer, report: &Value, body: &[&[u8]]) -> Result<(), Fault> {
+    let told = json!({ "report": report }).to_string();
+    let sent = writer.send(Kind::Report, told.as_bytes(), body);
+    sent.map_err(|error| Failure::io("tell the client how it went", &error).into())
+}
+
+/// Hands a task to the client, which holds the run up until there is room for it.
+fn send(writer: &Writer, mut task: Task, with_timings: bool) -> Result<(), BoxError> {
+    let data = std::mem::take(&mut task.data);
+    let sources: Vec<u64> = task.sources().iter().map(|source| source.index()).collect();
+    let timings = if with_timings { json!(task.timings()) } else { Value::Null };
+    let head = |kind: &str| {
+        let head = (task.id(), kind, &task.dataset_name, &task.metadata, &sources, &timings);
+        serde_json::to_vec(&head)
+    };
+    let sent = match &data {
+        Data::Json(json) => writer.send(Kind::Output, &head("j")?, &[json.text().as_bytes()]),
+        Data::Bytes(bytes) => writer.send(Kind::Output, &head("b")?, &[bytes]),
+        #[cfg(feature = "arrow")]
+        Data::Table(table) => {
+            let parts = table.to_ipc_parts()?;
+            let parts: Vec<&[u8]> = parts.iter().collect();
+            writer.send(Kind::Output, &head("t")?, &parts)
+        }
+        _ => return Err(io::Error::other("a kind of data that no client knows").into()),
+    };
+    sent.map_err(Into::into)
+}

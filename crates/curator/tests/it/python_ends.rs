@@ -1,0 +1,259 @@
+//! `import curator`: however a run ends, and whoever ends it, nothing hangs and nothing is left.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::pipelines::Folder;
+use crate::python_pipelines::{passes, program};
+
+/// A stream of numbers without an end through a stage that notes its worker.
+const ENDLESS: &str = r#"
+import itertools, os, sys, time
+from curator import Pipeline
+
+def note(task):
+    with open(f"pid-{os.getpid()}", "w"):
+        pass
+    return task
+
+def forever():
+    for n in itertools.count():
+        yield n
+        time.sleep(0.01)
+"#;
+
+/// Waits for what is to come; never for long, unless it does not come.
+#[track_caller]
+fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_there() {
+        assert!(begin.elapsed() < Duration::from_mins(1), "{what} does not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The workers that have noted themselves in a folder.
+fn workers(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.path("")).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    names.filter_map(|name| name.to_str()?.strip_prefix("pid-").map(str::to_owned)).collect()
+}
+
+fn is_alive(pid: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Who is dead, and not yet taken note of, has ended.
+    state.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+/// The program that serves this process.
+fn engine_of(client: u32) -> Option<String> {
+    let children = fs::read_to_string(format!("/proc/{client}/task/{client}/children"));
+    children.ok()?.split_whitespace().next().map(str::to_owned)
+}
+
+fn kill(signal: &str, pid: &str) {
+    duct::cmd("kill", [signal, pid]).run().expect("the command runs");
+}
+
+/// The client, its program or a worker is killed in the middle: the others end, and who is left says
+/// why.
+#[test]
+fn whoever_is_killed_leaves_nothing_behind() {
+    for victim in ["client", "engine"] {
+        let folder = Folder::new("");
+        let text =
+            format!("{ENDLESS}\nfor task in Pipeline([note]).stream(forever()):\n    pass\n");
+        let handle = program(&folder, &text).start().expect("it starts");
+        wait_for("a worker", || !workers(&folder).is_empty());
+        let client = handle.pids()[0];
+        let engine = engine_of(client).expect("a program");
+        match victim {
+            "client" => kill("-KILL", &client.to_string()),
+            _ => kill("-KILL", &engine),
+        }
+        let output = handle.wait().expect("it ends");
+        assert!(!output.status.success());
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(victim == "client" || err.contains("signal 9"), "{err}");
+        wait_for("the end of the program", || !is_alive(&engine));
+        for worker in workers(&folder) {
+            wait_for("the end of a worker", || !is_alive(&worker));
+        }
+    }
+}
+
+/// A worker that is killed is replaced.
+#[test]
+fn a_killed_worker_costs_nothing() {
+    let folder = Folder::new("");
+    passes(
+        &folder,
+        r#"
+import os, signal
+from curator import Pipeline
+
+def picky(task):
+    if task.data == 5 and not os.path.exists("died"):
+        open("died", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+assert Pipeline([picky]).run(range(20)).data == list(range(20))
+"#,
+    );
+}
+
+/// Who stops taking results holds the source up, and who leaves ends all: by `break`, by an
+/// exception, by forgetting the stream; and a source's own exception is raised.
+#[test]
+fn a_consumer_holds_the_source_up_and_ends_it() {
+    let folder = Folder::new("");
+    let text = format!(
+        "{ENDLESS}{}",
+        r#"
+import gc
+taken = [0]
+closed = []
+def endless():
+    try:
+        while True:
+            taken[0] += 1
+            yield "x" * 100_000
+    finally:
+        closed.append(1)
+
+def alive():
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                fields = file.read().rsplit(") ", 1)[1].split()
+            if fields[1] == str(os.getpid()) and fields[0] != "Z":
+                found.append(name)
+        except (OSError, IndexError):
+            pass
+    return found
+
+stream = Pipeline([note]).stream(endless())
+first = next(stream)
+before = -1
+while taken[0] != before:
+    before = taken[0]
+    time.sleep(0.5)
+# What may be under way is a matter of bytes, not of how long the source is.
+assert taken[0] < 5000, taken
+stream.close()
+stream.close()
+assert list(stream) == [] and not alive()
+
+try:
+    for task in Pipeline([note]).stream(endless()):
+        raise LookupError("mine")
+except LookupError:
+    pass
+gc.collect()
+assert not alive()
+
+with Pipeline([note]).stream(endless()) as stream:
+    next(stream)
+assert not alive()
+deadline = time.monotonic() + 30
+while len(closed) < 3 and time.monotonic() < deadline:
+    time.sleep(0.05)
+assert len(closed) == 3, closed
+
+def broken():
+    yield 1
+    raise OSError("the disk")
+
+try:
+    Pipeline([note]).run(broken())
+except OSError as error:
+    assert str(error) == "the disk"
+else:
+    raise AssertionError
+assert not alive()
+assert Pipeline([note]).run([]).data == []
+for pid in (name[4:] for name in os.listdir(".") if name.startswith("pid-")):
+    assert not os.path.exists(f"/proc/{pid}"), pid
+"#
+    );
+    passes(&folder, &text);
+}
+
+/// Ctrl-C has workers finish what they hold, and a checkpoint does the rest the next time.
+#[test]
+fn ctrl_c_ends_a_run_that_a_checkpoint_takes_up_again() {
+    let folder = Folder::new("");
+    let text = r#"
+import os, sys, time
+from curator import Pipeline
+
+def slow(task):
+    open("calls", "a").write("x")
+    open(f"pid-{os.getpid()}", "w").close()
+    time.sleep(0.02 if os.path.exists("again") else 0.2)
+    return task.data * 2
+
+try:
+    print(Pipeline([slow]).run(range(30), checkpoint="kept").data == [2 * n for n in range(30)])
+except KeyboardInterrupt:
+    sys.exit(7)
+"#;
+    let handle = program(&folder, text).start().expect("it starts");
+    wait_for("a worker", || !workers(&folder).is_empty());
+    kill("-INT", &handle.pids()[0].to_string());
+    let output = handle.wait().expect("it ends");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{err}");
+    for worker in workers(&folder) {
+        assert!(!Path::new(&format!("/proc/{worker}")).exists(), "{worker}");
+    }
+    let before = folder.read("calls").len();
+    assert!(before < 30);
+    folder.write("again", "");
+    assert_eq!(passes(&folder, text), "True\n");
+    assert_eq!(folder.read("calls").len(), 30, "what was finished is not done again");
+}
+
+/// Two pipelines at once, from two threads, while the program forks.
+#[test]
+fn threads_and_forks_do_not_mix_runs_up() {
+    let folder = Folder::new("");
+    passes(
+        &folder,
+        r#"
+import os, threading, time
+from curator import Pipeline
+
+results = {}
+def work(name):
+    results[name] = Pipeline([lambda task: [name, task.data]], name=name).run(
+        [{"n": n} for n in range(50)]
+    ).data
+
+threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b")]
+for thread in threads:
+    thread.start()
+stream = Pipeline([lambda task: task]).stream(iter(range(1000)))
+next(stream)
+child = os.fork()
+if child == 0:
+    # The run is the parent's: the child has nothing of it, and ends when it likes.
+    try:
+        next(stream)
+    except Exception:
+        os._exit(0)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert len(list(stream)) == 999
+for thread in threads:
+    thread.join()
+# A list of a stage's becomes several tasks.
+for name in ("a", "b"):
+    expected = [part for n in range(50) for part in (name, {"n": n})]
+    assert results[name] == expected, results[name]
+"#,
+    );
+}

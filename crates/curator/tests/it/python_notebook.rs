@@ -1,0 +1,71 @@
+//! `import curator` in a notebook, with a real kernel.
+
+use crate::pipelines::Folder;
+use crate::python_pipelines::passes_with;
+
+/// Classes of cells go to workers and come back as what the cells have, after they were changed, too;
+/// the report is a table, and progress and stages' lines are in the cell.
+#[test]
+fn a_notebook_shows_what_its_cells_classes_do() {
+    let folder = Folder::new("");
+    let packages = ["nbclient", "ipykernel"].map(|it| ["--uv", it]).concat();
+    let arguments = [&["env", "create", "--base", folder.world.base()][..], &packages].concat();
+    let python = folder.world.run(&arguments).path();
+    passes_with(
+        &folder,
+        &python,
+        r#"
+import nbformat
+from nbclient import NotebookClient
+
+cells = [
+    """
+from curator import Pipeline
+class Point:
+    def __init__(self, x): self.x = x
+class Bad(Exception):
+    pass
+class Make:
+    def process(self, task):
+        print("made", task.data)
+        if task.data == 9: raise Bad("nine")
+        return Point(task.data)
+class Use:
+    runtime_env = {"uv": ["packaging==24.0"]}
+    def process(self, task):
+        import packaging
+        task.data.version = packaging.__version__
+        return task
+""",
+    """
+report = Pipeline([Make, Use]).run(range(3))
+assert [(p.x, p.version, type(p) is Point) for p in report.data] == [(n, "24.0", True) for n in range(3)]
+report
+""",
+    """
+class Point:
+    def __init__(self, x): self.x = x + 100
+""",
+    """
+report = Pipeline([Make, Use]).run(range(3))
+assert [(p.x, type(p) is Point) for p in report.data] == [(n + 100, True) for n in range(3)]
+""",
+    """
+try:
+    Pipeline([Make]).run([9])
+except Bad as error:
+    assert error.args == ("nine",) and "in process" in error.__cause__.traceback
+else:
+    raise AssertionError
+""",
+]
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+outputs = notebook.cells[1].outputs
+assert any("made 2" in output.get("text", "") for output in outputs), outputs
+pages = [output.data["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+assert len(pages) == 2 and all("<td>Use</td>" in page for page in pages), pages
+assert "<td>3</td><td>3</td></tr></tbody>" in pages[0], "what is left of the progress is its end"
+"#,
+    );
+}

@@ -1,0 +1,235 @@
+//! `import curator`: pipelines of Python programs, with real Python and uv.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::pipelines::Folder;
+use crate::support::CURATOR;
+
+/// The folder with the package.
+pub(crate) const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+
+/// A program in a folder over the shared base, with the package and this build's program.
+pub(crate) fn program(folder: &Folder, text: &str) -> duct::Expression {
+    program_with(folder, Path::new(folder.world.base()), text)
+}
+
+/// The same with another interpreter.
+fn program_with(folder: &Folder, python: &Path, text: &str) -> duct::Expression {
+    folder.write("program.py", text);
+    duct::cmd(python, ["program.py"])
+        .dir(folder.path(""))
+        .env("CURATOR_CACHE_DIR", folder.world.cache())
+        .env("CURATOR_PROGRAM", CURATOR)
+        .env("PYTHONPATH", PACKAGE)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env_remove("VIRTUAL_ENV")
+        .stdin_null()
+        .stderr_capture()
+        .stdout_capture()
+        .unchecked()
+}
+
+/// Runs it; its assertions are the test's. Gives what it printed.
+#[track_caller]
+pub(crate) fn passes(folder: &Folder, text: &str) -> String {
+    passes_with(folder, Path::new(folder.world.base()), text)
+}
+
+/// The same with another interpreter.
+#[track_caller]
+pub(crate) fn passes_with(folder: &Folder, python: &Path, text: &str) -> String {
+    let run = program_with(folder, python, text).run().expect("the interpreter starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(run.status.success(), "{}\n{}", text(&run.stdout), text(&run.stderr));
+    text(&run.stdout)
+}
+
+/// The environment of each stage is the one that is closest to it: of `with_`, else of the instance,
+/// the class, the pipeline; and `{}` is the base.
+#[test]
+fn stages_run_in_the_environments_that_they_declare() {
+    let folder = Folder::new("");
+    passes(
+        &folder,
+        r#"
+from curator import CompositeStage, Pipeline, Resources, Stage, Task, environment, stage
+
+class Version(Stage):
+    def process(self, task):
+        import packaging
+        return {"seen": [*task.data["seen"], packaging.__version__]}
+
+class Declares(Version):
+    runtime_env = {"uv": ["packaging==23.2"]}
+    resources = Resources(cpus=0.5)
+
+class Inherits(Declares):
+    pass
+
+class Computes(Version):
+    @property
+    def runtime_env(self):
+        return {"uv": ["packaging==" + "23.2"]}
+
+class Sets(Version):
+    def __init__(self, version):
+        self.runtime_env = {"uv": [f"packaging=={version}"]}
+
+@stage(runtime_env={"uv": ["packaging==24.0"]})
+class Decorated(Version):
+    pass
+
+@stage(runtime_env={"uv": ["packaging==24.0"]}, name="decorated function")
+def function(task):
+    import packaging
+    return {"seen": [*task.data["seen"], packaging.__version__]}
+
+class Several(CompositeStage):
+    def decompose(self):
+        return [Declares().with_(name="one"), Version().with_(name="two")]
+
+pinned = {"runtime_env": {"uv": ["packaging==24.0"]}}
+stages = [
+    Version, Declares, Inherits(), Computes, Sets("23.2"), Decorated, function,
+    Declares().with_(**pinned), Declares().with_(runtime_env={}),
+    Several().with_({"two": pinned}),
+]
+expected = ["26.0", "23.2", "23.2", "23.2", "23.2", "24.0", "24.0", "24.0", "26.0", "23.2", "24.0"]
+none = {"seen": []}
+report = Pipeline(stages).run([none])
+assert report.data == [{"seen": expected}], report.data
+assert len(function(Task(none))["seen"]) == 1, "it is still a function"
+names = [stage["name"] for stage in report.stages]
+assert names[:3] == ["Version", "Declares", "Inherits"] and "Declares_2" in names, names
+assert "23.2" in repr(Pipeline(stages).plan()) and "Declares" in Pipeline(stages).describe()
+
+default = Pipeline([Version, Declares], runtime_env={"uv": ["packaging==24.0"]})
+seen = lambda pipeline: pipeline.run([none]).data[0]["seen"]
+assert seen(default) == ["24.0", "23.2"]
+changed = default.with_({"Declares": {"runtime_env": {}}})
+twice = Pipeline([Version, Version]).with_({"Version_2": {"runtime_env": {"uv": ["packaging==24.0"]}}})
+assert seen(twice) == ["26.0", "24.0"]
+assert (seen(changed), seen(default)) == (["24.0", "26.0"], ["24.0", "23.2"])
+
+code = "import packaging; print(packaging.__version__)"
+done = environment(uv=["packaging==23.2"]).run("python", "-c", code, capture_output=True, text=True)
+assert done.stdout == "23.2\n", done
+"#,
+    );
+}
+
+/// An instance goes to its workers with what it holds, wherever its class is: in the program, in a
+/// module beside it, or in a function; and where the environment does not have the package.
+#[test]
+fn instances_go_to_their_workers_as_they_are() {
+    let folder = Folder::new("");
+    folder.write(
+        "mine.py",
+        "from curator import Task\nSEEN = []\n\n\nclass Of:\n    def __init__(self, f): self.f = f\n    \
+         def process(self, task): return Task(self.f(task.data), {'of': 'mine'}, 'set')\n",
+    );
+    passes(
+        &folder,
+        r#"
+import sys
+import mine
+from curator import Pipeline, Task
+from curator.testing import run_stage
+
+def make(offset):
+    class Local:
+        def __init__(self): self.calls = 0
+        def setup(self): self.ready = offset
+        def process(self, task):
+            self.calls += 1
+            return task.data + self.ready
+    return Local()
+
+stages = [make(10), mine.Of(lambda n: 2 * n)]
+report = Pipeline(stages).run(range(3))
+assert report.data == [20, 22, 24], report.data
+task = report[1]
+assert (task.id, task.metadata, task.dataset_name) == ("0_1_0_0", {"of": "mine"}, "set")
+assert Pipeline(stages).run(range(3), debug=True).data == report.data
+assert [task.data for task in run_stage(stages[1], [5])] == [10]
+
+# Workers have it from the loader where it is not installed.
+sys.path.remove(next(folder for folder in sys.path if folder.endswith("curator/python")))
+assert Pipeline([make(1)]).run([1]).data == [2]
+
+with open("locked.txt", "w") as file:
+    try:
+        Pipeline([mine.Of(file)]).run([1])
+    except ValueError as error:
+        assert error.stage == "Of" and "setup" in error.hint, error
+    else:
+        raise AssertionError("a file was sent")
+try:
+    mine.Of.runtime_env = {"uv": ["packaging==24.0"]}
+    Pipeline([mine.Of(abs)]).run([1], debug=True)
+except ValueError as error:
+    assert "Of" in str(error), error
+else:
+    raise AssertionError("it ran in the wrong environment")
+try:
+    Pipeline([abs]).with_({"asb": {}})
+except ValueError as error:
+    assert "asb" in str(error)
+"#,
+    );
+}
+
+/// What the package has of the workers' files is what the workers have.
+#[test]
+fn the_package_and_the_workers_have_the_same_files() {
+    let ours = Path::new(PACKAGE).join("curator/_shared");
+    let theirs = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../backends/python"));
+    let mut count = 0;
+    for entry in fs::read_dir(ours).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        if name.to_str().unwrap().starts_with("curator_") {
+            let same = fs::read_to_string(&path).unwrap()
+                == fs::read_to_string(theirs.join(name)).unwrap();
+            assert!(same, "{} was changed in one place", path.display());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 4);
+}
+
+/// A checkpoint knows the work of another process again, whose hashes and ids are others.
+#[test]
+fn a_checkpoint_goes_on_in_another_process() {
+    let folder = Folder::new("");
+    let text = r#"
+import sys
+from curator import Checkpoint, Pipeline, Stage
+
+class Mark:
+    def __init__(self, n): self.n = n
+
+class Count(Stage):
+    names = {"a", "b", "c", "d", "e"}
+    def __init__(self, kind): self.kind = kind
+    def process(self, task):
+        open("calls", "a").write("x")
+        if task.data == 3 and STOP:
+            raise RuntimeError("enough")
+        return self.kind(task.data).n
+
+STOP = False
+try:
+    report = Pipeline([Count(Mark)]).run(range(5), checkpoint=Checkpoint("kept"))
+    print(report.data)
+except RuntimeError:
+    print("stopped")
+"#;
+    for (seed, expected) in [("1", "[0, 1, 2, 3, 4]\n"), ("2", "[0, 1, 2, 3, 4]\n")] {
+        let run = program(&folder, text).env("PYTHONHASHSEED", seed).run().unwrap();
+        let err = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(String::from_utf8_lossy(&run.stdout), expected, "{err}");
+    }
+    assert_eq!(folder.read("calls"), "xxxxx");
+}

@@ -1,0 +1,241 @@
+//! `import curator`: what goes through a pipeline comes out as it was, and what is raised in it is
+//! raised again.
+
+use crate::pipelines::Folder;
+use crate::python_pipelines::passes;
+
+/// Through two processes and back: what JSON has a form for by the table, and all else as itself.
+#[test]
+fn values_come_out_as_the_table_says_or_as_they_are() {
+    let folder = Folder::new("");
+    passes(
+        &folder,
+        r#"
+import dataclasses
+import datetime
+import decimal
+import enum
+import pathlib
+import random
+import sys
+from curator import Pipeline, Task, stage
+
+class Point:
+    def __init__(self, x): self.x = x
+    def __eq__(self, other): return type(other) is Point and self.x == other.x
+    def __hash__(self): return hash(self.x)
+
+@dataclasses.dataclass
+class Row:
+    text: str
+
+class Colour(enum.Enum):
+    RED = "red"
+
+class Document(Task):
+    __slots__ = ("words",)
+    def __init__(self, text):
+        super().__init__({"text": text})
+        self.words = text.split()
+
+mark = b"\x93curator\0" + b"rest"
+exact = [
+    None, True, 0, -1, 2**70, 10**5000, 1.5, -0.0, "", "é\u2028", "\ud800", [], {}, {"a": [1, {"b": None}]},
+    b"", b"\x00\xff" * 9, mark, mark * 4000, b"x" * 100_000,
+    {1: "a"}, {None: 1}, {(1, 2): {3}}, {1, 2}, frozenset("ab"), 1 + 2j, decimal.Decimal("1.10"),
+    Point(3), [Point(1), {"p": Point(2)}], {"img": b"raw"}, datetime.timedelta(1), float("inf"),
+    range(3), int, Point,
+]
+table = [
+    (Row("a"), {"text": "a"}), (Colour.RED, "red"), (pathlib.PurePosixPath("/a"), "/a"),
+    (datetime.date(2026, 1, 2), "2026-01-02"), ((1, 2), [1, 2]),
+]
+
+def give(rng, depth=0):
+    kinds = [lambda: rng.choice(exact[1:12]), lambda: Point(rng.random()), lambda: {rng.random()}]
+    if depth < 3:
+        kinds += [
+            lambda: [give(rng, depth + 1) for _ in range(rng.randrange(3))],
+            lambda: {rng.choice(["a", 1, None]): give(rng, depth + 1) for _ in range(2)},
+        ]
+    return rng.choice(kinds)()
+
+rng = random.Random(7)
+exact += [give(rng) for _ in range(200)]
+
+def same(task):
+    return task
+
+def rebuilt(task):
+    return Task(task.data, {"seen": 1}, "d")
+
+# A list of a task's becomes several, so these travel as the data of tasks.
+given = [Task(value) for value in exact] + [Task(value) for value, _ in table]
+report = Pipeline([same, rebuilt]).run(given)
+wanted = exact + [value for _, value in table]
+assert len(report) == len(wanted)
+if hasattr(sys, "set_int_max_str_digits"):
+    sys.set_int_max_str_digits(0)
+for value, task in zip(wanted, report):
+    assert type(task.data) is type(value) and task.data == value, (value, task.data)
+    assert (task.metadata, task.dataset_name) == ({"seen": 1}, "d")
+
+class Count:
+    def process(self, task):
+        assert isinstance(task, Document), task
+        task.words = task.words + [task.id]
+        return task
+
+[document] = Pipeline([Count, Count]).run([Document("a b")])
+assert type(document) is Document and document.words == ["a", "b", "0_0", "0_0_0"], document.words
+"#,
+    );
+}
+
+/// What a stage raises is what the program catches, with its attributes and the worker's traceback;
+/// what is in no module of the program's comes as a `StageError`.
+#[test]
+fn exceptions_are_raised_again_as_themselves() {
+    let folder = Folder::new("");
+    passes(
+        &folder,
+        r#"
+import os
+from curator import (
+    CuratorError, LocalExecutor, NoEnvironmentError, Pipeline, PipelineError, StageError, stage,
+)
+
+class Bad(Exception):
+    def __init__(self, text, row):
+        super().__init__(text)
+        self.row = row
+    def __reduce__(self):
+        return Bad, (self.args[0], self.row)
+
+class Picky:
+    where = "process"
+    def __init__(self, where="process"):
+        self.where = where
+    def setup(self):
+        if self.where == "setup":
+            raise Bad("at the set-up", {"n": -1})
+    def process(self, task):
+        if task.data == 2:
+            raise Bad("two", row={"n": task.data})
+        return task
+
+def lazily(task):
+    yield 1
+    raise Bad("late", 0)
+
+async def later(task):
+    raise Bad("later", 0)
+
+for made, text in [(Picky(), "two"), (Picky("setup"), "at the set-up"), (lazily, "late"), (later, "later")]:
+    try:
+        Pipeline([made]).run(range(4))
+    except Bad as error:
+        assert str(error) == text and hasattr(error, "row"), error
+        cause = error.__cause__
+        assert isinstance(cause, StageError) and cause.stage in ("Picky", "lazily", "later")
+        assert "program.py" in cause.traceback and f"raise Bad" in cause.traceback, cause.traceback
+    else:
+        raise AssertionError(made)
+
+report = Pipeline([Picky()]).run(range(4), LocalExecutor(failure_policy="record"))
+[failed] = report.failed
+assert report.data == [0, 1, 3] and failed.sources == [2] and failed.error.row == {"n": 2}, failed
+assert "Bad: two" in failed.cause and "two" in failed.traceback
+
+def foreign(task):
+    import sys, types
+    exec("class Theirs(Exception): pass", globals())
+    class Odd(Exception):
+        def __reduce__(self): raise TypeError("it stays here")
+    raise Odd("no pickle")
+
+try:
+    Pipeline([foreign]).run([1])
+except StageError as error:
+    assert error.tasks == ["0_0"] and "Odd" in str(error) and "no pickle" in error.traceback, error
+else:
+    raise AssertionError
+
+def dies(task):
+    os._exit(3)
+
+try:
+    Pipeline([dies]).run([1])
+except StageError as error:
+    assert "exit" in str(error) and error.hint, error
+else:
+    raise AssertionError
+
+# A secret of the stage's variables stays where it is: the exception would hold it.
+@stage(runtime_env={"env_vars": {"API_TOKEN": "hush-hush-hush"}})
+def tells(task):
+    raise ValueError(os.environ["API_TOKEN"])
+
+try:
+    Pipeline([tells]).run([1])
+except StageError as error:
+    assert "hush-hush" not in str(error) and "ValueError" in str(error), error
+else:
+    raise AssertionError
+
+for wrong, kind, words in [
+    (stage(batch_size=0)(len), PipelineError, "batch_size"),
+    (stage(runtime_env={"uvv": []})(len), PipelineError, "uv"),
+    (stage(runtime_env={"uv": ["packaging==999"]})(len), NoEnvironmentError, "packaging"),
+]:
+    try:
+        Pipeline([wrong]).run([1])
+    except kind as error:
+        assert words in str(error) and isinstance(error, CuratorError), error
+    else:
+        raise AssertionError(words)
+try:
+    stage(runtime_envs={})
+except TypeError as error:
+    assert "`runtime_env`" in str(error), error
+"#,
+    );
+}
+
+/// A table crosses as Arrow, whoever has `pyarrow`: here nobody has, and the stages have what needs
+/// nothing. A frame that cannot become one is refused, and never pickled.
+#[test]
+#[cfg(feature = "arrow")]
+fn tables_cross_as_arrow() {
+    let folder = Folder::new("");
+    passes(
+        &folder,
+        r#"
+from curator import ArrowStream, Pipeline, StageError
+
+def make(task):
+    from curator_table import Table
+    return Table.from_pydict({"n": [1, None, 3], "text": ["a", None, "é"]})
+
+def total(task):
+    numbers, texts = (task.data.column(name).to_pylist() for name in ("n", "text"))
+    return {"sum": sum(n or 0 for n in numbers), "text": texts}
+
+made = Pipeline([make]).run([0]).data
+assert type(made[0]) is ArrowStream, made
+assert Pipeline([total]).run(made).data == [{"sum": 4, "text": ["a", None, "é"]}]
+assert Pipeline([make, total]).run([0]).data == Pipeline([total]).run(made).data
+
+def frame(task):
+    Frame = type("DataFrame", (), {"__module__": "polars.dataframe"})
+    return Frame()
+
+try:
+    Pipeline([frame]).run([0])
+except TypeError as error:
+    assert "pyarrow" in str(error), error
+else:
+    raise AssertionError
+"#,
+    );
+}
