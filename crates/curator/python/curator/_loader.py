@@ -22,6 +22,7 @@ _NEEDED = (
     "__init__",
     "_shared.__init__",
     "_stage",
+    "_nemo_worker",
     "_pickle",
     "_vendor.__init__",
     "_vendor.cloudpickle.__init__",

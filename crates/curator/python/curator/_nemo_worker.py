@@ -1,0 +1,198 @@
+"""NeMo Curator's stages in a worker: its own adapter calls them, so that ids, filtered and failed
+tasks, statistics and metrics are its own.
+"""
+
+import copy
+import pickle
+from typing import Any, Dict, List, Optional, Tuple
+
+from curator._stage import Aggregate, Task
+
+__all__ = ["Carried", "Fused", "logger", "use_logger"]
+
+
+def logger() -> Any:
+    """The logger of loguru, which no pickle carries."""
+    from loguru import logger as found
+
+    return found
+
+
+def use_logger() -> None:
+    """Has pickles name the logger of loguru in place of its handlers, which hold locks."""
+    import copyreg
+
+    try:
+        kind = type(logger())
+    except ImportError:
+        return
+    copyreg.pickle(kind, lambda _: (logger, ()))
+
+
+class Carried:
+    """A task of NeMo Curator on its way between processes.
+
+    A frame or table in it travels as an Arrow stream, which every version of pandas can read: a
+    pickle of one version is no frame of another. Columns of objects stay the objects that they
+    are, and a frame that Arrow has no types for stays in its pickled form.
+    """
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+
+    def __getstate__(self) -> Tuple[Any, Optional[Dict[str, Any]]]:
+        packed = _pack(getattr(self.task, "data", None))
+        if packed is None:
+            return self.task, None
+        shell = copy.copy(self.task)
+        shell.data = None
+        return shell, packed
+
+    def __setstate__(self, state: Tuple[Any, Optional[Dict[str, Any]]]) -> None:
+        self.task, packed = state
+        if packed is not None:
+            self.task.data = _unpack(packed)
+
+
+def _pack(data: Any) -> Optional[Dict[str, Any]]:
+    """The Arrow stream of a frame or table; None where its pickle has to do."""
+    module, _, _ = type(data).__module__.partition(".")
+    if module not in ("pandas", "pyarrow") or type(data).__name__ not in ("DataFrame", "Table"):
+        return None
+    import pyarrow
+
+    if module == "pyarrow":
+        return {"kind": "table", "stream": _stream(data)}
+    frame = data
+    if frame.attrs or not frame.columns.is_unique:
+        return None
+    if not all(isinstance(name, str) for name in frame.columns):
+        return None
+    # Objects of any type, of which Arrow would make others: lists come back as arrays.
+    places = [place for place, kind in enumerate(frame.dtypes) if str(kind) == "object"]
+    objects = {place: list(frame.iloc[:, place]) for place in places}
+    if objects:
+        frame = frame.drop(columns=[frame.columns[place] for place in places])
+    try:
+        table = pyarrow.Table.from_pandas(frame)
+    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+        return None
+    names = list(data.columns)
+    return {"kind": "frame", "stream": _stream(table), "objects": objects, "names": names}
+
+
+def _stream(table: Any) -> Any:
+    import pyarrow
+
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return pickle.PickleBuffer(sink.getvalue())
+
+
+def _unpack(packed: Dict[str, Any]) -> Any:
+    import pyarrow
+
+    with pyarrow.ipc.open_stream(pyarrow.py_buffer(packed["stream"])) as reader:
+        table = reader.read_all()
+    if packed["kind"] == "table":
+        return table
+    frame = table.to_pandas()
+    if packed["objects"]:
+        import pandas
+
+        for place, values in packed["objects"].items():
+            column = pandas.Series(values, index=frame.index, dtype=object)
+            frame.insert(place, packed["names"][place], column)
+    return frame
+
+
+class Fused:
+    """Stages of one environment that follow each other, in one worker."""
+
+    def __init__(self, stages: List[Any]) -> None:
+        self._stages = stages
+        self._adapters: List[Any] = []
+
+    def _adapt(self) -> List[Any]:
+        if not self._adapters:
+            use_logger()
+            from nemo_curator.backends.base import BaseStageAdapter
+
+            self._adapters = [BaseStageAdapter(stage) for stage in self._stages]
+        return self._adapters
+
+    def setup_on_node(self, context: Any) -> None:
+        node, worker = _where(context)
+        for adapter in self._adapt():
+            with _named(adapter):
+                adapter.setup_on_node(node, worker)
+
+    def setup(self, context: Any) -> None:
+        _, worker = _where(context)
+        for adapter in self._adapt():
+            with _named(adapter):
+                adapter.setup(worker)
+
+    def teardown(self) -> None:
+        failed: Optional[BaseException] = None
+        for adapter in self._adapters:
+            try:
+                with _named(adapter):
+                    adapter.teardown()
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def process_batch(self, tasks: List[Task]) -> Any:
+        came = [_task_of(task) for task in tasks]
+        if len(came) > 1 and self._stages[0].supports_batch_processing():
+            return Aggregate(_sent(self._work(came)))
+        # One by one, so that ids do not depend on what came together.
+        return [_sent(self._work([task])) for task in came]
+
+    def _work(self, tasks: List[Any]) -> List[Any]:
+        for place, adapter in enumerate(self._adapt()):
+            most = len(tasks)
+            if place > 0:
+                most = (adapter.stage.batch_size or 1) if _is_batched(adapter.stage) else 1
+            with _named(adapter):
+                done: List[Any] = []
+                for at in range(0, len(tasks), max(most, 1)):
+                    done.extend(adapter.process_batch(tasks[at : at + most]))
+            tasks = done
+        return tasks
+
+
+def _is_batched(stage: Any) -> bool:
+    return bool(stage.supports_batch_processing())
+
+
+def _task_of(task: Task) -> Any:
+    data = task.data
+    return data.task if isinstance(data, Carried) else data
+
+
+def _sent(tasks: List[Any]) -> List[Task]:
+    return [Task(Carried(task)) for task in tasks]
+
+
+def _where(context: Any) -> Tuple[Any, Any]:
+    from nemo_curator.backends.base import NodeInfo, WorkerMetadata
+
+    return NodeInfo(node_id=context.node), WorkerMetadata(worker_id=str(context.worker))
+
+
+class _named:
+    """Says in an exception which of the stages raised it."""
+
+    def __init__(self, adapter: Any) -> None:
+        self._name = adapter.stage.name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if error is not None and hasattr(error, "add_note"):
+            error.add_note(f"in the stage {self._name!r} of NeMo Curator")

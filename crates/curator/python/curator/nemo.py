@@ -1,0 +1,278 @@
+"""NeMo Curator's pipelines as they are, on the executors of this package; and its own executors with
+environments from this package's cache.
+
+    from curator.nemo import CuratorExecutor
+
+    pipeline.run(CuratorExecutor())
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Dict, List, Optional, Type, Union
+
+from nemo_curator.backends.base import BaseExecutor
+from nemo_curator.tasks import EmptyTask
+
+from curator._errors import PipelineError
+from curator._executors import (
+    Checkpoint,
+    Executor,
+    LocalExecutor,
+    RayActorPoolExecutor,
+    RayDataExecutor,
+    RunRecord,
+    XennaExecutor,
+)
+from curator._nemo_worker import Carried, Fused, use_logger
+from curator._pipeline import Pipeline
+from curator._report import RunReport
+from curator._stage import Task
+from curator.ray import environment
+
+__all__ = ["CuratorExecutor", "bridged", "environments"]
+
+_ENGINES: Dict[str, Type[Executor]] = {
+    "local": LocalExecutor,
+    "ray-data": RayDataExecutor,
+    "ray-actor-pool": RayActorPoolExecutor,
+    "xenna": XennaExecutor,
+}
+
+# Stages that are actors of Ray and talk to each other.
+_ACTORS = {
+    "is_raft_actor": "RAFT actors",
+    "is_shuffle_stage": "a shuffle between actors",
+    "is_lsh_stage": "a shuffle between actors (LSH)",
+}
+
+_FANS_OUT = "is_fanout_stage"
+
+
+class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
+    """Runs the stages of a NeMo Curator pipeline with the environments that they declare.
+
+    `engine` is `"local"` (this machine, without Ray: the default), `"ray-data"`, `"ray-actor-pool"`
+    or `"xenna"`; `options` are the settings of that executor of this package, such as `cpus=4` or
+    `address="auto"`. `runtime_env` is for stages that declare none, and `base` what environments
+    stand on: by default, the environment of this process. `checkpoint`, `record` and `locked` are
+    those of `curator.Pipeline.run`. Neighbours with one environment, one number of workers and equal
+    resources share a worker process, unless `fuse=False`. `report` has the last run's report.
+    """
+
+    report: Optional[RunReport] = None
+
+    def __init__(
+        self,
+        engine: str = "local",
+        *,
+        base: Union[None, str, "os.PathLike[str]", Mapping[str, Any]] = None,
+        runtime_env: Optional[Mapping[str, Any]] = None,
+        checkpoint: Union[None, str, "os.PathLike[str]", Checkpoint] = None,
+        record: Union[None, str, "os.PathLike[str]", RunRecord] = None,
+        locked: Union[None, str, "os.PathLike[str]", RunRecord] = None,
+        fuse: bool = True,
+        progress: Optional[bool] = None,
+        logs: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        kind = _ENGINES.get(engine)
+        if kind is None:
+            raise ValueError(f"there is no engine {engine!r}: there are {', '.join(_ENGINES)}")
+        self._executor = kind(**options)
+        self._base = base
+        self._runtime_env = runtime_env
+        self._fuse = fuse
+        self._run = {
+            "checkpoint": checkpoint,
+            "record": record,
+            "locked": locked,
+            "progress": progress,
+            "logs": logs,
+        }
+
+    def execute(self, stages: List[Any], initial_tasks: Optional[List[Any]] = None) -> List[Any]:
+        """Runs the stages, and returns the tasks that the last one gives."""
+        pipeline = self.pipeline(stages)
+        seeds = initial_tasks if initial_tasks else [EmptyTask()]
+        report = pipeline.run([Task(Carried(seed)) for seed in seeds], self._executor, **self._run)
+        self.report = report
+        return [_task_of(output) for output in report.outputs]
+
+    def pipeline(self, stages: Sequence[Any]) -> Pipeline:
+        """The stages as a pipeline of this package, to plan or to look at."""
+        for stage in stages:
+            _refuse(stage)
+        use_logger()
+        groups = [[stage] for stage in stages]
+        if self._fuse:
+            groups = _neighbours(stages)
+        return Pipeline(
+            [_stage_of(group) for group in groups],
+            name="nemo_curator",
+            base=self._base,
+            runtime_env=self._runtime_env,
+        )
+
+
+def _task_of(output: Task) -> Any:
+    return output.data.task if isinstance(output.data, Carried) else output.data
+
+
+def _refuse(stage: Any) -> None:
+    """What cannot be done is said before any task runs."""
+    spec = _ray_spec(stage)
+    for key, what in _ACTORS.items():
+        if spec.get(key):
+            raise PipelineError(
+                f"the stage {stage.name!r} needs {what}, which only NeMo Curator's own"
+                " RayActorPoolExecutor has",
+                hint="run this part of the pipeline there: `with curator.nemo.environments():` gives"
+                " its stages environments from the cache",
+                stage=stage.name,
+            )
+    for conda in ("conda", "container", "image_uri"):
+        if conda in (getattr(stage, "runtime_env", None) or {}):
+            raise PipelineError(
+                f"the runtime_env of the stage {stage.name!r} has `{conda}`: an environment adds"
+                " packages to a base, by `pip` or `uv`",
+                hint=f"name the packages under `pip` or `uv`, and take `{conda}` out",
+                stage=stage.name,
+            )
+    numbered = getattr(stage, "_generate_ids", False) or getattr(stage, "_assign_ids", False)
+    if numbered and not os.environ.get("RAY_ADDRESS"):
+        raise PipelineError(
+            f"the stage {stage.name!r} asks an actor of Ray for the ids of documents, and"
+            " RAY_ADDRESS names no cluster that it could be on",
+            hint="start one with `RayClient().start()` and the actor in it, or read without"
+            " `_generate_ids` and add an `AddId` stage",
+            stage=stage.name,
+        )
+
+
+def _ray_spec(stage: Any) -> Dict[str, Any]:
+    return {str(getattr(key, "value", key)): value for key, value in stage.ray_stage_spec().items()}
+
+
+def _neighbours(stages: Sequence[Any]) -> List[List[Any]]:
+    """Stages that one worker can do one after the other, without any of them waiting for more."""
+    groups: List[List[Any]] = []
+    for stage in stages:
+        before = groups[-1][-1] if groups else None
+        if before is not None and _is_alike(before, stage):
+            groups[-1].append(stage)
+        else:
+            groups.append([stage])
+    return groups
+
+
+def _is_alike(before: Any, stage: Any) -> bool:
+    # What one stage gives many tasks for, many workers shall do.
+    if getattr(before, "is_source_stage", False) or _ray_spec(before).get(_FANS_OUT):
+        return False
+    # A batch is what came together from all workers, not what one task gave.
+    if stage.supports_batch_processing() and (stage.batch_size or 1) > 1:
+        return False
+    return _shape(before) == _shape(stage)
+
+
+def _shape(stage: Any) -> Any:
+    resources = stage.resources
+    return (
+        getattr(stage, "runtime_env", None),
+        (resources.cpus, resources.gpus),
+        stage.num_workers(),
+        stage.num_workers_per_node(),
+        stage.xenna_stage_spec(),
+        {key: value for key, value in _ray_spec(stage).items() if key != _FANS_OUT},
+    )
+
+
+def _stage_of(group: List[Any]) -> Any:
+    """A stage of this package that runs some of NeMo Curator's."""
+    first = group[0]
+    settings: Dict[str, Any] = {
+        "name": " + ".join(stage.name for stage in group),
+        "batch_size": first.batch_size or 1,
+        "resources": {"cpus": first.resources.cpus, "gpus": first.resources.gpus},
+    }
+    runtime_env = getattr(first, "runtime_env", None)
+    if runtime_env is not None:
+        settings["runtime_env"] = runtime_env
+    for name in ("num_workers", "num_workers_per_node"):
+        value = getattr(first, name)()
+        if value is not None:
+            settings[name] = value
+    spec = {key: value for key, value in _ray_spec(first).items() if key not in _OURS}
+    if spec:
+        settings["ray_stage_spec"] = spec
+    if first.xenna_stage_spec():
+        settings["xenna_stage_spec"] = first.xenna_stage_spec()
+    fused = Fused(group)
+    fused._curator_with = settings  # type: ignore[attr-defined]
+    return fused
+
+
+# Each stage is an actor or a process that stays, and any number of tasks comes of one.
+_OURS = frozenset(("is_actor_stage", _FANS_OUT))
+
+
+@contextlib.contextmanager
+def environments(base: Optional[str] = None) -> Iterator[None]:
+    """Within it, NeMo Curator's own executors run stages in environments from this package's cache:
+    what a stage declares under `pip` or `uv` is built before the run, and kept.
+
+        with curator.nemo.environments():
+            pipeline.run(RayDataExecutor())
+    """
+    from nemo_curator.pipeline import Pipeline as NemoPipeline
+
+    run = NemoPipeline.run
+
+    def bridging(self: Any, executor: Any = None, *arguments: Any, **named: Any) -> Any:
+        if executor is None:
+            from nemo_curator.backends.xenna import XennaExecutor as Default
+
+            executor = Default()
+        if isinstance(executor, CuratorExecutor):
+            return run(self, executor, *arguments, **named)
+        execute = executor.execute
+
+        def executed(stages: List[Any], *rest: Any, **others: Any) -> Any:
+            return execute(_bridge(stages, base), *rest, **others)
+
+        executor.execute = executed
+        try:
+            return run(self, executor, *arguments, **named)
+        finally:
+            del executor.execute
+
+    NemoPipeline.run = bridging
+    try:
+        yield
+    finally:
+        NemoPipeline.run = run
+
+
+def bridged(executor: Type[Any], base: Optional[str] = None) -> Type[Any]:
+    """One of NeMo Curator's executors whose stages run in environments from this package's cache.
+
+    pipeline.run(bridged(RayDataExecutor)())
+    """
+
+    def execute(self: Any, stages: List[Any], *rest: Any, **others: Any) -> Any:
+        return super(kind, self).execute(_bridge(stages, base), *rest, **others)
+
+    kind = type(f"Bridged{executor.__name__}", (executor,), {"execute": execute})
+    return kind
+
+
+def _bridge(stages: Sequence[Any], base: Optional[str]) -> List[Any]:
+    bridged_stages = []
+    for stage in stages:
+        declared = getattr(stage, "runtime_env", None)
+        if declared and ("pip" in declared or "uv" in declared):
+            stage = stage.with_(runtime_env=environment(dict(declared), base=base))
+        bridged_stages.append(stage)
+    return bridged_stages

@@ -1,0 +1,41 @@
+"""Environments for workers that Ray itself starts."""
+
+import shlex
+import sys
+from typing import Any, Dict, Optional
+
+from curator._environment import environment as _made
+from curator._program import program
+
+__all__ = ["environment"]
+
+_INSTALLED = ("pip", "uv")
+
+
+def environment(
+    runtime_env: Optional[Dict[str, Any]] = None,
+    *,
+    base: Optional[str] = None,
+    **fields: Any,
+) -> Dict[str, Any]:
+    """A `runtime_env` for Ray whose workers run in an environment of this cache.
+
+        @ray.remote(runtime_env=curator.ray.environment(uv=["packaging==24.0"]))
+        def version(): ...
+
+    It is built now if need be, on this machine; a node that has no such cache needs
+    `curator env create` beforehand. What else a `runtime_env` says (`env_vars`,
+    `working_dir`, ...) stays Ray's. `base` is the virtualenv that Ray runs in: by default, that of
+    this process.
+    """
+    given = {**(runtime_env or {}), **fields}
+    spec = {name: given.pop(name) for name in _INSTALLED if name in given}
+    if not spec:
+        return given
+    if "py_executable" in given:
+        raise ValueError("`py_executable` and packages cannot both be in a runtime_env")
+    made = _made(spec, base=base or sys.executable)
+    if made.key is None:
+        return given
+    words = [program(), "env", "exec", "--spec", made.key, "--", "python"]
+    return {**given, "py_executable": shlex.join(words)}
