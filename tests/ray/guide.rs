@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("../../docs/ray-and-nemo-curator.md");
 
 /// All that NeMo Curator asks for but torch, whose wheels are several gigabytes and which nothing
 /// of the page imports. The version of `packaging` is the one on the page.
-fn nemo_curator() -> RuntimeEnv {
+pub(crate) fn nemo_curator() -> RuntimeEnv {
     let requirements = ["nemo_curator==1.4.0", "ray[data,default]==2.60.0", "packaging==26.0"];
     RuntimeEnv::uv(requirements).with_overrides(["torch; python_version < '3'"])
 }

@@ -1,0 +1,250 @@
+"""NeMo Curator's pipelines, as they are, on `CuratorExecutor`; what NeMo Curator's own adapter makes
+of the same tasks is what must come out.
+
+    nemo.py FOLDER [all]
+"""
+
+import copy
+import glob
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+import curator.nemo
+import pyarrow.parquet
+from curator import CuratorError
+from curator.nemo import CuratorExecutor
+from nemo_curator.backends.base import BaseStageAdapter
+from nemo_curator.pipeline import Pipeline
+from nemo_curator.stages.base import ProcessingStage
+from nemo_curator.stages.resources import Resources
+from nemo_curator.stages.text.filters.heuristic.string import WordCountFilter
+from nemo_curator.stages.text.filters.score_filter import ScoreFilter
+from nemo_curator.stages.text.io.reader.jsonl import JsonlReader
+from nemo_curator.stages.text.io.writer.parquet import ParquetWriter
+from nemo_curator.stages.text.modifiers.modifier import Modify
+from nemo_curator.stages.text.modifiers.string.newline_normalizer import NewlineNormalizer
+from nemo_curator.stages.text.modules import AddId, DocumentSplitter
+from nemo_curator.tasks import DocumentBatch, EmptyTask, Task
+from nemo_curator.tasks.sentinels import FailedTask
+
+FOLDER = sys.argv[1]
+IS_WHOLE = sys.argv[2:] == ["all"]
+
+
+class Mark(ProcessingStage[DocumentBatch, DocumentBatch]):
+    """Declares its packages as people do, and lives in `__main__`."""
+
+    name = "mark"
+    resources = Resources(cpus=0.5)
+    runtime_env = {"uv": ["packaging==24.0"]}
+
+    def process(self, task):
+        import packaging
+
+        frame = task.to_pandas().copy()
+        frame["packaging"] = packaging.__version__
+        self._log_metrics({"rows": len(frame)})
+        return DocumentBatch(
+            dataset_name=task.dataset_name,
+            data=frame,
+            _metadata=task._metadata,
+            _stage_perf=task._stage_perf,
+        )
+
+
+def documents(out):
+    pipeline = Pipeline(name="documents")
+    pipeline.add_stage(JsonlReader(f"{FOLDER}/in", files_per_partition=1))
+    pipeline.add_stage(ScoreFilter(WordCountFilter(min_words=3), text_field="text"))
+    pipeline.add_stage(Modify(NewlineNormalizer(), input_fields="text"))
+    pipeline.add_stage(Mark())
+    pipeline.add_stage(AddId(id_field="id"))
+    pipeline.add_stage(DocumentSplitter(separator="\n\n"))
+    pipeline.add_stage(ParquetWriter(out))
+    return pipeline
+
+
+def of_documents(executor, name):
+    """What a run leaves: ids, files by name with their rows, and metrics."""
+    out = f"{FOLDER}/out-{name}"
+    tasks = documents(out).run(executor)
+    files = {}
+    for path in glob.glob(f"{out}/*"):
+        files[os.path.basename(path)] = pyarrow.parquet.read_table(path).to_pylist()
+    metrics = [perf.custom_metrics for task in tasks for perf in task._stage_perf]
+    names = [[perf.stage_name for perf in task._stage_perf] for task in tasks]
+    return {
+        "ids": sorted(task.task_id for task in tasks),
+        "files": dict(sorted(files.items())),
+        "metrics": sorted(json.dumps(metric) for metric in metrics),
+        "stages": sorted(names),
+    }
+
+
+@dataclass
+class Number(Task[dict]):
+    @property
+    def num_items(self):
+        return 1
+
+    def validate(self):
+        return True
+
+
+class Step(ProcessingStage[Number, Number]):
+    """One of the things that a stage may do with a task."""
+
+    def __init__(self, name, action):
+        self.name, self.action = name, action
+
+    def process(self, task):
+        return self.action(task)
+
+
+class Pairs(Step):
+    batch_size = 3
+
+    def process_batch(self, tasks):
+        return [self.action(task) for task in tasks]
+
+
+def number(n):
+    return Number(dataset_name="numbers", data={"n": n, "seen": []})
+
+
+def seen(task):
+    task.data["seen"].append(task.task_id)
+    return task
+
+
+def dropped(task):
+    return None if task.data["n"] % 3 == 0 else seen(task)
+
+
+def fanned(task):
+    return [number(10 * task.data["n"] + k) for k in range(task.data["n"] % 3)]
+
+
+def failed(task):
+    return FailedTask() if task.data["n"] % 5 == 0 else seen(task)
+
+
+def numbers():
+    steps = [Step("dropped", dropped), Step("fanned", fanned), Step("failed", failed)]
+    return [*steps, Pairs("paired", seen), Step("last", seen)]
+
+
+def by_adapter(stages, tasks):
+    """What NeMo Curator's adapter gives, a task at a time."""
+    for stage in stages:
+        adapter = BaseStageAdapter(stage)
+        tasks = [output for task in tasks for output in adapter.process_batch([task])]
+    return tasks
+
+
+def shown(tasks):
+    return sorted((task.task_id, json.dumps(task.data)) for task in tasks)
+
+
+def of_numbers(executor):
+    return shown(Pipeline("n", stages=numbers()).run(executor, [number(n) for n in range(20)]))
+
+
+def numbers_by_adapter():
+    # As a pipeline numbers its tasks and stages.
+    expected = {}
+
+    class Asked(CuratorExecutor):
+        def execute(self, stages, initial_tasks=None):
+            expected["tasks"] = by_adapter(copy.deepcopy(stages), copy.deepcopy(initial_tasks))
+            return expected["tasks"]
+
+    return of_numbers(Asked())
+
+
+def refused(stage, **executor):
+    try:
+        CuratorExecutor(**executor).execute([stage], [EmptyTask()])
+    except CuratorError as error:
+        return f"{error} | {error.hint}"
+    return "it ran"
+
+
+class Raft(Step):
+    def ray_stage_spec(self):
+        return {"is_raft_actor": True}
+
+
+class Bad(ProcessingStage[Number, Number]):
+    name = "bad"
+
+    def process(self, task):
+        raise LookupError(f"no {task.data['n']}", 7)
+
+
+def raised():
+    try:
+        Pipeline("b", stages=[Step("ok", seen), Bad()]).run(CuratorExecutor(), [number(1)])
+    except LookupError as error:
+        return [list(error.args), getattr(error, "__notes__", [])[:1]]
+    return "it ran"
+
+
+def versions(run):
+    [task] = run(Pipeline("v", stages=[Version("base"), Version("own").with_(
+        runtime_env={"pip": ["packaging==23.2"]}
+    ), Version("none").with_(runtime_env={})]))
+    return task.data
+
+
+class Version(ProcessingStage[Number, Number]):
+    def __init__(self, name):
+        self.name = name
+
+    def process(self, task):
+        import packaging
+
+        task.data[self.name] = packaging.__version__
+        return task
+
+
+def main():
+    os.mkdir(f"{FOLDER}/in")
+    for part in range(3):
+        with open(f"{FOLDER}/in/{part}.jsonl", "w") as file:
+            for row in range(40):
+                text = " ".join(f"w{part}_{row}_{k}" for k in range(row % 7 + 1))
+                line = {"text": f"{text}\n\n\nmore of it", "x": row * 0.1, "tags": [row, None]}
+                file.write(json.dumps(line) + "\n")
+    fused = CuratorExecutor()
+    whole = of_documents(fused, "fused")
+    found = {
+        "documents": whole,
+        "workers": [stage["name"] for stage in fused.report.stages],
+        "numbers": of_numbers(CuratorExecutor()) == numbers_by_adapter(),
+        "raft": refused(Raft("raft", seen)),
+        "conda": refused(Step("c", seen).with_(runtime_env={"conda": ["x"]})),
+        "raised": raised(),
+    }
+    if IS_WHOLE:
+        from nemo_curator.backends.ray_data import RayDataExecutor
+
+        def within(pipeline):
+            with curator.nemo.environments():
+                return pipeline.run(RayDataExecutor(), [number(0)])
+
+        unfused = CuratorExecutor(fuse=False)
+        found["unfused is equal"] = of_documents(unfused, "unfused") == whole
+        found["numbers unfused"] = of_numbers(unfused) == numbers_by_adapter()
+        found["versions"] = versions(lambda it: it.run(CuratorExecutor(), [number(0)]))
+        found["ray data is equal"] = of_documents(RayDataExecutor(), "ray-data") == whole
+        found["environments"] = versions(within)
+        bridged = curator.nemo.bridged(RayDataExecutor)
+        found["bridged"] = versions(lambda it: it.run(bridged(), [number(0)]))
+    print(json.dumps(found, default=str))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+//! `curator.nemo`: pipelines of the real NeMo Curator as they are, on the local executor. What its
+//! own adapter makes of the same tasks is what must come out; a whole run also asks Ray Data.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::guide::nemo_curator;
+use crate::world::{cache, cluster, curator, managed, tests_all};
+
+#[test]
+fn pipelines_of_nemo_curator_run_as_they_are() {
+    let base = managed(nemo_curator());
+    // A whole run starts Ray.
+    let _cluster = tests_all().then(cluster);
+    let folder = tempfile::tempdir().expect("a folder");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/curator/python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ray/nemo.py");
+    let mut arguments = vec![script.as_os_str(), folder.path().as_os_str()];
+    if tests_all() {
+        arguments.push("all".as_ref());
+    }
+    let output = duct::cmd(base.python(), arguments)
+        .env("CURATOR_PROGRAM", curator())
+        .env("CURATOR_CACHE_DIR", cache())
+        .env("PYTHONPATH", package)
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .expect("an interpreter");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+
+    let documents = &found["documents"];
+    assert_eq!(documents["ids"].as_array().map(Vec::len), Some(3));
+    let files = documents["files"].as_object().expect("files by name");
+    let rows: Vec<&Value> = files.values().flat_map(|rows| rows.as_array().unwrap()).collect();
+    assert_eq!((files.len(), rows.len()), (3, 240));
+    assert!(rows.iter().all(|row| row["packaging"] == "24.0"), "{}", rows[0]);
+    let workers = [
+        "file_partitioning",
+        "jsonl_reader + word_count",
+        "NewlineNormalizer",
+        "mark",
+        "add_id + document_splitter + parquet_writer",
+    ];
+    assert_eq!(found["workers"], json!(workers));
+    assert_eq!(found["numbers"], json!(true));
+    let raised = json!([["no 1", 7], ["in the stage 'bad' of NeMo Curator"]]);
+    assert_eq!(found["raised"], raised);
+    for (name, words) in [("raft", "'raft' needs RAFT actors"), ("conda", "stage 'c' has `conda`")] {
+        assert!(found[name].as_str().is_some_and(|told| told.contains(words)), "{}", found[name]);
+    }
+    if tests_all() {
+        for name in ["unfused is equal", "numbers unfused", "ray data is equal"] {
+            assert_eq!(found[name], json!(true), "{name}");
+        }
+        for name in ["versions", "environments", "bridged"] {
+            let versions = &found[name];
+            assert_eq!(versions["own"], "23.2", "{name}: {versions}");
+            assert_eq!(versions["none"], versions["base"], "{name}: {versions}");
+        }
+    }
+}
