@@ -23,7 +23,10 @@ def follow_parent(lifeline, group):
     import signal
 
     # The group is the parent's word, and never one that this process has not been put into.
-    if not hasattr(fcntl, "F_SETSIG") or os.getpgrp() != group:
+    if os.getpgrp() != group:
+        return
+    if not hasattr(fcntl, "F_SETSIG"):  # macOS
+        _follow_parent_by_thread(lifeline)
         return
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -group)
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
@@ -33,6 +36,18 @@ def follow_parent(lifeline, group):
     poll.register(lifeline, 0)
     if poll.poll(0):  # It closed before the kernel was asked to watch it.
         os.killpg(0, signal.SIGKILL)
+
+
+def _follow_parent_by_thread(lifeline):
+    """Kills the group from a thread, which has to wait while C code holds the interpreter."""
+    import _thread
+    import signal
+
+    def watch():
+        os.read(lifeline, 1)  # Nothing is ever written: this returns at the end of the pipe.
+        os.killpg(0, signal.SIGKILL)
+
+    _thread.start_new_thread(watch, ())
 
 
 def _work(channel, worker, is_timed, clock):

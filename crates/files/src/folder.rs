@@ -112,7 +112,7 @@ impl Folder {
     /// is what could block or is no file.
     pub fn open_file(&self, name: impl AsRef<OsStr>, flags: OFlags, mode: u32) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mode = Mode::from_bits_truncate(mode);
+        let mode = permissions(mode);
         let file = openat(&self.fd, entry(name.as_ref())?, flags, mode)?;
         let file = File::from(file);
         if file.metadata()?.is_file() {
@@ -170,6 +170,11 @@ impl Folder {
             Err(Errno::XDEV.into())
         }
     }
+}
+
+/// Permissions as the system has them: macOS holds them in 16 bits, and none lies above those.
+fn permissions(mode: u32) -> Mode {
+    Mode::from_bits_truncate((mode & 0o7777) as rustix::fs::RawMode)
 }
 
 /// What is in an open folder, but for itself and the one above.

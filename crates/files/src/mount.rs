@@ -2,13 +2,13 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::fstat;
+use rustix::fs::{Dev, fstat};
 use rustix::io::Result;
 
 /// One mount of one file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    device: u64,
+    device: Dev,
     /// Tells bind mounts of one device apart, where the kernel says it.
     id: Option<u64>,
 }
@@ -28,7 +28,7 @@ impl Place {
             clippy::useless_conversion,
             reason = "as wide as the system has them"
         )]
-        let (device, inode) = (u64::from(stat.st_dev), u64::from(stat.st_ino));
+        let (device, inode) = (Dev::from(stat.st_dev), u64::from(stat.st_ino));
         Ok(Self { mount: Mount { device, id: mount_id(folder) }, inode })
     }
 }

@@ -4,6 +4,7 @@
 //! and `logs` reads what it prints.
 
 mod cancel;
+mod ended;
 mod exit;
 mod logs;
 mod process;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, PipeWriter, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, Signal};
 
 use super::cancel::Cancel;
+use super::ended::Ended;
 use super::exit::Exit;
 use super::logs::{LogTail, LogThread};
 use super::wire::{self, Frame, FrameReader, Kind};
@@ -68,7 +69,7 @@ pub(crate) enum Incoming {
 pub(crate) struct Process {
     handle: duct::Handle,
     pid: Pid,
-    pidfd: OwnedFd,
+    ended: Ended,
     socket: UnixStream,
     reader: FrameReader,
     logs: LogThread,
@@ -116,7 +117,7 @@ impl Process {
         let tail = LogTail::default();
         // From here on an early return must not leave the process behind.
         let guard = scopeguard(pid, &handle);
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let ended = Ended::of(pid)?;
         let logs = LogThread::spawn(stdout, stderr, tail.clone(), secrets, on_line)?;
         let mut bytes = Vec::new();
         let start = start(pid.as_raw_nonzero().get())?;
@@ -129,7 +130,7 @@ impl Process {
         Ok(Self {
             handle,
             pid,
-            pidfd,
+            ended,
             socket,
             reader: FrameReader::default(),
             logs,
@@ -205,7 +206,7 @@ impl Process {
     fn wait(&self, deadline: Option<Instant>, cancel: Option<&Cancel>) -> Ready {
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN),
         ];
         if let Some(cancel) = cancel {
             fds.push(PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN));
@@ -240,7 +241,7 @@ impl Process {
 
     /// Waits until the process has ended, without reaping it; false at the deadline.
     fn handle_exit(&self, deadline: Instant) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN)];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match rustix::event::poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {

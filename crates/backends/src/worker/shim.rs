@@ -170,7 +170,9 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::{BufRead, BufReader, Read};
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
 
     use super::*;
 
@@ -185,6 +187,43 @@ mod tests {
                 assert!(FILES.iter().any(|(file, _)| *file == name), "{name}");
             }
         }
+    }
+
+    /// Where the kernel sends no signal for a pipe that closes, a thread kills the worker and its
+    /// children.
+    #[test]
+    fn without_the_signal_a_thread_ends_the_group() {
+        const STEPS: &str = "\
+import fcntl, os, subprocess, sys, time
+vars(fcntl).pop('F_SETSIG', None)
+sys.path.insert(0, sys.argv[1])
+import curator_worker
+curator_worker._follow_parent(0, os.getpgrp())
+subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+print('ready', flush=True)
+time.sleep(600)
+";
+        let dir = tempfile::tempdir().unwrap();
+        let shim = write_shim(dir.path()).unwrap();
+        let (lifeline_end, lifeline) = io::pipe().unwrap();
+        let (said, said_end) = io::pipe().unwrap();
+        let worker = duct::cmd("python3", ["-c", STEPS, shim.parent().unwrap().to_str().unwrap()])
+            .stdin_file(lifeline_end)
+            .stdout_file(said_end)
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            })
+            .start()
+            .unwrap();
+        let (mut said, mut line) = (BufReader::new(said), String::new());
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        drop(lifeline);
+        // The pipe ends when nothing holds it any more: neither the worker nor its child.
+        assert_eq!(said.read_to_end(&mut Vec::new()).unwrap(), 0);
+        worker.wait().unwrap();
     }
 
     #[test]
