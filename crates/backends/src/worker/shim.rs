@@ -199,9 +199,9 @@ vars(fcntl).pop('F_SETSIG', None)
 sys.path.insert(0, sys.argv[1])
 import curator_worker
 curator_worker._follow_parent(0, os.getpgrp())
-subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
 print('ready', flush=True)
-time.sleep(600)
+time.sleep(60)
 ";
         let dir = tempfile::tempdir().unwrap();
         let shim = write_shim(dir.path()).unwrap();
