@@ -28,6 +28,7 @@ mod reporting;
 mod resuming;
 mod running;
 mod secrets;
+mod snapshots;
 mod starting;
 mod support;
 #[cfg(feature = "arrow")]
