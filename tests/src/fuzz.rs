@@ -16,11 +16,13 @@ use curator::envspec::settings;
 use curator::envspec::{Digest, IndexUrl, Requirement, RuntimeEnv, Tool, redact};
 use curator::stage::PipelineFile;
 use curator::venv_cache::Manifest;
+use serde_json::json;
 
 /// A parser, and inputs that it knows.
 struct Target {
     name: &'static str,
-    parse: fn(&str),
+    /// Returns whether it accepts the text, for one of its readings at least.
+    parse: fn(&str) -> bool,
     corpus: &'static [&'static str],
 }
 
@@ -44,34 +46,44 @@ const REQUIREMENTS: &[&str] = &[
     "./wheels/own-1.0-py3-none-any.whl",
 ];
 const LISTS: &[&str] = &[
-    "--index-url https://host/simple\n-r requirements.txt\nsix==1.16.0 \\\n  --hash=sha256:00 # why\n",
-    "\u{feff}-c constraints.txt\nidna; extra == 'a'\n--no-binary :all:\n",
+    "--index-url https://host/simple\n--require-hashes\nsix==1.16.0 \\\n  --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n",
+    "\u{feff}idna; extra == 'a'\n--no-binary :all:\n",
 ];
 const PROJECTS: &[&str] = &[
     "[dependency-groups]\na = ['six', { include-group = 'b' }]\nb = ['idna>3']\n",
-    "[project]\nname = 'own'\ndependencies = ['six']\n[project.optional-dependencies]\na = ['idna']\n",
+    "[project]\nname = 'own'\n[dependency-groups]\na = ['six; os_name == \"nt\"', 'idna[x] >=3,<4']\n",
 ];
-const LOCKS: &[&str] =
-    &["lock-version = '1.0'\nrequires-python = '>=3.9'\n[[packages]]\nname = 'six'\n\
-     version = '1.16.0'\nmarker = \"os_name == 'posix'\"\n[[packages.wheels]]\n\
-     url = 'https://host/six-1.16.0-py2.py3-none-any.whl'\nhashes = { sha256 = '00' }\n"];
+const LOCKS: &[&str] = &[r#"lock-version = "1.0"
+created-by = "uv"
+[[packages]]
+name = "idna"
+version = "3.7"
+marker = "python_version >= '3.8'"
+index = "https://host/simple"
+sdist = { url = "https://host/idna-3.7.tar.gz", hashes = { sha256 = "0000000000000000000000000000000000000000000000000000000000000000" } }
+wheels = [{ url = "https://host/idna-3.7-py3-none-any.whl", hashes = { sha256 = "0000000000000000000000000000000000000000000000000000000000000000" } }]
+"#];
 const SCRIPTS: &[&str] = &[
     "# /// script\n# requires-python = '>=3.9'\n# dependencies = ['six>1.0', 'idna']\n# ///\nx = 1\n",
 ];
 const SPECS: &[&str] = &[
     r#"{"pip": {"packages": ["a==1"], "pip_version": "==24.0", "pip_check": true}}"#,
     r#"{"uv": ["a", "-r requirements.txt"], "env_vars": {"A": "${B}"}, "excludes": ["*.log"]}"#,
-    "uv = ['a']\n[config]\nsetup_timeout_seconds = 600\nbuild_env = { CC = 'gcc' }\n",
+    "uv = ['a']\n[config]\nsetup_timeout_seconds = 600\nbuild_env = ['CC']\n",
 ];
 const OPTIONS: &[&str] =
     &["--index-url https://host/simple --pre -v --only-binary=:all: --no-deps"];
 const PIPELINES: &[&str] = &[
     "name = 'a'\nbase = '/usr/bin/python3'\n[[stage]]\npython = 'stages.py:Letters'\n\
      args = { field = 'city', n = [1.5, 2] }\nruntime_env = { uv = ['a'] }\nbatch_size = 2\n",
-    "name = 'b'\n[[stage]]\nrust = 'x'\nname = 'y'\n[stage.resources]\ncpus = 2.0\n",
+    "name = 'b'\n[[stage]]\npython = 'a.py:B'\nresources = { cpus = 0.5, gpu_memory_gb = 8 }\n\
+     num_workers = 2\ninputs = ['text']\ntask_timeout_seconds = 1.5\nisolation = 'full'\n",
 ];
 const MANIFESTS: &[&str] = &[
-    r#"{"format": 1, "key": "00", "python": "bin/python", "strategy": "hardlink", "needs": [], "base": {}}"#,
+    r#"{"format": 1, "key": "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "build": "00", "python": "bin/python", "strategy": "hardlink",
+    "base": {"python": "/usr/bin/python3", "fingerprint": "00", "key": null}, "created": 1,
+    "needs": [{"key": "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "build": "01"}], "boot": null, "other_boots": ["a"],
+    "build_millis": 1, "files": 2, "bytes": 3, "own_files": 4, "own_bytes": 5, "details": {}}"#,
 ];
 
 /// What mutations put in: parts that some parser gives a meaning.
@@ -120,32 +132,28 @@ const PARTS: &[&str] = &[
     ":",
 ];
 
-fn requirement(text: &str) {
+fn requirement(text: &str) -> bool {
     let _ = redact(text);
     let _ = text.parse::<Digest>();
     let _ = text.parse::<IndexUrl>().map(|it| it.to_string());
-    for read in [text.parse::<Requirement>(), Requirement::parse_in(text, Path::new("/project"))] {
-        match read {
-            Ok(requirement) => {
-                let _ = (requirement.to_string(), requirement.applies(|_| Some("1.0")));
-            }
-            Err(error) => told(&error),
-        }
-    }
+    let plain = text.parse::<Requirement>();
+    any([plain, Requirement::parse_in(text, Path::new("/project"))].map(|read| {
+        let read = read.map_err(|error| told(&error));
+        read.is_ok_and(|it| it.applies(|_| Some("1.0")) || !it.to_string().is_empty())
+    }))
 }
 
 /// A file in the place of a requirements file, which is read for pip and for uv.
-fn file(reference: &str, text: &str) {
+fn file(reference: &str, text: &str) -> bool {
     let name = reference.split('#').next().unwrap_or(reference);
-    for spec in
-        [RuntimeEnv::pip([format!("-r {reference}")]), RuntimeEnv::uv([format!("-r {reference}")])]
-    {
-        load(&spec, name, text);
-    }
+    any(["pip", "uv"].map(|tool| {
+        let spec = RuntimeEnv::from_value(json!({ tool: reference }));
+        spec.is_ok_and(|spec| load(&spec, name, text))
+    }))
 }
 
 /// Loads a spec where one file is readable.
-fn load(spec: &RuntimeEnv, name: &str, text: &str) {
+fn load(spec: &RuntimeEnv, name: &str, text: &str) -> bool {
     let source = |path: &Path| {
         if path == Path::new("/project").join(name) {
             Ok(text.as_bytes().to_vec())
@@ -153,43 +161,37 @@ fn load(spec: &RuntimeEnv, name: &str, text: &str) {
             Err(io::Error::from(io::ErrorKind::NotFound))
         }
     };
-    match spec.load(&source, Path::new("/project")) {
-        Ok(loaded) => drop(loaded.install.map(|it| it.digest())),
-        Err(error) => told(&error),
-    }
+    let loaded = spec.load(&source, Path::new("/project")).map_err(|error| told(&error));
+    loaded.map(|it| it.install.map(|it| it.digest())).is_ok()
 }
 
-fn spec(text: &str) {
-    for read in [RuntimeEnv::from_json(text), RuntimeEnv::from_toml(text)] {
-        match read {
-            Ok(spec) => {
-                let _ = format!("{spec:?}");
-                load(&spec, "requirements.txt", "six\n");
-            }
-            Err(error) => told(&error),
-        }
-    }
+fn spec(text: &str) -> bool {
+    any([RuntimeEnv::from_json(text), RuntimeEnv::from_toml(text)].map(|read| {
+        let read = read.map_err(|error| told(&error));
+        read.is_ok_and(|it| !format!("{it:?}").is_empty() && load(&it, "requirements.txt", "six\n"))
+    }))
 }
 
-fn options(text: &str) {
+fn options(text: &str) -> bool {
     let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
-    for tool in [Tool::Pip, Tool::Uv] {
-        let _ = settings::parse(tool, &words).map_err(|error| told(&error));
-    }
+    let parse = |tool| settings::parse(tool, &words).map_err(|error| told(&error)).is_ok();
+    any([Tool::Pip, Tool::Uv].map(parse))
 }
 
-fn pipeline(text: &str) {
-    for read in
-        [PipelineFile::from_toml(text, "/project"), PipelineFile::from_json(text, "/project")]
-    {
-        if let Err(error) = read.and_then(|file| file.build()) {
-            let _ = (error.to_string(), error.hint());
-        }
-    }
+fn pipeline(text: &str) -> bool {
+    let dir = "/project";
+    any([PipelineFile::from_toml(text, dir), PipelineFile::from_json(text, dir)].map(|read| {
+        let built = read.and_then(|file| file.build());
+        built.map_err(|error| (error.to_string(), error.hint())).is_ok()
+    }))
 }
 
-fn manifest(text: &str) {
-    let _ = serde_json::from_str::<Manifest>(text).map(|it| format!("{it:?}"));
+fn manifest(text: &str) -> bool {
+    serde_json::from_str::<Manifest>(text).is_ok_and(|it| !format!("{it:?}").is_empty())
+}
+
+fn any<const N: usize>(answers: [bool; N]) -> bool {
+    answers.contains(&true)
 }
 
 /// An error is printed like any other, whatever is in it.
@@ -248,6 +250,17 @@ fn main() -> ExitCode {
     let seed = seed.and_then(Result::ok).unwrap_or(now).max(1);
     println!("seed {seed}");
     let (mut numbers, mut tried) = (Numbers(seed), 0_u64);
+    // What no parser accepts would be refused at its first word, and changes of it as well.
+    let mut is_sound = true;
+    for target in TARGETS {
+        for text in target.corpus.iter().filter(|text| !(target.parse)(text)) {
+            println!("{} does not accept {text:?}, which changes are made of", target.name);
+            is_sound = false;
+        }
+    }
+    if !is_sound {
+        return ExitCode::FAILURE;
+    }
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         for target in TARGETS {
