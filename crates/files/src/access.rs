@@ -20,17 +20,17 @@ const GROUP_ENTERS: u32 = 0o010;
 
 /// Whose files are opened and run below a folder, and for whom files are made there.
 ///
-/// Trusted is what belongs to this user or to root. A folder that its group may write, and that has
-/// the set-group-ID bit (mode 2770), *names* that group: what belongs to the group is trusted too,
-/// by its members. The bit is asked for because no umask sets it, so it is there on purpose; a group
-/// that may write without it is refused unless nobody else is in it. What everybody may write is
-/// trusted by nobody.
+/// Files of this user and of root are trusted. A group-writable folder with the set-group-ID bit
+/// (mode 2770) *names* its group: files of that group are then trusted too, by its members. The bit
+/// is required because no umask sets it, so it is there on purpose; without it, a group-writable
+/// folder is refused unless this user is the group's only member. World-writable files and folders
+/// are never trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Folders are made with mode 0700.
     Private,
-    /// The same below a folder that nobody else can enter: what modes let a group do there, it
-    /// cannot.
+    /// Like the above, below a folder that only this user can enter: a group has no access there,
+    /// whatever the modes say.
     Closed,
     /// Folders are made with mode 2770 and this group.
     Group {
@@ -45,23 +45,23 @@ pub enum Untrusted {
     /// It belongs to a stranger.
     #[error("`{}` belongs to user {owner}, who is not trusted here", path.display())]
     Owner {
-        /// What it is about.
+        /// The file or folder.
         path: PathBuf,
         /// The number of the user it belongs to.
         owner: u32,
     },
-    /// Everybody may write it.
+    /// It is world-writable.
     #[error("`{}` can be written by everybody (mode {mode:o})", path.display())]
     Open {
-        /// What it is about.
+        /// The file or folder.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// A group may write it that is not named.
+    /// It is writable by a group that the folder does not name.
     #[error("`{}` can be written by group {gid}, which it is not shared with (mode {mode:o})", path.display())]
     Unnamed {
-        /// What it is about.
+        /// The file or folder.
         path: PathBuf,
         /// The number of the group.
         gid: u32,
@@ -71,17 +71,17 @@ pub enum Untrusted {
     /// It is shared with a group that this process is not in.
     #[error("`{}` is shared with group {gid}, which this user is not in", path.display())]
     NotAMember {
-        /// What it is about.
+        /// The file or folder.
         path: PathBuf,
         /// The number of the group.
         gid: u32,
     },
-    /// Everybody may put another folder in the place of one on the way.
+    /// A folder on the way to it is in a world-writable one, so anyone may replace it.
     #[error("`{}` can be replaced by everybody, since `{}` has mode {mode:o}", path.display(), above.display())]
     Replaceable {
-        /// What it is about.
+        /// The file or folder.
         path: PathBuf,
-        /// The folder above it that everybody may write.
+        /// The world-writable folder above it.
         above: PathBuf,
         /// The permissions of that folder.
         mode: u32,
@@ -89,7 +89,7 @@ pub enum Untrusted {
     /// It is a link, a pipe, a device or a folder where a file should be.
     #[error("`{}` is {found} and no file of its own", path.display())]
     NoFile {
-        /// What it is about.
+        /// The file or folder.
         path: PathBuf,
         /// What it is.
         found: &'static str,
@@ -97,7 +97,7 @@ pub enum Untrusted {
     /// It is a link or a file where a folder should be.
     #[error("`{}` is {found} and no folder of its own", path.display())]
     NoFolder {
-        /// What it is about.
+        /// The file or folder.
         path: PathBuf,
         /// What it is.
         found: &'static str,
@@ -148,9 +148,9 @@ impl From<Untrusted> for io::Error {
 }
 
 impl Access {
-    /// What a folder says by its owner, group and mode; fails if it is not to be trusted.
+    /// Reads the rules from a folder's owner, group and mode. Fails if the folder is not trusted.
     ///
-    /// A link to the folder is followed: who may make one in a folder that is trusted is trusted.
+    /// Follows a link to the folder: only trusted users can make one in a trusted folder.
     pub fn of(dir: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(dir)?;
         if !metadata.is_dir() {
@@ -167,10 +167,12 @@ impl Access {
         Ok(Self::Private.below(&metadata))
     }
 
-    /// The same for the outermost folder of a tree: nor may everybody put another one in its place.
+    /// Reads the rules from the outermost folder of a tree, which also must not be replaceable by
+    /// anyone.
     ///
-    /// Looks at all folders above, by the names given and by the real ones. Their owners and groups
-    /// are trusted: they are who set up the machine, and a folder of strangers is met by its owner.
+    /// Checks all folders above, by the given path and by the real one. It trusts their owners and
+    /// groups, who set up the machine; the check of the folder itself detects a stranger's folder
+    /// by its owner.
     pub fn of_root(dir: &Path) -> io::Result<Self> {
         let access = Self::of(dir)?;
         let named = std::path::absolute(dir)?;
@@ -185,7 +187,7 @@ impl Access {
         Ok(access)
     }
 
-    /// The rules for what lies in a folder that was checked.
+    /// Returns the rules for the contents of a checked folder.
     #[must_use]
     pub fn below(self, folder: &Metadata) -> Self {
         let mode = folder.mode();
@@ -194,7 +196,7 @@ impl Access {
         if self == Self::Private && keeps_others_out { Self::Closed } else { self }
     }
 
-    /// Refuses what belongs to strangers, and what they may write.
+    /// Refuses files that belong to strangers or that strangers may write.
     pub fn check(self, path: &Path, metadata: &Metadata) -> Result<(), Untrusted> {
         let (owner, gid, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
         let is_named = matches!(self, Self::Group { gid: named } if named == gid);
@@ -215,7 +217,7 @@ impl Access {
         Ok(())
     }
 
-    /// The mode of files that are made.
+    /// Returns the mode for new files.
     #[must_use]
     pub fn file_mode(self) -> u32 {
         match self {

@@ -1,16 +1,15 @@
-//! Who is in a group, as far as the machine's own files tell.
+//! Members of a group, as far as the machine's own files list them.
 
 use std::fs;
 use std::io::Read;
 
 use rustix::process::{getegid, getuid};
 
-/// Whether what this group may do, nobody but this user and root may: root's own group, and the
-/// group that a user has alone, by which many systems let everybody have a umask of 002.
+/// Returns whether only this user and root have the rights of this group: it is root's own group,
+/// or a user's private one, which many systems create so that a umask of 002 is safe.
 ///
-/// It is the user's first group. Either it has the user's own number, as those groups have, or the
-/// machine's list of groups knows it; and the lists name nobody else in it. Directory services are
-/// not asked.
+/// A private group is the user's first one. It has the user's own number, or is in the machine's
+/// list of groups; and the lists name no other member. Directory services are not queried.
 pub(crate) fn is_alone_in(gid: u32) -> bool {
     gid == 0
         || (gid == getegid().as_raw() && {
@@ -19,7 +18,7 @@ pub(crate) fn is_alone_in(gid: u32) -> bool {
         })
 }
 
-/// A list of accounts. It can be long where it is made from a directory.
+/// A list of accounts. It can be long if it was exported from a directory service.
 fn read(path: &str) -> Option<String> {
     let mut text = String::new();
     fs::File::open(path).ok()?.take(16 << 20).read_to_string(&mut text).ok()?;

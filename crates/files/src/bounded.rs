@@ -1,5 +1,5 @@
-//! Files that are read whole, up to a limit: a name may stand for a device that never ends, or for a
-//! pipe that is waited for.
+//! Reading whole files, up to a limit: a name may stand for an endless device, or for a pipe that
+//! blocks.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -9,26 +9,27 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// As much of a file that people write as is read: 16 MiB. Larger ones are mistakes.
+/// Limit in bytes for files that people write: 16 MiB. A larger one is a mistake.
 pub const MOST_TEXT: u64 = 16 << 20;
 
-/// The contents of a file with at most `limit` bytes.
+/// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
 ///
-/// One of kind [`FileTooLarge`](io::ErrorKind::FileTooLarge), which names the limit, if there is
-/// more; nothing beyond it is read.
+/// [`FileTooLarge`](io::ErrorKind::FileTooLarge), naming the limit, if the file is larger; nothing
+/// beyond the limit is read.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?, limit)
 }
 
-/// The same of a file that is read more than once, or that others may have put there: a pipe is none.
+/// Like [`read`], but refuses a pipe: for files that are read more than once, or that others may
+/// have put there.
 ///
 /// # Errors
 ///
-/// One of kind [`InvalidInput`](io::ErrorKind::InvalidInput) for a pipe, which [`read`] waits for.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a pipe, on which [`read`] would wait.
 pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    // To open a pipe that nothing writes to would take for ever otherwise.
+    // Without it, opening a pipe that has no writer blocks for ever.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.file_type().is_fifo() {
@@ -37,17 +38,17 @@ pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_from(file, limit)
 }
 
-/// The same as text.
+/// Reads a file as [`read_file`] does, as text.
 pub fn read_file_text(path: &Path, limit: u64) -> io::Result<String> {
     text(read_file(path, limit)?)
 }
 
-/// What [`read`] reads, as text.
+/// Reads a file as [`read`] does, as text.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     text(read(path, limit)?)
 }
 
-/// What is left of a reader, if it is at most `limit` bytes.
+/// Reads the rest of a reader, if it is at most `limit` bytes.
 pub fn read_from(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -57,7 +58,7 @@ pub fn read_from(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same as text.
+/// Reads the rest of a reader as [`read_from`] does, as text.
 pub fn read_text_from(reader: impl Read, limit: u64) -> io::Result<String> {
     text(read_from(reader, limit)?)
 }
@@ -67,7 +68,7 @@ fn text(bytes: Vec<u8>) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// There is more than is read.
+/// Returns the error for input beyond the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TooLarge {
     limit: u64,

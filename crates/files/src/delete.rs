@@ -1,9 +1,8 @@
 //! Deletion that cannot leave its tree.
 //!
-//! The walk holds every folder open that it is in, and names what it deletes relative to those: a
-//! folder that is swapped for a link while it is being deleted leads nowhere. It holds only the
-//! innermost ones of a deep tree, and comes back to the others by their `..`, which has to be the
-//! folder that it left.
+//! The walk keeps its folders open, and deletes names relative to them: a folder that is swapped
+//! for a link during the deletion leads nowhere. Of a deep tree it keeps only the innermost folders
+//! open, and returns to the others through `..`, which must be the folder that it left.
 
 use std::error;
 use std::ffi::{CStr, CString, OsStr};
@@ -18,20 +17,20 @@ use rustix::io::Errno;
 use crate::folder::{NAMES, NO_LINK, c_name, entries, os_name};
 use crate::mount::{Mount, Place};
 
-/// How often a tree is gone through while others change it; each time gets further.
+/// Maximum passes over a tree that others change meanwhile; each pass gets further.
 const ATTEMPTS: usize = 8;
 
-/// How many folders of one branch are held open.
+/// Maximum number of open folders in one branch.
 const HELD: usize = 16;
 
-/// What of a tree could not be deleted.
+/// The entries of a tree that could not be deleted.
 #[derive(Debug)]
 pub struct Left {
-    /// The first that is in the way.
+    /// The first such entry.
     pub path: PathBuf,
-    /// How many more there are.
+    /// The number of further ones.
     pub more: usize,
-    /// Why the first one is.
+    /// Why the first one could not be deleted.
     pub source: io::Error,
 }
 
@@ -57,11 +56,11 @@ impl From<Left> for io::Error {
     }
 }
 
-/// Deletes what has this name: a file, a link (not what it points to), or a folder and all below it.
+/// Deletes a file, a link (not its target), or a folder and everything below it.
 ///
-/// Links above the last name are followed, once. Below it nothing is: no link, and no mount, which
-/// stays and is named. Folders without permissions are given some. Nothing there is no error, so
-/// several may delete one tree at once.
+/// Links above the last name are followed, once. Below it, no link is followed and no mount is
+/// entered; a mount stays and is named. Folders without permissions are given some. A missing path
+/// is no error, so several processes may delete one tree at once.
 pub fn delete(path: &Path) -> Result<(), Left> {
     let failed = |source| Left { path: path.to_owned(), more: 0, source };
     let Some(name) = path.file_name() else {
@@ -96,7 +95,7 @@ pub(crate) fn entry(above: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<
     last
 }
 
-/// The system's words for some of them would mislead.
+/// Replaces some of the system's messages, which would mislead.
 fn in_words(error: Errno) -> io::Error {
     let text = match error {
         Errno::XDEV => "another file system is mounted there",
@@ -134,7 +133,7 @@ struct Frame {
 struct Problems {
     first: Option<(PathBuf, Errno)>,
     count: usize,
-    /// One of them may be of somebody else's doing at the same time, and so gone the next time.
+    /// Another process may have caused one of them, so the next pass may not meet it.
     is_passing: bool,
 }
 
@@ -156,7 +155,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Deletes an entry of the innermost folder, or goes into it.
+    /// Deletes an entry of the innermost folder, or enters it.
     fn meet(&mut self, name: &CStr, kind: FileType) {
         let done = match self.remove(name, kind) {
             Ok(Met::Gone) => Ok(()),
@@ -186,7 +185,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Removes the innermost folder, which is empty now, from the one above. False if the way back
+    /// Removes the innermost folder, now empty, from the one above. Returns false if the way back
     /// is lost.
     fn leave(&mut self) -> bool {
         if let Err(error) = self.reopen_above() {
@@ -201,7 +200,7 @@ impl Walk<'_> {
         }
         match self.unlink(&frame.name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
-            // Another one has its name by now.
+            // Another folder has its name now.
             Err(Errno::NOTDIR) => self.meet(&frame.name, FileType::Unknown),
             // macOS has one number for it, others the other.
             Err(Errno::NOTEMPTY | Errno::EXIST) if frame.passes < ATTEMPTS => {
@@ -223,7 +222,7 @@ impl Walk<'_> {
         true
     }
 
-    /// Has the folder above the innermost one open.
+    /// Opens the folder above the innermost one.
     fn reopen_above(&mut self) -> Result<(), Errno> {
         let [.., above, inner] = &mut self.frames[..] else { return Ok(()) };
         if above.dir.is_some() {
@@ -232,7 +231,7 @@ impl Walk<'_> {
         let inner = inner.dir.as_ref().ok_or(Errno::BADF)?;
         let fd = openat(inner.fd()?, c"..", OFlags::RDONLY | NO_LINK, Mode::empty())?;
         if Place::of(fd.as_fd())? != above.place {
-            // It has been moved: what is above it now is none of ours.
+            // It was moved: the folder above it now is not ours.
             return Err(Errno::STALE);
         }
         above.dir = Some(Dir::new(fd)?);
@@ -240,7 +239,7 @@ impl Walk<'_> {
     }
 
     fn remove(&mut self, name: &CStr, kind: FileType) -> Result<Met, Errno> {
-        // What the listing said of it may be another thing by now.
+        // The entry may have changed since the listing.
         if matches!(kind, FileType::Directory | FileType::Unknown) {
             match self.open(name) {
                 Err(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => {}
@@ -296,8 +295,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Gives the innermost folder the permissions without which it keeps its entries; a package may
-    /// well ship one like that.
+    /// Gives the innermost folder the permissions that deleting its entries needs; a package may
+    /// ship a folder without them.
     fn open_up(&mut self) -> Result<(), Errno> {
         let Some(frame) = self.frames.last_mut().filter(|frame| !frame.was_opened_up) else {
             // The folder above the tree is not ours to change.
@@ -305,7 +304,7 @@ impl Walk<'_> {
         };
         frame.was_opened_up = true;
         let dir = frame.dir.as_ref().ok_or(Errno::BADF)?;
-        // Whose permissions cannot be changed is in the way because of them.
+        // If its permissions cannot be changed, they are the reason it stays.
         fchmod(dir.fd()?, Mode::RWXU).map_err(|_| Errno::ACCESS)
     }
 
@@ -339,7 +338,7 @@ impl Walk<'_> {
     }
 }
 
-/// Gives a folder that cannot be opened for reading the permission, by a handle that needs none.
+/// Makes an unreadable folder readable, through a handle that needs no permission.
 #[cfg(target_os = "linux")]
 fn make_readable(above: BorrowedFd<'_>, name: &CStr, mount: Mount) -> Result<(), Errno> {
     use std::os::fd::AsRawFd;

@@ -1,7 +1,7 @@
 //! Opening and making files by the rules of [`Access`].
 //!
-//! A file is opened without following a link in its place and without waiting for the other end of
-//! a pipe, and looked at through the open descriptor, so that nobody can swap it in between.
+//! Opening follows no link in the file's place and does not wait for the other end of a pipe. The
+//! check uses the open descriptor, so the file cannot be swapped between check and use.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -25,7 +25,7 @@ impl Access {
         self.admit(path, file)
     }
 
-    /// All of a file; fails if it is longer than `limit`.
+    /// Reads a whole file. Fails if it is longer than `limit` bytes.
     pub fn read(self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         read_from(self.open(path)?, limit)
     }
@@ -41,8 +41,8 @@ impl Access {
         Ok(self.below(&metadata))
     }
 
-    /// Checks a program before it is run; it may be a link to one that lies elsewhere, and whom that
-    /// belongs to is the affair of who made the link.
+    /// Checks a program before it runs. It may be a link to a program elsewhere; the owner of the
+    /// link vouches for the target, whose owner is not checked.
     pub fn check_program(self, path: &Path) -> io::Result<()> {
         self.check(path, &fs::symlink_metadata(path)?)?;
         let metadata = fs::metadata(path)?;
@@ -57,8 +57,9 @@ impl Access {
         Ok(())
     }
 
-    /// Opens a file to lock, made if need be, and shares it. One that may not be written is opened
-    /// to read, which is enough for a lock; if that fails too, the error is that of writing.
+    /// Opens a file for locking, creating it if needed, and shares it. A file that may not be
+    /// written is opened for reading, which is enough for a lock; if that also fails, returns the
+    /// error of writing.
     pub fn open_lock(self, path: &Path) -> io::Result<File> {
         let written = OpenOptions::new()
             .read(true)
@@ -81,7 +82,7 @@ impl Access {
         }
     }
 
-    /// Makes a folder unless it is there. One that is there is checked, and shared if it is this
+    /// Creates a folder unless it exists. Checks an existing one, and shares it if it is this
     /// user's.
     pub fn ensure_dir(self, dir: &Path) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(dir) {
@@ -106,16 +107,16 @@ impl Access {
         Ok(self.check(dir, &metadata)?)
     }
 
-    /// Writes a file anew, beside the one that is there and then in its place: whole or not at all.
+    /// Replaces a file atomically: writes it beside the old one and renames it.
     pub fn replace(self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let share = |file: &File| self.share(file);
         Draft::default().with_mode(self.file_mode()).before(&share).write(path, bytes)
     }
 
-    /// Gives the group what the umask took from a file of this user.
+    /// Restores the group's permissions that the umask took from a file of this user.
     ///
-    /// One that has a second name somewhere may be a file of this user's own that others have linked
-    /// to here, so it keeps its mode.
+    /// A file with a second name keeps its mode: it may be another file of this user that others
+    /// have linked here.
     pub fn share(self, file: &File) -> io::Result<()> {
         let Self::Group { gid } = self else { return Ok(()) };
         let metadata = file.metadata()?;
@@ -131,9 +132,9 @@ impl Access {
         Ok(())
     }
 
-    /// Gives a file or folder in a tree that this process has made the modes that fit the rules,
-    /// whatever the umask was: a group may read all and write folders, and others write nothing.
-    /// Returns whether that changed anything.
+    /// Sets the modes that the rules ask for on a file or folder in a tree that this process has
+    /// made, whatever the umask was: a group may read everything and write to folders, and others
+    /// may write nothing. Returns whether anything changed.
     ///
     /// A file with other names outside of the tree keeps its mode, and is replaced by a copy where
     /// the group could not read it.
@@ -179,7 +180,8 @@ impl Access {
         Ok(true)
     }
 
-    /// Checks what was opened; what an open itself says of no file is said alike.
+    /// Checks an opened file, and reports an open that failed on something other than a file in the
+    /// same way.
     fn admit(self, path: &Path, opened: io::Result<File>) -> io::Result<File> {
         let no_file = |found| Err(Untrusted::NoFile { path: path.to_owned(), found }.into());
         let file = match opened {
@@ -201,7 +203,7 @@ impl Access {
     }
 }
 
-/// Whether an error says that this user may not write here, though perhaps read.
+/// Returns whether an error means that this user may not write here, though perhaps read.
 #[must_use]
 pub fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
@@ -215,10 +217,10 @@ fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == geteuid().as_raw()
 }
 
-/// Gives a name a file of its own with the same contents, mode and times.
+/// Replaces a linked name by its own copy of the file, with the same contents, mode and times.
 fn copy_in_place(path: &Path, metadata: &Metadata) -> io::Result<()> {
     let modified = metadata.modified()?;
-    // Python tells by the time whether bytecode is of its source.
+    // Python matches bytecode to its source by the modification time.
     let keep = |file: &File| file.set_modified(modified);
     let draft = Draft::default().with_mode(metadata.mode() & 0o7777);
     draft.before(&keep).write(path, &fs::read(path)?)

@@ -14,19 +14,19 @@ use crate::folder::Folder;
 
 const PREFIX: &str = ".unfinished-";
 
-/// What is done to a file.
+/// An action on the open file.
 type Action<'a> = &'a dyn Fn(&File) -> io::Result<()>;
 
-/// Whether a file has a name that only drafts have: what a crash left of a write.
+/// Returns whether only drafts have such a name: a crash left this file during a write.
 #[must_use]
 pub fn is_draft(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
-/// How a file is written: under a passing name that nobody else has, and then renamed.
+/// Writes a file under a unique temporary name, then renames it.
 ///
-/// No link is followed: one that has the file's name is replaced. When a write fails, what was there
-/// is as it was.
+/// A link with the file's name is replaced, not followed. A failed write leaves the old file
+/// unchanged.
 #[derive(Clone, Copy, Default)]
 #[must_use]
 pub struct Draft<'a> {
@@ -44,27 +44,26 @@ impl fmt::Debug for Draft<'_> {
 }
 
 impl<'a> Draft<'a> {
-    /// With these permissions, less those that the umask takes. By default, 0600.
+    /// Sets the permissions, less those that the umask takes. Default: 0600.
     pub fn with_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// Whole also after a power cut: by an fsync of the file, and of its folder after the rename. By
-    /// default, neither.
+    /// Makes the write survive a power cut, with an fsync of the file, and of its folder after the
+    /// rename. Default: neither.
     pub fn synced(mut self) -> Self {
         self.is_synced = true;
         self
     }
 
-    /// Only where nothing has the name: else this is an error of kind `AlreadyExists`. By default,
-    /// what has it is replaced.
+    /// Fails with `AlreadyExists` if the name is taken. Default: replaces the file.
     pub fn new_only(mut self) -> Self {
         self.is_new = true;
         self
     }
 
-    /// Has this done to the file before it gets its name. By default, nothing.
+    /// Runs an action on the file before the rename. Default: none.
     pub fn before(mut self, action: Action<'a>) -> Self {
         self.before = Some(action);
         self
@@ -77,7 +76,7 @@ impl<'a> Draft<'a> {
         self.write_in(&Folder::open(above.unwrap_or(Path::new(".")))?, name, bytes)
     }
 
-    /// Writes the file of this name in an open folder.
+    /// Writes a file in an open folder.
     pub fn write_in(
         &self,
         folder: &Folder,
@@ -99,7 +98,7 @@ impl<'a> Draft<'a> {
             folder.rename(&draft, folder, name)
         });
         if let Err(error) = written {
-            // That it failed is what matters.
+            // Only the failure itself matters.
             let _ = folder.unlink(&draft);
             return Err(error);
         }
@@ -129,7 +128,7 @@ fn give_new_name(folder: &Folder, draft: &str, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// A name that others are unlikely to pick.
+/// Returns a name that others are unlikely to pick.
 pub(crate) fn unique() -> String {
     // Seeded anew for each of them.
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))

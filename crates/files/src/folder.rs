@@ -1,4 +1,4 @@
-//! Folders that are held open, and what is done to the names in them.
+//! Open folders, and operations on the names in them.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -15,16 +15,16 @@ use crate::delete::{self, Left};
 use crate::mount::Mount;
 use crate::spread;
 
-/// A folder is opened as itself: not through a link, and with no effect on what is no folder.
+/// Flags that open only a real folder: not through a link, and without side effects on other files.
 pub(crate) const NO_LINK: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Enough to look names up in a folder, also in one that cannot be listed.
+/// Flags for looking up names in a folder, even one that cannot be listed.
 #[cfg(target_os = "linux")]
 pub(crate) const NAMES: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 pub(crate) const NAMES: OFlags = OFlags::RDONLY;
 
-/// An open folder: names are looked up in it, wherever its path leads by now.
+/// An open folder, in which names are looked up wherever its path leads by now.
 #[derive(Debug)]
 pub struct Folder {
     fd: OwnedFd,
@@ -38,15 +38,15 @@ pub enum Kind {
     Folder,
     /// A regular file.
     File,
-    /// A symbolic link, to whatever.
+    /// A symbolic link, whatever its target.
     Link,
     /// A socket, a pipe or a device.
     Other,
 }
 
 impl Folder {
-    /// Makes the folder at this path with these permissions, less the umask's, unless it is there.
-    /// Folders above it that are missing are made as the user has folders made.
+    /// Creates the folder at this path with these permissions, less the umask's, unless it exists.
+    /// Missing folders above it get default permissions.
     pub fn make(path: &Path, mode: u32) -> io::Result<()> {
         if let Some(above) = path.parent() {
             fs::create_dir_all(above)?;
@@ -61,7 +61,7 @@ impl Folder {
     pub fn open(path: &Path) -> io::Result<Self> {
         let open =
             |how| openat(CWD, path, how | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-        // A folder that cannot be listed may well take files, as some for temporary files do.
+        // A folder that cannot be listed may still accept files, as some temporary folders do.
         let opened = open(OFlags::RDONLY).or_else(|error| open(NAMES).map_err(|_| error));
         Ok(Self { fd: opened?, path: path.to_owned() })
     }
@@ -82,13 +82,13 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The path by which it was opened.
+    /// Returns the path by which it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What this name stands for; `None` if there is nothing.
+    /// Returns the kind of this entry; `None` if there is none.
     pub fn kind(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Kind>> {
         match statat(&self.fd, entry(name.as_ref())?, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
@@ -102,14 +102,14 @@ impl Folder {
         }
     }
 
-    /// The names in it, in no order.
+    /// Returns its entries, in no order.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let entries = entries(&mut Dir::read_from(&self.fd)?)?;
         Ok(entries.into_iter().map(|(name, _)| OsString::from_vec(name.into_bytes())).collect())
     }
 
-    /// Opens a regular file in it, with these permissions if it is made. A link is refused, and so
-    /// is what could block or is no file.
+    /// Opens a regular file in it, with these permissions if it is created. Refuses links, and
+    /// anything that could block or is not a regular file.
     pub fn open_file(&self, name: impl AsRef<OsStr>, flags: OFlags, mode: u32) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mode = permissions(mode);
@@ -122,7 +122,7 @@ impl Folder {
         }
     }
 
-    /// Gives an entry another name, perhaps in another folder. A link is moved, not followed.
+    /// Renames an entry, perhaps into another folder. A link is moved, not followed.
     pub fn rename(
         &self,
         name: impl AsRef<OsStr>,
@@ -132,7 +132,8 @@ impl Folder {
         Ok(renameat(&self.fd, entry(name.as_ref())?, &to.fd, entry(new.as_ref())?)?)
     }
 
-    /// Deletes what is no folder; a link goes itself. False if there is nothing.
+    /// Deletes an entry other than a folder; of a link, the link itself. Returns false if there is
+    /// none.
     pub fn unlink(&self, name: impl AsRef<OsStr>) -> io::Result<bool> {
         match unlinkat(&self.fd, entry(name.as_ref())?, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -148,14 +149,14 @@ impl Folder {
         delete::entry(self.fd(), name, &path)
     }
 
-    /// Deletes these entries on all cores; what could not be deleted is told, each with the first
-    /// that is in its way.
+    /// Deletes these entries on all cores. Returns those that could not be deleted, each with the
+    /// first obstacle.
     #[must_use]
     pub fn delete_all(&self, names: &[OsString]) -> Vec<Left> {
         spread::delete_all(self, names)
     }
 
-    /// The open folder itself.
+    /// Returns the open descriptor.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -189,7 +190,7 @@ pub(crate) fn entries(dir: &mut Dir) -> Result<Vec<(CString, FileType)>, Errno> 
     Ok(found)
 }
 
-/// The name as one of an entry: a path that leads elsewhere is none.
+/// Returns the name if it is a plain entry name, not a path that leads elsewhere.
 fn entry(name: &OsStr) -> io::Result<&OsStr> {
     let bytes = name.as_bytes();
     if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {

@@ -1,12 +1,12 @@
 //! Files and folders that this project owns among those of others.
 //!
-//! Everything that deletes, claims or trusts something on disk goes through here, so that each rule
-//! stands in one place:
+//! Everything that deletes, claims or trusts something on disk goes through this crate, so that
+//! each rule is in one place:
 //!
 //! - A deletion never leaves its tree: it walks by open folders, follows no link, and crosses into
 //!   no other file system.
-//! - A folder is ours if it was empty when we claimed it and bears our mark since.
-//! - What is opened or executed belongs to those whom the owner of the folder trusts.
+//! - A folder is ours if it was empty when we claimed it and has our mark.
+//! - Files are opened or executed only if their owners are trusted by the owner of the folder.
 //!
 //! ```
 //! use files::{Draft, Mark, Scratch};

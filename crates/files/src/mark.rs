@@ -1,4 +1,4 @@
-//! Whose a folder is: ours if it bears our mark, and free to be claimed if it is empty.
+//! Ownership of folders: a folder with our mark is ours, and an empty one can be claimed.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -12,12 +12,12 @@ use rustix::io::Errno;
 use crate::draft::{Draft, is_draft};
 use crate::folder::Folder;
 
-/// A file by which a folder of ours is known.
+/// A file that marks a folder as ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Its name.
     pub name: &'static str,
-    /// All that is in it: a file of that name with another text is somebody else's.
+    /// Its whole contents. A file of that name with another text is not our mark.
     pub text: &'static str,
 }
 
@@ -34,7 +34,7 @@ pub struct Foreign {
 /// Why a folder is not ours to write into.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
-    /// It is somebody else's.
+    /// It belongs to something else.
     #[error(transparent)]
     Foreign(Foreign),
     /// The system refused something.
@@ -50,16 +50,16 @@ pub enum MarkError {
 }
 
 impl Mark {
-    /// Makes sure that the folder is ours: it is made if need be, and marked if it is empty. In
-    /// another nothing is touched.
+    /// Claims the folder: creates it if needed, and marks it if it is empty. Touches nothing in a
+    /// folder that is not ours.
     ///
     /// The path may be a link to the folder. Any number of processes may claim one folder at once.
     pub fn claim(&self, dir: &Path) -> Result<Folder, MarkError> {
         self.claim_with(dir, |_| false, &Draft::default().with_mode(0o644).synced())
     }
 
-    /// As [`claim`](Self::claim), for folders that may be older than the mark: those that `is_ours`
-    /// recognizes are marked, too. The mark is written as `draft` says.
+    /// Claims a folder like [`claim`](Self::claim), and also marks an older, unmarked one that
+    /// `is_ours` recognizes. Writes the mark as `draft` says.
     pub fn claim_with(
         &self,
         dir: &Path,
@@ -78,7 +78,7 @@ impl Mark {
             return Ok(folder);
         }
         let found = folder.occupants().map_err(failed("list", dir))?.into_iter().next();
-        // Whoever claimed it just now wrote the mark before all else.
+        // A process that has just claimed it wrote the mark before all else.
         if self.is_on(&folder).map_err(failed("read", &path))? {
             return Ok(folder);
         }
@@ -97,12 +97,12 @@ impl Mark {
         }
     }
 
-    /// Whether the folder bears it.
+    /// Returns whether the folder has this mark.
     pub fn is_on(&self, folder: &Folder) -> io::Result<bool> {
         match folder.open_file(self.name, OFlags::RDONLY, 0) {
             Ok(file) => {
                 let mut text = Vec::new();
-                // One byte more than it may have.
+                // Reads one byte more than the mark has.
                 file.take(self.text.len() as u64 + 1).read_to_end(&mut text)?;
                 Ok(text == self.text.as_bytes())
             }
@@ -112,7 +112,7 @@ impl Mark {
     }
 }
 
-/// Whether there is nothing of that name, a link, or something that is no file.
+/// Returns whether the name is missing, a link, or not a file.
 fn is_no_file(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     let is_other = error.kind() == io::ErrorKind::InvalidInput;
@@ -120,10 +120,10 @@ fn is_no_file(error: &io::Error) -> bool {
 }
 
 impl Folder {
-    /// What somebody put into it, sorted; nothing if the folder is free to be claimed.
+    /// Returns its contents, sorted; empty if the folder can be claimed.
     ///
-    /// What a crash left of a draft does not count, and neither does the `lost+found` of a fresh
-    /// file system.
+    /// Remains of a draft after a crash do not count, nor does the `lost+found` of a fresh file
+    /// system.
     pub fn occupants(&self) -> io::Result<Vec<OsString>> {
         let counts = |name: &OsString| !is_draft(name) && name != "lost+found";
         let mut found: Vec<OsString> = self.names()?.into_iter().filter(counts).collect();

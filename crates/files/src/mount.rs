@@ -1,4 +1,4 @@
-//! Where an open folder lies: which file system, mounted where, and which folder of it.
+//! The location of an open folder: its mount, and its identity on it.
 
 use std::os::fd::BorrowedFd;
 
@@ -13,7 +13,7 @@ pub(crate) struct Mount {
     id: Option<u64>,
 }
 
-/// A folder, known again when it is opened anew.
+/// Identity of a folder, for recognizing it when it is opened again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) mount: Mount,

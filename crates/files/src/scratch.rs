@@ -1,4 +1,4 @@
-//! Folders that go away with a value.
+//! Temporary folders, deleted on drop.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -12,23 +12,22 @@ use crate::delete::Left;
 use crate::draft::unique;
 use crate::folder::Folder;
 
-/// A private folder (mode 0700) that is deleted, as [`delete`](crate::delete()) does it, with the
-/// value.
+/// A private folder (mode 0700) that is deleted on drop, as by [`delete`](crate::delete()).
 #[derive(Debug)]
 pub struct Scratch {
     above: Folder,
-    /// `None` if it is not to be deleted any more.
+    /// `None` if it must not be deleted any more.
     name: Option<OsString>,
     path: PathBuf,
 }
 
 impl Scratch {
-    /// Makes one in the folder for temporary files.
+    /// Creates one in the system's temporary folder.
     pub fn new(prefix: &str) -> io::Result<Self> {
         Self::new_in(&env::temp_dir(), prefix)
     }
 
-    /// Makes one in this folder.
+    /// Creates one in this folder.
     pub fn new_in(dir: &Path, prefix: &str) -> io::Result<Self> {
         let above = Folder::open(&std::path::absolute(dir)?)?;
         loop {
@@ -44,13 +43,13 @@ impl Scratch {
         }
     }
 
-    /// The folder, absolute.
+    /// Returns the folder's absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives it another name beside its own, by which it stays.
+    /// Renames it within its parent folder and keeps it.
     pub fn persist(mut self, name: impl AsRef<OsStr>) -> io::Result<PathBuf> {
         let path = self.path.with_file_name(name.as_ref());
         if let Some(old) = &self.name {
@@ -60,7 +59,7 @@ impl Scratch {
         Ok(path)
     }
 
-    /// Deletes it now, and tells what stays.
+    /// Deletes it now, and returns an error for entries that stay.
     pub fn close(mut self) -> Result<(), Left> {
         self.remove()
     }
@@ -72,7 +71,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It is in nobody's way.
+        // A leftover here is harmless.
         let _ = self.remove();
     }
 }

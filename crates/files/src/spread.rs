@@ -12,16 +12,16 @@ use crate::delete::{self, Left};
 use crate::folder::{Folder, Kind, entries, os_name};
 use crate::mount::{Mount, Place};
 
-/// More threads than this wait for each other rather than delete.
+/// Maximum number of threads: more would only wait for each other.
 const MOST_THREADS: usize = 8;
 
-/// With so many folders to delete, none of them is taken apart any more.
+/// From this many folders on, none is split further.
 const MANY: usize = 64;
 
-/// How far below a tree's root that is looked for: `lib/python3.11/site-packages/package`.
+/// Depth of the search below a tree's root: `lib/python3.11/site-packages/package`.
 const MOST_LEVELS: usize = 4;
 
-/// A folder to be deleted, in one that is held.
+/// A folder to delete, within an open one.
 struct Part {
     above: Arc<Folder>,
     name: OsString,
@@ -30,7 +30,7 @@ struct Part {
 pub(crate) fn delete_all(folder: &Folder, names: &[OsString]) -> Vec<Left> {
     if let Ok(place) = Place::of(folder.fd()) {
         let parts = taken_apart(folder, names, place.mount);
-        // What resists here is met again below.
+        // The deletion of the whole tree below meets any failure here again.
         on_all_cores(&parts, |part| drop(part.above.delete(&part.name)));
     }
     let left = Mutex::new(Vec::new());
@@ -43,8 +43,8 @@ pub(crate) fn delete_all(folder: &Folder, names: &[OsString]) -> Vec<Left> {
     left.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Folders in these trees: enough of them that no core is left without work at the end. None where
-/// the trees are enough themselves.
+/// Returns folders in these trees, enough to keep every core busy to the end; none if the trees
+/// themselves are enough.
 fn taken_apart(folder: &Folder, names: &[OsString], mount: Mount) -> Vec<Part> {
     if names.len() >= MANY {
         return Vec::new();
@@ -86,7 +86,7 @@ fn on_all_cores<T: Sync>(items: &[T], action: impl Fn(&T) + Sync) {
     };
     thread::scope(|scope| {
         for _ in 1..cores.min(MOST_THREADS).min(items.len()) {
-            // What no thread can be had for, this one does.
+            // This thread does the work if no other can be started.
             let _ =
                 thread::Builder::new().name("curator-files".to_owned()).spawn_scoped(scope, work);
         }

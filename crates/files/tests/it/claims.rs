@@ -1,4 +1,4 @@
-//! Whose a folder is.
+//! Ownership of folders.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! What a deletion takes, and what it leaves.
+//! What a deletion removes, and what it keeps.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -177,7 +177,7 @@ fn folders_without_permissions_are_deleted_by_their_owner() {
         fs::set_permissions(scratch.path(), Permissions::from_mode(0o777)).unwrap();
         duct::cmd!("chown", "-R", "65534:65534", scratch.path()).run().unwrap();
         let program = std::env::current_exe().unwrap();
-        // Where the program lies nobody may be able to look.
+        // The user `nobody` may lack access to the program's folder.
         let copy = std::env::temp_dir().join(format!("files-program-{}", std::process::id()));
         fs::copy(program, &copy).unwrap();
         let job = duct::cmd!(

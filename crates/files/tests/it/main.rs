@@ -17,7 +17,7 @@ fn not_tested(test: &str, needs: &str) {
     eprintln!("not tested: {test} needs `{needs}`");
 }
 
-/// A file that nobody names here is a test that never runs.
+/// A test file that is not declared here never runs.
 #[test]
 fn no_file_is_left_out() {
     let main = include_str!("main.rs");
