@@ -1,4 +1,4 @@
-//! The environment that others are made over.
+//! Base environments, over which others are created.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -17,11 +17,11 @@ pub struct Base {
     interpreter: Interpreter,
     kind: Kind,
     fingerprint: Fingerprint,
-    /// When its folders were changed last; none of a base that does not change.
+    /// The latest change of its folders; `None` for a managed base, which does not change.
     stamps: Option<Stamps>,
 }
 
-/// What sort of environment a base is.
+/// The kind of environment that a base is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -53,14 +53,14 @@ impl Base {
     /// is fine); [`Error::Io`] if a site folder cannot be read.
     pub fn open(python: &Path, records: Option<&Path>) -> Result<Self, Error> {
         let interpreter = Interpreter::describe(python, records)?;
-        // First, so that what changes in between is seen later.
+        // Read first, so that a change during the fingerprint shows later.
         let stamps = Stamps::of(&interpreter);
         let fingerprint = Fingerprint::of(&interpreter)?;
         Self::new(interpreter, fingerprint, Some(stamps))
     }
 
-    /// Opens a base that is known by another name than its contents: an environment of a cache,
-    /// whose key says what is in it, and which does not change.
+    /// Opens a managed base: an environment of a cache, which does not change and is identified by
+    /// its key instead of its contents.
     ///
     /// # Errors
     ///
@@ -73,8 +73,8 @@ impl Base {
         Self::new(Interpreter::describe(python, records)?, fingerprint, None)
     }
 
-    /// Finds the base that a person at this prompt would expect: the virtualenv named by
-    /// `$VIRTUAL_ENV`, else the first `python3` on `PATH`.
+    /// Finds the base that a user would expect: the virtualenv named by `$VIRTUAL_ENV`, else the
+    /// first `python3` on `PATH`.
     ///
     /// # Errors
     ///
@@ -121,26 +121,26 @@ impl Base {
         self.interpreter.executable()
     }
 
-    /// What the interpreter says of itself.
+    /// Returns the interpreter's description of itself.
     #[must_use]
     pub fn interpreter(&self) -> &Interpreter {
         &self.interpreter
     }
 
-    /// What sort of environment it is.
+    /// Returns the kind of environment.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What the base held when it was opened.
+    /// Returns the fingerprint of the base from when it was opened.
     #[must_use]
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
-    /// What the base holds now: differs from [`Base::fingerprint`] if somebody has installed
-    /// something meanwhile. A managed base keeps the fingerprint that it was opened with.
+    /// Computes the current fingerprint, which differs from [`Base::fingerprint`] if packages have
+    /// been installed meanwhile. A managed base keeps the fingerprint that it was opened with.
     ///
     /// # Errors
     ///
@@ -152,9 +152,9 @@ impl Base {
         }
     }
 
-    /// Whether the base may hold something else than when it was opened: told in microseconds by the
-    /// times of its folders, which bytecode changes too. If so, open it again. A managed base never
-    /// has changed.
+    /// Returns whether the base may have changed since it was opened; if so, open it again. The
+    /// check takes microseconds: it compares the times of folders, which bytecode changes too.
+    /// Always false for a managed base.
     #[must_use]
     pub fn may_have_changed(&self) -> bool {
         self.stamps.as_ref().is_some_and(|stamps| *stamps != Stamps::of(&self.interpreter))

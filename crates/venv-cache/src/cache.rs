@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
 }
 
-/// An environment on disk, as [`Cache::list`] gives it: not held, so it may be gone by now.
+/// An environment on disk, from [`Cache::list`]. It is not leased, so it may be gone by now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listed {
@@ -40,42 +40,42 @@ pub struct Listed {
     pub key: Key,
     /// Its folder.
     pub dir: PathBuf,
-    /// What was recorded when it was built.
+    /// Its manifest, recorded when it was built.
     pub manifest: Manifest,
-    /// When it was last taken from the cache.
+    /// Its last use.
     pub last_used: SystemTime,
 }
 
-/// What lies in the folder of an environment.
+/// The state of an environment's folder.
 #[derive(Debug)]
 pub(crate) enum Content {
     Whole(Box<Listed>),
     Newer(Key),
     Leftover(Key),
-    /// A link, or a file: nothing that a build leaves.
+    /// A link or a file, which no build leaves.
     Foreign(Key),
 }
 
 impl Cache {
-    /// Opens the cache in this folder, which is made if need be.
+    /// Opens the cache in this folder, and creates the folder if needed.
     ///
-    /// A folder that this call makes is for its owner alone (mode 0700). To share a cache with a
-    /// group, make the folder yourself, with that group and mode 2770, before its first use; what
-    /// the cache makes in it is then the group's. What crashed processes left in the trash is
-    /// deleted.
+    /// A folder that this call creates is private to its owner (mode 0700). To share a cache with a
+    /// group, make the folder yourself, with that group and mode 2770, before its first use;
+    /// everything in the cache then belongs to the group. Also deletes what crashed processes left
+    /// in the trash.
     ///
-    /// A folder that holds something and bears no `CACHEDIR.TAG` of this crate is refused, and nothing
-    /// in it is touched. The folder itself may be given by a link, but no folder in it may be one
-    /// except `tools`, which may lead to those of another cache, also before the first use.
+    /// Refuses a folder that has contents but no `CACHEDIR.TAG` of this crate, and touches nothing
+    /// in it. The folder itself may be a link, but no folder in it may be one except `tools`, which
+    /// may lead to the tools of another cache, even before the first use.
     ///
-    /// A cache that may be read and not written can be opened, and gives out what it has.
+    /// A read-only cache can be opened, and provides the environments it has.
     ///
     /// # Errors
     ///
-    /// [`Error::Untrusted`] for a folder of another user who is not root, unless it is shared with a
-    /// group that this user is in; for one that everybody may write or replace; and for one that a
-    /// group may write which it does not name by the set-group-ID bit. [`Error::NotACache`] for a
-    /// folder of something else.
+    /// [`Error::Untrusted`] for a folder of another user who is not root, unless it is shared with
+    /// a group that this user is in; for one that is world-writable or replaceable by anyone; and
+    /// for a group-writable one without the set-group-ID bit. [`Error::NotACache`] for a folder
+    /// with other contents.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).context("find", root)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&root);
@@ -83,7 +83,7 @@ impl Cache {
         let access = Access::of_root(&root).context("read", &root)?;
         let cache = Self { shared: Arc::new(Shared { layout: Layout::new(root), access }) };
         match cache.prepare() {
-            // One that was made by others may be used without being written.
+            // An existing cache may be used without write access.
             Err(error) if error.is_refusal() && cache.layout().envs_dir().is_dir() => {
                 tracing::debug!(%error, "the cache lacks something");
             }
@@ -93,7 +93,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Opens the cache that the environment names.
+    /// Opens the cache named by environment variables.
     ///
     /// That is `$CURATOR_CACHE_DIR`, else `$XDG_CACHE_HOME/curator` (unless relative, which its
     /// specification tells to ignore), else `~/.cache/curator`. An empty variable counts as unset.
@@ -107,27 +107,27 @@ impl Cache {
         self.layout().root()
     }
 
-    /// Where it is kept what interpreters said of themselves.
+    /// Returns the folder for descriptions of interpreters.
     #[must_use]
     pub fn interpreters_dir(&self) -> PathBuf {
         self.layout().interpreters_dir()
     }
 
-    /// Where bootstrapped package managers live. Nothing here is ever evicted.
+    /// Returns the folder of bootstrapped package managers. Nothing in it is ever evicted.
     #[must_use]
     pub fn tools_dir(&self) -> PathBuf {
         self.layout().tools_dir()
     }
 
-    /// Where the Python side of workers is written, once per version.
+    /// Returns the folder for the Python side of workers, written once per version.
     #[must_use]
     pub fn shims_dir(&self) -> PathBuf {
         self.layout().shims_dir()
     }
 
-    /// The length in bytes of all files of bootstrapped tools, which no budget counts.
+    /// Returns the total size in bytes of the bootstrapped tools, which no budget counts.
     ///
-    /// Fails if a file of them cannot be read; 0 if there are none.
+    /// Returns 0 if there are none; fails if one of their files cannot be read.
     pub fn tools_bytes(&self) -> Result<u64> {
         let dir = self.tools_dir();
         match fs::symlink_metadata(&dir) {
@@ -136,13 +136,13 @@ impl Cache {
         }
     }
 
-    /// The folder of the environment with this key, whether it is there or not.
+    /// Returns the folder for the environment with this key, whether or not it exists.
     #[must_use]
     pub fn env_dir(&self, key: &Key) -> PathBuf {
         self.layout().entry(key).dir
     }
 
-    /// The environments on disk, least recently used first. None of them is held.
+    /// Returns the environments on disk, least recently used first, without leasing them.
     pub fn list(&self) -> Result<Vec<Listed>> {
         let whole = self.contents()?.into_iter().filter_map(|content| match content {
             Content::Whole(listed) => Some(*listed),
@@ -153,9 +153,9 @@ impl Cache {
         Ok(listed)
     }
 
-    /// The one environment whose key starts with these digits.
+    /// Returns the only environment whose key starts with these digits.
     ///
-    /// Fails if the text is no start of a key, and if none or several environments match.
+    /// Fails if the text is not a valid prefix of a key, or if none or several environments match.
     pub fn find(&self, prefix: &str) -> Result<Key> {
         if !hex::is_hex(prefix) || prefix.is_empty() || prefix.len() > 64 {
             return Err(Error::InvalidKey { text: prefix.chars().take(80).collect() });
@@ -170,9 +170,9 @@ impl Cache {
         }
     }
 
-    /// Whether somebody holds the environment at this moment, or builds it.
+    /// Returns whether the environment is in use or being built at this moment.
     ///
-    /// Finding out takes its lock for an instant.
+    /// The check takes its lock for an instant.
     pub fn is_in_use(&self, key: &Key) -> Result<bool> {
         let lock_file = self.layout().entry(key).lock_file;
         match fs::symlink_metadata(&lock_file) {
@@ -190,7 +190,7 @@ impl Cache {
         self.shared.access
     }
 
-    /// Checks the folder of environments, as it is now, and gives the rules for what lies in it.
+    /// Checks the folder of environments, and returns the rules for its contents.
     pub(crate) fn enter_envs(&self) -> Result<Access> {
         let (root, envs) = (self.root(), self.layout().envs_dir());
         let access = Access::of(root).context("read", root)?;
@@ -201,7 +201,7 @@ impl Cache {
         Trash::new(self.layout(), self.access())
     }
 
-    /// Claims the folder, and makes those in it that are missing.
+    /// Claims the folder, and creates its missing subfolders.
     pub(crate) fn prepare(&self) -> Result<()> {
         let share = |file: &File| self.access().share(file);
         let draft = durable::draft(self.access()).before(&share);
@@ -211,18 +211,18 @@ impl Cache {
             MarkError::Io { action, path, source } => Error::io(action, &path, source),
         })?;
         let dirs = self.layout().dirs();
-        // All of them first: in a cache that is not as it should be nothing is made.
+        // Check all of them first, so that nothing is created in a broken cache.
         for dir in dirs.iter().filter(|dir| **dir != self.tools_dir()) {
             self.layout().open_above(dir)?;
         }
-        // All are looked at, also where the first cannot be made.
+        // Check all of them, even if the first cannot be created.
         let made = dirs.map(|dir| self.access().ensure_dir(&dir).context("make", &dir));
         let (untrusted, others): (Vec<_>, Vec<_>) =
             made.into_iter().partition(|made| matches!(made, Err(Error::Untrusted(_))));
         untrusted.into_iter().chain(others).collect()
     }
 
-    /// All that lies where environments lie, under names that are keys.
+    /// Returns all entries among the environments whose names are keys.
     pub(crate) fn contents(&self) -> Result<Vec<Content>> {
         let dir = self.layout().envs_dir();
         let access = self.enter_envs()?;
@@ -250,7 +250,8 @@ impl Cache {
                 Ok(Some(Err(Fault::Newer))) => Content::Newer(key),
                 Ok(Some(Err(Fault::Corrupt)) | None) => Content::Leftover(key),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    // Another user's, who shares the cache but not this, by a umask of old.
+                    // It belongs to another user of the cache, whose former umask kept it from the
+                    // group.
                     tracing::debug!(%key, %error, "passed over");
                     continue;
                 }
@@ -265,13 +266,13 @@ impl Cache {
     }
 }
 
-/// Whether all that there is in a folder is a link to the tools of another cache.
+/// Returns whether the folder contains only a link to the tools of another cache.
 fn has_lent_tools(folder: &Folder) -> bool {
     let is_tools = matches!(folder.kind("tools"), Ok(Some(Kind::Link)));
     is_tools && folder.occupants().is_ok_and(|found| found == ["tools"])
 }
 
-/// The rule of [`Cache::from_env`], over any environment.
+/// Implements [`Cache::from_env`] over any set of variables.
 fn root_from(
     variable: impl Fn(&str) -> Option<OsString>,
     home: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, also after a power cut.
+//! Files that are whole or absent, even after a power cut.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,15 +8,15 @@ use files::{Access, Draft};
 use crate::Result;
 use crate::error::IoResultExt;
 
-/// Writes a file by a temporary one beside it: fsync, rename, fsync of the folder.
+/// Writes a file through a temporary one beside it: fsync, rename, fsync of the folder.
 ///
-/// When it fails, the old file is as it was.
+/// A failed write leaves the old file unchanged.
 pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
     let share = |file: &File| access.share(file);
     draft(access).before(&share).write(path, bytes).context("write", path)
 }
 
-/// How files of the cache are written, before they are shared.
+/// Returns how the cache's files are written, before they are shared.
 pub(crate) fn draft(access: Access) -> Draft<'static> {
     Draft::default().with_mode(access.file_mode()).synced()
 }

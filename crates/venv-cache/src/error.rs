@@ -1,4 +1,4 @@
-//! What can go wrong in the cache, cut by what the caller can do next.
+//! Errors of the cache, distinguished by what the caller can do next.
 
 use std::borrow::Cow;
 use std::error;
@@ -37,7 +37,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The cache cannot be written, and the call needed to.
+    /// The call needed to write to the cache, which is read-only.
     #[error("the cache is read-only: cannot {action} `{}`", path.display())]
     ReadOnly {
         /// What was tried, as a verb.
@@ -57,7 +57,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// Another process or thread held a lock for longer than the caller wanted to wait.
+    /// Another process or thread held a lock for longer than the caller's limit.
     #[error("gave up after {:.1} s of waiting for `{}`, which {holder} holds", waited.as_secs_f64(), path.display())]
     Timeout {
         /// The lock file.
@@ -68,7 +68,7 @@ pub enum Error {
         holder: Holder,
     },
 
-    /// An environment is there, so that nobody builds it, and its lock is not to be had.
+    /// An environment exists, so it is not being built, but another process keeps its lock.
     #[error("{holder} holds `{}`, which nobody needs for long: gave up after {:.1} s", path.display(), waited.as_secs_f64())]
     Held {
         /// The lock file.
@@ -79,7 +79,7 @@ pub enum Error {
         holder: Holder,
     },
 
-    /// The closure that builds the environment failed; nothing of it stays on disk.
+    /// The build closure failed; nothing of the environment stays on disk.
     #[error("failed to build environment `{key}`")]
     Build {
         /// The environment's key.
@@ -88,7 +88,7 @@ pub enum Error {
         source: BoxError,
     },
 
-    /// The closure returned, but what it left on disk is no environment.
+    /// The closure returned, but left no valid environment on disk.
     #[error("the build of `{}` is not usable: {problem}", dir.display())]
     Misbuilt {
         /// The environment's folder, by now removed.
@@ -113,7 +113,7 @@ pub enum Error {
         dir: PathBuf,
     },
 
-    /// The environment is in use and so cannot be removed.
+    /// The environment is in use, so it cannot be removed.
     #[error("environment `{key}` is in use")]
     InUse {
         /// The environment's key.
@@ -129,8 +129,8 @@ pub enum Error {
         by: Key,
     },
 
-    /// The folder named as the cache is somebody else's: it holds something, and bears no mark of a
-    /// cache. Nothing in it was touched.
+    /// The folder named as the cache has contents but no mark of a cache. Nothing in it was
+    /// touched.
     #[error("`{}` is no cache of this program: it holds `{}`, and no `CACHEDIR.TAG` of ours", dir.display(), found.display())]
     NotACache {
         /// The folder.
@@ -139,7 +139,7 @@ pub enum Error {
         found: OsString,
     },
 
-    /// A link, or something else that is no folder, lies where the cache has one.
+    /// A link or a file lies in place of one of the cache's folders.
     #[error("`{}` is no folder of the cache: it is a link, or a file", path.display())]
     NotAFolder {
         /// Where it lies.
@@ -150,8 +150,7 @@ pub enum Error {
     #[error("the environment is removed, but {_0}")]
     Left(Left),
 
-    /// A file or folder of the cache is, or could be, written by those whose programs are not to be
-    /// run.
+    /// A file or folder of the cache belongs to an untrusted user, or is writable by one.
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
 
@@ -182,7 +181,7 @@ pub enum Error {
     #[error("no folder for the cache: neither `CURATOR_CACHE_DIR` nor a home folder is set")]
     NoCacheDir,
 
-    /// An environment variable holds a value that cannot be understood.
+    /// An environment variable has an invalid value.
     #[error("`{name}` is `{value}`, which is not {expected}")]
     Setting {
         /// The variable's name.
@@ -193,12 +192,12 @@ pub enum Error {
         expected: &'static str,
     },
 
-    /// There is no interpreter where one was named.
+    /// There is no interpreter at the given path.
     #[error("no Python interpreter at `{}`", path.display())]
     NoInterpreter {
-        /// The path as it was given, made absolute.
+        /// The given path, made absolute.
         path: PathBuf,
-        /// The system's answer, or why `PATH` has none of that name.
+        /// The system's error, or why `PATH` has none of that name.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
@@ -220,7 +219,7 @@ pub enum Error {
         outcome: String,
     },
 
-    /// The interpreter is older than what environments can be made for.
+    /// The interpreter is too old.
     #[error("`{}` is Python {version}", python.display())]
     UnsupportedPython {
         /// The interpreter.
@@ -257,21 +256,21 @@ pub enum Error {
         prefix: PathBuf,
     },
 
-    /// The folder of a new environment holds something already.
+    /// The folder of a new environment is not empty.
     #[error("`{}` exists and is not empty", dir.display())]
     Occupied {
         /// The folder.
         dir: PathBuf,
     },
 
-    /// A path holds bytes that are no text, which neither scripts nor `pyvenv.cfg` can carry.
+    /// A path is not valid UTF-8, so it cannot be written into scripts or `pyvenv.cfg`.
     #[error("`{}` is not valid UTF-8", path.display())]
     NotUtf8 {
         /// The path.
         path: PathBuf,
     },
 
-    /// The caller gave an environment up while it was being made.
+    /// The caller gave up on an environment while it was being created.
     #[error("the environment was given up while it was being made")]
     GivenUp,
 
@@ -288,7 +287,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the system said, with the action and the path without which that says nothing.
+    /// A system error, with the action and the path that it needs to make sense.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         if let Some(refused) = Untrusted::of(&source) {
@@ -300,7 +299,7 @@ impl Error {
         }
     }
 
-    /// Whether it says that this user may not write here.
+    /// Returns whether the error means that this user may not write here.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Io { source, .. } | Self::ReadOnly { source, .. } => files::is_refusal(source),
@@ -444,9 +443,9 @@ impl Error {
     }
 }
 
-/// Gives an I/O error the action and the path without which it says nothing.
+/// Adds the action and the path to an I/O error.
 pub(crate) trait IoResultExt<T> {
-    /// Says what was tried, and on what.
+    /// Adds the action and the path.
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
 }
 

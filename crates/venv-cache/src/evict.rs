@@ -1,9 +1,9 @@
 //! Which environments go, and how: least recently used first, never one in use or needed.
 //!
-//! An evictor holds `eviction.lock` exclusively while it chooses and while it takes environments
-//! out of the store, so nothing is committed meanwhile that might need what it removes. It never
-//! waits for an environment: one whose lock is held stays. Deleting the files comes last, when
-//! nobody has to wait for it.
+//! An evictor holds `eviction.lock` exclusively while it chooses environments and takes them out of
+//! the store, so that no build can commit an environment that needs one of them. It never waits for
+//! an environment: one whose lock is held stays. It deletes the files last, holding no lock that
+//! others wait for.
 
 use std::collections::{HashMap, HashSet};
 use std::env;
@@ -22,14 +22,14 @@ use crate::lock::{ExclusiveLock, FIRST_PAUSE};
 use crate::trash::{Trash, Trashed};
 use crate::{Cache, Error, Key, Result};
 
-/// The budget in bytes where nobody says another: 10 GiB.
+/// The default budget in bytes: 10 GiB.
 const DEFAULT_MAX_BYTES: u64 = 10 << 30;
 const MAX_BYTES_VARIABLE: &str = "CURATOR_CACHE_MAX_BYTES";
 
-/// How long an evictor waits for builders to commit and for other evictors.
+/// Maximum wait for builders that commit and for other evictors.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What may stay in the cache. By default everything may.
+/// Limits on the cache's contents. Default: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Budget {
@@ -40,44 +40,43 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A limit of `$CURATOR_CACHE_MAX_BYTES` bytes, or 10 GiB if it is unset or empty.
+    /// Sets the limit to `$CURATOR_CACHE_MAX_BYTES` bytes, or 10 GiB if it is unset or empty.
     ///
-    /// Fails if the variable is no whole number.
+    /// Fails if the variable is not a whole number.
     pub fn from_env() -> Result<Self> {
         let max_bytes = max_bytes_from(env::var_os(MAX_BYTES_VARIABLE).as_deref())?;
         Ok(Self::default().with_max_bytes(max_bytes))
     }
 
-    /// Removes the least recently used environments until all together have at most so many bytes
-    /// of their own, as recorded when they were built. By default, there is no limit.
+    /// Sets the maximum of bytes that all environments together may have of their own, as recorded
+    /// when they were built; the least recently used go first. Default: no limit.
     pub fn with_max_bytes(mut self, max_bytes: u64) -> Self {
         self.max_bytes = Some(max_bytes);
         self
     }
 
-    /// Removes environments that were not used for longer than this. By default, no age is too
-    /// great.
+    /// Sets the maximum time since an environment's last use. Default: no limit.
     pub fn with_older_than(mut self, age: Duration) -> Self {
         self.older_than = Some(age);
         self
     }
 
-    /// Removes every environment, also those of newer versions of this crate. By default, only
-    /// what the limits tell.
+    /// Removes every environment, also those of newer versions of this crate. Default: only those
+    /// beyond the limits.
     pub fn with_all(mut self) -> Self {
         self.all = true;
         self
     }
 
-    /// Only reports what would be removed. By default, removes it.
+    /// Only reports what would be removed. Default: removes it.
     pub fn with_dry_run(mut self) -> Self {
         self.dry_run = true;
         self
     }
 
-    /// Whether an environment should go while the store has so many bytes.
+    /// Returns whether an environment should go while the store has this many bytes.
     fn removes(&self, listed: &Listed, total: u64, now: SystemTime) -> bool {
-        // After the clock went back, a last use in the future is one of this moment.
+        // If the clock went back, treat a last use in the future as now.
         let age = now.duration_since(listed.last_used).unwrap_or_default();
         self.all
             || self.older_than.is_some_and(|limit| age > limit)
@@ -91,19 +90,19 @@ impl Budget {
 pub struct Report {
     /// The environments that were removed, or would be, in that order.
     pub removed: Vec<Removed>,
-    /// Environments that should have gone, but somebody uses them.
+    /// Environments beyond the limits that are in use.
     pub in_use: Vec<Key>,
-    /// Environments that should have gone, but this user may not remove them.
+    /// Environments beyond the limits that this user may not remove.
     pub refused: Vec<Key>,
-    /// What lies where environments do and is no folder: links and files, which are left alone.
+    /// Links and files among the environments' folders, which are left alone.
     pub foreign: Vec<PathBuf>,
     /// How many half-built or damaged environments were removed, or would be.
     pub leftovers: usize,
-    /// What could not be deleted of those that were removed.
+    /// Files of removed environments that could not be deleted.
     pub left: Vec<Left>,
     /// How many environments stay.
     pub kept: usize,
-    /// The bytes that these have of their own.
+    /// The bytes that the kept environments have of their own.
     pub kept_bytes: u64,
 }
 
@@ -118,7 +117,7 @@ pub struct Removed {
 }
 
 impl Report {
-    /// The bytes that the removed environments had of their own, less what is left of them.
+    /// Returns the bytes that the removed environments had of their own, less what is left of them.
     #[must_use]
     pub fn freed_bytes(&self) -> u64 {
         let removed: u64 = self.removed.iter().map(|removed| removed.bytes).sum();
@@ -129,9 +128,9 @@ impl Report {
 impl Cache {
     /// Removes environments down to a budget, least recently used first.
     ///
-    /// One in use stays, and so does one that a kept environment needs. Half-built and damaged
-    /// ones that nobody works on go in any case, as does what crashes left in the trash. Safe
-    /// beside builds, uses and other evictions. Bootstrapped tools are never removed.
+    /// Keeps environments in use, and those that a kept one needs. Always removes half-built and
+    /// damaged environments without a running build, and what crashes left in the trash. Safe
+    /// beside builds, uses and other evictions. Never removes bootstrapped tools.
     pub fn prune(&self, budget: &Budget) -> Result<Report> {
         let trash = self.trash();
         let (mut report, trashed) = {
@@ -148,10 +147,11 @@ impl Cache {
         Ok(report)
     }
 
-    /// Removes one environment; false if it is not there.
+    /// Removes one environment. Returns false if it does not exist.
     ///
-    /// Fails with [`Error::InUse`] while somebody uses or builds it, with [`Error::Needed`] while
-    /// another environment needs it, and with [`Error::Left`] if it is gone, but files of it are not.
+    /// Fails with [`Error::InUse`] while it is in use or being built, with [`Error::Needed`] while
+    /// another environment needs it, and with [`Error::Left`] if it was removed but some of its
+    /// files were not.
     pub fn remove(&self, key: &Key) -> Result<bool> {
         let trash = self.trash();
         let trashed = match self.take(&trash, key) {
@@ -173,7 +173,7 @@ impl Cache {
         }
     }
 
-    /// Takes one environment out of the store; none if it is not there.
+    /// Takes one environment out of the store; `None` if it does not exist.
     fn take(&self, trash: &Trash<'_>, key: &Key) -> Result<Option<Trashed>> {
         let lock = self.lock_eviction()?;
         let dir = self.layout().entry(key).dir;
@@ -188,7 +188,7 @@ impl Cache {
         self.evict(trash, key, &lock)
     }
 
-    /// Removes the lock files of environments that are gone.
+    /// Removes the lock files of removed environments.
     fn sweep_locks(&self) {
         let dir = self.layout().locks_dir();
         let names = match self.layout().open(&dir).map(|folder| folder.names()) {
@@ -202,7 +202,7 @@ impl Cache {
         }
     }
 
-    /// Removes the lock file of an environment that is gone, unless somebody is about to build it.
+    /// Removes the lock file of a removed environment, unless a build of it is about to begin.
     fn sweep_lock(&self, key: &Key) {
         let Entry { dir, lock_file } = self.layout().entry(key);
         let is_gone = |path: &Path| matches!(fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound);
@@ -225,7 +225,7 @@ impl Cache {
     }
 
     fn lock_eviction(&self) -> Result<ExclusiveLock> {
-        // In a link's place no lock is made.
+        // Do not create a lock for a link.
         self.layout().open(&self.layout().locks_dir())?;
         let path = self.layout().eviction_lock_file();
         ExclusiveLock::acquire(&path, self.access(), Some(PATIENCE))
@@ -259,7 +259,7 @@ impl Cache {
         let mut total: u64 = kept.iter().map(|listed| listed.manifest.own_bytes).sum();
         let mut needed = Needed::by(&kept);
         let mut passed_over = HashSet::new();
-        // Removing an environment may set free what it needed, which was passed over before.
+        // Removing an environment may release one that it needed and that was skipped before.
         while let Some(index) = kept.iter().position(|listed| {
             budget.removes(listed, total, now)
                 && !passed_over.contains(&listed.key)
@@ -313,7 +313,7 @@ impl Cache {
                 tracing::warn!(%key, %error, "not removed");
                 Ok(Eviction::Refused)
             }
-            // One that resists keeps nobody from the others.
+            // One failure must not prevent the removal of the others.
             Err(error) if error.is_refusal() => {
                 tracing::warn!(%key, %error, "not removed");
                 Ok(Eviction::Refused)
@@ -341,7 +341,7 @@ impl Cache {
     }
 }
 
-/// Deletes the trees of these environments, and tells what resists.
+/// Deletes the trees of these environments, and returns what could not be deleted.
 fn delete(trash: &Trash<'_>, trashed: Vec<(Key, Trashed)>) -> Vec<Left> {
     let (keys, trees): (Vec<_>, Vec<_>) = trashed.into_iter().unzip();
     let resisting = trash.delete(&trees);
@@ -360,7 +360,7 @@ enum Eviction {
     Done(Option<Trashed>),
 }
 
-/// How many kept environments need each key.
+/// Counts the kept environments that need each key.
 struct Needed(HashMap<Key, usize>);
 
 impl Needed {
@@ -385,7 +385,7 @@ impl Needed {
     }
 }
 
-/// The rule of [`Budget::from_env`].
+/// Implements [`Budget::from_env`].
 fn max_bytes_from(value: Option<&OsStr>) -> Result<u64> {
     let Some(value) = value.filter(|value| !value.is_empty()) else {
         return Ok(DEFAULT_MAX_BYTES);

@@ -9,7 +9,7 @@ use crate::error::IoResultExt;
 use crate::lock::ExclusiveLock;
 use crate::{Cache, Error, Result, durable};
 
-/// What the file system below a cache can do, as [`Cache::file_system`] finds out.
+/// Capabilities of the file system below a cache, from [`Cache::file_system`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileSystem {
@@ -17,14 +17,14 @@ pub struct FileSystem {
     pub locks: bool,
     /// Whether a file can have several names.
     pub hard_links: bool,
-    /// Whether files can share their contents until one of them is changed.
+    /// Whether files can share their contents until one of them changes (reflinks).
     pub reflinks: bool,
-    /// The bytes that this user may still write.
+    /// The free space for this user, in bytes.
     pub free_bytes: u64,
 }
 
 impl Cache {
-    /// Finds out what the file system below the cache can do, by doing it in a scratch folder.
+    /// Tests what the file system below the cache can do, in a scratch folder.
     ///
     /// Fails if nothing can be written there.
     pub fn file_system(&self) -> Result<FileSystem> {

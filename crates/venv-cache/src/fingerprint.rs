@@ -1,4 +1,4 @@
-//! What a base holds, told in a fraction of a millisecond.
+//! Fingerprints of bases, computed in a fraction of a millisecond.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -15,7 +15,8 @@ use crate::error::{Error, IoResultExt};
 use crate::hex;
 use crate::interpreter::{Interpreter, update_with_stamp};
 
-/// Bumped when something else is looked at, so that no environment outlives the old meaning.
+/// Bumped when the fingerprint covers something else, so that no environment outlives the old
+/// meaning.
 const DOMAIN: &[u8] = b"venv-cache/fingerprint/v1\n";
 
 /// The files that installers write anew whenever they install a distribution.
@@ -30,10 +31,10 @@ const RECORDS: [&str; 5] =
 /// `.dist-info` and `.egg-info` folder and every egg. So it changes when a distribution is added, removed,
 /// upgraded in place or installed as an editable.
 ///
-/// It does not change through use: `__pycache__` is passed over, and so are link counts, change
-/// times and the times of folders. It does not see a file edited by hand inside a package, nor
-/// the sources that an editable points to (an environment sees these as they are at each import),
-/// nor a change that keeps a file's size and time of modification.
+/// Use does not change it: it ignores `__pycache__`, link counts, change times and the times of
+/// folders. It does not detect a file edited by hand inside a package, the sources of an editable
+/// install (an environment imports these as they currently are), or a change that keeps a file's
+/// size and modification time.
 ///
 /// It displays as 64 lower-case hexadecimal digits and parses from them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,7 +42,7 @@ const RECORDS: [&str; 5] =
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// A fingerprint from a digest: that of a base which is known by its key.
+    /// Makes a fingerprint from a digest, for a base identified by its key.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -53,7 +54,7 @@ impl Fingerprint {
         &self.0
     }
 
-    /// Looks at the base of `interpreter`.
+    /// Computes the fingerprint of `interpreter`'s base.
     pub(crate) fn of(interpreter: &Interpreter) -> Result<Self, Error> {
         let mut hasher = Sha256::new();
         hasher.update(DOMAIN);
@@ -86,8 +87,8 @@ impl Fingerprint {
     }
 }
 
-/// When the places that a fingerprint is made of were changed last. Who installs something, takes
-/// it away or puts another version in its place changes the folder.
+/// Returns the latest change of the folders that a fingerprint covers. Installing, removing or
+/// replacing a package changes its folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stamps(Vec<Option<(u64, u64, i64, i64)>>);
 
@@ -143,7 +144,7 @@ impl From<Fingerprint> for String {
     }
 }
 
-/// What there is of a file that may be absent.
+/// Adds a file that may be absent.
 fn optional<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -194,14 +195,14 @@ fn update_with_site(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds a distribution's records: the first one that there is tells all, `RECORD` nearly always.
+/// Adds a distribution's records: the first existing one is enough, nearly always `RECORD`.
 fn update_with_records(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
     let egg = dir.extension() != Some(OsStr::new("dist-info"));
     for name in RECORDS {
         let file = dir.join(name);
         let metadata = optional(fs::metadata(&file), &file)?;
         update_with_stamp(hasher, metadata.as_ref());
-        // An egg's files are written one by one, and not all of them every time.
+        // An egg's files are written one by one, and not all of them each time.
         if metadata.is_some() && !egg {
             break;
         }
@@ -209,7 +210,7 @@ fn update_with_records(hasher: &mut Sha256, dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a folder of this name holds a distribution's metadata.
+/// Returns whether a folder of this name holds a distribution's metadata.
 fn is_metadata(name: &OsString) -> bool {
     let extension = Path::new(name).extension();
     extension.is_some_and(|extension| extension == "dist-info" || extension == "egg-info")

@@ -1,8 +1,8 @@
-//! Digests as people read them: lower-case hexadecimal digits, and nothing else.
+//! Digests as lower-case hexadecimal digits.
 
 use std::fmt::Write;
 
-/// Bytes as lower-case hexadecimal digits.
+/// Encodes bytes as lower-case hexadecimal digits.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -10,7 +10,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     })
 }
 
-/// The 32 bytes that 64 such digits stand for.
+/// Decodes 64 such digits into 32 bytes.
 pub(crate) fn decode(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 {
@@ -23,7 +23,7 @@ pub(crate) fn decode(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Whether a text holds such digits alone.
+/// Returns whether a text consists of such digits.
 pub(crate) fn is_hex(text: &str) -> bool {
     text.bytes().all(|digit| value(digit).is_some())
 }

@@ -23,13 +23,13 @@ const MARKER: &str = "curator-interpreter:";
 /// Bumped when `describe.py` answers another question; older records are then not found.
 const RECORD_DOMAIN: &[u8] = b"venv-cache/interpreter/v1\n";
 
-/// How long an interpreter may take to start and answer (it takes some 30 ms).
+/// Maximum time for an interpreter to start and answer (usually about 30 ms).
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How much of a failed interpreter's output an error carries.
+/// Maximum of a failed interpreter's output in an error.
 const TAIL: usize = 2048;
 
-/// A record that is longer is none of ours.
+/// Maximum size of a record; a longer one is not ours.
 const MAX_RECORD: u64 = 1 << 20;
 
 /// A Python interpreter: what it is, and where it and its packages are.
@@ -76,7 +76,7 @@ impl fmt::Display for Libc {
     }
 }
 
-/// Where a virtualenv of an interpreter keeps what, relative to its folder.
+/// The layout of an interpreter's virtualenvs, relative to their folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct VenvLayout {
     pub(crate) purelib: PathBuf,
@@ -94,18 +94,17 @@ enum Answer {
 }
 
 impl Interpreter {
-    /// Asks the interpreter at `python` what it is.
+    /// Asks the interpreter at `python` to describe itself.
     ///
-    /// `python` is an executable, the folder of a virtualenv or of an installation, or a bare
-    /// name that is looked up on `PATH`. It may be a launcher (pyenv's `python3` is a shell
-    /// script): what is described is the interpreter that it starts. The path that is given
-    /// counts, not what its last link points to, because that is what makes a virtualenv.
+    /// `python` is an executable, the folder of a virtualenv or of an installation, or a bare name
+    /// that is looked up on `PATH`. It may be a launcher (pyenv's `python3` is a shell script),
+    /// whose interpreter is then described. The last link in the path is not followed, because a
+    /// virtualenv's interpreter is a link.
     ///
-    /// With `records`, a folder, the answer is kept there, by path, real path, size and time of
-    /// modification of the executable (and of `pyvenv.cfg`), and no process is started the next
-    /// time. An answer is kept only if the interpreter turns out to be the executable asked for:
-    /// where a launcher leads to can change at any time. A record that cannot be read, or
-    /// written, is made again, or not at all.
+    /// If the folder `records` is given, the answer is stored there, by path, real path, size and
+    /// modification time of the executable (and of `pyvenv.cfg`), so that the next call starts no
+    /// process. Answers through a launcher are not stored, since its target can change at any time.
+    /// An unreadable record is made again; failures to write one are ignored.
     ///
     /// # Errors
     ///
@@ -232,25 +231,25 @@ impl Interpreter {
         &self.site_dirs
     }
 
-    /// Whether this is the interpreter of a virtualenv.
+    /// Returns whether this is the interpreter of a virtualenv.
     #[must_use]
     pub fn is_virtualenv(&self) -> bool {
         self.prefix != self.base_prefix
     }
 
-    /// Whether its distributor asks installers to keep off (PEP 668).
+    /// Returns whether its distributor forbids installing into it (PEP 668).
     #[must_use]
     pub fn is_externally_managed(&self) -> bool {
         self.externally_managed
     }
 
-    /// Whether its folder is a conda environment.
+    /// Returns whether its folder is a conda environment.
     #[must_use]
     pub fn is_conda(&self) -> bool {
         self.conda
     }
 
-    /// Whether it is a 64-bit program.
+    /// Returns whether it is a 64-bit program.
     pub(crate) fn is_wide(&self) -> bool {
         self.wide
     }
@@ -265,7 +264,7 @@ impl Interpreter {
         self.version.rsplit_once('.').map_or(&self.version, |(short, _)| short)
     }
 
-    /// Whether `python` is this interpreter's own executable and no launcher.
+    /// Returns whether `python` is this interpreter's own executable, not a launcher.
     fn is(&self, python: &Path) -> bool {
         matches!(
             (fs::canonicalize(&self.executable), fs::canonicalize(python)),
@@ -274,8 +273,8 @@ impl Interpreter {
     }
 }
 
-/// Whether a file of this name in a folder of scripts is an interpreter: `python`, `python3.11`,
-/// `python3.13t`, `pypy3`.
+/// Returns whether a file of this name in a folder of scripts is an interpreter: `python`,
+/// `python3.11`, `python3.13t`, `pypy3`.
 pub(crate) fn is_interpreter_name(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     ["python", "pypy"].iter().any(|stem| {
@@ -288,10 +287,10 @@ pub(crate) fn is_interpreter_name(name: &OsStr) -> bool {
     })
 }
 
-/// The absolute path of the executable that `python` names.
+/// Returns the absolute path of the executable that `python` names.
 ///
-/// Links on the way to its folder are resolved, so that an environment has one name; the last one
-/// is not, since a virtualenv's interpreter is a link.
+/// Resolves links on the way to its folder, so that an environment has one name, but not the last
+/// one, since a virtualenv's interpreter is a link.
 fn locate(python: &Path) -> Result<PathBuf, Error> {
     let missing = |source: io::Error| Error::NoInterpreter {
         path: std::path::absolute(python).unwrap_or_else(|_| python.to_path_buf()),
@@ -376,7 +375,7 @@ fn ask(python: &Path) -> Result<Interpreter, Error> {
     }
 }
 
-/// The file that keeps what the executable at `python` says of itself.
+/// Returns the record's file for the executable at `python`.
 fn record_file(dir: &Path, python: &Path) -> Result<PathBuf, Error> {
     let real = fs::canonicalize(python).context("resolve", python)?;
     let metadata = fs::metadata(&real).context("examine", &real)?;
@@ -393,7 +392,7 @@ fn record_file(dir: &Path, python: &Path) -> Result<PathBuf, Error> {
     Ok(dir.join(format!("{}.json", hex::encode(&hasher.finalize()))))
 }
 
-/// Adds what changes when a file's content does: its size and its time of modification.
+/// Adds a file's size and modification time, which change with its contents.
 pub(crate) fn update_with_stamp(hasher: &mut Sha256, metadata: Option<&fs::Metadata>) {
     match metadata {
         None => hasher.update([0]),
@@ -406,7 +405,7 @@ pub(crate) fn update_with_stamp(hasher: &mut Sha256, metadata: Option<&fs::Metad
     }
 }
 
-/// The record, unless it is missing, damaged or a stranger's: then it is made again.
+/// Returns the record, or `None` if it is missing, damaged or untrusted.
 fn read_record(file: &Path) -> Option<Interpreter> {
     let access = Access::of(file.parent()?).ok()?;
     serde_json::from_slice(&access.read(file, MAX_RECORD).ok()?).ok()

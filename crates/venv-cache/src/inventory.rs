@@ -1,7 +1,7 @@
-//! The files of an environment and their sizes, so that damage can be told.
+//! The files of an environment and their sizes, for detecting damage.
 //!
-//! A power cut may undo what was not yet on the disk, and syncing every file of a build would cost
-//! more than the build. Instead the sizes are recorded, and compared once after every boot.
+//! A power cut can lose data that was not yet on disk, and syncing every file would cost more than
+//! the build. Instead, a build records the sizes, which are compared once after every boot.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use walkdir::WalkDir;
 use crate::layout::{MANIFEST, SIZES};
 use files::Access;
 
-/// What a walk over an environment's folder found.
+/// The result of a walk over an environment's folder.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inventory {
     pub(crate) sizes: Sizes,
@@ -34,7 +34,7 @@ pub(crate) struct Inventory {
 #[serde(transparent)]
 pub(crate) struct Sizes(BTreeMap<String, BTreeMap<String, u64>>);
 
-/// A file of an environment that is not as it was when the environment was built.
+/// A file of an environment that has changed since the build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -42,11 +42,11 @@ pub struct Difference {
     pub path: PathBuf,
     /// Its length when the environment was built, in bytes; of a link, the length of its text.
     pub recorded: u64,
-    /// Its length now, or none if it is gone.
+    /// Its current length in bytes; `None` if it is gone.
     pub found: Option<u64>,
 }
 
-/// The links to one file that were met so far.
+/// The links to one file that the walk has met so far.
 struct Shared {
     links: u64,
     met: u64,
@@ -54,8 +54,8 @@ struct Shared {
 }
 
 impl Inventory {
-    /// Walks over the environment, and gives what it finds the modes that the cache's rules ask for,
-    /// whatever the builder's umask was.
+    /// Walks over the environment, and sets the modes that the cache's rules ask for, whatever the
+    /// builder's umask was.
     pub(crate) fn take(dir: &Path, access: Access) -> io::Result<Self> {
         let mut inventory = Self::default();
         let mut shared: HashMap<(u64, u64), Shared> = HashMap::new();
@@ -89,7 +89,7 @@ impl Inventory {
                 file.met += 1;
             }
         }
-        // A file all of whose links lie in the environment goes away with it.
+        // Removing the environment frees a file only if all its links lie in it.
         for file in shared.values().filter(|file| file.met == file.links) {
             inventory.own_files += file.met;
             inventory.own_bytes += file.occupied;
@@ -113,7 +113,7 @@ impl Sizes {
         }
     }
 
-    /// Files that are gone or of another length. Files that were added since are no difference.
+    /// Returns files that are gone or have another length; added files do not count.
     pub(crate) fn differences(&self, dir: &Path) -> io::Result<Vec<Difference>> {
         let mut differences = Vec::new();
         for (folder, files) in &self.0 {
@@ -135,14 +135,14 @@ impl Sizes {
 }
 
 impl Difference {
-    /// Whether the file is bytecode, which Python rewrites as it likes.
+    /// Returns whether the file is bytecode, which Python rewrites at any time.
     pub(crate) fn is_bytecode(&self) -> bool {
         self.path.extension() == Some(OsStr::new("pyc"))
             && self.path.parent().and_then(Path::file_name) == Some(OsStr::new("__pycache__"))
     }
 }
 
-/// What tells this boot of the machine from the others, where the system says it.
+/// Returns an identifier of this boot of the machine, if the system has one.
 pub(crate) fn current_boot() -> Option<&'static str> {
     static BOOT: OnceLock<Option<String>> = OnceLock::new();
     let read = || {
@@ -156,7 +156,7 @@ fn is_ours(name: &OsStr) -> bool {
     name == MANIFEST || name == SIZES
 }
 
-/// What the file takes on the disk. A file system that allocates late may still say nothing.
+/// Returns the file's size on disk. A file system that allocates late may still report 0.
 pub(crate) fn occupied(metadata: &fs::Metadata) -> u64 {
     (metadata.blocks() * 512).max(metadata.len())
 }

@@ -1,4 +1,4 @@
-//! The name of an environment: what it was made from, as a digest.
+//! Keys of environments: digests over what they are made from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,8 +11,8 @@ use crate::{Error, Result, hex};
 /// The key of an environment: 32 bytes, written as 64 lower-case hexadecimal digits.
 ///
 /// A key is a digest over everything that the environment is made from, so equal keys mean
-/// interchangeable environments. Nothing else parses as one, so that a key can never lead out of
-/// the cache's folder.
+/// interchangeable environments. No other text parses as a key, so a key can never lead out of the
+/// cache's folder.
 ///
 /// ```
 /// use venv_cache::Key;
@@ -27,11 +27,11 @@ use crate::{Error, Result, hex};
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key over named parts, under a domain.
+    /// Derives a key from named parts, under a domain.
     ///
-    /// The domain says what the parts mean and carries a version: another one gives other keys for
-    /// the same parts. The parts count in the order given; every name and value is hashed with its
-    /// length before it, so that no two lists of parts run together.
+    /// The domain states the meaning of the parts and carries a version: another domain gives
+    /// another key for the same parts. The order of the parts matters. Every name and value is
+    /// hashed after its length, so different lists of parts never hash alike.
     #[must_use]
     pub fn derive(domain: &str, parts: &[(&str, &[u8])]) -> Self {
         let mut hasher = Sha256::new();
@@ -47,13 +47,13 @@ impl Key {
         Self(hasher.finalize().into())
     }
 
-    /// The key whose bytes are these, for a digest that was made elsewhere.
+    /// Makes a key from the bytes of a digest computed elsewhere.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The key's bytes.
+    /// Returns the key's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,4 +1,4 @@
-//! Where everything in the cache lies. Every path below the root comes from here.
+//! The layout of the cache. Every path below the root comes from here.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::error::IoResultExt;
 use crate::{Error, Key, Result};
 
-/// By which a folder is known as a cache; it also tells backup programs to pass the folder over
+/// Marks a folder as a cache; it also tells backup programs to skip the folder
 /// (<https://bford.info/cachedir/>). Caches of other programs have another text in theirs.
 pub(crate) const TAG: Mark = Mark {
     name: "CACHEDIR.TAG",
@@ -17,7 +17,7 @@ pub(crate) const TAG: Mark = Mark {
         # About cache folders see https://bford.info/cachedir/\n",
 };
 
-/// The file by which an environment exists; written last, removed first.
+/// The file that makes an environment exist; written last, removed first.
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// The recorded sizes of the environment's files; written before the manifest.
 pub(crate) const SIZES: &str = "sizes.json";
@@ -43,7 +43,7 @@ impl Layout {
         let below = dir.strip_prefix(&self.root).unwrap_or(dir);
         root.below(below).map_err(|source| match Errno::from_io_error(&source) {
             Some(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => {
-                // The outermost that is none.
+                // The outermost one that is not a folder.
                 let parts = below.ancestors().filter(|part| !part.as_os_str().is_empty());
                 let path =
                     parts.map(|part| self.root.join(part)).filter(|it| !is_folder(it)).last();
@@ -53,8 +53,8 @@ impl Layout {
         })
     }
 
-    /// The folder in which this one lies, open, if that is a folder itself. `None` if there is
-    /// nothing of that name.
+    /// Opens the parent of this folder, if the parent is a real folder. `None` if the name does not
+    /// exist.
     pub(crate) fn open_above(&self, dir: &Path) -> Result<Option<Folder>> {
         let name = dir.file_name().unwrap_or_default();
         let above = self.open(dir.parent().unwrap_or(&self.root))?;
@@ -65,7 +65,7 @@ impl Layout {
         }
     }
 
-    /// The folders that `open` makes.
+    /// Returns the folders that `open` creates.
     pub(crate) fn dirs(&self) -> [PathBuf; 6] {
         [
             self.envs_dir(),
@@ -77,7 +77,7 @@ impl Layout {
         ]
     }
 
-    /// The environments. Its name carries the version of their shape.
+    /// Returns the folder of the environments. Its name carries the version of their layout.
     pub(crate) fn envs_dir(&self) -> PathBuf {
         self.root.join("envs-v1")
     }
@@ -102,7 +102,7 @@ impl Layout {
         self.root.join("trash")
     }
 
-    /// The one way from a key to the environment's files.
+    /// Maps a key to the environment's files; the only place that does.
     pub(crate) fn entry(&self, key: &Key) -> Entry {
         let name = key.to_string();
         Entry { dir: self.envs_dir().join(&name), lock_file: self.locks_dir().join(name + ".lock") }
@@ -113,8 +113,8 @@ impl Layout {
         self.locks_dir().join("eviction.lock")
     }
 
-    /// Shared: somebody deletes what they put into the trash. Exclusive: all that is there is left
-    /// over from a crash.
+    /// Shared: a process is deleting what it put into the trash. Exclusive: everything in the trash
+    /// is left over from crashes.
     pub(crate) fn trash_lock_file(&self) -> PathBuf {
         self.locks_dir().join("trash.lock")
     }
@@ -124,7 +124,7 @@ fn is_folder(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
-/// Where one environment lies.
+/// The paths of one environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) dir: PathBuf,

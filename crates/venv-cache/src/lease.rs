@@ -1,4 +1,4 @@
-//! An environment in use: nothing evicts or rewrites it while this, or the lock in it, lives.
+//! Environments in use, which are not evicted or rewritten while their lock is held.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::lock::SharedLock;
 use crate::store::MAX_SIZES;
 use crate::{Key, Manifest, Result};
 
-/// Where an environment came from.
+/// Whether an environment was found or built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// It was in the cache.
@@ -22,11 +22,11 @@ pub enum State {
     Built,
 }
 
-/// An environment of the cache, held so that it stays as it is.
+/// An environment of the cache, leased so that it stays unchanged.
 ///
 /// It holds the environment's lock, shared with all other users, and that of every environment it
-/// needs. Clones share one lock. Dropping the last clone gives up the lease, unless somebody holds
-/// a duplicate of [`lease`](Self::lease).
+/// needs. Clones share one lock. Dropping the last clone ends the lease, unless a duplicate of
+/// [`lease`](Self::lease) is still open.
 #[derive(Clone, Debug)]
 pub struct CachedEnv {
     inner: Arc<Inner>,
@@ -74,19 +74,19 @@ impl CachedEnv {
         &self.inner.python
     }
 
-    /// What was recorded when the environment was built.
+    /// Returns the manifest, recorded when the environment was built.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.inner.manifest
     }
 
-    /// Whether this call built the environment or found it.
+    /// Returns whether this call built the environment or found it.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The open lock file whose shared lock keeps the environment.
+    /// Returns the open lock file, whose shared lock keeps the environment.
     ///
     /// The lock belongs to the open file, not to this value (`flock(2)`): a duplicate of the
     /// descriptor, passed to a child process or over a socket, keeps the environment for as long
@@ -94,22 +94,22 @@ impl CachedEnv {
     /// needs the duplicate without the close-on-exec flag. The environments in
     /// [`needs`](Self::needs) stay too: nothing evicts what a kept environment needs.
     ///
-    /// Never unlock it: that takes the lease from all who share it.
+    /// Never unlock it: that ends the lease of all who share it.
     #[must_use]
     pub fn lease(&self) -> &File {
         self.inner.lock.file()
     }
 
-    /// The environments that this one needs, held with it.
+    /// Returns the environments that this one needs, leased with it.
     #[must_use]
     pub fn needs(&self) -> &[CachedEnv] {
         &self.inner.needs
     }
 
-    /// Compares all files with what was recorded when the environment was built.
+    /// Compares all files with the record of the build.
     ///
-    /// Gives those that are gone or have another length, bytecode aside, which Python rewrites as
-    /// it likes; what was added since is no difference. Fails when the record cannot be read.
+    /// Returns those that are gone or have another length, except bytecode, which Python rewrites
+    /// at any time; added files do not count. Fails if the record cannot be read.
     pub fn differences(&self) -> Result<Vec<Difference>> {
         let path = self.inner.entry.sizes_file();
         let bytes = self.inner.access.read(&path, MAX_SIZES).context("read", &path)?;

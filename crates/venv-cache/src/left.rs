@@ -1,4 +1,4 @@
-//! What of a removed environment its remover could not delete.
+//! Remains of removed environments that could not be deleted.
 
 use std::fmt;
 use std::fs;
@@ -10,27 +10,27 @@ use walkdir::WalkDir;
 use crate::Key;
 use crate::inventory::occupied;
 
-/// What is left in the trash of an environment that was removed: in a shared cache, files that
-/// another user's processes wrote into it. It goes when that user next opens the cache.
+/// The remains of a removed environment in the trash: in a shared cache, files that another user's
+/// processes wrote. They go when that user next opens the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Left {
     /// The environment's key.
     pub key: Key,
-    /// Where the rest of it lies now.
+    /// The path of the remains.
     pub dir: PathBuf,
-    /// What the rest occupies on the disk, in bytes.
+    /// The size of the remains on disk, in bytes.
     pub bytes: u64,
     /// The folder whose files could not be deleted.
     pub path: PathBuf,
-    /// The number of the user whom that belongs to.
+    /// The number of that folder's owner.
     pub owner: u32,
     /// What the operating system said.
     pub problem: String,
 }
 
 impl Left {
-    /// Looks through what is left of a tree; nothing if it is gone after all.
+    /// Examines the remains of a tree; `None` if it is gone after all.
     pub(crate) fn of(key: Key, dir: &Path, problem: impl fmt::Display) -> Option<Self> {
         let own = rustix::process::geteuid().as_raw();
         let top = fs::symlink_metadata(dir).ok()?;
@@ -38,7 +38,7 @@ impl Left {
         let mut bytes = 0;
         for entry in WalkDir::new(dir).into_iter().flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
-            // What has other names outside frees nothing.
+            // Deleting a file with other names outside frees nothing.
             if metadata.is_dir() || metadata.nlink() == 1 {
                 bytes += occupied(&metadata);
             }

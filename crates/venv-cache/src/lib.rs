@@ -1,18 +1,17 @@
 //! Virtual environments that add to a base without copying it, cached on disk under a key.
 //!
-//! A [`Base`] is an [`Interpreter`] and the packages that it sees: a virtualenv, or an
-//! installation such as the system's Python. [`create`] makes an environment in which all of them
-//! are importable, by a [`Strategy`] that [`Strategy::probe`] chooses; whatever is then installed
-//! into the environment, removed from it or written in it leaves the base alone.
-//! [`create_unless`] gives up where a caller, such as a build closure that asks something beside it,
-//! does not want the environment any more.
+//! A [`Base`] is an [`Interpreter`] and the packages that it sees: a virtualenv, or an installation
+//! such as the system's Python. [`create`] makes an environment in which all of them are
+//! importable, with a [`Strategy`] that [`Strategy::probe`] chooses. Whatever is then installed,
+//! removed or written in the environment leaves the base unchanged. [`create_unless`] gives up when
+//! the caller no longer wants the environment, for instance because a parallel check has failed.
 //! [`create_bare`] makes an empty virtualenv, to be a base of its own. A base's [`Fingerprint`]
-//! tells, without starting a process, whether it still holds what it held.
+//! shows, without starting a process, whether the base has changed.
 //!
 //! A [`Cache`] is a folder that any number of threads and processes share. It maps a [`Key`], a
-//! digest over all that an environment is made from, to an environment that is built once and
-//! found ever after. The cache does not know how to build one: [`Cache::get_or_build`] is handed a
-//! closure, and gives out a [`CachedEnv`], which keeps the environment from eviction for as long
+//! digest over everything that an environment is made from, to an environment that is built once
+//! and then reused. The cache does not know how to build one: [`Cache::get_or_build`] takes a
+//! closure, and returns a [`CachedEnv`], which protects the environment from eviction for as long
 //! as it lives.
 //!
 //! ```
@@ -47,14 +46,15 @@
 //!
 //! # What holds
 //!
-//! - **Built once.** However many ask at once, one closure runs, and the others wait for it.
+//! - **Built once.** However many callers ask at once, one closure runs, and the others wait for
+//!   it.
 //! - **All or nothing.** An environment exists if its `manifest.json` does, which is written last
-//!   and in one step. What a crash leaves is no environment, and the next call removes it. After
-//!   another boot of the machine the first use compares the sizes of the files with the recorded
-//!   ones, because a power cut may undo what was not on the disk yet.
-//! - **In use means kept.** Whoever uses an environment holds a lock that the kernel releases when
+//!   and in one step. The next call removes what a crash left. After a reboot, the first use
+//!   compares the sizes of the files with the recorded ones, because a power cut can lose data that
+//!   was not on disk yet.
+//! - **In use means kept.** Each user of an environment holds a lock that the kernel releases when
 //!   the last process with it is gone: a dead worker blocks nothing. [`Cache::prune`] and
-//!   [`Cache::remove`] only take what nobody holds and nothing kept needs.
+//!   [`Cache::remove`] remove only environments that are neither in use nor needed by a kept one.
 //!
 //! # On disk
 //!
@@ -73,9 +73,9 @@
 //!
 //! # What it does not do
 //!
-//! It runs no package manager and reads no requirement; the one program that it starts is the
-//! base's interpreter, to describe itself. It stores what it is told as it is, so a caller keeps
-//! secrets out of keys and details.
+//! It runs no package manager and reads no requirement. The only program that it starts is the
+//! base's interpreter, to describe itself. It stores keys and details unchanged, so callers must
+//! keep secrets out of them.
 //!
 //! # Features
 //!

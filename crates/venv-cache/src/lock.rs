@@ -3,15 +3,15 @@
 //! A lock file stores no data; its modification time is the environment's last use. Two handles in
 //! one process exclude each other as two processes do, so threads need no lock of their own.
 //!
-//! A lock file is unlinked only by who holds it exclusively, when its environment is gone. Somebody
-//! may have opened it by then and wait for it, and would hold a lock that nobody else finds. So who
-//! has locked a file looks whether it still is the one of that name, and else begins anew: of two
-//! that hold "the" lock both hold the same file.
+//! A lock file is unlinked only by its exclusive holder, once its environment is gone. Another
+//! process may have opened the file by then, and would end up with a lock that no one else sees. So
+//! after locking, each process checks that the file still has its name, and otherwise starts over:
+//! all holders of "the" lock hold the same file.
 //!
-//! A guard releases by closing, never by unlocking: whoever got a duplicate of the descriptor goes
-//! on holding the lock.
+//! A guard releases by closing, never by unlocking, so that a duplicate of the descriptor keeps the
+//! lock.
 //!
-//! Lock order, for whoever waits: an environment, then those it needs, then `eviction.lock`.
+//! Lock order for blocking calls: an environment, then those it needs, then `eviction.lock`.
 //! Evictors hold `eviction.lock` and only ever *try* an environment's lock.
 
 use std::fmt;
@@ -49,15 +49,14 @@ impl SharedLock {
         acquire(path, access, Mode::Shared, patience).map(Self)
     }
 
-    /// Takes the lock if nobody holds it exclusively.
+    /// Takes the lock unless it is held exclusively.
     pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
         Ok(try_acquire(path, access, Mode::Shared)?.map(Self))
     }
 
-    /// Records this moment as the environment's last use.
+    /// Records now as the environment's last use.
     ///
-    /// A read-only cache is used without being written, so a refusal only spoils the order of
-    /// eviction there, and is not an error.
+    /// A refusal in a read-only cache is not an error; it only affects the order of eviction.
     pub(crate) fn touch(&self, path: &Path) {
         // Both times "now" asks for write permission only; any other pair asks for ownership, which
         // a second user of a shared cache does not have.
@@ -84,10 +83,10 @@ impl ExclusiveLock {
         acquire(path, access, Mode::Exclusive, patience).map(|file| Self { file })
     }
 
-    /// Takes the lock if nobody holds it.
+    /// Takes the lock if it is free.
     ///
-    /// It is tried twice: a process that another thread starts owns a copy of every descriptor
-    /// between its fork and its exec, and so holds a lock that was already dropped for an instant.
+    /// It tries twice: a process that another thread starts has a copy of every descriptor between
+    /// its fork and its exec, so it holds a dropped lock for an instant longer.
     pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
         if let Some(lock) = Self::try_once(path, access)? {
             return Ok(Some(lock));
@@ -96,14 +95,14 @@ impl ExclusiveLock {
         Self::try_once(path, access)
     }
 
-    /// Takes the lock if nobody holds it at this instant, for a caller that tries again by itself.
+    /// Takes the lock if it is free at this instant, for a caller that retries by itself.
     pub(crate) fn try_once(path: &Path, access: Access) -> Result<Option<Self>> {
         Ok(try_acquire(path, access, Mode::Exclusive)?.map(|file| Self { file }))
     }
 
-    /// Takes the file away, for good. Its folder is given open.
+    /// Unlinks the file in its open folder.
     ///
-    /// That of an environment may go once the environment has.
+    /// An environment's lock file may be removed once the environment is.
     pub(crate) fn unlink(self, folder: &Folder, path: &Path) -> io::Result<()> {
         if is_current(&self.file, path)? {
             folder.unlink(path.file_name().unwrap_or_default())?;
@@ -146,7 +145,7 @@ impl Mode {
     }
 }
 
-/// Whether this is still the file of that name.
+/// Returns whether the name still stands for this file.
 fn is_current(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match fs::symlink_metadata(path) {
@@ -179,7 +178,7 @@ fn acquire(path: &Path, access: Access, mode: Mode, patience: Option<Duration>) 
     }
 }
 
-/// Locks the file that has this name at the beginning.
+/// Locks the file that has this name now.
 fn acquire_once(
     path: &Path,
     access: Access,
@@ -210,7 +209,7 @@ fn acquire_once(
     }
 }
 
-/// Opens the lock file, made if need be.
+/// Opens the lock file, creating it if needed.
 fn open(path: &Path, access: Access) -> Result<File> {
     match access.open_lock(path) {
         Err(source) if files::is_refusal(&source) => {
@@ -220,17 +219,17 @@ fn open(path: &Path, access: Access) -> Result<File> {
     }
 }
 
-/// Who holds a lock, as far as the system tells.
+/// The holder of a lock, as far as the system reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// A process, by its number, and the number of the user whom it belongs to.
+    /// A process and its user, by number.
     Process {
         /// The process.
         process: u32,
         /// Its user.
         user: u32,
     },
-    /// A process that is not seen from here: of another machine or container, or gone by now.
+    /// An invisible process: on another machine, in another container, or gone by now.
     Unseen,
 }
 
@@ -262,12 +261,12 @@ impl Holder {
     }
 }
 
-/// The error of who has waited long enough for a build.
+/// Returns the error for a wait for a build that took too long.
 fn timeout(path: &Path, waited: Duration) -> Error {
     Error::Timeout { path: path.to_owned(), waited, holder: Holder::of(path) }
 }
 
-/// The error of who has waited long enough where there is nothing to wait for.
+/// Returns the error for a lock that is held although the environment is not being built.
 pub(crate) fn held(path: &Path, waited: Duration) -> Error {
     Error::Held { path: path.to_owned(), waited, holder: Holder::of(path) }
 }

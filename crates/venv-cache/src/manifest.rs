@@ -15,10 +15,10 @@ use crate::Key;
 /// readers pass over fields they do not know. Anything else needs the next number.
 const FORMAT: u32 = 1;
 
-/// A manifest longer than this is no manifest of ours.
+/// Maximum size of a manifest; a longer one is not ours.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// What an environment is, as recorded in its `manifest.json` when it was complete.
+/// The record of an environment in its `manifest.json`, written when it was complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
@@ -26,13 +26,13 @@ pub struct Manifest {
     pub format: u32,
     /// The environment's key.
     pub key: Key,
-    /// Tells this build from every other one, also of the same key.
+    /// Identifies this build, also among builds of the same key.
     pub build: String,
     /// The interpreter, relative to the environment's folder.
     pub python: String,
-    /// How the environment came to add to its base, as the one who built it calls it.
+    /// How the environment adds to its base, in the builder's words.
     pub strategy: String,
-    /// The base that the environment adds to; none for one made from a bare interpreter.
+    /// The base of the environment; `None` for one made from a bare interpreter.
     #[serde(default)]
     pub base: Option<BaseRecord>,
     /// The environments that this one needs: its managed base.
@@ -40,11 +40,11 @@ pub struct Manifest {
     pub needs: Vec<Need>,
     /// When the build was complete, in seconds since 1970.
     pub created: u64,
-    /// The boot of the machine under which the sizes were last known to be right; none where a
-    /// system does not tell its boots apart.
+    /// The boot of the machine under which the sizes were last verified; `None` if the system does
+    /// not identify boots.
     #[serde(default)]
     pub boot: Option<String>,
-    /// Other boots under which they were checked: those of machines that share the cache.
+    /// Other boots under which they were verified, on machines that share the cache.
     #[serde(default)]
     pub other_boots: Vec<String>,
     /// How long the closure that built the environment took, in milliseconds.
@@ -53,11 +53,12 @@ pub struct Manifest {
     pub files: u64,
     /// The sum of their lengths.
     pub bytes: u64,
-    /// Files and links that share their contents with nothing outside the environment.
+    /// The number of files and links that share their contents with nothing outside the
+    /// environment.
     pub own_files: u64,
-    /// What they and the folders occupy on the disk: what removing the environment frees.
+    /// Their size on disk with the folders, in bytes: removing the environment frees this much.
     pub own_bytes: u64,
-    /// What the one who built it wants to know later. It holds no secret: it is stored as it is.
+    /// Details from the builder, for later. They must hold no secret: they are stored unchanged.
     #[serde(default)]
     pub details: Value,
 }
@@ -86,7 +87,7 @@ impl BaseRecord {
         }
     }
 
-    /// Says that the base is an environment of the same cache. By default it is not.
+    /// Marks the base as an environment of the same cache. Default: it is not.
     #[must_use]
     pub fn with_key(mut self, key: Key) -> Self {
         self.key = Some(key);
@@ -100,20 +101,20 @@ impl BaseRecord {
 pub struct Need {
     /// Its key.
     pub key: Key,
-    /// The build that was there. The same key built anew may hold other files, to which the
-    /// links of the environment that needs it do not fit.
+    /// Its build. A rebuild under the same key may have other files, which the dependent
+    /// environment's links do not match.
     pub build: String,
 }
 
-/// As many machines may share a cache without checking files more than once after each boot.
+/// Maximum number of machines that share a cache and still verify files only once per boot.
 const MOST_BOOTS: usize = 32;
 
-/// Why a text is no manifest that can be used.
+/// Why a manifest cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Damaged, cut short, or of another environment.
+    /// It is damaged, cut short, or belongs to another environment.
     Corrupt,
-    /// Written by a newer version of this crate.
+    /// A newer version of this crate wrote it.
     Newer,
 }
 
@@ -126,14 +127,14 @@ struct Version {
 impl Manifest {
     pub(crate) const FORMAT: u32 = FORMAT;
 
-    /// Whether the sizes were found right under this boot.
+    /// Returns whether the sizes were verified under this boot.
     pub(crate) fn is_checked_under(&self, boot: Option<&str>) -> bool {
         let is_other = |boot| self.other_boots.iter().any(|other| other == boot);
         self.boot.as_deref() == boot || boot.is_some_and(is_other)
     }
 
-    /// The same with the sizes found right under this boot. Machines that share a cache take turns,
-    /// so the boots before it stay known, the latest ones first.
+    /// Returns a copy that records the sizes as verified under this boot. It keeps earlier boots,
+    /// latest first, since machines that share a cache take turns.
     pub(crate) fn checked_under(mut self, boot: Option<&str>) -> Self {
         self.other_boots.splice(0..0, self.boot.take());
         self.other_boots.truncate(MOST_BOOTS);
@@ -159,7 +160,7 @@ impl Manifest {
         if sound { Ok(manifest) } else { Err(Fault::Corrupt) }
     }
 
-    /// Reads the file; none is there if the file is not.
+    /// Reads the file; `None` if it does not exist.
     pub(crate) fn read(
         path: &Path,
         key: &Key,
@@ -186,7 +187,7 @@ impl Manifest {
     }
 }
 
-/// Whether a path names something below the folder it is relative to.
+/// Returns whether a relative path stays below its folder.
 pub(crate) fn stays_inside(path: &Path) -> bool {
     path.components().next().is_some()
         && path.components().all(|part| matches!(part, Component::Normal(_)))

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// What pyenv consults to choose a version.
+/// The inputs by which pyenv chooses a version.
 struct Choice {
     /// `$PYENV_VERSION`.
     version: Option<OsString>,
@@ -23,7 +23,7 @@ pub(crate) fn resolve(path: &Path) -> Option<PathBuf> {
     choose(&root, path, &choice)
 }
 
-/// pyenv's folder, if the file is one of the shell scripts in its `shims`.
+/// Returns pyenv's folder, if the file is one of the shell scripts in its `shims`.
 fn root_of(path: &Path) -> Option<PathBuf> {
     let root = path.parent().filter(|dir| dir.ends_with("shims"))?.parent()?;
     let mut start = [0; 512];
@@ -45,8 +45,8 @@ fn choose(root: &Path, path: &Path, choice: &Choice) -> Option<PathBuf> {
             .find_map(|file| fs::read_to_string(file).ok())?,
     };
     let lines = named.lines().map(|line| line.split('#').next().unwrap_or_default());
-    // Of several versions the first that has the program; one that is no folder's name
-    // (`system`, a prefix such as `3.11`) is pyenv's to interpret.
+    // Take the first version that has the program. Leave a version that is not a folder's name
+    // (`system`, a prefix such as `3.11`) to pyenv.
     for version in lines.flat_map(str::split_whitespace) {
         let bin = root.join("versions").join(version).join("bin");
         let plain = !version.contains('/') && version != "..";

@@ -1,4 +1,4 @@
-//! Environments in and out of the cache: built once, whole or not at all.
+//! Lookup and building of environments: once, whole or not at all.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,23 +19,23 @@ use crate::lock::{self, ExclusiveLock, SharedLock};
 use crate::manifest::{Manifest, Need, stays_inside};
 use crate::{Error, Key, Result, durable};
 
-/// An environment needs a base, and that hardly ever another one; a manifest that says more is
-/// damaged, or leads in a circle.
+/// Maximum depth of needed environments. An environment needs a base, which rarely needs another; a
+/// longer chain is damaged or a cycle.
 const MAX_DEPTH: usize = 8;
 
-/// A record of sizes that is longer is none of ours.
+/// Maximum size of a record of sizes; a longer one is not ours.
 pub(crate) const MAX_SIZES: u64 = 256 << 20;
 
-/// How long `get` waits for a lock that others hold for an instant only.
+/// Maximum wait of `get` for a lock that others hold only for an instant.
 const INSTANT: Duration = Duration::from_secs(10);
 
-/// Between two tries for such a lock.
+/// Pause between two tries for such a lock.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a builder waits for evictors, which only choose while they hold their lock.
+/// Maximum wait of a builder for evictors, which hold their lock only while they choose.
 const EVICTION: Duration = Duration::from_mins(1);
 
-/// How to go about a build.
+/// Options of a build.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct BuildOptions {
@@ -43,9 +43,10 @@ pub struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// Gives up with [`Error::Timeout`] after waiting so long for somebody else's build.
+    /// Sets the maximum wait for another caller's build, after which the call fails with
+    /// [`Error::Timeout`].
     ///
-    /// The time of one's own build does not count. By default, waits for as long as it takes.
+    /// The caller's own build is not limited. Default: no limit.
     pub fn with_wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
@@ -61,17 +62,17 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// The environment's folder: it does not exist yet, the one that it lies in does.
+    /// Returns the environment's folder, which does not exist yet; its parent does.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir
     }
 
-    /// The open lock file, held exclusively.
+    /// Returns the open lock file, held exclusively.
     ///
-    /// Whoever has a duplicate of the descriptor holds the lock too. A process that writes into the
-    /// folder should, or it may outlive a builder that is killed, and write into what the next one
-    /// builds. The file is empty, so it can be such a process's standard input.
+    /// A duplicate of the descriptor also holds the lock. Pass one to every process that writes
+    /// into the folder: otherwise such a process could outlive a killed builder and write into the
+    /// next build. The file is empty, so it can be the process's standard input.
     #[must_use]
     pub fn lock(&self) -> &File {
         self.lock
@@ -94,21 +95,21 @@ struct Found {
 }
 
 impl Cache {
-    /// The environment with this key, if it is there and whole.
+    /// Returns the environment with this key, if it exists and is whole.
     ///
-    /// Takes the environment's shared lock, and records the use. Waits for no build: an
-    /// environment that is being built is not there yet.
+    /// Takes the environment's shared lock, and records the use. Does not wait for a build: an
+    /// environment that is being built does not exist yet.
     pub fn get(&self, key: &Key) -> Result<Option<CachedEnv>> {
         self.get_at(key, 0)
     }
 
-    /// The environment with this key, built by the closure if it is not there.
+    /// Returns the environment with this key, and builds it with the closure if it does not exist.
     ///
-    /// However many threads and processes ask at once, one closure runs and the others wait for
-    /// it. The closure gets the [`Site`]: the environment's folder, which does not exist yet, in
-    /// one that does; it is the final place, so paths into it may be written anywhere. When the closure returns,
-    /// its result becomes visible in one step. When it fails or panics, or the process dies,
-    /// nothing does: what it left is removed, at once or by whoever asks next.
+    /// However many threads and processes ask at once, one closure runs and the others wait for it.
+    /// The closure gets the [`Site`]: the environment's folder, which does not exist yet, in one
+    /// that does. The folder is final, so paths into it may be written anywhere. When the closure
+    /// returns, its result becomes visible in one step. If it fails or panics, or the process dies,
+    /// nothing becomes visible; the remains are removed at once or by the next call.
     ///
     /// A waiter whose predecessor failed runs its own closure. The closure must not ask the cache
     /// for its own key.
@@ -129,7 +130,7 @@ impl Cache {
     {
         let entry = self.layout().entry(key);
         let mut build = Some(build);
-        // From the commit to the lease no eviction may come between; see `evict`.
+        // No eviction may happen between commit and lease; see `evict`.
         let mut hand_over = None;
         loop {
             let state = if build.is_some() { State::Hit } else { State::Built };
@@ -154,7 +155,7 @@ impl Cache {
     fn lock_shared(&self, entry: &Entry, options: &BuildOptions) -> Result<SharedLock> {
         match self.wait_shared(entry, options) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                // The folder of locks went away with somebody's clean-up.
+                // A clean-up removed the folder of locks.
                 self.prepare()?;
                 self.wait_shared(entry, options)
             }
@@ -162,8 +163,9 @@ impl Cache {
         }
     }
 
-    /// Waits for a build for as long as the options say; but where an environment is there all the
-    /// time nobody builds it, and who holds its lock for longer than an instant never lets go.
+    /// Waits for a build for as long as the options allow. If the environment exists all the time,
+    /// no build is running, and a lock held for longer than an instant would never be released:
+    /// then the wait ends early.
     fn wait_shared(&self, entry: &Entry, options: &BuildOptions) -> Result<SharedLock> {
         let start = Instant::now();
         while entry.manifest_file().exists() {
@@ -198,7 +200,7 @@ impl Cache {
                 let found = self.examine(key, &entry, depth)?;
                 return Ok(found.map(|found| Self::lease(entry, found, lock, State::Hit)));
             }
-            // There is a manifest and somebody who looks at it or removes it: either is short.
+            // The manifest exists, and another process reads or removes it, which is quick.
             if start.elapsed() > INSTANT {
                 return Err(lock::held(&entry.lock_file, start.elapsed()));
             }
@@ -206,7 +208,7 @@ impl Cache {
         }
     }
 
-    /// Whether a usable environment lies here. The caller holds its lock, in either mode.
+    /// Returns whether a usable environment lies here. The caller holds its lock, in either mode.
     fn examine(&self, key: &Key, entry: &Entry, depth: usize) -> Result<Option<Found>> {
         match fs::symlink_metadata(&entry.dir) {
             Ok(metadata) if !metadata.is_dir() => {
@@ -228,7 +230,7 @@ impl Cache {
             }
             None => return Ok(None),
         };
-        // All other files are guarded by the folders' modes: who may write there is trusted.
+        // The folders' modes guard all other files: only trusted users may write there.
         let python = entry.dir.join(&manifest.python);
         let scripts = python.parent().unwrap_or(&entry.dir);
         let checked = access.enter(scripts).and_then(|access| access.check_program(&python));
@@ -249,8 +251,8 @@ impl Cache {
         Ok(Some(Found { manifest, access, needs }))
     }
 
-    /// Compares the files' sizes once after every boot: the machine may have lost its power before
-    /// everything was on the disk.
+    /// Compares the files' sizes once after every boot, since the machine may have lost power
+    /// before everything was on disk.
     fn check_after_boot(
         &self,
         entry: &Entry,
@@ -294,7 +296,7 @@ impl Cache {
             }
         }
         let manifest = manifest.checked_under(boot);
-        // Holders of the shared lock may do this at the same time: they write the same.
+        // Holders of the shared lock may do this at the same time: they write the same contents.
         match self.write_manifest(entry, &manifest) {
             Ok(()) => {}
             Err(error) => tracing::debug!(%error, "checked, which could not be recorded"),
@@ -302,7 +304,7 @@ impl Cache {
         Ok(Some(manifest))
     }
 
-    /// Leases what an environment needs, or nothing if one of them is not as it was.
+    /// Leases the environments that this one needs; `None` if one of them has changed.
     fn lease_needs(&self, needs: &[Need], depth: usize) -> Result<Option<Vec<CachedEnv>>> {
         if depth >= MAX_DEPTH {
             return Ok(None);
@@ -383,9 +385,10 @@ impl Cache {
         needs.iter().map(lease).collect()
     }
 
-    /// The sizes are not synced: lost in a power cut, they have the environment built again.
+    /// Writes the sizes without a sync: if a power cut loses them, the environment is built again.
     ///
-    /// A file of that name that the build left may be linked from elsewhere: it is not written to.
+    /// Replaces a file of that name from the build instead of writing into it, since it may be
+    /// linked elsewhere.
     fn write_sizes(&self, entry: &Entry, sizes: &Sizes) -> Result<()> {
         let path = entry.sizes_file();
         let bytes = serde_json::to_vec(sizes).map_err(io::Error::from).context("write", &path)?;
@@ -415,7 +418,7 @@ impl Cache {
     }
 }
 
-/// Removes what a build made unless it is finished, also when the closure panics.
+/// Removes an unfinished build on drop, also when the closure panics.
 struct Unfinished<'a> {
     cache: &'a Cache,
     dir: &'a Path,
@@ -435,7 +438,7 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// The interpreter relative to the environment's folder, if it is in there.
+/// Returns the interpreter's path relative to the environment's folder, if it lies in it.
 fn python_inside(entry: &Entry, python: &Path) -> Result<String> {
     let misbuilt = |problem| Error::Misbuilt { dir: entry.dir.clone(), problem };
     if !fs::symlink_metadata(&entry.dir).is_ok_and(|metadata| metadata.is_dir()) {

@@ -1,4 +1,4 @@
-//! How an environment comes by the base's files, and how that is chosen.
+//! How an environment gets the base's files, and how that is chosen.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::error::{Error, IoResultExt};
 #[cfg(target_os = "linux")]
 const OVERLAYFS: u64 = 0x794c_7630;
 
-/// How an environment comes by the files of its base.
+/// How an environment gets the files of its base.
 ///
 /// Under each of them folders are real, and so is every file that has to differ from the base's
 /// (scripts, `pyvenv.cfg`, `.pth` files); installers, deleted, replaced and new files, and
@@ -28,12 +28,13 @@ pub enum Strategy {
     /// Every file is a hard link to the base's: the least disk and the fastest start. A program
     /// that edits an installed file *in place* (or changes its mode) edits the base's.
     Hardlink,
-    /// Every file is a symbolic link to the base's, in real folders. It works across devices and
-    /// on overlayfs. What is edited in place is the base's file here, too. `compileall -f` refuses
-    /// to replace the bytecode of the base's packages, as it does with every link; imports do.
+    /// Every file is a symbolic link to the base's, in real folders. It works across devices and on
+    /// overlayfs. Editing a file in place edits the base's, as with hard links. `compileall -f`
+    /// refuses to replace the bytecode of the base's packages, as it does with every link; imports
+    /// do replace it.
     Symlink,
-    /// Every file is a copy, by reflink where the file system can: nothing that happens in the
-    /// environment reaches the base.
+    /// Every file is a copy, a reflink where the file system supports them: nothing that happens in
+    /// the environment reaches the base.
     Copy,
 }
 
@@ -47,7 +48,7 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// How far an environment is kept apart from its base.
+/// How strictly an environment is separated from its base.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
@@ -99,15 +100,15 @@ impl fmt::Display for Reason {
 
 impl Strategy {
     /// Chooses the best strategy for an environment over `base` in the folder `dir`, which is
-    /// created if need be. Nothing is left in it.
+    /// created if need be. Leaves nothing in it.
     ///
     /// Full isolation takes [`Strategy::Copy`]. Else it is [`Strategy::Hardlink`] where the base
     /// is on the device of `dir` and on no overlayfs, and where one file of the base can indeed be
     /// linked (`fs.protected_hardlinks` refuses files of another owner, and a read-only mount
     /// refuses all); [`Strategy::Symlink`] everywhere else.
     ///
-    /// The trial is made in `dir`: a process that is killed in its course leaves it there. In the
-    /// folder of a [`Site`](crate::Site) that is removed with all else that is half built.
+    /// The trial runs in `dir`, and a process killed meanwhile leaves its files there. In the
+    /// folder of a [`Site`](crate::Site), they are removed with the unfinished build.
     ///
     /// # Errors
     ///
@@ -160,7 +161,7 @@ pub(crate) fn try_link(base: &Base, dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A file of a site folder that belongs to the folder's owner, as most of its files will.
+/// Returns a file of a site folder that belongs to the folder's owner, as most of its files do.
 fn sample(dir: &Path) -> Option<PathBuf> {
     let owner = fs::metadata(dir).ok()?.uid();
     WalkDir::new(dir)

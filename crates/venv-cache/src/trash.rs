@@ -1,7 +1,7 @@
-//! Trees on their way out: renamed into `trash/` at once, deleted at leisure.
+//! Trees to delete: renamed into `trash/` at once, deleted later.
 //!
-//! Where a rename is impossible (an image's layer below an overlay) a tree is deleted in its place,
-//! its manifest first, so that it is no environment from then on.
+//! Where a rename is impossible (an image's layer below an overlay), a tree is deleted in place,
+//! its manifest first, so that it stops being an environment.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -18,7 +18,7 @@ use crate::layout::{Layout, MANIFEST};
 use crate::lock::{ExclusiveLock, SharedLock};
 use crate::{Error, Result};
 
-/// The folder of trees that nobody uses any more.
+/// The folder of trees that are no longer used.
 #[derive(Debug)]
 pub(crate) struct Trash<'a> {
     layout: &'a Layout,
@@ -27,19 +27,20 @@ pub(crate) struct Trash<'a> {
     lock: OnceLock<Option<Arc<SharedLock>>>,
 }
 
-/// A tree in the trash, or one that is as good as there. Dropped, it stays for the next sweep.
+/// A tree in the trash, or one to delete in place. If this is dropped, the tree stays for the next
+/// sweep.
 #[derive(Debug)]
 #[must_use = "the tree is deleted by `Trash::delete`"]
 pub(crate) struct Trashed {
     pub(crate) path: PathBuf,
     #[expect(dead_code, reason = "held so that no sweep meddles with a deletion under way")]
     lock: Option<Arc<SharedLock>>,
-    /// Of a tree that is deleted in its place: held so that nobody builds there meanwhile.
+    /// The lock of a tree that is deleted in place, held so that no build starts there meanwhile.
     place: Option<ExclusiveLock>,
 }
 
 impl Trashed {
-    /// Whether it is where it was, and so must be kept from others.
+    /// Returns whether the tree is still in place, and so must be locked.
     pub(crate) fn is_in_place(&self, layout: &Layout) -> bool {
         !self.path.starts_with(layout.trash_dir())
     }
@@ -54,8 +55,8 @@ impl<'a> Trash<'a> {
         Self { layout, access, lock: OnceLock::new() }
     }
 
-    /// Moves a tree out of the way. Nothing is moved if the tree is not there; what is no folder is
-    /// refused.
+    /// Moves a tree into the trash. Does nothing if the tree does not exist; refuses anything but a
+    /// folder.
     pub(crate) fn take(&self, dir: &Path) -> Result<Option<Trashed>> {
         let Some(above) = self.layout.open_above(dir)? else { return Ok(None) };
         let name = dir.file_name().unwrap_or_default();
@@ -84,21 +85,22 @@ impl<'a> Trash<'a> {
         }
     }
 
-    /// The shared lock; without it a sweep may help with a deletion, which is safe.
+    /// Takes the shared lock; without it, a sweep may help with a deletion, which is safe.
     fn lock(&self) -> Result<Option<Arc<SharedLock>>> {
         if let Some(lock) = self.lock.get() {
             return Ok(lock.clone());
         }
         let lock = match SharedLock::try_acquire(&self.layout.trash_lock_file(), self.access) {
-            // Where it cannot be made the tree cannot be moved either, and that is what to tell.
+            // If it cannot be created, the tree cannot be moved either, and that error is the one
+            // to report.
             Err(error) if error.is_refusal() => None,
             tried => tried?,
         };
         Ok(self.lock.get_or_init(|| lock.map(Arc::new)).clone())
     }
 
-    /// Deletes trees, on all cores. One that resists stays for the next sweep, by somebody else
-    /// perhaps; what is in the way of each is told.
+    /// Deletes trees, on all cores. One that cannot be deleted stays for the next sweep, perhaps by
+    /// another user; returns the obstacle for each.
     pub(crate) fn delete(&self, trashed: &[Trashed]) -> Vec<Left> {
         let mut left = Vec::new();
         let (in_place, moved): (Vec<_>, Vec<_>) =
@@ -120,7 +122,7 @@ impl<'a> Trash<'a> {
         left
     }
 
-    /// Deletes what crashes left behind, unless somebody is deleting already.
+    /// Deletes what crashes left behind, unless another process is deleting already.
     pub(crate) fn sweep(&self) {
         match self.try_sweep() {
             Ok(()) | Err(Error::ReadOnly { .. }) => {}
@@ -151,7 +153,7 @@ impl<'a> Trash<'a> {
     }
 }
 
-/// A name that no other process or thread picks at this moment.
+/// Returns a name that no other process or thread picks at this moment.
 fn unique_name() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);

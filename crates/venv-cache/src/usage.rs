@@ -1,4 +1,4 @@
-//! What environments occupy on the disk, every file counted once.
+//! Disk usage of environments, counting every file once.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,21 +12,21 @@ use crate::error::IoResultExt;
 use crate::inventory::occupied;
 use crate::{Cache, Key, Result};
 
-/// What the environments of a cache occupy on the disk, as [`Cache::usage`] measures it.
+/// Disk usage of a cache's environments, from [`Cache::usage`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
     /// Each environment, least recently used first.
     pub environments: Vec<EnvUsage>,
-    /// What all of them occupy and nothing else shares: what removing all would free, in bytes.
+    /// Bytes that only the environments use: removing all of them would free these.
     pub own_bytes: u64,
-    /// What they share with files outside of the environments, such as a base, in bytes.
+    /// Bytes that they share with files outside the environments, such as a base.
     pub shared_bytes: u64,
     /// The length of the bootstrapped tools, in bytes.
     pub tools_bytes: u64,
 }
 
-/// What one environment occupies on the disk. The three amounts together are all of it.
+/// Disk usage of one environment: the sum of the three amounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EnvUsage {
@@ -34,26 +34,26 @@ pub struct EnvUsage {
     pub key: Key,
     /// Its files and links; folders are not counted.
     pub files: u64,
-    /// What nothing else shares, its folders included: what removing it alone would free, in bytes.
+    /// Bytes that only it uses, its folders included: removing it alone would free these.
     pub own_bytes: u64,
-    /// What it shares with other environments of the cache, its managed base among them, in bytes.
+    /// Bytes that it shares with other environments of the cache, including its managed base.
     pub shared_with_environments: u64,
-    /// What it shares with files outside of the environments alone, such as a base, in bytes.
+    /// Bytes that it shares only with files outside the environments, such as a base.
     pub shared_with_others: u64,
 }
 
-/// A file, by device and number, and its names that were met.
+/// A file, by device and inode, with the names met so far.
 struct File {
     links: u64,
     occupied: u64,
-    /// How many of its names lie in which environment (by number), in the order of the walk.
+    /// The number of its names in each environment (by index), in the order of the walk.
     met: Vec<(usize, u64)>,
 }
 
 impl Cache {
-    /// Measures what the environments occupy on the disk, every file counted once.
+    /// Measures the disk usage of the environments, counting every file once.
     ///
-    /// It walks over all files. What is removed by others meanwhile counts as far as it was seen.
+    /// Walks over all files. Files that others remove meanwhile count if the walk has seen them.
     pub fn usage(&self) -> Result<Usage> {
         let listed = self.list()?;
         let mut files: HashMap<(u64, u64), File> = HashMap::new();
@@ -117,7 +117,7 @@ fn walk(dir: &Path, mut visit: impl FnMut(&fs::Metadata)) -> io::Result<()> {
         match metadata {
             Ok(metadata) => visit(&metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // In a shared cache, what another user's umask keeps from the group.
+            // In a shared cache, another user's umask may keep it from the group.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error),
         }

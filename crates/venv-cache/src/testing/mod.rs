@@ -1,4 +1,4 @@
-//! What others need to test against this crate (feature `testing`).
+//! Tools for testing against this crate (feature `testing`).
 
 mod scratch;
 mod snapshot;

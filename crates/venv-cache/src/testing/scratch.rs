@@ -29,7 +29,7 @@ impl Scratch {
     ///
     /// # Panics
     ///
-    /// When the temporary folder cannot be made.
+    /// If the temporary folder cannot be created.
     #[must_use]
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("the folder for temporary files should be writable");
@@ -56,7 +56,7 @@ impl Default for Scratch {
     }
 }
 
-/// A key told from others by a number.
+/// Returns a key that is unique to the number.
 #[must_use]
 pub fn key(number: u64) -> Key {
     Key::derive("venv-cache/testing", &[("number", &number.to_le_bytes())])

@@ -11,8 +11,8 @@ use walkdir::WalkDir;
 
 use crate::hex;
 
-/// Everything below a folder as it is now: path, kind, mode, time of modification, size and
-/// content. Two that are equal were taken of a tree in which no byte has changed.
+/// Everything below a folder: path, kind, mode, modification time, size and content. Two snapshots
+/// are equal if no byte has changed between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     entries: BTreeMap<PathBuf, String>,
@@ -47,20 +47,20 @@ impl Snapshot {
         Ok(Self { entries })
     }
 
-    /// How many entries there are, folders included.
+    /// Returns the number of entries, folders included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is not even a root.
+    /// Returns whether even the root is missing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// What differs, a line each: `- path …` only here, `+ path …` only in `later`; nothing if
-    /// the two are equal.
+    /// Returns the differences, a line each: `- path …` only here, `+ path …` only in `later`;
+    /// empty if the two are equal.
     #[must_use]
     pub fn difference(&self, later: &Self) -> Vec<String> {
         let gone =
