@@ -11,7 +11,7 @@ use crate::values;
 
 const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
 
-/// Data pipelines in which every stage may bring its own Python packages.
+/// Data pipelines in which each stage can have its own Python packages.
 #[derive(Debug, Parser)]
 #[command(version, after_help = CODES, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -30,17 +30,17 @@ pub(crate) enum Command {
     #[command(after_help = crate::run::HELP)]
     Run(crate::run::Run),
 
-    /// Shows what a run of a pipeline would do about its environments. Nothing is built.
+    /// Shows which environments a run of a pipeline would build or reuse. Builds nothing.
     #[command(after_help = crate::plan::HELP)]
     Plan(crate::plan::Plan),
 
-    /// Writes a small pipeline that works, to start from.
+    /// Writes a small working pipeline to start from.
     #[command(
         after_help = "Example:\n  curator init demo && cd demo && curator run pipeline.toml -i tasks.jsonl"
     )]
     Init(crate::init::Init),
 
-    /// Prints a script that completes this command's arguments in a shell.
+    /// Prints a shell script that completes this command's arguments.
     #[command(after_help = crate::completions::HELP)]
     Completions(crate::completions::Completions),
 
@@ -72,12 +72,12 @@ pub(crate) enum EnvCommand {
         echo '{\"pip\": [\"packaging==23.2\"]}' | curator env create --spec - --json")]
     Create(Create),
 
-    /// Becomes a command that runs in an environment, which is built if need be.
+    /// Runs a command in an environment, building it first if needed.
     ///
     /// `python` and `python3` are the environment's interpreter, and its programs come first on
-    /// `PATH`. The environment stays for as long as the command, or a process that it started, has
-    /// the lock file open that it is given; one that closes all its descriptors, as a daemon does,
-    /// lets it go. `PYTHONPATH` is left as it is.
+    /// `PATH`. This process becomes the command. The environment stays in the cache as long as the
+    /// command, or a process that it started, keeps the inherited lock file open; a command that
+    /// closes all its descriptors, as a daemon does, gives it up. `PYTHONPATH` is left unchanged.
     #[command(after_help = "Examples:\n  \
         curator env exec --uv packaging==24.0 --base ./venv -- python -m pip list\n  \
         curator env exec --spec 4fb0a6c1 -- python\n\n\
@@ -89,11 +89,11 @@ pub(crate) enum EnvCommand {
     #[command(after_help = "Example:\n  curator env list --json | jq -r '.[].key'")]
     List(Json),
 
-    /// Shows what an environment is made of.
+    /// Shows an environment in detail.
     #[command(after_help = "Example:\n  curator env show 4fb0a6c1")]
     Show(OneKey),
 
-    /// Tells why a package is in an environment: who asks for it, and whether it is the base's.
+    /// Explains why a package is in an environment: what requires it, and whether the base has it.
     #[command(after_help = "Example:\n  curator env why 4fb0a6c1 typing-extensions")]
     Why(Why),
 
@@ -101,40 +101,40 @@ pub(crate) enum EnvCommand {
     #[command(after_help = "Example:\n  curator env diff 4fb0a6c1 91d2b3")]
     Diff(Diff),
 
-    /// Measures what the environments occupy on the disk, each file counted once.
+    /// Measures the disk usage of environments, counting each file once.
     #[command(after_help = "Example:\n  curator env du")]
     Du(Json),
 
-    /// Compares environments with what was recorded when they were built.
+    /// Compares environments with the record of their build.
     #[command(after_help = "Examples:\n  curator env verify\n  curator env verify 4fb0a6c1\n\n\
         Exit codes: 0 all are whole, 1 one is damaged, 2 wrong usage.")]
     Verify(Verify),
 
-    /// Removes environments that nobody uses, least recently used first.
+    /// Removes unused environments, least recently used first.
     ///
-    /// Without a limit, down to the budget: `$CURATOR_CACHE_MAX_BYTES`, or 10 GiB.
+    /// Without a limit, prunes to the budget: `$CURATOR_CACHE_MAX_BYTES`, or 10 GiB.
     #[command(after_help = "Examples:\n  \
         curator env prune --max-bytes 5GiB --older-than 30d\n  curator env prune --all --dry-run")]
     Prune(Prune),
 
-    /// Removes environments that nobody uses, by key.
+    /// Removes unused environments by key.
     #[command(after_help = "Example:\n  curator env remove 4fb0a6c1")]
     Remove(Remove),
 
-    /// Prints what a spec resolves to, with hashes, as a requirements file or a lock file.
+    /// Resolves a spec, and prints the result with hashes, as a requirements file or a lock file.
     ///
-    /// A key stands for the spec and the base that its environment was made with.
+    /// A key stands for the spec and the base of its environment.
     #[command(after_help = "Example:\n  \
         curator env lock --uv 'packaging>=24' > requirements.lock\n  \
         curator env create --requirements requirements.lock\n  \
         curator env lock --uv 'packaging>=24' --output pylock.toml")]
     Lock(Lock),
 
-    /// Resolves a spec again and replaces its environment by what is newest now.
+    /// Resolves a spec again, and rebuilds its environment if the result has changed.
     ///
-    /// A key stands for the spec, the base and the strategy that its environment was made with. A
-    /// managed base is refreshed by its key, or where no spec is given; the environments over it
-    /// are removed then, and built anew when they are next asked for.
+    /// A key stands for the spec, the base and the strategy of its environment. To refresh a
+    /// managed base, give its key, or no spec; the environments over it are then removed, and
+    /// rebuilt at their next use.
     #[command(after_help = "Examples:\n  curator env refresh --uv 'packaging>=24'\n  \
         curator env refresh --spec 4fb0a6c1\n  curator env refresh --managed-base numpy 'pandas<3'")]
     Refresh(Create),
@@ -171,21 +171,21 @@ pub(crate) struct Lock {
     pub(crate) spec: SpecArguments,
     #[command(flatten)]
     pub(crate) base: BaseArguments,
-    /// Where to write it: `pylock.toml` or `pylock.NAME.toml` for a lock file (PEP 751), else the
-    /// lines of a requirements file [default: the standard output].
+    /// The output file: `pylock.toml` or `pylock.NAME.toml` for a lock file (PEP 751), any other
+    /// name for a requirements file [default: standard output].
     #[arg(short, long = "output", value_name = "FILE", conflicts_with = "json")]
     pub(crate) output_file: Option<PathBuf>,
-    /// What to write, whatever the file is called.
+    /// The format, whatever the file's name is.
     #[arg(long, value_enum, conflicts_with = "json")]
     pub(crate) format: Option<LockFormat>,
     #[command(flatten)]
     pub(crate) output: Json,
 }
 
-/// In which form a spec is locked.
+/// Formats of a locked spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LockFormat {
-    /// The lines of a requirements file.
+    /// A requirements file.
     Requirements,
     /// A lock file (PEP 751).
     Pylock,
@@ -211,9 +211,9 @@ pub(crate) struct Why {
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// The one environment's key, or the start of it.
+    /// The first environment's key, or the start of it.
     pub(crate) left: String,
-    /// The other one's.
+    /// The second environment's key, or the start of it.
     pub(crate) right: String,
     #[command(flatten)]
     pub(crate) output: Json,
@@ -229,16 +229,16 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
-    /// Keep so many bytes at most (`500MB`, `10GiB`).
+    /// Keep at most this many bytes (`500MB`, `10GiB`).
     #[arg(long, value_name = "N", value_parser = values::bytes)]
     pub(crate) max_bytes: Option<u64>,
-    /// Remove what was not used for so long (`12h`, `30d`).
+    /// Remove environments not used for this long (`12h`, `30d`).
     #[arg(long, value_name = "AGE", value_parser = values::age)]
     pub(crate) older_than: Option<Duration>,
     /// Remove everything.
     #[arg(long, conflicts_with_all = ["max_bytes", "older_than"])]
     pub(crate) all: bool,
-    /// Only tell what would be removed.
+    /// Only show what would be removed.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]

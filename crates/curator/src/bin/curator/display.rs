@@ -1,4 +1,5 @@
-//! How a run goes, on the standard error stream: in place on a terminal, else a line now and then.
+//! Progress of a run on standard error: updated in place on a terminal, else a line from time to
+//! time.
 
 mod board;
 mod live;
@@ -16,12 +17,12 @@ use crate::terminal::say;
 use board::Board;
 use live::Live;
 
-/// How often a log is told how far the run is.
+/// Interval between lines of progress in a log.
 const NEWS: Duration = Duration::from_secs(10);
-/// How many failed tasks are told one by one.
+/// Maximum number of failed tasks to list.
 pub(crate) const FAILURES: usize = 10;
 
-/// Shows how a run goes.
+/// Shows the progress of a run.
 pub(crate) struct Display {
     shared: Arc<Shared>,
     kind: Kind,
@@ -30,11 +31,11 @@ pub(crate) struct Display {
 enum Kind {
     /// On a terminal: lines that change.
     Live(Mutex<Option<Live>>),
-    /// Lines that follow each other.
+    /// Successive lines.
     Plain(Mutex<Instant>),
     /// Warnings and failures.
     Quiet,
-    /// Nothing: somebody else tells it.
+    /// Nothing: the log reports the run.
     Silent,
 }
 
@@ -49,7 +50,7 @@ impl Shared {
 }
 
 impl Display {
-    /// For a run of these stages; `length` is the input's in bytes, where it is known.
+    /// For a run of these stages; `length` is the input's length in bytes, if known.
     pub(crate) fn new(stages: &[PlannedStage], reading: Arc<Reading>, length: Option<u64>) -> Self {
         let shared = Shared::new(Board::new(stages, reading, length));
         let kind = if io::stderr().is_terminal() {
@@ -60,13 +61,13 @@ impl Display {
         Self { shared, kind }
     }
 
-    /// For a run that is told of by somebody else, or only by its failures.
+    /// For a run whose progress the log reports, or of which only failures are shown.
     pub(crate) fn silent(tells_failures: bool, reading: Arc<Reading>) -> Self {
         let shared = Shared::new(Board::new(&[], reading, None));
         Self { shared, kind: if tells_failures { Kind::Quiet } else { Kind::Silent } }
     }
 
-    /// Takes what changes away.
+    /// Removes the changing lines.
     pub(crate) fn finish(&self) {
         if let Kind::Live(live) = &self.kind
             && let Some(live) = live.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -75,7 +76,7 @@ impl Display {
         }
     }
 
-    /// A line for the reader.
+    /// Prints a line.
     pub(crate) fn note(&self, line: &str) {
         match &self.kind {
             Kind::Silent => {}
@@ -87,7 +88,7 @@ impl Display {
         }
     }
 
-    /// Writes results to the terminal that this may be on, too: above what changes.
+    /// Writes results, which may go to the same terminal: above the changing lines.
     pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         if let Kind::Live(live) = &self.kind
             && let Some(live) = &*live.lock().unwrap_or_else(PoisonError::into_inner)
@@ -97,7 +98,7 @@ impl Display {
         write()
     }
 
-    /// How it went, in a few lines.
+    /// Returns a summary of the run, in a few lines.
     pub(crate) fn summary(&self, run: &RunReport) {
         if matches!(self.kind, Kind::Live(_) | Kind::Plain(_)) {
             self.shared.board().summary(run).iter().for_each(|line| say(line));
@@ -110,14 +111,14 @@ impl Display {
         }
     }
 
-    /// How far it had come, for a run that could not tell that itself.
+    /// Returns how far a run came that failed without a report.
     pub(crate) fn last_words(&self) {
         if matches!(self.kind, Kind::Live(_) | Kind::Plain(_)) {
             say(&self.shared.board().news());
         }
     }
 
-    /// What an event is worth telling apart from the display; `None` where it is not.
+    /// Returns the line for an event that deserves one; `None` for others.
     fn line(&self, event: &Event) -> Option<String> {
         let is_quiet = matches!(self.kind, Kind::Quiet);
         let is_plain = matches!(self.kind, Kind::Plain(_));
@@ -154,7 +155,7 @@ impl Display {
         }
     }
 
-    /// Tells a log how far it is, if it is time.
+    /// Prints a line of progress to a log, if it is time.
     fn tell_news(&self) {
         if let Kind::Plain(told) = &self.kind {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,7 +179,7 @@ impl Observer for Display {
             return;
         }
         let line = {
-            // Told before it is on the board, which knows whether it is new.
+            // Check before the board records it: the board knows whether it is new.
             let line = match event {
                 Event::EnvironmentBuilding { .. } => self.line(event),
                 _ => None,

@@ -1,4 +1,4 @@
-//! `doctor`: what this machine lacks.
+//! `doctor`: checks this machine.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,9 +28,9 @@ fn lines(finding: &Finding) -> String {
         Status::Warning => ("warning", "33"),
         Status::Bad => ("bad", "31"),
     };
-    // Padded first: what colours a word has no width.
+    // Pad before colouring, since colours have no width.
     let word = terminal::coloured(&format!("{word:<8}"), colour);
-    // What a package manager says may have several lines, which stay in their column.
+    // A package manager's message may have several lines, which stay in their column.
     let margin = format!("\n{:25}", "");
     let message = finding.message.trim_end().replace('\n', &margin);
     let line = format!("{word}{:<17}{message}", finding.subject);

@@ -8,16 +8,16 @@ use curator::backends::ray::{RayActorPool, RayData, RayExecutor, Xenna};
 use curator::backends::{self, Connection, Executor, FailurePolicy, Plan, RayEnv, Stop};
 use curator::stage::{Backend, Engine, RayEnvironments};
 
-/// What the command line says of how a run goes.
+/// Options of the command line for running.
 #[derive(Clone, Debug)]
 pub(crate) struct Manner {
     pub(crate) policy: FailurePolicy,
     pub(crate) stop: Stop,
-    /// How long workers have when the run is asked to stop.
+    /// Time that workers have when the run is asked to stop.
     pub(crate) stop_grace: Option<Duration>,
 }
 
-/// The engine that was asked for. Nothing is started; a setting that cannot be is refused.
+/// Returns the requested engine without starting anything; refuses invalid settings.
 pub(crate) fn executor(
     engine: &Engine,
     backend: Backend,
@@ -34,7 +34,7 @@ pub(crate) fn executor(
     })
 }
 
-/// Refuses what an engine would refuse, as far as can be told without it.
+/// Refuses what the engine would refuse, as far as that is known without starting it.
 pub(crate) fn check(engine: &Engine, backend: Backend, plan: &Plan) -> Result<(), backends::Error> {
     match backend {
         Backend::Local if engine.devices.is_some() => Ok(()),

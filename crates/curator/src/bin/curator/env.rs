@@ -41,7 +41,7 @@ pub(crate) fn run(command: EnvCommand, cache_dir: Option<&Path>) -> Result<ExitC
     }
 }
 
-/// What is there already: commands on it need no base.
+/// Opens the existing environments; commands on these need no base.
 struct Store {
     provisioner: Provisioner,
 }
@@ -59,19 +59,19 @@ impl Store {
         self.provisioner.cache()
     }
 
-    /// The key that starts with these digits.
+    /// Returns the only key that starts with these digits.
     fn key(&self, prefix: &str) -> Result<Key, Failure> {
         Ok(self.cache().find(prefix)?)
     }
 
-    /// The environment whose key starts with these digits. It is not held.
+    /// Returns the environment whose key starts with these digits, without leasing it.
     fn listed(&self, prefix: &str) -> Result<Listed, Failure> {
         let key = self.key(prefix)?;
         let listed = self.cache().list()?.into_iter().find(|listed| listed.key == key);
         Ok(listed.ok_or(Error::NoMatch { prefix: prefix.to_owned() })?)
     }
 
-    /// What is known of the environment whose key starts with these digits.
+    /// Returns the details of the environment whose key starts with these digits.
     fn details(&self, prefix: &str) -> Result<Details, Failure> {
         let listed = self.listed(prefix)?;
         Details::of_listed(&listed).ok_or_else(|| {

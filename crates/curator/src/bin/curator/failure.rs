@@ -1,4 +1,4 @@
-//! What is said, and returned, when a command fails.
+//! Messages and exit codes of failed commands.
 
 use std::io;
 use std::process::ExitCode;
@@ -11,31 +11,31 @@ use crate::terminal;
 const FAILED: u8 = 1;
 /// The arguments or the spec are wrong.
 const USAGE: u8 = 2;
-/// As `env(1)` has it: there is a program of that name, but it cannot be started.
+/// As in `env(1)`: the program exists, but cannot be started.
 const NOT_STARTED: u8 = 126;
-/// As `env(1)` has it: there is no program of that name.
+/// As in `env(1)`: the program does not exist.
 const NOT_FOUND: u8 = 127;
 
-/// Why a command ends early: what people read, and what scripts see.
+/// Why a command ends early: a message for people, and an exit code for scripts.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    /// For people, with its hint; empty if there is nobody to read it.
+    /// The message for people, with its hint; empty if the output is closed.
     report: String,
 }
 
 impl Failure {
-    /// The arguments are wrong in a way that the parser does not see.
+    /// The arguments are wrong in a way that the parser does not detect.
     pub(crate) fn usage(problem: &str) -> Self {
         Self { code: USAGE, report: format!("error: {problem}") }
     }
 
-    /// The arguments are wrong, as their parser has it.
+    /// The parser refused the arguments.
     pub(crate) fn arguments(error: &clap::Error) -> Self {
         Self { code: USAGE, report: error.render().to_string().trim_end().to_owned() }
     }
 
-    /// What was asked for is not there.
+    /// The requested item does not exist.
     pub(crate) fn failed(problem: &str) -> Self {
         Self { code: FAILED, report: format!("error: {problem}") }
     }
@@ -51,12 +51,12 @@ impl Failure {
         Self { code, report }
     }
 
-    /// Something that the operating system refused.
+    /// The operating system refused something.
     pub(crate) fn io(action: &str, error: &io::Error) -> Self {
         Self { code: FAILED, report: format!("error: failed to {action}\n  caused by: {error}") }
     }
 
-    /// The system gives no more threads.
+    /// The system refused another thread.
     pub(crate) fn thread(error: &io::Error) -> Self {
         Self::io("start a thread", error).with_hint(
             "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
@@ -64,12 +64,12 @@ impl Failure {
         )
     }
 
-    /// Nobody reads the output any more, as under `| head`.
+    /// The output is closed, as under `| head`.
     pub(crate) fn unread() -> Self {
         Self { code: 0, report: String::new() }
     }
 
-    /// The same with this advice, where it has none yet.
+    /// Adds this advice if the failure has none yet.
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         if !self.report.contains("\nhint: ") {
             self.report = format!("{}\n\nhint: {hint}", self.report);
@@ -77,7 +77,7 @@ impl Failure {
         self
     }
 
-    /// What it says to people.
+    /// Returns the message for people.
     pub(crate) fn report(&self) -> &str {
         &self.report
     }
@@ -108,7 +108,7 @@ impl From<venv_cache::Error> for Failure {
     }
 }
 
-/// Wrong usage, where another spec or argument would do; else a failure.
+/// Returns the code of wrong usage if another spec or argument would help, else of a failure.
 fn code(error: &backends::Error) -> u8 {
     use backends::Error;
     use curator::installer;
@@ -146,7 +146,7 @@ fn code(error: &backends::Error) -> u8 {
     if is_usage { USAGE } else { FAILED }
 }
 
-/// The same with the words that begin a part of it set off.
+/// Returns the message with the words that begin each part highlighted.
 fn coloured(report: &str) -> String {
     let lines = report.lines().map(|line| {
         if let Some(rest) = line.strip_prefix("error:") {

@@ -1,4 +1,4 @@
-//! `init`: a pipeline to start from.
+//! `init`: writes a pipeline to start from.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 use crate::failure::Failure;
 use crate::output;
 
-/// The files, the one that a person looks at first at the end.
+/// The files; the one to look at first comes last.
 const FILES: [(&str, &str); 4] = [
     ("tasks.jsonl", include_str!("init/tasks.jsonl")),
     ("stages.py", include_str!("init/stages.py")),
@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 4] = [
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The folder, which is made if need be.
+    /// The folder, created if needed.
     #[arg(default_value = ".", value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: PathBuf,
 }
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Init) -> Result<ExitCode, Failure> {
     fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
     for (name, text) in FILES {
         let path = dir.join(name);
-        // Nothing is written over, also not what came just now.
+        // Overwrite nothing, not even a file created just now.
         let written = File::create_new(&path).and_then(|mut it| it.write_all(text.as_bytes()));
         written.map_err(|error| failed(&path, error))?;
     }
@@ -57,7 +57,7 @@ fn is_there(path: &Path) -> bool {
         || error.kind() == ErrorKind::NotADirectory)
 }
 
-/// A path as a shell reads it.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);

@@ -1,4 +1,4 @@
-//! What happens in a run as log lines on the standard error stream, for people and for programs.
+//! Log lines of a run on standard error, for people and for programs.
 
 use std::env;
 
@@ -9,12 +9,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::terminal::Log;
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -23,8 +23,7 @@ pub(crate) enum LogFormat {
 pub(crate) struct Logging;
 
 impl Logging {
-    /// Begins to log if a form is given or `RUST_LOG` is set. By default, in text, and all but the
-    /// details.
+    /// Starts logging if a format is given or `RUST_LOG` is set. Default: text, without details.
     pub(crate) fn begin(format: Option<LogFormat>) -> Option<Self> {
         let filter = env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
         if format.is_none() && filter.is_none() {
@@ -33,7 +32,7 @@ impl Logging {
         let filter = EnvFilter::new(filter.as_deref().unwrap_or("info"));
         let log = Log { is_json: format == Some(LogFormat::Json) };
         let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || log);
-        // It fails where there is a subscriber already, and then that one does it.
+        // It fails if there is a subscriber already, which then does the logging.
         let _ = match format {
             Some(LogFormat::Json) => builder.json().flatten_event(true).try_init(),
             Some(LogFormat::Text) | None => builder.with_ansi(false).try_init(),

@@ -1,7 +1,7 @@
 //! The command `curator`: pipelines from files; environments at the prompt, in scripts, and as
 //! Ray's launcher.
 //!
-//! Here are arguments and output only; what they stand for is in the libraries.
+//! The command contains only arguments and output; the libraries do the work.
 
 mod arguments;
 mod completions;
@@ -34,15 +34,15 @@ use arguments::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    // On the nodes of a cluster it serves programs that name it as their worker.
+    // On a cluster's nodes, the command serves programs that name it as their worker.
     curator::worker::serve_if_asked(&curator::worker::Registry::new());
-    // What a limit of files keeps from being written is then an error like any other, and no end.
+    // A write beyond a limit of file sizes then is an ordinary error and does not end the process.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // It may repeat what it was given, and that may be anything.
+        // The message may repeat the arguments, which can contain anything.
         Err(error) if error.use_stderr() => return Failure::arguments(&error).show(),
-        // The help, or the version.
+        // The output of `--help` or `--version`.
         Err(error) => error.exit(),
     };
     let done = match cli.command {

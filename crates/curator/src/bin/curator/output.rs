@@ -1,4 +1,4 @@
-//! Results on the standard output: text for people, JSON for programs.
+//! Results on standard output: text for people, JSON for programs.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,15 +10,15 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::terminal::{self, coloured};
 
-/// How much of a key people see: enough to be unique in any cache of theirs.
+/// Number of digits of a key shown to people: enough to be unique in any cache.
 const SHORT_KEY: usize = 12;
 
-/// Prints a result, and says that all went well.
+/// Prints a result, and returns success.
 pub(crate) fn text(text: &str) -> Result<ExitCode, Failure> {
     printed(terminal::print(text))
 }
 
-/// Prints a result that scripts take as it is, and says that all went well.
+/// Prints a result unchanged, for scripts, and returns success.
 pub(crate) fn exactly(text: &str) -> Result<ExitCode, Failure> {
     printed(terminal::print_exactly(text))
 }
@@ -39,12 +39,12 @@ pub(crate) fn json(value: &impl Serialize) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The start of a key, as people see it.
+/// Returns the start of a key, for people.
 pub(crate) fn short(key: &impl ToString) -> String {
     key.to_string().chars().take(SHORT_KEY).collect()
 }
 
-/// Bytes for people: `6.6 MB`.
+/// Formats bytes for people: `6.6 MB`.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub(crate) fn bytes(count: u64) -> String {
     let mut size = count as f64;
@@ -58,7 +58,7 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{size:.1} TB")
 }
 
-/// How long ago something was, for people.
+/// Formats the time since a moment, for people.
 pub(crate) fn ago(moment: SystemTime) -> String {
     let elapsed = SystemTime::now().duration_since(moment).unwrap_or_default().as_secs();
     let (count, unit) = match elapsed {
@@ -71,22 +71,22 @@ pub(crate) fn ago(moment: SystemTime) -> String {
     format!("{count} {unit}{plural} ago")
 }
 
-/// A moment in JSON: seconds since 1970.
+/// Returns a moment for JSON: seconds since 1970.
 pub(crate) fn unix_seconds(moment: SystemTime) -> u64 {
     moment.duration_since(UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs)
 }
 
-/// The moment of so many seconds after 1970.
+/// Returns the moment this many seconds after 1970.
 pub(crate) fn moment(unix_seconds: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(unix_seconds)).unwrap_or(UNIX_EPOCH)
 }
 
-/// One or many: `1 environment`, `2 environments`.
+/// Formats a count: `1 environment`, `2 environments`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// Rows in columns as wide as their widest cell; the head stands out on a terminal.
+/// Formats rows in columns as wide as their widest cell, with the head highlighted on a terminal.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let text = plain_table(head, rows);
     match text.split_once('\n') {
@@ -95,7 +95,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     }
 }
 
-/// The same for whatever stream.
+/// Formats rows for any stream.
 pub(crate) fn plain_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = head.map(str::len);
     for row in rows {
@@ -106,7 +106,7 @@ pub(crate) fn plain_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
     let line = |cells: [&str; N]| {
         let mut line = String::new();
         for (cell, width) in cells.iter().zip(widths) {
-            // A row is one line, whatever others called things.
+            // A row is one line, even if foreign names contain line ends.
             let cell = cell.replace('\n', " ");
             let _ = write!(line, "{cell:<width$}  ");
         }
@@ -117,7 +117,7 @@ pub(crate) fn plain_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
     lines.join("\n")
 }
 
-/// Names and values, one pair a line; a value of several lines stays in its column.
+/// Formats names and values, one pair per line; a value of several lines stays in its column.
 pub(crate) fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The pipeline that a command is about: from a file and changes to it to the libraries' types.
+//! The pipeline of a command: reads the file and applies changes.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use crate::failure::Failure;
 /// A pipeline file, and changes to it.
 #[derive(Debug, Args)]
 pub(crate) struct PipelineArguments {
-    /// The pipeline file: TOML, or JSON if its name ends in `.json`. Paths in it are relative to the
-    /// folder that it lies in.
+    /// The pipeline file: TOML, or JSON if its name ends in `.json`. Paths in it are relative to
+    /// the file's folder.
     #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// Another value for a field of the file, both as in TOML (`stage.clean.batch_size=8`,
+    /// Changes a field of the file, with key and value as in TOML (`stage.clean.batch_size=8`,
     /// `'failure_policy="record"'`); may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) assignments: Vec<String>,
 }
 
-/// A pipeline that was read, checked and made ready.
+/// A pipeline that has been read, checked and prepared.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) file: PipelineFile,
@@ -30,7 +30,7 @@ pub(crate) struct Loaded {
 }
 
 impl PipelineArguments {
-    /// Reads the file, makes the changes, checks the result, and reads what that refers to.
+    /// Reads the file, applies the changes, checks the result, and reads the files it refers to.
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         let path = &self.file;
         let text = files::read_text(path, files::MOST_TEXT).map_err(|error| {

@@ -1,4 +1,4 @@
-//! What happens meanwhile, on the standard error stream.
+//! Progress of builds on standard error.
 
 use std::io::{self, IsTerminal};
 use std::sync::Mutex;
@@ -11,9 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::output;
 use crate::terminal::{say, visible};
 
-/// Shows the phases of builds: in place on a terminal, else a line each.
+/// Shows the phases of builds: updated in place on a terminal, else one line each.
 ///
-/// It shows nothing until a build begins, so what is in the cache is taken in silence.
+/// It shows nothing until a build begins, so a cached environment causes no output.
 #[derive(Debug)]
 pub(crate) struct Progress {
     kind: Kind,
@@ -21,16 +21,16 @@ pub(crate) struct Progress {
 
 #[derive(Debug)]
 enum Kind {
-    /// On a terminal: one line that changes, made when there is something to show.
+    /// On a terminal: one changing line, created when there is something to show.
     Live(Mutex<Option<ProgressBar>>),
-    /// A line for each phase, which the last one belonged to.
+    /// One line per phase; the value is the last phase shown.
     Plain(Mutex<Option<(String, BuildPhase)>>),
-    /// Only what is wrong.
+    /// Only problems.
     Quiet,
 }
 
 impl Progress {
-    /// For a person or a log.
+    /// Creates one for a person or a log.
     pub(crate) fn new() -> Self {
         let kind = if io::stderr().is_terminal() {
             Kind::Live(Mutex::default())
@@ -40,14 +40,14 @@ impl Progress {
         Self { kind }
     }
 
-    /// For a launcher: nothing in a log, but a person who waits sees why.
+    /// Creates one for a launcher: silent in a log, but visible to a person at a terminal.
     pub(crate) fn quiet() -> Self {
         let kind =
             if io::stderr().is_terminal() { Kind::Live(Mutex::default()) } else { Kind::Quiet };
         Self { kind }
     }
 
-    /// Takes the display away.
+    /// Removes the display.
     pub(crate) fn finish(&self) {
         if let Kind::Live(bar) = &self.kind
             && let Some(bar) = bar.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -89,7 +89,7 @@ impl Observer for Progress {
     }
 }
 
-/// What a build is at, where an event tells it: its key, the phase, and that in words.
+/// Returns the build's key, its phase, and a text for the phase, if the event has them.
 pub(crate) fn at(event: &Event) -> Option<(&str, BuildPhase, String)> {
     let Event::EnvironmentBuilding { key, phase, packages, done, bytes, total_bytes } = event
     else {
@@ -99,7 +99,7 @@ pub(crate) fn at(event: &Event) -> Option<(&str, BuildPhase, String)> {
     Some((key, *phase, format!("{}{amount}", words(*phase))))
 }
 
-/// What a phase is for somebody who waits.
+/// Describes a phase to a waiting user.
 fn words(phase: BuildPhase) -> &'static str {
     match phase {
         BuildPhase::Locating => "finding or fetching the package manager",
@@ -107,7 +107,7 @@ fn words(phase: BuildPhase) -> &'static str {
     }
 }
 
-/// How many packages, as ` 2 of 3 packages`; nothing where nobody knows.
+/// Formats the number of packages, as ` 2 of 3 packages`; empty if unknown.
 fn amount(done: Option<usize>, packages: Option<usize>) -> String {
     match (done.filter(|done| *done > 0), packages) {
         (Some(done), Some(all)) => format!(" {done} of {}", output::count(all, "package")),
@@ -118,7 +118,7 @@ fn amount(done: Option<usize>, packages: Option<usize>) -> String {
     }
 }
 
-/// How many bytes, as `, 16.1 MB of 28.6 MB`; nothing where there are none.
+/// Formats the bytes, as `, 16.1 MB of 28.6 MB`; empty if there are none.
 fn size(bytes: Option<u64>, total: Option<u64>) -> String {
     match (bytes.unwrap_or(0), total) {
         (bytes, Some(total)) => {

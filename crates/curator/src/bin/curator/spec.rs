@@ -1,4 +1,4 @@
-//! Which environment, over which base: from arguments to the libraries' types.
+//! The environment and the base that the arguments name.
 
 use std::env;
 use std::io;
@@ -17,11 +17,11 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
-/// Whose specs these are, in error messages.
+/// The source of these specs, in error messages.
 const COMMAND_LINE: &str = "the command line";
 const STANDARD_INPUT: &str = "the standard input";
 
-/// What an environment is to hold.
+/// Arguments for the contents of an environment.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Spec")]
 pub(crate) struct SpecArguments {
@@ -31,18 +31,18 @@ pub(crate) struct SpecArguments {
     /// A line of a requirements file for uv; may be repeated.
     #[arg(long, value_name = "REQ", allow_hyphen_values = true)]
     uv: Vec<String>,
-    /// A requirements file, read by uv unless `--pip` is given, too; may be repeated.
+    /// A requirements file, read by uv unless `--pip` is also given; may be repeated.
     #[arg(long, value_name = "FILE")]
     requirements: Vec<PathBuf>,
     /// The key of an environment or the start of it, a `runtime_env` as JSON, a JSON or TOML file
-    /// that holds one, or `-` for one on the standard input.
+    /// that contains one, or `-` to read one from standard input.
     ///
-    /// A text of hexadecimal digits alone is a key: write `./abc` for a file of such a name.
+    /// Text of only hexadecimal digits is a key: write `./abc` for a file of that name.
     #[arg(long, value_name = "KEY|FILE|JSON|-", conflicts_with_all = ["pip", "uv", "requirements"])]
     spec: Option<String>,
 }
 
-/// What an environment is to stand on.
+/// Arguments for the base of an environment.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Base")]
 pub(crate) struct BaseArguments {
@@ -50,24 +50,24 @@ pub(crate) struct BaseArguments {
     /// `python3` on PATH].
     #[arg(long, value_name = "PYTHON", conflicts_with = "managed_base")]
     base: Option<PathBuf>,
-    /// A base that uv makes from these requirements, and that is kept in the cache.
+    /// Requirements of a base that uv builds and the cache keeps.
     #[arg(long, value_name = "REQ", num_args = 1..)]
     managed_base: Vec<String>,
-    /// The interpreter that a managed base is made from [default: that of the default base].
+    /// The interpreter for a managed base [default: that of the default base].
     #[arg(long, value_name = "PYTHON", requires = "managed_base")]
     python: Option<PathBuf>,
 }
 
-/// How an environment adds to its base.
+/// Arguments for how an environment adds to its base.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Base")]
 pub(crate) struct StrategyArguments {
-    /// How the environment comes by the base's files [default: chosen by what the disk can do].
+    /// How the environment gets the base's files [default: the best way that the disk supports].
     #[arg(long)]
     strategy: Option<StrategyName>,
 }
 
-/// An environment: what is in it, over what, and how.
+/// Arguments for an environment: contents, base and strategy.
 #[derive(Debug, Args)]
 pub(crate) struct EnvArguments {
     #[command(flatten)]
@@ -84,21 +84,21 @@ enum StrategyName {
     Hardlink,
     /// Symbolic links.
     Symlink,
-    /// Copies, so that nothing is shared with the base.
+    /// Copies, which share nothing with the base.
     Copy,
 }
 
-/// What was asked for.
+/// The requested environment.
 #[derive(Debug)]
 pub(crate) enum Wanted {
-    /// An environment that the cache has.
+    /// A cached environment.
     Found(Box<Environment>),
     /// A spec.
     Spec(Box<LoadedEnv>),
 }
 
 impl SpecArguments {
-    /// Whether none is given.
+    /// Returns whether no spec is given.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { pip, uv, requirements, spec } = self;
         pip.is_empty() && uv.is_empty() && requirements.is_empty() && spec.is_none()
@@ -147,7 +147,7 @@ impl SpecArguments {
 }
 
 impl BaseArguments {
-    /// The base that is named; none if none is.
+    /// Returns the named base, or `None`.
     pub(crate) fn base(&self) -> Result<Option<Base>, Failure> {
         if let Some(python) = &self.base {
             return Ok(Some(Base::from(python.clone())));
@@ -164,12 +164,12 @@ impl BaseArguments {
         )))
     }
 
-    /// Whether no base is named.
+    /// Returns whether no base is named.
     pub(crate) fn is_default(&self) -> bool {
         self.base.is_none() && self.managed_base.is_empty()
     }
 
-    /// Whether it is one that the cache makes.
+    /// Returns whether the cache builds the base.
     pub(crate) fn is_managed(&self) -> bool {
         !self.managed_base.is_empty()
     }
@@ -185,7 +185,7 @@ impl BaseArguments {
 }
 
 impl StrategyArguments {
-    /// Whether none is named.
+    /// Returns whether no strategy is named.
     pub(crate) fn is_default(&self) -> bool {
         self.strategy.is_none()
     }
@@ -205,7 +205,7 @@ impl StrategyArguments {
 }
 
 impl EnvArguments {
-    /// The environment itself, built if need be.
+    /// Returns the environment, building it if needed.
     pub(crate) fn prepare(
         &self,
         cache_dir: Option<&Path>,
@@ -222,7 +222,7 @@ impl EnvArguments {
     }
 }
 
-/// What an environment of the cache was made of.
+/// Returns the spec and base of a cached environment.
 pub(crate) fn recorded(environment: &Environment) -> Result<LoadedEnv, Failure> {
     environment
         .spec()
@@ -233,14 +233,14 @@ fn is_hexadecimal(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// JSON, or else TOML.
+/// Parses JSON, or else TOML.
 fn from_text(text: &str, owner: &str) -> Result<RuntimeEnv, Failure> {
     let is_json = text.trim_start().starts_with('{');
     let read = if is_json { RuntimeEnv::from_json(text) } else { RuntimeEnv::from_toml(text) };
     read.map_err(|error| wrong(error, owner))
 }
 
-/// A file with a spec, the folder that paths in it are relative to, and the file's name.
+/// Reads a file with a spec; returns it with the folder for its relative paths and the file's name.
 fn from_file(path: &Path) -> Result<(RuntimeEnv, PathBuf, String), Failure> {
     let text = files::read_text(path, files::MOST_TEXT).map_err(|error| {
         let problem = format!("cannot read the spec `{}`: {error}", path.display());

@@ -1,20 +1,21 @@
-//! The door to the terminal: all text goes through here, and what steers a terminal stays behind.
+//! Output to the terminal: all text goes through here, and control sequences are made visible.
 //!
-//! Log lines, errors, names and metadata come from others. An escape sequence in them would move the
-//! cursor, clear the screen, fill the clipboard or turn text around, so each such character is
-//! written as `\x1b`. Text that is not for a terminal is treated alike: a log is read on one later.
+//! Log lines, errors, names and metadata come from others. An escape sequence in them could move
+//! the cursor, clear the screen, fill the clipboard or reverse text, so each such character is
+//! written as `\x1b`. The same happens to text for a file, since a log may later be read on a
+//! terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-/// Between these two stands a colour of ours (a number of ANSI's), which becomes one only here. No
-/// text holds them: they are no characters.
+/// These two enclose a colour of ours (an ANSI number), which is converted only here. No foreign
+/// text contains them: they are not characters.
 const COLOUR: (char, char) = ('\u{fdd0}', '\u{fdd1}');
-/// The colours that there are; nothing else ever becomes an escape sequence.
+/// The known colours; nothing else ever becomes an escape sequence.
 const COLOURS: [&str; 9] = ["0", "1", "2", "31", "32", "33", "36", "1;31", "1;36"];
 
-/// `text` with what steers a terminal made visible; lines stay lines.
+/// Makes control sequences in `text` visible; keeps line ends.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |c, visible| {
         let code = u32::from(c);
@@ -26,7 +27,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same for JSON, which stays the same value.
+/// Makes control sequences in JSON visible, and keeps its value.
 fn visible_json(text: &str) -> Cow<'_, str> {
     escaped(text, |c, visible| {
         let _ = write!(visible, "\\u{:04x}", u32::from(c));
@@ -48,21 +49,21 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
-/// Control characters but for line ends and tabs, those that turn the direction of text, and other
-/// ends of lines.
+/// Returns whether a character is a control character other than line end and tab, changes the
+/// direction of text, or is another kind of line end.
 fn steers(c: char) -> bool {
     c.is_control() && c != '\n' && c != '\t'
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text in a colour, once it is shown.
+/// Marks a text to be shown in a colour.
 pub(crate) fn coloured(text: &str, colour: &str) -> String {
     let (begin, end) = COLOUR;
     format!("{begin}{colour}{end}{text}{begin}0{end}")
 }
 
-/// What is written for a text: visible, and in its colours or without any.
+/// Renders a text: control sequences visible, with or without colours.
 pub(crate) fn shown(text: &str, is_colourful: bool) -> String {
     let text = visible(text);
     let mut shown = String::with_capacity(text.len());
@@ -84,22 +85,22 @@ pub(crate) fn shown(text: &str, is_colourful: bool) -> String {
     shown
 }
 
-/// Whether a stream shows colours.
+/// Returns whether a stream shows colours.
 pub(crate) fn is_colourful(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Writes a result for people to the standard output.
+/// Writes a result for people to standard output.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     print_raw(&shown(text, is_colourful(&io::stdout())))
 }
 
-/// The same for JSON.
+/// Writes a result as JSON to standard output.
 pub(crate) fn print_json(text: &str) -> io::Result<()> {
     print_raw(&visible_json(text))
 }
 
-/// Writes a result that a script takes, such as a path: as it is, unless a person reads it.
+/// Writes a result for a script, such as a path: unchanged, unless standard output is a terminal.
 pub(crate) fn print_exactly(text: &str) -> io::Result<()> {
     if io::stdout().is_terminal() { print(text) } else { print_raw(text) }
 }
@@ -113,19 +114,19 @@ fn print_raw(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A line on the standard error stream; that nobody can read it stops nothing.
+/// Writes a line to standard error; ignores a closed stream.
 pub(crate) fn say(line: &str) {
     let text = shown(line, is_colourful(&io::stderr())) + "\n";
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Draws on the standard error stream, which is a terminal: lines that were made visible, and what
-/// moves among them. All of it at once, so that nothing comes between.
+/// Draws on standard error, which is a terminal: visible lines and cursor movements, in one write,
+/// so that no other output comes between.
 pub(crate) fn draw(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// The standard error stream, for log lines that somebody else makes.
+/// Standard error, for log lines of the logging library.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Log {
     pub(crate) is_json: bool,
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&visible).unwrap(), value);
     }
 
-    /// Data that a person asked for (`--output -`) is no text of ours.
+    /// Data that the user requested (`--output -`) is written unchanged.
     #[test]
     fn nothing_goes_around_the_door() {
         let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/curator");
@@ -203,7 +204,7 @@ mod tests {
                 {
                     assert!(!text.contains(way), "{}: {way}", path.display());
                 }
-                // To ask what a stream is writes nothing.
+                // Asking for a stream's type writes nothing.
                 let asked = text.matches("io::stderr().is_terminal()").count()
                     + text.matches("tcgetwinsize(io::stderr())").count();
                 assert_eq!(text.matches("io::stderr()").count(), asked, "{}", path.display());

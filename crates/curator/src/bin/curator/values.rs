@@ -1,8 +1,8 @@
-//! Amounts as people write them.
+//! Amounts in the form that people write.
 
 use std::time::Duration;
 
-/// Bytes: a whole number, or one with a unit (`500MB`, `10GiB`).
+/// Parses bytes: a whole number, or one with a unit (`500MB`, `10GiB`).
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text)?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -20,7 +20,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| "the number is too large".to_owned())
 }
 
-/// An age: a whole number with a unit (`90s`, `30m`, `12h`, `7d`, `2w`).
+/// Parses an age: a whole number with a unit (`90s`, `30m`, `12h`, `7d`, `2w`).
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text)?;
     let factor: u64 = match unit {

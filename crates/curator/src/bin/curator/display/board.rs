@@ -1,4 +1,4 @@
-//! What is known of a run under way, and how that reads.
+//! The state of a run under way, and its wording.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::output;
 use crate::progress;
 use crate::run::Reading;
 
-/// Over how long a rate is taken.
+/// The period over which a rate is computed.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// What is known of a run under way.
+/// The state of a run under way.
 pub(super) struct Board {
     stages: Vec<Stage>,
     builds: BTreeMap<String, Build>,
@@ -23,22 +23,22 @@ pub(super) struct Board {
     length: Option<u64>,
     begun: Instant,
     failures: usize,
-    /// How far it was said to be; it does not go back.
+    /// The progress shown last; it does not go back.
     share: f64,
-    /// Tasks that were handed in, and that no stage took before the run was stopped.
+    /// Tasks that were submitted but not started before the run was stopped.
     dropped: u64,
 }
 
 struct Stage {
     name: String,
     batch_size: u64,
-    /// Tasks that it is done with.
+    /// Finished tasks.
     done: u64,
     outputs: u64,
     failed: u64,
     workers: u64,
     is_finished: bool,
-    /// How many were done when.
+    /// The number of finished tasks over time.
     samples: VecDeque<(Instant, u64)>,
 }
 
@@ -140,12 +140,12 @@ impl Board {
         }
     }
 
-    /// Tasks handed in so far.
+    /// Tasks submitted so far.
     fn handed_in(&self) -> u64 {
         self.reading.tasks.load(Ordering::Relaxed).saturating_sub(self.dropped)
     }
 
-    /// How many tasks will have been handed in at the end, as far as that can be told.
+    /// An estimate of all tasks that will be submitted, if there is one.
     fn expected(&self) -> Option<f64> {
         let tasks = as_number(self.handed_in());
         if self.reading.is_over.load(Ordering::Relaxed) {
@@ -156,7 +156,7 @@ impl Board {
         Some((tasks * as_number(length) / as_number(read)).max(tasks))
     }
 
-    /// The stages, as they stand now.
+    /// Returns the current state of the stages.
     pub(super) fn rows(&mut self) -> Vec<Row> {
         let mut given = self.handed_in();
         let mut expected = self.expected();
@@ -186,7 +186,7 @@ impl Board {
                 rate,
                 left: left.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             };
-            // What a stage gives for what it takes, its successor may expect for the rest, too.
+            // Estimate a stage's remaining output by its ratio so far.
             let ratio = as_number(stage.outputs) / as_number(stage.done.max(1));
             expected = expected.filter(|_| stage.done > 0).map(|expected| expected * ratio);
             given = stage.outputs;
@@ -195,7 +195,7 @@ impl Board {
         rows.collect()
     }
 
-    /// A line for each build under way: its key, and what it is at.
+    /// A line for each build under way: its key and its phase.
     pub(super) fn building(&self) -> Vec<(String, String)> {
         let line = |(key, build): (&String, &Build)| {
             let seconds = build.begun.elapsed().as_secs_f64();
@@ -204,7 +204,7 @@ impl Board {
         self.builds.iter().map(line).collect()
     }
 
-    /// A line for a log.
+    /// Returns a line of progress for a log.
     pub(super) fn news(&mut self) -> String {
         let rows = self.rows();
         let stages = rows.iter().map(|row| format!("{} {}", row.name, thousands(row.done)));
@@ -223,7 +223,7 @@ impl Board {
         )
     }
 
-    /// How it went.
+    /// Returns a summary of the run.
     pub(super) fn summary(&self, run: &RunReport) -> Vec<String> {
         let stage = |stage: &curator::backends::StageReport| {
             let env = run.environment_of(&stage.name);
@@ -263,13 +263,13 @@ impl Board {
         lines
     }
 
-    /// Tasks that failed, and lines that are none.
+    /// Failed tasks and malformed lines.
     pub(super) fn failed_in(&self, run: &RunReport) -> u64 {
         run.failed.len() as u64 + self.reading.malformed.load(Ordering::Relaxed)
     }
 
-    /// How far all of it is, from 0 to 1, as far as that can be told: the mean over the stages, each of
-    /// which may expect for the rest what came of the tasks so far.
+    /// Estimates the progress of the run, from 0 to 1: the mean over the stages, whose remaining
+    /// input is estimated from the tasks so far.
     pub(super) fn share(&mut self) -> Option<f64> {
         let mut expected = self.expected()?;
         let (mut sum, mut before) = (0.0, 0.0);
@@ -294,12 +294,12 @@ impl Board {
 }
 
 impl Stage {
-    /// Tasks a second, over the last seconds; to be asked steadily.
+    /// Returns tasks per second over the last seconds; call it regularly.
     fn rate(&mut self, now: Instant) -> Option<f64> {
         if self.samples.back().is_none_or(|(_, done)| *done != self.done || !self.is_finished) {
             self.samples.push_back((now, self.done));
         }
-        // The time before the first one is that of the set-up.
+        // Exclude the set-up, before the first task.
         while self.samples.get(1).is_some_and(|(_, done)| *done == 0) {
             self.samples.pop_front();
         }
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(clocks, ["0:05", "1:05", "1:02:03"]);
     }
 
-    /// Whatever a stage makes of its tasks, the share neither goes back nor leaps.
+    /// Law: whatever a stage makes of its tasks, the progress neither goes back nor jumps.
     #[test]
     fn the_share_grows_step_by_step() {
         let reading = Arc::new(Reading::default());

@@ -1,4 +1,4 @@
-//! The display on a terminal: drawn ten times a second, all of it at once.
+//! The display on a terminal: redrawn ten times a second, as a whole.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,9 +13,9 @@ use crate::terminal::{draw, say, visible};
 
 const TICK: Duration = Duration::from_millis(100);
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-/// How wide the bar is.
+/// Width of the bar, in columns.
 const BAR: usize = 24;
-/// What a terminal that does not tell is as wide and high as.
+/// Columns and rows of a terminal that does not report its size.
 const UNKNOWN: (usize, usize) = (80, 24);
 
 const DIM: &str = "2";
@@ -27,7 +27,7 @@ const CYAN: &str = "36";
 pub(super) struct Live {
     screen: Arc<Mutex<Screen>>,
     end: Sender<()>,
-    /// None where the system gives no more threads: then nothing is drawn.
+    /// `None` if the system refuses another thread: then nothing is drawn.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,7 +52,7 @@ impl Live {
         self.above(|| say(line));
     }
 
-    /// Takes the lines away while something is written.
+    /// Removes the lines while something is written.
     pub(super) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         let mut screen = lock(&self.screen);
         screen.erase();
@@ -61,7 +61,7 @@ impl Live {
         written
     }
 
-    /// Takes the lines away.
+    /// Removes the lines.
     pub(super) fn end(self) {
         drop(self.end);
         if let Some(thread) = self.thread {
@@ -71,8 +71,8 @@ impl Live {
     }
 }
 
-/// What stands on the terminal now. None of its lines is as wide as that, so that the cursor is where
-/// it is thought to be: on which row it stands after the last column, terminals disagree.
+/// The lines now on the terminal. Each is narrower than the terminal, so that the position of the
+/// cursor is known: terminals disagree on its row after the last column.
 #[derive(Default)]
 struct Screen {
     text: String,
@@ -100,7 +100,7 @@ impl Screen {
         self.is_drawn = false;
     }
 
-    /// What takes the lines away, from the end of the last one on.
+    /// Returns the sequence that removes the lines, starting at the end of the last one.
     fn erasing(&self) -> String {
         if !self.is_drawn {
             return String::new();
@@ -110,7 +110,7 @@ impl Screen {
     }
 }
 
-/// The columns and rows of the terminal.
+/// Returns the columns and rows of the terminal.
 fn size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(io::stderr());
     size.map_or(UNKNOWN, |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
@@ -125,7 +125,7 @@ fn text(board: &mut Board, frame: usize, (width, height): (usize, usize)) -> Str
         );
     }
     let rows = board.rows();
-    // Room for the head, the line below, and what a shell's prompt needs.
+    // Leave room for the head, the line below, and a shell's prompt.
     let room = height.saturating_sub(lines.len() + 4).max(1);
     let (shown, hidden) = choose(rows, room);
     let names = shown.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).clamp(5, 28);
@@ -143,7 +143,7 @@ fn text(board: &mut Board, frame: usize, (width, height): (usize, usize)) -> Str
     lines.join("\n")
 }
 
-/// The stages that there is room for: those at work first, in their order.
+/// Returns the stages that fit: first those at work, in their order.
 fn choose(rows: Vec<Row>, room: usize) -> (Vec<Row>, usize) {
     let hidden = rows.len().saturating_sub(room);
     let mut to_hide = hidden;
@@ -215,7 +215,7 @@ impl Line {
         self
     }
 
-    /// The line in its colours, no wider than that: a line that wraps could not be drawn over.
+    /// Returns the coloured line, cut to the width: a wrapped line could not be overwritten.
     fn cut(&self, width: usize) -> String {
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let (mut text, mut room) = (String::new(), width);

@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCo
     print(&prepared?, arguments.output.json)
 }
 
-/// The result, as `create` and `refresh` print it.
+/// Prints the result of `create` and `refresh`.
 pub(crate) fn print(environment: &Environment, is_json: bool) -> Result<ExitCode, Failure> {
     let report = environment.report();
     if !is_json {

@@ -1,4 +1,4 @@
-//! `env diff`: what is different in two environments.
+//! `env diff`: compares two environments.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `env du`: what environments occupy on the disk.
+//! `env du`: measures disk usage.
 
 use std::process::ExitCode;
 

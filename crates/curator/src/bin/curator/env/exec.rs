@@ -1,4 +1,4 @@
-//! `env exec`: becomes a command in an environment.
+//! `env exec`: replaces this process by a command in an environment.
 
 use std::io;
 use std::os::fd::IntoRawFd;
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Exec, cache_dir: Option<&Path>) -> Result<ExitCode
         Err(failure) => {
             let refusal = worker.and_then(|worker| worker.refusal(failure.report()));
             let Some(refusal) = refusal else { return Err(failure) };
-            // For the log of the node, whatever becomes of the worker.
+            // Write it to the node's log, whatever happens to the worker.
             failure.show();
             return Err(become_command(&refusal));
         }
@@ -45,7 +45,7 @@ fn prepare(
     Ok(environment)
 }
 
-/// Does not return, unless the command cannot be started.
+/// Returns only if the command cannot be started.
 fn become_command(command: &EnvCommand) -> Failure {
     #[expect(
         clippy::disallowed_methods,
@@ -63,7 +63,7 @@ fn become_command(command: &EnvCommand) -> Failure {
 /// Leaves the locks of the environment open for the command, which holds them until it ends.
 fn keep(environment: &Environment) -> io::Result<()> {
     for lease in environment.leases() {
-        // Other than the descriptor that it duplicates, this one survives an exec.
+        // Unlike the original, the duplicated descriptor survives an exec.
         let _ = rustix::io::dup(lease)?.into_raw_fd();
     }
     Ok(())

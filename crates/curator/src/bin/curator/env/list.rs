@@ -1,4 +1,4 @@
-//! `env list`: what is in the cache.
+//! `env list`: lists the environments in the cache.
 
 use std::process::ExitCode;
 
@@ -53,7 +53,7 @@ fn entry(cache: &Cache, listed: &Listed) -> Result<Value, Failure> {
     }))
 }
 
-/// The requirements that the environment was made of.
+/// Returns the requirements of the environment.
 fn asked_for(listed: &Listed) -> Vec<String> {
     let requirements = listed.manifest.details["spec"]["requirements"].as_array();
     let texts = requirements.into_iter().flatten().filter_map(Value::as_str);

@@ -1,4 +1,4 @@
-//! `env lock`: what a spec resolves to.
+//! `env lock`: resolves a spec.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Lock, cache_dir: Option<&Path>) -> Result<ExitCode
     written(arguments, &lines.join("\n"))
 }
 
-/// What is asked for, by its name or by the file's.
+/// Returns the requested format, by `--format` or by the file's name.
 fn format(arguments: &Lock) -> Result<LockFormat, Failure> {
     let name = arguments.output_file.as_deref().and_then(Path::file_name);
     let name = name.map(OsStr::to_string_lossy).unwrap_or_default();
@@ -42,7 +42,7 @@ fn format(arguments: &Lock) -> Result<LockFormat, Failure> {
         name == "pylock.toml" || name.starts_with("pylock.") && name.ends_with(".toml");
     match arguments.format {
         None if is_lock_file => Ok(LockFormat::Pylock),
-        // Other tools, and this one, know it by its name.
+        // Other tools, and this one, recognize the file by its name.
         Some(LockFormat::Pylock) if !name.is_empty() && !is_lock_file => Err(Failure::usage(
             &format!("a lock file is named `pylock.toml` or `pylock.NAME.toml`, not `{name}`"),
         )),

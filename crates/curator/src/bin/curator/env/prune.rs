@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
         budget = budget.with_dry_run();
     }
     let report = cache.prune(&budget)?;
-    // What was to go and is not gone is a failure, although the environment is.
+    // Files that could not be deleted are a failure, although the environment is gone.
     let code = if report.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if arguments.output.json {
         let left: Vec<Value> = report

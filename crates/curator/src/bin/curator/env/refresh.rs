@@ -39,8 +39,7 @@ pub(crate) fn run(arguments: &Create, cache_dir: Option<&Path>) -> Result<ExitCo
     create::print(&refreshed?, arguments.output.json)
 }
 
-/// The spec that stands for an environment of the cache, and has its key; the empty one stands for
-/// a managed base.
+/// Returns the spec with the key of a cached environment; the empty spec stands for a managed base.
 fn asked_for(provisioner: &Provisioner, found: &Environment) -> Result<LoadedEnv, Failure> {
     let (env, key) = if found.is_managed_base() {
         (LoadedEnv::default(), provisioner.base_key()?)

@@ -12,7 +12,7 @@ use crate::output;
 
 pub(crate) fn run(arguments: &Remove, store: &Store) -> Result<ExitCode, Failure> {
     let cache = store.cache();
-    // All are looked up before the first goes, so that a misspelt key removes nothing.
+    // Look up all keys before removing the first, so that a misspelt key removes nothing.
     let mut keys = Vec::new();
     for prefix in &arguments.keys {
         let key = cache.find(prefix)?;
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Remove, store: &Store) -> Result<ExitCode, Failure
             keys.push(key);
         }
     }
-    // What needs another one goes first, in whichever order they were named.
+    // Remove dependent environments first, whatever the order of the arguments.
     let mut pending = keys.clone();
     while !pending.is_empty() {
         let before = pending.len();
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Remove, store: &Store) -> Result<ExitCode, Failure
                     postponed.push(key);
                     reason = Some(error);
                 }
-                // One that somebody else removed meanwhile is gone, as was asked for.
+                // An environment that another process removed meanwhile is gone, as requested.
                 other => _ = other?,
             }
         }

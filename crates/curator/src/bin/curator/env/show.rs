@@ -1,4 +1,4 @@
-//! `env show`: what an environment is made of.
+//! `env show`: shows an environment in detail.
 
 use std::process::ExitCode;
 

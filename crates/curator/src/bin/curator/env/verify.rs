@@ -1,4 +1,4 @@
-//! `env verify`: whether environments are what was built.
+//! `env verify`: compares environments with the record of their build.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use crate::arguments::Verify;
 use crate::failure::Failure;
 use crate::output;
 
-/// Of one environment, people see so many damaged files.
+/// Maximum number of damaged files shown for one environment.
 const SHOWN: usize = 20;
 
 pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure> {

@@ -1,4 +1,4 @@
-//! `env why`: how a package came into an environment.
+//! `env why`: explains why a package is in an environment.
 
 use std::process::ExitCode;
 
