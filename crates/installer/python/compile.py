@@ -27,7 +27,7 @@ def recorded(names):
                 continue
             for line in lines:
                 path = line.rsplit(",", 2)[0].strip('"')
-                # What lies outside of the folder is a script.
+                # Files outside the folder are scripts.
                 if path.endswith(".py") and not path.startswith(("..", "/")):
                     yield os.path.join(folder, path)
 
@@ -39,7 +39,7 @@ for position, path in enumerate(recorded(names)):
     if position % count != index:
         continue
     try:
-        # As an import would: by the file's time, and not at all if the bytecode is there.
+        # Compile as an import would: by the file's time, and only if the bytecode is missing.
         # py_compile would do the same, but takes longer to import than ten files to compile.
         SourceFileLoader("module", path).get_code("module")
         compiled += 1

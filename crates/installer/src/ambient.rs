@@ -6,9 +6,9 @@ use std::fmt;
 
 use envspec::{Tool, settings};
 
-/// Variables that reach a tool, and by it a build: who the user is, where programs, certificates and
-/// credentials are, and how the network is reached. None of them decides what a build makes, or it is
-/// one that nothing can do without.
+/// Variables that reach a tool, and through it a build: they identify the user, locate programs,
+/// certificates and credentials, and configure the network. None of them affects the result of a
+/// build, except a few that nothing works without.
 const PASSED: &[&str] = &[
     "ALL_PROXY",
     "CURL_CA_BUNDLE",
@@ -41,19 +41,19 @@ const PASSED: &[&str] = &[
     "USER",
 ];
 
-/// The same by the beginnings of their names.
+/// Prefixes of further such variables.
 const PASSED_PREFIXES: &[&str] =
     &["AWS_", "AZURE_", "CLOUDSDK_", "DYLD_", "GIT_", "KRB5", "LC_", "SSH_", "XDG_"];
 
-/// The environment in which pip and uv are looked for and run, before that of the spec.
+/// The process environment for finding and running pip and uv, before the spec's variables.
 ///
-/// Of it a tool, and what it builds, gets what says who the user is and how the network is reached:
-/// `PATH`, `HOME`, the locale, proxies, certificates, and what git, ssh and the clouds read. Anything
-/// else that a build should see (`CFLAGS`, `CMAKE_ARGS`, `CC`) is for the spec to give, so that the key
-/// tells of it. Variables of the tools themselves (`PIP_*`, `UV_*`) are settings: see
+/// A tool and its builds get only the variables that identify the user and configure the network:
+/// `PATH`, `HOME`, the locale, proxies, certificates, and those of git, ssh and the clouds. A spec
+/// must set anything else that a build should see (`CFLAGS`, `CMAKE_ARGS`, `CC`), so that it is
+/// part of the key. Variables of the tools themselves (`PIP_*`, `UV_*`) are settings: see
 /// [`Settings`](crate::Settings).
 ///
-/// It debugs as the names alone, for any value may be a secret.
+/// `Debug` shows only names, since any value may be a secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Ambient {
     variables: BTreeMap<OsString, OsString>,
@@ -80,13 +80,13 @@ impl Ambient {
         self
     }
 
-    /// The value of one variable, filtered or not.
+    /// Returns the value of one variable, whether or not it reaches a tool.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    /// The tool's own settings; what is no text is none of them.
+    /// Returns the tool's own settings; values that are not text are ignored.
     pub(crate) fn of_tool(&self, tool: Tool) -> BTreeMap<String, String> {
         self.variables
             .iter()
@@ -96,7 +96,7 @@ impl Ambient {
             .collect()
     }
 
-    /// The variables that reach a tool.
+    /// Returns the variables that reach a tool.
     pub(crate) fn for_tool(&self) -> BTreeMap<OsString, OsString> {
         self.variables
             .iter()
@@ -112,7 +112,8 @@ impl fmt::Debug for Ambient {
     }
 }
 
-/// Whether a variable of this name reaches a tool from the process; lower case is as good for proxies.
+/// Returns whether a variable of this name reaches a tool from the process; proxies also count in
+/// lower case.
 fn reaches_tool(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))

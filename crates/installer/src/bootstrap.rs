@@ -1,7 +1,7 @@
 //! Fetching a package manager once, for all processes that share a folder.
 //!
-//! A tool is made in a folder of a passing name, under one lock, and gets its own name when it is
-//! whole. Whoever dies before that leaves a folder that the next holder of the lock removes.
+//! A tool is made in a temporary folder, under one lock, and renamed when it is complete. If the
+//! process dies before that, the next holder of the lock removes the folder.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -30,16 +30,16 @@ use crate::transcript::tool_name;
 use crate::variables::with_settings;
 use crate::wanted::Wanted;
 
-/// The names of folders that are being made start with this.
+/// Prefix of the names of temporary folders.
 const STAGING_PREFIX: &str = ".new-";
 
-/// Between two looks at a lock that another process holds.
+/// Pause between two tries for a lock that another process holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// By which a folder of tools is known: the lock, which is empty, and made before all else.
+/// The mark of a folder of tools: the empty lock file, which is created before all else.
 const MARK: Mark = Mark { name: "bootstrap.lock", text: "" };
 
-/// Making a tool that is nowhere yet.
+/// Fetching of a missing tool.
 pub(crate) struct Bootstrap<'a> {
     search: &'a Search<'a>,
     wanted: &'a Wanted,
@@ -98,7 +98,7 @@ impl<'a> Bootstrap<'a> {
             return Err(self.missing(None));
         };
         self.publish(staging, &format!("pip-{version}-py{}", base.minor))?;
-        // It is there now, under its own name.
+        // The tool now has its final name.
         self.search.kept_pip(self.wanted, base).ok_or_else(|| self.missing(None))
     }
 
@@ -115,7 +115,7 @@ impl<'a> Bootstrap<'a> {
         let dir = self.search.dir;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).context("make", dir)?;
         let access = access_of(dir)?;
-        // Tools that were copied here have no lock with them.
+        // Tools that were copied here came without a lock.
         let is_tool = |name: OsString| {
             let name = name.to_string_lossy();
             ["uv-", "pip-", STAGING_PREFIX].iter().any(|start| name.starts_with(start))
@@ -129,7 +129,7 @@ impl<'a> Bootstrap<'a> {
             MarkError::Io { action, path, source } => Error::Io { action, path, source },
         })?;
         let path = dir.join(MARK.name);
-        // One that others own can be locked all the same.
+        // A lock file of another user can be locked, too.
         let file = access.open_lock(&path).context("open", &path)?;
         let mut is_first = true;
         loop {
@@ -149,24 +149,24 @@ impl<'a> Bootstrap<'a> {
         }
     }
 
-    /// A folder to make a tool in, after removing those whose makers died. Needs the lock.
+    /// Creates a folder for making a tool, after removing those of dead processes. Needs the lock.
     fn staging(&self) -> Result<files::Scratch, Error> {
         let dir = self.search.dir;
         let folder = Folder::open(dir).context("open", dir)?;
         for name in folder.names().context("list", dir)? {
             let is_staging = name.to_string_lossy().starts_with(STAGING_PREFIX);
             if is_staging && matches!(folder.kind(&name), Ok(Some(Kind::Folder))) {
-                // It is in nobody's way; the next holder of the lock tries again.
+                // A leftover is harmless; the next holder of the lock tries again.
                 let _ = folder.delete(&name);
             }
         }
         files::Scratch::new_in(dir, STAGING_PREFIX).context("make a folder in", dir)
     }
 
-    /// Gives what was made its own name, by which others find it. Needs the lock.
+    /// Gives the finished tool its final name, by which others find it. Needs the lock.
     fn publish(&self, staging: files::Scratch, name: &str) -> Result<PathBuf, Error> {
         let path = self.search.dir.join(name);
-        // A temporary folder is its maker's alone; a tool is for whoever may use the cache.
+        // A temporary folder is private; a tool is for all users of the cache.
         let permissions = fs::metadata(self.search.dir).map(|metadata| metadata.permissions());
         permissions
             .and_then(|permissions| fs::set_permissions(staging.path(), permissions))
@@ -174,7 +174,7 @@ impl<'a> Bootstrap<'a> {
         let access = access_of(self.search.dir)?;
         sync_tree(staging.path(), access).context("write out", staging.path())?;
         if fs::symlink_metadata(&path).is_ok() {
-            // What has this name and was not found to be usable is broken.
+            // A tool with this name that was not found usable is broken.
             tracing::warn!(path = %path.display(), "replaced");
             files::delete(&path).map_err(Into::into).context("remove", &path)?;
         }
@@ -185,7 +185,7 @@ impl<'a> Bootstrap<'a> {
         Ok(path)
     }
 
-    /// Unpacks a wheel, which for pip is all of an installation.
+    /// Unpacks a wheel; for pip, this is a complete installation.
     fn unpack(&self, wheel: &Path, dir: &Path) -> Result<(), Error> {
         const UNPACK: &str =
             "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])";
@@ -194,20 +194,20 @@ impl<'a> Bootstrap<'a> {
         run_script(base_python, Bytecode::Unwritten, UNPACK, &arguments, variables, limit).map(drop)
     }
 
-    /// Compiles pip: without bytecode every call would take a second longer.
+    /// Compiles pip: without bytecode, every call takes a second longer.
     fn compile(&self, dir: &Path) -> Result<(), Error> {
         let Search { base_python, variables, limit, .. } = self.search;
         let packages = [Package::new("pip", "")];
         compile_recorded(base_python, Some(dir), &packages, None, variables, limit).map(drop)
     }
 
-    /// Installs the tool alone into a folder, with whatever can do it.
+    /// Installs only the tool into a folder, with the best available seed.
     fn fetch(&self, dir: &Path, base: Option<&Description>) -> Result<(), Error> {
         let mut last = None;
         for seed in self.seeds(base)? {
             match self.fetch_with(&seed, dir, base) {
                 Ok(()) => return Ok(()),
-                // The next one would fail alike.
+                // The next seed would fail in the same way.
                 Err(
                     error @ (Error::Timeout { .. } | Error::NoSpace { .. } | Error::Late { .. }),
                 ) => {
@@ -230,7 +230,7 @@ impl<'a> Bootstrap<'a> {
     fn fetch_with(&self, seed: &Seed, dir: &Path, base: Option<&Description>) -> Result<(), Error> {
         let scratch = Scratch::new()?;
         let argv = fetch_argv(seed, self.wanted, dir, base, &self.search.base_python);
-        // The index that the operator chose is the one to fetch from, and nothing else is wanted.
+        // Fetch only the tool, and only from the operator's index.
         let mut settings =
             Settings::read(&Install::new(seed.tool(), Vec::new()), None, &self.search.ambient)?;
         settings.variables.remove("PIP_REQUIREMENT");
@@ -249,7 +249,7 @@ impl<'a> Bootstrap<'a> {
         Err(failure(seed.tool(), &command, &finished, &Secrets::default(), 1))
     }
 
-    /// What can fetch the tool, best first.
+    /// Returns the programs that can fetch the tool, best first.
     fn seeds(&self, base: Option<&Description>) -> Result<Vec<Seed>, Error> {
         let mut seeds = Vec::new();
         if self.wanted.tool == Tool::Pip {
@@ -291,7 +291,7 @@ fn seeds_of(python: &Path, description: &Description) -> impl Iterator<Item = Se
     installed.into_iter().chain(wheels).collect::<Vec<_>>().into_iter()
 }
 
-/// The command line by which a seed installs a tool, and nothing else, into a folder.
+/// Returns the command line with which a seed installs only a tool into a folder.
 fn fetch_argv(
     seed: &Seed,
     wanted: &Wanted,
@@ -326,8 +326,8 @@ fn wheel_version(wheel: &Path) -> Option<Version> {
     wheel.file_name()?.to_str()?.split('-').nth(1)?.parse().ok()
 }
 
-/// Writes out every file, so that after a power cut the name stands for the whole, with the modes
-/// that fit those whom the folder is for, whatever the umask is.
+/// Syncs every file, so that the tool is complete after a power cut, and sets the modes that the
+/// folder's users need, whatever the umask is.
 fn sync_tree(dir: &Path, access: Access) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -1,4 +1,4 @@
-//! Compiling what was installed, on all cores.
+//! Compiling installed packages, on all cores.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,14 +16,14 @@ use crate::request::absolute;
 
 const COMPILE: &str = include_str!("../python/compile.py");
 
-/// More processes than this wait for the disk rather than compile.
+/// Maximum number of processes: more would only wait for the disk.
 const MOST_PROCESSES: usize = 8;
 
-/// Compiles the Python files of installed packages, and says how many.
+/// Compiles the Python files of installed packages, and returns their number.
 ///
-/// Of each package what its `RECORD` names is compiled, as pip would do it in one process; files
-/// that do not compile (templates, syntax of another Python) are passed over. Missing bytecode
-/// costs every process that imports the package, the workers of a stage for instance.
+/// It compiles the files in each package's `RECORD`, as pip does in one process, and skips files
+/// that do not compile (templates, syntax of another Python). Missing bytecode slows every process
+/// that imports the package, such as the workers of a stage.
 ///
 /// The processes that compile hold `lock`, an open, empty file, for as long as they run, as the
 /// package manager does (see [`Request::with_lock`](crate::Request::with_lock)): they write into

@@ -1,8 +1,8 @@
-//! What kind of failure a tool's words describe.
+//! Classification of failures by a tool's output.
 
 use envspec::Tool;
 
-/// The kinds that a caller treats differently.
+/// Kinds of failure that a caller treats differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unsatisfiable,
@@ -13,7 +13,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Signs of a connection that could not be made, or broke.
+/// Signs of a connection that failed or broke.
 const NETWORK: &[&str] = &[
     "error sending request",
     "dns error",
@@ -44,7 +44,7 @@ const NETWORK: &[&str] = &[
     "network was disabled",
 ];
 
-/// Signs, among those of the network, of a state that the next attempt will find again.
+/// Signs of a network failure that a retry would meet again.
 const LASTING: &[&str] = &[
     "CERTIFICATE_VERIFY_FAILED",
     "SSLCertVerificationError",
@@ -54,7 +54,7 @@ const LASTING: &[&str] = &[
     "network was disabled",
 ];
 
-/// Tells what kind of failure the words of a tool describe.
+/// Returns the kind of failure that a tool's output describes.
 ///
 /// The order matters: a full disk shows as a failed build or a broken download, and a pip that
 /// cannot reach its index ends by saying that the index has no such package.
@@ -69,7 +69,7 @@ pub(crate) fn classify(tool: Tool, words: &str) -> Kind {
     };
     let network = NETWORK.iter().any(has);
     match kind {
-        // The tool's verdict stands, except where it rests on an index that did not answer.
+        // Trust the tool's verdict, unless it rests on an index that did not answer.
         Some(kind @ (Kind::BuildFailed { .. } | Kind::Unsatisfiable)) => kind,
         Some(kind) if !network => kind,
         _ if network => Kind::Network { transient: !LASTING.iter().any(has) },
@@ -131,7 +131,7 @@ fn classify_pip(words: &str) -> Option<Kind> {
     None
 }
 
-/// The package whose build failed, in whichever of pip's ways of saying so.
+/// Returns the package whose build failed, from any of pip's forms of the message.
 fn pip_build(words: &str) -> Option<String> {
     for mark in ["Failed building wheel for ", "Failed to build ", "from versions of "] {
         if let Some((_, rest)) = words.split_once(mark) {
@@ -142,7 +142,7 @@ fn pip_build(words: &str) -> Option<String> {
             }
         }
     }
-    // The build failed before pip knew the name: it was working on the last one that it named.
+    // The build failed before pip knew the name: take the last one that pip named.
     let before =
         words.split_once("subprocess-exited-with-error").map_or(words, |(before, _)| before);
     let named = before.lines().rev().find_map(|line| {
@@ -151,7 +151,7 @@ fn pip_build(words: &str) -> Option<String> {
     named.split_whitespace().next().map(str::to_owned)
 }
 
-/// The text in backticks that follows a mark.
+/// Returns the text in backticks after a mark.
 fn quoted_after(words: &str, mark: &str) -> Option<String> {
     let (_, rest) = words.split_once(mark)?;
     let (_, rest) = rest.lines().next()?.split_once('`')?;

@@ -1,9 +1,9 @@
 //! Command lines of pip and uv, as pure data.
 //!
-//! Options stand here if they change what is installed. What only concerns how the tool talks goes
-//! through environment variables, because an old version ignores a variable that it does not know
-//! and refuses an option. Addresses of indexes go through variables too: they may hold credentials,
-//! and a command line is readable by every user of the machine.
+//! Options that change what is installed are here. Settings of the tool's output go through
+//! environment variables, because an old version ignores an unknown variable but refuses an unknown
+//! option. Addresses of indexes go through variables too: they may hold credentials, and every user
+//! of the machine can read a command line.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::tool_options::ToolOptions;
 
-/// Whether a call installs, or only says what it would install.
+/// Whether a call installs, or only reports what it would install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Install,
     DryRun,
-    /// Says what it would install where nothing is installed yet, with hashes.
+    /// Reports what it would install into an empty environment, with hashes.
     Lock,
 }
 
@@ -32,11 +32,11 @@ pub(crate) enum Mode {
 pub(crate) enum Program {
     /// The executable.
     Uv(PathBuf),
-    /// What the target's interpreter is given to run: `pip/__pip-runner__.py`, which imports that
-    /// pip and nothing beside it, or a folder or wheel that holds pip alone.
+    /// The program for the target's interpreter: `pip/__pip-runner__.py`, which imports that pip
+    /// and nothing beside it, or a folder or wheel that contains only pip.
     Pip {
         entry: PathBuf,
-        /// Where bytecode is kept for a pip that has none beside it; without it, each call takes
+        /// The folder for bytecode of a pip that has none beside it; without it, each call takes
         /// more than a second longer.
         bytecode_dir: Option<PathBuf>,
     },
@@ -50,7 +50,7 @@ impl Program {
         }
     }
 
-    /// The executable and its first arguments, for an environment's interpreter.
+    /// Returns the executable and its first arguments, for an environment's interpreter.
     pub(crate) fn start(&self, python: &Path) -> Vec<OsString> {
         match self {
             Self::Uv(uv) => vec![uv.into(), "pip".into()],
@@ -73,15 +73,15 @@ impl Program {
     }
 }
 
-/// What this version of a package manager can do.
+/// Capabilities of this version of a package manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Abilities {
     /// `pip install --report` (22.2), `uv pip install --output-format json` (0.13).
     pub(crate) has_report: bool,
     /// `UV_DEFAULT_INDEX` instead of `UV_INDEX_URL` (0.4.23).
     pub(crate) has_named_indexes: bool,
-    /// Whether a file that is in the way is replaced, and not written into. uv did the latter before
-    /// 0.10.6 where it copies: where it is told to, or has its cache on another file system.
+    /// Whether it replaces existing files instead of writing into them. Before 0.10.6, uv wrote
+    /// into them when it copied: on request, or with its cache on another file system.
     pub(crate) replaces_files: bool,
 }
 
@@ -103,7 +103,7 @@ impl Abilities {
     }
 }
 
-/// The whole command line of one installation, program first.
+/// Returns the whole command line of one installation, program first.
 pub(crate) fn argv(
     program: &Program,
     abilities: Abilities,
@@ -121,9 +121,9 @@ pub(crate) fn argv(
     });
     match program {
         Program::Pip { .. } => {
-            // What was added is compiled afterwards, on all cores. Looking for requirements of all
-            // that is installed which are not met any more takes a third of the time over a large
-            // base; `conflicts` does that where it is asked for.
+            // Added packages are compiled afterwards, on all cores. Checking all installed packages
+            // for broken requirements takes a third of the time over a large base, so only
+            // `conflicts` does that, on request.
             add(&["--no-compile", "--no-warn-conflicts"]);
             if mode != Mode::Install {
                 add(&["--dry-run"]);
@@ -143,7 +143,7 @@ pub(crate) fn argv(
                 add(&["--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras"]);
             }
             if mode == Mode::DryRun {
-                // Nothing is broken by a dry run, and without it uv refuses a system's Python.
+                // A dry run breaks nothing, and without this option uv refuses a system's Python.
                 add(&["--dry-run", "--break-system-packages"]);
             }
             if abilities.has_report && mode != Mode::Lock {
@@ -188,7 +188,7 @@ pub(crate) fn argv(
             argv.extend(["--report".into(), scratch.report_file().into()]);
         }
         Program::Uv(_) => {
-            // The interpreter stands last: an option of the spec must not move the target.
+            // The interpreter comes last: an option of the spec must not change the target.
             argv.extend(["--python".into(), request.python.clone().into()]);
             if !request.install.overrides.is_empty() {
                 argv.extend(["--override".into(), scratch.overrides_file().into()]);
@@ -209,7 +209,7 @@ pub(crate) fn argv(
     Ok(argv)
 }
 
-/// The command line that checks the installed packages against each other.
+/// Returns the command line that checks the installed packages against each other.
 pub(crate) fn check_argv(program: &Program, python: &Path) -> Vec<OsString> {
     let mut argv = program.start(python);
     argv.push("check".into());

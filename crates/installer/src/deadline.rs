@@ -1,16 +1,16 @@
-//! The moment by which an operation, with all its attempts and waits, must be over.
+//! Deadlines of operations, with all their attempts and waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a pause looks whether it is still wanted.
+/// Interval at which a pause checks whether to end early.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The moment by which an operation must be over, or none.
+/// The moment by which an operation must be over, or no limit.
 ///
-/// It is a total: looking for the tool, waiting for a lock, every attempt and every pause between
-/// attempts share it.
+/// It is a total: finding the tool, waiting for a lock, all attempts and the pauses between them
+/// share it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,32 +32,32 @@ impl Deadline {
         Self(Some(moment))
     }
 
-    /// So long from now. A duration that no clock can hold is no limit.
+    /// Sets the deadline this long from now. A duration too large for the clock means no limit.
     #[must_use]
     pub fn after(duration: Duration) -> Self {
         Self(Instant::now().checked_add(duration))
     }
 
-    /// The moment, unless there is no limit.
+    /// Returns the moment; `None` if there is no limit.
     #[must_use]
     pub fn moment(self) -> Option<Instant> {
         self.0
     }
 
-    /// What is left, zero when it has passed, `None` when there is no limit.
+    /// Returns the remaining time: zero after the deadline, `None` if there is no limit.
     #[must_use]
     pub fn remaining(self) -> Option<Duration> {
         self.0.map(|moment| moment.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether the moment has passed.
+    /// Returns whether the moment has passed.
     #[must_use]
     pub fn is_over(self) -> bool {
         self.remaining() == Some(Duration::ZERO)
     }
 }
 
-/// What ends an operation early: a deadline, and perhaps flags.
+/// A limit that ends an operation early: a deadline, and optional flags.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -83,8 +83,8 @@ impl From<Deadline> for Limit {
 }
 
 impl Limit {
-    /// The same with another flag. As soon as one is true nothing more begins, and whatever runs is
-    /// ended with all that it started, as it would be at the deadline. By default, there is none.
+    /// Adds a flag. As soon as one flag is true, nothing more begins, and running processes are
+    /// ended with all their children, as at the deadline. Default: none.
     #[must_use]
     pub fn with_stop(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stops.push(stop);
@@ -97,18 +97,18 @@ impl Limit {
         self.deadline
     }
 
-    /// Whether the deadline has passed, or a flag is true.
+    /// Returns whether the deadline has passed, or a flag is true.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.stops.iter().any(|stop| stop.load(Ordering::Relaxed)) || self.deadline.is_over()
     }
 
-    /// So long from now, or the deadline, where that is nearer.
+    /// Returns the earlier of the deadline and this long from now.
     pub(crate) fn within(&self, duration: Duration) -> Duration {
         self.deadline.remaining().map_or(duration, |remaining| remaining.min(duration))
     }
 
-    /// Waits for so long. False if the limit comes first; it is not waited for where the deadline is
+    /// Waits for this long. Returns false if the limit comes first, at once if the deadline is
     /// nearer.
     pub(crate) fn allows_pause(&self, duration: Duration) -> bool {
         if self.within(duration) < duration {

@@ -1,4 +1,4 @@
-//! What can go wrong, cut by what the caller can do next.
+//! Errors, distinguished by what the caller can do next.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ pub enum Error {
         /// Its words.
         source: Box<Transcript>,
     },
-    /// A package of this name is on no index that was asked.
+    /// No queried index has a package of this name.
     #[error("`{}` found no package `{package}`", tool_name(*tool))]
     NotFound {
         /// The package manager.
@@ -54,7 +54,7 @@ pub enum Error {
     Network {
         /// The package manager.
         tool: Tool,
-        /// Whether another attempt may succeed; the attempts that were worth making were made.
+        /// Whether a later call may succeed; all sensible retries were made.
         transient: bool,
         /// Its words in the last attempt.
         source: Box<Transcript>,
@@ -75,7 +75,7 @@ pub enum Error {
         /// What was still to be done.
         action: &'static str,
     },
-    /// Neither this machine nor the base has the package manager, and fetching it failed.
+    /// The package manager is neither on this machine nor in the base, and fetching it failed.
     #[error("no `{}` {requirement} was found, nor could it be fetched", tool_name(*tool))]
     ToolMissing {
         /// The package manager.
@@ -101,7 +101,7 @@ pub enum Error {
         /// Its words.
         source: Box<Transcript>,
     },
-    /// The tool ended well, but its report could not be read.
+    /// The tool succeeded, but its report could not be read.
     #[error("the report of `{}` could not be read", tool_name(*tool))]
     Report {
         /// The package manager.
@@ -109,7 +109,7 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The tool ended well, but what it resolved to could not be read.
+    /// The tool succeeded, but its resolution could not be read.
     #[error("the answer of `{}` could not be read: {text}", tool_name(*tool))]
     Lock {
         /// The package manager.
@@ -117,7 +117,7 @@ pub enum Error {
         /// The line, or its words.
         text: String,
     },
-    /// A configuration file of the package manager cannot be read as one.
+    /// A configuration file of the package manager is invalid.
     #[error("the configuration file `{}` cannot be read: {reason}", file.display())]
     Settings {
         /// The file.
@@ -125,7 +125,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// An option of the spec for the package manager that it cannot have.
+    /// The spec has an option for the package manager that is not allowed.
     #[error("an option for the package manager cannot be used")]
     Option {
         /// Which, and why.
@@ -163,7 +163,7 @@ pub enum Error {
         /// What it said instead.
         source: Box<Transcript>,
     },
-    /// The interpreter answered, but not in the way that was asked.
+    /// The interpreter gave an invalid answer.
     #[error("`{}` gave an answer that could not be read", python.display())]
     Answer {
         /// The interpreter.
@@ -171,7 +171,7 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The folder for fetched tools is somebody else's: it holds something that is none.
+    /// The folder for fetched tools has other contents and no mark.
     #[error("`{}` is no folder of fetched tools: it holds `{}`", dir.display(), found.display())]
     NotTools {
         /// The folder.
@@ -192,7 +192,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
@@ -254,7 +254,7 @@ impl Error {
         envspec::report(self, None, self.hint().as_deref())
     }
 
-    /// The command line that failed and what it said, where a tool was run.
+    /// Returns the failed command line and its output, if a tool ran.
     #[must_use]
     pub fn transcript(&self) -> Option<&Transcript> {
         match self {
@@ -282,7 +282,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed a moment later.
+    /// Returns whether the same call may succeed a moment later.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Network { transient: true, .. })
     }
@@ -293,7 +293,7 @@ const _: () = {
     ok::<Error>();
 };
 
-/// Says on which file an I/O operation failed.
+/// Adds the file to an I/O error.
 pub(crate) trait IoResultExt<T> {
     /// Completes the sentence "failed to {action} `{path}`".
     fn context(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, Error>;

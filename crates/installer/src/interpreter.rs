@@ -18,7 +18,7 @@ use crate::transcript::Transcript;
 const DESCRIBE: &str = include_str!("../python/describe.py");
 const DISTRIBUTIONS: &str = include_str!("../python/distributions.py");
 
-/// What an interpreter has to offer for starting pip.
+/// An interpreter's means of starting pip.
 #[derive(Clone, Debug)]
 pub(crate) struct Description {
     /// `3.11`.
@@ -29,7 +29,7 @@ pub(crate) struct Description {
     pub(crate) bundled: Vec<PathBuf>,
 }
 
-/// Asks an interpreter what it has to offer.
+/// Asks an interpreter for its means of starting pip.
 pub(crate) fn describe(
     python: &Path,
     variables: &BTreeMap<OsString, OsString>,
@@ -59,7 +59,7 @@ pub(crate) fn distributions(
     let mut packages = Vec::<Package>::with_capacity(found.len());
     for Distribution { name, version } in found {
         let package = Package::new(&name, version);
-        // The first of a name on the path is the one that is imported.
+        // The first distribution of a name on the path is the one that is imported.
         if !packages.iter().any(|seen| seen.name == package.name) {
             packages.push(package);
         }
@@ -74,7 +74,7 @@ pub(crate) enum Bytecode {
     Unwritten,
 }
 
-/// Runs a script, isolated, and gives what it printed.
+/// Runs a script, isolated, and returns its output.
 pub(crate) fn run_script(
     python: &Path,
     bytecode: Bytecode,
@@ -86,7 +86,7 @@ pub(crate) fn run_script(
     run_script_holding(None, python, bytecode, script, arguments, variables, limit)
 }
 
-/// The same, with a lock that the process holds for as long as it runs.
+/// Runs a script whose process holds a lock for as long as it runs.
 pub(crate) fn run_script_holding(
     lock: Option<Arc<File>>,
     python: &Path,

@@ -1,8 +1,9 @@
 //! Drives real pip and real uv, from outside the environments that they install into.
 //!
-//! [`Tools`] finds a package manager or fetches it once, and gives an [`Installer`]. That takes a
-//! [`Request`] (an [`envspec::Install`] and the interpreter of an environment), runs the tool once,
-//! and says in an [`Outcome`] what came and went. Everything runs under one [`Deadline`].
+//! [`Tools`] finds a package manager, or fetches it once, and returns an [`Installer`]. That takes
+//! a [`Request`] (an [`envspec::Install`] and the interpreter of an environment), runs the tool
+//! once, and returns an [`Outcome`] with the packages added and removed. Everything runs under one
+//! [`Deadline`].
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -24,28 +25,27 @@
 //!
 //! # What a tool sees
 //!
-//! The operator's settings of pip and uv stay in force, as far as they do not say where packages go or
+//! The operator's settings of pip and uv stay in force, except those that say where packages go or
 //! whether any are installed: see [`Settings`]. The caller's folder, its Python, its activated
-//! environment and its compiler's flags do not reach the tool, see [`Ambient`].
-//! The tool runs in a process group that ends with the call, at the deadline, and when the calling
-//! process dies.
+//! environment and its compiler's flags do not reach the tool, see [`Ambient`]. The tool runs in a
+//! process group that ends with the call, at the deadline, and when the calling process dies.
 //!
 //! # What this crate does not do
 //!
-//! It creates no environment and knows no cache: into which interpreter to install, and what to do
-//! with a half-changed environment after an error, is the caller's business.
+//! It creates no environment and knows no cache: the caller chooses the interpreter, and handles a
+//! half-changed environment after an error.
 //!
 //! # When it fails
 //!
-//! An [`Error`] is cut by what can be done about it: no such package, no versions that fit, a build
-//! that failed, a network that did not answer, a deadline, a full disk. [`Error::hint`] says what, and
-//! [`Error::transcript`] has the command line and the tool's own words. What a moment's wait may mend is
-//! tried again before it is told.
+//! An [`Error`] is distinguished by what can be done about it: no such package, no versions that
+//! fit, a build that failed, a network that did not answer, a deadline, a full disk.
+//! [`Error::hint`] gives advice, and [`Error::transcript`] has the command line and the tool's own
+//! words. A failure that may be temporary is retried before it is reported.
 //!
 //! # Features
 //!
-//! - `testing`: `testing::FakeUv`, a program that installs nothing, answers as it is told, and
-//!   remembers what it was asked.
+//! - `testing`: `testing::FakeUv`, a program that installs nothing, gives scripted answers, and
+//!   records its calls.
 
 mod ambient;
 mod bootstrap;

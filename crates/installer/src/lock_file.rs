@@ -1,4 +1,4 @@
-//! What a request resolves to as a file that other tools read, too (PEP 751).
+//! Resolutions as lock files that other tools also read (PEP 751).
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -14,17 +14,17 @@ use crate::request::Request;
 use crate::sources::Sources;
 
 impl Installer {
-    /// Resolves a request from nothing, and gives the answer as the text of a `pylock.toml`: every
-    /// distribution with its archives and their hashes, repositories with their commits, and folders
-    /// by their absolute paths. Installs nothing. The text holds no credentials.
+    /// Resolves a request from nothing, and returns the result as the text of a `pylock.toml`:
+    /// every distribution with its archives and their hashes, repositories with their commits, and
+    /// folders by their absolute paths. Installs nothing. The text holds no credentials.
     ///
-    /// It holds where the marker `environment` does, which is to tell of this interpreter and
-    /// platform: uv names every archive of a version, pip the one that fits here. Packages name the
-    /// index that they come from where the request names just one.
+    /// It is valid where the marker `environment` holds, which must describe this interpreter and
+    /// platform: uv names every archive of a version, pip the one that fits here. Packages name
+    /// their index if the request names just one.
     ///
     /// # Errors
     ///
-    /// The same as of [`Installer::lock`].
+    /// Those of [`Installer::lock`].
     pub fn lock_file(&self, request: &Request<'_>, environment: &str) -> Result<String, Error> {
         let request = Request { as_file: true, ..request.clone() };
         let index = &request.install.index;
@@ -107,7 +107,7 @@ fn settle(value: &mut Value, dir: &Path, sources: &Sources) {
     }
 }
 
-/// A path without the `..` of one that leads out of a folder that has no links.
+/// Resolves `..` in a path textually, which is right in a folder without links.
 fn plain(path: &Path) -> String {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -121,7 +121,7 @@ fn plain(path: &Path) -> String {
 }
 
 impl Item {
-    /// Its entry among the `packages`.
+    /// Returns its entry among the `packages`.
     fn package(&self) -> Table {
         let info = &self.download_info;
         let url = envspec::redact(&info.url).into_owned();

@@ -1,4 +1,4 @@
-//! The whole set of distributions that a request resolves to, each with its hashes.
+//! Resolving a request to all its distributions, with hashes.
 
 use std::fs;
 use std::path::Path;
@@ -15,19 +15,18 @@ use crate::request::Request;
 use crate::scratch::Scratch;
 
 impl Installer {
-    /// Resolves a request from nothing, and gives every distribution of the answer: pinned, sorted,
-    /// and with the hashes of its archives. Installs nothing.
+    /// Resolves a request from nothing, and returns every distribution of the result: pinned,
+    /// sorted, and with the hashes of its archives. Installs nothing.
     ///
-    /// What is installed already does not count, but `preferred` versions are taken where the
-    /// request allows them; so the answer for an environment over a base is what that environment
-    /// would hold. What comes from a folder or a repository has no hash; a repository is pinned to
-    /// its commit. uv gives the hashes of every archive of a version, pip that of the one which fits
+    /// Installed packages do not count, but `preferred` versions are taken where the request allows
+    /// them; so the result for an environment over a base is what that environment would contain.
+    /// Distributions from a folder or a repository have no hash; a repository is pinned to its
+    /// commit. uv returns the hashes of every archive of a version, pip that of the one which fits
     /// this interpreter.
     ///
     /// # Errors
     ///
-    /// The same as of [`Installer::install`], and [`Error::Lock`] if the tool's answer cannot be
-    /// read.
+    /// Those of [`Installer::install`], and [`Error::Lock`] if the tool's answer cannot be read.
     pub fn lock(
         &self,
         request: &Request<'_>,
@@ -57,8 +56,8 @@ impl Installer {
         uv_lock(&sources.restored(text), &scratch.working_dir())
     }
 
-    /// pip has no preferences, so what it would do beside the preferred versions is found out
-    /// first, and then resolved from nothing with all of that held.
+    /// pip has no preferences. So the first call finds out what it would change beside the
+    /// preferred versions, and the second resolves from nothing with all of these pinned.
     fn lock_by_pip(
         &self,
         request: &Request<'_>,
@@ -79,7 +78,7 @@ impl Installer {
         let exact = Request { held: &held, ..request.clone() };
         let Attempt { scratch, sources, finished } =
             match self.attempt(&exact, Mode::Lock, |_| Ok(())) {
-                // A version of the base may be on no index, such as one that was built there.
+                // No index may have a version of the base, such as one that was built locally.
                 Err(Error::Unsatisfiable { .. } | Error::NotFound { .. }) => {
                     self.attempt(request, Mode::Lock, |_| Ok(()))?
                 }
@@ -87,14 +86,14 @@ impl Installer {
             };
         let path = scratch.report_file();
         let Ok(json) = fs::read_to_string(&path) else {
-            // A pip that is too old to write one.
+            // This pip is too old to write a report.
             return Err(Error::Lock { tool: Tool::Pip, text: finished.stderr });
         };
         pip_lock(&sources.restored(json))
     }
 }
 
-/// Reads what `uv pip compile --generate-hashes` wrote.
+/// Parses the output of `uv pip compile --generate-hashes`.
 fn uv_lock(text: &str, dir: &Path) -> Result<Vec<Requirement>, Error> {
     let joined = text.replace("\\\n", " ");
     let lines = joined.lines().map(str::trim);
@@ -129,7 +128,7 @@ pub(crate) struct Metadata {
     pub(crate) version: String,
 }
 
-/// Where a distribution came from (PEP 610).
+/// The origin of a distribution (PEP 610).
 #[derive(Deserialize)]
 pub(crate) struct DirectUrl {
     pub(crate) url: String,
@@ -161,12 +160,12 @@ pub(crate) struct Folder {
     pub(crate) editable: bool,
 }
 
-/// Reads what `pip install --dry-run --ignore-installed --report` wrote.
+/// Parses the output of `pip install --dry-run --ignore-installed --report`.
 fn pip_lock(json: &str) -> Result<Vec<Requirement>, Error> {
     report(json)?.iter().map(Item::requirement).collect()
 }
 
-/// What pip's report says that it would install.
+/// Returns the distributions that pip's report would install.
 pub(crate) fn report(json: &str) -> Result<Vec<Item>, Error> {
     let report: Report =
         serde_json::from_str(json).map_err(|source| Error::Report { tool: Tool::Pip, source })?;
@@ -196,8 +195,7 @@ impl Item {
 }
 
 impl Scratch {
-    /// Writes the versions that uv should take where it can: it reads them from the file that it is
-    /// going to write.
+    /// Writes the versions that uv should prefer into its output file, from which it reads them.
     fn write_lock(&self, preferred: &[Package]) -> Result<(), Error> {
         let lines: String = preferred.iter().map(|package| package.to_string() + "\n").collect();
         self.write_file(&self.lock_file(), &lines)

@@ -1,4 +1,4 @@
-//! What a package manager did, and how its report is read.
+//! Results of a package manager, and parsing of its report.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::process::Finished;
 pub struct Package {
     /// Its normal name (PEP 503): lower case, with single hyphens.
     pub name: String,
-    /// Its version, as the tool writes it. Empty in a dry run of uv where only a build would tell:
+    /// Its version, as the tool writes it. Empty in a dry run of uv if only a build would tell, as
     /// for a folder or a repository.
     pub version: String,
 }
 
 impl Package {
-    /// A distribution of this name, which is brought to its normal form.
+    /// Makes a distribution with this name, in normal form.
     #[must_use]
     pub fn new(name: &str, version: impl Into<String>) -> Self {
         Self { name: normal_name(name), version: version.into() }
@@ -36,7 +36,7 @@ impl fmt::Display for Package {
     }
 }
 
-/// What an installation changed, or what a dry run says that it would change.
+/// The changes of an installation, or those that a dry run predicts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -44,11 +44,11 @@ pub struct Outcome {
     pub tool: String,
     /// Its version.
     pub tool_version: String,
-    /// Distributions that came, sorted; one that was replaced stands in both lists.
+    /// Added distributions, sorted; a replaced one is in both lists.
     pub added: Vec<Package>,
-    /// Distributions that went, sorted.
+    /// Removed distributions, sorted.
     pub removed: Vec<Package>,
-    /// How long the tool ran, in the attempt that succeeded.
+    /// Running time of the tool, in the successful attempt.
     pub elapsed: Duration,
 }
 
@@ -68,20 +68,20 @@ impl Outcome {
         Self { tool, tool_version, added, removed, elapsed }
     }
 
-    /// Whether everything was as required before.
+    /// Returns whether nothing had to change.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()
     }
 }
 
-/// One requirement among the installed packages that is not met.
+/// An unmet requirement of an installed package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Conflict {
     /// The normal name of the package that requires something.
     pub package: String,
-    /// What it requires, as a requirement; empty where the tool complains of something else.
+    /// The requirement; empty if the tool complains of something else.
     pub requires: String,
     /// The version that is installed instead, if any is.
     pub installed: Option<String>,
@@ -95,7 +95,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// The packages that came and went, in the tool's order.
+/// The packages added and removed, in the tool's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
     pub(crate) added: Vec<Package>,
@@ -143,7 +143,7 @@ struct PipMetadata {
     version: String,
 }
 
-/// Reads what `uv pip install --output-format json` wrote.
+/// Parses the output of `uv pip install --output-format json`.
 pub(crate) fn uv_report(json: &str) -> Result<Changes, serde_json::Error> {
     let mut changes = Changes::default();
     for UvChange { name, version, action } in serde_json::from_str::<UvReport>(json)?.changes {
@@ -151,7 +151,7 @@ pub(crate) fn uv_report(json: &str) -> Result<Changes, serde_json::Error> {
         match action.as_str() {
             "installed" => changes.added.push(package),
             "uninstalled" => changes.removed.push(package),
-            // Reinstalled in the same version: its files went and came.
+            // Reinstalled in the same version: removed and added.
             _ => {
                 changes.added.push(package.clone());
                 changes.removed.push(package);
@@ -192,7 +192,7 @@ pub(crate) fn pip_report(json: &str) -> Result<Changes, serde_json::Error> {
     Ok(changes)
 }
 
-/// Reads from pip's words what it installed, or would; for a pip that writes no report.
+/// Parses from pip's output what it installed, or would install, for a pip that writes no report.
 pub(crate) fn pip_installed(text: &str) -> Vec<Package> {
     text.lines()
         .filter_map(|line| {
@@ -203,7 +203,7 @@ pub(crate) fn pip_installed(text: &str) -> Vec<Package> {
         .collect()
 }
 
-/// Reads from pip's words what it uninstalled.
+/// Parses from pip's output what it uninstalled.
 pub(crate) fn pip_uninstalled(text: &str) -> Vec<Package> {
     text.lines()
         .filter_map(|line| line.trim_start().strip_prefix("Successfully uninstalled "))

@@ -1,9 +1,9 @@
-//! What pip writes to its log and tells nobody else.
+//! Messages that pip writes only to its log.
 //!
-//! With a log, pip is silent on what a failed build said; without one, it is silent on an index that
-//! did not answer. Both belong to the words of an error.
+//! With a log, pip does not print the output of a failed build; without one, it does not report an
+//! index that did not answer. An error needs both.
 
-/// The part of pip's log that belongs to its words about a failure, to stand after them.
+/// Returns the part of pip's log to append to its output about a failure.
 pub(crate) fn untold(log: &str, is_build: bool) -> String {
     let lines: Vec<&str> = log.lines().map(without_time).collect();
     let mut words: String = lines.iter().copied().filter_map(unanswered).collect();
@@ -20,7 +20,7 @@ fn unanswered(line: &str) -> Option<String> {
         .then(|| format!("\nWARNING: Could not fetch URL {failure}"))
 }
 
-/// What the last command of a build wrote.
+/// Returns the output of the last command of a build.
 fn build_words<'a>(lines: &[&'a str]) -> Option<String> {
     let is_start = |line: &&'a str| line.trim_start().starts_with("Running command ");
     let start = lines.iter().rposition(is_start)?;

@@ -17,16 +17,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::deadline::Limit;
 use crate::error::{Error, IoResultExt};
 
-/// Between the polite signal and the one that cannot be ignored.
+/// Pause between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// What fails where a program is none of this machine, or not there.
+/// Name of the action that fails if a program is missing, or for another machine.
 pub(crate) const START: &str = "start";
 
-/// How often the words of a tool are looked at while it runs.
+/// Interval at which the output of a running tool is read.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// As much of a tool's output as is read back; what precedes it is lost.
+/// Maximum of a tool's output that is read back, from its end.
 const OUTPUT_CAP: u64 = 16 << 20;
 
 /// Removes a folder and kills its process group as soon as its standard input ends, which it does
@@ -34,7 +34,7 @@ const OUTPUT_CAP: u64 = 16 << 20;
 const WATCHDOG: &str =
     r#"trap '' TERM; read -r _; [ -z "$1" ] || /bin/rm -rf -- "$1"; kill -KILL 0"#;
 
-/// A command line with all that decides what it does.
+/// A command line with everything that decides its effect.
 #[derive(Clone)]
 pub(crate) struct Command {
     pub(crate) program: PathBuf,
@@ -42,13 +42,13 @@ pub(crate) struct Command {
     /// The whole environment: nothing else is inherited.
     pub(crate) environment: BTreeMap<OsString, OsString>,
     pub(crate) working_dir: PathBuf,
-    /// A folder that must not outlive this process, for it may hold credentials.
+    /// A folder that must not outlive this process, since it may hold credentials.
     pub(crate) doomed_dir: Option<PathBuf>,
-    /// An empty file to be its standard input, so that its lock is held for as long as it runs.
+    /// An empty file for its standard input, whose lock it then holds for as long as it runs.
     pub(crate) lock: Option<Arc<File>>,
 }
 
-/// What a child left behind.
+/// The result of a child process.
 #[derive(Debug)]
 pub(crate) struct Finished {
     /// How it ended; `None` if the deadline passed and it was killed.
@@ -64,16 +64,16 @@ impl Finished {
     }
 }
 
-/// Whether a tool's two output streams are told apart.
+/// Whether a tool's two output streams are separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Streams {
     /// Standard output is data, standard error is words.
     Apart,
-    /// Both are words and are kept in one order, as `stderr`.
+    /// Both are messages, kept in one order, as `stderr`.
     Together,
 }
 
-/// Is shown each line that a tool writes, and nothing each time that the tool is looked after.
+/// Called with `Some(line)` for each line of a tool's output, and `None` at each check.
 pub(crate) type Watcher<'a> = dyn FnMut(Option<&str>) + 'a;
 
 /// Runs a command to its end or to the limit, whichever comes first.
@@ -84,7 +84,8 @@ pub(crate) fn run(command: &Command, streams: Streams, limit: &Limit) -> Result<
     run_watched(command, streams, limit, None)
 }
 
-/// The same, with each whole line of standard error shown to somebody soon after it was written.
+/// Runs a command as above, and passes each whole line of standard error to a callback soon after
+/// it was written.
 pub(crate) fn run_watched(
     command: &Command,
     streams: Streams,
@@ -116,7 +117,7 @@ pub(crate) fn run_watched(
     let group = group.with_child(&child);
     let mut lines = Lines::default();
     let status = loop {
-        // It ends at once when the child does; in between it looks around.
+        // The wait ends as soon as the child does, with checks in between.
         let moment = Instant::now() + LOOK;
         let moment = limit.deadline().moment().map_or(moment, |end| end.min(moment));
         let status = child.wait_deadline(moment).context("wait for", &command.program)?;
@@ -151,11 +152,11 @@ struct Lines {
 }
 
 impl Lines {
-    /// Shows the lines that have come since the last call, and nothing after them. The file's position, which the tool
-    /// writes at, stays where it is.
+    /// Passes on the lines since the last call, then `None`. Keeps the file's position, at which
+    /// the tool writes.
     fn show(&mut self, file: &File, watcher: &mut Watcher<'_>) {
         let mut buffer = [0; 8192];
-        // What cannot be read now is not worth an error: it is read again at the end.
+        // A failure to read is ignored here: the end reads everything again.
         while let Ok(count @ 1..) = file.read_at(&mut buffer, self.read) {
             self.read += count as u64;
             self.rest.extend_from_slice(&buffer[..count]);
@@ -212,7 +213,7 @@ impl Group {
         Ok((handle, writer))
     }
 
-    /// The group that the tool joins; 0 is a new one of its own.
+    /// Returns the group that the tool joins; 0 stands for a new one.
     fn leader(&self) -> i32 {
         Pid::as_raw(self.id)
     }
@@ -226,7 +227,7 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if let Some(id) = self.id {
-            // It fails only when nobody is left to be signalled.
+            // It fails only if no process is left to signal.
             let _ = kill_process_group(id, signal);
         }
     }
@@ -258,7 +259,7 @@ fn clone(file: &File) -> Result<File, Error> {
     file.try_clone().context("duplicate a file of", std::env::temp_dir())
 }
 
-/// The last [`OUTPUT_CAP`] bytes that were written to `file`, as text.
+/// Returns the last [`OUTPUT_CAP`] bytes of `file`, as text.
 fn read_back(file: &mut File) -> Result<String, Error> {
     let read = |file: &mut File| {
         let length = file.seek(SeekFrom::End(0))?;

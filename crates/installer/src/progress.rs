@@ -1,4 +1,4 @@
-//! How far a tool has come, by what it says while it runs and by what has arrived.
+//! Progress of a tool, from its output and from the files that arrive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -7,50 +7,50 @@ use std::path::{Path, PathBuf};
 
 use envspec::Tool;
 
-/// How far an installation has come.
+/// Progress of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What is being done.
+    /// The current step.
     pub step: Step,
-    /// How many packages have been fetched, or are in the environment.
+    /// The number of packages fetched, or installed.
     pub done: usize,
-    /// Of how many, as far as it is known. uv names only large packages as it fetches them, and pip
-    /// does not know how many it will fetch.
+    /// The total number, if known. uv names only large packages as it fetches them, and pip does
+    /// not know how many it will fetch.
     pub packages: Option<usize>,
-    /// What they hold, in bytes.
+    /// Their size, in bytes.
     pub bytes: u64,
-    /// Of how many, as far as it is known.
+    /// The total size, if known.
     pub total_bytes: Option<u64>,
 }
 
-/// What an installation is at. They come in this order, and one may be left out.
+/// Steps of an installation, in this order; one may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Step {
-    /// What is not at hand is fetched.
+    /// Missing packages are being fetched.
     Downloading,
-    /// All is at hand, and is put into the environment.
+    /// All packages are present, and are being installed.
     Installing,
 }
 
-/// Counts what a tool says, and what arrives.
+/// Counts packages by the tool's output and by arriving files.
 #[derive(Debug)]
 pub(crate) struct Meter {
     tool: Tool,
     now: Option<Progress>,
-    /// What is being fetched, by the tool's name for it, with its size.
+    /// Downloads under way, by the tool's name, with their sizes.
     fetched: BTreeMap<String, u64>,
     arrivals: Arrivals,
 }
 
 impl Meter {
-    /// For an installation into the environment of this interpreter, which is about to begin.
+    /// Creates a counter for an installation into this interpreter's environment, before it begins.
     pub(crate) fn new(tool: Tool, python: &Path) -> Self {
         Self { tool, now: None, fetched: BTreeMap::new(), arrivals: Arrivals::new(python) }
     }
 
-    /// How far it has come with this line, if that tells something new.
+    /// Returns the progress after this line, if it has changed.
     pub(crate) fn hear(&mut self, line: &str) -> Option<Progress> {
         let before = self.now;
         match self.tool {
@@ -60,7 +60,7 @@ impl Meter {
         self.now.filter(|_| self.now != before)
     }
 
-    /// How far it has come by what is there, if that is something new.
+    /// Returns the progress by the files present, if it has changed.
     pub(crate) fn look(&mut self) -> Option<Progress> {
         let now = self.now.as_mut().filter(|now| now.step == Step::Installing)?;
         let before = *now;
@@ -78,7 +78,7 @@ impl Meter {
             self.at(Step::Downloading).packages = Some(number);
         } else if let Some(name) = line.strip_prefix(" Downloaded ") {
             self.fetched(name.trim_end());
-        // Where nothing had to be fetched, only the end of it is said.
+        // If nothing had to be fetched, uv reports only the end.
         } else if let Some(packages) = count("Prepared ").or_else(|| count("Installed ")) {
             self.at(Step::Installing).packages = Some(packages);
         }
@@ -146,8 +146,8 @@ fn sized(text: &str) -> Option<(&str, u64)> {
     Some((name, bytes))
 }
 
-/// The distributions that have come into an environment since this was made: those whose `RECORD`,
-/// which is written last, is there.
+/// Distributions added to an environment since this value was created: those with a `RECORD`, which
+/// is written last.
 #[derive(Debug)]
 struct Arrivals {
     site: Option<PathBuf>,
@@ -157,7 +157,7 @@ struct Arrivals {
 }
 
 impl Arrivals {
-    /// In the virtualenv of this interpreter; what is elsewhere is not counted.
+    /// Counts in the virtualenv of this interpreter, and nowhere else.
     fn new(python: &Path) -> Self {
         let lib = python.parent().and_then(Path::parent).map(|prefix| prefix.join("lib"));
         let folders = lib.and_then(|lib| fs::read_dir(lib).ok()).into_iter().flatten().flatten();
@@ -166,14 +166,14 @@ impl Arrivals {
         Self { site, known, count: 0, bytes: 0 }
     }
 
-    /// How many there are by now, and the sum of their files' sizes.
+    /// Returns their current number, and the total size of their files.
     fn count(&mut self) -> (usize, u64) {
         for name in self.site.iter().flat_map(|site| distributions(site)) {
             if self.known.contains(&name) {
                 continue;
             }
             let record = self.site.iter().map(|site| site.join(&name).join("RECORD")).next();
-            // One that cannot be read is not written yet.
+            // An unreadable one is not complete yet.
             if let Some(Ok(text)) = record.map(fs::read_to_string) {
                 let size = |line: &str| line.rsplit(',').next()?.trim().parse::<u64>().ok();
                 self.bytes += text.lines().filter_map(size).sum::<u64>();
@@ -185,7 +185,7 @@ impl Arrivals {
     }
 }
 
-/// The names of the folders of distributions' metadata.
+/// Returns the names of the distributions' metadata folders.
 fn distributions(site: &Path) -> Vec<OsString> {
     let entries = fs::read_dir(site).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name());

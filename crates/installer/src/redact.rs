@@ -1,9 +1,9 @@
-//! Cutting credentials out of text that people read.
+//! Removing credentials from text for people.
 
-/// What stands in place of credentials.
+/// Replacement for credentials.
 const MASK: &str = "****";
 
-/// The credentials of one call, to be cut wherever a tool repeats them.
+/// The credentials of one call, removed wherever a tool repeats them.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets(Vec<String>);
 
@@ -14,13 +14,13 @@ impl Secrets {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let Some((credentials, _)) = authority.rsplit_once('@') else { return };
         let secret = credentials.split_once(':').map_or(credentials, |(_, password)| password);
-        // A shorter one would also cut innocent text; inside a URL it is cut all the same.
+        // A shorter one would also match innocent text; inside a URL it is removed anyway.
         if secret.len() >= 6 {
             self.0.push(secret.to_owned());
         }
     }
 
-    /// The text without credentials.
+    /// Returns the text without credentials.
     pub(crate) fn redact(&self, text: &str) -> String {
         let clean = envspec::redact(text).into_owned();
         self.0.iter().fold(clean, |text, secret| text.replace(secret.as_str(), MASK))

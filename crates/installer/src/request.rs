@@ -1,4 +1,4 @@
-//! What is asked of an installer.
+//! Requests to an installer.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::deadline::{Deadline, Limit};
 use crate::progress::Progress;
 use crate::settings::Settings;
 
-/// One installation: what, into which interpreter's environment, and within which limits.
+/// One installation: the packages, the target interpreter, and the limits.
 #[derive(Clone)]
 #[must_use]
 pub struct Request<'a> {
@@ -22,7 +22,7 @@ pub struct Request<'a> {
     pub(crate) limit: Limit,
     pub(crate) is_offline: bool,
     pub(crate) is_fresh: bool,
-    /// Whether a resolution is written down as a `pylock.toml`, by a uv.
+    /// Whether uv writes the resolution as a `pylock.toml`.
     pub(crate) as_file: bool,
     pub(crate) again: &'a [String],
     pub(crate) patience: Option<Duration>,
@@ -34,8 +34,8 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// Asks for `install` in the environment whose interpreter is `python`.
     ///
-    /// By default, nothing is held, there is no deadline, and the network is used. A relative
-    /// `python` is taken from the current folder.
+    /// By default, nothing is pinned, there is no deadline, and the network is used. A relative
+    /// `python` starts at the current folder.
     pub fn new(install: &'a Install, python: &Path) -> Self {
         Self {
             install,
@@ -53,78 +53,77 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Asks for something else in the same way.
+    /// Replaces the packages, and keeps all other settings.
     pub fn with_install(mut self, install: &'a Install) -> Self {
         self.install = install;
         self
     }
 
-    /// Adds constraint lines (`name==version`) for packages that must not move.
+    /// Adds constraint lines (`name==version`) for packages that must not change.
     ///
-    /// [`Install::keep`] has names alone; whoever knows the base knows their versions. By default,
-    /// nothing is held.
+    /// [`Install::keep`] has only names; the caller, who knows the base, supplies their versions.
+    /// Default: none.
     pub fn with_held(mut self, held: &'a [String]) -> Self {
         self.held = held;
         self
     }
 
-    /// Sets the moment by which all of it must be over, when the tool's process group is killed. By
-    /// default, there is none.
+    /// Sets the deadline for the whole operation, at which the tool's process group is killed.
+    /// Default: none.
     pub fn with_deadline(mut self, limit: impl Into<Limit>) -> Self {
         self.limit = limit.into();
         self
     }
 
-    /// Has the tool's processes hold the lock of an open, empty file for as long as they run: one
-    /// that outlives this program, however that ended, keeps others from what it writes to.
+    /// Passes the lock of an open, empty file to the tool's processes, which hold it as long as
+    /// they run. So a process that outlives this program still keeps others away from its target.
     ///
-    /// By default, they hold none.
+    /// Default: none.
     pub fn with_lock(mut self, lock: Arc<File>) -> Self {
         self.lock = Some(lock);
         self
     }
 
-    /// Has just these settings of the tool in force: those that a key was made of, for instance.
+    /// Sets the tool's settings, for instance to those that a key was made of.
     ///
-    /// By default, they are read when the tool is called ([`Settings::read`]), without a base.
+    /// Default: [`Settings::read`] at the call, without a base.
     pub fn with_settings(mut self, settings: &'a Settings) -> Self {
         self.settings = Some(settings);
         self
     }
 
-    /// Tells somebody how far an installation has come, from the thread that waits for it.
+    /// Sets the observer of progress, called from the thread that waits for the installation.
     ///
-    /// By default, nobody is told.
+    /// Default: none.
     pub fn with_progress(mut self, progress: &'a (dyn Fn(Progress) + Sync)) -> Self {
         self.progress = Some(progress);
         self
     }
 
-    /// Asks the indexes and repositories again instead of trusting what uv remembers of them; pip
-    /// always asks. By default, uv trusts what it remembers for as long as the index allows.
+    /// Queries indexes and repositories again instead of trusting uv's cached answers; pip always
+    /// queries. Default: uv trusts its cache for as long as the index allows.
     pub fn fresh(mut self) -> Self {
         self.is_fresh = true;
         self
     }
 
-    /// Has these packages installed once more: by uv, past its own cache; by pip, as the only ones that
-    /// are asked for, and without what they require. By default, what is installed stays, and what is
-    /// in the cache is used.
+    /// Reinstalls these packages: uv bypasses its own cache; pip installs only these, without their
+    /// dependencies. Default: installed packages stay, and the cache is used.
     pub fn with_again(mut self, packages: &'a [String]) -> Self {
         self.again = packages;
         self
     }
 
-    /// Gives an index so long to answer, and no second chance. By default, the tool's own settings
-    /// decide, and what may be a passing failure is tried again.
+    /// Sets the time an index has to answer, and disables retries. Default: the tool's own settings
+    /// decide, and failures that may be temporary are retried.
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
     }
 
-    /// Uses nothing but what is on this machine: uv its cache, pip the `--find-links` folders.
+    /// Uses only local files: uv its cache, pip the `--find-links` folders.
     ///
-    /// By default, the network is used.
+    /// Default: the network is used.
     pub fn offline(mut self) -> Self {
         self.is_offline = true;
         self
@@ -149,7 +148,7 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// The path from the root, without looking at the disk.
+/// Makes the path absolute, without looking at the disk.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     // It fails only for an empty path or without a current folder; the tool will say so.
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())

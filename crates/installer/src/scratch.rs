@@ -14,11 +14,11 @@ use crate::process::Command;
 use crate::settings::Settings;
 use crate::sources::Sources;
 
-/// Files that end uv's search for a configuration in the folders above its own, should it search in
-/// spite of what it is told: a `pyproject.toml` in the folder for temporary files would steer it.
+/// Files that end uv's search for a configuration in the folders above, should it search in spite
+/// of its options: a `pyproject.toml` in the temporary folder would affect it.
 const BARRIERS: [&str; 2] = ["pyproject.toml", "uv.toml"];
 
-/// A private folder (mode 0700) that goes away with the value.
+/// A private folder (mode 0700), deleted on drop.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     root: PathBuf,
@@ -39,23 +39,24 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// A scratch folder that is only a name.
+    /// Makes a scratch folder that is only a path.
     #[cfg(test)]
     pub(crate) fn named(root: &str) -> Self {
         Self { root: root.into(), _guard: None }
     }
 
-    /// Where the tool runs: a folder with nothing of the caller's.
+    /// Returns the tool's working folder, which has nothing of the caller's.
     pub(crate) fn working_dir(&self) -> PathBuf {
         self.root.join("cwd")
     }
 
-    /// Where the tool puts its own temporary files, so that they go away even if it is killed.
+    /// Returns the folder for the tool's temporary files, which are deleted even if the tool is
+    /// killed.
     pub(crate) fn temporary_dir(&self) -> PathBuf {
         self.root.join("tmp")
     }
 
-    /// A command that runs in this folder, and leaves nothing elsewhere.
+    /// Makes a command that runs in this folder and leaves nothing elsewhere.
     pub(crate) fn command(
         &self,
         argv: Vec<OsString>,
@@ -85,17 +86,17 @@ impl Scratch {
         self.root.join("report.json")
     }
 
-    /// What `uv pip compile` writes.
+    /// Returns the output file of `uv pip compile`.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.root.join("lock.txt")
     }
 
-    /// What `uv pip compile --format pylock.toml` writes.
+    /// Returns the output file of `uv pip compile --format pylock.toml`.
     pub(crate) fn pylock_file(&self) -> PathBuf {
         self.root.join("pylock.toml")
     }
 
-    /// What pip tells nobody else.
+    /// Returns pip's log file.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.root.join("pip.log")
     }
@@ -120,10 +121,10 @@ impl Scratch {
         write_private(path, text)
     }
 
-    /// Writes what the tool reads. Only this user can read it, for a requirement may be a URL with
+    /// Writes the tool's input. Only this user can read it, since a requirement may be a URL with
     /// credentials.
     ///
-    /// Folders that are to be built are copied here first.
+    /// Folders to build are copied here first.
     pub(crate) fn write(&self, install: &Install, held: &[String]) -> Result<Sources, Error> {
         let sources = Sources::copy(install, &self.root.join("src"))?;
         let mut requirements = String::new();

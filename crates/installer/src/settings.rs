@@ -1,9 +1,9 @@
-//! What pip or uv is told by others than the command line of a call: the one value of which both the
-//! calls and the keys are made.
+//! Settings of pip or uv from outside the command line: one value, from which both the calls and
+//! the keys are made.
 //!
-//! The tools run without their own configuration files. What those say, and what variables say, is
-//! read here, classified by [`envspec::settings`], and handed to the tool as variables, as options
-//! that only add up there, and for uv as a file of our own.
+//! The tools run without their own configuration files. This module reads those files and the
+//! variables, classifies each setting by [`envspec::settings`], and passes it to the tool as a
+//! variable, as an option that adds up, or for uv in a generated file.
 
 mod files; // the crate of this name is `::files` here
 mod ini;
@@ -20,9 +20,9 @@ use crate::ambient::Ambient;
 use crate::error::Error;
 use files::Contents;
 
-/// The settings of one tool that are in force for one installation, and what became of the others.
+/// The settings of one tool in force for one installation, and warnings about the others.
 ///
-/// It debugs without values, any of which may be a secret.
+/// `Debug` shows no values, since any may be a secret.
 #[derive(Clone, PartialEq)]
 pub struct Settings {
     tool: Tool,
@@ -30,16 +30,16 @@ pub struct Settings {
     pub(crate) variables: BTreeMap<String, String>,
     /// Options of pip that add up, in order.
     pub(crate) arguments: Vec<String>,
-    /// What `uv.toml` files say together.
+    /// The merged `uv.toml` files.
     pub(crate) file: Option<toml::Table>,
-    /// What each counting setting comes to, without credentials.
+    /// The effect of each setting that counts, without credentials.
     counting: Vec<(String, String)>,
     told: Vec<String>,
 }
 
-/// One setting as somebody gave it.
+/// One setting, as given.
 struct Item<'a> {
-    /// As it is called there.
+    /// Its name there.
     name: &'a str,
     setting: Option<&'static Setting>,
     value: &'a str,
@@ -47,7 +47,7 @@ struct Item<'a> {
     /// Where relative paths start.
     dir: &'a Path,
     home: Option<&'a Path>,
-    /// Where it stands, in words.
+    /// A description of its origin.
     place: &'a str,
 }
 
@@ -62,9 +62,9 @@ const ADDING: [&str; 6] = [
 ];
 
 impl Settings {
-    /// Reads what is in force for an installation: the variables of the process and of the spec, and
-    /// the tool's configuration files; of pip also the one of `base`, the folder of the virtualenv
-    /// that the environment adds to.
+    /// Reads the settings in force for an installation, from the variables of the process and of
+    /// the spec, and the tool's configuration files; for pip also from the one in `base`, the
+    /// folder of the virtualenv that the environment adds to.
     ///
     /// Relative paths in variables of the process, and in files of pip's, start at the current folder;
     /// those in a `uv.toml` start at its own.
@@ -148,14 +148,14 @@ impl Settings {
         Ok(all)
     }
 
-    /// Which tool they are for.
+    /// Returns the tool.
     #[must_use]
     pub fn tool(&self) -> Tool {
         self.tool
     }
 
-    /// What decides the contents of an environment, without credentials: equal bytes for settings that
-    /// mean the same. Files that they name count by what is in them.
+    /// Returns the settings that decide the contents of an environment, without credentials: equal
+    /// bytes for settings of equal meaning. Files that they name count by their contents.
     #[must_use]
     pub fn identity(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -166,7 +166,7 @@ impl Settings {
         bytes
     }
 
-    /// What was left out, and why, a sentence each.
+    /// Returns the ignored settings and the reasons, a sentence each.
     #[must_use]
     pub fn told(&self) -> &[String] {
         &self.told
@@ -209,7 +209,7 @@ impl Settings {
         }
     }
 
-    /// Notes what of it all decides what is installed.
+    /// Notes the settings that decide what is installed.
     fn count(&mut self, contents: &Contents) {
         let mut counting = Vec::new();
         for (name, value) in &self.variables {
@@ -234,7 +234,7 @@ impl Settings {
         self.counting = counting;
     }
 
-    /// The text of uv's configuration file.
+    /// Returns the text of uv's configuration file.
     pub(crate) fn file_text(&self) -> Option<String> {
         self.file.as_ref().filter(|table| !table.is_empty()).map(ToString::to_string)
     }
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(uv.variables["UV_FIND_LINKS"], format!("{},https://h", path("w")));
         let text = uv.file_text().unwrap();
         assert_eq!(text.matches(&path("w")).count(), 2, "{text}");
-        // Where they are is no matter; what they hold is.
+        // Only their contents matter, not their paths.
         let other = tempfile::tempdir().unwrap();
         let absolute = format!("{},https://h", path("w"));
         let ambient = Ambient::default()

@@ -1,4 +1,4 @@
-//! A uv that installs nothing and remembers what it was asked.
+//! A fake uv that installs nothing and records its calls.
 
 use std::fs;
 use std::io;
@@ -40,7 +40,7 @@ cat "$dir/report"
 exit "$(cat "$dir/code")"
 "#;
 
-/// A uv that installs nothing, answers as it was told, and remembers what it was asked.
+/// A fake uv that installs nothing, gives scripted answers, and records its calls.
 ///
 /// It is a real program, found by [`Tools`] through [`FakeUv::ambient`], so that
 /// everything around the tool is the real thing: the command line, the process group, the deadline,
@@ -82,11 +82,11 @@ pub struct Call {
 }
 
 impl FakeUv {
-    /// Makes one that reports no change. It goes away with the value.
+    /// Creates one that reports no change. It is deleted on drop.
     ///
     /// # Errors
     ///
-    /// If the folder for temporary files cannot be written.
+    /// If the temporary folder is not writable.
     pub fn new() -> io::Result<Self> {
         let fake = Self { dir: tempfile::tempdir()? };
         fs::create_dir(fake.dir.path().join("calls"))?;
@@ -96,7 +96,7 @@ impl FakeUv {
         Ok(fake)
     }
 
-    /// The environment of this process, with this uv as the operator's choice.
+    /// Returns the environment of this process, with this uv as the operator's choice.
     #[must_use]
     pub fn ambient(&self) -> Ambient {
         Ambient::from_env().with_variable("CURATOR_UV", self.program())
@@ -147,7 +147,7 @@ impl FakeUv {
         self.answer(1, words, "")
     }
 
-    /// The calls so far, in their order; asking for the version is none.
+    /// Returns the calls so far, in order, without queries of the version.
     ///
     /// # Errors
     ///

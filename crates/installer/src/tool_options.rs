@@ -6,7 +6,7 @@ use envspec::{Install, Tool};
 use crate::command_line::Mode;
 use crate::error::Error;
 
-/// What `uv pip compile` has not, and an answer of versions needs not.
+/// Options that `uv pip compile` lacks, and a resolution does not need.
 const NOT_OF_COMPILE: [&str; 6] = [
     "no-verify-hashes",
     "reinstall",
@@ -18,8 +18,8 @@ const NOT_OF_COMPILE: [&str; 6] = [
 
 /// `pip_install_options` or `uv_pip_install_options`, with the addresses taken out.
 ///
-/// They may hold credentials like those of the spec's index options, and are treated as such. What
-/// is never in force is left out here, too: an [`Install`] may be made by hand.
+/// They may hold credentials like the spec's index options, and are treated alike. Options that are
+/// never in force are dropped here, too, since an [`Install`] may be made by hand.
 #[derive(Debug)]
 pub(crate) struct ToolOptions {
     tool: Tool,
@@ -60,11 +60,11 @@ impl ToolOptions {
         found
     }
 
-    /// The others, in order, each as one word.
+    /// The other options, in order, each as one word.
     pub(crate) fn words(&self, mode: Mode) -> impl Iterator<Item = String> {
         let addresses =
             ["index-url", "default-index", "extra-index-url", "index", "find-links", "proxy"];
-        // What the settings are made of, not the tool's own business.
+        // The settings handle these, not the tool.
         let files = ["config-file", "no-config"];
         let not_of_mode = match (self.tool, mode) {
             (Tool::Uv, Mode::Lock) => &NOT_OF_COMPILE[..],

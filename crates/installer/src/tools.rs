@@ -1,4 +1,4 @@
-//! Finding pip and uv, and fetching what is not there.
+//! Finding pip and uv, and fetching them if missing.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,15 +22,15 @@ use crate::process::{self, Command, Streams};
 use crate::request::absolute;
 use crate::wanted::Wanted;
 
-/// The file by which a pip is run for another interpreter, and imports nothing beside itself.
+/// The file that runs a pip for another interpreter, without importing anything beside it.
 const PIP_RUNNER: &str = "__pip-runner__.py";
 
-/// Finds pip and uv, and keeps those that had to be fetched in a folder, by version.
+/// Finds pip and uv, and keeps fetched ones in a folder, by version.
 ///
 /// uv is `$CURATOR_UV`, else the first on `PATH`, else the one beside the base's interpreter, else
 /// one in the folder, else fetched into it. pip is the base's, else one in the folder, else the one
-/// that this Python ships for `ensurepip`, else fetched. One that is older than what we need, or
-/// outside of the versions asked for, is passed over.
+/// that this Python ships for `ensurepip`, else fetched. Versions that are too old, or outside the
+/// requested range, are skipped.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Tools {
@@ -39,15 +39,15 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Keeps tools that had to be fetched in `tools_dir`, which is made when it is needed.
+    /// Keeps fetched tools in `tools_dir`, which is created when needed.
     ///
-    /// By default, they run in the environment of this process ([`Ambient::from_env`], read at each
-    /// [`Tools::locate`]).
+    /// By default, tools run in the environment of this process ([`Ambient::from_env`], read at
+    /// each [`Tools::locate`]).
     pub fn new(tools_dir: impl Into<PathBuf>) -> Self {
         Self { dir: absolute(&tools_dir.into()), ambient: None }
     }
 
-    /// Sets the environment in which tools are looked for and run, instead of this process's own.
+    /// Sets the environment in which tools are found and run. Default: this process's own.
     pub fn with_ambient(mut self, ambient: Ambient) -> Self {
         self.ambient = Some(ambient);
         self
@@ -67,15 +67,15 @@ impl Tools {
 
     /// Finds a package manager, or fetches it once for all processes that share the folder.
     ///
-    /// `version` is a specifier like `==24.1.2` or `<24.2, >19`, with a marker if need be, as in
-    /// Ray's `pip_version`; by default, any version that does what we need. The interpreter of the
-    /// base is asked for its pip and is not changed.
+    /// `version` is a specifier like `==24.1.2` or `<24.2, >19`, with an optional marker, as in
+    /// Ray's `pip_version`; by default, any sufficient version. The base's interpreter is queried
+    /// for its pip, and is not changed.
     ///
     /// # Errors
     ///
-    /// [`Error::ToolVersion`] for a `version` that is no specifier; [`Error::ToolMissing`] if the
-    /// tool is nowhere and cannot be fetched; [`Error::Late`] or [`Error::Timeout`] when the
-    /// deadline passes, for instance while another process fetches it.
+    /// [`Error::ToolVersion`] for an invalid `version`; [`Error::ToolMissing`] if the tool is
+    /// missing and cannot be fetched; [`Error::Late`] or [`Error::Timeout`] when the deadline
+    /// passes, for instance while another process fetches it.
     pub fn locate(
         &self,
         tool: Tool,
@@ -103,7 +103,7 @@ impl Tools {
     }
 }
 
-/// One search, with all that it needs to know.
+/// One search, with its inputs.
 pub(crate) struct Search<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) access: Access,
@@ -135,7 +135,7 @@ impl Search<'_> {
         }
     }
 
-    /// The uv that the operator names, that is on `PATH`, or that is the base's.
+    /// Returns the uv that the operator names, the first on `PATH`, or the base's.
     pub(crate) fn host_uv(&self, wanted: &Wanted) -> Result<Option<(Program, Version)>, Error> {
         let named = self.ambient.variable("CURATOR_UV").filter(|path| !path.is_empty());
         let named = named.map(|path| absolute(Path::new(path)));
@@ -172,7 +172,7 @@ impl Search<'_> {
         Ok(if holds.trim() == "True" { wanted } else { Wanted::any(wanted.tool) })
     }
 
-    /// The newest uv among those that were fetched before.
+    /// Returns the newest uv among those fetched before.
     pub(crate) fn kept_uv(&self, wanted: &Wanted) -> Option<(Program, Version)> {
         let kept = self.kept("uv-", "").into_iter();
         let kept = kept.filter(|(version, dir)| {
@@ -181,7 +181,7 @@ impl Search<'_> {
         kept.max().map(|(version, dir)| (Program::Uv(uv_in(&dir)), version))
     }
 
-    /// The newest pip for this Python among those that were fetched before.
+    /// Returns the newest pip for this Python among those fetched before.
     pub(crate) fn kept_pip(
         &self,
         wanted: &Wanted,
@@ -195,7 +195,7 @@ impl Search<'_> {
         kept.max().map(|(version, dir)| (self.pip_program(&dir.join("pip")), version))
     }
 
-    /// The pip of a base, if it can be run for another environment and is among those wanted.
+    /// Returns the base's pip, if it can be run for another environment and has a wanted version.
     fn usable_pip(&self, package_dir: &Path, wanted: &Wanted) -> Option<(Program, Version)> {
         let version = pip_version(package_dir)?;
         let has_runner = package_dir.join(PIP_RUNNER).is_file();
@@ -203,7 +203,7 @@ impl Search<'_> {
             .then(|| (self.pip_program(package_dir), version))
     }
 
-    /// How the pip of this folder is run.
+    /// Returns how to run the pip of this folder.
     fn pip_program(&self, package_dir: &Path) -> Program {
         let runner = package_dir.join(PIP_RUNNER);
         // Without one it is an old pip in a folder of its own, which is started as a folder.
@@ -217,13 +217,13 @@ impl Search<'_> {
         interpreter::describe(python, &self.variables, &self.limit)
     }
 
-    /// The programs of this name on `PATH`, the first first.
+    /// Returns the programs of this name on `PATH`, in order.
     pub(crate) fn on_path(&self, program: &str) -> Vec<PathBuf> {
         let Some(path) = self.ambient.variable("PATH") else { return Vec::new() };
         which::which_in_all(program, Some(path), "/").map(Iterator::collect).unwrap_or_default()
     }
 
-    /// What a uv says of its version; `None` if it does not run.
+    /// Asks a uv for its version; `None` if it does not run.
     pub(crate) fn uv_version(&self, uv: &Path) -> Result<Option<Version>, Error> {
         let command = Command {
             program: uv.to_owned(),
@@ -235,7 +235,7 @@ impl Search<'_> {
         };
         let finished = match process::run(&command, Streams::Apart, &self.limit) {
             Ok(finished) => finished,
-            // It is no program of this machine.
+            // It is a program for another machine.
             Err(Error::Io { action: process::START, .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -246,7 +246,7 @@ impl Search<'_> {
         Ok(words.split_whitespace().next().and_then(|version| version.parse().ok()))
     }
 
-    /// Whether a tool is there and may be run: the folders and the file by which it is started.
+    /// Returns whether a tool exists and may be run, by the folders and the file that start it.
     fn is_trusted(&self, dir: &Path, folder: &str, program: &Path) -> bool {
         let checked = self.access.enter(dir).and_then(|access| {
             let access = access.enter(&dir.join(folder))?;
@@ -261,9 +261,9 @@ impl Search<'_> {
         }
     }
 
-    /// The tools that were fetched before, by the version in the name of their folder.
+    /// Returns the tools fetched before, by the version in the name of their folder.
     fn kept(&self, prefix: &str, suffix: &str) -> Vec<(Version, PathBuf)> {
-        // A folder that is not there yet holds nothing.
+        // A folder that does not exist yet is empty.
         let Ok(entries) = fs::read_dir(self.dir) else { return Vec::new() };
         entries
             .flatten()
@@ -276,7 +276,7 @@ impl Search<'_> {
     }
 }
 
-/// The rules for the folder of tools, which may not be there yet.
+/// Returns the rules for the folder of tools, which may not exist yet.
 pub(crate) fn access_of(dir: &Path) -> Result<Access, Error> {
     match Access::of(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Access::Private),
@@ -284,12 +284,12 @@ pub(crate) fn access_of(dir: &Path) -> Result<Access, Error> {
     }
 }
 
-/// Where `pip install --target` puts uv.
+/// The path at which `pip install --target` puts uv.
 pub(crate) fn uv_in(dir: &Path) -> PathBuf {
     dir.join("bin").join("uv")
 }
 
-/// The version that a pip's `__init__.py` states.
+/// Returns the version that a pip's `__init__.py` states.
 pub(crate) fn pip_version(package_dir: &Path) -> Option<Version> {
     let text = fs::read_to_string(package_dir.join("__init__.py")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("__version__ = "))?;

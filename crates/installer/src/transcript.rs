@@ -1,4 +1,4 @@
-//! What a package manager was told, and what it said.
+//! Records of a package manager's run.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,13 +9,13 @@ use envspec::Tool;
 use crate::process::{Command, Finished};
 use crate::redact::Secrets;
 
-/// As much of the output as an error keeps, from its end.
+/// Maximum of the output that an error keeps, from its end.
 const KEPT: usize = 16 << 10;
 
 /// One run of a tool: its command line, how it ended, and the last 16 KiB of what it said.
 ///
-/// Credentials are cut from all of it. It displays as the tool's own explanation, without the
-/// progress lines before it; [`Transcript::output`] has everything that was kept.
+/// It contains no credentials. `Display` shows the tool's own explanation, without the progress
+/// lines before it; [`Transcript::output`] has everything that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transcript {
     argv: Vec<String>,
@@ -39,7 +39,7 @@ impl Transcript {
             argv,
             exit_code: finished.status.and_then(|status| status.code()),
             signal: finished.status.and_then(|status| status.signal()),
-            // Cut before it is shortened, so that no half of a credential is left.
+            // Remove credentials before shortening, so that no half of one is left.
             output: tail(&secrets.redact(output), KEPT).to_owned(),
             attempts: 1,
         }
@@ -50,37 +50,37 @@ impl Transcript {
         self
     }
 
-    /// The command line, program first.
+    /// Returns the command line, program first.
     #[must_use]
     pub fn argv(&self) -> &[String] {
         &self.argv
     }
 
-    /// The exit code, unless a signal ended the tool or the deadline did.
+    /// Returns the exit code, unless a signal or the deadline ended the tool.
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
         self.exit_code
     }
 
-    /// The signal that ended the tool, if one did before the deadline.
+    /// Returns the signal that ended the tool, if one did before the deadline.
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
         self.signal
     }
 
-    /// The last 16 KiB of what the tool said.
+    /// Returns the last 16 KiB of the tool's output.
     #[must_use]
     pub fn output(&self) -> &str {
         &self.output
     }
 
-    /// How often the command was run, this time included.
+    /// Returns the number of attempts, this one included.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The tool's explanation: from its first line that speaks of an error, or all it said.
+    /// Returns the tool's explanation: its output from the first line about an error, or all of it.
     fn words(&self) -> &str {
         let mut start = 0;
         for line in self.output.split_inclusive('\n') {
@@ -111,7 +111,7 @@ impl fmt::Display for Transcript {
 
 impl std::error::Error for Transcript {}
 
-/// The program's name, as people type it.
+/// Returns the program's name, as people type it.
 pub(crate) const fn tool_name(tool: Tool) -> &'static str {
     match tool {
         Tool::Pip => "pip",
@@ -119,7 +119,7 @@ pub(crate) const fn tool_name(tool: Tool) -> &'static str {
     }
 }
 
-/// The end of a text: at most so many bytes, from a line's start where there is one.
+/// Returns the end of a text: at most this many bytes, from the start of a line if possible.
 fn tail(text: &str, most: usize) -> &str {
     let Some(cut) = text.len().checked_sub(most).filter(|cut| *cut > 0) else { return text };
     let cut = text.ceil_char_boundary(cut);

@@ -12,16 +12,16 @@ use crate::redact::Secrets;
 use crate::settings::Settings;
 use crate::tool_options::ToolOptions;
 
-/// What the tools are told in every call, whatever their version.
+/// Variables for every call, whatever the tool's version.
 const MANNERS: &[(&str, &str)] = &[
-    // A prompt on the terminal would stop a background process group until the deadline.
+    // A prompt on the terminal would stall a background process group until the deadline.
     ("GIT_TERMINAL_PROMPT", "0"),
     ("NO_COLOR", "1"),
     ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
     ("PIP_NO_COLOR", "1"),
     ("PIP_NO_INPUT", "1"),
     ("PIP_PROGRESS_BAR", "off"),
-    // What configuration files say comes as variables: see `Settings`.
+    // Settings of configuration files are passed as variables: see `Settings`.
     ("PIP_CONFIG_FILE", "/dev/null"),
     ("PIP_ROOT_USER_ACTION", "ignore"),
     // pip starts itself again to prepare builds: its own folder may belong to the base.
@@ -34,12 +34,12 @@ const MANNERS: &[(&str, &str)] = &[
 
 const TOOLS: [Tool; 2] = [Tool::Pip, Tool::Uv];
 
-/// Variables that would lead an interpreter elsewhere, and the tool with it.
+/// Variables that would redirect an interpreter, and the tool with it.
 const LEADING_ASTRAY: [&str; 5] =
     ["PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__"];
 
-/// The environment of one call: the process's, the settings in force, the spec's, and ours, the later
-/// winning.
+/// Returns the environment of one call: the process's, the settings in force, the spec's, and ours,
+/// the later winning.
 pub(crate) fn environment(
     abilities: Abilities,
     install: &Install,
@@ -75,7 +75,7 @@ pub(crate) fn environment(
     Ok(variables)
 }
 
-/// The process's variables, the settings in force, and those that every call needs.
+/// Returns the process's variables, the settings in force, and those that every call needs.
 pub(crate) fn with_settings(
     ambient: &BTreeMap<OsString, OsString>,
     settings: &Settings,
@@ -86,14 +86,14 @@ pub(crate) fn with_settings(
     variables
 }
 
-/// The process's variables and those that every call needs.
+/// Returns the process's variables and those that every call needs.
 pub(crate) fn with_manners(ambient: &BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
     let mut variables = ambient.clone();
     variables.extend(MANNERS.iter().map(|(name, value)| (name.into(), value.into())));
     variables
 }
 
-/// Has the tools wait only so long for an index, and ask it once.
+/// Limits the wait for an index, and disables retries.
 pub(crate) fn hasten(variables: &mut BTreeMap<OsString, OsString>, patience: Duration) {
     let seconds = patience.as_secs().max(1).to_string();
     for name in ["PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT", "UV_HTTP_CONNECT_TIMEOUT", "UV_HTTP_TIMEOUT"]
@@ -105,7 +105,7 @@ pub(crate) fn hasten(variables: &mut BTreeMap<OsString, OsString>, patience: Dur
     }
 }
 
-/// The credentials that a call knows, to be cut from what it says.
+/// Returns the credentials of a call, to remove from its output.
 pub(crate) fn secrets(
     install: &Install,
     ambient: &BTreeMap<OsString, OsString>,
@@ -126,7 +126,7 @@ pub(crate) fn secrets(
     secrets
 }
 
-/// The variables of a tool that hold addresses of indexes.
+/// Returns a tool's variables with addresses of indexes.
 struct IndexVariables {
     /// The one to set, then others that mean the same.
     index_url: &'static [&'static str],
@@ -164,7 +164,7 @@ fn expose(urls: &[IndexUrl]) -> impl Iterator<Item = &str> {
     urls.iter().map(IndexUrl::expose)
 }
 
-/// Puts values before those that a list-like variable has already.
+/// Prepends values to a list-like variable.
 fn prepend(
     variables: &mut BTreeMap<OsString, OsString>,
     name: &str,
@@ -199,7 +199,7 @@ mod tests {
         Abilities::of(tool, &version.parse().unwrap())
     }
 
-    /// The process's environment, and the settings for an installation in it.
+    /// Returns the process's environment, and the settings for an installation in it.
     fn process(install: &Install, variables: &[(&str, &str)]) -> (Ambient, Settings) {
         let ambient = variables
             .iter()

@@ -1,4 +1,4 @@
-//! Which versions of a package manager will do.
+//! Acceptable versions of a package manager.
 
 use std::str::FromStr;
 
@@ -8,13 +8,13 @@ use pep440_rs::{Version, VersionSpecifiers};
 use crate::error::Error;
 use crate::transcript::tool_name;
 
-/// The versions of a package manager that will do.
+/// The acceptable versions of a package manager.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) tool: Tool,
-    /// What the spec asks for; `None` is any that does what we need.
+    /// The spec's specifier; `None` accepts any sufficient version.
     specifiers: Option<VersionSpecifiers>,
-    /// A condition (PEP 508) under which it asks; it is settled before anything is looked for.
+    /// The specifier's marker (PEP 508), evaluated before the search begins.
     pub(crate) marker: Option<String>,
 }
 
@@ -32,12 +32,12 @@ impl Wanted {
         Ok(Self { tool, specifiers: Some(specifiers), marker })
     }
 
-    /// The same without a specifier.
+    /// Makes one without a specifier.
     pub(crate) fn any(tool: Tool) -> Self {
         Self { tool, specifiers: None, marker: None }
     }
 
-    /// The oldest version that is taken where none is asked for.
+    /// Returns the oldest version accepted without a specifier.
     ///
     /// pip 22.3 reports what it installed and can be run for another interpreter; uv 0.10.6 writes
     /// into no file that it finds (see [`Installer::replaces_files`](crate::Installer::replaces_files)).
@@ -48,7 +48,8 @@ impl Wanted {
         }
     }
 
-    /// Whether this version will do. One that the spec asks for may be older than we would choose.
+    /// Returns whether this version is acceptable. A version that the spec names may be older than
+    /// the default minimum.
     pub(crate) fn accepts(&self, version: &Version) -> bool {
         match &self.specifiers {
             Some(specifiers) => specifiers.contains(version),
@@ -56,7 +57,7 @@ impl Wanted {
         }
     }
 
-    /// The versions as a specifier.
+    /// Returns the versions as a specifier.
     pub(crate) fn specifier(&self) -> String {
         match &self.specifiers {
             Some(specifiers) => specifiers.to_string(),
@@ -64,7 +65,7 @@ impl Wanted {
         }
     }
 
-    /// The versions as a requirement.
+    /// Returns the versions as a requirement.
     pub(crate) fn requirement(&self) -> String {
         format!("{}{}", tool_name(self.tool), self.specifier())
     }

@@ -1,4 +1,4 @@
-//! Which configuration files there are, and what the files that settings name hold.
+//! Configuration files, and the contents of files that settings name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -13,19 +13,19 @@ use envspec::{Digest, Install, Tool};
 use crate::ambient::Ambient;
 use crate::error::{Error, IoResultExt};
 
-/// How deep files may include each other.
+/// Maximum depth of files that include each other.
 const DEPTH: usize = 16;
 
-/// Where configuration files are looked for.
+/// Places of configuration files.
 pub(super) struct Files<'a> {
     ambient: &'a Ambient,
     pub(super) home: Option<PathBuf>,
-    /// The file that a variable or an option names.
+    /// Returns the file that a variable or an option names.
     named: Option<PathBuf>,
     is_off: bool,
 }
 
-/// The text with a `~/` at the start of an item as the user's home, as pip reads it.
+/// Expands a `~/` at the start of an item to the user's home, as pip does.
 pub(super) fn expanded(text: &str, home: Option<&Path>) -> Option<String> {
     let home = home.filter(|_| text.contains("~/"))?;
     let item = |item: &str| {
@@ -35,7 +35,7 @@ pub(super) fn expanded(text: &str, home: Option<&Path>) -> Option<String> {
     Some(text.split_whitespace().map(item).collect::<Vec<_>>().join(" "))
 }
 
-/// The variables that say which configuration files there are.
+/// Returns the variables that choose the configuration files.
 pub(super) fn is_control(name: &str) -> bool {
     ["PIP_CONFIG_FILE", "UV_CONFIG_FILE", "UV_NO_CONFIG"].contains(&name)
 }
@@ -66,8 +66,8 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// pip's, the later winning: global ones, the user's, the base's own, and the one that is named,
-    /// which takes the place of the user's. `/dev/null` takes the place of all.
+    /// Returns pip's files, the later winning: global ones, the user's, the base's, and a named
+    /// one, which replaces the user's. `/dev/null` replaces all.
     pub(super) fn pip(&self, base: Option<&Path>) -> Vec<PathBuf> {
         if self.named.as_deref() == Some(Path::new("/dev/null")) {
             return Vec::new();
@@ -90,9 +90,10 @@ impl<'a> Files<'a> {
         files
     }
 
-    /// uv's, the earlier winning: the one that is named alone, else the user's and the system's.
+    /// Returns uv's files, the earlier winning: only the named one, else the user's and the
+    /// system's.
     ///
-    /// One that is named must be there.
+    /// A named file must exist.
     pub(super) fn uv(&self) -> Result<Vec<PathBuf>, Error> {
         if let Some(named) = &self.named {
             return match fs::metadata(named) {
@@ -126,7 +127,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// What settings name on this machine, by its contents.
+/// Files on this machine that settings name, by their contents.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// By the variable or the text that names it.
@@ -136,7 +137,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Notes what a setting comes to: addresses as they are, files by what they hold.
+    /// Notes the effect of a setting: addresses as text, files by their contents.
     pub(super) fn note(&mut self, name: &str, value: &str, named: &[Named]) {
         if named.is_empty() {
             self.by_name.remove(name);
@@ -206,7 +207,7 @@ fn included(line: &str) -> Option<&str> {
     (!path.is_empty() && !path.contains("://")).then_some(path)
 }
 
-/// The archives of a folder, or with `whole` all files below it; of a page, the page.
+/// Digests the archives of a folder, or with `whole` all files below it; of a page, the page.
 fn folder(path: &Path, whole: bool) -> Option<String> {
     if path.is_file() {
         return Some(Digest::of(&fs::read(path).ok()?).to_string());

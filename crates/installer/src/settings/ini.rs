@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// The sections that an installation takes from, the later winning. The last is what pip calls its
-/// variables by, and would take from a file as well.
+/// The sections that apply to an installation, the later winning. The last is pip's name for its
+/// variables, which pip would also read from a file.
 const SECTIONS: [&str; 3] = ["global", "install", ":env:"];
 
 /// One setting of a file.
@@ -19,8 +19,7 @@ pub(super) struct Entry {
     pub(super) value: String,
 }
 
-/// What files say together, in the order in which pip takes it; of one key in one section, the last
-/// file's value.
+/// Merges files, in pip's order; for one key in one section, the last file's value wins.
 pub(super) fn merged(files: &[PathBuf]) -> Result<Vec<Entry>, Error> {
     let mut all: Vec<Entry> = Vec::new();
     for file in files {
@@ -42,14 +41,14 @@ pub(super) fn merged(files: &[PathBuf]) -> Result<Vec<Entry>, Error> {
             }
         }
     }
-    // What is empty says nothing, and lets an earlier section speak.
+    // An empty value does not override an earlier section.
     let of = |section: &'static str| {
         all.iter().filter(move |entry| entry.section == section && !entry.value.is_empty())
     };
     Ok(SECTIONS.into_iter().flat_map(of).cloned().collect())
 }
 
-/// A file that is not there, or that this user may not see, says nothing.
+/// A file that is missing, or hidden from this user, has no settings.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
@@ -66,7 +65,7 @@ pub(super) fn refused(file: &Path, line: Option<usize>, reason: &str) -> Error {
 fn parse(file: &Path, text: &str) -> Result<Vec<Entry>, Error> {
     let mut section: Option<String> = None;
     let mut entries: Vec<Entry> = Vec::new();
-    // How far the key of the open value is indented; what is indented more continues it.
+    // Indentation of the current key; lines indented more continue its value.
     let mut open: Option<usize> = None;
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let content = line.trim();

@@ -1,4 +1,4 @@
-//! `uv.toml` files, as one table of what of them is in force.
+//! `uv.toml` files, merged into one table of the settings in force.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::files::Contents;
 use super::ini::{is_absent, refused as broken};
 use crate::error::Error;
 
-/// What files say together, the earlier winning, without what is never in force. None where there is
+/// Merges files, the earlier winning, without settings that are never in force. `None` if there is
 /// no file.
 pub(super) fn merged(
     files: &[PathBuf],
@@ -62,7 +62,7 @@ impl Filter<'_> {
             };
             match setting.effect {
                 Effect::Ours => {}
-                // `system = false` says what is so.
+                // `system = false` matches what is done anyway.
                 Effect::Refused if value == Value::Boolean(false) => {}
                 Effect::Refused => self.told.push(super::refused(&name, &place)),
                 Effect::Counts | Effect::Quiet => {
@@ -73,7 +73,7 @@ impl Filter<'_> {
         kept
     }
 
-    /// The value with absolute paths.
+    /// Makes the paths in a value absolute.
     fn value(&mut self, setting: &Setting, value: Value) -> Value {
         match value {
             Value::String(text) => {
@@ -97,8 +97,8 @@ impl Filter<'_> {
     }
 }
 
-/// Adds what another file says, as uv does: lists grow, tables are merged, and of one value the first
-/// stays.
+/// Merges another file, as uv does: lists are joined, tables are merged, and otherwise the first
+/// value stays.
 fn combine(all: &mut Table, other: Table) {
     for (key, value) in other {
         match (all.get_mut(&key), value) {
@@ -112,7 +112,7 @@ fn combine(all: &mut Table, other: Table) {
     }
 }
 
-/// What of the table decides what is installed, with contents in place of paths.
+/// Returns the part of the table that decides what is installed, with contents in place of paths.
 pub(super) fn counting(table: &Table, known: &Contents) -> Table {
     let mut kept = Table::new();
     for (key, value) in table {

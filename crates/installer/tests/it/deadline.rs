@@ -102,7 +102,7 @@ fn nothing_outlives_a_killed_caller() {
     assert!(eventually(is_empty), "no requirements file is left, for it may hold credentials");
 }
 
-/// A flag that becomes true once somebody has connected to this address, which never answers.
+/// A flag that becomes true after the first connection to this address, which never answers.
 fn stopped_by_a_silent_server() -> (String, std::sync::Arc<std::sync::atomic::AtomicBool>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
     let address = listener.local_addr().expect("a socket");

@@ -172,8 +172,8 @@ fn unclassified(tool: Tool, help: &str) -> Vec<String> {
     options.into_iter().chain(variables).collect()
 }
 
-/// Law: a setting that a tool has is one that somebody classified. Else a new version would bring one
-/// that no key tells of, or that moves the installation elsewhere.
+/// Law: every setting of a tool is classified. Else a new version would bring one that no key tells
+/// of, or that moves the installation elsewhere.
 #[test]
 fn every_setting_that_pip_lists_is_classified() {
     let environment = Environment::bare();
@@ -421,7 +421,7 @@ fn what_pip_is_told_for_all_packages_leaves_those_that_are_named() {
     let environment = Environment::bare();
     home.install(&wanted, &home.ambient(), &environment).unwrap();
     assert_eq!(environment.version_of("local"), "1.0");
-    // The same from the machine's side: in pip's order of sections and files.
+    // The machine's settings, in pip's order of sections and files.
     wanted.index.only_binary.clear();
     wanted.index.no_binary.clear();
     home.write(
