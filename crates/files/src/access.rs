@@ -51,7 +51,7 @@ pub enum Untrusted {
         owner: u32,
     },
     /// It is world-writable.
-    #[error("`{}` can be written by everybody (mode {mode:o})", path.display())]
+    #[error("`{}` can be written by everyone (mode {mode:o})", path.display())]
     Open {
         /// The file or folder.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum Untrusted {
         gid: u32,
     },
     /// A folder on the way to it is in a world-writable one, so anyone may replace it.
-    #[error("`{}` can be replaced by everybody, since `{}` has mode {mode:o}", path.display(), above.display())]
+    #[error("`{}` can be replaced by everyone, since `{}` has mode {mode:o}", path.display(), above.display())]
     Replaceable {
         /// The file or folder.
         path: PathBuf,
@@ -119,9 +119,7 @@ impl Untrusted {
                 "use a folder of your own; to share one, its owner gives it a group that you are in \
                  and mode 2770"
             }
-            Self::Open { .. } => {
-                "look through what lies there, and take the right away: `chmod o-w`"
-            }
+            Self::Open { .. } => "check its contents, and take the right away: `chmod o-w`",
             Self::Unnamed { .. } => {
                 "`chmod g-w` keeps it your own; `chmod g+s` on the folder shares it with the group, \
                  whose members' programs then run as you"
@@ -242,7 +240,7 @@ mod tests {
     use crate::Scratch;
 
     proptest! {
-        /// What everybody may write is refused, whatever else its mode says; and whatever a folder's
+        /// World-writable folders are refused, whatever else the mode says; and whatever a folder's
         /// mode is, what is accepted is this user's and names a group only by both bits.
         #[test]
         fn a_mode_is_trusted_only_where_strangers_cannot_write(mode in 0u32..0o10000) {

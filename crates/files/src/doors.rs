@@ -188,7 +188,7 @@ impl Access {
             Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::LOOP) => return no_file("a link"),
                 Some(Errno::ISDIR) => return no_file("a folder"),
-                // A socket, or a pipe that nobody reads.
+                // A socket, or a pipe without a reader.
                 Some(Errno::NXIO) => return no_file("a socket or pipe"),
                 _ => return Err(error),
             },

@@ -69,7 +69,7 @@ pub enum Error {
     },
 
     /// An environment exists, so it is not being built, but another process keeps its lock.
-    #[error("{holder} holds `{}`, which nobody needs for long: gave up after {:.1} s", path.display(), waited.as_secs_f64())]
+    #[error("{holder} holds `{}`, which is held only briefly in normal use: gave up after {:.1} s", path.display(), waited.as_secs_f64())]
     Held {
         /// The lock file.
         path: PathBuf,
@@ -361,8 +361,8 @@ impl Error {
                 "another process builds this environment or is stuck, and the wait can be made longer",
             ),
             Self::Held { .. } => Some(
-                "whoever may read the file can hold it: end that process, and take the right to read \
-                 from those who are not to use the cache (`chmod o-r`)",
+                "any user who can read the file can hold it: end that process, and take the right to \
+                 read from users who are not to use the cache (`chmod o-r`)",
             ),
             Self::NeedMissing { .. } => {
                 Some("hold the needed environment while you build what needs it")

@@ -14,9 +14,10 @@ struct Choice {
     folder: Option<PathBuf>,
 }
 
-/// The interpreter that the pyenv launcher at `path` would start, if it is one and that is plain.
+/// Returns the interpreter that the pyenv launcher at `path` would start.
 ///
-/// `None` sends the caller to the launcher itself: for anything but exact version names.
+/// Returns `None` if it is no launcher, or if the version is not an exact name; the caller then
+/// runs the launcher itself.
 pub(crate) fn resolve(path: &Path) -> Option<PathBuf> {
     let root = root_of(path)?;
     let choice = Choice { version: env::var_os("PYENV_VERSION"), folder: env::current_dir().ok() };

@@ -617,7 +617,7 @@ fn scenario(error: &str) -> Option<Run> {
             let world = World::new();
             let envs = world.cache().join("envs-v1");
             let key = world.key("packaging==24.0");
-            // Nobody can choose a key, so this is one by hand.
+            // Keys cannot be chosen, so this one is made by hand.
             let other = format!("{}{}", &key[..8], "0".repeat(56));
             let copy = envs.join(&other);
             duct::cmd!("cp", "-a", envs.join(&key), &copy).run().expect("a copy");
@@ -649,17 +649,17 @@ fn scenario(error: &str) -> Option<Run> {
         "`…` is shared with group …, which this user is not in" => {
             list_in_a_cache(54_321, 54_321, 0o2770)
         }
-        "`…` can be written by everybody (mode …)" => list_in_a_cache(0, 0, 0o777),
+        "`…` can be written by everyone (mode …)" => list_in_a_cache(0, 0, 0o777),
         "`…` can be written by group …, which it is not shared with (mode …)" => {
             list_in_a_cache(0, 54_321, 0o775)
         }
-        "`…` can be replaced by everybody, since `…` has mode …" => {
+        "`…` can be replaced by everyone, since `…` has mode …" => {
             let dir = tempfile::tempdir().expect("a folder");
             crate::permissions::set_mode(dir.path(), 0o777);
             let cache = dir.path().join("cache").display().to_string();
             world.run(&["--cache-dir", &cache, "env", "list"])
         }
-        "holds `…`, which nobody needs for long: gave up after … s" => {
+        "holds `…`, which is held only briefly in normal use: gave up after … s" => {
             let world = World::new();
             let key = world.key("packaging==24.0");
             let lock = world.cache().join(format!("locks/{key}.lock"));

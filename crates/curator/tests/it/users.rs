@@ -32,12 +32,12 @@ const RUN: [&str; 6] = ["run", "pipeline.toml", "--input", "tasks.jsonl", "--out
 const CREATE: [&str; 6] =
     ["env", "create", "--uv", "packaging==24.0", "--base", "/usr/bin/python3"];
 
-/// A folder that everybody may enter, with a pipeline, a cache, and the command.
+/// A folder that every user may enter, with a pipeline, a cache, and the command.
 struct Place {
     dir: tempfile::TempDir,
 }
 
-/// Who runs the command.
+/// The user who runs the command.
 #[derive(Clone, Copy)]
 struct User {
     id: u32,
@@ -232,7 +232,7 @@ fn a_cache_that_may_only_be_read_serves_runs() {
     chmod("u+w");
 }
 
-/// One makes a cache that everybody may write, as an owner who wants to help or to harm.
+/// A user makes a world-writable cache, as an owner who wants to help or to harm.
 #[test]
 fn what_a_stranger_planted_is_run_by_nobody() {
     let Some(place) = Place::new("what_a_stranger_planted_is_run_by_nobody") else { return };
@@ -258,7 +258,7 @@ fn what_a_stranger_planted_is_run_by_nobody() {
     duct::cmd!("chown", "-R", ANN.to_string(), &cache).run().expect("root may");
     set_mode(&cache, 0o755);
     let refused = place.run(ann, &RUN);
-    assert!(refused.err.contains("can be written by everybody"), "{}", refused.err);
+    assert!(refused.err.contains("can be written by everyone"), "{}", refused.err);
     assert!(!proof.exists(), "the planted program was run");
 }
 
@@ -297,7 +297,7 @@ fn a_checkpoint_or_record_of_a_stranger_is_not_read() {
         refused("belongs to user 10003");
         chown(&path, Some(ANN), Some(ANN)).expect("root may");
         set_mode(&path, 0o777);
-        refused("can be written by everybody");
+        refused("can be written by everyone");
         fs::set_permissions(&path, mode).expect("root may");
         if path.is_file() {
             fs::rename(&path, &aside).expect("root may");

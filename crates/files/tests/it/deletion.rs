@@ -173,7 +173,7 @@ fn folders_without_permissions_are_deleted_by_their_owner() {
     fs::set_permissions(&tree, Permissions::from_mode(0o500)).unwrap();
     let is_root = rustix::process::geteuid().is_root();
     if is_root && duct::cmd!("setpriv", "--version").stdout_null().run().is_ok() {
-        // Root needs no permission, so this is done as nobody.
+        // Root needs no permission, so this runs as the user `nobody`.
         fs::set_permissions(scratch.path(), Permissions::from_mode(0o777)).unwrap();
         duct::cmd!("chown", "-R", "65534:65534", scratch.path()).run().unwrap();
         let program = std::env::current_exe().unwrap();

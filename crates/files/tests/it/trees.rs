@@ -76,7 +76,7 @@ pub(crate) fn make(thing: &Thing, path: &Path, victim: &Path) {
     }
 }
 
-/// A folder that nobody may touch, with a file, and a folder with files in it.
+/// A folder that must stay untouched, with a file, and a folder with files in it.
 pub(crate) fn make_victim(path: &Path) {
     fs::create_dir_all(path.join("folder/deeper")).expect("made");
     for name in ["file", "folder/file", "folder/deeper/file"] {
