@@ -75,7 +75,7 @@ impl ReadOnly {
 
 impl Drop for ReadOnly {
     fn drop(&mut self) {
-        // What it would fail with is told by whoever removes the folder.
+        // Whatever removes the folder reports the failure.
         drop(duct::cmd("umount", [&self.0]).stderr_null().unchecked().run());
     }
 }

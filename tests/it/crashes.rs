@@ -78,7 +78,7 @@ fn a_builder_with_pip_is_killed_at_many_instants() {
 }
 
 /// Kills a builder while its package manager is at work; the package's build, deaf to everything
-/// but SIGKILL, waits, and then goes on if nobody has ended it.
+/// but SIGKILL, waits, and then continues unless it has been killed.
 fn kill_while_the_package_manager_works(tool: &str) {
     let place = folder();
     let package = Package::new("slowpoke", "1.0").with_pause(place.path());
@@ -161,7 +161,7 @@ fn interpreters_of(cache: &Path) -> Vec<(String, String)> {
 }
 
 /// What compiles the installed packages writes into the environment as much as the package manager
-/// does, so nobody may build there as long as it is left over from a builder that died.
+/// does, so no build may start there while it is left over from a dead builder.
 #[test]
 fn a_builder_is_killed_while_bytecode_is_compiled() {
     let place = folder();
@@ -185,9 +185,9 @@ fn a_builder_is_killed_while_bytecode_is_compiled() {
         }
         sleep(Duration::from_millis(2));
     };
-    // As on a machine where whoever would end them is slow: they are left, and stop for a while.
-    // They stop when the builder is gone: its death would have the kernel wake those that it leaves
-    // behind stopped.
+    // As on a machine that is slow to end them: they are left, and stop for a while. They stop when
+    // the builder is gone: its death would have the kernel wake those that it leaves behind
+    // stopped.
     for (_, group) in &compiling {
         signal("KILL", group);
     }

@@ -26,13 +26,13 @@ impl Package {
         Self { name: name.to_owned(), version: version.to_owned(), text, pause: None }
     }
 
-    /// The same with this line at the end of its module.
+    /// Adds this line at the end of its module.
     pub(crate) fn with_line(self, line: &str) -> Self {
         Self { text: format!("{}{line}\n", self.text), ..self }
     }
 
-    /// The same with a build that leaves a file `paused` in a folder and then does nothing for a
-    /// while, unless there is a file `go`.
+    /// Gives it a build that leaves a file `paused` in a folder and then does nothing for a while,
+    /// unless there is a file `go`.
     pub(crate) fn with_pause(self, dir: &Path) -> Self {
         Self { pause: Some(dir.to_owned()), ..self }
     }
@@ -128,7 +128,7 @@ fn a_folder_is_installed_again_when_its_contents_change() {
         let spec = || RuntimeEnv::from_json(&text).unwrap();
         assert_eq!(run(spec()), (json!("1.0"), json!("built")), "{tool}");
         assert_eq!(run(spec()), (json!("1.0"), json!("hit")), "{tool}");
-        // The same version, another text: what is installed is the text.
+        // The version is the same but the text differs: the new text is installed.
         package.with_line("__version__ = 'edited'").write_to(place.path());
         assert_eq!(run(spec()), (json!("edited"), json!("built")), "{tool}");
     }

@@ -16,7 +16,7 @@ const PASSWORD: &str = "pa55w0rd-in-url";
 const TOKEN: &str = "t0ken-in-variable";
 const SPEC_URL: &str = "ur1-variable-secret";
 
-/// An index with one wheel, for whoever knows the password; gives its address.
+/// Serves an index with one wheel, protected by the password; returns its address.
 fn serve_index(wheel: &Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();

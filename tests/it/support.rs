@@ -45,7 +45,7 @@ pub(crate) fn shared_cache() -> PathBuf {
     PLACE.join("cache")
 }
 
-/// The interpreter of the base that most tests share; nobody writes to it.
+/// The interpreter of the base that most tests share and none changes.
 pub(crate) fn base() -> &'static Path {
     &BASE
 }
@@ -95,7 +95,7 @@ pub(crate) fn virtualenv(dir: &Path, lines: &[&str]) -> PathBuf {
     python
 }
 
-/// The same without bytecode.
+/// Makes the base without bytecode.
 pub(crate) fn uncompiled_virtualenv(
     dir: &Path,
     lines: &[&str],
@@ -234,7 +234,7 @@ impl PipelineFile {
         Self::over(&format!("{:?}", base.display().to_string()), stages, packages)
     }
 
-    /// The same over a base in TOML.
+    /// Runs it over a base given in TOML.
     pub(crate) fn over(base: &str, stages: &[(&str, &str)], packages: &[&str]) -> Self {
         let stage = |(name, runtime_env): &(&str, &str)| {
             format!(

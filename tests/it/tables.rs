@@ -72,7 +72,7 @@ fn a_table_goes_through_python_stages_and_comes_back() {
     for (task, rows) in report.outputs.iter().zip(sizes) {
         assert_eq!(numbers(&task.data), (9..9 + rows).collect::<Vec<_>>());
     }
-    // The same where a Rust stage is between them, and where all goes over the socket.
+    // Repeat it with a Rust stage between them, and with everything over the socket.
     let double = RustStage::from_fn("double", |task: Task, _: &mut Context| {
         let first = numbers(&task.data).first().copied().unwrap_or_default();
         let rows = task.data.as_table().map_or(0, Table::rows);
@@ -297,7 +297,7 @@ class Stage:
     let report = run([stage(text)], vec![table(0, 10_000)]);
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(report.outputs[0].data, Data::from(json!({ "sum": 49_995_000 })));
-    // An array that is kept is the memory that it came in, which nobody else gets meanwhile.
+    // A kept array is the memory that it came in, which is not reused meanwhile.
     let keeps = r#"
 import sys
 sys.modules["pyarrow"] = None

@@ -79,7 +79,7 @@ fn the_second_process_builds_nothing_and_needs_no_network() {
     let first = file.run(cache.path(), &[]);
     assert!(first.states().values().all(|state| state == "built"), "{:?}", first.states());
 
-    // Proxies where nobody listens, and package managers that remember nothing.
+    // Proxies that do not listen, and package managers without caches.
     let tools_caches = folder();
     let nowhere = "http://127.0.0.1:9";
     let own_cache = tools_caches.path().to_str().unwrap();

@@ -47,7 +47,7 @@ def kill(name):
                 if mark in file.read():
                     os.kill(int(process), signal.SIGKILL)
         except OSError:
-            pass  # It is gone, or somebody else's.
+            pass  # It is gone, or belongs to another user.
     cluster.remove_node(node, allow_graceful=False)
     return node.node_id
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::run::{ENGINES, Job};
 use crate::world;
 
-/// No interpreter: whoever would start anything with it fails in another way.
+/// Not an interpreter: any attempt to start it would fail in another way.
 const NOWHERE: &str = "/no/such/python";
 const WORKER: &str = env!("CARGO_BIN_EXE_run-on-ray");
 

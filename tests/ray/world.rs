@@ -49,7 +49,7 @@ pub(crate) fn tests_all() -> bool {
     std::env::var_os("CURATOR_TEST_ALL").is_some_and(|value| value == "1")
 }
 
-/// The interpreter of a base with Ray; nobody writes to it.
+/// The interpreter of a base with Ray, which no test changes.
 pub(crate) fn base() -> &'static Path {
     BASE.python()
 }
@@ -264,14 +264,14 @@ impl Drop for Cluster {
     }
 }
 
-/// The processes that were started with this folder for a cluster, whoever their parents are now.
+/// Processes that were started with this folder for a cluster, whatever their parents are now.
 fn processes(dir: &Path) -> Vec<i32> {
     let mark = format!("RAY_TMPDIR={}", dir.display());
     let entries = fs::read_dir("/proc").expect("/proc is there");
     let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbers
         .filter(|number: &i32| {
-            // A process that is gone has no variables, nor has one that nobody has reaped yet.
+            // A process that has ended has no variables, even before it is reaped.
             let vars = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
             vars.split(|byte| *byte == 0).any(|var| var == mark.as_bytes())
         })

@@ -98,7 +98,7 @@ fn doctor_finds_a_sound_machine_and_a_missing_base() {
     assert_eq!(bad.code, Some(1));
     assert!(bad.out.contains("/nowhere"), "{}", bad.out);
 
-    // An index that nobody serves.
+    // An index without a server.
     let vars = [
         ("UV_INDEX_URL", "http://127.0.0.1:9/simple"),
         ("PIP_INDEX_URL", "http://127.0.0.1:9/simple"),

@@ -1,4 +1,4 @@
-//! Folders that are somebody else's, given to the command: nothing in them is touched.
+//! Folders that belong to something else, given to the command: nothing in them is touched.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -37,7 +37,7 @@ mod troubleshooting;
 mod usage;
 mod users;
 
-/// A file that is not listed above would be compiled and run by nobody.
+/// A file that is not listed above would never be compiled or run.
 #[test]
 fn no_file_is_left_out() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");

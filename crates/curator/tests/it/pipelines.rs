@@ -143,7 +143,7 @@ impl Folder {
         self.run_with(arguments, "")
     }
 
-    /// The same with a standard input.
+    /// Runs the command with a standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Run {
         let output = self
             .expression(&duct::cmd(CURATOR, arguments))

@@ -52,7 +52,7 @@ fn screen(written: &str) -> Vec<String> {
     screen_of(written, false)
 }
 
-/// The same of one that wraps as soon as a row is full, or only when more comes.
+/// Reads the screen of a terminal that wraps as soon as a row is full, or only when more comes.
 fn screen_of(written: &str, wraps_at_once: bool) -> Vec<String> {
     let mut rows: Vec<Vec<char>> = vec![Vec::new()];
     let (mut row, mut column) = (0, 0);

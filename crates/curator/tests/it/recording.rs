@@ -85,7 +85,7 @@ fn what_cannot_be_reproduced_is_refused() {
 #[test]
 fn private_code_is_recorded_with_its_folder_and_made_again_from_there() {
     let (folder, world) = (Folder::new(""), World::new());
-    // The package index in the folder `links`, whose `own` is somebody else's.
+    // The package index in the folder `links`, with a stranger's package `own`.
     own_project(&folder);
     folder.write("own/own.py", "WHOSE = 'public'\n");
     fs::create_dir(folder.path("links")).unwrap();

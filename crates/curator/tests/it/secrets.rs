@@ -15,8 +15,8 @@ use crate::support::{CURATOR, Run, World};
 /// Every planted secret starts so.
 const MARK: &str = "hush-";
 
-/// An index with `alpha`, for whoever gives a password that starts with the mark. Its files take
-/// their time, so that the commands that fetch them are seen.
+/// An index with `alpha`, for clients whose password starts with the mark. Its files take their
+/// time, so that the commands that fetch them are seen.
 const INDEX: &str = r#"
 import base64, hashlib, http.server, io, os, time, zipfile
 def wheel(version):
