@@ -1,4 +1,4 @@
-//! The bases that environments are measured over.
+//! The bases of the measurements.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::disk::Contents;
 use crate::progress;
 use crate::world::World;
 
-/// What Ray and Xenna need, and what goes with them: some 640 MB of real packages.
+/// The packages that Ray and Xenna need: about 640 MB.
 const LARGE: [&str; 7] = [
     "ray[data,default]==2.60.0",
     "cosmos-xenna==0.2.0",
@@ -25,9 +25,8 @@ const LARGE: [&str; 7] = [
     "virtualenv",
 ];
 
-/// The real NeMo Curator and what it asks for, but torch, whose wheels are several gigabytes and
-/// which the example does not import; `pip` and `virtualenv` are what Ray's own way to make
-/// environments asks for.
+/// NeMo Curator and its requirements, except torch, whose wheels are several gigabytes and which
+/// the example does not import; Ray's own environments need `pip` and `virtualenv`.
 const NEMO: [&str; 5] =
     ["nemo_curator==1.4.0", "ray[data,default]==2.60.0", "packaging==26.0", "virtualenv", "pip"];
 
@@ -36,7 +35,7 @@ const SYNTHETIC_PACKAGES: usize = 500;
 const SYNTHETIC_FOLDERS: usize = 5;
 const SYNTHETIC_MODULES: usize = 20;
 
-/// A base, and what it occupies.
+/// A base, and its size on disk.
 #[derive(Debug)]
 pub(crate) struct MeasuredBase {
     pub(crate) name: String,
@@ -52,12 +51,12 @@ impl MeasuredBase {
         Self::managed("small", &["packaging==26.0"], world)
     }
 
-    /// A base like the one that the peer's figures were measured over.
+    /// A base like that of the peer's figures.
     pub(crate) fn large(world: &World) -> Result<Self, BoxError> {
         Self::managed("Ray's", &LARGE, world)
     }
 
-    /// The same with what Ray's own way to make environments asks for.
+    /// A base that also has what Ray's own environments need.
     pub(crate) fn engines(world: &World) -> Result<Self, BoxError> {
         let requirements: Vec<&str> = LARGE.into_iter().chain(["pip", "packaging==26.0"]).collect();
         Self::managed("Ray's", &requirements, world)
@@ -97,7 +96,7 @@ impl MeasuredBase {
         Self::synthetic_of(SYNTHETIC_PACKAGES, world)
     }
 
-    /// A base of so many distributions with 100 small modules each.
+    /// A base of this many distributions with 100 small modules each.
     pub(crate) fn synthetic_of(packages: usize, world: &World) -> Result<Self, BoxError> {
         let dir = world.root().join(format!("synthetic-{packages}"));
         let whole = dir.join("whole");
@@ -127,7 +126,7 @@ impl MeasuredBase {
         Ok(Self { name, python, contents, _environment: environment })
     }
 
-    /// It, as a provisioner takes it.
+    /// Returns it in the form that a provisioner takes.
     pub(crate) fn base(&self) -> Base {
         Base::from(self.python.clone())
     }

@@ -1,4 +1,4 @@
-//! What was measured of each subject, when, and on what: parts that are measured again one by one.
+//! The results of each subject, with date and machine, in parts that are measured one by one.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::plot::plot;
 use crate::table::{Finding, Ratio, Table};
 
-/// What is measured, in the order in which people read of it.
+/// The areas, in the order of the report.
 const AREAS: [&str; 3] = ["data", "environments", "engines"];
 
 /// All parts, in their order.
@@ -22,21 +22,21 @@ pub(crate) struct Book {
 /// The figures of one subject.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
-    /// The command's word for what is measured, and for the part of it.
+    /// The command's name for the area and its part.
     pub(crate) area: String,
     pub(crate) subject: String,
-    /// Where it stands among those of its area.
+    /// Its position in its area.
     pub(crate) place: usize,
     pub(crate) machine: Machine,
-    /// Why there is not all of it, if there is not.
+    /// Why it is incomplete, if it is.
     pub(crate) problem: Option<String>,
     pub(crate) table: Table,
 }
 
 impl Book {
-    /// Puts a part in the place of its former self, or where it belongs.
+    /// Replaces a part, or inserts it at its position.
     ///
-    /// One that failed does not take the place of one that did not.
+    /// A failed part does not replace a successful one.
     pub(crate) fn put(&mut self, part: Part) {
         let is_it = |other: &&mut Part| other.area == part.area && other.subject == part.subject;
         match self.parts.iter_mut().find(is_it) {
@@ -48,7 +48,7 @@ impl Book {
         self.parts.sort_by_key(|part| (area(part), part.place));
     }
 
-    /// A line for each budget, as Markdown: the worst of what was measured of it.
+    /// A line of Markdown for each budget, with its worst result.
     pub(crate) fn summary(&self) -> String {
         let mut text = "| what is asked for | what was measured | met? | why not |\n\
                         |---|---|---|---|\n"
@@ -74,7 +74,7 @@ impl Book {
         text
     }
 
-    /// What was measured of a budget, whether it is met, and why not.
+    /// The result for a budget, whether it is met, and if not, why.
     fn judged(&self, budget: Budget) -> [String; 3] {
         let findings = self.parts.iter().flat_map(|part| part.table.findings(budget));
         let findings: Vec<Finding> = findings.collect();

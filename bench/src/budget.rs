@@ -1,11 +1,10 @@
-//! What the design asks for. Each figure that is held against one of these says so, and the summary
-//! has a line for each.
+//! Budgets of the design. Each figure names its budget, and the summary has a line for each budget.
 
 use serde::{Deserialize, Serialize};
 
 use crate::peer::THREE_STAGES;
 
-/// One thing that the design asks for.
+/// One budget of the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Budget {
@@ -52,7 +51,7 @@ impl Budget {
         Self::AddedOnRayData,
     ];
 
-    /// What is asked for, and how much of it.
+    /// The quantity, and its limit.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Example => {

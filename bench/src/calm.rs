@@ -1,4 +1,4 @@
-//! Waiting for a calm moment: what others do on the machine is not what is to be measured.
+//! Waiting for a calm moment, so that other work on the machine does not affect the figures.
 
 use std::cell::Cell;
 use std::fs;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use curator::venv_cache::BoxError;
 
-/// How long it looks before it says that the machine is busy.
+/// The period over which load is observed.
 const LOOK: Duration = Duration::from_millis(100);
 /// The share of all cores' time that others may take.
 const BUSY: f64 = 0.15;
-/// How often it looks, for one measurement and for all of them.
+/// Maximum number of observations, for one measurement and for all.
 const LOOKS_AT_ONCE: usize = 100;
 const LOOKS_IN_ALL: usize = 600;
 
@@ -51,7 +51,7 @@ impl Calm {
         Ok(())
     }
 
-    /// How many of how many measurements began on a busy machine since this was asked last.
+    /// Returns how many measurements began on a busy machine, out of all since the last call.
     pub(crate) fn take_busy(&self) -> (usize, usize) {
         (self.busy.take(), self.measurements.take())
     }

@@ -1,4 +1,4 @@
-//! What an environment adds on the disk, found out without the product's own accounts.
+//! The disk usage that an environment adds, measured without the product's own figures.
 
 use std::collections::HashSet;
 use std::fs::Metadata;

@@ -30,7 +30,7 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// What the example calls it.
+    /// The example's name for it.
     fn name(self) -> &'static str {
         match self {
             Self::RayData => "ray-data",
@@ -48,7 +48,7 @@ impl Engine {
     }
 }
 
-/// Who makes the environments, as the example names it.
+/// The maker of the environments, by the example's name.
 const WAYS: [&str; 3] = ["none", "cached", "native"];
 
 /// What one run took and left.
@@ -81,7 +81,7 @@ fn add(
 ) -> Result<(), BoxError> {
     let (budget, engine) = (engine.budget(), engine.name());
     let mut measured: [Vec<Run>; 3] = Default::default();
-    // One after the other, so that a machine that becomes slower is so for all.
+    // Alternate, so that a machine that becomes slower is slower for all.
     for number in 1..=runs {
         for (way, taken) in WAYS.iter().zip(&mut measured) {
             progress(&format!("{engine}: environments {way}, run {number} of {runs}"));

@@ -7,8 +7,8 @@
 //! cargo run --release -p bench -- soak [--tasks N] [--keep DIR]
 //! ```
 //!
-//! It provisions all that it measures by Curator itself, in a folder below the target folder that
-//! is removed at the end, however that comes. What the design asks for stands in `budget.rs`.
+//! It provisions everything with Curator itself, in a folder below the target folder that is
+//! removed at the end, however the run ends. The design's budgets are in `budget.rs`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 
@@ -78,19 +78,19 @@ struct Options<S: Send + Sync + Clone + ValueEnum + 'static> {
     /// Measure only this; may be repeated.
     #[arg(long, value_name = "WHAT")]
     only: Vec<S>,
-    /// Put the figures of what is measured into `bench/RESULTS.md`, and keep the others there.
+    /// Put the measured figures into `bench/RESULTS.md`, and keep the others there.
     #[arg(long)]
     write: bool,
     /// Write the figures to a file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Work in this folder and leave everything there: the next run finds its bases made.
+    /// Work in this folder and leave everything there, so that the next run reuses its bases.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
 
 impl<S: Send + Sync + Clone + ValueEnum + 'static> Options<S> {
-    /// Measures the subjects that are named, or all.
+    /// Measures the named subjects, or all.
     fn measure(
         &self,
         area: &'static str,
@@ -131,7 +131,7 @@ fn run(area: &Area) -> Result<(), BoxError> {
     }
 }
 
-/// Tells on standard error what is under way.
+/// Reports progress on standard error.
 fn progress(what: &str) {
     eprintln!("... {what}");
 }

@@ -1,4 +1,4 @@
-//! How much memory this process and those that it has started take, at the most.
+//! The maximum memory of this process and its children.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::processes;
 
-/// How long it rests between two looks.
+/// Pause between two samples.
 const PAUSE: Duration = Duration::from_millis(3);
 
 /// Bytes in memory.
@@ -37,7 +37,7 @@ pub(crate) fn peak<T>(step: impl FnOnce() -> T) -> (T, Memory, usize) {
             }
             (peak, looks)
         });
-        // Also if the step panics, or nobody would ever end this.
+        // This also runs if the step panics; otherwise the thread would never end.
         let over = Over(&is_over);
         let result = step();
         drop(over);
@@ -55,7 +55,7 @@ impl Drop for Over<'_> {
 }
 
 impl Memory {
-    /// What the whole family takes now.
+    /// The current memory of all these processes.
     pub(crate) fn now() -> Self {
         let (mut own, mut mapped) = (0, 0);
         // Shared memory takes room as soon as it is written to, whether anybody maps it or not.

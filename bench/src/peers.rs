@@ -18,7 +18,7 @@ use crate::world::World;
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) measured: Result<Sample, String>,
-    /// What the work is held to beside it: at least so many times less.
+    /// The budget relative to the peer: at least this many times less.
     pub(crate) budget: Option<Budget>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn pool(
     Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
 }
 
-/// What a program said last, which is what a Python error ends with.
+/// The last line of a program's output, where a Python error has its message.
 fn last_line(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
@@ -110,7 +110,8 @@ struct Round {
 
 /// Runs the documented example by NeMo Curator over a base that has it.
 ///
-/// A peer that fails or takes longer than `patience` is no error: what it did not do says why.
+/// A peer that fails or takes longer than `patience` is no error: its missing results give the
+/// reason.
 pub(crate) fn nemo_curator(
     world: &World,
     python: &Path,

@@ -14,11 +14,11 @@ pub(crate) fn family() -> BTreeSet<u32> {
     descendants(BTreeSet::from([std::process::id()]))
 }
 
-/// The processes that were started with this variable, whoever their parents are now, and what they
-/// have started without it.
+/// The processes that were started with this variable, whatever their parents are now, and what
+/// they have started without it.
 pub(crate) fn started_with(variable: &str) -> BTreeSet<u32> {
     let is_marked = |number: &u32| {
-        // A process that is gone has no variables, nor has one that nobody has reaped yet.
+        // A process that has ended has no variables, even before it is reaped.
         let variables = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
         variables.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
     };

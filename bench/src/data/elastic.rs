@@ -18,7 +18,7 @@ use crate::progress;
 use crate::sample::Sample;
 use crate::table::Table;
 
-/// How many workers may be at work at once, where they sleep.
+/// Maximum number of workers at once, for stages that sleep.
 const SLEEPERS: usize = 6;
 const TASKS: usize = 900;
 /// What a stage takes for a task, in seconds, where it is the slow one and where it is not.
@@ -75,7 +75,7 @@ impl Work {
         let firsts = each.clone().flat_map(|first| each.clone().map(move |second| (first, second)));
         let all = firsts.flat_map(|(one, two)| each.clone().map(move |three| [one, two, three]));
         match self {
-            // Whoever sleeps has a core for itself.
+            // A sleeping stage has a core for itself.
             Self::Sleep => all.filter(|workers| workers.iter().sum::<usize>() == cores).collect(),
             // Each stage may have all cores while the others have nothing to do.
             Self::Burn => all.collect(),
@@ -170,7 +170,7 @@ fn run(
     Ok(flow.last)
 }
 
-/// When which stage got another worker: where to look if the run takes too long.
+/// The times at which stages got another worker, for examining a slow run.
 fn found_workers(flow: &Flow) -> String {
     let starts = flow.events.iter().filter_map(|(at, event)| match event {
         Event::WorkerReady { stage, .. } => Some(format!("{stage} {at:.2} s")),

@@ -35,8 +35,8 @@ impl Flow {
         Self::run_all(executor, pipeline, &mut tasks, count, check, |_| {})
     }
 
-    /// The same, where the seconds are counted from when the first task has come out, which does not
-    /// count itself: all that is done once is done then.
+    /// Runs the tasks, and counts the seconds from the end of the first task, which does not count:
+    /// by then all set-up is done.
     pub(super) fn run_warm(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
@@ -55,7 +55,7 @@ impl Flow {
         let mut flow = Self::run_all(executor, pipeline, &mut tasks, count, check, |seconds| {
             if let Some(send) = send.take() {
                 begin = seconds;
-                // Nobody listens any more where it was too late.
+                // The receiver is gone if this comes too late.
                 let _ = send.send(());
             }
         })?;

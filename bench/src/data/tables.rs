@@ -187,7 +187,7 @@ fn memory(lab: &Lab<'_>, base: &MeasuredBase, table: &mut Table) -> Result<(), B
     Ok(())
 }
 
-/// The sizes of what a table consists of, column by column: nobody who copies one has it in one piece.
+/// The sizes of a table's parts, column by column: a copy of a table is never one piece.
 fn pieces(table: &Arrow) -> Result<Vec<usize>, BoxError> {
     Ok(table.to_ipc_parts()?.iter().map(<[u8]>::len).collect())
 }

@@ -1,4 +1,4 @@
-//! What it takes to find an environment that is there, in a process that has its base open.
+//! The time to find a cached environment, in a process with an open base.
 //!
 //! The settings of pip and uv, which are a part of the key, are those of the process: each series of
 //! lookups is made in a process of its own.
