@@ -129,6 +129,19 @@ impl Error {
                 "give it to the pipeline as its default runtime_env, which a stage can replace or \
                  leave"
             }
+            Self::WorkerDied { .. } => "the worker's last lines tell why",
+            Self::Io { action, .. } if *action == Self::THREAD => {
+                "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
+                 container's), or end others"
+            }
+            _ => return self.advice_on_declarations(),
+        };
+        Some(text)
+    }
+
+    /// The hint of an error about what a stage's code declares.
+    fn advice_on_declarations(&self) -> Option<&'static str> {
+        Some(match self {
             Self::DeclareLiterally { missing: Some(_), .. } => {
                 "declare it literally (`runtime_env = {\"uv\": [\"…\"]}` in the class), or import the \
                  module in the methods that need it, or set `runtime_env` in the stage's entry"
@@ -144,14 +157,8 @@ impl Error {
                 "set `runtime_env` in the stage's entry in the pipeline, to what its code declares \
                  or to what it is to run with (`{}` is the base environment)"
             }
-            Self::WorkerDied { .. } => "the worker's last lines tell why",
-            Self::Io { action, .. } if *action == Self::THREAD => {
-                "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
-                 container's), or end others"
-            }
             _ => return None,
-        };
-        Some(text)
+        })
     }
 }
 
