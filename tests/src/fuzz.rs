@@ -182,7 +182,9 @@ fn pipeline(text: &str) -> bool {
     let dir = "/project";
     any([PipelineFile::from_toml(text, dir), PipelineFile::from_json(text, dir)].map(|read| {
         let built = read.and_then(|file| file.build());
-        built.map_err(|error| (error.to_string(), error.hint())).is_ok()
+        built
+            .map_err(|error| (error.to_string(), error.hint().map(std::borrow::Cow::into_owned)))
+            .is_ok()
     }))
 }
 
