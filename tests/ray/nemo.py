@@ -1,5 +1,5 @@
-"""NeMo Curator's pipelines, as they are, on `CuratorExecutor`; what NeMo Curator's own adapter makes
-of the same tasks is what must come out.
+"""NeMo Curator's pipelines, as they are, on `CuratorExecutor`; what NeMo Curator's own adapter
+makes of the same tasks is what must come out.
 
     nemo.py FOLDER [all]
 """
@@ -38,7 +38,7 @@ class Mark(ProcessingStage[DocumentBatch, DocumentBatch]):
 
     name = "mark"
     resources = Resources(cpus=0.5)
-    runtime_env = {"uv": ["packaging==24.0"]}
+    runtime_env = {"uv": ["packaging==24.0"]}  # noqa: RUF012
 
     def process(self, task):
         import packaging
@@ -193,9 +193,16 @@ def raised():
 
 
 def versions(run):
-    [task] = run(Pipeline("v", stages=[Version("base"), Version("own").with_(
-        runtime_env={"pip": ["packaging==23.2"]}
-    ), Version("none").with_(runtime_env={})]))
+    [task] = run(
+        Pipeline(
+            "v",
+            stages=[
+                Version("base"),
+                Version("own").with_(runtime_env={"pip": ["packaging==23.2"]}),
+                Version("none").with_(runtime_env={}),
+            ],
+        )
+    )
     return task.data
 
 

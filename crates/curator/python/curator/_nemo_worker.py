@@ -4,7 +4,7 @@ tasks, statistics and metrics are its own.
 
 import copy
 import pickle
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Optional
 
 from curator._stage import Aggregate, Task
 
@@ -40,7 +40,7 @@ class Carried:
     def __init__(self, task: Any) -> None:
         self.task = task
 
-    def __getstate__(self) -> Tuple[Any, Optional[Dict[str, Any]]]:
+    def __getstate__(self) -> tuple[Any, Optional[dict[str, Any]]]:
         packed = _pack(getattr(self.task, "data", None))
         if packed is None:
             return self.task, None
@@ -48,13 +48,13 @@ class Carried:
         shell.data = None
         return shell, packed
 
-    def __setstate__(self, state: Tuple[Any, Optional[Dict[str, Any]]]) -> None:
+    def __setstate__(self, state: tuple[Any, Optional[dict[str, Any]]]) -> None:
         self.task, packed = state
         if packed is not None:
             self.task.data = _unpack(packed)
 
 
-def _pack(data: Any) -> Optional[Dict[str, Any]]:
+def _pack(data: Any) -> Optional[dict[str, Any]]:
     """The Arrow stream of a frame or table; None where its pickle has to do."""
     module, _, _ = type(data).__module__.partition(".")
     if module not in ("pandas", "pyarrow") or type(data).__name__ not in ("DataFrame", "Table"):
@@ -90,7 +90,7 @@ def _stream(table: Any) -> Any:
     return pickle.PickleBuffer(sink.getvalue())
 
 
-def _unpack(packed: Dict[str, Any]) -> Any:
+def _unpack(packed: dict[str, Any]) -> Any:
     import pyarrow
 
     with pyarrow.ipc.open_stream(pyarrow.py_buffer(packed["stream"])) as reader:
@@ -110,11 +110,11 @@ def _unpack(packed: Dict[str, Any]) -> Any:
 class Fused:
     """Stages of one environment that follow each other, in one worker."""
 
-    def __init__(self, stages: List[Any]) -> None:
+    def __init__(self, stages: list[Any]) -> None:
         self._stages = stages
-        self._adapters: List[Any] = []
+        self._adapters: list[Any] = []
 
-    def _adapt(self) -> List[Any]:
+    def _adapt(self) -> list[Any]:
         if not self._adapters:
             use_logger()
             from nemo_curator.backends.base import BaseStageAdapter
@@ -125,40 +125,40 @@ class Fused:
     def setup_on_node(self, context: Any) -> None:
         node, worker = _where(context)
         for adapter in self._adapt():
-            with _named(adapter):
+            with _Named(adapter):
                 adapter.setup_on_node(node, worker)
 
     def setup(self, context: Any) -> None:
         _, worker = _where(context)
         for adapter in self._adapt():
-            with _named(adapter):
+            with _Named(adapter):
                 adapter.setup(worker)
 
     def teardown(self) -> None:
         failed: Optional[BaseException] = None
         for adapter in self._adapters:
             try:
-                with _named(adapter):
+                with _Named(adapter):
                     adapter.teardown()
             except Exception as error:
                 failed = failed or error
         if failed is not None:
             raise failed
 
-    def process_batch(self, tasks: List[Task]) -> Any:
+    def process_batch(self, tasks: list[Task]) -> Any:
         came = [_task_of(task) for task in tasks]
         if len(came) > 1 and self._stages[0].supports_batch_processing():
             return Aggregate(_sent(self._work(came)))
         # One by one, so that ids do not depend on what came together.
         return [_sent(self._work([task])) for task in came]
 
-    def _work(self, tasks: List[Any]) -> List[Any]:
+    def _work(self, tasks: list[Any]) -> list[Any]:
         for place, adapter in enumerate(self._adapt()):
             most = len(tasks)
             if place > 0:
                 most = (adapter.stage.batch_size or 1) if _is_batched(adapter.stage) else 1
-            with _named(adapter):
-                done: List[Any] = []
+            with _Named(adapter):
+                done: list[Any] = []
                 for at in range(0, len(tasks), max(most, 1)):
                     done.extend(adapter.process_batch(tasks[at : at + most]))
             tasks = done
@@ -174,17 +174,17 @@ def _task_of(task: Task) -> Any:
     return data.task if isinstance(data, Carried) else data
 
 
-def _sent(tasks: List[Any]) -> List[Task]:
+def _sent(tasks: list[Any]) -> list[Task]:
     return [Task(Carried(task)) for task in tasks]
 
 
-def _where(context: Any) -> Tuple[Any, Any]:
+def _where(context: Any) -> tuple[Any, Any]:
     from nemo_curator.backends.base import NodeInfo, WorkerMetadata
 
     return NodeInfo(node_id=context.node), WorkerMetadata(worker_id=str(context.worker))
 
 
-class _named:
+class _Named:
     """Says in an exception which of the stages raised it."""
 
     def __init__(self, adapter: Any) -> None:

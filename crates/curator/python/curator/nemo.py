@@ -1,5 +1,5 @@
-"""NeMo Curator's pipelines as they are, on the executors of this package; and its own executors with
-environments from this package's cache.
+"""NeMo Curator's pipelines as they are, on the executors of this package; and its own executors,
+with environments from this package's cache.
 
     from curator.nemo import CuratorExecutor
 
@@ -9,7 +9,7 @@ environments from this package's cache.
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Dict, List, Optional, Type, Union
+from typing import Any, Optional, Union
 
 from nemo_curator.backends.base import BaseExecutor
 from nemo_curator.tasks import EmptyTask
@@ -32,7 +32,7 @@ from curator.ray import environment
 
 __all__ = ["CuratorExecutor", "bridged", "environments"]
 
-_ENGINES: Dict[str, Type[Executor]] = {
+_ENGINES: dict[str, type[Executor]] = {
     "local": LocalExecutor,
     "ray-data": RayDataExecutor,
     "ray-actor-pool": RayActorPoolExecutor,
@@ -56,8 +56,8 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
     or `"xenna"`; `options` are the settings of that executor of this package, such as `cpus=4` or
     `address="auto"`. `runtime_env` is for stages that declare none, and `base` what environments
     stand on: by default, the environment of this process. `checkpoint`, `record` and `locked` are
-    those of `curator.Pipeline.run`. Neighbours with one environment, one number of workers and equal
-    resources share a worker process, unless `fuse=False`. `report` has the last run's report.
+    those of `curator.Pipeline.run`. Neighbours with one environment, one number of workers and
+    equal resources share a worker process, unless `fuse=False`. `report` has the last run's report.
     """
 
     report: Optional[RunReport] = None
@@ -92,7 +92,7 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
             "logs": logs,
         }
 
-    def execute(self, stages: List[Any], initial_tasks: Optional[List[Any]] = None) -> List[Any]:
+    def execute(self, stages: list[Any], initial_tasks: Optional[list[Any]] = None) -> list[Any]:
         """Runs the stages, and returns the tasks that the last one gives."""
         pipeline = self.pipeline(stages)
         seeds = initial_tasks if initial_tasks else [EmptyTask()]
@@ -128,8 +128,8 @@ def _refuse(stage: Any) -> None:
             raise PipelineError(
                 f"the stage {stage.name!r} needs {what}, which only NeMo Curator's own"
                 " RayActorPoolExecutor has",
-                hint="run this part of the pipeline there: `with curator.nemo.environments():` gives"
-                " its stages environments from the cache",
+                hint="run this part of the pipeline there: `with curator.nemo.environments():`"
+                " gives its stages environments from the cache",
                 stage=stage.name,
             )
     for conda in ("conda", "container", "image_uri"):
@@ -151,13 +151,13 @@ def _refuse(stage: Any) -> None:
         )
 
 
-def _ray_spec(stage: Any) -> Dict[str, Any]:
+def _ray_spec(stage: Any) -> dict[str, Any]:
     return {str(getattr(key, "value", key)): value for key, value in stage.ray_stage_spec().items()}
 
 
-def _neighbours(stages: Sequence[Any]) -> List[List[Any]]:
+def _neighbours(stages: Sequence[Any]) -> list[list[Any]]:
     """Stages that one worker can do one after the other, without any of them waiting for more."""
-    groups: List[List[Any]] = []
+    groups: list[list[Any]] = []
     for stage in stages:
         before = groups[-1][-1] if groups else None
         if before is not None and _is_alike(before, stage):
@@ -189,10 +189,10 @@ def _shape(stage: Any) -> Any:
     )
 
 
-def _stage_of(group: List[Any]) -> Any:
+def _stage_of(group: list[Any]) -> Any:
     """A stage of this package that runs some of NeMo Curator's."""
     first = group[0]
-    settings: Dict[str, Any] = {
+    settings: dict[str, Any] = {
         "name": " + ".join(stage.name for stage in group),
         "batch_size": first.batch_size or 1,
         "resources": {"cpus": first.resources.cpus, "gpus": first.resources.gpus},
@@ -239,7 +239,7 @@ def environments(base: Optional[str] = None) -> Iterator[None]:
             return run(self, executor, *arguments, **named)
         execute = executor.execute
 
-        def executed(stages: List[Any], *rest: Any, **others: Any) -> Any:
+        def executed(stages: list[Any], *rest: Any, **others: Any) -> Any:
             return execute(_bridge(stages, base), *rest, **others)
 
         executor.execute = executed
@@ -255,20 +255,20 @@ def environments(base: Optional[str] = None) -> Iterator[None]:
         NemoPipeline.run = run
 
 
-def bridged(executor: Type[Any], base: Optional[str] = None) -> Type[Any]:
+def bridged(executor: type[Any], base: Optional[str] = None) -> type[Any]:
     """One of NeMo Curator's executors whose stages run in environments from this package's cache.
 
     pipeline.run(bridged(RayDataExecutor)())
     """
 
-    def execute(self: Any, stages: List[Any], *rest: Any, **others: Any) -> Any:
+    def execute(self: Any, stages: list[Any], *rest: Any, **others: Any) -> Any:
         return super(kind, self).execute(_bridge(stages, base), *rest, **others)
 
     kind = type(f"Bridged{executor.__name__}", (executor,), {"execute": execute})
     return kind
 
 
-def _bridge(stages: Sequence[Any], base: Optional[str]) -> List[Any]:
+def _bridge(stages: Sequence[Any], base: Optional[str]) -> list[Any]:
     bridged_stages = []
     for stage in stages:
         declared = getattr(stage, "runtime_env", None)

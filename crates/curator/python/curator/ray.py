@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 from curator._environment import environment as _made
 from curator._program import program
@@ -13,11 +13,11 @@ _INSTALLED = ("pip", "uv")
 
 
 def environment(
-    runtime_env: Optional[Dict[str, Any]] = None,
+    runtime_env: Optional[dict[str, Any]] = None,
     *,
     base: Optional[str] = None,
     **fields: Any,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """A `runtime_env` for Ray whose workers run in an environment of this cache.
 
         @ray.remote(runtime_env=curator.ray.environment(uv=["packaging==24.0"]))
