@@ -166,11 +166,13 @@ impl RecordedEnv {
     fn check_sources(&self, owner: &str, install: &Install, is_there: bool) -> Result<(), Error> {
         let is_other = install.digest().to_string() != self.spec;
         let own = || install.requirements.iter().filter(|it| it.is_local());
+        // A project counts as changed, too, when another one that it depends on by its place has.
+        let (mut changed, mut brought) = (None, None);
         for package in self.added.iter().filter(|it| it.editable || !is_there) {
             let Some(recorded) = package.path() else { continue };
             let named = own().find(|it| package.is_asked_by(it));
-            // The spec itself tells, or has another answer.
-            if named.is_none() && is_other || named.is_some() && package.digest.is_none() {
+            // The spec itself tells.
+            if named.is_some() && package.digest.is_none() {
                 continue;
             }
             let digest = |path: &Path| digest_now(path, package.editable);
@@ -183,14 +185,26 @@ impl RecordedEnv {
                     || places.any(|path| digest(path) == package.digest));
             if !is_same {
                 let path = named.and_then(Requirement::path).unwrap_or(&recorded);
-                return Err(Error::SourceChanged {
-                    owner: owner.to_owned(),
-                    package: package.name.clone(),
-                    path: path.to_owned(),
-                });
+                let found = Some((package, path.to_owned()));
+                // What another spec does not name may come from elsewhere.
+                if named.is_none() {
+                    brought = brought.or(found);
+                } else {
+                    changed = changed.or(found);
+                }
             }
         }
-        Ok(())
+        if changed.is_none() && is_other {
+            return Ok(());
+        }
+        match brought.or(changed) {
+            Some((package, path)) => Err(Error::SourceChanged {
+                owner: owner.to_owned(),
+                package: package.name.clone(),
+                path,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// What asks for just this, in place of what asked for it then.

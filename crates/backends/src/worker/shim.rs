@@ -198,7 +198,7 @@ import fcntl, os, subprocess, sys, time
 vars(fcntl).pop('F_SETSIG', None)
 sys.path.insert(0, sys.argv[1])
 import curator_worker
-curator_worker._follow_parent(0, os.getpgrp())
+curator_worker.follow_parent(0, os.getpgrp())
 subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
 print('ready', flush=True)
 time.sleep(60)

@@ -255,7 +255,6 @@ fn what_a_stage_declares_in_vain_is_told() {
     let overridden = run(&[]);
     assert_eq!(overridden.code, Some(0), "{}", overridden.err);
     for words in [
-        "warning: stage `Own`: its code declares `batch_size` 8, and the pipeline has 1",
         "warning: stage `Own`: its entry in the pipeline overrides the runtime_env",
         "warning: stage `Own`: it dropped all 2 tasks that it got",
     ] {
@@ -269,8 +268,9 @@ fn what_a_stage_declares_in_vain_is_told() {
 
     let text = folder.read("pipeline.toml").replace("runtime_env = {}\n", "");
     folder.write("pipeline.toml", &text);
-    let refused = run(&[]);
-    refused.fails(1, "the code of stage `Own` declares the runtime_env");
+    let used = run(&[]);
+    assert_eq!(used.code, Some(0), "{}", used.err);
+    assert!(!used.err.contains("overrides"), "{}", used.err);
     // What the command line sets counts as the entry's own.
     let set = run(&["--set", "stage.Own.runtime_env={ env_vars = { A = \"1\" } }"]);
     assert_eq!(set.code, Some(0), "{}", set.err);

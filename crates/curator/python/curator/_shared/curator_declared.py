@@ -1,9 +1,8 @@
 """What the code of a stage declares about itself.
 
-The pipeline decides how a stage runs, before any of its code is read; so what a class declares has
-to be told, or it would pass in silence. Workers import this file when an attribute of the stage has
-the name of a setting, or nearly so. What is found is only told: the engine compares it with the
-plan.
+The plan of a run takes it in (`curator_classes.py`), and each worker tells it again of the stage
+that it has: what differs from the plan would pass in silence else. Workers import this file when an
+attribute of the stage has the name of a setting, or nearly so.
 """
 
 import inspect
@@ -11,10 +10,11 @@ import json
 
 from curator_json import find_refused, stand_in
 
-__all__ = ["declared"]
+__all__ = ["SETTINGS", "declared", "form"]
 
 # As in an entry of a pipeline file.
 SETTINGS = (
+    "name",
     "runtime_env",
     "batch_size",
     "resources",
@@ -66,12 +66,17 @@ def _read(stage, setting):
             value = value()
         if inspect.iscoroutine(value):
             value.close()
-        value = _plain(setting, value)
-        if value is None:
-            return None
-        text = json.dumps(value, default=stand_in, allow_nan=False)
+        return form(setting, value)
     except BaseException as error:
         return {"unread": _told(setting, error)}
+
+
+def form(setting, value):
+    """A value as it is told; None where it declares nothing. Raises if it has no such form."""
+    value = _plain(setting, value)
+    if value is None:
+        return None
+    text = json.dumps(value, default=stand_in, allow_nan=False)
     if len(text) > _LONGEST:
         return {"unread": f"it has {len(text)} characters"}
     return {"value": json.loads(text)}
@@ -98,6 +103,8 @@ def _plain(setting, value):
     """The value in the form that a pipeline file has; raises if it has no such form."""
     if value is None:
         return None
+    if setting == "name":
+        return value if isinstance(value, str) and value.strip() else None
     if setting == "resources":
         value = _resources(value)
     elif setting in ("inputs", "outputs"):
@@ -152,7 +159,7 @@ def _nearest(name):
     if name.startswith("_") or name in SETTINGS or len(name) > 32:
         return None
     normal = _normal(name)
-    for setting in SETTINGS:
+    for setting in SETTINGS[1:]:  # Too many names are near `name`.
         wanted = _normal(setting)
         if _distance(normal, wanted) <= (2 if len(wanted) >= 9 else 1):
             return setting
