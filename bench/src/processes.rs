@@ -90,7 +90,12 @@ mod tests {
         let (name, value) = variable.split_once('=').unwrap();
         // The shell ends at once, and its child lives on without it.
         duct::cmd!("sh", "-c", "sleep 600 &").env(name, value).run().unwrap();
-        assert!(!started_with(&variable).is_empty());
+        let patience = Instant::now() + Duration::from_secs(20);
+        // While it becomes another program, a process shows no variables.
+        while started_with(&variable).is_empty() {
+            assert!(Instant::now() < patience, "the child is not found");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let child = duct::cmd!("sh", "-c", "env -u BENCH_TEST sleep 600; true").env(name, value);
         let child = child.unchecked().start().unwrap();
         let patience = Instant::now() + Duration::from_secs(20);

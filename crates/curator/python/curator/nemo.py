@@ -84,7 +84,7 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
         self._base = base
         self._runtime_env = runtime_env
         self._fuse = fuse
-        self._run = {
+        self._run: dict[str, Any] = {
             "checkpoint": checkpoint,
             "record": record,
             "locked": locked,
@@ -174,7 +174,7 @@ def _is_alike(before: Any, stage: Any) -> bool:
     # A batch is what came together from all workers, not what one task gave.
     if stage.supports_batch_processing() and (stage.batch_size or 1) > 1:
         return False
-    return _shape(before) == _shape(stage)
+    return bool(_shape(before) == _shape(stage))
 
 
 def _shape(stage: Any) -> Any:
@@ -262,7 +262,7 @@ def bridged(executor: type[Any], base: Optional[str] = None) -> type[Any]:
     """
 
     def execute(self: Any, stages: list[Any], *rest: Any, **others: Any) -> Any:
-        return super(kind, self).execute(_bridge(stages, base), *rest, **others)
+        return executor.execute(self, _bridge(stages, base), *rest, **others)
 
     kind = type(f"Bridged{executor.__name__}", (executor,), {"execute": execute})
     return kind

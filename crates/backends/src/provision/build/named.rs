@@ -12,7 +12,6 @@ use zip::ZipArchive;
 
 use super::installed::{Distribution, Installed};
 use super::sources;
-use super::steps::misinstalled;
 use crate::run::Error;
 
 /// Fails where the distribution that a requirement names is not there: it came just now, or is of the
@@ -77,6 +76,10 @@ fn holds(distribution: &Distribution, wheel: &Path) -> io::Result<bool> {
 /// A line of a list without the file's length, which not every tool notes.
 fn file_and_digest(line: &str) -> &str {
     line.trim_end().rsplit_once(',').map_or(line, |(rest, _)| rest)
+}
+
+pub(super) fn misinstalled(requirement: &Requirement, problem: &str) -> Error {
+    Error::Misinstalled { requirement: requirement.to_string(), problem: problem.to_owned() }
 }
 
 #[cfg(test)]

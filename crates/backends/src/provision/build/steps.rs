@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use envspec::{Install, Requirement, Tool, normal_name};
+use envspec::{Install, Tool, normal_name};
 use installer::{
     Installer, Limit, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
 };
@@ -16,7 +16,7 @@ use venv_cache::{Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::markers::Markers;
-use super::named::check_named;
+use super::named::{check_named, misinstalled};
 use super::record::Record;
 use super::sources::check_places;
 use crate::provision::inspect::{altered, brought_bytecode};
@@ -332,10 +332,6 @@ fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
 
 fn markers(interpreter: &Interpreter) -> Markers {
     Markers::new(interpreter.version(), interpreter.implementation())
-}
-
-pub(super) fn misinstalled(requirement: &Requirement, problem: &str) -> Error {
-    Error::Misinstalled { requirement: requirement.to_string(), problem: problem.to_owned() }
 }
 
 fn warnings(before: &Installed, now: &Installed, markers: &Markers) -> Vec<String> {

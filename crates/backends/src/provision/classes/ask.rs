@@ -1,12 +1,14 @@
 //! The process that is asked: it runs in the base, and reads or imports the files of stages.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use stage::PythonCode;
 
-use super::{Answer, Question};
+use super::answer::{Answer, Sources};
+use super::kept::Kept;
+use crate::provision::environment::Environment;
 use crate::run::{Error, Plan, Secrets};
 use crate::worker::wire::Kind;
 use crate::worker::{CLASSES, Incoming, Process};
@@ -14,13 +16,15 @@ use crate::worker::{CLASSES, Incoming, Process};
 /// The longest that a file and its classes may take, in seconds: large libraries are imported.
 const LIMIT: u64 = 120;
 
-/// What answers depend on.
-#[derive(Clone, Deserialize)]
-pub(super) struct Sources {
-    /// Files, with their digests.
-    pub(super) digests: Vec<(PathBuf, String)>,
-    /// Whether one of them looks at variables.
-    pub(super) has_variables: bool,
+/// A stage that is asked about.
+pub(super) struct Question<'a> {
+    /// Its place in the plan.
+    pub(super) place: usize,
+    pub(super) code: &'a PythonCode,
+    /// Where its code is, as a worker is told.
+    pub(super) location: serde_json::Value,
+    pub(super) environment: Environment,
+    pub(super) kept: Kept,
 }
 
 /// What is said of one file.

@@ -10,8 +10,7 @@ use serde_json::Value;
 use stage::redacted;
 use venv_cache::Cache;
 
-use super::Answer;
-use super::ask::Sources;
+use super::answer::{Answer, Sources};
 use crate::provision::base::OpenBase;
 use crate::provision::environment::Environment;
 use crate::worker::Shims;

@@ -3,6 +3,7 @@
 //! `ask` has a Python process read the files, or import them; `kept` keeps what it answers, so that
 //! the same stage is asked about once.
 
+mod answer;
 mod ask;
 mod kept;
 
@@ -10,41 +11,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use envspec::LoadedEnv;
-use serde::{Deserialize, Serialize};
 use stage::{Declared, PythonCode, PythonSource};
 
+pub(crate) use self::answer::Answer;
+use self::ask::Question;
 use self::kept::Kept;
 use super::base::OpenBase;
 use super::environment::Environment;
 use super::provisioner::Provisioner;
 use crate::run::{Error, Plan, PlannedBase, PlannedStage, may_declare};
-use crate::worker::wire::Loaded;
-
-/// What is known of what a stage's class declares.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) found: Loaded,
-    /// Why the class could not be constructed, where its text alone was read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) problem: Option<Obstacle>,
-    /// What the text declares in a way that it does not tell.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) others: Vec<String>,
-    /// Where the answer is kept.
-    #[serde(skip)]
-    pub(crate) kept: PathBuf,
-}
-
-/// Why a class could not be constructed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Obstacle {
-    /// Whether its file was imported, or its constructor called.
-    pub(crate) phase: String,
-    /// The module that is missing, if one is.
-    pub(crate) missing: Option<String>,
-    /// The error, in a line.
-    pub(crate) text: String,
-}
 
 impl Provisioner {
     /// Gives the plan what the classes of its stages declare. That is read from their files, or asked of
@@ -138,15 +113,4 @@ fn plainly_declares_nothing(code: &PythonCode, stage: &PlannedStage, base: &Open
     !is_led_away
         && code.declared() != Declared::Ignore
         && text.is_some_and(|text| !may_declare(&text, code.name()))
-}
-
-/// A stage that is asked about.
-struct Question<'a> {
-    /// Its place in the plan.
-    place: usize,
-    code: &'a PythonCode,
-    /// Where its code is, as a worker is told.
-    location: serde_json::Value,
-    environment: Environment,
-    kept: Kept,
 }
