@@ -246,6 +246,8 @@ def main():
         found["unfused is equal"] = of_documents(unfused, "unfused") == whole
         found["numbers unfused"] = of_numbers(unfused) == numbers_by_adapter()
         found["versions"] = versions(lambda it: it.run(CuratorExecutor(), [number(0)]))
+        on_ray = CuratorExecutor(engine="ray-data", num_cpus=4)
+        found["on ray"] = versions(lambda it: it.run(on_ray, [number(0)]))
         found["ray data is equal"] = of_documents(RayDataExecutor(), "ray-data") == whole
         found["environments"] = versions(within)
         bridged = curator.nemo.bridged(RayDataExecutor)

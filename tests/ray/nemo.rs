@@ -57,7 +57,7 @@ fn pipelines_of_nemo_curator_run_as_they_are() {
         for name in ["unfused is equal", "numbers unfused", "ray data is equal"] {
             assert_eq!(found[name], json!(true), "{name}");
         }
-        for name in ["versions", "environments", "bridged"] {
+        for name in ["versions", "on ray", "environments", "bridged"] {
             let versions = &found[name];
             assert_eq!(versions["own"], "23.2", "{name}: {versions}");
             assert_eq!(versions["none"], versions["base"], "{name}: {versions}");

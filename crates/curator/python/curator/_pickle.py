@@ -91,5 +91,8 @@ def _is_own(module: Any) -> bool:
     """Whether a module is a file of the user's, and none of an installed package's."""
     from curator._loader import own_folders
 
+    if module.__name__.partition(".")[0] == "curator":
+        # Workers get this package's modules whole; a copy of a class would not be that class.
+        return False
     file: str = getattr(module, "__file__", None) or ""
     return any(file.startswith(f"{folder}/") for folder in own_folders())
