@@ -53,11 +53,13 @@ impl AsFd for Ended {
 mod tests {
     use super::*;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::retry_on_intr;
 
     /// Whether the process ends within these seconds.
     fn is_ready(ended: &Ended, seconds: i64) -> bool {
         let mut fds = [PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })).unwrap() > 0
+        let patience = Timespec { tv_sec: seconds, tv_nsec: 0 };
+        retry_on_intr(|| poll(&mut fds, Some(&patience))).unwrap() > 0
     }
 
     /// Either way of watching: not ready while the process runs, ready once it has ended, and its
