@@ -202,7 +202,7 @@ pub(crate) fn commit(dir: &Path) -> String {
 }
 
 /// A URL of a repository that pip and uv read.
-fn repository_url(dir: &Path, tool: Tool) -> String {
+pub(crate) fn repository_url(dir: &Path, tool: Tool) -> String {
     // pip 23 takes no address without a host here.
     let host = if tool == Tool::Pip { "localhost" } else { "" };
     format!("git+file://{host}{}", dir.display())

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::index::Index;
 use crate::local_builds::{project, sdist};
-use crate::private::{commit, git};
+use crate::private::{commit, git, repository_url};
 use crate::world::{World, run};
 
 const KINDS: [&str; 10] = [
@@ -32,7 +32,7 @@ fn wheel(world: &World, name: &str, value: &str) {
 }
 
 /// Makes what a kind of requirement names, and returns the lines that do so.
-fn lines(world: &World, kind: &str, address: &str) -> Vec<String> {
+fn lines(world: &World, tool: Tool, kind: &str, address: &str) -> Vec<String> {
     let path = world.wheel(kind, "1.0");
     let file = format!("{kind}-1.0-py3-none-any.whl");
     let dir = world.root.join("source").join(kind);
@@ -46,7 +46,7 @@ fn lines(world: &World, kind: &str, address: &str) -> Vec<String> {
     let repository = |dir: &Path| {
         git(dir, &["init", "-q", "-b", "trunk"]);
         commit(dir);
-        format!("git+file://{}", dir.display())
+        repository_url(dir, tool)
     };
     vec![match kind {
         "wheel" => path.display().to_string(),
@@ -92,7 +92,8 @@ fn what_is_named_takes_the_place_of_the_bases_in_the_same_version() {
             wheel(&world, kind, "base");
         }
         world.install_into_base(&KINDS.map(|kind| (kind, "1.0", &[][..])));
-        let lines: Vec<_> = KINDS.iter().flat_map(|kind| lines(&world, kind, &address)).collect();
+        let lines: Vec<_> =
+            KINDS.iter().flat_map(|kind| lines(&world, tool, kind, &address)).collect();
         // Some of the base's came from just there, when something else lay there.
         let repository = world.root.join("source/repository");
         let commit = json!({ "vcs": "git", "commit_id": "1".repeat(40) });
