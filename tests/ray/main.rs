@@ -9,6 +9,7 @@ mod faults; // what is killed or fails, and what is left of it
 mod flow; // outputs that are there before the run is over
 mod guide; // the page for users of Ray and NeMo Curator, run as it stands
 mod launcher; // `curator env exec` as the interpreter of Ray's workers
+mod nemo; // pipelines of NeMo Curator as they are, on our executors
 mod nodes; // clusters of several nodes on one machine
 mod refusals; // what cannot be run, told before or as soon as Ray is asked
 mod run; // pipelines on an engine, in processes of their own

@@ -50,7 +50,8 @@ fn pipelines_of_nemo_curator_run_as_they_are() {
     assert_eq!(found["numbers"], json!(true));
     let raised = json!([["no 1", 7], ["in the stage 'bad' of NeMo Curator"]]);
     assert_eq!(found["raised"], raised);
-    for (name, words) in [("raft", "'raft' needs RAFT actors"), ("conda", "stage 'c' has `conda`")] {
+    for (name, words) in [("raft", "'raft' needs RAFT actors"), ("conda", "stage 'c' has `conda`")]
+    {
         assert!(found[name].as_str().is_some_and(|told| told.contains(words)), "{}", found[name]);
     }
     if tests_all() {

@@ -81,7 +81,8 @@ fn newest(crates: &Path) -> SystemTime {
         .flat_map(|entry| {
             ["src", "python"].map(|name| entry.as_ref().expect("readable").path().join(name))
         })
-        .filter(|folder| folder.is_dir())
+        // The package for Python is no part of the command.
+        .filter(|folder| folder.is_dir() && !folder.ends_with("curator/python"))
         .collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("sources are readable") {
