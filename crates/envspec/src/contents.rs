@@ -35,7 +35,8 @@ pub(crate) fn digest_contents(
             .collect()
     };
     for path in paths(true) {
-        contents.insert(path.to_owned(), project(path, true, source)?);
+        let projects = LocalProject::all(path, source)?;
+        contents.insert(path.to_owned(), project(path, true, &projects, source)?);
     }
     for (path, is_whole) in install.index.local_paths() {
         let digest = if is_page(&path) {
@@ -51,10 +52,11 @@ pub(crate) fn digest_contents(
         let digest = if name::is_archive_path(path) {
             file(path, source)?
         } else {
-            for project in LocalProject::all(path, source)? {
+            let projects = LocalProject::all(path, source)?;
+            for project in &projects {
                 project.check_copied(|need| has_sources(install, need))?;
             }
-            project(path, false, source)?
+            project(path, false, &projects, source)?
         };
         contents.insert(path.to_owned(), digest);
     }
@@ -95,7 +97,7 @@ pub fn local_digest(path: &Path, is_editable: bool, source: &dyn Source) -> Resu
     } else if is_editable {
         folder(path, source, |below, all| is_source(below, all) && is_code(below))
     } else {
-        project(path, false, source)
+        project(path, false, &LocalProject::all(path, source)?, source)
     }
 }
 
@@ -141,16 +143,21 @@ fn has_sources(install: &Install, need: &Need) -> bool {
     install.tool == Tool::Uv && !is_off
 }
 
-/// The digest of a project's folder, and of all that its build reads outside of it.
-fn project(dir: &Path, is_editable: bool, source: &dyn Source) -> Result<Digest, Error> {
+/// The digest of a project's folder, and of all that the builds of it and of the projects that it
+/// needs read outside of it.
+fn project(
+    dir: &Path,
+    is_editable: bool,
+    projects: &[LocalProject],
+    source: &dyn Source,
+) -> Result<Digest, Error> {
     let own = if is_editable { editable(dir, source)? } else { folder(dir, source, is_source)? };
-    let projects = LocalProject::all(dir, source)?;
     if projects.iter().all(|it| it.repository.is_none() && it.needs.is_empty()) {
         return Ok(own);
     }
     let mut encoder = Encoder::default();
     encoder.blob(own.as_bytes());
-    for project in &projects {
+    for project in projects {
         encoder.tag(u8::from(project.repository.is_some()));
         if let Some(repository) = &project.repository {
             encoder.blob(repository.digest(&project.folder, source)?.as_bytes());
