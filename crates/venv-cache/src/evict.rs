@@ -154,16 +154,9 @@ impl Cache {
     /// files were not.
     pub fn remove(&self, key: &Key) -> Result<bool> {
         let trash = self.trash();
-        let trashed = match self.take(&trash, key) {
-            // A lock that was just dropped may still be held for an instant, see `try_acquire`. The
-            // pause leaves the eviction lock to builders, who could never commit beside evictors
-            // that do nothing but try.
-            Err(Error::InUse { .. }) => {
-                thread::sleep(FIRST_PAUSE);
-                self.take(&trash, key)?
-            }
-            other => other?,
-        };
+        // The pause comes without the eviction lock: builders could never commit beside evictors that do
+        // nothing but try.
+        let trashed = once_more(|| self.take(&trash, key))?;
         let was_there = trashed.is_some();
         let left = delete(&trash, trashed.map(|tree| (*key, tree)).into_iter().collect());
         self.sweep_lock(key);
@@ -301,12 +294,7 @@ impl Cache {
             let in_use = self.is_in_use(key)?;
             return Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) });
         }
-        let mut evicted = self.evict(trash, key, lock);
-        if matches!(evicted, Err(Error::InUse { .. })) {
-            thread::sleep(FIRST_PAUSE);
-            evicted = self.evict(trash, key, lock);
-        }
-        match evicted {
+        match once_more(|| self.evict(trash, key, lock)) {
             Ok(trashed) => Ok(Eviction::Done(trashed)),
             Err(Error::InUse { .. }) => Ok(Eviction::InUse),
             Err(error @ Error::NotAFolder { .. }) => {
@@ -338,6 +326,18 @@ impl Cache {
             trashed.keep_out_others(lock);
         }
         Ok(trashed)
+    }
+}
+
+/// Tries again after a pause where the environment is in use: a lock that was just dropped may still
+/// be held for an instant, see [`ExclusiveLock::try_acquire`].
+fn once_more<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    match attempt() {
+        Err(Error::InUse { .. }) => {
+            thread::sleep(FIRST_PAUSE);
+            attempt()
+        }
+        other => other,
     }
 }
 
