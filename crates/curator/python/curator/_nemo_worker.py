@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from curator._stage import Aggregate, Task
 
-__all__ = ["Carried", "Fused", "logger", "use_logger"]
+__all__ = ["Carried", "Fused", "logger", "task_of", "use_logger"]
 
 
 def logger() -> Any:
@@ -146,7 +146,7 @@ class Fused:
             raise failed
 
     def process_batch(self, tasks: list[Task]) -> Any:
-        came = [_task_of(task) for task in tasks]
+        came = [task_of(task) for task in tasks]
         if len(came) > 1 and self._stages[0].supports_batch_processing():
             return Aggregate(_sent(self._work(came)))
         # One by one, so that ids do not depend on what came together.
@@ -154,22 +154,15 @@ class Fused:
 
     def _work(self, tasks: list[Any]) -> list[Any]:
         for place, adapter in enumerate(self._adapt()):
-            most = len(tasks)
-            if place > 0:
-                most = (adapter.stage.batch_size or 1) if _is_batched(adapter.stage) else 1
+            # Only the first of neighbours takes batches.
+            batches = [tasks] if place == 0 else [[task] for task in tasks]
             with _Named(adapter):
-                done: list[Any] = []
-                for at in range(0, len(tasks), max(most, 1)):
-                    done.extend(adapter.process_batch(tasks[at : at + most]))
-            tasks = done
+                tasks = [done for batch in batches for done in adapter.process_batch(batch)]
         return tasks
 
 
-def _is_batched(stage: Any) -> bool:
-    return bool(stage.supports_batch_processing())
-
-
-def _task_of(task: Task) -> Any:
+def task_of(task: Task) -> Any:
+    """The task of NeMo Curator that one of this package carries."""
     data = task.data
     return data.task if isinstance(data, Carried) else data
 

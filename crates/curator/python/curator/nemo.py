@@ -24,7 +24,7 @@ from curator._executors import (
     RunRecord,
     XennaExecutor,
 )
-from curator._nemo_worker import Carried, Fused, use_logger
+from curator._nemo_worker import Carried, Fused, task_of, use_logger
 from curator._pipeline import Pipeline
 from curator._report import RunReport
 from curator._stage import Task
@@ -98,7 +98,7 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
         seeds = initial_tasks if initial_tasks else [EmptyTask()]
         report = pipeline.run([Task(Carried(seed)) for seed in seeds], self._executor, **self._run)
         self.report = report
-        return [_task_of(output) for output in report.outputs]
+        return [task_of(output) for output in report.outputs]
 
     def pipeline(self, stages: Sequence[Any]) -> Pipeline:
         """The stages as a pipeline of this package, to plan or to look at."""
@@ -114,10 +114,6 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
             base=self._base,
             runtime_env=self._runtime_env,
         )
-
-
-def _task_of(output: Task) -> Any:
-    return output.data.task if isinstance(output.data, Carried) else output.data
 
 
 def _refuse(stage: Any) -> None:

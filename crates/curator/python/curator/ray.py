@@ -1,7 +1,6 @@
 """Environments for workers that Ray itself starts."""
 
 import shlex
-import sys
 from typing import Any, Optional
 
 from curator._environment import environment as _made
@@ -34,7 +33,7 @@ def environment(
         return given
     if "py_executable" in given:
         raise ValueError("`py_executable` and packages cannot both be in a runtime_env")
-    made = _made(spec, base=base or sys.executable)
+    made = _made(spec, base=base)
     if made.key is None:
         return given
     words = [program(), "env", "exec", "--spec", made.key, "--", "python"]
