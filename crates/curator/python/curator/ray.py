@@ -9,6 +9,8 @@ from curator._program import program
 __all__ = ["environment"]
 
 _INSTALLED = ("pip", "uv")
+# These say how packages are installed, and stay Ray's, too.
+_ALSO = ("env_vars", "config")
 
 
 def environment(
@@ -33,6 +35,7 @@ def environment(
         return given
     if "py_executable" in given:
         raise ValueError("`py_executable` and packages cannot both be in a runtime_env")
+    spec.update((name, given[name]) for name in _ALSO if name in given)
     made = _made(spec, base=base)
     if made.key is None:
         return given

@@ -180,6 +180,30 @@ except ValueError as error:
     );
 }
 
+/// Packages for Ray's workers are installed as the variables of the `runtime_env` say; those that say
+/// nothing of it make no other environment.
+#[test]
+fn a_runtime_env_for_ray_is_installed_as_its_variables_say() {
+    passes(
+        &Folder::new(""),
+        r#"
+import curator.ray
+from curator import CuratorError
+
+plain = curator.ray.environment(uv=["packaging==24.0"])
+other = curator.ray.environment({"uv": ["packaging==24.0"], "env_vars": {"A": "1"}})
+assert other == {**plain, "env_vars": {"A": "1"}}, (plain, other)
+nowhere = {"UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
+try:
+    made = curator.ray.environment(uv=["packaging==23.1"], env_vars=nowhere)
+except CuratorError as error:
+    assert "uv" in str(error), error
+else:
+    raise AssertionError(made)
+"#,
+    );
+}
+
 /// What the package has of the workers' files is what the workers have.
 #[test]
 fn the_package_and_the_workers_have_the_same_files() {
