@@ -1,7 +1,7 @@
 """What this package has in common with the workers: their own files, under their own names.
 
 In a worker these modules are there already, and are taken from there, so that a `Task` is of one
-class everywhere. The tests hold that the files are the same.
+class everywhere. In the sources they are links to the workers' files; a wheel has the files.
 """
 
 import importlib
