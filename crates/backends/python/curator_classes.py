@@ -160,9 +160,7 @@ def _answer(group, limit):
 
 
 def _serve():
-    import _socket
     import json
-    import struct
 
     folder = os.path.dirname(os.path.abspath(__file__))
     if not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [folder]:
@@ -171,23 +169,14 @@ def _serve():
     import curator_code  # noqa: F401
     import curator_declared  # noqa: F401
     import curator_literals  # noqa: F401
-    from curator_batches import of_any_size
-    from curator_frames import LOADED, START, Channel
-    from curator_worker import follow_parent
+    from curator_frames import LOADED
+    from curator_worker import connect
 
+    connected = connect()
     sys.path.remove(folder)
-    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    channel = Channel(control, struct)
-    channel.accept_files(_socket)
-    first = channel.receive()
-    if first is None or first[0] != START:
+    if connected is None:
         return
-    start = of_any_size(json.loads, first[2])
-    leases, channel.descriptors = channel.descriptors, []
-    follow_parent(leases[0], start["group"])
+    channel, start = connected
     # Last on the path: whatever the base or a stage calls by this name comes first.
     sys.path.append(folder)
     for group in start["files"]:

@@ -75,24 +75,15 @@ def _work(channel, worker, is_timed, clock):
             flushed = now
 
 
-def _serve():
+def connect():
+    """Takes the engine's socket from standard input: a channel and what its first frame says, or
+    None where it has closed."""
     import _socket  # The public `socket` module costs milliseconds that this needs nothing of.
     import json
     import struct
-    from time import perf_counter_ns
 
-    # Python 3.9 and 3.10 have no `-P`; under `-I` the folder is not there.
-    folder = os.path.dirname(os.path.abspath(__file__))
-    if not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [folder]:
-        del sys.path[0]
-    # These are ours, whatever the environment or the stage calls by their names.
-    sys.path.insert(0, folder)
-    from curator_batches import Worker, of_any_size
-    from curator_code import describe_error
-    from curator_frames import BYE, FAILED, LOADED, PROOF, READY, START, Channel
-    from curator_proof import environment_key, visible_versions
-
-    sys.path.remove(folder)
+    from curator_batches import of_any_size
+    from curator_frames import START, Channel
 
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
@@ -103,14 +94,38 @@ def _serve():
     channel.accept_files(_socket)
     first = channel.receive()
     if first is None:
-        return
+        return None
     kind, _, meta, _ = first
     if kind != START:
         raise RuntimeError(f"the first frame must be a start, not {kind}")
     start = of_any_size(json.loads, meta)
     # The first descriptor is the lifeline; the rest are locks that last as long as this process.
-    leases, channel.descriptors = channel.descriptors, []
-    follow_parent(leases[0], start["group"])
+    lifeline, channel.descriptors = channel.descriptors[0], []
+    follow_parent(lifeline, start["group"])
+    return channel, start
+
+
+def _serve():
+    import json
+    from time import perf_counter_ns
+
+    # Python 3.9 and 3.10 have no `-P`; under `-I` the folder is not there.
+    folder = os.path.dirname(os.path.abspath(__file__))
+    if not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [folder]:
+        del sys.path[0]
+    # These are ours, whatever the environment or the stage calls by their names.
+    sys.path.insert(0, folder)
+    from curator_batches import Worker
+    from curator_code import describe_error
+    from curator_frames import BYE, FAILED, LOADED, PROOF, READY
+    from curator_proof import environment_key, visible_versions
+
+    sys.path.remove(folder)
+
+    connected = connect()
+    if connected is None:
+        return
+    channel, start = connected
 
     def send(kind, value):
         channel.send(kind, 0, json.dumps(value).encode())
