@@ -62,8 +62,8 @@ pub use pipeline::{
 };
 pub use secret::redacted;
 pub use settings::{
-    AnyStage, Configured, DeclaredSetting, Isolation, Overrides, PythonStage, Resources, RustStage,
-    Settings, Source, Workers,
+    AnyStage, Configured, DECLARABLE, DeclaredSetting, Isolation, Overrides, PythonStage,
+    Resources, RustStage, Settings, Source, Workers,
 };
 pub use task::{
     BatchOutput, Data, Json, JsonError, Lineage, Output, SourceTask, Task, TaskId, Timing,

@@ -16,21 +16,6 @@ use crate::worker::wire::{Found, Loaded};
 /// The longest that a value is shown, in characters.
 const LONGEST: usize = 400;
 
-/// The settings that code may declare.
-pub(crate) const SETTINGS: [&str; 11] = [
-    "runtime_env",
-    "batch_size",
-    "resources",
-    "num_workers",
-    "num_workers_per_node",
-    "inputs",
-    "outputs",
-    "task_timeout_seconds",
-    "recycle_after_tasks",
-    "ray_stage_spec",
-    "xenna_stage_spec",
-];
-
 /// What the plan says of a stage, as it was before a lock or an engine changed anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {

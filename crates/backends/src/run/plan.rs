@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
 use stage::{
-    AnyStage, Base, Behaviour, BuiltPipeline, Declared, DeclaredSetting, Pipeline, PythonCode,
-    PythonSource, Settings, Source,
+    AnyStage, Base, Behaviour, BuiltPipeline, DECLARABLE, Declared, DeclaredSetting, Pipeline,
+    PythonCode, PythonSource, Settings, Source,
 };
 
 use super::DiskSource;
 use super::classes::may_declare;
-use super::declared::{SETTINGS, Wanted};
+use super::declared::Wanted;
 use super::error::Error;
 
 /// A pipeline made ready to run.
@@ -210,7 +210,7 @@ fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
 
 /// The settings that a stage's entry sets.
 fn given(stage: &AnyStage) -> BTreeSet<String> {
-    let settings = SETTINGS.into_iter();
+    let settings = DECLARABLE.into_iter().filter(|setting| *setting != "name");
     settings.filter(|setting| stage.source(setting) == Source::Entry).map(str::to_owned).collect()
 }
 

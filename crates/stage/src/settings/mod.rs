@@ -13,7 +13,7 @@ mod schema;
 
 pub use configured::{AnyStage, Configured, PythonStage, RustStage};
 pub(crate) use entry::Entry;
-pub use origins::{DeclaredSetting, Source};
+pub use origins::{DECLARABLE, DeclaredSetting, Source};
 pub use overrides::Overrides;
 pub use plain::Settings;
 pub(crate) use plain::check_name;

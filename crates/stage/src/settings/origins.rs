@@ -48,8 +48,8 @@ pub struct DeclaredSetting {
     pub is_overridden: bool,
 }
 
-/// The settings that code may declare, by their names in a pipeline file.
-const SETTINGS: [&str; 12] = [
+/// The settings that code may declare, by their names in a pipeline file; `name` is the first.
+pub const DECLARABLE: [&str; 12] = [
     "name",
     "runtime_env",
     "batch_size",
@@ -148,7 +148,7 @@ impl AnyStage {
             let (stage, declared) = (self.settings.name.clone(), redacted(value));
             Some(DeclaredSetting { stage, setting, declared, is_overridden: overridden.is_some() })
         };
-        SETTINGS.into_iter().filter_map(one).collect()
+        DECLARABLE.into_iter().filter_map(one).collect()
     }
 
     /// A copy with the settings that its code declares, by their names in a pipeline file. What its
@@ -158,7 +158,7 @@ impl AnyStage {
     /// environment could stand in for it.
     pub fn with_declared_settings(&self, declared: &Map<String, Value>) -> Result<Self, Error> {
         let mut copy = self.clone();
-        for setting in SETTINGS {
+        for setting in DECLARABLE {
             let Some(value) = declared.get(setting).filter(|value| !value.is_null()) else {
                 continue;
             };
