@@ -146,13 +146,10 @@ impl LocalExecutor {
     }
 
     pub(crate) fn provisioner_builder(&self, plan: &Plan) -> ProvisionerBuilder {
-        let builder = Provisioner::builder()
+        Provisioner::builder()
+            .base_or_of(self.base.as_ref(), plan)
             .cache_dir(self.cache_dir.as_deref())
-            .eviction(self.eviction.clone());
-        match &self.base {
-            Some(base) => builder.base(base.clone()),
-            None => builder.base_of(plan),
-        }
+            .eviction(self.eviction.clone())
     }
 
     /// Refuses a plan with a stage that asks for devices which this machine does not have. Where this

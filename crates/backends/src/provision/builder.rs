@@ -87,6 +87,14 @@ impl ProvisionerBuilder {
         }
     }
 
+    /// Sets the base to an executor's own, else to the one that a plan asks for.
+    pub(crate) fn base_or_of(self, base: Option<&Base>, plan: &Plan) -> Self {
+        match base {
+            Some(base) => self.base(base.clone()),
+            None => self.base_of(plan),
+        }
+    }
+
     /// Sets the folder of the cache. Default: `$CURATOR_CACHE_DIR`, else `curator` in the user's cache
     /// folder.
     pub fn cache_dir<'d>(self, dir: impl Into<Option<&'d Path>>) -> Self {

@@ -182,13 +182,11 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport, Error> {
         let begun = Instant::now();
-        let builder =
-            Provisioner::builder().cache_dir(self.cache_dir.as_deref()).observer(observer.clone());
-        let builder = match &self.base {
-            Some(base) => builder.base(base.clone()),
-            None => builder.base_of(plan),
-        };
-        let provisioner = builder.open()?;
+        let provisioner = Provisioner::builder()
+            .base_or_of(self.base.as_ref(), plan)
+            .cache_dir(self.cache_dir.as_deref())
+            .observer(observer.clone())
+            .open()?;
         let read = (!plan.is_read()).then(|| provisioner.read_declared(plan)).transpose()?;
         let plan = read.as_ref().unwrap_or(plan);
         let stages = Job::stages(E::NAME, plan, self.ray_env)?;

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use curator::backends::{self, Plan, Provisioner};
+use curator::backends::{self, Checkpoint, Plan, Provisioner};
 use curator::stage::{self, Assignment, PipelineFile};
 
 use crate::failure::Failure;
@@ -73,13 +73,30 @@ impl Loaded {
     /// Reads what the code of the stages declares.
     pub(crate) fn read_declared(&mut self, cache_dir: Option<&Path>) -> Result<(), Failure> {
         if !self.plan.is_read() {
-            self.plan = Provisioner::builder()
-                .base_of(&self.plan)
-                .cache_dir(cache_dir)
-                .open()?
-                .read_declared(&self.plan)?;
+            self.plan = self.provisioner(cache_dir)?.read_declared(&self.plan)?;
         }
         Ok(())
+    }
+
+    /// Returns a provisioner over the base that the plan asks for.
+    pub(crate) fn provisioner(
+        &self,
+        cache_dir: Option<&Path>,
+    ) -> Result<Provisioner, backends::Error> {
+        Provisioner::builder().base_of(&self.plan).cache_dir(cache_dir).open()
+    }
+
+    /// Opens a checkpoint of the plan, also one of work that has changed since, if that is accepted.
+    pub(crate) fn checkpoint(
+        &self,
+        dir: &Path,
+        accepts_changes: bool,
+    ) -> Result<Checkpoint, backends::Error> {
+        if accepts_changes {
+            Checkpoint::open_changed(dir, &self.plan)
+        } else {
+            Checkpoint::open(dir, &self.plan)
+        }
     }
 }
 

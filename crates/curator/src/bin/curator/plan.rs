@@ -45,7 +45,7 @@ pub(crate) fn as_json(loaded: &mut Loaded, cache_dir: Option<&Path>) -> Result<V
 
 /// Opens the provisioner of a run, with whose base the plan has what classes are known to declare.
 fn opened(loaded: &mut Loaded, cache_dir: Option<&Path>) -> Result<Provisioner, Failure> {
-    let provisioner = Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
+    let provisioner = loaded.provisioner(cache_dir)?;
     loaded.plan = provisioner.peek_declared(&loaded.plan)?;
     Ok(provisioner)
 }

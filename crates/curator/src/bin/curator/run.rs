@@ -151,13 +151,8 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     let reading = Arc::new(Reading::default());
     let tasks = input.open(&reading)?;
     let checkpoint = arguments.checkpoint.as_deref();
-    let checkpoint = checkpoint.map(|dir| {
-        if arguments.checkpoint_accept_changes {
-            Checkpoint::open_changed(dir, &loaded.plan)
-        } else {
-            Checkpoint::open(dir, &loaded.plan)
-        }
-    });
+    let checkpoint =
+        checkpoint.map(|dir| loaded.checkpoint(dir, arguments.checkpoint_accept_changes));
     let checkpoint = checkpoint.transpose()?;
     arguments.record.as_deref().map(RunRecord::claim).transpose()?;
     let logging = Logging::begin(arguments.log_format);
@@ -407,8 +402,7 @@ impl Running<'_> {
     ) -> Result<RunReport, backends::Error> {
         let report = result?;
         if let Some(dir) = &self.arguments.record {
-            let provisioner =
-                Provisioner::builder().base_of(&self.loaded.plan).cache_dir(cache_dir).open()?;
+            let provisioner = self.loaded.provisioner(cache_dir)?;
             RunRecord::new(&self.loaded.plan, &provisioner, &report)?.write(dir)?;
         }
         Ok(report)

@@ -8,9 +8,7 @@ use std::thread;
 
 use curator::Task;
 use curator::backends::worker::Kind;
-use curator::backends::{
-    Checkpoint, FailurePolicy, Observer, Provisioner, Recorder, RunRecord, RunReport, Sink, Stop,
-};
+use curator::backends::{FailurePolicy, Observer, Recorder, RunRecord, RunReport, Sink, Stop};
 use curator::stage::{BoxError, Data};
 use serde_json::{Value, json};
 
@@ -54,17 +52,11 @@ pub(super) fn serve(
     let record = request.locked.as_deref().map(RunRecord::read).transpose()?;
     if let Some(record) = &record {
         loaded.plan = record.lock(&loaded.plan, cache_dir)?;
-        let provisioner =
-            Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
+        let provisioner = loaded.provisioner(cache_dir)?;
         record.verify(&loaded.plan, &provisioner)?;
     }
-    let checkpoint = request.checkpoint.as_ref().map(|folder| {
-        if folder.accept_changes {
-            Checkpoint::open_changed(&folder.dir, &loaded.plan)
-        } else {
-            Checkpoint::open(&folder.dir, &loaded.plan)
-        }
-    });
+    let checkpoint = request.checkpoint.as_ref();
+    let checkpoint = checkpoint.map(|it| loaded.checkpoint(&it.dir, it.accept_changes));
     let checkpoint = checkpoint.transpose()?;
     request.record.as_deref().map(RunRecord::claim).transpose()?;
     let policy = loaded.file.failure_policy().unwrap_or(FailurePolicy::FailFast);
@@ -110,8 +102,7 @@ fn keep(
     cache_dir: Option<&Path>,
 ) -> Result<(), Fault> {
     if let Some(dir) = &request.record {
-        let provisioner =
-            Provisioner::builder().base_of(&loaded.plan).cache_dir(cache_dir).open()?;
+        let provisioner = loaded.provisioner(cache_dir)?;
         RunRecord::new(&loaded.plan, &provisioner, run)?.write(dir)?;
     }
     Ok(())
