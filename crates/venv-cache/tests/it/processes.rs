@@ -116,7 +116,12 @@ pub(crate) fn job_as(
         not_tested(name, "setpriv");
         return None;
     }
-    let program = env::current_exe().expect("no path to this program");
+    // The folder that this program was built in may be closed to others; that of the cache is not.
+    let dir = root.parent().expect("a folder above the cache");
+    let program = dir.join("jobs");
+    if !program.exists() {
+        fs::copy(env::current_exe().expect("no path to this program"), &program).expect("a copy");
+    }
     let mut argv: Vec<OsString> = identity.into_iter().map(Into::into).collect();
     let masked = [format!("umask {umask:03o} && exec \"$@\""), "sh".to_owned()];
     argv.extend(["sh", "-c"].map(Into::into));
@@ -124,7 +129,7 @@ pub(crate) fn job_as(
     argv.push(program.into());
     argv.extend(arguments().map(Into::into));
     let job = duct::cmd("setpriv", argv).env(JOB, name).env(ROOT, root).env(SEED, "0");
-    Some(job.stdin_null().stdout_null().unchecked())
+    Some(job.dir(dir).stdin_null().stdout_null().unchecked())
 }
 
 fn not_tested(name: &str, needs: &str) {
