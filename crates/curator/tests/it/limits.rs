@@ -46,6 +46,11 @@ fn what_never_ends_is_refused() {
         assert!(matches!(run.code, Some(1 | 2)), "{arguments:?}: {run:?}");
         assert!(run.err.contains("MiB, and no more is read"), "{arguments:?}: {}", run.err);
     }
+    fs::create_dir(folder.path("linked")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.path("linked/record.json")).unwrap();
+    let run = limited(&folder, bound, &["run", "pipeline.toml", "--locked", "linked"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("is a link and no file of its own"), "{}", run.err);
     let run = limited(&folder, bound, &["run", "pipeline.toml", "--input", "/dev/zero"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.err.contains("a line is longer than 256 MiB"), "{}", run.err);

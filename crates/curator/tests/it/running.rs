@@ -271,6 +271,17 @@ fn what_a_stage_declares_in_vain_is_told() {
     let used = run(&[]);
     assert_eq!(used.code, Some(0), "{}", used.err);
     assert!(!used.err.contains("overrides"), "{}", used.err);
+    let report: serde_json::Value = serde_json::from_str(&folder.read("report.json")).unwrap();
+    let declared = |setting: &str| {
+        let all = report["declared"].as_array().expect("what the class declares");
+        all.iter().find(|it| it["setting"] == setting).cloned().unwrap_or_default()
+    };
+    for (setting, value) in
+        [("batch_size", json!(8)), ("runtime_env", json!({ "env_vars": { "A": "1" } }))]
+    {
+        let found = declared(setting);
+        assert_eq!((&found["declared"], &found["is_overridden"]), (&value, &json!(false)), "{found}");
+    }
     // What the command line sets counts as the entry's own.
     let set = run(&["--set", "stage.Own.runtime_env={ env_vars = { A = \"1\" } }"]);
     assert_eq!(set.code, Some(0), "{}", set.err);
