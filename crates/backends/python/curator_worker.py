@@ -143,6 +143,13 @@ def _serve():
         },
     )
 
+    if start["bytecode"] is not None:
+        sys.path.insert(0, folder)
+        from curator_bytecode import offer
+
+        sys.path.remove(folder)
+        offer(**start["bytecode"])
+
     # Last on the path: whatever the environment or the stage calls by this name comes first.
     sys.path.append(folder)
     worker = Worker(channel, json)

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+
+use serde::Serialize;
 
 use crate::ambient::Ambient;
 use crate::deadline::Limit;
@@ -15,6 +17,7 @@ use crate::outcome::Package;
 use crate::request::absolute;
 
 const COMPILE: &str = include_str!("../python/compile.py");
+const COMPILE_APART: &str = include_str!("../python/compile_apart.py");
 
 /// Maximum number of processes: more would only wait for the disk.
 const MOST_PROCESSES: usize = 8;
@@ -42,6 +45,74 @@ pub fn compile_bytecode(
     compile_recorded(&absolute(python), None, packages, lock, &variables, &limit.into())
 }
 
+/// What is compiled into other folders than those of the sources.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Apart {
+    /// The folders of sources, each with the one for its bytecode: of `a/b.py` it is `a/b.pyc`.
+    pub folders: Vec<(PathBuf, PathBuf)>,
+    /// The folder for the bytecode of the interpreter's standard library.
+    pub library: PathBuf,
+    /// Programs whose imports come first, in that order.
+    pub first: Vec<Importer>,
+    /// A folder on the same file system, for files that are not whole yet.
+    pub drafts: PathBuf,
+    /// The umask of what is written.
+    pub umask: u32,
+}
+
+/// A program that imports modules.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Importer {
+    /// A file of Python.
+    File(PathBuf),
+    /// The text of one, which may be no more than `import module`.
+    Text(String),
+}
+
+/// Compiles what has no valid bytecode beside it into other folders; says how many files there are
+/// now, and their bytes.
+///
+/// Nothing is written beside the sources. The processes give way to all others. Each file is there
+/// whole or not at all, and one that is there and still of its source is left: what the limit cuts
+/// short, the next call goes on with. The files are read by a loader that knows them: they are Python's
+/// own, told by the hash of their source (PEP 552), with a hash of the whole behind.
+///
+/// # Errors
+///
+/// If the interpreter does not start or fails, or the limit is over.
+pub fn compile_apart(
+    python: &Path,
+    apart: &Apart,
+    lock: &Arc<File>,
+    limit: impl Into<Limit>,
+) -> Result<(u64, u64), Error> {
+    #[derive(Serialize)]
+    struct Wanted<'a> {
+        #[serde(flatten)]
+        apart: &'a Apart,
+        processes: usize,
+    }
+    let wanted = Wanted { apart, processes: processes() };
+    // Paths that are no text stay as they are: without bytecode.
+    let wanted = serde_json::to_string(&wanted).unwrap_or_default();
+    let printed = run_script_holding(
+        Some(lock.clone()),
+        python,
+        Bytecode::UnwrittenAndBare,
+        COMPILE_APART,
+        &[wanted],
+        &Ambient::from_env().for_tool(),
+        &limit.into(),
+    )?;
+    let mut numbers = printed.split_whitespace().map(|number| number.parse().unwrap_or(0));
+    Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))
+}
+
+fn processes() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_PROCESSES)
+}
+
 /// Compiles packages of a folder, or of the interpreter's own folders.
 pub(crate) fn compile_recorded(
     python: &Path,
@@ -55,7 +126,7 @@ pub(crate) fn compile_recorded(
         return Ok(0);
     }
     let folder = &folder.map_or_else(String::new, |folder| folder.to_string_lossy().into_owned());
-    let count = thread::available_parallelism().map_or(1, usize::from).min(MOST_PROCESSES);
+    let count = processes();
     let compile = |index: usize| {
         let mut arguments = vec![index.to_string(), count.to_string(), folder.clone()];
         arguments.extend(packages.iter().map(|package| package.name.clone()));

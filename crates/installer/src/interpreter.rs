@@ -72,6 +72,8 @@ pub(crate) fn distributions(
 pub(crate) enum Bytecode {
     Written,
     Unwritten,
+    /// Nor does the interpreter run what its site folders have it run at each start.
+    UnwrittenAndBare,
 }
 
 /// Runs a script, isolated, and returns its output.
@@ -97,8 +99,10 @@ pub(crate) fn run_script_holding(
     limit: &Limit,
 ) -> Result<String, Error> {
     let mut argv: Vec<OsString> = ["-I", "-X", "utf8", "-c", script].map(OsString::from).into();
-    if bytecode == Bytecode::Unwritten {
-        argv.insert(0, "-B".into());
+    match bytecode {
+        Bytecode::Written => {}
+        Bytecode::Unwritten => argv.insert(0, "-B".into()),
+        Bytecode::UnwrittenAndBare => argv.insert(0, "-BS".into()),
     }
     argv.extend(arguments.iter().map(OsString::from));
     let command = Command {

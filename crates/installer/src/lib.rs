@@ -81,7 +81,7 @@ mod variables;
 mod wanted;
 
 pub use ambient::Ambient;
-pub use bytecode::compile_bytecode;
+pub use bytecode::{Apart, Importer, compile_apart, compile_bytecode};
 pub use deadline::{Deadline, Limit};
 pub use disk_source::DiskSource;
 pub use error::Error;

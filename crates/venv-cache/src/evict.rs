@@ -74,10 +74,19 @@ impl Budget {
         self
     }
 
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// Returns whether an environment should go while the store has this many bytes.
     fn removes(&self, listed: &Listed, total: u64, now: SystemTime) -> bool {
+        self.exceeds(listed.last_used, total, now)
+    }
+
+    /// Returns whether anything that was last used then should go while the store has this many bytes.
+    pub(crate) fn exceeds(&self, last_used: SystemTime, total: u64, now: SystemTime) -> bool {
         // If the clock went back, treat a last use in the future as now.
-        let age = now.duration_since(listed.last_used).unwrap_or_default();
+        let age = now.duration_since(last_used).unwrap_or_default();
         self.all
             || self.older_than.is_some_and(|limit| age > limit)
             || self.max_bytes.is_some_and(|limit| total > limit)
@@ -104,6 +113,8 @@ pub struct Report {
     pub kept: usize,
     /// The bytes that the kept environments have of their own.
     pub kept_bytes: u64,
+    /// The bytes of the bytecode of bases that was removed, or would be.
+    pub bytecode_bytes: u64,
 }
 
 /// A removed environment.
@@ -117,10 +128,12 @@ pub struct Removed {
 }
 
 impl Report {
-    /// Returns the bytes that the removed environments had of their own, less what is left of them.
+    /// Returns the bytes that the removed environments had of their own, less what is left of them,
+    /// and those of the removed bytecode.
     #[must_use]
     pub fn freed_bytes(&self) -> u64 {
         let removed: u64 = self.removed.iter().map(|removed| removed.bytes).sum();
+        let removed = removed + self.bytecode_bytes;
         removed.saturating_sub(self.left.iter().map(|left| left.bytes).sum())
     }
 }
@@ -249,7 +262,11 @@ impl Cache {
         kept.sort_by_key(|listed| (listed.last_used, listed.key));
 
         let now = SystemTime::now();
-        let mut total: u64 = kept.iter().map(|listed| listed.manifest.own_bytes).sum();
+        let environments: u64 = kept.iter().map(|listed| listed.manifest.own_bytes).sum();
+        report.bytecode_bytes =
+            self.choose_bytecode(trash, budget, environments, now, &mut trashed)?;
+        // No environment goes for bytecode that is still in use.
+        let mut total = environments;
         let mut needed = Needed::by(&kept);
         let mut passed_over = HashSet::new();
         // Removing an environment may release one that it needed and that was skipped before.
@@ -354,7 +371,7 @@ fn delete(trash: &Trash<'_>, trashed: Vec<(Key, Trashed)>) -> Vec<Left> {
 }
 
 /// How an eviction ended.
-enum Eviction {
+pub(crate) enum Eviction {
     InUse,
     Refused,
     Done(Option<Trashed>),

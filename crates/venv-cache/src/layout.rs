@@ -98,6 +98,11 @@ impl Layout {
         self.root.join("shims")
     }
 
+    /// The bytecode of bases. It is made when it is first needed.
+    pub(crate) fn bytecode_dir(&self) -> PathBuf {
+        self.root.join("bytecode")
+    }
+
     pub(crate) fn trash_dir(&self) -> PathBuf {
         self.root.join("trash")
     }

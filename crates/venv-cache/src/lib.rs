@@ -65,6 +65,8 @@
 //!                       the last use; goes with the environment
 //! locks/eviction.lock   exclusive = an evictor chooses, shared = a builder commits
 //! locks/trash.lock      exclusive = a sweep of what crashes left, shared = a deletion
+//! bytecode/<key>/       the bytecode of a base that came without; beside it, its locks: `.lock` as
+//!                       above, and `.writer`, exclusive = a process compiles
 //! interpreters/         what an interpreter said of itself
 //! tools/                bootstrapped package managers, by version
 //! shims/                the Python side of workers
@@ -84,6 +86,7 @@
 
 mod base;
 mod built;
+mod bytecode;
 mod cache;
 mod create;
 mod durable;
@@ -110,6 +113,7 @@ mod usage;
 
 pub use crate::base::{Base, Kind};
 pub use crate::built::Built;
+pub use crate::bytecode::{Bytecode, BytecodeWriter};
 pub use crate::cache::{Cache, Listed};
 pub use crate::create::{Created, create, create_bare, create_unless};
 pub use crate::error::{BoxError, Error, Result};

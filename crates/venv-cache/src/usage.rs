@@ -24,6 +24,8 @@ pub struct Usage {
     pub shared_bytes: u64,
     /// The length of the bootstrapped tools, in bytes.
     pub tools_bytes: u64,
+    /// The length of the bytecode that is kept of bases, in bytes.
+    pub bytecode_bytes: u64,
 }
 
 /// Disk usage of one environment: the sum of the three amounts.
@@ -58,6 +60,7 @@ impl Cache {
         let listed = self.list()?;
         let mut files: HashMap<(u64, u64), File> = HashMap::new();
         let mut usage = Usage { tools_bytes: self.tools_bytes()?, ..Usage::default() };
+        usage.bytecode_bytes = self.bytecode_bytes()?;
         for (number, environment) in listed.iter().enumerate() {
             let mut own = EnvUsage {
                 key: environment.key,

@@ -27,7 +27,8 @@ impl LocalExecutor {
         let builder = self
             .provisioner_builder(plan)
             .observer(run.observer.clone())
-            .stop(run.builds_over.clone());
+            .stop(run.builds_over.clone())
+            .for_stages_of(plan);
         let provisioner = match builder.open() {
             Ok(provisioner) => provisioner,
             Err(error) => {

@@ -137,6 +137,7 @@ impl PythonSlot<'_> {
         let code = self.environment.locate(self.code).map_err(failed("write the source"))?;
         let key = self.environment.key_text();
         let packages = self.environment.package_names();
+        let bytecode = self.environment.bytecode();
         let start = |group| {
             serde_json::to_vec(&Start {
                 stage: stage.name(),
@@ -145,6 +146,7 @@ impl PythonSlot<'_> {
                 node: &stage.run.node.name,
                 environment: key.as_deref(),
                 packages: &packages,
+                bytecode: bytecode.as_ref(),
                 code: &code,
                 args: self.code.args(),
                 inputs: &stage.planned.settings.inputs,

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use envspec::Install;
 use installer::Settings;
-use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key};
+use venv_cache::{Cache, CachedEnv, Fingerprint, Interpreter, Key};
 
+use super::bytecode::{BaseBytecode, Offer};
 use super::environment::Core;
 use crate::run::Error;
 
@@ -18,6 +19,8 @@ pub(crate) struct OpenBase {
     /// The environment of the cache that it is, if it is a managed one.
     pub(crate) managed: Option<CachedEnv>,
     pub(crate) core: Arc<Core>,
+    /// What is kept of it outside; none of a managed one, which is built with its own.
+    pub(crate) bytecode: Option<Arc<BaseBytecode>>,
 }
 
 /// A managed base that is to be, or is.
@@ -45,11 +48,13 @@ impl OpenBase {
         let base = venv_cache::Base::managed(cached.python(), records, fingerprint)
             .map_err(Error::cache)?;
         let core = Core::base(base.interpreter(), Some(cached.clone()), duration);
-        Ok(Self { base, managed: Some(cached), core: Arc::new(core) })
+        Ok(Self { base, managed: Some(cached), core: Arc::new(core), bytecode: None })
     }
 
-    pub(crate) fn found(base: venv_cache::Base, duration: Duration) -> Self {
-        let core = Arc::new(Core::base(base.interpreter(), None, duration));
-        Self { base, managed: None, core }
+    pub(crate) fn found(base: venv_cache::Base, cache: &Cache, duration: Duration) -> Self {
+        let bytecode = Arc::new(BaseBytecode::of(cache, &base));
+        let offer = Offer::to_base(&bytecode, base.interpreter());
+        let core = Core::base(base.interpreter(), None, duration).with_bytecode(offer);
+        Self { base, managed: None, core: Arc::new(core), bytecode: Some(bytecode) }
     }
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use installer::Tools;
+use installer::{Importer, Tools};
 use stage::Base;
 use venv_cache::{Budget, Cache, Strategy};
 
 use super::base::current_dir;
+use super::bytecode::{Compiling, importers};
 use super::eviction::Eviction;
 use super::provisioner::Provisioner;
 use crate::run::{Error, Observer, Plan, PlannedBase};
@@ -25,6 +26,7 @@ pub struct ProvisionerBuilder {
     eviction: Eviction,
     observer: Arc<dyn Observer>,
     stop: Arc<AtomicBool>,
+    importers: Vec<Importer>,
 }
 
 /// Where the base comes from.
@@ -58,6 +60,7 @@ impl Default for ProvisionerBuilder {
             eviction: Eviction::default(),
             observer: Arc::new(()),
             stop: Arc::default(),
+            importers: Vec::new(),
         }
     }
 }
@@ -140,6 +143,11 @@ impl ProvisionerBuilder {
         Self { stop, ..self }
     }
 
+    /// Has the base's bytecode compiled in the order in which the stages of a plan import it.
+    pub(crate) fn for_stages_of(self, plan: &Plan) -> Self {
+        Self { importers: importers(plan), ..self }
+    }
+
     /// Opens the cache. The base is opened, or built, when it is first needed.
     pub fn open(self) -> Result<Provisioner, Error> {
         let choice = match self.base {
@@ -165,6 +173,8 @@ impl ProvisionerBuilder {
             observer: self.observer,
             stop: self.stop,
             has_built: AtomicBool::new(false),
+            importers: self.importers,
+            compiling: Compiling::default(),
         })
     }
 }

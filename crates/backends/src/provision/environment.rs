@@ -13,6 +13,7 @@ use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Interpreter, Key, State};
 
 use super::build::Record;
+use super::bytecode::Offer;
 use super::inspect::Details;
 use super::vars;
 use crate::run::{EnvState, EnvironmentReport, Error};
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) record: Option<Record>,
     /// What a prebuilt interpreter must see, where a spec says so.
     pub(crate) wanted: Vec<Requirement>,
+    /// Bytecode of the base that is kept outside of it.
+    pub(crate) bytecode: Option<Offer>,
 }
 
 impl Core {
@@ -57,6 +60,7 @@ impl Core {
             cached,
             record: None,
             wanted: Vec::new(),
+            bytecode: None,
         }
     }
 
@@ -78,8 +82,14 @@ impl Core {
             duration,
             record,
             wanted: Vec::new(),
+            bytecode: None,
             cached: Some(env),
         }
+    }
+
+    /// Offers it bytecode that is kept outside of the base.
+    pub(crate) fn with_bytecode(self, offer: Offer) -> Self {
+        Self { bytecode: Some(offer), ..self }
     }
 
     /// A prebuilt interpreter, described, and what it must see.
@@ -110,6 +120,7 @@ impl Core {
             cached: None,
             record: None,
             wanted: Vec::new(),
+            bytecode: None,
         }
     }
 
@@ -260,6 +271,11 @@ impl Environment {
     /// It, as a Rust stage sees it.
     pub(crate) fn view(&self) -> EnvView {
         EnvView::new(self.python(), self.own_vars.as_ref().clone())
+    }
+
+    /// Where a worker in it finds bytecode of the base.
+    pub(crate) fn bytecode(&self) -> Option<Value> {
+        self.core.bytecode.as_ref().and_then(Offer::told)
     }
 
     pub(crate) fn key_text(&self) -> Option<String> {

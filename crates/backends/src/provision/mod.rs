@@ -7,12 +7,13 @@
 //!
 //! Read `provisioner`, then `environment`; `build` is what happens if the cache has none, `inspect`
 //! looks at those that there are, and `again` makes them once more. `classes` asks stages' code what it
-//! declares.
+//! declares, and `bytecode` is what the base lacks.
 
 mod again;
 mod base;
 mod build;
 mod builder;
+mod bytecode;
 mod classes;
 mod command;
 mod environment;

@@ -56,11 +56,11 @@ impl Provisioner {
         match &self.choice {
             None => {
                 let base = venv_cache::Base::discover(records).map_err(Error::cache)?;
-                Ok(OpenBase::found(base, begun.elapsed()))
+                Ok(OpenBase::found(base, &self.cache, begun.elapsed()))
             }
             Some(PlannedBase::Python(python)) => {
                 let base = venv_cache::Base::open(python, records).map_err(Error::cache)?;
-                Ok(OpenBase::found(base, begun.elapsed()))
+                Ok(OpenBase::found(base, &self.cache, begun.elapsed()))
             }
             Some(PlannedBase::Managed(env)) => {
                 let Managed { interpreter, key, install, settings } = self.managed(env)?;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use envspec::{Install, LoadedEnv, RuntimeEnv};
-use installer::{Deadline, Limit, Settings, Tools};
+use installer::{Deadline, Importer, Limit, Settings, Tools};
 use stage::Isolation;
 use venv_cache::{BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, State, Strategy};
 
 use super::base::{OpenBase, current_dir};
 use super::build::{Amount, Build};
+use super::bytecode::{Compiling, Offer};
 use super::environment::{Core, Environment};
 use super::eviction::Eviction;
 use super::key;
@@ -51,6 +52,9 @@ pub struct Provisioner {
     pub(super) stop: Arc<AtomicBool>,
     /// Whether it has built an environment, so that there may be too much in the cache.
     pub(super) has_built: AtomicBool,
+    /// Programs whose imports are compiled before the rest of the base.
+    pub(super) importers: Vec<Importer>,
+    pub(super) compiling: Compiling,
 }
 
 impl Provisioner {
@@ -133,8 +137,16 @@ impl Provisioner {
         let build = |build: &Build<'_>, site: &Site<'_>| {
             build.over(&open.base, open.managed.as_ref(), isolation, site)
         };
+        if let Some(bytecode) = &open.bytecode {
+            bytecode.begin(&self.cache, &open.base, &self.importers, &self.compiling);
+        }
         let cached = self.get_or_build(&key, install, &settings, env.setup_timeout, build)?;
-        let core = Core::cached(cached, begun.elapsed());
+        let dir = cached.dir().to_owned();
+        let mut core = Core::cached(cached, begun.elapsed());
+        if let Some(bytecode) = &open.bytecode {
+            let interpreter = open.base.interpreter();
+            core = core.with_bytecode(Offer::to_environment(bytecode, interpreter, &dir));
+        }
         if core.state == EnvState::Built {
             self.evict_after_build();
         }
@@ -148,6 +160,7 @@ impl Provisioner {
 
     /// Prunes the cache once more, now that what was built is no longer in use.
     pub(crate) fn settle(&self) {
+        self.compiling.end();
         if self.has_built.load(Ordering::Relaxed) {
             self.eviction.prune(&self.cache, &*self.observer);
         }

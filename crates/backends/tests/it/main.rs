@@ -1,6 +1,7 @@
 //! The local executor with real Python workers, over whatever `python3` the machine has.
 
 mod arenas; // large payloads in shared memory, and workers that do harm to it
+mod bytecode; // that of a base which came without
 mod classes; // what a class declares, read before a run
 #[cfg(feature = "arrow")]
 mod columns; // Arrow tables in stages without `pyarrow`

@@ -17,6 +17,8 @@ pub(crate) struct Start<'a> {
     pub(crate) environment: Option<&'a str>,
     /// The distributions whose versions it must report, by normal name.
     pub(crate) packages: &'a [String],
+    /// Where bytecode of the base is kept outside of it, if it is.
+    pub(crate) bytecode: Option<&'a Value>,
     pub(crate) code: &'a Value,
     pub(crate) args: &'a Value,
     pub(crate) inputs: &'a [String],

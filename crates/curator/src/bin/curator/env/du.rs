@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
             "own_bytes": usage.own_bytes,
             "shared_bytes": usage.shared_bytes,
             "tools_bytes": usage.tools_bytes,
+            "bytecode_bytes": usage.bytecode_bytes,
         }));
     }
     let row = |env: &EnvUsage| {
@@ -45,10 +46,12 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
     let rows: Vec<_> = usage.environments.iter().map(row).collect();
     let head = ["KEY", "OWN", "SHARED WITH ENVS", "SHARED WITH OTHERS", "FILES"];
     let total = format!(
-        "all: {} of their own, {} shared with bases and the package managers' caches; tools: {}",
+        "all: {} of their own, {} shared with bases and the package managers' caches; tools: {}; bytecode of \
+         bases: {}",
         output::bytes(usage.own_bytes),
         output::bytes(usage.shared_bytes),
         output::bytes(usage.tools_bytes),
+        output::bytes(usage.bytecode_bytes),
     );
     if rows.is_empty() {
         output::text(&total)

@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
             "left": left,
             "kept": report.kept,
             "kept_bytes": report.kept_bytes,
+            "bytecode_bytes": report.bytecode_bytes,
         }))?;
         return Ok(code);
     }
@@ -88,6 +89,9 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
     }));
     if report.leftovers > 0 {
         lines.push(format!("{verb} {} of builds", output::count(report.leftovers, "leftover")));
+    }
+    if report.bytecode_bytes > 0 {
+        lines.push(format!("{verb} bytecode of bases ({})", output::bytes(report.bytecode_bytes)));
     }
     lines.push(format!(
         "{verb} {} ({}), {} kept ({})",
