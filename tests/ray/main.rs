@@ -11,6 +11,7 @@ mod guide; // the page for users of Ray and NeMo Curator, run as it stands
 mod launcher; // `curator env exec` as the interpreter of Ray's workers
 mod nemo; // pipelines of NeMo Curator as they are, on our executors
 mod nodes; // clusters of several nodes on one machine
+mod promises; // what environments of stages promise, from Python
 mod refusals; // what cannot be run, told before or as soon as Ray is asked
 mod run; // pipelines on an engine, in processes of their own
 mod world; // the base with Ray, clusters one at a time, Python scripts

@@ -195,6 +195,8 @@ def settings_of(instance: Any) -> dict[str, Any]:
     found = shared("curator_declared").declared(instance, wanted)
     settings: dict[str, Any] = {}
     for name, told in found["settings"].items():
+        if name == "name":
+            continue  # `name_of` has it, and what `with_` says of it.
         if "unread" in told:
             raise ValueError(f"`{name}` of stage {name_of(instance)!r}: {told['unread']}")
         settings[name] = told["value"]

@@ -112,6 +112,16 @@ twice = Pipeline([Version, Version]).with_({"Version_2": {"runtime_env": {"uv": 
 assert seen(twice) == ["26.0", "24.0"]
 assert (seen(changed), seen(default)) == (["24.0", "26.0"], ["24.0", "23.2"])
 
+class Named(Version):
+    def __init__(self, name):
+        self.name = name
+
+original = Named("own")
+named = [original, original.with_(name="other"), original, original.with_(name="third")]
+report = Pipeline(named).run([none])
+names = [stage["name"] for stage in report.stages]
+assert names == ["own", "other", "own_2", "third"], names
+
 code = "import packaging; print(packaging.__version__)"
 done = environment(uv=["packaging==23.2"]).run("python", "-c", code, capture_output=True, text=True)
 assert done.stdout == "23.2\n", done
