@@ -444,6 +444,8 @@ pub enum Error {
     /// Something failed on a node of a cluster.
     #[error("{message}")]
     OnNode {
+        /// The stages that it is about; empty if it is about none, or all.
+        stages: Vec<String>,
         /// What failed.
         message: String,
         /// Why.
@@ -576,6 +578,32 @@ impl Error {
 
     pub(crate) fn install(source: installer::Error) -> Self {
         Self::Install(Box::new(source))
+    }
+
+    /// The stages that this is about, by their names; empty if it is about none, or all.
+    pub fn stages(&self) -> Vec<&str> {
+        match self {
+            Self::Task(failed) => vec![&failed.stage],
+            Self::Environment { stages, .. } | Self::OnNode { stages, .. } => {
+                stages.iter().map(String::as_str).collect()
+            }
+            Self::EngineField { stage, .. }
+            | Self::NoDevice { stage, .. }
+            | Self::NoCode { stage, .. }
+            | Self::WrongEnvironment { stage, .. }
+            | Self::DeclaredEnv { stage, .. }
+            | Self::DeclareLiterally { stage, .. }
+            | Self::ForbiddenDeclaration { stage, .. }
+            | Self::Worker { stage, .. }
+            | Self::WorkerDied { stage, .. }
+            | Self::WorkerSetup { stage, .. }
+            | Self::RustSetup { stage, .. }
+            | Self::Protocol { stage, .. }
+            | Self::UnregisteredStage { stage }
+            | Self::UnknownRustStage { stage, .. }
+            | Self::NotNative { stage, .. } => vec![stage],
+            _ => Vec::new(),
+        }
     }
 
     /// The same, said of these stages.

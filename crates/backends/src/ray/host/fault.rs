@@ -33,7 +33,13 @@ pub(crate) enum Fault {
         setting: String,
         declared: String,
     },
+    /// The environment of some stages could not be had.
+    Environment {
+        stages: Vec<String>,
+        source: Box<Self>,
+    },
     Other {
+        stages: Vec<String>,
         /// The message, and those of its causes.
         chain: Vec<String>,
         detail: Option<String>,
@@ -57,7 +63,11 @@ impl From<Error> for Fault {
             Error::ForbiddenDeclaration { stage, setting, declared } => {
                 Self::Forbidden { stage, setting, declared }
             }
+            Error::Environment { stages, source } => {
+                Self::Environment { stages, source: Box::new(Self::from(*source)) }
+            }
             other => Self::Other {
+                stages: other.stages().iter().map(ToString::to_string).collect(),
                 detail: other.detail(),
                 hint: other.hint().map(Cow::into_owned),
                 chain: std::iter::successors(Some(&other as &dyn std::error::Error), |error| {
@@ -86,10 +96,13 @@ impl From<Fault> for Error {
             Fault::Forbidden { stage, setting, declared } => {
                 Self::ForbiddenDeclaration { stage, setting, declared }
             }
-            Fault::Other { chain, detail, hint } => {
+            Fault::Environment { stages, source } => {
+                Self::Environment { stages, source: Box::new(Self::from(*source)) }
+            }
+            Fault::Other { stages, chain, detail, hint } => {
                 let mut chain = chain.into_iter();
                 let message = chain.next().unwrap_or_default();
-                Self::OnNode { message, source: Words::chain(chain), detail, hint }
+                Self::OnNode { stages, message, source: Words::chain(chain), detail, hint }
             }
         }
     }
@@ -106,7 +119,19 @@ mod tests {
         let report = error.report();
         let text = serde_json::to_string(&Fault::from(error)).unwrap();
         let back: Fault = serde_json::from_str(&text).unwrap();
-        assert_eq!(Error::from(back).report(), report);
+        let back = Error::from(back);
+        assert_eq!(back.report(), report);
+        assert!(matches!(back, Error::Environment { .. }), "{back:?}");
+        assert_eq!(back.stages(), ["s"]);
         assert!(report.contains("stage `s`") && report.contains("the disk is full"), "{report}");
+    }
+
+    #[test]
+    fn an_error_that_travels_as_words_still_knows_its_stage() {
+        let error = Error::NoDevice { stage: "s".to_owned(), wanted: "1 GPU".to_owned(), there: 0 };
+        let report = error.report();
+        let text = serde_json::to_string(&Fault::from(error)).unwrap();
+        let back = Error::from(serde_json::from_str::<Fault>(&text).unwrap());
+        assert_eq!((back.report(), back.stages()), (report, vec!["s"]));
     }
 }

@@ -46,7 +46,7 @@ impl From<backends::Error> for Fault {
             "message": chain(&error),
             "hint": error.hint(),
             "detail": error.detail(),
-            "stages": stages(&error),
+            "stages": error.stages(),
             "raised": raised(&error),
         });
         if let backends::Error::Task(failed) = &error {
@@ -71,23 +71,6 @@ fn chain(error: &backends::Error) -> String {
         source = error.source();
     }
     text
-}
-
-/// The stages that an error is about.
-fn stages(error: &backends::Error) -> Vec<String> {
-    use backends::Error;
-    match error {
-        Error::Task(failed) => vec![failed.stage.clone()],
-        Error::Environment { stages, .. } => stages.clone(),
-        Error::WorkerSetup { stage, .. }
-        | Error::WorkerDied { stage, .. }
-        | Error::DeclaredEnv { stage, .. }
-        | Error::NoCode { stage, .. }
-        | Error::NoDevice { stage, .. }
-        | Error::EngineField { stage, .. }
-        | Error::Protocol { stage, .. } => vec![stage.clone()],
-        _ => Vec::new(),
-    }
 }
 
 /// What a stage's code raised, where that was the cause.
