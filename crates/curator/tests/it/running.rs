@@ -280,7 +280,11 @@ fn what_a_stage_declares_in_vain_is_told() {
         [("batch_size", json!(8)), ("runtime_env", json!({ "env_vars": { "A": "1" } }))]
     {
         let found = declared(setting);
-        assert_eq!((&found["declared"], &found["is_overridden"]), (&value, &json!(false)), "{found}");
+        assert_eq!(
+            (&found["declared"], &found["is_overridden"]),
+            (&value, &json!(false)),
+            "{found}"
+        );
     }
     // What the command line sets counts as the entry's own.
     let set = run(&["--set", "stage.Own.runtime_env={ env_vars = { A = \"1\" } }"]);
