@@ -15,8 +15,8 @@ _HEADER_SIZE = 32
 _MAX_META = 1 << 28
 _MAX_BODY = 1 << 40
 
-START, SETUP, BATCH, ARENAS = 1, 2, 3, 5
-PROOF, READY, RESULT, FAILED, BYE, LOADED = 65, 66, 67, 68, 69, 71
+START, SETUP, BATCH, ARENAS, FORK, SIGNAL, REAP = 1, 2, 3, 5, 6, 7, 8
+PROOF, READY, RESULT, FAILED, BYE, LOADED, DONE = 65, 66, 67, 68, 69, 71, 72
 
 # Results wait for company until this many bytes or nanoseconds have gathered, but never while the
 # worker has nothing else to do.
@@ -39,9 +39,14 @@ class Channel:
         self._out_bytes = 0
         self._has_large = False
         self.descriptors = []
+        # Open files that are kept for as long as this process lives, unless it becomes another.
+        self.held = []
         # The room for open files that may come with a frame; none where none ever do.
         self._ancillary = self._flags = 0
         self._rights = None
+
+    def close(self):
+        self._socket.close()
 
     def has_pending(self):
         return self._end > self._start

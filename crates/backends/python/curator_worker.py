@@ -100,9 +100,58 @@ def connect():
         raise RuntimeError(f"the first frame must be a start, not {kind}")
     start = of_any_size(json.loads, meta)
     # The first descriptor is the lifeline; the rest are locks that last as long as this process.
-    lifeline, channel.descriptors = channel.descriptors[0], []
-    follow_parent(lifeline, start["group"])
+    channel.held, channel.descriptors = channel.descriptors, []
+    follow_parent(channel.held[0], start["group"])
     return channel, start
+
+
+def _begin(folder, json):
+    """Tells which environment this is, and becomes a template if that is wanted: then it returns in
+    the workers that are forked from it. None if the engine is gone."""
+    has_bytecode = False
+    while True:
+        connected = connect()
+        if connected is None:
+            return None
+        channel, start = connected
+
+        def send(kind, value, channel=channel):
+            channel.send(kind, 0, json.dumps(value).encode())
+            channel.flush()
+
+        sys.path.insert(0, folder)
+        from curator_frames import PROOF, READY
+        from curator_proof import environment_key, visible_versions
+
+        sys.path.remove(folder)
+        send(
+            PROOF,
+            {
+                "python": sys.executable,
+                "prefix": sys.prefix,
+                "version": list(sys.version_info[:3]),
+                "environment": environment_key(json),
+                "packages": visible_versions(start["packages"]),
+                "pid": os.getpid(),
+            },
+        )
+        if start["bytecode"] is not None and not has_bytecode:
+            sys.path.insert(0, folder)
+            from curator_bytecode import offer
+
+            sys.path.remove(folder)
+            offer(**start["bytecode"])
+            has_bytecode = True
+        if not start.get("is_template"):
+            return channel, start, send
+
+        sys.path.insert(0, folder)
+        from curator_template import Template
+
+        sys.path.remove(folder)
+        template = Template(channel, start)
+        send(READY, {"problem": template.preload()})
+        template.serve(send)
 
 
 def _serve():
@@ -117,38 +166,14 @@ def _serve():
     sys.path.insert(0, folder)
     from curator_batches import Worker
     from curator_code import describe_error
-    from curator_frames import BYE, FAILED, LOADED, PROOF, READY
-    from curator_proof import environment_key, visible_versions
+    from curator_frames import BYE, FAILED, LOADED, READY
 
     sys.path.remove(folder)
 
-    connected = connect()
-    if connected is None:
+    begun = _begin(folder, json)
+    if begun is None:
         return
-    channel, start = connected
-
-    def send(kind, value):
-        channel.send(kind, 0, json.dumps(value).encode())
-        channel.flush()
-
-    send(
-        PROOF,
-        {
-            "python": sys.executable,
-            "prefix": sys.prefix,
-            "version": list(sys.version_info[:3]),
-            "environment": environment_key(json),
-            "packages": visible_versions(start["packages"]),
-            "pid": os.getpid(),
-        },
-    )
-
-    if start["bytecode"] is not None:
-        sys.path.insert(0, folder)
-        from curator_bytecode import offer
-
-        sys.path.remove(folder)
-        offer(**start["bytecode"])
+    channel, start, send = begun
 
     # Last on the path: whatever the environment or the stage calls by this name comes first.
     sys.path.append(folder)

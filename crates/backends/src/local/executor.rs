@@ -10,6 +10,7 @@ use stage::{Base, Behaviour, Task};
 use venv_cache::Budget;
 
 use super::arenas::ARENAS_FROM;
+use super::birth::{Birth, nursery_of};
 use super::devices::Devices;
 use super::node::Node;
 use super::parcel::Parcel;
@@ -56,6 +57,7 @@ pub struct LocalExecutor {
     eviction: Eviction,
     arenas_from: Option<usize>,
     idle_limit: Duration,
+    templates: bool,
     stop: Option<Stop>,
     stop_grace: Duration,
 }
@@ -71,6 +73,7 @@ impl Default for LocalExecutor {
             eviction: Eviction::default(),
             arenas_from: Some(ARENAS_FROM),
             idle_limit: IDLE_LIMIT,
+            templates: true,
             stop: None,
             stop_grace: STOP_GRACE,
         }
@@ -120,6 +123,15 @@ impl LocalExecutor {
     /// It concerns Python stages whose number of workers is not fixed.
     pub fn with_idle_limit(self, idle_limit: Duration) -> Self {
         Self { idle_limit, ..self }
+    }
+
+    /// The same with workers of Python stages forked from *templates*, or each started by itself. A
+    /// template is a process that has imported the packages which a stage's file imports first, and has
+    /// run nothing of the stage's own: so further workers cost no import, and share its memory. By
+    /// default, they are forked where a stage can have several workers, or stages share a file and an
+    /// environment; on Linux alone.
+    pub fn with_templates(self, templates: bool) -> Self {
+        Self { templates, ..self }
     }
 
     /// The same with somebody who may end runs before their end. By default, nobody does.
@@ -177,7 +189,9 @@ impl LocalExecutor {
 
     /// A run with what is set for all runs of this executor.
     pub(crate) fn configured(&self, run: Run) -> Run {
-        run.with_arenas_from(self.arenas_from).with_idle_limit(self.idle_limit)
+        run.with_arenas_from(self.arenas_from)
+            .with_idle_limit(self.idle_limit)
+            .with_templates(self.templates)
     }
 
     fn cpus(&self) -> usize {
@@ -369,13 +383,18 @@ impl LocalExecutor {
         } else {
             None
         };
+        let (first, most) = worker_counts(stage.planned, self.cpus());
+        let nursery = |environment: &_| nursery_of(stage, stages, most, environment);
+        let nursery = environment.as_ref().map(nursery);
         let start = || {
-            let environment = environment.clone();
+            let (environment, nursery) = (environment.clone(), nursery.clone());
             let index = stage.open_slot();
             let body = move || {
                 guarded(stage.run, || match (&stage.planned.behaviour, &environment) {
                     (Behaviour::Python(code), Some(environment)) => {
-                        python_slot::run(stage, code, index, environment);
+                        if let Some(nursery) = &nursery {
+                            python_slot::run(Birth { stage, code, index, environment, nursery });
+                        }
                     }
                     (Behaviour::Rust(code), environment) => {
                         rust_slot::run(stage, code, index, environment.as_ref());
@@ -391,7 +410,6 @@ impl LocalExecutor {
                 stage.run.fail(Error::no_thread(source));
             }
         };
-        let (first, most) = worker_counts(stage.planned, self.cpus());
         (0..first).for_each(|_| start());
         let mut behind = 0;
         while first < most && !stage.queue().wait_finished(TICK) {

@@ -3,12 +3,13 @@
 //! Read `executor` and `run` for the threads of a run, then `stage_run` and `queue` for what becomes of
 //! batches. A slot does the work: `rust_slot` in a thread, `python_slot` with one worker after the
 //! other, each of which has a `session`: its thread decides by `feed`, and `flights` is what the worker
-//! has. What crosses to it is a `parcel` with a `payload`, in `arenas` where it is large, and comes back
+//! has. It comes to that by `birth`, from `templates` where it can. What crosses to it is a `parcel` with a `payload`, in `arenas` where it is large, and comes back
 //! through `results`. `provide` makes the environments, `load` and `scaling` decide about more workers,
 //! `devices` about who holds which. `runner` runs one stage alone, for engines that lay the stages out
 //! themselves, and `travel` has tasks as bytes for them.
 
 mod arenas;
+mod birth;
 mod devices;
 mod executor;
 mod feed;
@@ -29,6 +30,7 @@ mod scaling;
 mod session;
 mod spare;
 mod stage_run;
+mod templates;
 mod travel;
 
 pub(crate) use devices::Devices;

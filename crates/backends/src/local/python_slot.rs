@@ -5,14 +5,15 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
-use stage::{PythonCode, Workers};
+use stage::Workers;
 
+use super::birth::{Birth, Unborn};
 use super::parcel::Batch;
 use super::session::{End, Remains, Session};
 use super::stage_run::{StageRun, Trouble};
 use crate::provision::Environment;
-use crate::run::{Cause, Error, Event};
-use crate::worker::wire::{Failed, Kind, Proof, Setup, Start};
+use crate::run::{Cause, Error};
+use crate::worker::wire::{Failed, Kind, Proof, Setup};
 use crate::worker::{Exit, Incoming, Process};
 
 /// How long a thread waits before it looks around.
@@ -31,8 +32,9 @@ const MAX_START_DEATHS: u32 = 3;
 const MAX_IDLE_DEATHS: u32 = 10;
 
 /// Runs the slot until the stage is finished or the run is cancelled.
-pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment: &Environment) {
-    let slot = PythonSlot { stage, code, index, environment, is_setting_up: Cell::new(false) };
+pub(crate) fn run(birth: Birth<'_>) {
+    let Birth { stage, index, environment, .. } = birth;
+    let slot = PythonSlot { stage, index, environment, birth, is_setting_up: Cell::new(false) };
     let gpus = stage.planned.gpus();
     let mut deaths = 0;
     while !stage.queue().is_finished() {
@@ -72,9 +74,9 @@ pub(crate) fn run(stage: &StageRun, code: &PythonCode, index: usize, environment
 
 struct PythonSlot<'a> {
     stage: &'a StageRun<'a>,
-    code: &'a PythonCode,
     index: usize,
     environment: &'a Environment,
+    birth: Birth<'a>,
     /// Whether its worker has been told to run `setup`.
     is_setting_up: Cell<bool>,
 }
@@ -99,12 +101,21 @@ impl From<Error> for Fate {
     }
 }
 
+impl From<Unborn> for Fate {
+    fn from(unborn: Unborn) -> Self {
+        match unborn {
+            Unborn::Cancelled => Self::Cancelled,
+            Unborn::Failed(error) => error.into(),
+        }
+    }
+}
+
 impl PythonSlot<'_> {
     /// One process, from its start to its end. `Ok` if another one may follow.
     fn life(&self, visible_devices: Option<String>) -> Result<(), Fate> {
         let begun = Instant::now();
         self.is_setting_up.set(false);
-        let mut process = self.spawn(visible_devices)?;
+        let mut process = self.birth.worker(visible_devices, || self.is_late())?;
         if let Err(fate) = self.get_ready(&mut process) {
             // What has begun to set up gets the time to tear down.
             let is_polite = matches!(fate, Fate::Cancelled)
@@ -126,48 +137,6 @@ impl PythonSlot<'_> {
         let session = Session::new(self.stage, self.index, process.tail(), idle_limit);
         let end = session.run(&mut process);
         self.conclude(process, session.into_remains(), end)
-    }
-
-    fn spawn(&self, visible_devices: Option<String>) -> Result<Process, Fate> {
-        let stage = self.stage;
-        let failed =
-            |action| move |source| Error::Worker { action, stage: stage.name().to_owned(), source };
-        let launch =
-            self.environment.launch(visible_devices).map_err(failed("write the program"))?;
-        let code = self.environment.locate(self.code).map_err(failed("write the source"))?;
-        let key = self.environment.key_text();
-        let packages = self.environment.package_names();
-        let bytecode = self.environment.bytecode();
-        let start = |group| {
-            serde_json::to_vec(&Start {
-                stage: stage.name(),
-                worker: self.index,
-                group,
-                node: &stage.run.node.name,
-                environment: key.as_deref(),
-                packages: &packages,
-                bytecode: bytecode.as_ref(),
-                code: &code,
-                args: self.code.args(),
-                inputs: &stage.planned.settings.inputs,
-                is_timed: stage.planned.settings.task_timeout.is_some(),
-                arenas_from: stage.run.arenas_from,
-            })
-        };
-        let (observer, name, worker) =
-            (stage.run.observer.clone(), stage.name().to_owned(), self.index);
-        let on_line = move |stream, line: &str| {
-            let (stage, line) = (name.clone(), line.to_owned());
-            observer.on_line(&Event::Log { stage, worker, stream, line });
-        };
-        let process = Process::spawn(
-            &launch,
-            start,
-            &self.environment.leases(),
-            stage.run.secrets.clone(),
-            on_line,
-        );
-        Ok(process.map_err(failed("start the worker"))?)
     }
 
     /// Has the worker prove its environment, and set up.
@@ -219,11 +188,16 @@ impl PythonSlot<'_> {
                 Incoming::Deadline => {}
                 incoming => return Ok(incoming),
             }
-            let is_late = self.stage.has_workers() || self.stage.run.is_stopped();
-            if is_late && self.stage.queue().is_finished() {
+            if self.is_late() {
                 return Err(Fate::Cancelled);
             }
         }
+    }
+
+    /// Whether nothing is left for a worker that is not ready yet.
+    fn is_late(&self) -> bool {
+        let is_late = self.stage.has_workers() || self.stage.run.is_stopped();
+        is_late && self.stage.queue().is_finished()
     }
 
     /// Waits for a frame of one kind while the worker gets ready.

@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::node::Node;
 use super::parcel::Parcel;
 use super::queue::Queue;
+use super::templates::Templates;
 use crate::provision::Environment;
 use crate::run::{
     Cause, Error, Event, FailedTask, FailurePolicy, Observer, PlannedStage, Secrets, numbers,
@@ -69,6 +70,8 @@ pub(crate) struct Run {
     pub(crate) arenas_from: Option<usize>,
     /// How long a worker beside others of its stage may have nothing to do.
     pub(crate) idle_limit: Duration,
+    /// What workers are forked from.
+    pub(crate) templates: Templates,
     /// What ends builds: set once nobody wants environments any more.
     pub(crate) builds_over: Arc<AtomicBool>,
     /// Whether the run was asked to end before its end.
@@ -105,6 +108,7 @@ impl Run {
             node,
             arenas_from: Some(ARENAS_FROM),
             idle_limit: IDLE_LIMIT,
+            templates: Templates::new(true),
             builds_over: Arc::default(),
             is_stopped: AtomicBool::new(false),
             is_hurried: AtomicBool::new(false),
@@ -116,6 +120,11 @@ impl Run {
     /// The same with another limit for workers that have nothing to do.
     pub(crate) fn with_idle_limit(self, idle_limit: Duration) -> Self {
         Self { idle_limit, ..self }
+    }
+
+    /// The same with workers that are forked from templates, or not.
+    pub(crate) fn with_templates(self, is_on: bool) -> Self {
+        Self { templates: Templates::new(is_on), ..self }
     }
 
     /// The same with another threshold.

@@ -250,6 +250,17 @@ impl<'a> StageRun<'a> {
         counted
     }
 
+    /// A worker of it has been forked from a template.
+    pub(crate) fn forked(&self) {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).forked += 1;
+    }
+
+    /// A worker of it is started, and not forked.
+    pub(crate) fn not_forked(&self, why: &str) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.not_forked.get_or_insert_with(|| why.to_owned());
+    }
+
     pub(crate) fn worker_ended(&self, worker: usize, exit: Option<Exit>, in_order: bool) {
         let stage = self.name().to_owned();
         self.run.emit(&Event::WorkerEnded { stage, worker, exit, in_order });

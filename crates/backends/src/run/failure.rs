@@ -46,6 +46,9 @@ impl Cause {
                 "compiled code crashed: look at the task, and at whether the stage's packages were \
                  built for each other (`curator env show`)"
             }
+            Self::Died(Exit::Unknown) => {
+                "run the pipeline with `templates` off, and the report tells how the worker ended"
+            }
             Self::Died(Exit::Code(_)) => {
                 "the stage's code or a library of it ended the process: have it raise an \
                  exception, which fails the task alone"

@@ -94,6 +94,12 @@ pub struct StageReport {
     pub batches: u64,
     /// Workers that were set up, replacements included.
     pub workers: u64,
+    /// Workers that were forked from a template, which had imported their packages.
+    #[serde(default)]
+    pub forked: u64,
+    /// Why others were not, if there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_forked: Option<String>,
     /// Time in the stage's own code, summed over its workers.
     #[serde(rename = "process_seconds", with = "crate::run::seconds")]
     pub process: Duration,
@@ -143,6 +149,8 @@ impl StageReport {
             failed: 0,
             batches: 0,
             workers: 0,
+            forked: 0,
+            not_forked: None,
             process: Duration::ZERO,
             transfer: Duration::ZERO,
         }
@@ -151,12 +159,25 @@ impl StageReport {
     /// Adds what another process did of the same stage.
     pub fn add(&mut self, other: &Self) {
         // No `..`: a new field is summed here.
-        let Self { name: _, tasks, outputs, failed, batches, workers, process, transfer } = other;
+        let Self {
+            name: _,
+            tasks,
+            outputs,
+            failed,
+            batches,
+            workers,
+            forked,
+            not_forked,
+            process,
+            transfer,
+        } = other;
         self.tasks += tasks;
         self.outputs += outputs;
         self.failed += failed;
         self.batches += batches;
         self.workers += workers;
+        self.forked += forked;
+        self.not_forked = self.not_forked.take().or_else(|| not_forked.clone());
         self.process += *process;
         self.transfer += *transfer;
     }

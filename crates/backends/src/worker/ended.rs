@@ -3,14 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 /// Becomes ready in a poll once the process has ended, and stays so.
 #[derive(Debug)]
 pub(crate) struct Ended(OwnedFd);
 
 impl Ended {
-    /// Watches a child that nothing has reaped yet.
+    /// Watches a process that nothing has reaped yet.
     #[cfg(target_os = "linux")]
     pub(crate) fn of(pid: Pid) -> io::Result<Self> {
         use rustix::process::{PidfdFlags, pidfd_open};
@@ -23,6 +23,16 @@ impl Ended {
     pub(crate) fn of(pid: Pid) -> io::Result<Self> {
         Self::by_thread(pid)
     }
+
+    /// Sends a signal to the process, and never to another that has its number by now.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let _ = rustix::process::pidfd_send_signal(&self.0, signal);
+    }
+
+    /// Sends nothing, where the system has no descriptors of processes.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn signal(&self, _: Signal) {}
 
     /// Watches by a thread, where the system has no descriptors of processes that safe code may use.
     /// The thread ends with the process.

@@ -1,5 +1,8 @@
 //! How a process ended, in words.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
 use rustix::process::Signal;
 
 /// How a process ended.
@@ -10,6 +13,18 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// In a way that the system told nobody: the process that it was forked from was gone.
+    Unknown,
+}
+
+impl Exit {
+    /// By what the system tells a parent.
+    pub(crate) fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, signal) => Self::Signal(signal.unwrap_or(0)),
+        }
+    }
 }
 
 impl std::fmt::Display for Exit {
@@ -20,6 +35,9 @@ impl std::fmt::Display for Exit {
                 Some(name) => write!(f, "was killed by signal {number} ({name})"),
                 None => write!(f, "was killed by signal {number}"),
             },
+            Self::Unknown => {
+                f.write_str("ended, and how is not known: the process that it was forked from is gone")
+            }
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Python workers: processes that run a stage's code in its environment.
 //!
-//! `process` starts one and ends it, `wire` is what is said to it, `shim` the Python that runs in it,
+//! `process` starts one and ends it, or has it forked from a `template`, `wire` is what is said to it, `shim` the Python that runs in it,
 //! and `logs` reads what it prints.
 
 mod cancel;
+mod child;
 mod ended;
 mod exit;
 mod logs;
 mod process;
 mod shim;
+mod template;
 pub(crate) mod wire;
 
 pub(crate) use cancel::Cancel;
@@ -17,6 +19,7 @@ pub(crate) use logs::LogTail;
 pub(crate) use process::{Incoming, Launch, Process};
 pub(crate) use shim::{CLASSES, Shims};
 pub use shim::{CURATOR_STAGE_PY, write_shim};
+pub(crate) use template::Template;
 pub use wire::{Frame, FrameReader, Kind, Phase, encode};
 
 pub use crate::run::Stream;

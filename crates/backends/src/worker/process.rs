@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, PipeWriter, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 use super::cancel::Cancel;
-use super::ended::Ended;
+use super::child::Child;
 use super::exit::Exit;
 use super::logs::{LogTail, LogThread};
 use super::wire::{self, Frame, FrameReader, Kind};
@@ -24,7 +23,7 @@ use crate::run::Secrets;
 use crate::run::Stream;
 
 /// How to start a worker: data only, so that it can be looked at without starting one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Launch {
     /// The interpreter, with arguments if it is a command line.
     pub(crate) python: Vec<OsString>,
@@ -67,16 +66,22 @@ pub(crate) enum Incoming {
 /// A running worker process and the socket to it.
 #[derive(Debug)]
 pub(crate) struct Process {
-    handle: duct::Handle,
-    pid: Pid,
-    ended: Ended,
+    child: Child,
     socket: UnixStream,
     reader: FrameReader,
     logs: LogThread,
     tail: LogTail,
     /// Closing it has the kernel kill the worker's group; it closes with this program at the latest.
-    _lifeline: PipeWriter,
+    lifeline: Option<PipeWriter>,
     exit: Option<Exit>,
+}
+
+/// What becomes the standard input, output and error of a worker.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: PipeWriter,
+    pub(crate) stderr: PipeWriter,
 }
 
 impl Process {
@@ -89,59 +94,63 @@ impl Process {
         secrets: Secrets,
         on_line: impl Fn(Stream, &str) + Send + 'static,
     ) -> io::Result<Self> {
+        let argv = launch.argv();
+        let born = |streams: Streams| {
+            // The expression holds the child's ends; it is dropped at the end of this statement, or
+            // the end of the worker would never be seen.
+            let handle = duct::cmd(&argv[0], &argv[1..])
+                .dir(&launch.dir)
+                .full_env(&launch.vars)
+                .stdin_file(streams.stdin)
+                .stdout_file(streams.stdout)
+                .stderr_file(streams.stderr)
+                .unchecked()
+                .before_spawn(|command| {
+                    command.process_group(0);
+                    Ok(())
+                })
+                .start()?;
+            Child::spawned(handle)
+        };
+        Self::born(born, start, leases, secrets, on_line)
+    }
+
+    /// The same with a process that comes to be in some way.
+    pub(crate) fn born(
+        born: impl FnOnce(Streams) -> io::Result<Child>,
+        start: impl FnOnce(i32) -> serde_json::Result<Vec<u8>>,
+        leases: &[BorrowedFd<'_>],
+        secrets: Secrets,
+        on_line: impl Fn(Stream, &str) + Send + 'static,
+    ) -> io::Result<Self> {
         let (socket, theirs) = wire::pair()?;
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
         let (lifeline_end, lifeline) = io::pipe()?;
-        let argv = launch.argv();
-        // The expression holds the child's ends of all these; it is dropped at the end of this
-        // statement, or the end of the worker would never be seen.
-        let handle = duct::cmd(&argv[0], &argv[1..])
-            .dir(&launch.dir)
-            .full_env(&launch.vars)
-            .stdin_file(theirs)
-            .stdout_file(stdout_end)
-            .stderr_file(stderr_end)
-            .unchecked()
-            .before_spawn(|command| {
-                command.process_group(0);
-                Ok(())
-            })
-            .start()?;
-        let pid = handle
-            .pids()
-            .first()
-            .and_then(|pid| i32::try_from(*pid).ok())
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("a started process has no process id"))?;
+        // From here on an early return ends the process.
+        let child = born(Streams { stdin: theirs, stdout: stdout_end, stderr: stderr_end })?;
         let tail = LogTail::default();
-        // From here on an early return must not leave the process behind.
-        let guard = scopeguard(pid, &handle);
-        let ended = Ended::of(pid)?;
         let logs = LogThread::spawn(stdout, stderr, tail.clone(), secrets, on_line)?;
         let mut bytes = Vec::new();
-        let start = start(pid.as_raw_nonzero().get())?;
+        let start = start(child.pid().as_raw_nonzero().get())?;
         wire::encode(&mut bytes, Kind::Start, 0, &start, &[]);
         let mut descriptors = vec![lifeline_end.as_fd()];
         descriptors.extend_from_slice(leases);
         // A worker that died already cannot be told anything; the wait for its proof finds out.
         let _ = wire::send_with_descriptors(&socket, &bytes, &descriptors);
-        std::mem::forget(guard);
         Ok(Self {
-            handle,
-            pid,
-            ended,
+            child,
             socket,
             reader: FrameReader::default(),
             logs,
             tail,
-            _lifeline: lifeline,
+            lifeline: Some(lifeline),
             exit: None,
         })
     }
 
     pub(crate) fn pid(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
+        self.child.pid().as_raw_nonzero().get()
     }
 
     /// The last lines that it printed.
@@ -156,9 +165,27 @@ impl Process {
 
     /// Sends one small frame.
     pub(crate) fn send(&self, kind: Kind, meta: &[u8]) -> io::Result<()> {
+        self.send_with(kind, meta, &[])
+    }
+
+    /// The same with open files, of which the other side gets copies.
+    pub(crate) fn send_with(
+        &self,
+        kind: Kind,
+        meta: &[u8],
+        files: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
         let mut bytes = Vec::new();
         wire::encode(&mut bytes, kind, 0, meta, &[]);
-        (&self.socket).write_all(&bytes)
+        if files.is_empty() {
+            return (&self.socket).write_all(&bytes);
+        }
+        wire::send_with_descriptors(&self.socket, &bytes, files)
+    }
+
+    /// Whether its process runs, as far as can be told without waiting.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.child.wait_for_end(Instant::now())
     }
 
     /// Waits for the next frame, or for whatever else happens first.
@@ -206,7 +233,7 @@ impl Process {
     fn wait(&self, deadline: Option<Instant>, cancel: Option<&Cancel>) -> Ready {
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.child.as_fd(), PollFlags::IN),
         ];
         if let Some(cancel) = cancel {
             fds.push(PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN));
@@ -234,56 +261,28 @@ impl Process {
 
     /// Asks the whole process group to end, waits for at most `grace`, then kills it.
     pub(crate) fn terminate(&mut self, grace: Duration) -> Exit {
-        let _ = rustix::process::kill_process_group(self.pid, Signal::TERM);
-        let _ = self.handle_exit(Instant::now() + grace);
-        self.reap()
-    }
-
-    /// Waits until the process has ended, without reaping it; false at the deadline.
-    fn handle_exit(&self, deadline: Instant) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN)];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match rustix::event::poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(0) | Err(_) => return false,
-                Ok(_) => return true,
-            }
-        }
+        self.child.signal_group(Signal::TERM);
+        self.finish(grace)
     }
 
     /// Waits up to `grace` for a process that is about to end, then kills what is left of its group.
     pub(crate) fn finish(&mut self, grace: Duration) -> Exit {
-        let _ = self.handle_exit(Instant::now() + grace);
+        self.child.wait_for_end(Instant::now() + grace);
         self.reap()
     }
 
-    /// Kills the whole group, and only then reaps its leader: until it is reaped, its number cannot
+    /// Kills the whole group, and only then has its leader reaped: until it is, its number cannot
     /// belong to anybody else.
     pub(crate) fn reap(&mut self) -> Exit {
         if let Some(exit) = self.exit {
             return exit;
         }
-        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
-        let exit = match self.handle.wait() {
-            Ok(output) => exit_of(output.status),
-            Err(_) => Exit::Signal(Signal::KILL.as_raw()),
-        };
-        self.wait_for_group();
+        // The kernel kills the group then, also where its number may be another's by now.
+        drop(self.lifeline.take());
+        let exit = self.child.end();
         self.logs.stop();
         self.exit = Some(exit);
         exit
-    }
-
-    /// Waits for the rest of the killed group: the kernel takes a moment to end a process. Where
-    /// nobody reaps orphans some members stay as zombies, so the wait is short.
-    fn wait_for_group(&self) {
-        for _ in 0..100 {
-            if rustix::process::test_kill_process_group(self.pid).is_err() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
     }
 }
 
@@ -298,25 +297,6 @@ enum Ready {
     Exited,
     Cancelled,
     Deadline,
-}
-
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, signal) => Exit::Signal(signal.unwrap_or(0)),
-    }
-}
-
-/// Kills and reaps a process whose setting up failed half-way.
-fn scopeguard(pid: Pid, handle: &duct::Handle) -> impl Drop {
-    struct Guard<'a>(Pid, &'a duct::Handle);
-    impl Drop for Guard<'_> {
-        fn drop(&mut self) {
-            let _ = rustix::process::kill_process_group(self.0, Signal::KILL);
-            let _ = self.1.wait();
-        }
-    }
-    Guard(pid, handle)
 }
 
 /// Reads from the socket without waiting; writers of the same socket go on waiting.

@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 18] = [
+const FILES: [(&str, &str); 20] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -29,6 +29,7 @@ const FILES: [(&str, &str); 18] = [
     ("curator_code.py", include_str!("../../python/curator_code.py")),
     ("curator_declared.py", include_str!("../../python/curator_declared.py")),
     ("curator_frames.py", include_str!("../../python/curator_frames.py")),
+    ("curator_imports.py", include_str!("../../python/curator_imports.py")),
     ("curator_json.py", include_str!("../../python/curator_json.py")),
     ("curator_literals.py", include_str!("../../python/curator_literals.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
@@ -37,6 +38,7 @@ const FILES: [(&str, &str); 18] = [
     ("curator_stage.py", CURATOR_STAGE_PY),
     ("curator_streams.py", include_str!("../../python/curator_streams.py")),
     ("curator_table.py", include_str!("../../python/curator_table.py")),
+    ("curator_template.py", include_str!("../../python/curator_template.py")),
     ("curator_values.py", include_str!("../../python/curator_values.py")),
     ("curator_worker.py", include_str!("../../python/curator_worker.py")),
 ];

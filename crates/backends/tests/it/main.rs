@@ -35,6 +35,7 @@ mod secrets; // planted in every place, and looked for in every other
 mod settings; // what is told to package managers, and which of it is in keys
 mod stopping; // runs that end before their end: failures while something is built, stops
 mod support;
+mod templates; // workers that are forked from what has imported their packages
 mod trouble; // stages that raise, exit, crash, hang, flood or lie
 mod two_orders; // of the same specs, with nothing shared
 mod values; // what becomes of Python values that JSON has no form for

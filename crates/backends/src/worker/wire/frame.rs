@@ -41,6 +41,12 @@ pub enum Kind {
     /// To the worker: new arenas, which the batches after it use; carries the one to read and the
     /// one to write.
     Arenas = 5,
+    /// To a template: fork a worker; carries what becomes its standard input, output and error.
+    Fork = 6,
+    /// To a template: send a signal to the group of a worker that was forked from it.
+    Signal = 7,
+    /// To a template: reap a worker that has ended.
+    Reap = 8,
     /// From a client: what it wants done.
     Open = 32,
     /// From a client: a task.
@@ -63,6 +69,8 @@ pub enum Kind {
     Note = 70,
     /// From the worker: its code is loaded, and what that declares about itself.
     Loaded = 71,
+    /// From a template: it has done what it was told.
+    Done = 72,
     /// To a client: how much more it may send.
     Credit = 96,
     /// To a client: a task that has come out.
@@ -74,12 +82,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 24] = [
         Self::Start,
         Self::Setup,
         Self::Batch,
         Self::Finish,
         Self::Arenas,
+        Self::Fork,
+        Self::Signal,
+        Self::Reap,
         Self::Open,
         Self::Task,
         Self::End,
@@ -91,6 +102,7 @@ impl Kind {
         Self::Bye,
         Self::Note,
         Self::Loaded,
+        Self::Done,
         Self::Credit,
         Self::Output,
         Self::SourceDone,

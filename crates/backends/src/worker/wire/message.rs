@@ -28,6 +28,54 @@ pub(crate) struct Start<'a> {
     pub(crate) arenas_from: Option<usize>,
 }
 
+/// Engine to template, once: what it imports.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct StartTemplate<'a> {
+    /// What tells it from a worker.
+    pub(crate) is_template: bool,
+    /// The process group that it is in, which ends as a whole.
+    pub(crate) group: i32,
+    /// As for a worker.
+    pub(crate) packages: &'a [String],
+    pub(crate) bytecode: Option<&'a Value>,
+    /// The stage's file, whose first imports it makes; none if the code is in a module.
+    pub(crate) file: Option<&'a Value>,
+    /// Modules that it imports before those.
+    pub(crate) preload: &'a [String],
+}
+
+/// Template to engine, once: its imports are made.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Preloaded {
+    /// What speaks against forking workers from it.
+    pub(crate) problem: Option<String>,
+}
+
+/// Engine to template: fork a worker, which gets these variables besides.
+#[derive(Debug, Serialize)]
+pub(crate) struct Fork<'a> {
+    pub(crate) vars: &'a std::collections::BTreeMap<String, String>,
+}
+
+/// Engine to template: a signal for a worker's group; zero where the worker is to be reaped.
+#[derive(Debug, Serialize)]
+pub(crate) struct OfChild {
+    pub(crate) pid: i32,
+    pub(crate) signal: i32,
+}
+
+/// Template to engine: what became of an order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Done {
+    /// The worker that was forked.
+    pub(crate) pid: Option<i32>,
+    /// Why none was.
+    pub(crate) problem: Option<String>,
+    /// How a worker ended, as the system tells it.
+    pub(crate) status: Option<i32>,
+}
+
 /// Engine to worker, once: run the hooks.
 #[derive(Debug, Serialize)]
 pub(crate) struct Setup {

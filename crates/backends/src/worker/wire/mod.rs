@@ -15,8 +15,8 @@ pub(crate) use arena::{Arena, Region, aligned};
 pub use frame::{Frame, FrameReader, Kind, encode};
 pub use message::Phase;
 pub(crate) use message::{
-    Answer, BatchResult, BatchTasks, Bye, Entry, Failed, Found, Input, Loaded, Outcome,
-    OutputRecord, Proof, Setup, Shares, Start,
+    Answer, BatchResult, BatchTasks, Bye, Done, Entry, Failed, Fork, Found, Input, Loaded, OfChild,
+    Outcome, OutputRecord, Preloaded, Proof, Setup, Shares, Start, StartTemplate,
 };
 pub(crate) use outbox::{Bytes, Outbox};
 pub(crate) use socket::{pair, send_with_descriptors};

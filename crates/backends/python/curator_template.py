@@ -1,0 +1,186 @@
+"""The process that workers of a stage are forked from: it has imported what the stage's file
+imports first, and waits.
+
+It runs no code of the user's. A fork after work may hang or die, where one after imports does not:
+the worker loads the stage's file, and every module that is not installed, after the fork.
+"""
+
+import gc
+import json
+import os
+import sys
+
+from curator_frames import DONE, FORK, REAP, SIGNAL
+from curator_imports import leading_imports
+
+__all__ = ["Template"]
+
+# What is never imported before a fork, and why.
+OFFENDERS = dict.fromkeys(
+    ("cudf", "cugraph", "cuml", "cuvs", "dask_cudf", "pylibcudf", "raft_dask", "rmm"),
+    "it begins to use a GPU when it is imported",
+)
+
+
+class Template:
+    """What has been imported, and what is said of it."""
+
+    def __init__(self, channel, start):
+        self._channel = channel
+        self._start = start
+        # What a child has no use for: the lifeline and the leases of this process.
+        self._held, channel.held = channel.held, []
+
+    def preload(self):
+        """Imports; returns what speaks against forking now, or None."""
+        # Without collections imports take less time, and nothing writes into what they leave: its
+        # pages stay shared with the workers.
+        gc.disable()
+        before = _open_files()
+        problem = self._import_all()
+        return problem or _left_behind(before, self._start["file"])
+
+    def _import_all(self):
+        wanted = [(name, ()) for name in self._start["preload"]]
+        if self._start["file"] is not None:
+            wanted += leading_imports(self._start["file"])
+        for module, names in wanted:
+            root = module.partition(".")[0]
+            if root in OFFENDERS:
+                return f"`{root}` is not imported before a fork: {OFFENDERS[root]}"
+            try:
+                __import__(module, {}, {}, names, 0)
+            except BaseException as error:
+                # The worker's own import, which is the same, tells it in full.
+                return f"`import {module}` failed with {type(error).__name__}"
+        return None
+
+    def serve(self, send):
+        """Forks when it is asked to. Returns in the children alone: this process ends here."""
+        gc.freeze()
+        while True:
+            frame = self._channel.receive()
+            if frame is None:
+                os._exit(0)
+            kind, _, meta, _ = frame
+            files, self._channel.descriptors = self._channel.descriptors, []
+            request = json.loads(meta)
+            if kind == FORK:
+                pid, problem = _fork()
+                if pid == 0:
+                    self._become_worker(files, request["vars"])
+                    return
+                for file in files:
+                    os.close(file)
+                if pid is not None:
+                    _lead_group(pid)
+                send(DONE, {"pid": pid, "problem": problem})
+            elif kind == SIGNAL:
+                _signal_group(request["pid"], request["signal"])
+                send(DONE, {})
+            elif kind == REAP:
+                # It has ended: who asks has seen it.
+                _, status = os.waitpid(request["pid"], 0)
+                send(DONE, {"status": status})
+            else:
+                raise RuntimeError(f"a template is not told {kind}")
+
+    def _become_worker(self, files, variables):
+        """Takes the place of a process that was started for this worker alone."""
+        _lead_group(os.getpid())
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        self._channel.close()
+        for file in self._held:
+            os.close(file)
+        os.environ.update(variables)
+        gc.enable()
+        _reseed()
+
+
+def _fork():
+    """The child's number, 0 in the child itself; or None and why there is none."""
+    import warnings
+
+    with warnings.catch_warnings():
+        # Python warns of threads, which most libraries start when they are imported.
+        warnings.simplefilter("ignore")
+        try:
+            return os.fork(), None
+        except OSError as error:
+            return None, str(error)
+
+
+def _lead_group(pid):
+    """Puts a child into a group of its own; both sides do it, so that it is true for both."""
+    try:
+        os.setpgid(pid, pid)
+    except (ProcessLookupError, PermissionError):
+        pass  # It has ended, or has it already.
+
+
+def _signal_group(pid, number):
+    """Sends a signal to a child's group, whose number is its own until the child is reaped."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _reseed():
+    """Gives this process random numbers of its own, as Python's `random` does by itself."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.seed()
+
+
+def _open_files():
+    return set(os.listdir("/proc/self/fd"))
+
+
+def _left_behind(before, file):
+    """What imports have begun that a fork would cut short or share, or None."""
+    for number in _open_files() - before:
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue  # The listing's own.
+        if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri/")):
+            return "an import opened a GPU"
+        if target.startswith("socket:") and _is_inet(int(number)):
+            return "an import opened a network connection"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "an import initialised CUDA"
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        names = ", ".join(thread.name for thread in threading.enumerate()[1:4])
+        return f"an import started threads in Python ({names})"
+    if _has_children():
+        return "an import started a process"
+    stem = os.path.splitext(os.path.basename(file or ""))[0]
+    if stem in sys.modules:
+        return f"a module that was imported has the name of the stage's file, `{stem}`"
+    return None
+
+
+def _is_inet(number):
+    import _socket
+
+    copy = _socket.socket(fileno=os.dup(number))
+    try:
+        return copy.family in (_socket.AF_INET, _socket.AF_INET6)
+    finally:
+        copy.close()
+
+
+def _has_children():
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

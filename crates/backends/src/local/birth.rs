@@ -1,0 +1,223 @@
+//! How a slot comes to its worker: forked from a template, or else started.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stage::{PythonCode, PythonSource};
+
+use super::stage_run::StageRun;
+use super::templates::{Nursery, Waited};
+use crate::provision::Environment;
+use crate::run::{Error, Event, PlannedStage, Stream};
+use crate::worker::wire::{Start, StartTemplate};
+use crate::worker::{Launch, Process};
+
+/// How long a thread waits before it looks around.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a slot's workers come from.
+pub(crate) struct Birth<'a> {
+    pub(crate) stage: &'a StageRun<'a>,
+    pub(crate) code: &'a PythonCode,
+    pub(crate) index: usize,
+    pub(crate) environment: &'a Environment,
+    /// Where they are forked, or why they are not.
+    pub(crate) nursery: &'a Result<Arc<Nursery>, String>,
+}
+
+/// There is no worker.
+pub(crate) enum Unborn {
+    /// Nobody needs it any more.
+    Cancelled,
+    Failed(Error),
+}
+
+/// Where a stage, which may come to have so many workers, has them forked; or why it does not.
+pub(crate) fn nursery_of(
+    stage: &StageRun<'_>,
+    stages: &[StageRun<'_>],
+    most: usize,
+    environment: &Environment,
+) -> Result<Arc<Nursery>, String> {
+    let no = |why: &str| Err(why.to_owned());
+    let Some(code) = stage.planned.behaviour.as_python() else {
+        return no("it has no processes");
+    };
+    if !cfg!(target_os = "linux") {
+        return no("workers are forked on Linux alone");
+    }
+    if !stage.run.templates.is_on() {
+        return no("templates are off");
+    }
+    if environment.is_command() {
+        return no("its interpreter is a command line");
+    }
+    let mut others = stages.iter().filter(|other| other.index != stage.index);
+    let is_alone = most <= 1
+        && stage.planned.settings.recycle_after.is_none()
+        && !others.any(|other| may_share(stage.planned, other.planned));
+    if is_alone {
+        return no("one worker is all that it has");
+    }
+    let launch = environment.launch(None).map_err(|error| error.to_string())?;
+    Ok(stage.run.templates.nursery(launch, file_of(code), Vec::new()))
+}
+
+/// Whether two stages look as if they could have workers from one template.
+fn may_share(one: &PlannedStage, other: &PlannedStage) -> bool {
+    let codes = one.behaviour.as_python().zip(other.behaviour.as_python());
+    codes.is_some_and(|(one, other)| one.source() == other.source()) && one.env == other.env
+}
+
+/// What tells one file from another.
+fn file_of(code: &PythonCode) -> String {
+    match code.source() {
+        PythonSource::File(file) => format!("file {}", file.display()),
+        PythonSource::Module(module) => format!("module {module}"),
+        PythonSource::Inline(text) => format!("text {text}"),
+    }
+}
+
+impl Birth<'_> {
+    /// A new worker. `is_late` says whether others have done everything meanwhile.
+    pub(crate) fn worker(
+        &self,
+        visible_devices: Option<String>,
+        is_late: impl Fn() -> bool,
+    ) -> Result<Process, Unborn> {
+        let launch = self.launch(visible_devices)?;
+        match self.nursery {
+            Ok(nursery) => {
+                if let Some(process) = self.fork(nursery, &launch, is_late)? {
+                    return Ok(process);
+                }
+            }
+            Err(why) => self.stage.not_forked(why),
+        }
+        let process = Process::spawn(
+            &launch,
+            self.start()?,
+            &self.environment.leases(),
+            self.stage.run.secrets.clone(),
+            self.on_line(),
+        );
+        process.map_err(|source| self.failed("start the worker", source))
+    }
+
+    fn fork(
+        &self,
+        nursery: &Nursery,
+        launch: &Launch,
+        is_late: impl Fn() -> bool,
+    ) -> Result<Option<Process>, Unborn> {
+        let bare = self.launch(None)?;
+        let template = loop {
+            let cancel = &self.stage.run.cancel;
+            let verify = |proof: &_| self.environment.verify(proof);
+            match nursery.wait(TICK, cancel, || self.template(&bare), verify) {
+                Waited::Ready(template) => break template,
+                Waited::NotYet if is_late() => return Err(Unborn::Cancelled),
+                Waited::NotYet => {}
+                Waited::Without(why) => {
+                    self.stage.not_forked(&why);
+                    return Ok(None);
+                }
+                Waited::Cancelled => return Err(Unborn::Cancelled),
+            }
+        };
+        let text = |value: &std::ffi::OsString| value.to_str().map(str::to_owned);
+        let own = launch.vars.iter().filter(|(name, value)| bare.vars.get(*name) != Some(value));
+        let own = own.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        let vars: BTreeMap<String, String> = own.collect();
+        let forked = Process::born(
+            |streams| template.fork(&streams, &vars),
+            self.start()?,
+            &self.environment.leases(),
+            self.stage.run.secrets.clone(),
+            self.on_line(),
+        );
+        match forked {
+            Ok(process) => {
+                self.stage.forked();
+                Ok(Some(process))
+            }
+            Err(error) => {
+                let why = template.problem().unwrap_or_else(|| error.to_string());
+                self.stage.not_forked(&format!("its template could not fork: {why}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Starts the process that others are forked from.
+    fn template(&self, launch: &Launch) -> io::Result<Process> {
+        let packages = self.environment.package_names();
+        let bytecode = self.environment.bytecode();
+        let file = match self.code.source() {
+            PythonSource::Module(_) => None,
+            PythonSource::File(_) | PythonSource::Inline(_) => {
+                self.environment.locate(self.code)?.get("file").cloned()
+            }
+        };
+        let start = |group| {
+            serde_json::to_vec(&StartTemplate {
+                is_template: true,
+                group,
+                packages: &packages,
+                bytecode: bytecode.as_ref(),
+                file: file.as_ref(),
+                preload: &[],
+            })
+        };
+        let secrets = self.stage.run.secrets.clone();
+        Process::spawn(launch, start, &self.environment.leases(), secrets, self.on_line())
+    }
+
+    fn launch(&self, visible_devices: Option<String>) -> Result<Launch, Unborn> {
+        let launch = self.environment.launch(visible_devices);
+        launch.map_err(|source| self.failed("write the program", source))
+    }
+
+    /// What the worker is told first, given its process group.
+    fn start(&self) -> Result<impl FnOnce(i32) -> serde_json::Result<Vec<u8>>, Unborn> {
+        let stage = self.stage;
+        let code = self.environment.locate(self.code);
+        let code = code.map_err(|source| self.failed("write the source", source))?;
+        let key = self.environment.key_text();
+        let packages = self.environment.package_names();
+        let bytecode = self.environment.bytecode();
+        Ok(move |group| {
+            serde_json::to_vec(&Start {
+                stage: stage.name(),
+                worker: self.index,
+                group,
+                node: &stage.run.node.name,
+                environment: key.as_deref(),
+                packages: &packages,
+                bytecode: bytecode.as_ref(),
+                code: &code,
+                args: self.code.args(),
+                inputs: &stage.planned.settings.inputs,
+                is_timed: stage.planned.settings.task_timeout.is_some(),
+                arenas_from: stage.run.arenas_from,
+            })
+        })
+    }
+
+    /// What it prints is told as the stage's.
+    fn on_line(&self) -> impl Fn(Stream, &str) + Send + 'static {
+        let (observer, name) = (self.stage.run.observer.clone(), self.stage.name().to_owned());
+        let worker = self.index;
+        move |stream, line: &str| {
+            let (stage, line) = (name.clone(), line.to_owned());
+            observer.on_line(&Event::Log { stage, worker, stream, line });
+        }
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> Unborn {
+        let stage = self.stage.name().to_owned();
+        Unborn::Failed(Error::Worker { action, stage, source })
+    }
+}
