@@ -67,6 +67,11 @@ impl MeasuredBase {
         Self::managed("tables'", &["pyarrow"], world)
     }
 
+    /// A base whose stages import what takes long.
+    pub(crate) fn frames(world: &World) -> Result<Self, BoxError> {
+        Self::managed("frames'", &["pandas", "pyarrow"], world)
+    }
+
     /// The peers' own.
     pub(crate) fn nemo(world: &World) -> Result<Self, BoxError> {
         let env = RuntimeEnv::uv(NEMO).with_overrides(["torch; python_version < '3'"]);

@@ -9,6 +9,7 @@ mod environments;
 mod example;
 mod first_task;
 mod flow;
+mod forks;
 mod payloads;
 mod stages;
 mod starts;
@@ -39,6 +40,8 @@ pub(crate) enum Subject {
     Tables,
     /// Starts of workers.
     Starts,
+    /// Workers that are forked, and the memory of eight.
+    Forks,
     /// Stages that find their own number of workers.
     Elastic,
     /// The first task, while later environments are built.
@@ -77,6 +80,7 @@ pub(crate) fn measure(
             Subject::Payloads => payloads::add(&lab, table),
             Subject::Tables => tables::add(&lab, table),
             Subject::Starts => starts::add(&lab, table),
+            Subject::Forks => forks::add(&lab, table),
             Subject::Elastic => elastic::add(&lab, table),
             Subject::FirstTask => first_task::add(&lab, table),
             Subject::Environments => environments::add(&lab, table),

@@ -139,7 +139,10 @@ def _reseed():
 
 
 def _open_files():
-    return set(os.listdir("/proc/self/fd"))
+    # The listing's own is closed by then.
+    return {
+        file for file in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{file}")
+    }
 
 
 def _left_behind(before, file):

@@ -62,7 +62,7 @@ pub use pipeline::{
 };
 pub use secret::redacted;
 pub use settings::{
-    AnyStage, Configured, DECLARABLE, DeclaredSetting, Isolation, Overrides, PythonStage,
+    AnyStage, Configured, DECLARABLE, DeclaredSetting, Isolation, Overrides, Preload, PythonStage,
     Resources, RustStage, Settings, Source, Workers,
 };
 pub use task::{

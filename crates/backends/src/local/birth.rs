@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stage::{PythonCode, PythonSource};
+use stage::{Preload, PythonCode, PythonSource};
 
 use super::stage_run::StageRun;
 use super::templates::{Nursery, Waited};
@@ -51,6 +51,10 @@ pub(crate) fn nursery_of(
     if !stage.run.templates.is_on() {
         return no("templates are off");
     }
+    let preload = stage.planned.settings.preload.as_ref();
+    if preload.is_some_and(|preload| !preload.is_on()) {
+        return no("its `preload` is off");
+    }
     if environment.is_command() {
         return no("its interpreter is a command line");
     }
@@ -62,7 +66,8 @@ pub(crate) fn nursery_of(
         return no("one worker is all that it has");
     }
     let launch = environment.launch(None).map_err(|error| error.to_string())?;
-    Ok(stage.run.templates.nursery(launch, file_of(code), Vec::new()))
+    let preload = preload.map_or(&[][..], Preload::modules).to_vec();
+    Ok(stage.run.templates.nursery(launch, file_of(code), preload))
 }
 
 /// Whether two stages look as if they could have workers from one template.
@@ -161,6 +166,7 @@ impl Birth<'_> {
                 self.environment.locate(self.code)?.get("file").cloned()
             }
         };
+        let preload = self.stage.planned.settings.preload.as_ref();
         let start = |group| {
             serde_json::to_vec(&StartTemplate {
                 is_template: true,
@@ -168,7 +174,7 @@ impl Birth<'_> {
                 packages: &packages,
                 bytecode: bytecode.as_ref(),
                 file: file.as_ref(),
-                preload: &[],
+                preload: preload.map_or(&[][..], Preload::modules),
             })
         };
         let secrets = self.stage.run.secrets.clone();

@@ -38,7 +38,12 @@ impl Templates {
     }
 
     /// Where workers are forked that are started in this way, and have this file as their code.
-    pub(crate) fn nursery(&self, launch: Launch, file: String, preload: Vec<String>) -> Arc<Nursery> {
+    pub(crate) fn nursery(
+        &self,
+        launch: Launch,
+        file: String,
+        preload: Vec<String>,
+    ) -> Arc<Nursery> {
         let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
         nurseries.entry(Key { launch, file, preload }).or_default().clone()
     }

@@ -35,9 +35,9 @@ impl std::fmt::Display for Exit {
                 Some(name) => write!(f, "was killed by signal {number} ({name})"),
                 None => write!(f, "was killed by signal {number}"),
             },
-            Self::Unknown => {
-                f.write_str("ended, and how is not known: the process that it was forked from is gone")
-            }
+            Self::Unknown => f.write_str(
+                "ended, and how is not known: the process that it was forked from is gone",
+            ),
         }
     }
 }

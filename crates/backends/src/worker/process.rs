@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -73,6 +73,9 @@ pub(crate) struct Process {
     tail: LogTail,
     /// Closing it has the kernel kill the worker's group; it closes with this program at the latest.
     lifeline: Option<PipeWriter>,
+    /// The worker's end of it: as long as it is open here, the kernel knows the group, also when the
+    /// worker has left others of it behind.
+    _lifeline_end: PipeReader,
     exit: Option<Exit>,
 }
 
@@ -145,6 +148,7 @@ impl Process {
             logs,
             tail,
             lifeline: Some(lifeline),
+            _lifeline_end: lifeline_end,
             exit: None,
         })
     }

@@ -79,7 +79,12 @@ impl Template {
 
 impl State {
     /// Has the template do something. If it does not, it is gone from then on.
-    fn order(&mut self, kind: Kind, order: &impl Serialize, files: &[BorrowedFd<'_>]) -> Option<Done> {
+    fn order(
+        &mut self,
+        kind: Kind,
+        order: &impl Serialize,
+        files: &[BorrowedFd<'_>],
+    ) -> Option<Done> {
         let Self::Ready(process) = self else { return None };
         let problem = match serde_json::to_vec(order) {
             Ok(meta) => {

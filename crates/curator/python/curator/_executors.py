@@ -40,10 +40,12 @@ class Executor:
 
 @dataclasses.dataclass(frozen=True)
 class LocalExecutor(Executor):
-    """This machine: `cpus` cores and these `devices` are shared out among the stages."""
+    """This machine: `cpus` cores and these `devices` are shared out among the stages. With
+    `templates=False` no worker is forked from a process that has imported its packages."""
 
     cpus: Optional[int] = None
     devices: Optional[Sequence[str]] = None
+    templates: Optional[bool] = None
 
     def engine(self) -> dict[str, Any]:
         """As a pipeline file has it."""
@@ -52,6 +54,8 @@ class LocalExecutor(Executor):
             engine["cpus"] = self.cpus
         if self.devices is not None:
             engine["devices"] = list(self.devices)
+        if self.templates is not None:
+            engine["templates"] = self.templates
         return engine
 
 

@@ -29,6 +29,7 @@ SETTINGS = (
     "isolation",
     "max_attempts",
     "recycle_after_tasks",
+    "preload",
     "ray_stage_spec",
     "xenna_stage_spec",
 )

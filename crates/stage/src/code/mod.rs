@@ -13,6 +13,7 @@ pub use behaviour::Behaviour;
 pub use command::{Command, EnvView};
 pub use context::Context;
 pub use declared::Declared;
+pub(crate) use python::is_dotted_name;
 pub use python::{PythonCode, PythonSource};
 pub use registry::{Origin, Registry};
 pub use rust::{RustCode, Stage};

@@ -173,7 +173,7 @@ fn is_python_file(file: &Path) -> bool {
 
 /// Rust's alphanumerics stand in for Python's `XID` classes, which differ in a handful of rare
 /// letters.
-fn is_dotted_name(text: &str) -> bool {
+pub(crate) fn is_dotted_name(text: &str) -> bool {
     text.split('.').all(|part| {
         let mut letters = part.chars();
         letters.next().is_some_and(|first| first.is_alphabetic() || first == '_')

@@ -63,6 +63,7 @@ impl Writer<'_> {
             isolation,
             max_attempts,
             recycle_after,
+            preload,
         } = stage.settings();
         writeln!(self.text, "\n{number}. {}", shown(name))?;
         self.line("code", shown(&stage.behaviour().to_string()))?;
@@ -95,6 +96,8 @@ impl Writer<'_> {
         self.line("max_attempts", or(max_attempts.as_ref(), "2 if its worker dies, else 1"))?;
         let recycled = recycle_after.map_or("never".into(), |n| format!("{n} tasks"));
         self.line("recycle_after", recycled + &from("recycle_after_tasks"))?;
+        let preloaded = or(preload.as_ref(), "what its file imports first");
+        self.line("preload", shown(&preloaded))?;
         self.line("ray_stage_spec", options(ray_options) + &from("ray_stage_spec"))?;
         self.line("xenna_stage_spec", options(xenna_options) + &from("xenna_stage_spec"))
     }

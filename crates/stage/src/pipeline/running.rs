@@ -35,6 +35,10 @@ pub struct Engine {
     /// By default, those that are there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<Vec<String>>,
+    /// For `local`, whether workers are forked from processes that have imported their packages. By
+    /// default, they are where a stage can have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub templates: Option<bool>,
     /// For those on Ray, the cluster to use: `host:port`, or `auto` for the one of this machine. By
     /// default, a Ray of its own that ends with the run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,14 +65,25 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { backend, cpus, devices, address, num_cpus, num_gpus, init, ray_env, options } =
-            self;
+        let Self {
+            backend,
+            cpus,
+            devices,
+            templates,
+            address,
+            num_cpus,
+            num_gpus,
+            init,
+            ray_env,
+            options,
+        } = self;
         // Arguments may be secret: `_redis_password`.
         let init: Vec<_> = init.keys().collect();
         f.debug_struct("Engine")
             .field("backend", backend)
             .field("cpus", cpus)
             .field("devices", devices)
+            .field("templates", templates)
             .field("address", address)
             .field("num_cpus", num_cpus)
             .field("num_gpus", num_gpus)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::origins::Origins;
 use crate::json;
 use crate::task::seconds;
-use crate::{Declared, Isolation, Resources, Settings, Workers};
+use crate::{Declared, Isolation, Preload, Resources, Settings, Workers};
 
 /// A stage as it is written. One struct for both uses, since `flatten` and strict fields exclude
 /// each other.
@@ -77,6 +77,10 @@ pub(crate) struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     recycle_after_tasks: Option<u64>,
+    /// What is imported before workers are forked: modules, and then what the stage's file imports
+    /// first (the default), or `false`, and none is forked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preload: Option<Preload>,
     /// Options that only the Ray engines read.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "object")]
     #[cfg_attr(feature = "schema", schemars(with = "super::schema::RayOptions"))]
@@ -154,6 +158,7 @@ impl Entry {
         settings.isolation = self.isolation;
         settings.max_attempts = self.max_attempts;
         settings.recycle_after = self.recycle_after_tasks;
+        settings.preload = self.preload;
         Ok(settings)
     }
 }
@@ -213,6 +218,7 @@ impl From<Settings> for Entry {
             isolation,
             max_attempts,
             recycle_after,
+            preload,
         } = settings;
         let (num_workers, num_workers_per_node) = match workers {
             Workers::Auto => (None, None),
@@ -236,6 +242,7 @@ impl From<Settings> for Entry {
             isolation,
             max_attempts,
             recycle_after_tasks: recycle_after,
+            preload,
             ray_stage_spec: (!ray_options.is_empty()).then_some(ray_options),
             xenna_stage_spec: (!xenna_options.is_empty()).then_some(xenna_options),
         }

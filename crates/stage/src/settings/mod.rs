@@ -18,4 +18,4 @@ pub use overrides::Overrides;
 pub use plain::Settings;
 pub(crate) use plain::check_name;
 pub use resources::Resources;
-pub use scalars::{Isolation, Workers};
+pub use scalars::{Isolation, Preload, Workers};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::origins::Origins;
 use crate::secret::Shown;
-use crate::{Isolation, Resources, Settings, Workers};
+use crate::{Isolation, Preload, Resources, Settings, Workers};
 
 /// Several changes to a stage's settings at once.
 ///
@@ -41,6 +41,7 @@ pub struct Overrides {
     isolation: Change<Isolation>,
     max_attempts: Change<u32>,
     recycle_after: Change<u64>,
+    preload: Change<Preload>,
 }
 
 /// A change to a setting that has a "none": `nemo_curator`'s sentinel, as a variant.
@@ -132,6 +133,7 @@ impl Overrides {
             isolation,
             max_attempts,
             recycle_after,
+            preload,
         } = later;
         Self {
             name: name.or(self.name),
@@ -147,6 +149,7 @@ impl Overrides {
             isolation: self.isolation.then(isolation),
             max_attempts: self.max_attempts.then(max_attempts),
             recycle_after: self.recycle_after.then(recycle_after),
+            preload: self.preload.then(preload),
         }
     }
 
@@ -166,6 +169,7 @@ impl Overrides {
             isolation,
             max_attempts,
             recycle_after,
+            preload,
         } = self;
         replace(&mut settings.name, name);
         replace(&mut settings.resources, resources);
@@ -180,6 +184,7 @@ impl Overrides {
         isolation.apply(&mut settings.isolation);
         max_attempts.apply(&mut settings.max_attempts);
         recycle_after.apply(&mut settings.recycle_after);
+        preload.apply(&mut settings.preload);
     }
 
     /// Notes which settings come from the stage's entry from now on.
@@ -376,6 +381,19 @@ macro_rules! with_methods {
             /// The same with workers that are never replaced.
             pub fn without_recycle_after(self) -> Self {
                 self.edit(|changes| changes.recycle_after = Change::Reset)
+            }
+
+            /// The same with those modules imported before workers are forked, or, with `false`,
+            /// with workers that never are. By default, what the stage's file imports before it
+            /// does anything else.
+            pub fn with_preload(self, preload: impl Into<Preload>) -> Self {
+                let preload = preload.into();
+                self.edit(|changes| changes.preload = Change::Set(preload))
+            }
+
+            /// The same with the default of what is imported before workers are forked.
+            pub fn without_preload(self) -> Self {
+                self.edit(|changes| changes.preload = Change::Reset)
             }
         }
     };

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use super::entry::Entry;
 use super::options::{RAY, XENNA};
+use crate::code::is_dotted_name;
 use crate::secret::Shown;
-use crate::{Data, Error, Isolation, Resources, TaskId, Workers};
+use crate::{Data, Error, Isolation, Preload, Resources, TaskId, Workers};
 
 /// What a stage is besides its code.
 ///
@@ -53,6 +54,9 @@ pub struct Settings {
     /// After how many tasks a worker is replaced by a fresh one, at least 1. By default, `None`:
     /// never.
     pub recycle_after: Option<u64>,
+    /// What is imported before workers are forked. By default, `None`: what the stage's file
+    /// imports before it does anything else.
+    pub preload: Option<Preload>,
 }
 
 impl Settings {
@@ -73,6 +77,7 @@ impl Settings {
             isolation: None,
             max_attempts: None,
             recycle_after: None,
+            preload: None,
         }
     }
 
@@ -106,6 +111,12 @@ impl Settings {
         }
         if self.recycle_after == Some(0) {
             return wrong("recycle_after_tasks", "is 0, and a worker does at least one task");
+        }
+        for module in self.preload.iter().flat_map(Preload::modules) {
+            if !is_dotted_name(module) {
+                let problem = format!("holds {module:?}, which is no name of a module");
+                return wrong("preload", &problem);
+            }
         }
         for (setting, keys) in [("inputs", &self.inputs), ("outputs", &self.outputs)] {
             if keys.iter().any(String::is_empty) {
@@ -146,6 +157,7 @@ impl fmt::Debug for Settings {
             isolation,
             max_attempts,
             recycle_after,
+            preload,
         } = self;
         f.debug_struct("Settings")
             .field("name", name)
@@ -161,6 +173,7 @@ impl fmt::Debug for Settings {
             .field("isolation", isolation)
             .field("max_attempts", max_attempts)
             .field("recycle_after", recycle_after)
+            .field("preload", preload)
             .finish()
     }
 }

@@ -46,6 +46,64 @@ impl fmt::Display for Workers {
     }
 }
 
+/// What is imported before workers of a stage are forked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "`false`, or a list of modules")]
+pub enum Preload {
+    /// With `false`, no worker is forked; `true` is the default.
+    Flag(bool),
+    /// These modules, and then what the stage's file imports first.
+    Modules(Vec<String>),
+}
+
+impl Preload {
+    /// Whether workers may be forked.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !matches!(self, Self::Flag(false))
+    }
+
+    /// The modules that it names.
+    #[must_use]
+    pub fn modules(&self) -> &[String] {
+        match self {
+            Self::Flag(_) => &[],
+            Self::Modules(modules) => modules,
+        }
+    }
+}
+
+impl From<bool> for Preload {
+    fn from(is_on: bool) -> Self {
+        Self::Flag(is_on)
+    }
+}
+
+impl<S: Into<String>, const N: usize> From<[S; N]> for Preload {
+    fn from(modules: [S; N]) -> Self {
+        Self::Modules(modules.into_iter().map(Into::into).collect())
+    }
+}
+
+impl From<Vec<String>> for Preload {
+    fn from(modules: Vec<String>) -> Self {
+        Self::Modules(modules)
+    }
+}
+
+impl fmt::Display for Preload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(false) => f.write_str("nothing, and no worker is forked"),
+            Self::Flag(true) => f.write_str("what its file imports first"),
+            Self::Modules(modules) => {
+                write!(f, "{}, and what its file imports first", modules.join(", "))
+            }
+        }
+    }
+}
+
 /// How far a stage's environment is kept apart from its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::json::toml_object;
 use crate::{
-    AnyStage, Context, Isolation, Overrides, PythonCode, PythonStage, Resources, RustStage,
-    Settings, Task, Workers,
+    AnyStage, Context, Isolation, Overrides, Preload, PythonCode, PythonStage, Resources,
+    RustStage, Settings, Task, Workers,
 };
 
 /// What stages may need and give; few, so that they meet.
@@ -45,13 +45,16 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     let declared = (keys(), keys());
     let options = (pool_sizes(), any::<[bool; 3]>()).boxed();
     let limits = (option::of(timeout()), option::of(1_u32..9), option::of(1_u64..1000)).boxed();
+    let limits = (limits, option::of(preload())).boxed();
     (environment, size, declared, options, limits).prop_map(
         |(environment, size, declared, (pool_sizes, options), limits)| {
             let mut settings = Settings::new(environment.0);
             (settings.runtime_env, settings.isolation) = (environment.1, environment.2);
             (settings.resources, settings.batch_size, settings.workers) = size;
             (settings.inputs, settings.outputs) = declared;
+            let (limits, preload) = limits;
             (settings.task_timeout, settings.max_attempts, settings.recycle_after) = limits;
+            settings.preload = preload;
             if options[0] && settings.workers == Workers::Auto {
                 settings.ray_options.extend(pool_sizes);
             }
@@ -96,6 +99,8 @@ pub fn overrides() -> impl Strategy<Value = Overrides> {
         Just(with().without_max_attempts()),
         (1_u64..1000).prop_map(move |it| with().with_recycle_after(it)),
         Just(with().without_recycle_after()),
+        preload().prop_map(move |it| with().with_preload(it)),
+        Just(with().without_preload()),
     ];
     vec(change, 0..6)
         .prop_map(|changes| changes.into_iter().fold(Overrides::default(), Overrides::then))
@@ -156,6 +161,11 @@ fn keys() -> impl Strategy<Value = Vec<String>> {
 
 fn isolation() -> impl Strategy<Value = Isolation> {
     prop_oneof![Just(Isolation::Shared), Just(Isolation::Full)]
+}
+
+fn preload() -> impl Strategy<Value = Preload> {
+    let modules = vec("[a-z]{1,6}(\\.[a-z_]{1,6}){0,2}", 0..3);
+    prop_oneof![any::<bool>().prop_map(Preload::Flag), modules.prop_map(Preload::Modules)]
 }
 
 fn timeout() -> impl Strategy<Value = Duration> {

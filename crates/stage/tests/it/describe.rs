@@ -89,6 +89,7 @@ fn a_description_shows_every_setting() {
         .with_task_timeout(std::time::Duration::from_millis(1500))
         .with_max_attempts(3)
         .with_recycle_after(100)
+        .with_preload(["numpy", "os.path"])
         .with_ray_option("is_actor_stage", true)
         .with_xenna_option("slots_per_actor", 2);
     let plain = PythonStage::from_module("pkg.mod", "Plain");
@@ -116,6 +117,7 @@ pipeline demo
    task_timeout      1.5s
    max_attempts      3
    recycle_after     100 tasks
+   preload           numpy, os.path, and what its file imports first
    ray_stage_spec    {\"is_actor_stage\":true}
    xenna_stage_spec  {\"slots_per_actor\":2}
 
@@ -133,6 +135,7 @@ pipeline demo
    task_timeout      none
    max_attempts      2 if its worker dies, else 1
    recycle_after     never
+   preload           what its file imports first
    ray_stage_spec    none
    xenna_stage_spec  none
 "

@@ -81,6 +81,7 @@ task_timeout_seconds = 1.5
 isolation = "full"
 max_attempts = 3
 recycle_after_tasks = 1000
+preload = ["numpy"]
 ray_stage_spec = { is_actor_stage = true }
 xenna_stage_spec = { slots_per_actor = 2 }
 
@@ -109,6 +110,7 @@ args = ["positional"]
     assert_eq!(settings.task_timeout, Some(std::time::Duration::from_millis(1500)));
     assert_eq!(settings.isolation, Some(Isolation::Full));
     assert_eq!((settings.max_attempts, settings.recycle_after), (Some(3), Some(1000)));
+    assert_eq!(settings.preload, Some(["numpy"].into()));
     assert_eq!(settings.ray_options["is_actor_stage"], true);
     assert_eq!(settings.xenna_options["slots_per_actor"], 2);
     let code = first.behaviour().as_python().unwrap();

@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use stage::strategies::{any_stage, json_object, overrides, resources, workers};
-use stage::{Isolation, Overrides, PythonStage, Resources, Settings, Workers};
+use stage::{Isolation, Overrides, Preload, PythonStage, Resources, Settings, Workers};
 
 /// One change, as the model and the crate each understand it.
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ enum Change {
     Isolation(Option<Isolation>),
     MaxAttempts(Option<u32>),
     RecycleAfter(Option<u64>),
+    Preload(Option<Preload>),
 }
 
 impl Change {
@@ -54,6 +55,7 @@ impl Change {
             Self::Isolation(it) => settings.isolation = it,
             Self::MaxAttempts(it) => settings.max_attempts = it,
             Self::RecycleAfter(it) => settings.recycle_after = it,
+            Self::Preload(it) => settings.preload = it,
         }
     }
 
@@ -80,6 +82,8 @@ impl Change {
             Self::MaxAttempts(None) => to.without_max_attempts(),
             Self::RecycleAfter(Some(it)) => to.with_recycle_after(it),
             Self::RecycleAfter(None) => to.without_recycle_after(),
+            Self::Preload(Some(it)) => to.with_preload(it),
+            Self::Preload(None) => to.without_preload(),
         }
     }
 }
@@ -102,6 +106,8 @@ fn change() -> impl Strategy<Value = Change> {
         proptest::option::of(isolation).prop_map(Change::Isolation),
         any::<Option<u32>>().prop_map(Change::MaxAttempts),
         any::<Option<u64>>().prop_map(Change::RecycleAfter),
+        any::<Option<bool>>().prop_map(|it| Change::Preload(it.map(Preload::Flag))),
+        any::<Vec<String>>().prop_map(|it| Change::Preload(Some(it.into()))),
     ]
 }
 

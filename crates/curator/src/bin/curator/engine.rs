@@ -60,6 +60,9 @@ fn local(engine: &Engine, manner: Manner, cache_dir: Option<&Path>) -> LocalExec
     if let Some(devices) = &engine.devices {
         executor = executor.with_devices(devices);
     }
+    if let Some(templates) = engine.templates {
+        executor = executor.with_templates(templates);
+    }
     executor
 }
 
