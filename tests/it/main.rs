@@ -10,6 +10,7 @@ mod failures; // packages that cannot be had
 mod files; // the files of a crate: how long, and what they need of each other
 mod isolation; // the base and the neighbours stay byte for byte what they were
 mod layers; // the arrows between the crates, and what a crate must show
+mod libraries; // what is imported before workers are forked
 mod local_packages; // folders and wheels as requirements
 mod outside; // crates of strangers
 mod overlap; // who waits for whom while environments are built

@@ -139,10 +139,9 @@ def _reseed():
 
 
 def _open_files():
-    # The listing's own is closed by then.
-    return {
-        file for file in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{file}")
-    }
+    files = os.listdir("/proc/self/fd")
+    # One of them was the listing's own, which is closed by now.
+    return {file for file in files if os.path.lexists(f"/proc/self/fd/{file}")}
 
 
 def _left_behind(before, file):
