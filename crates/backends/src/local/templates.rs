@@ -93,8 +93,7 @@ impl Nursery {
             };
         }
         let until = Instant::now() + moment;
-        loop {
-            let State::Starting(process, is_proven, proof_limit) = &mut *state else { break };
+        while let State::Starting(process, is_proven, proof_limit) = &mut *state {
             let next = match process.receive(Some(until), Some(cancel)) {
                 Incoming::Cancelled => return Waited::Cancelled,
                 Incoming::Deadline if proof_limit.is_none_or(|at| Instant::now() < at) => {
@@ -122,7 +121,7 @@ impl Nursery {
                 Ok(false) => (*is_proven, *proof_limit) = (true, None),
                 Ok(true) => {
                     if let State::Starting(process, ..) = std::mem::take(&mut *state) {
-                        *state = State::Ready(Template::new(*process));
+                        *state = State::Ready(Template::new(process));
                     }
                 }
                 Err(why) => *state = State::Without(why),

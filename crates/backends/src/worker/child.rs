@@ -36,7 +36,7 @@ pub(crate) struct Child {
 #[derive(Debug)]
 enum Birth {
     /// This program is its parent.
-    Spawned(duct::Handle),
+    Spawned(Box<duct::Handle>),
     Forked(Arc<dyn Parent>),
 }
 
@@ -50,7 +50,9 @@ impl Child {
             .and_then(Pid::from_raw)
             .ok_or_else(|| io::Error::other("a started process has no process id"))?;
         match Ended::of(pid) {
-            Ok(ended) => Ok(Self { pid, ended, birth: Birth::Spawned(handle), exit: None }),
+            Ok(ended) => {
+                Ok(Self { pid, ended, birth: Birth::Spawned(Box::new(handle)), exit: None })
+            }
             Err(error) => {
                 kill_group(pid, Signal::KILL);
                 let _ = handle.wait();

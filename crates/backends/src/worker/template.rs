@@ -29,14 +29,14 @@ pub(crate) struct Template {
 
 #[derive(Debug)]
 enum State {
-    Ready(Process),
+    Ready(Box<Process>),
     /// Why there is none any more.
     Gone(String),
 }
 
 impl Template {
     /// One that waits for orders.
-    pub(crate) fn new(process: Process) -> Arc<Self> {
+    pub(crate) fn new(process: Box<Process>) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(State::Ready(process)) })
     }
 

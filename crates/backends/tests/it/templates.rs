@@ -135,15 +135,16 @@ class Stage:
 
 /// A folder of modules for `PYTHONPATH`, where the user's own are.
 fn own_modules(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
-        std::fs::write(dir.path().join(name), text).unwrap();
+        std::fs::write(dir.path().join(name), text).expect("a file in it");
     }
     dir
 }
 
 fn with_path(stage: PythonStage, dir: &Path) -> PythonStage {
-    let env = envspec::RuntimeEnv::new().with_env_var("PYTHONPATH", dir.to_str().unwrap());
+    let env = envspec::RuntimeEnv::new()
+        .with_env_var("PYTHONPATH", dir.to_str().expect("a path that is text"));
     stage.with_runtime_env(env)
 }
 

@@ -53,6 +53,7 @@ def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
                 "failed": 0,
                 "batches": len(tasks),
                 "workers": 1,
+                "forked": 0,
                 "process_seconds": time.monotonic() - began,
                 "transfer_seconds": 0.0,
             }
