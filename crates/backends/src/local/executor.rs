@@ -125,11 +125,9 @@ impl LocalExecutor {
         Self { idle_limit, ..self }
     }
 
-    /// The same with workers of Python stages forked from *templates*, or each started by itself. A
-    /// template is a process that has imported the packages which a stage's file imports first, and has
-    /// run nothing of the stage's own: so further workers cost no import, and share its memory. By
-    /// default, they are forked where a stage can have several workers, or stages share a file and an
-    /// environment; on Linux alone.
+    /// The same with workers forked from *templates*, which have imported what a stage's file imports
+    /// first and have run nothing of its own, or each started by itself. By default, they are forked
+    /// where a stage can have several, or stages share a file and an environment; on Linux alone.
     pub fn with_templates(self, templates: bool) -> Self {
         Self { templates, ..self }
     }
@@ -384,22 +382,19 @@ impl LocalExecutor {
             None
         };
         let (first, most) = worker_counts(stage.planned, self.cpus());
-        let nursery = |environment: &_| nursery_of(stage, stages, most, environment);
-        let nursery = environment.as_ref().map(nursery);
+        let nursery = environment.as_ref().map(|it| nursery_of(stage, stages, most, it));
         let start = || {
             let (environment, nursery) = (environment.clone(), nursery.clone());
             let index = stage.open_slot();
             let body = move || {
-                guarded(stage.run, || match (&stage.planned.behaviour, &environment) {
-                    (Behaviour::Python(code), Some(environment)) => {
-                        if let Some(nursery) = &nursery {
-                            python_slot::run(Birth { stage, code, index, environment, nursery });
-                        }
+                guarded(stage.run, || match (&stage.planned.behaviour, &environment, &nursery) {
+                    (Behaviour::Python(code), Some(environment), Some(nursery)) => {
+                        python_slot::run(Birth { stage, code, index, environment, nursery });
                     }
-                    (Behaviour::Rust(code), environment) => {
+                    (Behaviour::Rust(code), environment, _) => {
                         rust_slot::run(stage, code, index, environment.as_ref());
                     }
-                    (Behaviour::Python(_), None) => {}
+                    (Behaviour::Python(_), ..) => {}
                 });
                 stage.close_slot(index);
             };
