@@ -45,8 +45,11 @@ fn a_long_file_says_why_it_is_long() {
 /// A module by the names on the way to it; the crate itself has none.
 type Module = Vec<String>;
 
-/// The modules of a crate: the text of each, without its tests.
-struct Modules(BTreeMap<Module, String>);
+/// The paths that a module uses, and whether it hands them on.
+type Uses = Vec<(bool, String)>;
+
+/// The modules of a crate, with what each uses outside its tests.
+struct Modules(BTreeMap<Module, Uses>);
 
 impl Modules {
     fn of(src: &Path) -> Self {
@@ -56,32 +59,13 @@ impl Modules {
             let path = file.strip_prefix(src).expect("a file in it").with_extension("");
             let mut names: Module =
                 path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-            names.pop_if(|name| name == "mod" || (name == "lib" && path.iter().count() == 1));
+            let is_root = path.iter().count() == 1;
+            names.pop_if(|name| name == "mod" || is_root && (name == "lib" || name == "main"));
             let text = fs::read_to_string(&file).expect("text");
-            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
-            (names, text)
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            (names, uses(text))
         });
         Self(modules.collect())
-    }
-
-    /// The paths that a module uses, and whether it hands them on.
-    fn uses(&self, module: &Module) -> Vec<(bool, String)> {
-        let mut uses = Vec::new();
-        let statements = self.0[module].split(';').filter_map(|statement| {
-            let line = statement.rfind("\nuse ").map(|at| (false, at + 5));
-            let public = |word: &str| {
-                statement.rfind(&format!("\n{word} use ")).map(|at| (true, at + word.len() + 6))
-            };
-            let found = public("pub").or(public("pub(crate)")).or(public("pub(super)")).or(line);
-            found.map(|(is_public, at)| (is_public, &statement[at..]))
-        });
-        for (is_public, tree) in statements {
-            let tree: String = tree.split_whitespace().collect::<Vec<_>>().join(" ");
-            let mut paths = Vec::new();
-            expand(String::new(), &tree, &mut paths);
-            uses.extend(paths.into_iter().map(|path| (is_public, path)));
-        }
-        uses
     }
 
     /// The module that a path leads to from another one, and the name in it; none if it leads out of
@@ -119,10 +103,10 @@ impl Modules {
     /// The module that really has a name, where others hand it on.
     fn home(&self, module: Module, name: Option<&str>, depth: usize) -> Module {
         let Some(name) = name.filter(|_| depth < 8) else { return module };
-        let handed_on = self.uses(&module).into_iter().find(|(is_public, path)| {
+        let handed_on = self.0[&module].iter().find(|(is_public, path)| {
             *is_public && path.rsplit("::").next().is_some_and(|last| last == name)
         });
-        match handed_on.and_then(|(_, path)| self.resolve(&module, &path)) {
+        match handed_on.and_then(|(_, path)| self.resolve(&module, path)) {
             Some((next, name)) => self.home(next, name.as_deref(), depth + 1),
             None => module,
         }
@@ -130,12 +114,12 @@ impl Modules {
 
     /// Which modules each needs. That a front page hands on what lies below it is no arrow.
     fn arrows(&self) -> BTreeMap<&Module, BTreeSet<Module>> {
-        let arrows = self.0.keys().map(|module| {
+        let arrows = self.0.iter().map(|(module, uses)| {
             let mut needs = BTreeSet::new();
-            for (is_public, path) in self.uses(module) {
-                let Some((target, name)) = self.resolve(module, &path) else { continue };
+            for (is_public, path) in uses {
+                let Some((target, name)) = self.resolve(module, path) else { continue };
                 let home = self.home(target, name.as_deref(), 0);
-                if home != *module && !(is_public && home.starts_with(module)) {
+                if home != *module && !(*is_public && home.starts_with(module)) {
                     needs.insert(home);
                 }
             }
@@ -143,6 +127,26 @@ impl Modules {
         });
         arrows.collect()
     }
+}
+
+/// What a text uses.
+fn uses(text: &str) -> Uses {
+    let mut uses = Vec::new();
+    let statements = text.split(';').filter_map(|statement| {
+        let line = statement.rfind("\nuse ").map(|at| (false, at + 5));
+        let public = |word: &str| {
+            statement.rfind(&format!("\n{word} use ")).map(|at| (true, at + word.len() + 6))
+        };
+        let found = public("pub").or(public("pub(crate)")).or(public("pub(super)")).or(line);
+        found.map(|(is_public, at)| (is_public, &statement[at..]))
+    });
+    for (is_public, tree) in statements {
+        let tree: String = tree.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut paths = Vec::new();
+        expand(String::new(), &tree, &mut paths);
+        uses.extend(paths.into_iter().map(|path| (is_public, path)));
+    }
+    uses
 }
 
 /// The paths of a tree of `use`.
@@ -170,29 +174,41 @@ fn expand(before: String, tree: &str, into: &mut Vec<String>) {
     }
 }
 
-/// In the largest crate, each file can be read after those that it needs.
-#[test]
-fn no_files_of_backends_need_each_other_in_a_circle() {
-    let modules = Modules::of(&crates().join("backends/src"));
+/// The modules that need each other, on whatever way, with what each needs of the others.
+fn circles(modules: &Modules) -> Vec<String> {
     let mut arrows = modules.arrows();
-    let count: usize = arrows.values().map(BTreeSet::len).sum();
-    assert!(count > 200, "only {count} arrows were found");
-    // What needs nothing that is left goes, until only circles are left.
+    // What needs nothing that is left goes, and what nothing left needs, until only circles are left.
     loop {
         let before = arrows.len();
         let left: BTreeSet<Module> = arrows.keys().map(|module| (*module).clone()).collect();
-        arrows.retain(|_, needs| needs.iter().any(|need| left.contains(need)));
+        let needed: BTreeSet<Module> = arrows.values().flatten().cloned().collect();
+        arrows.retain(|module, needs| {
+            needed.contains(*module) && needs.iter().any(|need| left.contains(need))
+        });
         if arrows.len() == before {
             break;
         }
     }
-    let circles: Vec<String> = arrows
-        .iter()
-        .map(|(module, needs)| {
-            let needs = needs.iter().filter(|need| arrows.contains_key(need));
-            let needs: Vec<String> = needs.map(|need| need.join("/")).collect();
-            format!("{} needs {}", module.join("/"), needs.join(", "))
-        })
-        .collect();
-    assert!(circles.is_empty(), "{}", circles.join("\n"));
+    let lines = arrows.iter().map(|(module, needs)| {
+        let needs = needs.iter().filter(|need| arrows.contains_key(need));
+        let needs: Vec<String> = needs.map(|need| need.join("/")).collect();
+        format!("{} needs {}", module.join("/"), needs.join(", "))
+    });
+    lines.collect()
+}
+
+/// Each file can be read after those that it needs.
+#[test]
+fn no_files_of_a_crate_need_each_other_in_a_circle() {
+    let (mut found, mut count) = (Vec::new(), 0);
+    for entry in fs::read_dir(crates()).unwrap() {
+        let library = entry.unwrap().path().join("src");
+        let command = library.join("bin/curator");
+        let src = if command.is_dir() { command } else { library };
+        let modules = Modules::of(&src);
+        count += modules.arrows().values().map(BTreeSet::len).sum::<usize>();
+        found.extend(circles(&modules).iter().map(|line| format!("{}: {line}", src.display())));
+    }
+    assert!(count > 600, "only {count} arrows were found");
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 
-use crate::TaskId;
-use crate::pipeline::nearest_field;
+use envspec::nearest;
+
+use crate::task::TaskId;
 
 /// What a stage's own code may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -302,7 +303,7 @@ impl Error {
             Self::RustCode { .. } => "a pipeline file holds Python stages only",
             Self::PythonOnly { .. } => "run it with an executor that has Python workers",
             Self::NotRegistered { name, known } => {
-                match envspec::nearest(name, known.iter().map(String::as_str)) {
+                match nearest(name, known.iter().map(String::as_str)) {
                     Some(nearest) => return Some(format!("did you mean `{nearest}`?").into()),
                     None => "register it with `Registry::with`",
                 }
@@ -323,3 +324,14 @@ const _: () = {
     const fn ok<T: Send + Sync + 'static>() {}
     ok::<Error>();
 };
+
+/// The nearest of the fields that serde lists in "unknown field `a`, expected one of `b`, `c`".
+pub(crate) fn nearest_field(message: &str) -> Option<String> {
+    let rest = message
+        .split_once("unknown field `")
+        .or_else(|| message.split_once("unknown variant `"))?
+        .1;
+    let (unknown, rest) = rest.split_once('`')?;
+    let (_, expected) = rest.split_once("expected ")?;
+    nearest(unknown, expected.split('`').skip(1).step_by(2)).map(str::to_owned)
+}

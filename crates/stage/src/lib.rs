@@ -45,6 +45,7 @@ mod json;
 mod pipeline;
 mod secret;
 mod settings;
+mod shown;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod task;
@@ -62,8 +63,8 @@ pub use pipeline::{
 };
 pub use secret::redacted;
 pub use settings::{
-    AnyStage, Configured, DECLARABLE, DeclaredSetting, Isolation, Overrides, Preload, PythonStage,
-    Resources, RustStage, Settings, Source, Workers,
+    AnyStage, Configured, DeclaredSetting, Isolation, Overrides, Preload, PythonStage, Resources,
+    RustStage, Settings, Source, Workers, declarable,
 };
 pub use task::{
     BatchOutput, Data, Json, JsonError, Lineage, Output, SourceTask, Task, TaskId, Timing,

@@ -1,18 +1,10 @@
 //! Which stages may declare settings, told from the text of their files alone: a stage that plainly
 //! declares nothing costs no more than this look.
 
-/// Names that only a setting has.
-const PLAIN: [&str; 8] = [
-    "runtime_env",
-    "batch_size",
-    "num_workers",
-    "num_workers_per_node",
-    "task_timeout_seconds",
-    "recycle_after_tasks",
-    "ray_stage_spec",
-    "xenna_stage_spec",
-];
-/// Names that much else has: they count where something is defined.
+use stage::declarable;
+
+/// Names of settings that much else has: they count where something is defined. Other names of
+/// settings count wherever they stand.
 const COMMON: [&str; 4] = ["name", "inputs", "outputs", "resources"];
 /// Words of a file that may define what does not stand in it.
 const DYNAMIC: [&str; 9] = [
@@ -49,10 +41,11 @@ fn may_set(line: &str) -> bool {
     for word in line.split(|letter: char| letter != '_' && !letter.is_alphanumeric()) {
         let start = at;
         at += word.len() + line[at + word.len()..].chars().next().map_or(0, char::len_utf8);
-        if PLAIN.contains(&word) || DYNAMIC.contains(&word) {
+        let is_common = COMMON.contains(&word);
+        if DYNAMIC.contains(&word) || !is_common && declarable().any(|setting| setting == word) {
             return true;
         }
-        if COMMON.contains(&word) {
+        if is_common {
             let before = line[..start].trim_end();
             let after = line[start + word.len()..].trim_start();
             let is_set = after.starts_with('=') && !after.starts_with("==");

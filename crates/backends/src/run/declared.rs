@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use envspec::{Digest, Install, LoadedEnv, RuntimeEnv};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stage::{Declared, Resources, Settings, Workers, redacted};
 
 use super::DiskSource;
@@ -122,19 +122,9 @@ impl Wanted {
                 return Some(format!("its code declares `{name}`, which cannot be read: {why}"));
             }
         };
-        let keys = |keys: &[String]| {
-            let planned: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
-            let items = value.as_array().into_iter().flatten();
-            let declared: BTreeSet<&str> = items.filter_map(Value::as_str).collect();
-            (declared != planned).then(|| or_none(!planned.is_empty(), &Value::from(keys)))
-        };
-        let options = |options: &Map<String, Value>| {
-            let planned = Value::Object(options.clone());
-            (*value != planned).then(|| or_none(!options.is_empty(), &planned))
-        };
         let amount = |planned: Option<f64>| {
             let planned = planned.map_or(Value::Null, Value::from);
-            (value.as_f64() != planned.as_f64()).then(|| or_none(!planned.is_null(), &planned))
+            (value.as_f64() != planned.as_f64()).then(|| or_none(&planned))
         };
         #[expect(clippy::cast_precision_loss, reason = "nobody counts that far")]
         let count = |planned: Option<u64>| {
@@ -161,13 +151,7 @@ impl Wanted {
                 Workers::PerNode(number) => Some(number),
                 _ => None,
             }),
-            "inputs" => keys(&settings.inputs),
-            "outputs" => keys(&settings.outputs),
-            "task_timeout_seconds" => amount(settings.task_timeout.map(|time| time.as_secs_f64())),
-            "recycle_after_tasks" => count(settings.recycle_after),
-            "ray_stage_spec" => options(&settings.ray_options),
-            "xenna_stage_spec" => options(&settings.xenna_options),
-            _ => Some("none".to_owned()),
+            _ => planned(settings, &name, value),
         }?;
         let declared = shown(value);
         if self.given.contains(&name) {
@@ -220,8 +204,26 @@ impl Error {
     }
 }
 
-fn or_none(is_some: bool, value: &Value) -> String {
-    if is_some { shown(value) } else { "none".to_owned() }
+/// What the plan has for a setting, if it is not what the code declares. Numbers are compared as
+/// such, and keys in any order.
+fn planned(settings: &Settings, name: &str, declared: &Value) -> Option<String> {
+    let settings = serde_json::to_value(settings).unwrap_or_default();
+    let planned = settings.get(name).unwrap_or(&Value::Null);
+    let keys = |value: &Value| -> BTreeSet<String> {
+        let items = value.as_array().into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let is_same = match declared {
+        Value::Array(_) => keys(declared) == keys(planned),
+        Value::Number(_) => declared.as_f64() == planned.as_f64(),
+        Value::Object(options) if options.is_empty() => planned.is_null(),
+        _ => declared == planned,
+    };
+    (!is_same).then(|| or_none(planned))
+}
+
+fn or_none(value: &Value) -> String {
+    if value.is_null() { "none".to_owned() } else { shown(value) }
 }
 
 /// A value as a person sees it, without what looks secret.

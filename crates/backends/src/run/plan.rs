@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
 use stage::{
-    AnyStage, Base, Behaviour, BuiltPipeline, DECLARABLE, Declared, DeclaredSetting, Pipeline,
-    PythonCode, PythonSource, Settings, Source,
+    AnyStage, Base, Behaviour, BuiltPipeline, Declared, DeclaredSetting, Pipeline, PythonCode,
+    PythonSource, Settings, Source, declarable,
 };
 
 use super::DiskSource;
@@ -210,7 +210,7 @@ fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
 
 /// The settings that a stage's entry sets.
 fn given(stage: &AnyStage) -> BTreeSet<String> {
-    let settings = DECLARABLE.into_iter().filter(|setting| *setting != "name");
+    let settings = declarable().filter(|setting| *setting != "name");
     settings.filter(|setting| stage.source(setting) == Source::Entry).map(str::to_owned).collect()
 }
 

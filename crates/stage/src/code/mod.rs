@@ -15,6 +15,6 @@ pub use context::Context;
 pub use declared::Declared;
 pub(crate) use python::is_dotted_name;
 pub use python::{PythonCode, PythonSource};
-pub use registry::{Origin, Registry};
-pub use rust::{RustCode, Stage};
+pub use registry::Registry;
+pub use rust::{Origin, RustCode, Stage};
 pub use typed::TypedStage;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{BoxError, Error, RustCode, RustStage, Settings, Stage};
+use super::rust::{Origin, RustCode, Stage};
+use crate::{BoxError, Error, RustStage, Settings};
 
 type Constructor = Arc<dyn Fn(&Value) -> Result<RustCode, BoxError> + Send + Sync>;
 
@@ -41,15 +42,6 @@ type Constructor = Arc<dyn Fn(&Value) -> Result<RustCode, BoxError> + Send + Syn
 #[must_use]
 pub struct Registry {
     constructors: BTreeMap<String, Constructor>,
-}
-
-/// What a registry made a stage of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Origin {
-    /// The name in the registry.
-    pub name: String,
-    /// The arguments. They may be secret.
-    pub args: Value,
 }
 
 impl Registry {

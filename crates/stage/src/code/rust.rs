@@ -4,9 +4,9 @@ use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
-use super::registry::Origin;
-use super::typed::Typed;
-use crate::{BatchOutput, BoxError, Context, Output, Task, TypedStage};
+use serde_json::Value;
+
+use crate::{BatchOutput, BoxError, Context, Output, Task};
 
 /// A stage in Rust. Only [`process`](Self::process) is required.
 ///
@@ -76,11 +76,20 @@ pub struct RustCode {
     origin: Option<Arc<Origin>>,
 }
 
+/// What a [registry](crate::Registry) made a stage of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The name in the registry.
+    pub name: String,
+    /// The arguments. They may be secret.
+    pub args: Value,
+}
+
 impl RustCode {
     /// The code of a stage.
     #[must_use]
     pub fn new<S: Stage + 'static>(stage: S) -> Self {
-        Self { type_name: type_name::<S>(), stage: Arc::new(stage), origin: None }
+        Self::of_type::<S>(stage)
     }
 
     /// The stage, to call its hooks.
@@ -89,16 +98,15 @@ impl RustCode {
         &*self.stage
     }
 
-    /// The code of a stage that takes and gives values.
-    #[must_use]
-    pub fn typed<T: TypedStage + 'static>(stage: T) -> Self {
-        Self { type_name: type_name::<T>(), stage: Arc::new(Typed(stage)), origin: None }
-    }
-
     /// What a [`Registry`](crate::Registry) made it of; none where no registry did.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_deref()
+    }
+
+    /// The code of a stage that stands for a type of another name.
+    pub(super) fn of_type<T>(stage: impl Stage + 'static) -> Self {
+        Self { type_name: type_name::<T>(), stage: Arc::new(stage), origin: None }
     }
 
     /// The same, made by a registry.
@@ -120,7 +128,7 @@ impl RustCode {
         O: Into<Output> + 'static,
         E: Into<BoxError> + 'static,
     {
-        Self { type_name: type_name::<F>(), stage: Arc::new(FromFn(function)), origin: None }
+        Self::of_type::<F>(FromFn(function))
     }
 }
 

@@ -5,7 +5,8 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{BatchOutput, BoxError, Context, Data, Error, Json, Output, Stage, Task};
+use super::rust::{RustCode, Stage};
+use crate::{BatchOutput, BoxError, Context, Data, Error, Json, Output, Task};
 
 /// A stage in Rust that sees its tasks' data as Rust values.
 ///
@@ -57,7 +58,15 @@ pub trait TypedStage: Send + Sync {
     }
 }
 
-pub(crate) struct Typed<T>(pub(crate) T);
+impl RustCode {
+    /// The code of a stage that takes and gives values.
+    #[must_use]
+    pub fn typed<T: TypedStage + 'static>(stage: T) -> Self {
+        Self::of_type::<T>(Typed(stage))
+    }
+}
+
+struct Typed<T>(T);
 
 impl<T: TypedStage> Stage for Typed<T> {
     fn process(&self, mut task: Task, context: &mut Context) -> Result<Output, BoxError> {

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use envspec::RuntimeEnv;
 
+use super::base::Base;
 use super::composite::{expand_all, positions_by_name};
-use super::{Base, Pipeline};
+use super::plain::Pipeline;
 use crate::settings::check_name;
 use crate::{AnyStage, Error};
 use envspec::nearest;
@@ -19,7 +20,7 @@ pub struct BuiltPipeline {
 }
 
 impl BuiltPipeline {
-    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, Error> {
+    fn new(pipeline: &Pipeline) -> Result<Self, Error> {
         check_name("pipeline", &pipeline.name)?;
         let owner = || format!("pipeline `{}`", pipeline.name);
         let stages = expand_all(&pipeline.stages)?;
@@ -80,10 +81,29 @@ impl BuiltPipeline {
     }
 }
 
-pub(super) fn effective_runtime_env(
-    own: Option<&RuntimeEnv>,
-    default: Option<&RuntimeEnv>,
-) -> RuntimeEnv {
+impl Pipeline {
+    /// Expands composite stages and checks everything that can be checked without running it.
+    ///
+    /// There is a stage, names differ, all settings make sense
+    /// ([`Settings::check`](crate::Settings::check)), and what a stage declares to need is declared
+    /// by a stage before it. The last holds only as far as declarations go: keys that the first
+    /// stage needs are there, a stage adds its outputs, and behind a stage that declares no outputs
+    /// anything may be there.
+    pub fn build(&self) -> Result<BuiltPipeline, Error> {
+        BuiltPipeline::new(self)
+    }
+
+    /// The environment that a stage runs in: its own over the default.
+    ///
+    /// A stage without one has the default; a stage with an empty one has none, whatever the
+    /// default is; otherwise `env_vars` are merged by name and other fields replaced. An empty
+    /// result is the base environment.
+    pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
+        effective_runtime_env(stage.settings().runtime_env.as_ref(), self.runtime_env.as_ref())
+    }
+}
+
+fn effective_runtime_env(own: Option<&RuntimeEnv>, default: Option<&RuntimeEnv>) -> RuntimeEnv {
     match (own, default) {
         (None, None) => RuntimeEnv::default(),
         (None, Some(default)) => default.clone(),

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::PipelineStage;
 use crate::settings::check_name;
-use crate::{AnyStage, Error, Overrides};
+use crate::{AnyStage, Error, Overrides, PythonStage, RustStage};
 use envspec::nearest;
 
 /// Several stages under one name, put in their place when a pipeline is built.
@@ -30,6 +29,15 @@ pub struct CompositeStage {
     name: String,
     stages: Vec<PipelineStage>,
     overrides: Vec<Vec<(String, Overrides)>>,
+}
+
+/// What a pipeline is made of: a stage, or one that stands for several.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PipelineStage {
+    /// A stage.
+    One(Box<AnyStage>),
+    /// A stage that stands for several.
+    Composite(CompositeStage),
 }
 
 impl CompositeStage {
@@ -116,6 +124,30 @@ impl CompositeStage {
     /// What the last stage within gives. Fails as [`expand`](Self::expand) does.
     pub fn outputs(&self) -> Result<Vec<String>, Error> {
         Ok(self.expand()?.last().map(|last| last.settings().outputs.clone()).unwrap_or_default())
+    }
+}
+
+impl From<AnyStage> for PipelineStage {
+    fn from(stage: AnyStage) -> Self {
+        Self::One(Box::new(stage))
+    }
+}
+
+impl From<PythonStage> for PipelineStage {
+    fn from(stage: PythonStage) -> Self {
+        AnyStage::from(stage).into()
+    }
+}
+
+impl From<RustStage> for PipelineStage {
+    fn from(stage: RustStage) -> Self {
+        AnyStage::from(stage).into()
+    }
+}
+
+impl From<CompositeStage> for PipelineStage {
+    fn from(stage: CompositeStage) -> Self {
+        Self::Composite(stage)
     }
 }
 

@@ -1,21 +1,29 @@
 //! A pipeline as text for people.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use envspec::RuntimeEnv;
-use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::composite::expand_all;
-use super::{Base, Pipeline, PipelineStage};
-use crate::{AnyStage, Behaviour, Declared, Error, Resources, Settings, Source, secret};
+use super::base::Base;
+use super::composite::{PipelineStage, expand_all};
+use super::plain::Pipeline;
+use crate::settings::ROWS;
+use crate::shown::{json, text as shown};
+use crate::{AnyStage, Behaviour, Declared, Error, Source};
 
-/// The longest a name or a text within arguments is shown, in characters: a stage may carry
-/// megabytes of them.
-const LONGEST: usize = 400;
+impl Pipeline {
+    /// A text that shows the stages with all their settings, and what is wrong if it cannot be
+    /// built.
+    ///
+    /// Values of variables and arguments whose names look secret are hidden, and credentials are
+    /// cut from URLs.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        describe(self)
+    }
+}
 
-pub(super) fn describe(pipeline: &Pipeline) -> String {
+fn describe(pipeline: &Pipeline) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     _ = Writer { text: &mut text }.pipeline(pipeline);
@@ -49,23 +57,7 @@ impl Writer<'_> {
     }
 
     fn stage(&mut self, number: usize, stage: &AnyStage, pipeline: &Pipeline) -> fmt::Result {
-        let Settings {
-            name,
-            resources,
-            batch_size,
-            workers,
-            runtime_env,
-            inputs,
-            outputs,
-            ray_options,
-            xenna_options,
-            task_timeout,
-            isolation,
-            max_attempts,
-            recycle_after,
-            preload,
-        } = stage.settings();
-        writeln!(self.text, "\n{number}. {}", shown(name))?;
+        writeln!(self.text, "\n{number}. {}", shown(stage.name()))?;
         self.line("code", shown(&stage.behaviour().to_string()))?;
         if let Behaviour::Python(code) = stage.behaviour() {
             self.line(
@@ -79,27 +71,15 @@ impl Writer<'_> {
             };
             self.line("declared", becomes)?;
         }
-        let from = |setting| origin(stage, setting);
-        let env = stage_env(runtime_env.as_ref(), pipeline, stage);
-        self.line("runtime_env", env + &from("runtime_env"))?;
-        self.line("isolation", or(isolation.as_ref(), "as the cache is set"))?;
-        self.line("resources", amounts(resources) + &from("resources"))?;
-        self.line(
-            "batch_size",
-            or(batch_size.as_ref(), "the engine's choice") + &from("batch_size"),
-        )?;
-        self.line("workers", workers.to_string() + &from("num_workers"))?;
-        self.line("inputs", keys(inputs) + &from("inputs"))?;
-        self.line("outputs", keys(outputs) + &from("outputs"))?;
-        let timeout = task_timeout.map_or("none".into(), |time| format!("{time:?}"));
-        self.line("task_timeout", timeout + &from("task_timeout_seconds"))?;
-        self.line("max_attempts", or(max_attempts.as_ref(), "2 if its worker dies, else 1"))?;
-        let recycled = recycle_after.map_or("never".into(), |n| format!("{n} tasks"));
-        self.line("recycle_after", recycled + &from("recycle_after_tasks"))?;
-        let preloaded = or(preload.as_ref(), "what its file imports first");
-        self.line("preload", shown(&preloaded))?;
-        self.line("ray_stage_spec", options(ray_options) + &from("ray_stage_spec"))?;
-        self.line("xenna_stage_spec", options(xenna_options) + &from("xenna_stage_spec"))
+        for row in ROWS {
+            let text = if row.name() == "runtime_env" {
+                stage_env(pipeline, stage)
+            } else {
+                (row.text)(stage.settings())
+            };
+            self.line(row.label, text + &origin(stage, row.name()))?;
+        }
+        Ok(())
     }
 
     /// The stages by name, where a composite stage cannot be expanded.
@@ -124,44 +104,6 @@ impl Writer<'_> {
     }
 }
 
-/// A text on one line, cut where it is too long, without credentials.
-fn shown(text: &str) -> String {
-    one_line(&cut(&envspec::redact(text)))
-}
-
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
-    }
-    line
-}
-
-fn cut(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_value(value).map_or("not to be shown".to_owned(), |value| {
-        one_line(&cut_texts(secret::redacted(&value)).to_string())
-    })
-}
-
-/// The same value with its long texts cut. Lists stay whole: people look for their packages here.
-fn cut_texts(value: Value) -> Value {
-    match value {
-        Value::String(text) => cut(&text).into(),
-        Value::Array(items) => items.into_iter().map(cut_texts).collect(),
-        Value::Object(entries) => {
-            entries.into_iter().map(|(key, value)| (key, cut_texts(value))).collect()
-        }
-        other => other,
-    }
-}
-
 fn env(env: &RuntimeEnv) -> String {
     if env.is_empty() { "the base environment".to_owned() } else { json(env) }
 }
@@ -173,9 +115,10 @@ fn base(base: &Base) -> String {
     }
 }
 
-fn stage_env(own: Option<&RuntimeEnv>, pipeline: &Pipeline, stage: &AnyStage) -> String {
+/// The environment of a stage, which depends on the pipeline's.
+fn stage_env(pipeline: &Pipeline, stage: &AnyStage) -> String {
     let effective = pipeline.effective_runtime_env(stage);
-    match own {
+    match &stage.settings().runtime_env {
         None if pipeline.runtime_env.is_some() => format!("{} (the pipeline's)", env(&effective)),
         Some(own) if *own != effective => format!("{} (with the pipeline's)", env(&effective)),
         _ => env(&effective),
@@ -190,28 +133,4 @@ fn origin(stage: &AnyStage, setting: &str) -> String {
         None if stage.source(setting) == Source::Code => " (the class's)".to_owned(),
         None => String::new(),
     }
-}
-
-fn amounts(resources: &Resources) -> String {
-    let Resources { cpus, gpus, gpu_memory_gb } = resources;
-    let mut text = format!("{cpus} cpus");
-    if *gpus != 0.0 {
-        _ = write!(text, ", {gpus} gpus");
-    }
-    if *gpu_memory_gb != 0.0 {
-        _ = write!(text, ", {gpu_memory_gb} GB of one gpu");
-    }
-    text
-}
-
-fn keys(keys: &[String]) -> String {
-    if keys.is_empty() { "none declared".to_owned() } else { shown(&keys.join(", ")) }
-}
-
-fn options(options: &Map<String, Value>) -> String {
-    if options.is_empty() { "none".to_owned() } else { json(options) }
-}
-
-fn or(value: Option<&impl ToString>, default: &str) -> String {
-    value.map_or_else(|| default.to_owned(), ToString::to_string)
 }

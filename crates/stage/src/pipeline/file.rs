@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::places::Places;
 use super::{Assignment, Base, BuiltPipeline, Engine, FailurePolicy, Pipeline};
+use crate::error::nearest_field;
 use crate::json::AsToml;
 use crate::settings::Entry;
 use crate::{AnyStage, Behaviour, Declared, Error, PythonCode, PythonSource, PythonStage};
-use envspec::nearest;
 
 /// A pipeline file: a pipeline, and how it is to be run.
 ///
@@ -260,7 +260,28 @@ impl PipelineFile {
     }
 }
 
-pub(super) fn write(pipeline: &Pipeline) -> Result<String, Error> {
+impl Pipeline {
+    /// Reads the pipeline of a pipeline file in TOML. How the file would have it run is left to
+    /// whoever runs it: [`PipelineFile`] tells that too.
+    ///
+    /// Fails with [`Error::File`] at the line and column of what is wrong.
+    pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        PipelineFile::from_toml(text, dir).map(|file| file.pipeline())
+    }
+
+    /// Writes a pipeline file, with everything that is in it: values of `env_vars` and arguments
+    /// may be secret.
+    ///
+    /// Composite stages are written as what they stand for, and the pipeline's folder is not
+    /// written. Fails as [`build`](Self::build) does, with [`Error::RustCode`] for a stage in Rust,
+    /// with [`Error::Setting`] for code that has no text form (a path that is not Unicode), and with
+    /// [`Error::ToFile`] for values that TOML does not have (`null` within arguments).
+    pub fn to_toml(&self) -> Result<String, Error> {
+        write(self)
+    }
+}
+
+fn write(pipeline: &Pipeline) -> Result<String, Error> {
     let built = pipeline.build()?;
     let file = File {
         name: pipeline.name.clone(),
@@ -333,15 +354,4 @@ fn without_types(message: &str) -> String {
         other => other,
     };
     format!("{before}, expected {expected}")
-}
-
-/// The nearest of the fields that serde lists in "unknown field `a`, expected one of `b`, `c`".
-pub(crate) fn nearest_field(message: &str) -> Option<String> {
-    let rest = message
-        .split_once("unknown field `")
-        .or_else(|| message.split_once("unknown variant `"))?
-        .1;
-    let (unknown, rest) = rest.split_once('`')?;
-    let (_, expected) = rest.split_once("expected ")?;
-    nearest(unknown, expected.split('`').skip(1).step_by(2)).map(str::to_owned)
 }

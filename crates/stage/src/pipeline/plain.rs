@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use envspec::RuntimeEnv;
 
-use super::built::effective_runtime_env;
-use super::{Base, BuiltPipeline, PipelineFile, describe, file};
-use crate::{AnyStage, CompositeStage, Error, PythonStage, RustStage};
+use super::base::Base;
+use super::composite::PipelineStage;
 
 /// Stages in a row, and what they have in common.
 ///
@@ -35,15 +34,6 @@ pub struct Pipeline {
     pub(super) dir: Option<PathBuf>,
 }
 
-/// What a pipeline is made of: a stage, or one that stands for several.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PipelineStage {
-    /// A stage.
-    One(Box<AnyStage>),
-    /// A stage that stands for several.
-    Composite(CompositeStage),
-}
-
 impl Pipeline {
     /// A pipeline without stages.
     pub fn new(name: impl Into<String>) -> Self {
@@ -55,25 +45,6 @@ impl Pipeline {
             base: None,
             dir: None,
         }
-    }
-
-    /// Reads the pipeline of a pipeline file in TOML. How the file would have it run is left to
-    /// whoever runs it: [`PipelineFile`] tells that too.
-    ///
-    /// Fails with [`Error::File`] at the line and column of what is wrong.
-    pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
-        PipelineFile::from_toml(text, dir).map(|file| file.pipeline())
-    }
-
-    /// Writes a pipeline file, with everything that is in it: values of `env_vars` and arguments
-    /// may be secret.
-    ///
-    /// Composite stages are written as what they stand for, and the pipeline's folder is not
-    /// written. Fails as [`build`](Self::build) does, with [`Error::RustCode`] for a stage in Rust,
-    /// with [`Error::Setting`] for code that has no text form (a path that is not Unicode), and with
-    /// [`Error::ToFile`] for values that TOML does not have (`null` within arguments).
-    pub fn to_toml(&self) -> Result<String, Error> {
-        file::write(self)
     }
 
     /// The same with some words on what it does. By default, none.
@@ -150,59 +121,5 @@ impl Pipeline {
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()
-    }
-
-    /// Expands composite stages and checks everything that can be checked without running it.
-    ///
-    /// There is a stage, names differ, all settings make sense
-    /// ([`Settings::check`](crate::Settings::check)), and what a stage declares to need is declared
-    /// by a stage before it. The last holds only as far as declarations go: keys that the first
-    /// stage needs are there, a stage adds its outputs, and behind a stage that declares no outputs
-    /// anything may be there.
-    pub fn build(&self) -> Result<BuiltPipeline, Error> {
-        BuiltPipeline::new(self)
-    }
-
-    /// The environment that a stage runs in: its own over the default.
-    ///
-    /// A stage without one has the default; a stage with an empty one has none, whatever the
-    /// default is; otherwise `env_vars` are merged by name and other fields replaced. An empty
-    /// result is the base environment.
-    pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
-        effective_runtime_env(stage.settings().runtime_env.as_ref(), self.runtime_env.as_ref())
-    }
-
-    /// A text that shows the stages with all their settings, and what is wrong if it cannot be
-    /// built.
-    ///
-    /// Values of variables and arguments whose names look secret are hidden, and credentials are
-    /// cut from URLs.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        describe::describe(self)
-    }
-}
-
-impl From<AnyStage> for PipelineStage {
-    fn from(stage: AnyStage) -> Self {
-        Self::One(Box::new(stage))
-    }
-}
-
-impl From<PythonStage> for PipelineStage {
-    fn from(stage: PythonStage) -> Self {
-        AnyStage::from(stage).into()
-    }
-}
-
-impl From<RustStage> for PipelineStage {
-    fn from(stage: RustStage) -> Self {
-        AnyStage::from(stage).into()
-    }
-}
-
-impl From<CompositeStage> for PipelineStage {
-    fn from(stage: CompositeStage) -> Self {
-        Self::Composite(stage)
     }
 }

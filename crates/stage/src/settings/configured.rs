@@ -1,10 +1,20 @@
 //! A stage: code and settings.
 
+use std::time::Duration;
+
+use envspec::RuntimeEnv;
+use serde_json::{Map, Value};
+
 use super::entry::Entry;
 use super::origins::Origins;
+use super::overrides::{Overrides, method, methods};
+use super::plain::Settings;
+use super::resources::Resources;
+use super::scalars::{Isolation, Workers};
+use super::table::table;
 use crate::{
-    Behaviour, BoxError, Context, Declared, Error, Output, Overrides, PythonCode, RustCode,
-    Settings, Stage, Task, TypedStage,
+    Behaviour, BoxError, Context, Declared, Error, Output, PythonCode, RustCode, Stage, Task,
+    TypedStage,
 };
 
 /// Code with its settings: one stage of a pipeline.
@@ -14,7 +24,7 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Configured<B> {
-    behaviour: B,
+    pub(super) behaviour: B,
     pub(super) settings: Settings,
     pub(super) origins: Origins,
 }
@@ -68,7 +78,7 @@ impl<B> Configured<B> {
         B: Clone,
     {
         let mut copy = self.clone();
-        overrides.note(&mut copy.origins);
+        copy.origins.note_changes(&overrides);
         overrides.apply(&mut copy.settings);
         copy
     }
@@ -78,12 +88,16 @@ impl<B> Configured<B> {
         Configured { behaviour, settings: self.settings, origins: self.origins }
     }
 
-    pub(super) fn edit(mut self, change: impl FnOnce(&mut Overrides)) -> Self {
+    fn edit(mut self, change: impl FnOnce(&mut Overrides)) -> Self {
         let overrides = Overrides::default().edit(change);
-        overrides.note(&mut self.origins);
+        self.origins.note_changes(&overrides);
         overrides.apply(&mut self.settings);
         self
     }
+}
+
+impl<B> Configured<B> {
+    table!(methods);
 }
 
 /// Whether both are one code with the same settings, from the same origins.
@@ -138,15 +152,13 @@ impl PythonStage {
 
     /// The same, of an entry that sets what this one sets.
     pub(crate) fn noting(mut self, entry: &Entry) -> Self {
-        entry.note(&mut self.origins);
+        self.origins.note_entry(entry);
         self
     }
 
     /// Its settings as an entry, with what is set to its default.
     pub(crate) fn to_entry(&self) -> Entry {
-        let mut entry = Entry::from(self.settings.clone());
-        entry.write_out(&self.origins);
-        entry
+        Entry::new(self.settings.clone(), |setting| self.origins.gives(setting))
     }
 
     /// Counts as named by its code if that one does, and it has the name still: a file in between

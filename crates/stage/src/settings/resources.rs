@@ -1,5 +1,7 @@
 //! What one worker of a stage occupies.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What one worker of a stage occupies.
@@ -79,6 +81,20 @@ impl Resources {
             return Some(format!("has `gpus` = {gpus}: above 1 the number is whole"));
         }
         None
+    }
+}
+
+impl fmt::Display for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cpus, gpus, gpu_memory_gb } = self;
+        write!(f, "{cpus} cpus")?;
+        if *gpus != 0.0 {
+            write!(f, ", {gpus} gpus")?;
+        }
+        if *gpu_memory_gb != 0.0 {
+            write!(f, ", {gpu_memory_gb} GB of one gpu")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,12 +1,9 @@
 //! The ids of tasks: where a task comes from, in a form that is the same on every run.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use crate::Error;
 
 /// Where a task comes from; it displays as `0`, `0_3_1` or `r0f3a…_2`.
 ///
@@ -105,31 +102,14 @@ impl fmt::Debug for TaskId {
     }
 }
 
-impl FromStr for TaskId {
-    type Err = Error;
-
-    /// Reads exactly what `Display` writes; anything else, for instance `0_01` or `R…`, is
-    /// [`Error::TaskId`].
-    fn from_str(text: &str) -> Result<Self, Error> {
-        parse(text).ok_or_else(|| Error::TaskId { text: text.chars().take(64).collect() })
-    }
-}
-
-impl TryFrom<String> for TaskId {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
-    }
-}
-
 impl From<TaskId> for String {
     fn from(id: TaskId) -> Self {
         id.to_string()
     }
 }
 
-fn parse(text: &str) -> Option<TaskId> {
+/// Reads exactly what `Display` writes.
+pub(super) fn parse(text: &str) -> Option<TaskId> {
     let mut parts = text.split('_');
     let origin = match parts.next()? {
         "0" => Origin::Root,

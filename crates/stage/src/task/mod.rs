@@ -2,6 +2,7 @@
 
 mod data;
 mod id;
+mod id_text;
 mod json;
 mod line;
 mod output;

@@ -108,13 +108,13 @@ pipeline demo
    args              {\"language\":\"en\",\"token\":\"<hidden>\"}
    declared          used where nothing else is set
    runtime_env       {\"uv\":[\"packaging==24.0\"]}
-   isolation         full
    resources         0.5 cpus, 1 gpus
    batch_size        8
    workers           2
    inputs            text
    outputs           text, language
    task_timeout      1.5s
+   isolation         full
    max_attempts      3
    recycle_after     100 tasks
    preload           numpy, os.path, and what its file imports first
@@ -126,13 +126,13 @@ pipeline demo
    args              none
    declared          used where nothing else is set
    runtime_env       the base environment
-   isolation         as the cache is set
    resources         1 cpus
    batch_size        the engine's choice
    workers           auto
    inputs            none declared
    outputs           none declared
    task_timeout      none
+   isolation         as the cache is set
    max_attempts      2 if its worker dies, else 1
    recycle_after     never
    preload           what its file imports first

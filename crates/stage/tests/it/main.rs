@@ -9,6 +9,7 @@ mod pipeline;
 mod running;
 mod rust_stages;
 mod schema;
+mod settings;
 mod tasks;
 
 #[test]

@@ -1,0 +1,124 @@
+//! What the code of a stage declares, and what becomes of that.
+
+use envspec::RuntimeEnv;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::check::check_name;
+use super::configured::AnyStage;
+use super::entry::Entry;
+use super::origins::Source;
+use super::plain::Settings;
+use super::row::{Row, declarable};
+use crate::{Error, redacted};
+
+/// A setting that the code of a stage declares, and what became of that.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DeclaredSetting {
+    /// The stage.
+    pub stage: String,
+    /// The setting, by its name in a pipeline file.
+    pub setting: &'static str,
+    /// What the code declares, without what looks secret.
+    pub declared: Value,
+    /// Whether the stage's entry in the pipeline overrides it.
+    pub is_overridden: bool,
+}
+
+impl AnyStage {
+    /// Where one of its settings comes from, by its name in a pipeline file.
+    #[must_use]
+    pub fn source(&self, setting: &str) -> Source {
+        self.origins.source(setting)
+    }
+
+    /// What its code declares for a setting where its entry sets something else.
+    #[must_use]
+    pub fn overridden(&self, setting: &str) -> Option<&Value> {
+        self.origins.overridden.get(setting)
+    }
+
+    /// All that its code is known to declare, and what became of that.
+    #[must_use]
+    pub fn declared_settings(&self) -> Vec<DeclaredSetting> {
+        let settings = serde_json::to_value(&self.settings).unwrap_or_default();
+        let one = |setting: &'static str| {
+            let overridden = self.overridden(setting);
+            let value = match (overridden, self.origins.taken.contains(setting)) {
+                (Some(value), _) => value,
+                (None, true) => &settings[setting],
+                (None, false) => return None,
+            };
+            let (stage, declared) = (self.settings.name.clone(), redacted(value));
+            Some(DeclaredSetting { stage, setting, declared, is_overridden: overridden.is_some() })
+        };
+        declarable().filter_map(one).collect()
+    }
+
+    /// A copy with the settings that its code declares, by their names in a pipeline file. What its
+    /// entry sets stays as it is, and so does what is no value for its setting.
+    ///
+    /// Fails with [`Error::Setting`] where a `runtime_env` that would hold makes no sense: no other
+    /// environment could stand in for it.
+    pub fn with_declared_settings(&self, declared: &Map<String, Value>) -> Result<Self, Error> {
+        let mut copy = self.clone();
+        for setting in declarable() {
+            let Some(value) = declared.get(setting).filter(|value| !value.is_null()) else {
+                continue;
+            };
+            if self.origins.gives(setting) {
+                copy.origins.overridden.insert(setting, value.clone());
+            } else if copy.settings.take(setting, value)? {
+                copy.origins.note_taken(setting);
+            }
+        }
+        Ok(copy)
+    }
+}
+
+impl Settings {
+    /// Takes a declared value; false where it is none for that setting.
+    fn take(&mut self, setting: &'static str, value: &Value) -> Result<bool, Error> {
+        if setting == "name" {
+            let name = value.as_str().filter(|name| check_name("stage", name).is_ok());
+            if let Some(name) = name {
+                name.clone_into(&mut self.name);
+            }
+            return Ok(name.is_some());
+        }
+        if setting == "runtime_env" {
+            let env = RuntimeEnv::from_value(value.clone()).map_err(|error| Error::Setting {
+                stage: self.name.clone(),
+                setting,
+                problem: format!("as its code declares it, makes no sense: {error}"),
+            })?;
+            self.runtime_env = Some(env);
+            return Ok(true);
+        }
+        let value = if setting == "resources" { known_amounts(value) } else { value.clone() };
+        let Ok(entry) = serde_json::from_value::<Entry>(json!({ setting: value })) else {
+            return Ok(false);
+        };
+        let Ok(read) = entry.into_settings(&self.name) else { return Ok(false) };
+        let Some(row) = Row::of(setting) else {
+            return Ok(false);
+        };
+        // Of two numbers of workers the first holds.
+        if row.names.len() > 1 && !(row.is_default)(self) {
+            return Ok(false);
+        }
+        (row.take)(self, read);
+        Ok(true)
+    }
+}
+
+/// The amounts that there are here. Other engines' classes have more: of those that are something the
+/// worker tells.
+fn known_amounts(value: &Value) -> Value {
+    let Value::Object(amounts) = value else { return value.clone() };
+    let known = ["cpus", "gpus", "gpu_memory_gb"];
+    let kept =
+        amounts.iter().filter(|(name, amount)| known.contains(&name.as_str()) && !amount.is_null());
+    kept.map(|(name, amount)| (name.clone(), amount.clone())).collect()
+}
