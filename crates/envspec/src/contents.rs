@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::by_products::is_by_product;
 use crate::digest::{Digest, Encoder};
 use crate::error::Error;
-use crate::install::{Install, Tool};
+use crate::install::Install;
 use crate::local_project::{LocalProject, Need};
 use crate::name;
 use crate::requirement::Requirement;
 use crate::settings::{self, Named};
 use crate::source::Source;
 use crate::static_project::StaticProject;
+use crate::tool::Tool;
 
 /// The files that tell how a project is built, and what it depends on.
 const BUILD_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];

@@ -1,6 +1,6 @@
 //! The text of a requirements file, and its lines, as its package manager sees them.
 
-use crate::install::Tool;
+use crate::tool::Tool;
 
 /// The text of a file's bytes: UTF-8, what a byte order mark says, or for pip what a comment in the
 /// first two lines says (PEP 263). `Err` tells why there is none.

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
-use crate::install::Tool;
+use crate::tool::Tool;
 
 /// Why a spec was refused.
 ///

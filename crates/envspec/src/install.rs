@@ -9,41 +9,16 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::digest::{Digest, Encoder};
 use crate::index::{IndexOptions, IndexUrl};
-use crate::redact::{names_a_secret, redact};
+use crate::redact::redact;
 use crate::requirement::Requirement;
+use crate::secret_name::names_a_secret;
 use crate::settings::{self, Effect};
 use crate::specifier::Specifier;
+use crate::tool::Tool;
 
 /// Names the encoding below. Changing what a spec encodes to changes every cache key: bump it, and
 /// say so in the changelog.
 const DOMAIN: &str = "envspec/v3\n";
-
-/// The package manager that a spec asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tool {
-    /// pip.
-    Pip,
-    /// uv.
-    Uv,
-}
-
-impl Tool {
-    /// `pip` or `uv`, which is the name of the field, the distribution and the program.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pip => "pip",
-            Self::Uv => "uv",
-        }
-    }
-}
-
-impl fmt::Display for Tool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// One call of a package manager, in normal form.
 ///

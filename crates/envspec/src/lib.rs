@@ -70,6 +70,7 @@ mod requires_python;
 mod runtime_env;
 #[cfg(feature = "schema")]
 mod schema;
+mod secret_name;
 pub mod settings;
 mod source;
 mod specifier;
@@ -77,6 +78,7 @@ mod static_project;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod suggest;
+mod tool;
 mod variables;
 mod write;
 
@@ -89,19 +91,21 @@ pub use {
     error::Error,
     git_index::Tracked,
     index::{IndexOptions, IndexUrl},
-    install::{Install, Tool},
+    install::Install,
     loaded::LoadedEnv,
     local_project::{LocalProject, Need},
     name::{normal_name, of_archive as archive_name},
     packages::{PackageList, Packages},
     project::names_packages,
-    redact::{names_a_secret, redact},
+    redact::redact,
     report::report,
     repository::Repository,
     requirement::Requirement,
     requires_python::RequiresPython,
     runtime_env::RuntimeEnv,
+    secret_name::names_a_secret,
     source::Source,
     specifier::Specifier,
     suggest::nearest,
+    tool::Tool,
 };

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::contents::digest_contents;
 use crate::error::Error;
-use crate::install::{Install, Tool};
+use crate::install::Install;
 use crate::loaded::LoadedEnv;
 use crate::location;
 use crate::name;
@@ -21,6 +21,7 @@ use crate::requires_python::RequiresPython;
 use crate::runtime_env::RuntimeEnv;
 use crate::settings::{self, Effect, Named};
 use crate::source::Source;
+use crate::tool::Tool;
 use crate::variables::Variables;
 use crate::write::is_engine_field;
 

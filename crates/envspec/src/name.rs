@@ -76,6 +76,18 @@ fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     end.eq_ignore_ascii_case(suffix).then_some(stem)
 }
 
+/// The normal name after `#egg=` in a URL.
+pub(crate) fn egg_name(url: &str) -> Option<String> {
+    egg_in_fragment(url.split_once('#')?.1)
+}
+
+/// The normal name after `egg=` in the fragment of a URL or a path.
+pub(crate) fn egg_in_fragment(fragment: &str) -> Option<String> {
+    let egg = fragment.split('&').find_map(|part| part.strip_prefix("egg="))?;
+    let egg = egg.split('[').next()?;
+    is_name(egg).then(|| normal_name(egg))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,10 @@
 //! Option lines of requirements files, and the same options given to a package manager.
 
 use crate::error::Error;
-use crate::install::Tool;
 use crate::redact::redact;
 use crate::settings::Given;
 use crate::suggest::nearest;
+use crate::tool::Tool;
 
 /// An option that is understood, with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::install::Tool;
 use crate::redact::redact;
+use crate::tool::Tool;
 
 /// Requirements as a spec gives them.
 #[derive(Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::location::percent_decoded;
-use crate::redact::names_a_secret;
+use crate::secret_name::names_a_secret;
 
 /// How the parameters of one signer begin, in lower case, all of which come and go with a signature.
 const SIGNERS: [&str; 7] = ["x-amz-", "x-goog-", "x-oss-", "x-obs-", "x-cos-", "x-ms-", "x-tos-"];

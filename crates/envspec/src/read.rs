@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::install::Tool;
 use crate::name;
 use crate::packages::{Fields, PackageList, Packages};
 use crate::redact::redact;
 use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
 use crate::suggest::nearest;
+use crate::tool::Tool;
 
 /// The fields that are modelled.
 pub(crate) const FIELDS: [&str; 13] = [
@@ -34,7 +34,30 @@ pub(crate) const FIELDS: [&str; 13] = [
 pub(crate) const CONFIG_FIELDS: [&str; 4] =
     ["setup_timeout_seconds", "eager_install", "log_files", "build_env"];
 
-pub(crate) fn runtime_env(value: Value) -> Result<RuntimeEnv, Error> {
+impl RuntimeEnv {
+    /// Reads JSON in the shape of Ray's `runtime_env`.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let value = serde_json::from_str(text).map_err(|source| Error::Json { source })?;
+        Self::from_value(value)
+    }
+
+    /// Reads TOML in the shape of Ray's `runtime_env`.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        let table: toml::Table = toml::from_str(text).map_err(|mut source: toml::de::Error| {
+            // The parser would quote the line that it failed on, with the credentials in it.
+            source.set_input(None);
+            Error::Toml { source: Box::new(source) }
+        })?;
+        Self::from_value(json_from_toml("runtime_env", toml::Value::Table(table))?)
+    }
+
+    /// Reads a JSON value in the shape of Ray's `runtime_env`.
+    pub fn from_value(value: Value) -> Result<Self, Error> {
+        runtime_env(value)
+    }
+}
+
+fn runtime_env(value: Value) -> Result<RuntimeEnv, Error> {
     let table = table("runtime_env", value)?;
     let mut spec = RuntimeEnv::default();
     let mut other_packages = None;

@@ -12,7 +12,7 @@ use crate::query;
 /// A user alone is cut too, since tokens are given that way, except where the scheme is an `ssh`
 /// one: `git+ssh://git@host/` needs its user, and only a password is cut there.
 ///
-/// A parameter of a query is a credential if [its name tells a secret](names_a_secret) or it belongs
+/// A parameter of a query is a credential if [its name tells a secret](crate::names_a_secret) or it belongs
 /// to a signature, such as those of presigned addresses (`X-Amz-…`, `X-Goog-…`, `sig` with its
 /// `se`, `sp` and so on, `Expires` beside a `Signature`), or if it is a JSON web token.
 ///
@@ -54,41 +54,6 @@ fn cut(text: &str, user_infos: Vec<UserInfo>) -> Cow<'_, str> {
     }
     cut.push_str(&text[copied..]);
     query::without_credentials(Cow::Owned(cut))
-}
-
-/// Parts of a name that make its value a secret, wherever they stand once separators are cut.
-const SECRET_PARTS: [&str; 8] = [
-    "secret",
-    "password",
-    "passwd",
-    "passphrase",
-    "credential",
-    "apikey",
-    "accesskey",
-    "privatekey",
-];
-
-/// Words that make it one when they stand alone.
-const SECRET_WORDS: [&str; 10] =
-    ["key", "pat", "pwd", "pass", "auth", "dsn", "cookie", "bearer", "signature", "username"];
-
-/// Whether a variable or an argument of this name probably holds a secret: `HF_TOKEN`,
-/// `AWS_SECRET_KEY`, `UV_INDEX_INTERNAL_PASSWORD`.
-///
-/// ```
-/// assert!(envspec::names_a_secret("hfToken"));
-/// assert!(!envspec::names_a_secret("TOKENIZERS_PARALLELISM"));
-/// ```
-#[must_use]
-pub fn names_a_secret(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    let joined: String = lower.chars().filter(|letter| letter.is_alphanumeric()).collect();
-    // A tokenizer is no token.
-    joined.replace("tokeniz", "").contains("token")
-        || SECRET_PARTS.iter().any(|part| joined.contains(part))
-        || lower
-            .split(|letter: char| !letter.is_alphanumeric())
-            .any(|word| SECRET_WORDS.contains(&word))
 }
 
 /// The `user` or `user:password` of a URL, without the `@` that follows it.
@@ -194,16 +159,6 @@ mod tests {
             ("https://h/?a=://b:c/d#e@f", "https://h/?a=://b:c/d#e@f"),
         ] {
             assert_eq!(public_url(url), expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn names_of_secrets_are_told_from_others() {
-        for name in ["HF_TOKEN", "hftoken", "AWS_SECRET_ACCESS_KEY", "api-key", "Password", "KEY"] {
-            assert!(names_a_secret(name), "{name}");
-        }
-        for name in ["tokenizer", "MONKEY", "PATH", "keyword", "author", "compass", ""] {
-            assert!(!names_a_secret(name), "{name}");
         }
     }
 }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -14,7 +13,6 @@ use crate::location;
 use crate::marker::Marker;
 use crate::name;
 use crate::redact::public_url;
-use crate::requirement_parser;
 use crate::specifier::Specifier;
 
 /// One requirement in normal form.
@@ -95,15 +93,6 @@ impl Requirement {
         let name = if is_nameless { Some(normal_name.to_owned()) } else { name.clone() };
         let target = Target::Url { name, url, is_editable: *is_editable };
         Self::new(target, self.extras.clone(), self.marker.clone()).with_hashes(self.hashes.clone())
-    }
-
-    /// Reads a line of a requirements file that lies in the absolute folder `dir`, from which
-    /// relative paths start.
-    ///
-    /// Fails on option lines other than `-e`, and on text that is no requirement. A comment is
-    /// dropped.
-    pub fn parse_in(line: &str, dir: &Path) -> Result<Self, Error> {
-        requirement_parser::parse(line, Some(dir))
     }
 
     /// The distribution's normal name (PEP 503), where the text names one: before `@`, in a file
@@ -269,24 +258,15 @@ impl Target {
             Self::Url { name: Some(name), .. } | Self::Path { name: Some(name), .. } => {
                 Some(name.clone())
             }
-            Self::Url { url, .. } => requirement_parser::egg_name(url).or_else(|| {
+            Self::Url { url, .. } => name::egg_name(url).or_else(|| {
                 let path = url.split(['?', '#']).next()?;
                 name::of_archive(path.rsplit('/').next()?)
             }),
             Self::Path { path, fragment, .. } => fragment
                 .as_deref()
-                .and_then(requirement_parser::egg_in_fragment)
+                .and_then(name::egg_in_fragment)
                 .or_else(|| name::of_archive(path.file_name()?.to_str()?)),
         }
-    }
-}
-
-impl FromStr for Requirement {
-    type Err = Error;
-
-    /// As [`Requirement::parse_in`], with relative paths refused.
-    fn from_str(line: &str) -> Result<Self, Error> {
-        requirement_parser::parse(line, None)
     }
 }
 

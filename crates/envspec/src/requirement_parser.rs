@@ -6,15 +6,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::error::Error;
-use crate::install::Tool;
 use crate::location;
 use crate::marker::Marker;
 use crate::name;
 use crate::redact::redact;
 use crate::requirement::{Requirement, Target};
 use crate::specifier::{Operator, Specifier};
+use crate::tool::Tool;
 
 /// Reads a line as `tool` does, whose relative paths start at `dir`.
 pub(crate) fn parse_for(tool: Tool, line: &str, dir: &Path) -> Result<Requirement, Error> {
@@ -38,7 +39,27 @@ fn with_marker_apart(line: &str) -> Cow<'_, str> {
     }
 }
 
-pub(crate) fn parse(line: &str, dir: Option<&Path>) -> Result<Requirement, Error> {
+impl Requirement {
+    /// Reads a line of a requirements file that lies in the absolute folder `dir`, from which
+    /// relative paths start.
+    ///
+    /// Fails on option lines other than `-e`, and on text that is no requirement. A comment is
+    /// dropped.
+    pub fn parse_in(line: &str, dir: &Path) -> Result<Self, Error> {
+        parse(line, Some(dir))
+    }
+}
+
+impl FromStr for Requirement {
+    type Err = Error;
+
+    /// As [`Requirement::parse_in`], with relative paths refused.
+    fn from_str(line: &str) -> Result<Self, Error> {
+        parse(line, None)
+    }
+}
+
+fn parse(line: &str, dir: Option<&Path>) -> Result<Requirement, Error> {
     let text = without_comment(line).trim();
     let (text, is_editable) = match editable(text) {
         Some(rest) => (rest, true),
@@ -203,7 +224,7 @@ fn reference(
         let has_extras = url.split_once('#').is_some_and(|(_, fragment)| fragment.contains('['));
         // `name @ url` needs a host for pip before 24.
         let is_local = url.starts_with("git+file:///");
-        let name = name.or_else(|| egg_name(&url).filter(|_| !has_extras && !is_local));
+        let name = name.or_else(|| name::egg_name(&url).filter(|_| !has_extras && !is_local));
         // Written back as `name @ url` it would lose its `-e`, which pip and uv take before a bare
         // URL only; the name stays in the fragment.
         let target = if is_editable {
@@ -248,16 +269,6 @@ fn looks_like_path(text: &str) -> bool {
 }
 
 /// The name in `egg=name` or `egg=name[extras]`, among the parts of a URL's fragment.
-pub(crate) fn egg_name(url: &str) -> Option<String> {
-    egg_in_fragment(url.split_once('#')?.1)
-}
-
-pub(crate) fn egg_in_fragment(fragment: &str) -> Option<String> {
-    let egg = fragment.split('&').find_map(|part| part.strip_prefix("egg="))?;
-    let egg = egg.split('[').next()?;
-    name::is_name(egg).then(|| name::normal_name(egg))
-}
-
 /// Splits `[a, b]rest` into the extras' normal names and the rest.
 fn split_extras(text: &str) -> Result<(BTreeSet<String>, &str), String> {
     let Some(inside) = text.strip_prefix('[') else {

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use crate::decode;
 use crate::error::Error;
 use crate::index::{IndexCollector, IndexUrl};
-use crate::install::Tool;
 use crate::location;
 use crate::options::{self, Known};
 use crate::packages::PackageList;
@@ -18,6 +17,7 @@ use crate::requirement::Requirement;
 use crate::requirement_parser::{self, editable, without_comment};
 use crate::requires_python::RequiresPython;
 use crate::source::Source;
+use crate::tool::Tool;
 use crate::variables::Variables;
 
 /// How deep requirements files may include each other.

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::error::Error;
-use crate::install::{Redacted, Tool};
+use crate::install::Redacted;
 use crate::packages::{PackageList, Packages};
-use crate::read;
+use crate::tool::Tool;
 
 /// How long the set-up of an environment may take by default, in seconds, as in Ray.
 pub(crate) const DEFAULT_SETUP_TIMEOUT: u64 = 600;
@@ -109,27 +108,6 @@ impl RuntimeEnv {
     pub fn requirements_file(tool: Tool, path: impl Into<PathBuf>) -> Self {
         let packages = Packages::new(tool, PackageList::File(path.into()));
         Self { packages: Some(packages), ..Self::default() }
-    }
-
-    /// Reads JSON in the shape of Ray's `runtime_env`.
-    pub fn from_json(text: &str) -> Result<Self, Error> {
-        let value = serde_json::from_str(text).map_err(|source| Error::Json { source })?;
-        Self::from_value(value)
-    }
-
-    /// Reads TOML in the shape of Ray's `runtime_env`.
-    pub fn from_toml(text: &str) -> Result<Self, Error> {
-        let table: toml::Table = toml::from_str(text).map_err(|mut source: toml::de::Error| {
-            // The parser would quote the line that it failed on, with the credentials in it.
-            source.set_input(None);
-            Error::Toml { source: Box::new(source) }
-        })?;
-        Self::from_value(read::json_from_toml("runtime_env", toml::Value::Table(table))?)
-    }
-
-    /// Reads a JSON value in the shape of Ray's `runtime_env`.
-    pub fn from_value(value: Value) -> Result<Self, Error> {
-        read::runtime_env(value)
     }
 
     fn with_lines<L: Into<String>>(

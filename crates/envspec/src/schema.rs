@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::install::Tool;
 use crate::packages::Fields;
 use crate::read::{CONFIG_FIELDS, FIELDS};
 use crate::runtime_env::{ENGINE_FIELDS, RuntimeEnv};
+use crate::tool::Tool;
 
 impl JsonSchema for RuntimeEnv {
     fn schema_name() -> Cow<'static, str> {

@@ -11,8 +11,8 @@ mod uv;
 
 use std::path::{Path, PathBuf};
 
-use crate::install::Tool;
 use crate::location;
+use crate::tool::Tool;
 
 pub use command_line::{Given, parse};
 

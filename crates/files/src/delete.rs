@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fchmod, openat, unlinkat};
 use rustix::io::Errno;
 
-use crate::folder::{NAMES, NO_LINK, c_name, entries, os_name};
 use crate::mount::{Mount, Place};
+use crate::names::{NAMES, NO_LINK, c_name, entries, os_name};
 
 /// Maximum passes over a tree that others change meanwhile; each pass gets further.
 const ATTEMPTS: usize = 8;

@@ -1,10 +1,10 @@
 //! Open folders, and operations on the names in them.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -12,17 +12,8 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, st
 use rustix::io::Errno;
 
 use crate::delete::{self, Left};
-use crate::mount::Mount;
-use crate::spread;
-
-/// Flags that open only a real folder: not through a link, and without side effects on other files.
-pub(crate) const NO_LINK: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Flags for looking up names in a folder, even one that cannot be listed.
-#[cfg(target_os = "linux")]
-pub(crate) const NAMES: OFlags = OFlags::PATH;
-#[cfg(not(target_os = "linux"))]
-pub(crate) const NAMES: OFlags = OFlags::RDONLY;
+use crate::mount::{Mount, Place};
+use crate::names::{NAMES, NO_LINK, entries, entry};
 
 /// An open folder, in which names are looked up wherever its path leads by now.
 #[derive(Debug)]
@@ -149,13 +140,6 @@ impl Folder {
         delete::entry(self.fd(), name, &path)
     }
 
-    /// Deletes these entries on all cores. Returns those that could not be deleted, each with the
-    /// first obstacle.
-    #[must_use]
-    pub fn delete_all(&self, names: &[OsString]) -> Vec<Left> {
-        spread::delete_all(self, names)
-    }
-
     /// Returns the open descriptor.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -165,45 +149,11 @@ impl Folder {
     /// Opens a folder in this one if it is on this mount.
     pub(crate) fn folder_on(&self, name: &OsStr, mount: Mount) -> io::Result<Self> {
         let folder = self.folder(name)?;
-        if crate::mount::Place::of(folder.fd())?.mount == mount {
-            Ok(folder)
-        } else {
-            Err(Errno::XDEV.into())
-        }
+        if Place::of(folder.fd())?.mount == mount { Ok(folder) } else { Err(Errno::XDEV.into()) }
     }
 }
 
 /// Permissions as the system has them: macOS holds them in 16 bits, and none lies above those.
 fn permissions(mode: u32) -> Mode {
     Mode::from_bits_truncate((mode & 0o7777) as rustix::fs::RawMode)
-}
-
-/// What is in an open folder, but for itself and the one above.
-pub(crate) fn entries(dir: &mut Dir) -> Result<Vec<(CString, FileType)>, Errno> {
-    let mut found = Vec::new();
-    for entry in dir {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            found.push((entry.file_name().to_owned(), entry.file_type()));
-        }
-    }
-    Ok(found)
-}
-
-/// Returns the name if it is a plain entry name, not a path that leads elsewhere.
-fn entry(name: &OsStr) -> io::Result<&OsStr> {
-    let bytes = name.as_bytes();
-    if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
-        let text = format!("`{}` is no name of an entry", name.to_string_lossy());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    Ok(name)
-}
-
-pub(crate) fn c_name(name: &OsStr) -> io::Result<CString> {
-    Ok(CString::new(entry(name)?.as_bytes())?)
-}
-
-pub(crate) fn os_name(name: &CStr) -> &OsStr {
-    OsStr::from_bytes(name.to_bytes())
 }

@@ -41,6 +41,7 @@ mod draft;
 mod folder;
 mod mark;
 mod mount;
+mod names;
 mod scratch;
 mod spread;
 

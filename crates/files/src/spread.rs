@@ -9,8 +9,9 @@ use std::thread;
 use rustix::fs::{Dir, FileType};
 
 use crate::delete::{self, Left};
-use crate::folder::{Folder, Kind, entries, os_name};
+use crate::folder::{Folder, Kind};
 use crate::mount::{Mount, Place};
+use crate::names::{entries, os_name};
 
 /// Maximum number of threads: more would only wait for each other.
 const MOST_THREADS: usize = 8;
@@ -27,7 +28,16 @@ struct Part {
     name: OsString,
 }
 
-pub(crate) fn delete_all(folder: &Folder, names: &[OsString]) -> Vec<Left> {
+impl Folder {
+    /// Deletes these entries on all cores. Returns those that could not be deleted, each with the
+    /// first obstacle.
+    #[must_use]
+    pub fn delete_all(&self, names: &[OsString]) -> Vec<Left> {
+        delete_all(self, names)
+    }
+}
+
+fn delete_all(folder: &Folder, names: &[OsString]) -> Vec<Left> {
     if let Ok(place) = Place::of(folder.fd()) {
         let parts = taken_apart(folder, names, place.mount);
         // The deletion of the whole tree below meets any failure here again.

@@ -13,19 +13,11 @@ use pep440_rs::Version;
 
 use crate::error::Error;
 use crate::local::Local;
+use crate::mode::Mode;
 use crate::request::Request;
 use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::tool_options::ToolOptions;
-
-/// Whether a call installs, or only reports what it would install.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Install,
-    DryRun,
-    /// Reports what it would install into an empty environment, with hashes.
-    Lock,
-}
 
 /// A package manager that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::command::Command;
 use crate::deadline::Limit;
 use crate::error::Error;
 use crate::outcome::Package;
-use crate::process::{self, Command, Streams};
+use crate::process::{self, Streams};
 use crate::redact::Secrets;
 use crate::transcript::Transcript;
 

@@ -6,10 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use envspec::Tool;
 use toml::{Table, Value};
 
-use crate::command_line::Mode;
 use crate::error::{Error, IoResultExt};
 use crate::installer::{Attempt, Installer};
 use crate::locking::{Item, Repository, report};
+use crate::mode::Mode;
 use crate::request::Request;
 use crate::sources::Sources;
 

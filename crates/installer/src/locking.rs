@@ -7,9 +7,9 @@ use envspec::{Requirement, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::command_line::Mode;
 use crate::error::{Error, IoResultExt};
 use crate::installer::{Attempt, Installer};
+use crate::mode::Mode;
 use crate::outcome::Package;
 use crate::request::Request;
 use crate::scratch::Scratch;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use envspec::Tool;
 use serde::{Deserialize, Serialize};
 
+use crate::command::Finished;
 use crate::error::Error;
-use crate::process::Finished;
 
 /// A distribution in one version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

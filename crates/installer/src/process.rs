@@ -6,14 +6,13 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use duct::Handle;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::command::{Command, Finished};
 use crate::deadline::Limit;
 use crate::error::{Error, IoResultExt};
 
@@ -33,36 +32,6 @@ const OUTPUT_CAP: u64 = 16 << 20;
 /// when we die.
 const WATCHDOG: &str =
     r#"trap '' TERM; read -r _; [ -z "$1" ] || /bin/rm -rf -- "$1"; kill -KILL 0"#;
-
-/// A command line with everything that decides its effect.
-#[derive(Clone)]
-pub(crate) struct Command {
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
-    /// The whole environment: nothing else is inherited.
-    pub(crate) environment: BTreeMap<OsString, OsString>,
-    pub(crate) working_dir: PathBuf,
-    /// A folder that must not outlive this process, since it may hold credentials.
-    pub(crate) doomed_dir: Option<PathBuf>,
-    /// An empty file for its standard input, whose lock it then holds for as long as it runs.
-    pub(crate) lock: Option<Arc<File>>,
-}
-
-/// The result of a child process.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    /// How it ended; `None` if the deadline passed and it was killed.
-    pub(crate) status: Option<ExitStatus>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) elapsed: Duration,
-}
-
-impl Finished {
-    pub(crate) fn is_success(&self) -> bool {
-        self.status.is_some_and(|status| status.success())
-    }
-}
 
 /// Whether a tool's two output streams are separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

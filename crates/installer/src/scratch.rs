@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use envspec::{Install, Requirement};
 
+use crate::command::Command;
 use crate::error::{Error, IoResultExt};
-use crate::process::Command;
 use crate::settings::Settings;
 use crate::sources::Sources;
 

@@ -3,8 +3,8 @@
 use envspec::settings::{self, Effect, Given};
 use envspec::{Install, Tool};
 
-use crate::command_line::Mode;
 use crate::error::Error;
+use crate::mode::Mode;
 
 /// Options that `uv pip compile` lacks, and a resolution does not need.
 const NOT_OF_COMPILE: [&str; 6] = [

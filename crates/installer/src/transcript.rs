@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use envspec::Tool;
 
-use crate::process::{Command, Finished};
+use crate::command::{Command, Finished};
 use crate::redact::Secrets;
 
 /// Maximum of the output that an error keeps, from its end.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use files::Untrusted;
 
 use crate::Key;
+use crate::holder::Holder;
 use crate::left::Left;
-use crate::lock::Holder;
 
 /// Any error, as a build closure returns it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use crate::layout::{MANIFEST, SIZES};
+use crate::occupied::occupied;
 use files::Access;
 
 /// The result of a walk over an environment's folder.
@@ -154,11 +155,6 @@ pub(crate) fn current_boot() -> Option<&'static str> {
 
 fn is_ours(name: &OsStr) -> bool {
     name == MANIFEST || name == SIZES
-}
-
-/// Returns the file's size on disk. A file system that allocates late may still report 0.
-pub(crate) fn occupied(metadata: &fs::Metadata) -> u64 {
-    (metadata.blocks() * 512).max(metadata.len())
 }
 
 fn is_absence(error: &io::Error) -> bool {

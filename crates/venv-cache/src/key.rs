@@ -1,12 +1,11 @@
 //! Keys of environments: digests over what they are made from.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, hex};
+use crate::hex;
 
 /// The key of an environment: 32 bytes, written as 64 lower-case hexadecimal digits.
 ///
@@ -60,15 +59,6 @@ impl Key {
     }
 }
 
-impl FromStr for Key {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let invalid = || Error::InvalidKey { text: text.chars().take(80).collect() };
-        hex::decode(text).map(Self).ok_or_else(invalid)
-    }
-}
-
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(&self.0))
@@ -78,14 +68,6 @@ impl fmt::Display for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({self})")
-    }
-}
-
-impl TryFrom<String> for Key {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
     }
 }
 

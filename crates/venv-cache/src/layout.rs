@@ -22,6 +22,9 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 /// The recorded sizes of the environment's files; written before the manifest.
 pub(crate) const SIZES: &str = "sizes.json";
 
+/// Maximum size of a record of sizes; a longer one is not ours.
+pub(crate) const MAX_SIZES: u64 = 256 << 20;
+
 /// The folders and files below a cache's root.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {

@@ -8,9 +8,8 @@ use files::Access;
 
 use crate::error::IoResultExt;
 use crate::inventory::{Difference, Sizes};
-use crate::layout::Entry;
+use crate::layout::{Entry, MAX_SIZES};
 use crate::lock::SharedLock;
-use crate::store::MAX_SIZES;
 use crate::{Key, Manifest, Result};
 
 /// Whether an environment was found or built.

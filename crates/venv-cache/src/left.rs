@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::Key;
-use crate::inventory::occupied;
+use crate::occupied::occupied;
 
 /// The remains of a removed environment in the trash: in a shared cache, files that another user's
 /// processes wrote. They go when that user next opens the cache.

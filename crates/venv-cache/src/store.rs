@@ -13,7 +13,7 @@ use crate::built::Built;
 use crate::cache::Cache;
 use crate::error::{BoxError, IoResultExt};
 use crate::inventory::{Inventory, Sizes, current_boot};
-use crate::layout::{Entry, SIZES};
+use crate::layout::{Entry, MAX_SIZES, SIZES};
 use crate::lease::{CachedEnv, State};
 use crate::lock::{self, ExclusiveLock, SharedLock};
 use crate::manifest::{Manifest, Need, stays_inside};
@@ -22,9 +22,6 @@ use crate::{Error, Key, Result, durable};
 /// Maximum depth of needed environments. An environment needs a base, which rarely needs another; a
 /// longer chain is damaged or a cycle.
 const MAX_DEPTH: usize = 8;
-
-/// Maximum size of a record of sizes; a longer one is not ours.
-pub(crate) const MAX_SIZES: u64 = 256 << 20;
 
 /// Maximum wait of `get` for a lock that others hold only for an instant.
 const INSTANT: Duration = Duration::from_secs(10);

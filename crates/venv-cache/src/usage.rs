@@ -9,7 +9,7 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use crate::error::IoResultExt;
-use crate::inventory::occupied;
+use crate::occupied::occupied;
 use crate::{Cache, Key, Result};
 
 /// Disk usage of a cache's environments, from [`Cache::usage`].

@@ -2,9 +2,9 @@
 
 use super::{Effect, Setting, Value, all};
 use crate::error::Error;
-use crate::install::Tool;
 use crate::redact::redact;
 use crate::suggest::nearest;
+use crate::tool::Tool;
 
 /// An option that was given, in whatever spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use proptest::sample::{Index, select};
 use serde_json::{Map, Value, json};
 
 use super::requirement::{package_name, requirement};
-use crate::install::Tool;
 use crate::packages::Fields;
 use crate::runtime_env::RuntimeEnv;
+use crate::tool::Tool;
 
 /// Any JSON, without floating-point numbers; about 24 values at most.
 pub fn json() -> impl Strategy<Value = Value> {

@@ -3,6 +3,7 @@
 
 mod board;
 mod live;
+mod shared;
 
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use crate::run::Reading;
 use crate::terminal::say;
 use board::Board;
 use live::Live;
+use shared::Shared;
 
 /// Interval between lines of progress in a log.
 const NEWS: Duration = Duration::from_secs(10);
@@ -37,16 +39,6 @@ enum Kind {
     Quiet,
     /// Nothing: the log reports the run.
     Silent,
-}
-
-struct Shared {
-    board: Mutex<Board>,
-}
-
-impl Shared {
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Display {
@@ -164,12 +156,6 @@ impl Display {
                 say(&self.shared.board().news());
             }
         }
-    }
-}
-
-impl Shared {
-    fn new(board: Board) -> Arc<Self> {
-        Arc::new(Self { board: Mutex::new(board) })
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::Shared;
 use super::board::{Board, Row, RowState, clock, thousands};
+use super::shared::Shared;
 use crate::terminal::{draw, say, visible};
 
 const TICK: Duration = Duration::from_millis(100);
