@@ -42,6 +42,17 @@ fn a_long_file_says_why_it_is_long() {
     assert!(count > 200, "{count} files");
 }
 
+/// The page that says where things are names files that there are.
+#[test]
+fn the_files_that_the_architecture_names_are_there() {
+    let page = include_str!("../../ARCHITECTURE.md");
+    let named = page.split('`').skip(1).step_by(2).filter(|text| text.starts_with("crates/"));
+    let named: BTreeSet<&str> = named.filter(|text| !text.contains(['<', '*'])).collect();
+    let root = crates().parent().expect("the workspace").to_owned();
+    let missing: Vec<_> = named.iter().filter(|path| !root.join(path).exists()).collect();
+    assert!(named.len() > 20 && missing.is_empty(), "{missing:?} of {}", named.len());
+}
+
 /// A module by the names on the way to it; the crate itself has none.
 type Module = Vec<String>;
 

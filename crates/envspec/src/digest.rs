@@ -28,7 +28,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -43,19 +43,9 @@ impl FromStr for Digest {
 
     /// Reads 64 hexadecimal digits of either case.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refused = || Error::Digest { text: text.to_owned() };
         let mut bytes = [0; 32];
-        let digits = text.as_bytes();
-        if digits.len() != 64 {
-            return Err(refused());
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
-                return Err(refused());
-            };
-            *byte = u8::try_from(high << 4 | low).map_err(|_| refused())?;
-        }
+        hex::decode_to_slice(text, &mut bytes)
+            .map_err(|_| Error::Digest { text: text.to_owned() })?;
         Ok(Self(bytes))
     }
 }

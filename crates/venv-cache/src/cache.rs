@@ -16,7 +16,7 @@ use crate::layout::{Layout, TAG};
 use crate::lock::ExclusiveLock;
 use crate::manifest::{Fault, Manifest};
 use crate::trash::Trash;
-use crate::{Error, Key, Result, durable, hex};
+use crate::{Error, Key, Result, digits, durable};
 
 /// A folder of environments, shared by all processes that open it.
 ///
@@ -157,7 +157,7 @@ impl Cache {
     ///
     /// Fails if the text is not a valid prefix of a key, or if none or several environments match.
     pub fn find(&self, prefix: &str) -> Result<Key> {
-        if !hex::is_hex(prefix) || prefix.is_empty() || prefix.len() > 64 {
+        if !digits::is_hex(prefix) || prefix.is_empty() || prefix.len() > 64 {
             return Err(Error::InvalidKey { text: prefix.chars().take(80).collect() });
         }
         let keys = self.list()?.into_iter().map(|listed| listed.key);

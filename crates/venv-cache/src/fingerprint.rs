@@ -11,8 +11,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::digits;
 use crate::error::{Error, IoResultExt};
-use crate::hex;
 use crate::interpreter::{Interpreter, update_with_stamp};
 
 /// Bumped when the fingerprint covers something else, so that no environment outlives the old
@@ -107,7 +107,7 @@ impl Stamps {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -126,7 +126,7 @@ impl FromStr for Fingerprint {
     type Err = ParseFingerprintError;
 
     fn from_str(text: &str) -> Result<Self, ParseFingerprintError> {
-        hex::decode(text).map(Self).ok_or(ParseFingerprintError)
+        digits::decode(text).map(Self).ok_or(ParseFingerprintError)
     }
 }
 

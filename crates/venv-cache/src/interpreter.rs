@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, IoResultExt};
-use crate::{hex, pyenv};
+use crate::pyenv;
 
 const PROGRAM: &str = include_str!("describe.py");
 
@@ -389,7 +389,7 @@ fn record_file(dir: &Path, python: &Path) -> Result<PathBuf, Error> {
     update_with_stamp(&mut hasher, Some(&metadata));
     let settings = python.ancestors().nth(2).map(|prefix| prefix.join("pyvenv.cfg"));
     update_with_stamp(&mut hasher, settings.and_then(|file| fs::metadata(file).ok()).as_ref());
-    Ok(dir.join(format!("{}.json", hex::encode(&hasher.finalize()))))
+    Ok(dir.join(format!("{}.json", hex::encode(hasher.finalize()))))
 }
 
 /// Adds a file's size and modification time, which change with its contents.

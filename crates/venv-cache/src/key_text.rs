@@ -2,14 +2,14 @@
 
 use std::str::FromStr;
 
-use crate::{Error, Key, Result, hex};
+use crate::{Error, Key, Result, digits};
 
 impl FromStr for Key {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let invalid = || Error::InvalidKey { text: text.chars().take(80).collect() };
-        hex::decode(text).map(Self::from_bytes).ok_or_else(invalid)
+        digits::decode(text).map(Self::from_bytes).ok_or_else(invalid)
     }
 }
 

@@ -85,12 +85,7 @@ impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::Root => f.write_str("0")?,
-            Origin::Aggregate(digest) => {
-                f.write_str("r")?;
-                for byte in digest {
-                    write!(f, "{byte:02x}")?;
-                }
-            }
+            Origin::Aggregate(digest) => write!(f, "r{}", hex::encode(digest))?,
         }
         self.path.iter().try_for_each(|index| write!(f, "_{index}"))
     }
@@ -120,23 +115,10 @@ pub(super) fn parse(text: &str) -> Option<TaskId> {
 }
 
 fn parse_digest(text: &str) -> Option<[u8; DIGEST_LEN]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * DIGEST_LEN {
-        return None;
-    }
     let mut digest = [0; DIGEST_LEN];
-    for (byte, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = 16 * hex(pair[0])? + hex(pair[1])?;
-    }
-    Some(digest)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+    hex::decode_to_slice(text, &mut digest).ok()?;
+    // `hex` takes either case, and an id has one text.
+    (!text.bytes().any(|digit| digit.is_ascii_uppercase())).then_some(digest)
 }
 
 fn parse_index(text: &str) -> Option<u64> {

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::hex;
-
 /// Everything below a folder: path, kind, mode, modification time, size and content. Two snapshots
 /// are equal if no byte has changed between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +28,7 @@ impl Snapshot {
             let entry = entry?;
             let metadata = entry.metadata()?;
             let content = if metadata.is_file() {
-                hex::encode(&Sha256::digest(fs::read(entry.path())?))
+                hex::encode(Sha256::digest(fs::read(entry.path())?))
             } else if metadata.is_symlink() {
                 fs::read_link(entry.path())?.display().to_string()
             } else {

@@ -152,7 +152,7 @@ impl Closure {
                 }
             }
         }
-        self.digests.insert(name, hex(&whole.finalize().into()));
+        self.digests.insert(name, short(&whole.finalize().into()));
         Ok(())
     }
 
@@ -178,14 +178,12 @@ fn is_code(path: &Path) -> bool {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes).into())
+    short(&Sha256::digest(bytes).into())
 }
 
 /// As much of a digest as tells files apart.
-fn hex(digest: &[u8; 32]) -> String {
-    let mut start = [0; 16];
-    start.copy_from_slice(&digest[..16]);
-    format!("{:032x}", u128::from_be_bytes(start))
+fn short(digest: &[u8; 32]) -> String {
+    hex::encode(&digest[..16])
 }
 
 #[cfg(test)]
