@@ -27,7 +27,7 @@ impl Settings {
         }
         for row in ROWS {
             if let Some(problem) = (row.problem)(self) {
-                return wrong(row.name(), problem);
+                return wrong(row.name(), &problem);
             }
         }
         RAY.check(&self.name, &self.ray_options, self.workers)?;

@@ -107,6 +107,13 @@ macro_rules! method {
             self.edit(|changes| changes.$field.set($field))
         }
     };
+    ($(#[$doc:meta])* takes $field:ident $method:ident ($argument:ty)) => {
+        $(#[$doc])*
+        pub fn $method(self, $field: impl Into<$argument>) -> Self {
+            let value = $field.into();
+            self.edit(|changes| changes.$field.set(value))
+        }
+    };
     ($(#[$doc:meta])* lists $field:ident $method:ident) => {
         $(#[$doc])*
         pub fn $method<I: IntoIterator<Item: Into<String>>>(self, keys: I) -> Self {

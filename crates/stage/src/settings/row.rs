@@ -1,5 +1,6 @@
 //! A row of the table of settings, as a value: what code asks that treats all settings alike.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use envspec::RuntimeEnv;
@@ -30,7 +31,7 @@ pub(crate) struct Row {
     /// Takes the value of other settings.
     pub(super) take: fn(&mut Settings, Settings),
     /// What is wrong with its value, if that alone tells.
-    pub(super) problem: fn(&Settings) -> Option<&'static str>,
+    pub(super) problem: fn(&Settings) -> Option<Cow<'static, str>>,
     /// Its label in a description.
     pub(crate) label: &'static str,
     /// Its value in a description.
@@ -71,10 +72,7 @@ macro_rules! rows {
                 is_written: |entry| entry.$written.is_some() $(|| entry.$more.is_some())*,
                 gives: |changes| changes.$field.gives(),
                 take: |settings, other| settings.$field = other.$field,
-                problem: |settings| {
-                    let problem: fn(&$type) -> Option<&'static str> = problem!($($problem)?);
-                    problem(&settings.$field)
-                },
+                problem: |settings| problem!(&settings.$field, $type $(, $problem)?),
                 label: $label,
                 text: |settings| {
                     let text: fn(&$type) -> String = $text;
@@ -95,12 +93,14 @@ macro_rules! is_declarable {
 }
 
 macro_rules! problem {
-    () => {
-        |_| None
-    };
-    ($problem:expr) => {
-        $problem
-    };
+    ($value:expr, $type:ty) => {{
+        let _: &$type = $value;
+        None
+    }};
+    ($value:expr, $type:ty, $problem:expr) => {{
+        let problem: fn(&$type) -> Option<_> = $problem;
+        problem($value).map(Cow::from)
+    }};
 }
 
 table!(rows);

@@ -4,8 +4,9 @@
 //!
 //! - `file`: its field in a pipeline file, with the attributes that the type does not tell;
 //!   `declarable` if code may declare it, else `entry`. Further fields bring their documentation;
-//! - `change`: its methods: `sets` a value, `lists` keys, `adds` or `lays` options, `resets`;
-//! - `check`: what is wrong with a value, where the value alone tells;
+//! - `change`: its methods: `sets` a value, `takes` what becomes one, `lists` keys, `adds` or `lays`
+//!   options, `resets`;
+//! - `check`: what is wrong with a value, as words, where the value alone tells;
 //! - `show`: its label in a description, and what stands there.
 //!
 //! The name, which every stage has, is no row. What a new row needs elsewhere (the Python packages,
