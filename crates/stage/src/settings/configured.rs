@@ -10,7 +10,7 @@ use super::origins::Origins;
 use super::overrides::{Overrides, method, methods};
 use super::plain::Settings;
 use super::resources::Resources;
-use super::scalars::{Isolation, Workers};
+use super::scalars::{Isolation, Preload, Workers};
 use super::table::table;
 use crate::{
     Behaviour, BoxError, Context, Declared, Error, Output, PythonCode, RustCode, Stage, Task,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::plain::Settings;
 use super::resources::Resources;
-use super::scalars::Isolation;
+use super::scalars::{Isolation, Preload};
 use super::table::table;
 use super::written::{Seconds, TwoWorkers, Written, object};
 use crate::{Declared, json};

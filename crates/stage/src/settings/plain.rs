@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::change::Kind as _;
 use super::resources::Resources;
-use super::scalars::{Isolation, Workers};
+use super::scalars::{Isolation, Preload, Workers};
 use super::table::table;
 use crate::{Data, Error, TaskId};
 

@@ -11,8 +11,9 @@ use super::entry::Entry;
 use super::overrides::Overrides;
 use super::plain::Settings;
 use super::resources::Resources;
-use super::scalars::{Isolation, Workers};
+use super::scalars::{Isolation, Preload, Workers};
 use super::table::table;
+use crate::code::is_dotted_name;
 use crate::shown;
 
 /// One setting.

@@ -185,6 +185,27 @@ macro_rules! table {
                 show { "recycle_after" |it| it.map_or("never".to_owned(), |n| format!("{n} tasks")) }
             }
 
+            /// What is imported before workers are forked: modules, and then what the stage's file
+            /// imports first (the default), or `false`, and none is forked.
+            preload: Option<Preload> {
+                file { entry preload: Option<Preload> }
+                change {
+                    /// Sets what is imported before workers are forked; with `false`, none is forked.
+                    /// Default: what the stage's file imports first.
+                    takes with_preload(Preload);
+                    /// Returns to what the stage's file imports first.
+                    resets without_preload;
+                }
+                check {
+                    |it| {
+                        let mut modules = it.iter().flat_map(Preload::modules);
+                        let wrong = modules.find(|name| !is_dotted_name(name))?;
+                        Some(format!("holds {wrong:?}, which is no name of a module"))
+                    }
+                }
+                show { "preload" |it| shown::text(&or(it.as_ref(), "what its file imports first")) }
+            }
+
             /// Options that only the Ray engines read.
             ray_options: Map<String, Value> {
                 file {
