@@ -77,6 +77,24 @@ class Channel:
             return None
         return kind, sequence, str(meta, "utf-8"), body
 
+    def receive_all(self):
+        """The next frame and those that have come with it, as `receive` gives them; none when the
+        socket closed."""
+        first = self.receive()
+        frames = [] if first is None else [first]
+        view, unpack_from = self._view, self._unpack_from
+        while self._end - self._start >= _HEADER_SIZE:
+            start = self._start
+            magic, version, kind, _, sequence, meta_length, body_length = unpack_from(view, start)
+            middle = start + _HEADER_SIZE + meta_length
+            end = middle + body_length
+            if end > self._end or magic != _MAGIC or version != _VERSION:
+                break  # `receive` has the rest come, or says what is wrong.
+            meta = str(view[start + _HEADER_SIZE : middle], "utf-8")
+            frames.append((kind, sequence, meta, bytes(view[middle:end])))
+            self._start = end
+        return frames
+
     def _fill_to(self, length):
         """Has so many bytes in the buffer, of which there are fewer; False when the socket closed.
 

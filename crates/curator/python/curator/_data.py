@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Any, Callable
+from typing import Any
 
 from curator._errors import PipelineError
 from curator._pickle import dumps, loads
@@ -22,16 +22,22 @@ _FORM: dict[str, Any] = {
     "separators": (",", ":"),
     "default": _values.stand_in,
 }
+# Of what is given as the data of a task alone.
+_PLAIN_HEADS = {kind: f'["{kind}","",{{}}]'.encode() for kind in "jbt"}
 _encode = json.JSONEncoder(ensure_ascii=False, **_FORM).encode
 _encode_escaped = json.JSONEncoder(**_FORM).encode
 _PLAIN = frozenset((str, int, float, bool, type(None)))
+_NO_TABLES = frozenset((*_PLAIN, dict, list, tuple))
+# Neither looks for white space around a text, nor for its encoding.
+_decoder: Any = json.JSONDecoder()
+_scan = _decoder.scan_once
 
 
 def encode(item: Any, index: int) -> tuple[bytes, bytes]:
     """An item that a user hands in, as the head and the body of a frame."""
     if not isinstance(item, Task):
         kind, body = _encoded(item)
-        return f'["{kind}","",{{}}]'.encode(), body
+        return _PLAIN_HEADS[kind], body
     kind, body = _encoded(item.data if type(item) is Task else item)
     try:
         head = _json([kind, item.dataset_name, item.metadata])
@@ -44,9 +50,10 @@ def _encoded(data: Any) -> tuple[str, bytes]:
     if isinstance(data, (bytes, bytearray, memoryview)):
         raw = bytes(data)
         return "b", raw if not raw.startswith(_MARK) else _MARK + dumps(raw)
-    table = to_ipc(data)
-    if table is not None:
-        return "t", table
+    if type(data) not in _NO_TABLES:
+        table = to_ipc(data)
+        if table is not None:
+            return "t", table
     if not isinstance(data, Task):
         try:
             return "j", _json(data)
@@ -69,6 +76,14 @@ def _json(value: Any) -> bytes:
 
 def _has_text_keys(value: Any) -> bool:
     """Whether all keys in a value are text: JSON's encoder makes text of numbers and None."""
+    if type(value) is dict:
+        # Most are flat.
+        try:
+            "".join(value)
+        except TypeError:
+            return False
+        if _PLAIN.issuperset(map(type, value.values())):
+            return True
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             return False
@@ -84,9 +99,9 @@ def _has_text_keys(value: Any) -> bool:
 
 def decode(head: str, body: bytes) -> tuple[Task, Any]:
     """A task that came out, and what it cost."""
-    identity, kind, dataset, metadata, _, timings = _of_any_size(json.loads, head)
+    identity, kind, dataset, metadata, _, timings = _of_any_size(head)
     if kind == "j":
-        data = _of_any_size(json.loads, str(body, "utf-8"))
+        data = _of_any_size(str(body, "utf-8"))
     elif kind == "t":
         data = from_ipc(body)
     elif body.startswith(_MARK):
@@ -99,17 +114,25 @@ def decode(head: str, body: bytes) -> tuple[Task, Any]:
     return Task(data, metadata, dataset, identity), timings
 
 
-def _of_any_size(function: Callable[[str], Any], text: str) -> Any:
-    """Python refuses integers of more than some thousand digits, to be safe from strangers' texts;
-    this is the user's own data."""
+def _of_any_size(text: str) -> Any:
+    """The value of a text of JSON. Python refuses integers of more than some thousand digits, to be
+    safe from strangers' texts; this is the user's own data."""
     try:
-        return function(text)
+        return _read(text)
     except ValueError:
         if not hasattr(sys, "set_int_max_str_digits"):
             raise
     most = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
-        return function(text)
+        return _read(text)
     finally:
         sys.set_int_max_str_digits(most)
+
+
+def _read(text: str) -> Any:
+    try:
+        return _scan(text, 0)[0]
+    except StopIteration:
+        # It would end whatever iterates over the tasks.
+        return _decoder.decode(text)

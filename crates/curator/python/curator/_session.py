@@ -29,6 +29,9 @@ _MOST_BYTES = 32 << 20
 _END_SECONDS = 10
 
 Frame = tuple[int, str, bytes]
+ToSend = tuple[int, bytes, bytes]
+# Nothing follows it.
+_LAST: ToSend = (0, b"", b"")
 
 
 class Session:
@@ -47,24 +50,31 @@ class Session:
         self._channel = _frames.Channel(ours, struct)
         self._sending = threading.Lock()
         self._changed = threading.Condition()
-        self._arrived: deque[Frame] = deque()
-        self._arrived_bytes = 0
+        # Frames as they came together; what of them the one who takes outputs has in hand; and how
+        # many there are in all.
+        self._arrived: deque[list[Frame]] = deque()
+        self._in_hand: deque[Frame] = deque()
+        self._arrived_frames = self._arrived_bytes = 0
         self._credit = [0, 0]
+        # Tasks that wait to be sent.
+        self._unsent: deque[ToSend] = deque()
+        self._has_unsent = threading.Event()
         self._is_over = False  # Nothing more arrives.
         self._is_closed = False
         self.source_error: Optional[BaseException] = None
         _open_sessions.add(self)
-        self._send(OPEN, json.dumps(request).encode())
+        self._send([(OPEN, json.dumps(request).encode(), b"")])
         self._begin("curator-reader", self._read)
 
     def _begin(self, name: str, run: Callable[..., None], *arguments: Any) -> None:
         threading.Thread(target=run, args=arguments, name=name, daemon=True).start()
 
-    def _send(self, kind: int, meta: bytes, body: bytes = b"") -> bool:
-        """Sends a frame; False if nobody takes it any more."""
+    def _send(self, frames: Iterable[ToSend]) -> bool:
+        """Sends frames; False if nobody takes them any more."""
         with self._sending:
             try:
-                self._channel.send(kind, 0, meta, (body,) if body else ())
+                for kind, meta, body in frames:
+                    self._channel.send(kind, 0, meta, (body,) if body else ())
                 self._channel.flush()
             except OSError:
                 return False
@@ -74,40 +84,55 @@ class Session:
 
     def _read(self) -> None:
         try:
-            while True:
-                frame = self._channel.receive()
-                if frame is None:
+            is_last = False
+            while not is_last:
+                frames = self._channel.receive_all()
+                if not frames:
                     break
-                kind, _, meta, body = frame
-                if kind == CREDIT:
-                    tasks, size = json.loads(meta)
-                    with self._changed:
-                        self._credit[0] += tasks
-                        self._credit[1] += size
-                        self._changed.notify_all()
-                    continue
-                with self._changed:
-                    while not self._has_room() and not self._is_closed:
-                        self._changed.wait()
-                    self._arrived.append((kind, meta, body))
-                    self._arrived_bytes += len(body)
-                    self._changed.notify_all()
-                if kind == BYE:
-                    break
+                is_last = frames[-1][0] == BYE
+                self._keep(frames)
         except (OSError, RuntimeError, ValueError):
             pass  # The end of the socket, however it came.
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
 
-    def _has_room(self) -> bool:
-        return len(self._arrived) < _MOST_FRAMES and self._arrived_bytes < _MOST_BYTES
+    def _keep(self, frames: list[tuple[int, int, str, bytes]]) -> None:
+        outputs: list[Frame] = []
+        size = 0
+        for kind, _, meta, body in frames:
+            if kind == CREDIT:
+                tasks, room = json.loads(meta)
+                with self._changed:
+                    self._credit[0] += tasks
+                    self._credit[1] += room
+                    self._changed.notify_all()
+            else:
+                outputs.append((kind, meta, body))
+                size += len(body)
+        if not outputs:
+            return
+        with self._changed:
+            while not self._has_room() and not self._is_closed:
+                self._changed.wait()
+            self._arrived.append(outputs)
+            self._arrived_frames += len(outputs)
+            self._arrived_bytes += size
+            self._changed.notify_all()
 
-    # In the thread that sends tasks.
+    def _has_room(self) -> bool:
+        return self._arrived_frames < _MOST_FRAMES and self._arrived_bytes < _MOST_BYTES
+
+    # In the thread that asks for tasks, and the one that sends them.
 
     def feed(self, items: Iterable[Any], encode: Callable[[Any, int], tuple[bytes, bytes]]) -> None:
-        """Sends items as the program has room for them, from a thread of its own."""
+        """Sends items as the program has room for them.
+
+        They are asked for in a thread of their own, and sent from another: so many go together, and
+        none waits for the next one.
+        """
         self._begin("curator-tasks", self._feed, items, encode)
+        self._begin("curator-sender", self._send_tasks)
 
     def _feed(
         self, items: Iterable[Any], encode: Callable[[Any, int], tuple[bytes, bytes]]
@@ -116,54 +141,73 @@ class Session:
         try:
             iterator = iter(items)
             index = 0
+            is_over = False
             # Nothing is asked for before there is room for it.
-            while self._wait_for_credit():
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    self._send(END, b"{}")
-                    return
-                head, body = encode(item, index)
-                index += 1
+            while not is_over and (credit := self._wait_for_credit()):
+                tasks, room = credit
+                count = size = 0
+                while count < tasks and size < room and not self._is_closed:
+                    try:
+                        item = next(iterator)
+                    except StopIteration:
+                        is_over = True
+                        break
+                    head, body = encode(item, index)
+                    index += 1
+                    count += 1
+                    size += len(body)
+                    self._unsent.append((TASK, head, body))
+                    if not self._has_unsent.is_set():
+                        self._has_unsent.set()
                 with self._changed:
-                    self._credit[0] -= 1
-                    self._credit[1] -= len(body)
-                if not self._send(TASK, head, body):
-                    return
+                    self._credit[0] -= count
+                    self._credit[1] -= size
+            if is_over:
+                self._unsent.append((END, b"{}", b""))
         except BaseException as error:
             with self._changed:
                 self.source_error = error
                 self._changed.notify_all()
         finally:
+            self._unsent.append(_LAST)
+            self._has_unsent.set()
             # It may hold files open, or have work to end.
             close = getattr(iterator, "close", None)
             if callable(close) and iterator is not items:
                 close()
 
-    def _wait_for_credit(self) -> bool:
+    def _send_tasks(self) -> None:
+        while not self._is_closed:
+            self._has_unsent.wait()
+            self._has_unsent.clear()
+            frames = [self._unsent.popleft() for _ in range(len(self._unsent))]
+            is_last = bool(frames) and frames[-1] is _LAST
+            if not self._send(frames[:-1] if is_last else frames) or is_last:
+                return
+
+    def _wait_for_credit(self) -> Optional[tuple[int, int]]:
+        """How many tasks may be sent, and how many bytes of them; None if no more are wanted."""
         with self._changed:
             while not (self._credit[0] > 0 and self._credit[1] > 0):
                 if self._is_closed or self._is_over:
-                    return False
+                    return None
                 self._changed.wait()
-            return not self._is_closed and not self._is_over
+            if self._is_closed or self._is_over:
+                return None
+            return self._credit[0], self._credit[1]
 
     # In the thread that takes outputs.
 
     def receive(self) -> Frame:
         """The next frame; raises what the source of tasks raised, and where the program ended."""
-        with self._changed:
-            while True:
-                if self.source_error is not None:
-                    raise self.source_error
-                if self._arrived:
-                    frame = self._arrived.popleft()
-                    self._arrived_bytes -= len(frame[2])
-                    self._changed.notify_all()
-                    return frame
-                if self._is_over or self._is_closed:
+        while self.source_error is None:
+            try:
+                return self._in_hand.popleft()
+            except IndexError:
+                if not self._take():
                     break
-                self._changed.wait()
+        if self.source_error is not None:
+            raise self.source_error
         if self._is_closed:
             raise EngineError("the run has been closed")
         code = self._wait()
@@ -172,9 +216,23 @@ class Session:
             hint="what it printed on the standard error stream may say why",
         )
 
+    def _take(self) -> bool:
+        """Takes what has arrived in hand, once there is something; False if nothing more comes."""
+        with self._changed:
+            while not self._arrived:
+                if self._is_over or self._is_closed or self.source_error is not None:
+                    return False
+                self._changed.wait()
+            frames = self._arrived.popleft()
+            self._arrived_frames -= len(frames)
+            self._arrived_bytes -= sum(len(body) for _, _, body in frames)
+            self._changed.notify_all()
+        self._in_hand.extend(frames)
+        return True
+
     def cancel(self, *, at_once: bool) -> None:
         """Has the run end before its end."""
-        self._send(CANCEL, json.dumps({"at_once": at_once}).encode())
+        self._send([(CANCEL, json.dumps({"at_once": at_once}).encode(), b"")])
 
     def close(self) -> None:
         """Ends the program, wherever it is; once is enough."""
@@ -183,6 +241,7 @@ class Session:
                 return
             self._is_closed = True
             self._changed.notify_all()
+        self._has_unsent.set()
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -203,6 +262,7 @@ class Session:
         # Threads that held these are not in this process.
         self._changed, self._sending = threading.Condition(), threading.Lock()
         self._arrived.clear()
+        self._in_hand.clear()
         self._is_closed = True
         self._process.returncode = 0
         self._socket.close()

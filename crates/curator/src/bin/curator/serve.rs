@@ -22,6 +22,7 @@ mod fault;
 mod news;
 mod request;
 mod run;
+mod writer;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -32,14 +33,15 @@ use std::process::ExitCode;
 use curator::backends::worker::Kind;
 
 use crate::failure::Failure;
-use client::{Frames, Writer};
+use client::Frames;
 use request::Request;
+use writer::Writer;
 
 pub(crate) fn run(cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let socket = take_socket()?;
     let failed = |error: io::Error| Failure::io("speak with the program that started this", &error);
     let mut frames = Frames::new(socket.try_clone().map_err(failed)?);
-    let writer = Writer::new(socket);
+    let writer = Writer::new(socket).map_err(|error| Failure::thread(&error))?;
     // A client that is gone wants nothing.
     let Some(open) = frames.next().map_err(failed)? else { return Ok(ExitCode::SUCCESS) };
     let served = match Request::read(&open) {
@@ -54,6 +56,7 @@ pub(crate) fn run(cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
         }
     };
     let _ = writer.send(Kind::Bye, b"{}", &[]);
+    writer.finish();
     Ok(code)
 }
 

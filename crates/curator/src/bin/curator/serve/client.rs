@@ -1,20 +1,22 @@
 //! The client's end: frames from it and to it, and the tasks that it sends.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use curator::Task;
 use curator::backends::Stop;
-use curator::backends::worker::{Frame, FrameReader, Kind, encode};
+use curator::backends::worker::{Frame, FrameReader, Kind};
 use curator::stage::{Data, Json, SourceTask};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::writer::Writer;
+
 /// What a client may send at the beginning, and has to be told of before it may send more.
-const TASKS: usize = 256;
+const TASKS: usize = 1024;
 const BYTES: usize = 16 << 20;
 /// How long a run may take to end after its client has gone.
 const LAST: Duration = Duration::from_secs(2);
@@ -42,28 +44,21 @@ impl Frames {
             }
         }
     }
-}
 
-/// Writes frames for several threads.
-#[derive(Clone, Debug)]
-pub(super) struct Writer(Arc<Mutex<UnixStream>>);
-
-impl Writer {
-    pub(super) fn new(socket: UnixStream) -> Self {
-        Self(Arc::new(Mutex::new(socket)))
-    }
-
-    pub(super) fn send(&self, kind: Kind, meta: &[u8], body: &[&[u8]]) -> io::Result<()> {
-        let mut buffer = Vec::new();
-        encode(&mut buffer, kind, 0, meta, body);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&buffer)
+    /// The frames that have come together, at least one; none at the end of the socket.
+    fn some(&mut self) -> io::Result<Vec<Frame>> {
+        let mut frames: Vec<Frame> = self.next()?.into_iter().collect();
+        while let Some(frame) = self.reader.next()? {
+            frames.push(frame);
+        }
+        Ok(frames)
     }
 }
 
 /// A task, and what it takes of the client's credit; or the end of all.
 #[derive(Debug)]
 pub(super) enum Sent {
-    Task(Box<Task>, usize),
+    Task(Task, usize),
     Wrong(String),
     End,
 }
@@ -75,34 +70,43 @@ struct Cancel {
 }
 
 /// Reads what the client sends, until its socket ends; that ends the run as well.
-pub(super) fn listen(mut frames: Frames, sender: &Sender<Sent>, stop: &Stop) {
-    while let Ok(Some(frame)) = frames.next() {
-        match frame.kind {
-            Kind::Task => {
-                let bytes = frame.body.len();
-                let sent = match read_task(frame) {
-                    Ok(task) => Sent::Task(Box::new(task), bytes),
-                    Err(problem) => Sent::Wrong(problem),
-                };
-                let _ = sender.send(sent);
-            }
-            Kind::End => _ = sender.send(Sent::End),
-            Kind::Cancel => {
-                match serde_json::from_slice(&frame.meta) {
-                    Ok(Cancel { at_once: false }) => stop.in_order(),
-                    _ => stop.at_once(),
-                }
-                let _ = sender.send(Sent::End);
-            }
-            _ => {}
+pub(super) fn listen(mut frames: Frames, sender: &Sender<Vec<Sent>>, stop: &Stop) {
+    loop {
+        let some = match frames.some() {
+            Ok(some) if !some.is_empty() => some,
+            _ => break,
+        };
+        let sent: Vec<Sent> = some.into_iter().filter_map(|frame| read(frame, stop)).collect();
+        if !sent.is_empty() {
+            let _ = sender.send(sent);
         }
     }
     stop.at_once();
-    let _ = sender.send(Sent::End);
+    let _ = sender.send(vec![Sent::End]);
     // Nobody waits for what comes of it now. Workers, and what builds environments, end with this
     // program.
     std::thread::sleep(LAST);
     std::process::exit(1);
+}
+
+/// What a frame says about tasks, if it does.
+fn read(frame: Frame, stop: &Stop) -> Option<Sent> {
+    match frame.kind {
+        Kind::Task => {
+            let bytes = frame.body.len();
+            let task = read_task(frame).map(|task| Sent::Task(task, bytes));
+            Some(task.unwrap_or_else(Sent::Wrong))
+        }
+        Kind::End => Some(Sent::End),
+        Kind::Cancel => {
+            match serde_json::from_slice(&frame.meta) {
+                Ok(Cancel { at_once: false }) => stop.in_order(),
+                _ => stop.at_once(),
+            }
+            Some(Sent::End)
+        }
+        _ => None,
+    }
 }
 
 fn read_task(frame: Frame) -> Result<Task, String> {
@@ -123,7 +127,9 @@ fn read_task(frame: Frame) -> Result<Task, String> {
 
 /// The tasks that the client sends, as the run has room for them.
 pub(super) struct Tasks {
-    received: Receiver<Sent>,
+    received: Receiver<Vec<Sent>>,
+    /// What came together, and has not been taken yet.
+    here: std::vec::IntoIter<Sent>,
     writer: Writer,
     next: u64,
     /// What has been taken and not told yet.
@@ -136,34 +142,39 @@ pub(super) struct Tasks {
 
 impl Tasks {
     pub(super) fn new(
-        received: Receiver<Sent>,
+        received: Receiver<Vec<Sent>>,
         writer: Writer,
         follows: bool,
         problem: Arc<Mutex<Option<String>>>,
     ) -> Self {
         // The beginning is credit like all else.
-        Self { received, writer, next: 0, taken: TASKS, taken_bytes: BYTES, follows, problem }
+        Self {
+            received,
+            here: Vec::new().into_iter(),
+            writer,
+            next: 0,
+            taken: TASKS,
+            taken_bytes: BYTES,
+            follows,
+            problem,
+        }
     }
 
-    fn give_credit(&mut self) {
-        if self.taken > 0 {
+    fn receive(&mut self) -> Sent {
+        // What is not told of yet is less than a client has, so that it never waits for that.
+        if self.taken >= TASKS / 4 || self.taken_bytes >= BYTES / 4 {
             let credit = format!("[{},{}]", self.taken, self.taken_bytes);
             // A client that is gone sends nothing, either.
             let _ = self.writer.send(Kind::Credit, credit.as_bytes(), &[]);
             (self.taken, self.taken_bytes) = (0, 0);
         }
-    }
-
-    fn receive(&mut self) -> Sent {
-        if self.taken >= TASKS / 4 || self.taken_bytes >= BYTES / 4 {
-            self.give_credit();
+        loop {
+            if let Some(sent) = self.here.next() {
+                return sent;
+            }
+            let Ok(sent) = self.received.recv() else { return Sent::End };
+            self.here = sent.into_iter();
         }
-        match self.received.try_recv() {
-            Ok(sent) => return sent,
-            Err(TryRecvError::Disconnected) => return Sent::End,
-            Err(TryRecvError::Empty) => self.give_credit(),
-        }
-        self.received.recv().unwrap_or(Sent::End)
     }
 }
 

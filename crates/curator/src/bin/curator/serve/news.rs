@@ -10,7 +10,8 @@ use curator::backends::worker::Kind;
 use curator::backends::{Event, Observer};
 use serde_json::json;
 
-use super::client::{Sent, Writer};
+use super::client::Sent;
+use super::writer::Writer;
 
 /// How often a client hears how far the stages are.
 const EVERY: Duration = Duration::from_millis(200);
@@ -19,7 +20,7 @@ const EVERY: Duration = Duration::from_millis(200);
 pub(super) struct News {
     writer: Writer,
     /// Told when the run wants no more tasks.
-    tasks: Mutex<Sender<Sent>>,
+    tasks: Mutex<Sender<Vec<Sent>>>,
     progress: Mutex<Progress>,
 }
 
@@ -30,15 +31,17 @@ struct Progress {
 }
 
 impl News {
-    pub(super) fn new(writer: Writer, tasks: Sender<Sent>) -> Self {
+    pub(super) fn new(writer: Writer, tasks: Sender<Vec<Sent>>) -> Self {
         let progress = Progress { told: Instant::now(), stages: BTreeMap::new() };
         Self { writer, tasks: Mutex::new(tasks), progress: Mutex::new(progress) }
     }
 
     fn batch_done(&self, stage: &str, tasks: usize, outputs: usize) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let sums = progress.stages.entry(stage.to_owned()).or_default();
-        *sums = (sums.0 + tasks, sums.1 + outputs);
+        match progress.stages.get_mut(stage) {
+            Some(sums) => *sums = (sums.0 + tasks, sums.1 + outputs),
+            None => _ = progress.stages.insert(stage.to_owned(), (tasks, outputs)),
+        }
         if progress.told.elapsed() < EVERY {
             return;
         }
@@ -58,7 +61,7 @@ impl Observer for News {
             // The run may wait for a client that has no task to send.
             Event::Stopping => {
                 let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-                let _ = tasks.send(Sent::End);
+                let _ = tasks.send(vec![Sent::End]);
             }
             _ => {}
         }

@@ -12,10 +12,11 @@ use curator::backends::{FailurePolicy, Observer, Recorder, RunRecord, RunReport,
 use curator::stage::{BoxError, Data};
 use serde_json::{Value, json};
 
-use super::client::{Frames, Tasks, Writer, listen};
+use super::client::{Frames, Tasks, listen};
 use super::fault::Fault;
 use super::news::News;
 use super::request::{Do, Request};
+use super::writer::Writer;
 use crate::engine::{self, Manner};
 use crate::failure::Failure;
 use crate::observers::Observers;
