@@ -28,7 +28,12 @@ def is_object(data):
 def pack(value):
     """The bytes that stand for a value."""
     kind = type(value)
-    if kind.__name__ in ("DataFrame", "Series") and kind.__module__.split(".")[0] in _FRAMES:
+    if kind.__name__ == "Series" and kind.__module__.split(".")[0] in _FRAMES:
+        raise TypeError(
+            f"{kind.__module__}.Series is no table: return `series.to_frame()`, or"
+            " `series.tolist()`"
+        )
+    if kind.__name__ == "DataFrame" and kind.__module__.split(".")[0] in _FRAMES:
         raise TypeError(
             f"{kind.__module__}.{kind.__name__} travels as an Arrow table, and that needs `pyarrow`"
             " in the stage's environment: add it, or return a dict of lists"

@@ -97,6 +97,10 @@ def error_of(told: Mapping[str, Any]) -> BaseException:
     own = exception_of(raised)
     if own is None:
         return error
+    if not isinstance(own, Exception) or isinstance(own, (StopIteration, StopAsyncIteration)):
+        # It would end this program, or a loop over the tasks, in place of telling what failed.
+        error.__cause__ = own
+        return error
     own.__cause__ = error
     own.__suppress_context__ = True
     return own

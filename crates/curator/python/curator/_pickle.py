@@ -6,6 +6,7 @@ nothing else, and both ends must have the same one.
 """
 
 import hashlib
+import inspect
 import io
 import pickle
 import sys
@@ -29,6 +30,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     back from a worker would not fit its class here."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
+            parts: Any = obj.__reduce_ex__(_PROTOCOL)
+            return (rebuilt_exception, (type(obj), parts[1]), *parts[2:])
         reduced = super().reducer_override(obj)
         if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_skeleton_class:
             slots = vars(obj).get("__slots__")
@@ -37,6 +41,26 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 arguments[3] = {**arguments[3], "__slots__": slots}
                 return (reduced[0], tuple(arguments), *reduced[2:])
         return reduced
+
+
+def _reduces_itself(kind: type) -> bool:
+    """Whether the author of an exception has said how it is pickled, in Python."""
+    names = ("__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__", "__getstate__")
+    return any(inspect.isfunction(getattr(kind, name, None)) for name in names)
+
+
+def rebuilt_exception(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
+    """An exception without its own `__init__`, which may want other arguments than it passed on.
+
+    Python would call that with what `args` has, and fail; attributes come back by themselves.
+    """
+    error = kind.__new__(kind, *arguments)
+    for base in kind.__mro__:
+        made = vars(base).get("__init__")
+        if made is not None and not inspect.isfunction(made):
+            made(error, *arguments)
+            break
+    return error
 
 
 class _StagePickler(_Pickler):
@@ -54,6 +78,10 @@ def dumps(value: Any) -> bytes:
 
 
 def _dumps(value: Any, pickler: Any) -> bytes:
+    # What `__main__` is called in a process that `multiprocessing` spawned, and in no other.
+    program = sys.modules.get("__mp_main__")
+    if program is not None and program.__name__ not in cloudpickle.list_registry_pickle_by_value():
+        cloudpickle.register_pickle_by_value(program)
     buffer = io.BytesIO()
     pickler(buffer, protocol=_PROTOCOL).dump(value)
     return buffer.getvalue()

@@ -1,5 +1,6 @@
 """Pipelines: stages in a row, and ways to run them."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -137,8 +138,10 @@ class Pipeline:
                     outputs.append(task)
             except KeyboardInterrupt:
                 stream.cancel()
-                for _ in stream:
-                    pass
+                # Whatever else fails on the way, Ctrl-C is why the run ended.
+                with contextlib.suppress(Exception):
+                    for _ in stream:
+                        pass
                 raise
         finally:
             stream.close()

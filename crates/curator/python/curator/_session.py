@@ -1,5 +1,6 @@
 """The program's other end: frames to it and from it, and threads that keep them going."""
 
+import atexit
 import json
 import os
 import socket
@@ -282,4 +283,11 @@ def _after_fork() -> None:
         session.abandon()
 
 
+def _at_exit() -> None:
+    """While threads still run: later they may stand still with a lock that the end needs."""
+    for session in list(_open_sessions):
+        session.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

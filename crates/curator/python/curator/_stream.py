@@ -77,6 +77,10 @@ class Stream(Iterator[Task]):
                     break
         except KeyboardInterrupt:
             raise  # `run` has the workers finish what they hold.
+        except StopIteration as error:
+            self.close()
+            # Raised here it would be the end of the tasks.
+            raise RuntimeError("the source of tasks raised StopIteration") from error
         except BaseException:
             self.close()
             raise

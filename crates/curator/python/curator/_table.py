@@ -25,9 +25,21 @@ def to_ipc(data: Any) -> Optional[bytes]:
     if root not in ("pyarrow", "pandas", "polars"):
         return None
     if root == "pandas":
-        if not isinstance(data, sys.modules["pandas"].DataFrame):
+        pandas = sys.modules["pandas"]
+        if isinstance(data, pandas.Series):
+            raise TypeError(
+                "a pandas.Series is no table, and a pickle of one version of pandas is none of"
+                " another: use `series.to_frame()`, or `series.tolist()`"
+            )
+        if not isinstance(data, pandas.DataFrame):
             return None
-        data = _pyarrow("a pandas.DataFrame").Table.from_pandas(data)
+        arrow = _pyarrow("a pandas.DataFrame")
+        try:
+            data = arrow.Table.from_pandas(data)
+        except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise TypeError(
+                f"the pandas.DataFrame has no form as an Arrow table, which it crosses as: {error}"
+            ) from error
     elif root == "polars":
         if not hasattr(data, "to_arrow") or not hasattr(data, "columns"):
             return None
