@@ -35,10 +35,16 @@ _scan = _decoder.scan_once
 
 def encode(item: Any, index: int) -> tuple[bytes, bytes]:
     """An item that a user hands in, as the head and the body of a frame."""
-    if not isinstance(item, Task):
-        kind, body = _encoded(item)
-        return _PLAIN_HEADS[kind], body
-    kind, body = _encoded(item.data if type(item) is Task else item)
+    try:
+        if not isinstance(item, Task):
+            kind, body = _encoded(item)
+            return _PLAIN_HEADS[kind], body
+        kind, body = _encoded(item.data if type(item) is Task else item)
+    except Exception as error:
+        raise PipelineError(
+            f"task {index} cannot be sent to a worker: {type(error).__name__}: {error}",
+            hint="give what can be pickled, such as a path, and open or make the rest in `process`",
+        ) from error
     try:
         head = _json([kind, item.dataset_name, item.metadata])
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,5 +1,6 @@
 """What can go wrong, as exceptions: each knows its stage, and what to do about it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -86,7 +87,8 @@ def error_of(told: Mapping[str, Any]) -> BaseException:
     kind = StageError if failed or raised else kinds.get(told.get("kind", ""), CuratorError)
     traceback = (raised or {}).get("traceback") or told.get("detail")
     error: CuratorError = kind(
-        told["message"],
+        # Where it stands in the text that went to the program says nothing here.
+        re.sub(r"^line \d+, column \d+: ", "", told["message"]),
         hint=told.get("hint"),
         stage=stages[0] if stages else None,
         traceback=traceback,

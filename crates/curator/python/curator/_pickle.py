@@ -5,6 +5,7 @@ value, which plain pickle cannot do: hence cloudpickle. It is vendored, for the 
 nothing else, and both ends must have the same one.
 """
 
+import functools
 import hashlib
 import inspect
 import io
@@ -33,6 +34,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
             parts: Any = obj.__reduce_ex__(_PROTOCOL)
             return (rebuilt_exception, (type(obj), parts[1]), *parts[2:])
+        if isinstance(obj, _CACHED) and _travels_by_value(obj):
+            return (cached, (obj.__wrapped__, obj.cache_parameters()))
         reduced = super().reducer_override(obj)
         if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_skeleton_class:
             slots = vars(obj).get("__slots__")
@@ -41,6 +44,19 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 arguments[3] = {**arguments[3], "__slots__": slots}
                 return (reduced[0], tuple(arguments), *reduced[2:])
         return reduced
+
+
+# What `functools.lru_cache` makes of a function: pickled by its name, whatever module it is in.
+_CACHED: Any = type(functools.lru_cache(len))
+
+
+def _travels_by_value(obj: Any) -> bool:
+    found = cloudpickle._lookup_module_and_qualname(obj)
+    return found is None or cloudpickle._is_registered_pickle_by_value(found[0])
+
+
+def cached(function: Any, parameters: "dict[str, Any]") -> Any:
+    return functools.lru_cache(**parameters)(function)
 
 
 def _reduces_itself(kind: type) -> bool:

@@ -9,8 +9,8 @@ from typing import Any, Optional, Union
 from curator._executors import Checkpoint, Executor, LocalExecutor, RunRecord
 from curator._loader import entries
 from curator._progress import Progress
-from curator._report import Plan, RunReport, sort_key
-from curator._stage import expand, names_of, with_settings
+from curator._report import Plan, RunReport, declared_lines, sort_key
+from curator._stage import declarations, expand, names_of, with_settings
 from curator._stream import Stream, ask
 
 __all__ = ["Pipeline"]
@@ -67,7 +67,9 @@ class Pipeline:
             # How it gets to its workers is nothing to read.
             del entry["source"], entry["args"]
             entry["python"] = _place_of(stage)
-        return str(ask(request, None)["text"])
+        told = ask(request, None)
+        declared = "".join(f"\n{line}" for line in declared_lines(told["declared"]))
+        return str(told["text"]) + declared
 
     def plan(self, executor: Optional[Executor] = None) -> Plan:
         """What a run would do about its environments. Nothing is built."""
@@ -169,7 +171,13 @@ class Pipeline:
             file["failure_policy"] = executor.failure_policy
         from curator import __version__
 
-        return {"version": __version__, "do": what, "pipeline": file, "dir": os.getcwd()}
+        return {
+            "version": __version__,
+            "do": what,
+            "pipeline": file,
+            "dir": os.getcwd(),
+            "declared": declarations(self.stages),
+        }
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}: {' -> '.join(names_of(self.stages))})"

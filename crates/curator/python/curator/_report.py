@@ -1,13 +1,14 @@
 """What a run leaves behind, for people and for programs."""
 
 import html
+import json
 from collections.abc import Iterator
 from typing import Any, Optional
 
 from curator._errors import exception_of
 from curator._stage import Task
 
-__all__ = ["FailedTask", "Plan", "RunReport", "sort_key"]
+__all__ = ["FailedTask", "Plan", "RunReport", "declared_lines", "sort_key"]
 
 
 class FailedTask:
@@ -60,6 +61,7 @@ class RunReport:
         self.failed = [FailedTask(failed) for failed in told["failed"]]
         self.stages: list[dict[str, Any]] = told["stages"]
         self.environments: list[dict[str, Any]] = told["environments"]
+        self.declared: list[dict[str, Any]] = told.get("declared", [])
         self.is_stopped: bool = told["is_stopped"]
         self.wall_seconds: float = told["wall_seconds"]
         self._page = page
@@ -105,7 +107,12 @@ class RunReport:
         rows = [head, *self._rows()]
         widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
-        return "\n".join([*(line.rstrip() for line in lines), self._summary()])
+        rows_and_sums = [*(line.rstrip() for line in lines), self._summary()]
+        return "\n".join([*rows_and_sums, *declared_lines(self._overridden())])
+
+    def _overridden(self) -> list[dict[str, Any]]:
+        """What stages declare and did not run with."""
+        return [it for it in self.declared if it["is_overridden"]]
 
     def _summary(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
@@ -133,13 +140,23 @@ class Plan:
         self.base: str = told["base"]
         self.engine: str = told["engine"]
         self.stages: list[dict[str, Any]] = told["stages"]
+        self.declared: list[dict[str, Any]] = told["declared"]
 
     def __repr__(self) -> str:
         lines = [f"base {self.base}, engine {self.engine}"]
         for stage in self.stages:
             added = ", ".join(stage.get("added", ())) or "-"
             lines.append(f"{stage['stage']}  {stage['state']}  {stage.get('problem') or added}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *declared_lines(self.declared)])
+
+
+def declared_lines(declared: list[dict[str, Any]]) -> list[str]:
+    """Where settings come from, for people to read."""
+    lines = []
+    for it in declared:
+        what = "`with_` overrides the class's" if it["is_overridden"] else "from the class:"
+        lines.append(f"{it['stage']}: {it['setting']} {what} {json.dumps(it['declared'])}")
+    return lines
 
 
 def sort_key(task: Task) -> Any:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -76,9 +77,25 @@ def with_settings(instance: Any, settings: Mapping[str, Any]) -> Any:
     if unknown:
         raise TypeError(f"{_unknown(unknown[0])}; there are name, {', '.join(SETTINGS)}")
     changed = copy.copy(instance)
-    before = getattr(instance, "_curator_with", {})
-    changed._curator_with = {**before, **settings}
+    both = {**_with_of(instance), **settings}
+    try:
+        # Also where the author has forbidden changes.
+        object.__setattr__(changed, "_curator_with", both)
+    except AttributeError:
+        _WITHOUT_ROOM[id(changed)] = (changed, both)
     return changed
+
+
+# What `with_` says of instances that have slots alone; kept with them, for ids are given again.
+_WITHOUT_ROOM: dict[int, tuple[Any, dict[str, Any]]] = {}
+
+
+def _with_of(instance: Any) -> dict[str, Any]:
+    """What `with_` has said of an instance, which may have an answer to any name."""
+    if id(instance) in _WITHOUT_ROOM:
+        return _WITHOUT_ROOM[id(instance)][1]
+    found: dict[str, Any] = getattr(instance, "__dict__", {}).get("_curator_with", {})
+    return found
 
 
 def _unknown(name: str) -> str:
@@ -138,7 +155,7 @@ class CompositeStage:
     def with_(self, changes: Mapping[str, Mapping[str, Any]]) -> "CompositeStage":
         """The same with other settings for some of its stages, by their names."""
         changed = copy.copy(self)
-        before: dict[str, Mapping[str, Any]] = getattr(self, "_curator_changes", {})
+        before: dict[str, Mapping[str, Any]] = self.__dict__.get("_curator_changes", {})
         merged = {name: {**before.get(name, {}), **change} for name, change in changes.items()}
         changed.__dict__["_curator_changes"] = {**before, **merged}
         return changed
@@ -155,7 +172,7 @@ def expand(stages: Sequence[Any]) -> list[Any]:
             continue
         decomposed: Any = parts()
         inner = expand(list(decomposed))
-        changes = dict(getattr(instance, "_curator_changes", {}))
+        changes = dict(getattr(instance, "__dict__", {}).get("_curator_changes", {}))
         for part in inner:
             change = changes.pop(name_of(part), None)
             instances.append(with_settings(part, change) if change else part)
@@ -187,6 +204,39 @@ def settings_of(instance: Any) -> dict[str, Any]:
     """What a stage runs with: what it declares, and over that what `with_` says."""
     from curator._shared import shared
 
+    settings = _declared(instance)
+    for name, value in _with_of(instance).items():
+        if name == "name":
+            continue
+        if value is None:
+            settings.pop(name, None)
+        elif isinstance(value, Resources):
+            settings[name] = dataclasses.asdict(value)
+        else:
+            # A number of numpy's, for one.
+            stand_in = shared("curator_json").stand_in
+            settings[name] = json.loads(json.dumps(value, default=stand_in, allow_nan=False))
+    return settings
+
+
+def declarations(instances: Sequence[Any]) -> list[dict[str, Any]]:
+    """What stages declare, and whether `with_` says something else."""
+    return [
+        {
+            "stage": name,
+            "setting": setting,
+            "declared": value,
+            "is_overridden": setting in _with_of(instance),
+        }
+        for instance, name in zip(instances, names_of(instances))
+        for setting, value in _declared(instance, is_quiet=True).items()
+    ]
+
+
+def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
+    """What the class or the instance of a stage declares."""
+    from curator._shared import shared
+
     names: set[Any] = set(getattr(instance, "__dict__", ()))
     for kind in type(instance).__mro__:
         if kind not in (Stage, object):
@@ -204,7 +254,7 @@ def settings_of(instance: Any) -> dict[str, Any]:
     for name in ("isolation", "max_attempts"):
         if name in names:
             settings[name] = getattr(instance, name)
-    for name, setting in found["near"]:
+    for name, setting in () if is_quiet else found["near"]:
         import warnings
 
         warnings.warn(
@@ -212,21 +262,12 @@ def settings_of(instance: Any) -> dict[str, Any]:
             " nearest",
             stacklevel=2,
         )
-    for name, value in getattr(instance, "_curator_with", {}).items():
-        if name == "name":
-            continue
-        if value is None:
-            settings.pop(name, None)
-        elif isinstance(value, Resources):
-            settings[name] = dataclasses.asdict(value)
-        else:
-            settings[name] = value
     return settings
 
 
 def name_of(instance: Any) -> str:
     """A stage's name: what `with_` or the instance says, else its class's or function's."""
-    name = getattr(instance, "_curator_with", {}).get("name")
+    name = _with_of(instance).get("name")
     if name is None:
         name = getattr(instance, "name", None)
     if callable(name) or not isinstance(name, str) or not name:

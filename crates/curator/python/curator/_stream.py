@@ -31,8 +31,7 @@ def ask(request: dict[str, Any], cache_dir: Optional[str]) -> dict[str, Any]:
         session.close()
     if "error" in answer:
         raise error_of(answer["error"])
-    report: dict[str, Any] = answer["report"]
-    return report
+    return {**answer["report"], "declared": answer["declared"]}
 
 
 class Stream(Iterator[Task]):
@@ -89,7 +88,9 @@ class Stream(Iterator[Task]):
             raise error_of(self._told["error"])
         if "report" not in self._told:
             raise CuratorError("the program told no report")
-        self.report = RunReport(self._told["report"], [], self._page)
+        self.report = RunReport(
+            {**self._told["report"], "declared": self._told.get("declared", [])}, [], self._page
+        )
         done = {it["name"]: (it["tasks"], it["outputs"]) for it in self.report.stages}
         self._notes({"event": "finished", "stages": done})
         raise StopIteration

@@ -22,6 +22,7 @@ mod progress;
 mod python_ends;
 mod python_notebook;
 mod python_pipelines;
+mod python_scale;
 mod python_values;
 mod recording;
 mod reporting;

@@ -1,4 +1,4 @@
-//! `import curator`: however a run ends, and whoever ends it, nothing hangs and nothing is left.
+//! `import curator`: however a run ends, and whatever ends it, nothing hangs and nothing is left.
 
 use std::fs;
 use std::path::Path;
@@ -254,6 +254,149 @@ for thread in threads:
 for name in ("a", "b"):
     expected = [part for n in range(50) for part in (name, {"n": n})]
     assert results[name] == expected, results[name]
+"#,
+    );
+}
+
+/// Waits until none of a folder's workers is left.
+#[track_caller]
+fn wait_for_their_end(folder: &Folder) {
+    for worker in workers(folder) {
+        wait_for("the end of a worker", || !is_alive(&worker));
+    }
+}
+
+/// Ctrl-C twice in a terminal, which tells the whole group, ends workers in the middle of a task; a
+/// program that was started to ignore it goes on.
+#[test]
+fn ctrl_c_twice_ends_what_does_not_end_by_itself() {
+    let text = r#"
+import os, signal, sys, time
+from curator import Pipeline
+
+def stuck(task):
+    open(f"pid-{os.getpid()}", "w").close()
+    while not os.path.exists("enough"):
+        time.sleep(0.02)
+    return task.data
+
+os.setpgid(0, 0)
+if os.path.exists("ignore"):
+    # As after `nohup`, or in the background of a script.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+try:
+    print(Pipeline([stuck]).run(range(2)).data)
+except KeyboardInterrupt:
+    sys.exit(7)
+"#;
+    for is_ignored in [false, true] {
+        let folder = Folder::new("");
+        if is_ignored {
+            folder.write("ignore", "");
+        }
+        let handle = program(&folder, text).start().expect("it starts");
+        wait_for("a worker", || !workers(&folder).is_empty());
+        let group = format!("-{}", handle.pids()[0]);
+        for _ in 0..2 {
+            duct::cmd("kill", ["-INT", "--", &group]).run().expect("the command runs");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        if is_ignored {
+            folder.write("enough", "");
+        }
+        let output = handle.wait().expect("it ends");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(if is_ignored { 0 } else { 7 }), "{err}");
+        wait_for_their_end(&folder);
+    }
+}
+
+/// A program that ends in the middle of a stream, however it does, leaves nothing and does not hang.
+#[test]
+fn a_program_that_ends_in_the_middle_of_a_stream_leaves_nothing() {
+    let ends = [
+        ("pass", Some(0)),
+        ("sys.exit(3)", Some(3)),
+        ("raise LookupError('mine')", Some(1)),
+        ("os._exit(4)", Some(4)),
+        ("threading.Thread(target=lambda: [next(stream) for _ in range(300)]).start()", Some(0)),
+        ("os.kill(os.getpid(), 15)", None),
+    ];
+    for (end, code) in ends {
+        let folder = Folder::new("");
+        let text = format!(
+            "import threading\n{ENDLESS}\nstream = Pipeline([note]).stream(itertools.count())\n\
+             next(stream)\n{end}\n"
+        );
+        let output = program(&folder, &text).run().expect("it ends");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), code, "{end}: {err}");
+        wait_for_their_end(&folder);
+    }
+}
+
+/// A client that is killed while an environment is built leaves no installer, and the next run
+/// builds it.
+#[test]
+fn a_client_that_is_killed_during_a_build_leaves_no_installer() {
+    let folder = Folder::new("");
+    fs::create_dir(folder.path("slow")).expect("a folder");
+    let setup = format!(
+        "import os, time\nfrom setuptools import setup\nhere = {:?}\n\
+         open(here + f'/pid-{{os.getpid()}}', 'w').close()\n\
+         while not os.path.exists(here + '/enough'):\n    time.sleep(0.05)\n\
+         setup(name='slow', version='1', py_modules=['slow'])\n",
+        folder.path("")
+    );
+    folder.write("slow/setup.py", &setup);
+    folder.write("slow/slow.py", "HERE = 1\n");
+    let text = r#"
+import os
+from curator import Pipeline, stage
+
+@stage(runtime_env={"uv": [f"slow @ file://{os.getcwd()}/slow"]})
+def use(task):
+    import slow
+    return slow.HERE
+
+print(Pipeline([use]).run([0]).data)
+"#;
+    let handle = program(&folder, text).start().expect("it starts");
+    wait_for("the build", || !workers(&folder).is_empty());
+    kill("-KILL", &handle.pids()[0].to_string());
+    handle.wait().expect("it ends");
+    wait_for_their_end(&folder);
+    folder.write("enough", "");
+    assert_eq!(passes(&folder, text), "[1]\n");
+}
+
+/// Processes of `multiprocessing`, forked and spawned, run pipelines of their own; stages of the
+/// program are found there, too, where its module has another name.
+#[test]
+fn processes_of_the_program_run_pipelines() {
+    passes(
+        &Folder::new(""),
+        r#"
+import multiprocessing
+from curator import Pipeline
+
+class Pair:
+    def __init__(self, n): self.n = n
+
+def doubled(task):
+    return Pair(2 * task.data)
+
+def one(n):
+    return [pair.n for pair in Pipeline([doubled], name=f"p{n}").run(range(n)).data]
+
+if __name__ == "__main__":
+    for how in ("fork", "spawn"):
+        stream = Pipeline([doubled]).stream(iter(range(200)))
+        next(stream)
+        with multiprocessing.get_context(how).Pool(2) as pool:
+            found = pool.map(one, [2, 3])
+        assert found == [[0, 2], [0, 2, 4]], found
+        assert len(list(stream)) == 199
 "#,
     );
 }

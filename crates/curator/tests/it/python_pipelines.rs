@@ -214,6 +214,38 @@ else:
     );
 }
 
+/// A stage's name is its class's unless `with_` says another; stages of one name are told apart. What
+/// a class declares, and what `with_` says in its place, is told, but nothing secret.
+#[test]
+fn what_a_class_declares_is_told_with_what_overrides_it() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import Pipeline, Stage
+
+class Named(Stage):
+    name = "mine"
+    batch_size = 4
+    runtime_env = {"env_vars": {"API_TOKEN": "hush-hush-hush"}}
+    def process(self, task):
+        return task.data
+
+pipeline = Pipeline([Named().with_(batch_size=2), Named(), Named().with_(name="other")])
+report = pipeline.run([1])
+assert [stage["name"] for stage in report.stages] == ["mine", "mine_2", "other"], report
+plan = pipeline.plan()
+for told in (plan, report):
+    found = {(it["stage"], it["setting"]): it["is_overridden"] for it in told.declared}
+    sizes = [found[name, "batch_size"] for name in ("mine", "mine_2", "other")]
+    assert sizes == [True, False, False] and ("mine", "runtime_env") in found, found
+line = "mine: batch_size `with_` overrides the class's 4"
+for text in (repr(plan), repr(report), pipeline.describe()):
+    assert line in text and "hush" not in text, text
+assert "mine_2: batch_size from the class: 4" in repr(plan) + pipeline.describe()
+"#,
+    );
+}
+
 /// What the package has of the workers' files is what the workers have.
 #[test]
 fn the_package_and_the_workers_have_the_same_files() {

@@ -202,6 +202,71 @@ except TypeError as error:
     );
 }
 
+/// An exception whose constructor wants other arguments than it passes on comes back as itself, too;
+/// one that would end a loop, or the program, is the cause of a `StageError`.
+#[test]
+fn exceptions_of_any_make_are_told() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import Pipeline, StageError
+
+class Two(Exception):
+    def __init__(self, row, why):
+        super().__init__(f"{row}: {why}")
+        self.row, self.why = row, why
+
+class Named(Exception):
+    def __init__(self, *, row):
+        self.row = row
+
+class Gone(OSError):
+    def __init__(self, path, *, code):
+        super().__init__(code, "gone", path)
+        self.code = code
+
+class Missing(KeyError):
+    def __init__(self, key, place):
+        KeyError.__init__(self, key)
+        self.place = place
+
+make = {
+    "two": lambda: Two(1, "odd"),
+    "named": lambda: Named(row=4),
+    "gone": lambda: Gone("/p", code=2),
+    "missing": lambda: Missing("k", 9),
+    "import": lambda: ImportError("x", name="n", path="p"),
+    "unicode": lambda: UnicodeDecodeError("utf-8", b"x", 0, 1, "r"),
+    "file": lambda: FileNotFoundError(2, "no", "f"),
+    "stop": lambda: StopIteration(5),
+    "exit": lambda: SystemExit(3),
+    "interrupt": lambda: KeyboardInterrupt(),
+}
+
+def told(error):
+    names = ("errno", "filename", "strerror", "name", "path")
+    more = {name: getattr(error, name, None) for name in names}
+    return type(error), error.args, str(error), vars(error), more
+
+def fails(task):
+    raise make[task.data]()
+
+for name in make:
+    expected = make[name]()
+    try:
+        list(Pipeline([fails]).stream([name]))
+    except StageError as error:
+        assert name in ("stop", "exit", "interrupt"), error
+        assert told(error.__cause__) == told(expected)
+    except Exception as error:
+        assert told(error) == told(expected), (told(error), told(expected))
+        assert isinstance(error.__cause__, StageError)
+    else:
+        raise AssertionError(f"{name} was the end of the tasks")
+"#,
+    );
+}
+
 /// A table crosses as Arrow, whoever has `pyarrow`: here nobody has, and the stages have what needs
 /// nothing. A frame that cannot become one is refused, and never pickled.
 #[test]

@@ -7,6 +7,7 @@ use curator::backends::Plan;
 use curator::backends::worker::{Frame, Kind};
 use curator::stage::PipelineFile;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
@@ -50,6 +51,10 @@ pub(super) struct Request {
     /// Whether what each stage cost a task comes with it.
     #[serde(default)]
     pub(super) timings: bool,
+    /// What the code of the stages declares, as plans tell of it: `stage`, `setting`, `declared`,
+    /// `is_overridden`.
+    #[serde(default)]
+    pub(super) declared: Value,
     /// Whether the end of each task that was sent is told.
     #[serde(default)]
     pub(super) follow: bool,

@@ -9,7 +9,7 @@ use std::thread;
 use curator::Task;
 use curator::backends::worker::Kind;
 use curator::backends::{FailurePolicy, Observer, Recorder, RunRecord, RunReport, Sink, Stop};
-use curator::stage::{BoxError, Data};
+use curator::stage::{BoxError, Data, redacted};
 use serde_json::{Value, json};
 
 use super::client::{Frames, Tasks, listen};
@@ -39,15 +39,20 @@ pub(super) fn serve(
     started.map_err(|error| Failure::thread(&error))?;
 
     let mut loaded = request.load()?;
+    // The client has read it from the instances of its stages; what looks secret goes no further.
+    let declared = redacted(&request.declared);
     let engine = loaded.file.engine();
     let backend = engine.backend;
     engine::check(engine, backend, &loaded.plan)?;
     match request.what {
         Do::Describe => {
             let text = loaded.file.pipeline().describe();
-            return report(writer, &json!({ "text": text }), &[]);
+            return report(writer, &json!({ "text": text }), &[], &declared);
         }
-        Do::Plan => return report(writer, &plan::as_json(&mut loaded, cache_dir)?, &[]),
+        Do::Plan => {
+            let plan = plan::as_json(&mut loaded, cache_dir)?;
+            return report(writer, &plan, &[], &declared);
+        }
         Do::Run => loaded.read_declared(cache_dir)?,
     }
     let record = request.locked.as_deref().map(RunRecord::read).transpose()?;
@@ -92,7 +97,7 @@ pub(super) fn serve(
     let run = result?;
     keep(request, &loaded, &run, cache_dir)?;
     let body = page.as_ref().map_or(&[][..], |page| page.as_bytes());
-    report(writer, &json!(run), &[body])
+    report(writer, &json!(run), &[body], &declared)
 }
 
 /// Keeps what the environments held, where that is wanted.
@@ -109,8 +114,8 @@ fn keep(
     Ok(())
 }
 
-fn report(writer: &Writer, report: &Value, body: &[&[u8]]) -> Result<(), Fault> {
-    let told = json!({ "report": report }).to_string();
+fn report(writer: &Writer, report: &Value, body: &[&[u8]], declared: &Value) -> Result<(), Fault> {
+    let told = json!({ "report": report, "declared": declared }).to_string();
     let sent = writer.send(Kind::Report, told.as_bytes(), body);
     sent.map_err(|error| Failure::io("tell the client how it went", &error).into())
 }
