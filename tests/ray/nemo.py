@@ -8,13 +8,16 @@ import copy
 import glob
 import json
 import os
+import random
 import sys
 from dataclasses import dataclass
 
 import curator.nemo
 import pyarrow.parquet
-from curator import CuratorError
-from curator.nemo import CuratorExecutor
+from curator import Aggregate, CuratorError
+from curator import Task as Ours
+from curator._nemo_worker import Carried, Fused, task_of
+from curator.nemo import CuratorExecutor, _neighbours
 from nemo_curator.backends.base import BaseStageAdapter
 from nemo_curator.pipeline import Pipeline
 from nemo_curator.stages.base import ProcessingStage
@@ -164,17 +167,89 @@ def numbers_by_adapter():
     return of_numbers(Asked())
 
 
-def refused(stage, **executor):
+def thirds(task):
+    return [number(3 * task.data["n"] + k) for k in range(3)]
+
+
+class Halves(Step):
+    """Gives one task for each, or none, a batch at a time."""
+
+    batch_size = 4
+
+    def process_batch(self, tasks):
+        return [None if task.data["n"] % 2 else self.action(task) for task in tasks]
+
+
+def by_worker(rng, stages, tasks):
+    """What workers give, whose batches are what happens to be there, in any order."""
+    for group in _neighbours(stages):
+        worker, outputs = Fused(group), []
+        rng.shuffle(tasks)
+        while tasks:
+            count = rng.randint(1, group[0].batch_size or 1)
+            batch, tasks = tasks[:count], tasks[count:]
+            entries = worker.process_batch([Ours(Carried(task)) for task in batch])
+            nested = [entries.outputs] if isinstance(entries, Aggregate) else entries
+            outputs += [task_of(output) for entry in nested for output in entry]
+        tasks = outputs
+    return tasks
+
+
+def ids_depend_on(cases):
+    """The cases in which workers give other tasks than NeMo Curator's adapter, one at a time."""
+    actions = (seen, dropped, fanned, failed, thirds)
+    found = []
+    for case in range(cases):
+        rng = random.Random(case)
+        stages = []
+        for place in range(rng.randint(1, 5)):
+            kind, action = rng.choice((Step, Step, Pairs, Halves)), rng.choice(actions)
+            if kind is not Step:
+                action = seen
+            stages.append(kind(f"{place}", action))
+            stages[-1].batch_size = rng.randint(1, 4)
+        tasks = [number(n) for n in range(rng.randint(1, 12))]
+        for place, task in enumerate(tasks):
+            task._set_task_id("0", place)
+        expected = shown(by_adapter(copy.deepcopy(stages), copy.deepcopy(tasks)))
+        if shown(by_worker(rng, stages, tasks)) != expected:
+            found.append(case)
+    return found
+
+
+def refusals():
+    """What is said of stages that cannot be had here, with no task run and no Ray started."""
+    numbering = Step("numbers documents", touch)
+    numbering._generate_ids = True
+    found = {}
+    for key in ("is_raft_actor", "is_shuffle_stage", "is_lsh_stage"):
+        stage = Step(key, touch)
+        stage.ray_stage_spec = {key: True}.copy
+        found[key] = refused(Step("before", touch), stage)
+    found["ids"] = refused(Step("before", touch), numbering)
+    for key in ("conda", "container", "image_uri"):
+        found[key] = refused(
+            Step("before", touch), Step(key, touch).with_(runtime_env={key: ["x"]})
+        )
+    elsewhere = {"base": sys._base_executable}
+    found["without nemo"] = refused(Step("elsewhere", touch), **elsewhere)
+    import ray
+
+    found["nothing ran"] = not os.path.exists(f"{FOLDER}/touched") and not ray.is_initialized()
+    return found
+
+
+def touch(task):
+    with open(f"{FOLDER}/touched", "w"):
+        return task
+
+
+def refused(*stages, **executor):
     try:
-        CuratorExecutor(**executor).execute([stage], [EmptyTask()])
+        CuratorExecutor(**executor).execute(list(stages), [EmptyTask()])
     except CuratorError as error:
         return f"{error} | {error.hint}"
     return "it ran"
-
-
-class Raft(Step):
-    def ray_stage_spec(self):
-        return {"is_raft_actor": True}
 
 
 class Bad(ProcessingStage[Number, Number]):
@@ -231,27 +306,35 @@ def main():
         "documents": whole,
         "workers": [stage["name"] for stage in fused.report.stages],
         "numbers": of_numbers(CuratorExecutor()) == numbers_by_adapter(),
-        "raft": refused(Raft("raft", seen)),
-        "conda": refused(Step("c", seen).with_(runtime_env={"conda": ["x"]})),
+        "ids depend on batches": ids_depend_on(300),
+        "refused": refusals(),
         "raised": raised(),
     }
     if IS_WHOLE:
+        from nemo_curator.backends.ray_actor_pool import RayActorPoolExecutor
         from nemo_curator.backends.ray_data import RayDataExecutor
+        from nemo_curator.backends.xenna import XennaExecutor
 
-        def within(pipeline):
-            with curator.nemo.environments():
-                return pipeline.run(RayDataExecutor(), [number(0)])
+        def within(executor):
+            def run(pipeline):
+                with curator.nemo.environments():
+                    return pipeline.run(executor(), [number(0)])
+
+            return run
 
         unfused = CuratorExecutor(fuse=False)
         found["unfused is equal"] = of_documents(unfused, "unfused") == whole
         found["numbers unfused"] = of_numbers(unfused) == numbers_by_adapter()
         found["versions"] = versions(lambda it: it.run(CuratorExecutor(), [number(0)]))
-        on_ray = CuratorExecutor(engine="ray-data", num_cpus=4)
-        found["on ray"] = versions(lambda it: it.run(on_ray, [number(0)]))
+        for engine in ("ray-data", "ray-actor-pool", "xenna"):
+            on_ray = CuratorExecutor(engine=engine, num_cpus=4)
+            found[f"on {engine}"] = versions(lambda it, on=on_ray: it.run(on, [number(0)]))
         found["ray data is equal"] = of_documents(RayDataExecutor(), "ray-data") == whole
-        found["environments"] = versions(within)
-        bridged = curator.nemo.bridged(RayDataExecutor)
-        found["bridged"] = versions(lambda it: it.run(bridged(), [number(0)]))
+        kinds = {"ray-data": RayDataExecutor, "pool": RayActorPoolExecutor, "xenna": XennaExecutor}
+        for name, kind in kinds.items():
+            found[f"environments {name}"] = versions(within(kind))
+            bridged = curator.nemo.bridged(kind)
+            found[f"bridged {name}"] = versions(lambda it, k=bridged: it.run(k(), [number(0)]))
     print(json.dumps(found, default=str))
 
 

@@ -50,16 +50,33 @@ fn pipelines_of_nemo_curator_run_as_they_are() {
     assert_eq!(found["numbers"], json!(true));
     let raised = json!([["no 1", 7], ["in the stage 'bad' of NeMo Curator"]]);
     assert_eq!(found["raised"], raised);
-    for (name, words) in [("raft", "'raft' needs RAFT actors"), ("conda", "stage 'c' has `conda`")]
-    {
-        assert!(found[name].as_str().is_some_and(|told| told.contains(words)), "{}", found[name]);
+    assert_eq!(found["ids depend on batches"], json!([]));
+    let refused = &found["refused"];
+    for (name, words) in [
+        ("is_raft_actor", "'is_raft_actor' needs RAFT actors"),
+        ("is_shuffle_stage", "'is_shuffle_stage' needs a shuffle"),
+        ("is_lsh_stage", "'is_lsh_stage' needs a shuffle"),
+        ("ids", "'numbers documents' asks an actor of Ray"),
+        ("conda", "stage 'conda' has `conda`"),
+        ("container", "stage 'container' has `container`"),
+        ("image_uri", "stage 'image_uri' has `image_uri`"),
+        ("without nemo", "'elsewhere' needs `nemo_curator`"),
+    ] {
+        let told = refused[name].as_str().unwrap_or_default();
+        assert!(told.contains(words), "{name}: {told}");
     }
+    assert_eq!(refused["nothing ran"], json!(true));
     if tests_all() {
         for name in ["unfused is equal", "numbers unfused", "ray data is equal"] {
             assert_eq!(found[name], json!(true), "{name}");
         }
-        for name in ["versions", "on ray", "environments", "bridged"] {
-            let versions = &found[name];
+        let engines = ["on ray-data", "on ray-actor-pool", "on xenna"];
+        let bridges = ["ray-data", "pool", "xenna"];
+        let bridges =
+            bridges.iter().flat_map(|it| ["environments", "bridged"].map(|way| (way, it)));
+        let names = ["versions"].into_iter().chain(engines).map(str::to_owned);
+        for name in names.chain(bridges.map(|(way, engine)| format!("{way} {engine}"))) {
+            let versions = &found[&name];
             assert_eq!(versions["own"], "23.2", "{name}: {versions}");
             assert_eq!(versions["none"], versions["base"], "{name}: {versions}");
         }

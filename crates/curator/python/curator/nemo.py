@@ -8,6 +8,7 @@ with environments from this package's cache.
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional, Union
 
@@ -95,6 +96,7 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
     def execute(self, stages: list[Any], initial_tasks: Optional[list[Any]] = None) -> list[Any]:
         """Runs the stages, and returns the tasks that the last one gives."""
         pipeline = self.pipeline(stages)
+        _refuse_base(self._base, stages)
         seeds = initial_tasks if initial_tasks else [EmptyTask()]
         report = pipeline.run([Task(Carried(seed)) for seed in seeds], self._executor, **self._run)
         self.report = report
@@ -145,6 +147,29 @@ def _refuse(stage: Any) -> None:
             " `_generate_ids` and add an `AddId` stage",
             stage=stage.name,
         )
+
+
+def _refuse_base(base: Any, stages: Sequence[Any]) -> None:
+    """A base without NeMo Curator is told of before workers start, unless stages bring it along."""
+    if base is None or isinstance(base, Mapping):
+        return
+    python = os.fspath(base)
+    if os.path.isdir(python):
+        python = os.path.join(python, "bin", "python")
+    question = "import importlib.util as it; print(it.find_spec('nemo_curator') is not None)"
+    try:
+        asked = subprocess.run([python, "-I", "-c", question], capture_output=True, text=True)
+    except OSError:
+        return  # The program says what is wrong with it.
+    if "False" not in asked.stdout:
+        return
+    for stage in stages:
+        if "nemo" not in repr(getattr(stage, "runtime_env", None)):
+            raise PipelineError(
+                f"the stage {stage.name!r} needs `nemo_curator`, and the base `{python}` has none",
+                hint="install NeMo Curator there, or leave `base` out: it is this program's own",
+                stage=stage.name,
+            )
 
 
 def _ray_spec(stage: Any) -> dict[str, Any]:
