@@ -2,6 +2,7 @@
 //! as the files that they came from are what they were.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use envspec::Digest;
 use files::Access;
@@ -18,6 +19,8 @@ use crate::worker::wire::Found;
 
 /// The longest record that is read.
 const LONGEST: u64 = 1 << 20;
+/// How many records there may be: each change of a class makes another one.
+const MOST: usize = 1024;
 
 /// Where the answer about one stage is kept.
 pub(super) struct Kept {
@@ -90,12 +93,36 @@ impl Kept {
         let record = Record { answer: answer.clone(), files, variables };
         let written = || {
             let dir = self.file.parent().unwrap_or(Path::new("/"));
-            Access::of(dir)?.replace(&self.file, &serde_json::to_vec(&record)?)
+            Access::of(dir)?.replace(&self.file, &serde_json::to_vec(&record)?)?;
+            forget_oldest(dir, MOST)
         };
         if let Err(error) = written() {
             tracing::debug!(%error, "what a class declares is not kept");
         }
     }
+}
+
+/// Deletes the oldest quarter of the records, once there are more than that.
+fn forget_oldest(dir: &Path, most: usize) -> io::Result<()> {
+    let mut records = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_record =
+            name.to_str().is_some_and(|it| it.starts_with("class-") && it.ends_with(".json"));
+        // Another process may have deleted it.
+        if let (true, Ok(metadata)) = (is_record, entry.metadata()) {
+            records.push((metadata.modified()?, entry.path()));
+        }
+    }
+    if records.len() > most {
+        records.sort();
+        let gone = records.len() - most + most / 4;
+        for (_, record) in &records[..gone] {
+            files::delete(record)?;
+        }
+    }
+    Ok(())
 }
 
 fn digest_of_vars(environment: &Environment) -> String {
@@ -109,4 +136,31 @@ fn is_open(answer: &Answer) -> bool {
         Found::Value(value) => redacted(value) == *value && is_open_text(&value.to_string()),
         Found::Unread(why) => is_open_text(why),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    /// However many classes are asked about, their records stay few; other records stay.
+    #[test]
+    fn the_oldest_records_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let others = ["0123.json", "class-draft"];
+        for name in others {
+            fs::write(dir.path().join(name), "{}").unwrap();
+        }
+        let begin = SystemTime::now() - Duration::from_hours(1);
+        for number in 0..30 {
+            let file = dir.path().join(format!("class-{:02}.json", 29 - number));
+            fs::write(&file, "{}").unwrap();
+            let time = begin + Duration::from_secs(number);
+            fs::File::open(&file).unwrap().set_modified(time).unwrap();
+            forget_oldest(dir.path(), 8).unwrap();
+            let left = fs::read_dir(dir.path()).unwrap().count() - others.len();
+            assert!(left <= 8 && file.exists(), "{left}");
+        }
+        assert!(others.iter().all(|name| dir.path().join(name).exists()));
+    }
 }
