@@ -239,6 +239,24 @@ def refusals():
     return found
 
 
+def unsendable():
+    """What is said of frames that no version of pandas but one could read."""
+    import pandas
+
+    mixed = pandas.DataFrame({"a": [1, "x"]})
+    found = []
+    for give, items in [
+        (lambda task: task.data, [0, pandas.Series([1])]),
+        (lambda task: task.data, [0, mixed]),
+        (lambda task: pandas.Series([1]), [0]),
+    ]:
+        try:
+            curator.Pipeline([give]).run(items)
+        except Exception as error:
+            found.append(str(error))
+    return found
+
+
 def touch(task):
     with open(f"{FOLDER}/touched", "w"):
         return task
@@ -308,6 +326,7 @@ def main():
         "numbers": of_numbers(CuratorExecutor()) == numbers_by_adapter(),
         "ids depend on batches": ids_depend_on(300),
         "refused": refusals(),
+        "unsendable": unsendable(),
         "raised": raised(),
     }
     if IS_WHOLE:

@@ -66,6 +66,11 @@ fn pipelines_of_nemo_curator_run_as_they_are() {
         assert!(told.contains(words), "{name}: {told}");
     }
     assert_eq!(refused["nothing ran"], json!(true));
+    let words = [["task 1", "to_frame"], ["task 1", "Arrow table"], ["Series", "to_frame"]];
+    for (place, words) in words.iter().enumerate() {
+        let told = found["unsendable"][place].as_str().unwrap_or_default();
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    }
     if tests_all() {
         for name in ["unfused is equal", "numbers unfused", "ray data is equal"] {
             assert_eq!(found[name], json!(true), "{name}");
