@@ -80,9 +80,9 @@ class EngineError(CuratorError):
 
 def error_of(told: Mapping[str, Any]) -> BaseException:
     """The exception to raise for what the program tells of an error."""
-    failed = told.get("failed") or {}
-    raised = told.get("raised")
-    stages = told.get("stages") or []
+    failed: dict[str, Any] = told.get("failed") or {}
+    raised: Optional[dict[str, Any]] = told.get("raised")
+    stages: list[str] = told.get("stages") or []
     kinds = {"usage": PipelineError, "environment": NoEnvironmentError}
     kind = StageError if failed or raised else kinds.get(told.get("kind", ""), CuratorError)
     traceback = (raised or {}).get("traceback") or told.get("detail")

@@ -69,8 +69,8 @@ class _RayExecutor(Executor):
     num_cpus: Optional[float] = None
     num_gpus: Optional[float] = None
     ray_env: Optional[str] = None
-    init: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    init: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
     _backend = ""
 

@@ -34,7 +34,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
             parts: Any = obj.__reduce_ex__(_PROTOCOL)
             return (rebuilt_exception, (type(obj), parts[1]), *parts[2:])
-        if isinstance(obj, _CACHED) and _travels_by_value(obj):
+        if type(obj) is _CACHED and _travels_by_value(obj):
             return (cached, (obj.__wrapped__, obj.cache_parameters()))
         reduced = super().reducer_override(obj)
         if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_skeleton_class:

@@ -10,7 +10,7 @@ from curator._executors import Checkpoint, Executor, LocalExecutor, RunRecord
 from curator._loader import entries
 from curator._progress import Progress
 from curator._report import Plan, RunReport, declared_lines, sort_key
-from curator._stage import declarations, expand, names_of, with_settings
+from curator._stage import Task, declarations, expand, names_of, with_settings
 from curator._stream import Stream, ask
 
 __all__ = ["Pipeline"]
@@ -45,7 +45,7 @@ class Pipeline:
         """The same with other settings for some stages, by their names."""
         left = dict(changes)
         names = names_of(self.stages)
-        stages = []
+        stages: list[Any] = []
         for stage, name in zip(self.stages, names):
             change = left.pop(name, None)
             stages.append(stage if change is None else with_settings(stage, change))
@@ -133,7 +133,7 @@ class Pipeline:
 
             return run_here(self, items)
         stream = self.stream(items, executor, **options)
-        outputs = []
+        outputs: list[Task] = []
         try:
             try:
                 for task in stream:

@@ -93,7 +93,7 @@ class RunReport:
         return self.outputs[index]
 
     def _rows(self) -> list[list[str]]:
-        rows = []
+        rows: list[list[str]] = []
         for stage in self.stages:
             environment = self.environment_of(stage["name"]) or {}
             key = (environment.get("key") or "-")[:12]
@@ -152,7 +152,7 @@ class Plan:
 
 def declared_lines(declared: list[dict[str, Any]]) -> list[str]:
     """Where settings come from, for people to read."""
-    lines = []
+    lines: list[str] = []
     for it in declared:
         what = "`with_` overrides the class's" if it["is_overridden"] else "from the class:"
         lines.append(f"{it['stage']}: {it['setting']} {what} {json.dumps(it['declared'])}")
