@@ -108,8 +108,7 @@ fn forget_oldest(dir: &Path, most: usize) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let is_record =
-            name.to_str().is_some_and(|it| it.starts_with("class-") && it.ends_with(".json"));
+        let is_record = name.to_str().is_some_and(|it| it.starts_with("class-"));
         // Another process may have deleted it.
         if let (true, Ok(metadata)) = (is_record, entry.metadata()) {
             records.push((metadata.modified()?, entry.path()));
@@ -147,7 +146,7 @@ mod tests {
     #[test]
     fn the_oldest_records_are_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let others = ["0123.json", "class-draft"];
+        let others = ["0123.json", ".unfinished-class"];
         for name in others {
             fs::write(dir.path().join(name), "{}").unwrap();
         }

@@ -58,7 +58,7 @@ impl Frames {
 /// A task, and what it takes of the client's credit; or the end of all.
 #[derive(Debug)]
 pub(super) enum Sent {
-    Task(Task, usize),
+    Task(Box<Task>, usize),
     Wrong(String),
     End,
 }
@@ -94,7 +94,7 @@ fn read(frame: Frame, stop: &Stop) -> Option<Sent> {
     match frame.kind {
         Kind::Task => {
             let bytes = frame.body.len();
-            let task = read_task(frame).map(|task| Sent::Task(task, bytes));
+            let task = read_task(frame).map(|task| Sent::Task(Box::new(task), bytes));
             Some(task.unwrap_or_else(Sent::Wrong))
         }
         Kind::End => Some(Sent::End),
