@@ -30,23 +30,18 @@ def _kind_of(coroutine):
 _GENERATOR = type(item for item in ())
 _COROUTINE = _kind_of(_coroutine())
 _ASYNC_GENERATOR = type(_async_generator())
-_LAZY = frozenset((_GENERATOR, _COROUTINE, _ASYNC_GENERATOR))
+_AWAITED = frozenset((_COROUTINE, _ASYNC_GENERATOR))
+_LAZY = frozenset((_GENERATOR, *_AWAITED))
 
 
-def _whole(generator):
-    """A list of what a generator yields."""
-    left = []
-
-    def delegate():
-        left.append((yield from generator))
-
-    items = list(delegate())
-    if left[0] is not None:
+def _yields(generator):
+    """What a generator yields, which may be all that it gives."""
+    left = yield from generator
+    if left is not None:
         raise TypeError(
-            f"the generator returned a {type(left[0]).__name__}, which nobody gets: a function with"
+            f"the generator returned a {type(left).__name__}, which nobody gets: a function with"
             " `yield` in it gives only what it yields"
         )
-    return items
 
 
 # What JSON has a form for: of which nothing has to be looked into, and all of it.
@@ -108,6 +103,14 @@ def of_any_size(function, *arguments):
         sys.set_int_max_str_digits(most)
 
 
+def _check_count(tasks, entries):
+    if tasks != entries:
+        raise ValueError(
+            f"process_batch got {tasks} tasks and returned {entries} entries: return one entry per"
+            " task (None drops it), or an Aggregate"
+        )
+
+
 class Worker:
     """One stage's code and the loop that feeds it."""
 
@@ -166,17 +169,29 @@ class Worker:
         if type(left) in (_GENERATOR, _ASYNC_GENERATOR):
             raise TypeError(f"`{name}` has a `yield`, so that nothing of it would run: take it out")
         if type(left) is _COROUTINE:
-            self._settled(left)
+            self._awaited(left)
 
-    def _settled(self, lazy):
-        """What becomes of a coroutine, or a list of what a generator of either kind yields."""
-        if type(lazy) is _GENERATOR:
-            return _whole(lazy)
+    def _awaited(self, coroutine):
+        """What becomes of a coroutine."""
         if self._loop is None:
             from curator_loop import Loop
 
             self._loop = Loop()
-        return self._loop.settle(lazy)
+        return self._loop.settle(coroutine)
+
+    def _each(self, generator, take):
+        """Hands on what a generator of either kind yields, each at once: it may go on to change
+        that."""
+        if type(generator) is _GENERATOR:
+            for item in _yields(generator):
+                take(item)
+            return
+
+        async def drain():
+            async for item in generator:
+                take(item)
+
+        self._awaited(drain())
 
     def setup(self, on_node):
         self.hook("setup_on_node" if on_node else "setup")
@@ -320,8 +335,10 @@ class Worker:
                 for task in tasks:
                     self._check_inputs(task)
             outputs = self._stage.process_batch(tasks)
-            while type(outputs) in _LAZY:
-                outputs = self._settled(outputs)
+            while type(outputs) is _COROUTINE:
+                outputs = self._awaited(outputs)
+            if type(outputs) in _LAZY:
+                return self._run_generator(outputs, parents, writers, parts)
             if isinstance(outputs, Aggregate):
                 self._write = writers[0]
                 outputs = self._outputs(outputs.outputs, parts, {}, parents[0][1])
@@ -329,11 +346,7 @@ class Worker:
             if not isinstance(outputs, (list, tuple)):
                 kind = type(outputs).__name__
                 raise TypeError(f"process_batch must return a list or an Aggregate, not {kind}")
-            if len(outputs) != len(tasks):
-                raise ValueError(
-                    f"process_batch got {len(tasks)} tasks and returned {len(outputs)} entries:"
-                    " return one entry per task (None drops it), or an Aggregate"
-                )
+            _check_count(len(tasks), len(outputs))
             entries = []
             for output, (metadata, dataset), self._write in zip(outputs, parents, writers):
                 entries.append(self._entry(output, parts, metadata, dataset))
@@ -342,6 +355,24 @@ class Worker:
             parts.clear()
             self._room_at = mark
             return f'{{"failed":{self._raised(error)}}}'
+
+    def _run_generator(self, generator, parents, writers, parts):
+        entries, late = [], []
+
+        def add(output):
+            (metadata, dataset), self._write = parents[len(entries)], writers[len(entries)]
+            entries.append(self._entry(output, parts, metadata, dataset))
+
+        def take(output):
+            # What has to be awaited waits until the generator's own loop has ended.
+            is_late = late or len(entries) == len(parents) or type(output) in _AWAITED
+            (late.append if is_late else add)(output)
+
+        self._each(generator, take)
+        _check_count(len(parents), len(entries) + len(late))
+        for output in late:
+            add(output)
+        return f"[{','.join(entries)}]"
 
     def _check_inputs(self, task):
         keys = streams.keys(task.data)
@@ -358,14 +389,35 @@ class Worker:
             return "[]"
         if isinstance(output, list):
             return self._outputs(output, parts, metadata, dataset)
-        if type(output) in _LAZY:
-            return self._entry(self._settled(output), parts, metadata, dataset)
+        if type(output) is _COROUTINE:
+            return self._entry(self._awaited(output), parts, metadata, dataset)
+        if type(output) is _GENERATOR:
+            return self._outputs(_yields(output), parts, metadata, dataset)
+        if type(output) is _ASYNC_GENERATOR:
+            return self._outputs_of(output, parts, metadata, dataset)
         return self._outputs((output,), parts, metadata, dataset)
+
+    def _outputs_of(self, generator, parts, metadata, dataset):
+        mark, room_mark = len(parts), self._room_at
+        records = []
+
+        def take(output):
+            if output is not None:
+                records.append(self._outputs((output,), parts, metadata, dataset)[1:-1])
+
+        try:
+            self._each(generator, take)
+        except BaseException:
+            del parts[mark:]
+            self._room_at = room_mark
+            raise
+        return f"[{','.join(records)}]"
 
     def _outputs(self, outputs, parts, metadata, dataset):
         mark, room_mark = len(parts), self._room_at
         records = []
         try:
+            # Each is written before a generator goes on, which may change what it has yielded.
             for output in outputs:
                 if output is None:
                     continue
@@ -455,19 +507,19 @@ class Worker:
     def _encoded(self, value, name):
         """The value as JSON, in UTF-8."""
         try:
-            text = of_any_size(self._write, value)
+            # Rust reads all but the data, and an escape would bring it half of a surrogate pair.
+            text = of_any_size(self._write if name == "data" else self._encode, value)
             try:
                 encoded = text.encode()
             except UnicodeEncodeError:
-                # Half of a surrogate pair, which an escape alone can carry, and Rust, which reads
-                # all but the data, cannot hold.
+                # Half of a surrogate pair, which an escape alone can carry.
                 if name != "data":
                     raise
                 encoded = of_any_size(self._encode_escaped, value).encode()
             if type(value) in _PLAIN or _has_text_keys(value):
                 return encoded
             error = "a key is no text"
-        except (TypeError, ValueError, RecursionError) as caught:
+        except Exception as caught:  # A value's own code may raise anything.
             error = caught
         from curator_json import find_refused
 

@@ -119,6 +119,9 @@ def _find(value, path, around, takes_halves):
         other = stand_in(value)
     except TypeError:
         return f"{path} is {_described(value)}, not JSON or bytes: {_way_out(value)}"
+    except Exception as error:
+        why = f"{type(error).__name__}: {_text_of(error)}"
+        return f"{path} is {_described(value)}, whose value cannot be read ({why})"
     if isinstance(other, dict) and hasattr(type(value), "__dataclass_fields__"):
         for name, item in other.items():
             found = _find(item, f"{path}.{name}", around, takes_halves)
@@ -140,6 +143,13 @@ def _find_in_dict(value, path, around, takes_halves):
         if found:
             return found
     return None
+
+
+def _text_of(error):
+    try:
+        return str(error)
+    except Exception:
+        return "no text"
 
 
 def _short(value):

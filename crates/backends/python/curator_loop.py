@@ -6,7 +6,6 @@ has made still works in `process`.
 """
 
 import asyncio
-import inspect
 
 __all__ = ["Loop"]
 
@@ -18,9 +17,9 @@ class Loop:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
 
-    def settle(self, lazy):
-        """What a coroutine returns, or a list of what an asynchronous generator yields."""
-        return self._loop.run_until_complete(_all_of(lazy) if inspect.isasyncgen(lazy) else lazy)
+    def settle(self, coroutine):
+        """What a coroutine returns."""
+        return self._loop.run_until_complete(coroutine)
 
     def close(self):
         """Ends what the stage has left running in it."""
@@ -36,7 +35,3 @@ class Loop:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
-
-
-async def _all_of(generator):
-    return [item async for item in generator]

@@ -280,6 +280,57 @@ class Stage:
     assert_eq!(local().run(&one(function), numbers(3)).unwrap().outputs.len(), 3);
 }
 
+/// What a stage yields is sent as it is then, though the stage goes on to change it: one object, filled
+/// anew for each yield, is as many outputs.
+#[test]
+fn what_is_yielded_is_what_it_was_at_that_moment() {
+    let head = "from curator_stage import Task\nclass Stage:\n";
+    let fill =
+        "        one = {}\n        for k in range(3):\n            one['k'] = k\n            ";
+    let process = [
+        format!("    def process(self, task):\n{fill}yield one\n"),
+        format!("    async def process(self, task):\n{fill}yield one\n"),
+        format!("    def process(self, task):\n{fill}task.data = one\n            yield task\n"),
+        format!("    def process(self, task):\n{fill}yield Task(one)\n            one['k'] = 9\n"),
+        format!(
+            "    def process(self, task): return self.make()\n    def make(self):\n{fill}yield one\n"
+        ),
+        format!(
+            "    def process_batch(self, tasks): return [self.make() for task in tasks]\n    def \
+             make(self):\n{fill}yield one\n"
+        ),
+        format!(
+            "    async def process_batch(self, tasks):\n        for task in tasks: yield self.make()\n    \
+             async def make(self):\n{fill}yield one\n"
+        ),
+    ];
+    let three = [0, 1, 2, 0, 1, 2].map(|k| json!({ "k": k }));
+    let batch = ["", "async "].map(|kind| {
+        format!(
+            "    {kind}def process_batch(self, tasks):\n        one = []\n        for task in tasks:\n            \
+             one[:] = [task.data, {{'k': 7}}]\n            yield one\n            task.data['n'] = 9\n"
+        )
+    });
+    let pairs = [json!({ "n": 0 }), json!({ "k": 7 }), json!({ "n": 1 }), json!({ "k": 7 })];
+    let all = process.iter().map(|body| (body, &three[..]));
+    for (body, expected) in all.chain(batch.iter().map(|body| (body, &pairs[..]))) {
+        let stage = python(&format!("{head}{body}")).with_batch_size(2).with_num_workers(1);
+        let report = local().run(&Pipeline::new("test").with_stage(stage), numbers(2));
+        let report = report.unwrap_or_else(|error| panic!("{body}: {}", error.report()));
+        let found: Vec<Value> = outputs(&report).into_iter().map(|(_, data)| data).collect();
+        assert_eq!(found, expected, "{body}");
+    }
+    // What a generator has yielded before it fails is nothing.
+    for kind in ["", "async "] {
+        let body = format!(
+            "    {kind}def process(self, task):\n        yield b'some'\n        yield task\n        assert task.data['n'] != 1\n"
+        );
+        let report = recording().run(&one(&format!("{head}{body}")), numbers(3)).unwrap();
+        assert_eq!((report.outputs.len(), report.failed.len()), (4, 1), "{body}");
+        assert_eq!(outputs(&report)[3].1, json!({ "n": 2 }), "{body}");
+    }
+}
+
 #[test]
 fn what_a_coroutine_raises_is_the_task_s_and_shows_the_stage_s_own_frames() {
     let text = r"

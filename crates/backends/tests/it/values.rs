@@ -53,6 +53,10 @@ class Awaitable:
     def __await__(self): yield
 class BytesPath:
     def __fspath__(self): return b"x"
+class Nowhere:
+    def __fspath__(self): raise KeyError("nowhere")
+class Empty:
+    __dataclass_fields__ = Point.__dataclass_fields__
 class Loud:
     def __repr__(self): raise RuntimeError("no text")
 def circle():
@@ -214,6 +218,9 @@ fn what_has_none_or_several_is_refused_with_its_place_and_the_way_out() {
         ("{Loud(): 1}", "whose text failed with RuntimeError"),
         ("ipaddress.ip_address('::1')", "IPv6Address, not JSON"),
         ("...", "builtins.ellipsis"),
+        // Its own code fails.
+        ("Nowhere()", "Nowhere, whose value cannot be read (KeyError: 'nowhere')"),
+        ("[Empty()]", "Empty, whose value cannot be read (AttributeError: "),
     ];
     let found = evaluated(&table.map(|(expression, _)| expression));
     for ((expression, expected), found) in table.iter().zip(found) {
@@ -252,6 +259,20 @@ class Stage:
     let count = |words: &str| failed.iter().filter(|failed| failed.contains(words)).count();
     assert_eq!(count("metadata['at'] is a builtins.set"), 3, "{failed:?}");
     assert_eq!(count("metadata['at'] has the key 1, and keys must be text"), 3, "{failed:?}");
+}
+
+/// Half of a surrogate pair is refused there, whatever the task's own text is written like.
+#[test]
+fn metadata_has_no_half_of_a_surrogate_pair() {
+    let text = "from curator_stage import Task\nclass Stage:\n    def process(self, task):\n        \
+                return Task(1, {task.data: 1}) if len(task.data) < 3 else Task(1, {}, task.data)\n";
+    let lines = [r#""\ud800""#, r#""a\ud800""#, r#""set\ud800""#, r#""\u00e9""#, r#""é""#];
+    let tasks = lines.map(|line| Task::from_json_line(line).unwrap());
+    let report = recording().run(&one(text), tasks).unwrap();
+    assert_eq!((report.outputs.len(), report.failed.len()), (2, 3), "{:?}", report.failed);
+    for failed in &report.failed {
+        assert!(failed.to_string().contains("holds half of a surrogate pair"), "{failed}");
+    }
 }
 
 /// What a stage goes on to return is not disturbed by what was refused.
