@@ -93,6 +93,50 @@ fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
     set_mode(&folder.path("closed"), 0o755);
 }
 
+/// However two paths are written, one file is one file, before it is there too.
+#[test]
+fn what_a_run_reads_and_writes_is_kept_apart() {
+    let folder = folder();
+    let json = json!({ "name": "t", "stage": [{ "python": "touch.py:touch" }] }).to_string();
+    folder.write("p.json", &json);
+    fs::create_dir(folder.path("sub")).unwrap();
+    for (link, target) in [("dangling", "new"), ("sub/up", "..")] {
+        std::os::unix::fs::symlink(target, folder.path(link)).unwrap();
+    }
+    fs::hard_link(folder.path("tasks.jsonl"), folder.path("hard.jsonl")).unwrap();
+    let run = |more: &[&str]| folder.run(&[&["run", "p.json", "-i", "tasks.jsonl"], more].concat());
+    // A checkpoint and a record that are there.
+    let kept = run(&["-o", "o", "--checkpoint", "kept", "--record", "recorded"]);
+    assert_eq!(kept.code, Some(0), "{}", kept.err);
+    let before = names(&folder);
+    for (more, words) in [
+        (&["-o", "p.json"][..], "the pipeline and --output are both"),
+        (&["--failed", "./sub/../p.json"], "the pipeline and --failed are both"),
+        (&["--report", "p.json"], "the pipeline and --report are both"),
+        (&["-o", "hard.jsonl"], "--input and --output are both"),
+        (&["-o", "new", "--failed", "./new"], "--output and --failed are both"),
+        (&["-o", "new", "--failed", "sub/up/new"], "--output and --failed are both"),
+        (&["-o", "new", "--failed", "dangling"], "--output and --failed are both"),
+        (&["-o", "r.json", "--report", "sub/../r.json"], "--output and --report are both"),
+        (&["--failed", "-"], "--output and --failed are both the standard output"),
+        (&["--checkpoint", "kept", "-o", "kept/journal.jsonl"], "in the folder of --checkpoint"),
+        (&["--checkpoint", "kept", "--report", "kept/new.json"], "in the folder of --checkpoint"),
+        (&["--record", "recorded", "-o", "recorded/record.json"], "in the folder of --record"),
+        (
+            &["--locked", "recorded", "--report", "recorded/record.json"],
+            "in the folder of --locked",
+        ),
+    ] {
+        run(more).fails(2, words);
+        assert_eq!(names(&folder), before, "{more:?}");
+        assert_eq!(folder.read("p.json"), json);
+        assert_eq!(folder.read("tasks.jsonl"), "{\"n\":0}\n");
+    }
+    let apart = run(&["-o", "new", "--failed", "sub/new", "--checkpoint", "kept"]);
+    assert_eq!(apart.code, Some(0), "{}", apart.err);
+    assert_eq!(folder.lines("new"), [json!({ "n": 0 })]);
+}
+
 #[test]
 fn a_format_that_a_name_promises_is_written_or_refused() {
     let folder = folder();

@@ -1,5 +1,6 @@
 //! `run`: a pipeline from a file, over tasks from a file or a pipe.
 
+mod apart;
 #[cfg(feature = "arrow")]
 mod arrow;
 mod destinations;
@@ -12,7 +13,6 @@ mod numbered;
 mod report;
 mod results;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -200,24 +200,32 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
 }
 
 impl Run {
-    /// Refuses an output that would destroy the input, and two outputs in one file.
+    /// Refuses an output that would destroy an input, and two outputs in one place.
     fn check_files(&self, input: &Input, output: &Results) -> Result<(), Failure> {
-        let mut named: Vec<(&str, &Path)> = Vec::new();
+        let is_stdout = |path: &PathBuf| path.as_path() == Path::new("-");
+        if output.file().is_none() && self.failed.as_ref().is_some_and(is_stdout) {
+            return Err(Failure::usage("--output and --failed are both the standard output"));
+        }
+        let mut inputs: Vec<apart::Named<'_>> = vec![("the pipeline", &self.pipeline.file)];
         if let Input::File(path) = input {
-            named.push(("--input", path));
+            inputs.push(("--input", path));
         }
-        named.extend(output.file().map(|path| ("--output", path)));
-        named.extend(self.failed.as_deref().map(|path| ("--failed", path)));
-        named.extend(self.report.as_deref().map(|path| ("--report", path)));
-        for (place, (first, one)) in named.iter().enumerate() {
-            for (second, other) in &named[place + 1..] {
-                if is_same(one, other) {
-                    let problem = format!("{first} and {second} are both `{}`", other.display());
-                    return Err(Failure::usage(&problem));
-                }
-            }
+        let outputs = [
+            ("--output", output.file()),
+            ("--failed", self.failed.as_deref()),
+            ("--report", self.report.as_deref()),
+        ];
+        let folders = [
+            ("--checkpoint", self.checkpoint.as_deref()),
+            ("--record", self.record.as_deref()),
+            ("--locked", self.locked.as_deref()),
+        ];
+        fn given<'a>(
+            all: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
+        ) -> Vec<apart::Named<'a>> {
+            all.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
         }
-        Ok(())
+        apart::check(&inputs, &given(outputs), &given(folders))
     }
 
     /// Refuses files in formats that there are not.
@@ -262,18 +270,6 @@ impl Run {
             (None, None) if self.failed.is_none() => FailurePolicy::FailFast,
             (Some(Policy::Record), _) | (None, None) => FailurePolicy::Record,
         }
-    }
-}
-
-/// Whether two paths are one regular file, or will be.
-fn is_same(one: &Path, other: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (fs::metadata(one), fs::metadata(other)) {
-        (Ok(one), Ok(other)) => {
-            one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
-        }
-        (Err(_), Err(_)) => one == other,
-        _ => false,
     }
 }
 

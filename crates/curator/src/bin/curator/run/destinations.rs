@@ -75,7 +75,7 @@ pub(super) fn check_folder(option: &str, path: &Path, files: &[&str]) -> Result<
 }
 
 /// How many links may lead to a file that is to be made.
-const MOST_LINKS: usize = 8;
+pub(super) const MOST_LINKS: usize = 8;
 
 fn try_file(path: &Path, links: usize) -> io::Result<()> {
     let is_named_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -121,7 +121,7 @@ fn try_folder(path: &Path) -> io::Result<()> {
 }
 
 /// The folder that a path lies in.
-fn parent(path: &Path) -> PathBuf {
+pub(super) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_owned(),
