@@ -1,6 +1,8 @@
 //! The record by which an environment exists.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use files::{Access, Untrusted};
@@ -28,6 +30,9 @@ pub struct Manifest {
     pub key: Key,
     /// Identifies this build, also among builds of the same key.
     pub build: String,
+    /// The folder that it was built in, which its scripts name; `None` if that is no UTF-8.
+    #[serde(default)]
+    pub place: Option<String>,
     /// The interpreter, relative to the environment's folder.
     pub python: String,
     /// How the environment adds to its base, in the builder's words.
@@ -127,6 +132,15 @@ struct Version {
 impl Manifest {
     pub(crate) const FORMAT: u32 = FORMAT;
 
+    /// Returns whether the environment lies where it was built, by whatever path. One that was moved
+    /// or copied does not: its scripts would start the interpreter of another place.
+    pub(crate) fn is_of(&self, dir: &Path) -> bool {
+        let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        self.place.as_deref().map(Path::new).is_none_or(|place| {
+            place == dir || matches!((identity(place), identity(dir)), (Ok(a), Ok(b)) if a == b)
+        })
+    }
+
     /// Returns whether the sizes were verified under this boot.
     pub(crate) fn is_checked_under(&self, boot: Option<&str>) -> bool {
         let is_other = |boot| self.other_boots.iter().any(|other| other == boot);
@@ -209,6 +223,7 @@ mod tests {
             format: FORMAT,
             key: key(),
             build: "b".to_owned(),
+            place: Some("/cache/envs-v1/key".to_owned()),
             python: "bin/python".to_owned(),
             strategy: "hardlink".to_owned(),
             base: Some(BaseRecord::new(Path::new("/base/bin/python"), "f").with_key(key())),
@@ -230,11 +245,12 @@ mod tests {
         let mut value = serde_json::to_value(manifest()).unwrap();
         let fields = value.as_object_mut().unwrap();
         fields.insert("colour".to_owned(), json!("blue"));
-        for optional in ["base", "needs", "boot", "other_boots", "details"] {
+        for optional in ["base", "needs", "boot", "other_boots", "details", "place"] {
             fields.remove(optional);
         }
         let parsed = Manifest::parse(value.to_string().as_bytes(), &key()).unwrap();
         assert_eq!((parsed.base, parsed.needs, parsed.boot), (None, vec![], None));
+        assert_eq!(parsed.place, None);
     }
 
     #[test]

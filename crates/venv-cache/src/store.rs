@@ -227,6 +227,10 @@ impl Cache {
             }
             None => return Ok(None),
         };
+        if !manifest.is_of(&entry.dir) {
+            tracing::warn!(%key, place = ?manifest.place, "it was built in another place");
+            return Ok(None);
+        }
         // The folders' modes guard all other files: only trusted users may write there.
         let python = entry.dir.join(&manifest.python);
         let scripts = python.parent().unwrap_or(&entry.dir);
@@ -347,6 +351,7 @@ impl Cache {
             format: Manifest::FORMAT,
             key: *key,
             build: format!("{:x}-{:x}", created.as_nanos(), std::process::id()),
+            place: entry.dir.to_str().map(str::to_owned),
             python,
             strategy: built.strategy,
             base: built.base,

@@ -137,8 +137,10 @@ impl<'a> Trash<'a> {
         }
         let trash = self.layout.open(&dir)?;
         let mut names = trash.names().context("list", &dir)?;
-        // Nothing of ours is a link, a pipe or a device.
-        names.retain(|name| matches!(trash.kind(name), Ok(Some(Kind::Folder | Kind::File))));
+        // Nothing of ours is a link, a pipe or a device, or has a name that we do not give.
+        names.retain(|name| {
+            is_ours(name) && matches!(trash.kind(name), Ok(Some(Kind::Folder | Kind::File)))
+        });
         if names.is_empty() {
             return Ok(());
         }
@@ -159,6 +161,14 @@ fn unique_name() -> String {
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("{now:x}-{:x}-{count:x}", process::id())
+}
+
+/// Whether [`unique_name`] gives such names.
+fn is_ours(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let is_number =
+        |part: &str| !part.is_empty() && part.chars().all(|digit| digit.is_ascii_hexdigit());
+    name.split('-').count() == 3 && name.split('-').all(is_number)
 }
 
 #[cfg(test)]
@@ -222,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_takes_no_link_and_what_it_leads_to_neither() {
+    fn a_sweep_takes_only_what_has_a_name_of_ours_and_no_link() {
         let (root, layout) = layout();
         let trash = Trash::new(&layout, Access::Private);
         let victim = root.path().join("victim");
@@ -233,13 +243,18 @@ mod tests {
         fs::create_dir_all(path("1a-2b-3c/folder")).unwrap();
         std::os::unix::fs::symlink(&victim, path("1a-2b-3d")).unwrap();
         std::os::unix::fs::symlink(&victim, path("1a-2b-3c/folder/link")).unwrap();
+        fs::create_dir(path(&unique_name())).unwrap();
+        for theirs in ["cache", "1a-2b", "1a-2b-3c-4d", "run-2b-3c"] {
+            fs::create_dir(path(theirs)).unwrap();
+            fs::write(path(theirs).join("file"), "theirs").unwrap();
+        }
         trash.sweep();
         let mut names: Vec<_> = fs::read_dir(layout.trash_dir())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["1a-2b-3d"]);
+        assert_eq!(names, ["1a-2b", "1a-2b-3c-4d", "1a-2b-3d", "cache", "run-2b-3c"]);
         assert!(victim.join("file").is_file());
     }
 

@@ -187,3 +187,32 @@ fn a_linked_file_in_the_place_of_a_record_is_not_written_to() {
     scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build).unwrap();
     assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
 }
+
+/// The scripts of an environment name its folder: in a cache that was moved or copied they would run
+/// what is in the old place, or nothing.
+#[test]
+fn an_environment_in_another_place_than_its_own_is_built_anew() {
+    let scratch = Scratch::new();
+    let [old, new] = ["old", "new"].map(|name| scratch.dir().join(name));
+    let build = |cache: &Cache| {
+        cache.get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap().state()
+    };
+    assert_eq!(build(&Cache::open(&old).unwrap()), State::Built);
+    // By any path it is the same place.
+    let link = scratch.dir().join("link");
+    std::os::unix::fs::symlink(&old, &link).unwrap();
+    assert_eq!(build(&Cache::open(&link).unwrap()), State::Hit);
+    // Moved, it is none, until the old path leads there.
+    std::fs::rename(&old, &new).unwrap();
+    let moved = Cache::open(&new).unwrap();
+    assert!(moved.get(&key(1)).unwrap().is_none());
+    std::os::unix::fs::symlink(&new, &old).unwrap();
+    assert!(moved.get(&key(1)).unwrap().is_some());
+    std::fs::remove_file(&old).unwrap();
+    // As a copy it is none either, while the other one is there.
+    assert_eq!(build(&Cache::open(&old).unwrap()), State::Built);
+    assert!(moved.get(&key(1)).unwrap().is_none());
+    assert_eq!(build(&moved), State::Built);
+    assert_eq!(build(&Cache::open(&old).unwrap()), State::Hit);
+    assert_eq!(build(&moved), State::Hit);
+}
