@@ -100,12 +100,37 @@ def declared_by(stage):
 
 
 def _names_of(stage):
+    """The object that declares, and the names that it has; `__getattr__` if it may have any."""
     if isinstance(stage, _Function):
-        stage = stage.function
+        stage = _declaring(stage.function)
     names = set(getattr(stage, "__dict__", ()))
-    for kind in type(stage).__mro__:
+    kinds = type(stage).__mro__
+    if isinstance(stage, type):  # It is a method of the class.
+        kinds = stage.__mro__
+    elif type(type(stage)) is not type:
+        kinds += type(type(stage)).__mro__[:-2]  # Without `type` and `object`.
+    for kind in kinds:
         names.update(vars(kind))
+    if isinstance(type(stage).__getattribute__, _FUNCTION):
+        names.add("__getattr__")
     return stage, {name for name in names if isinstance(name, str)}
+
+
+def _declaring(function):
+    """What declares for a function: itself, the function that it calls with some arguments, or the
+    object whose method it is."""
+    while not getattr(function, "__dict__", None):
+        if isinstance(function, _METHOD):
+            return function.__self__
+        tools = sys.modules.get("functools")
+        if tools is None or not isinstance(function, tools.partial):
+            break
+        function = function.func
+    return function
+
+
+_FUNCTION = type(_declaring)
+_METHOD = type(_Function(None, None).__init__)
 
 
 def _declared(stage, names):

@@ -28,6 +28,8 @@ SETTINGS = (
     "xenna_stage_spec",
 )
 _COUNTS = ("batch_size", "num_workers", "num_workers_per_node", "recycle_after_tasks")
+# Names that methods for other purposes have, too.
+_COMMON = ("name", "inputs", "outputs", "resources")
 _AMOUNTS = ("cpus", "gpus", "gpu_memory_gb")
 _LONGEST = 1 << 16
 
@@ -37,7 +39,7 @@ def declared(stage, names):
 
     A value is `{"value": …}`, or `{"unread": "why"}`.
     """
-    is_dynamic = hasattr(type(stage), "__getattr__")
+    is_dynamic = "__getattr__" in names or inspect.isfunction(type(stage).__getattribute__)
     settings = {}
     for setting in SETTINGS:
         if setting in names:
@@ -59,16 +61,30 @@ def declared(stage, names):
 def _read(stage, setting):
     """One setting; None where nothing is declared."""
     try:
-        value = getattr(stage, setting)
+        value = _value(stage, setting)
         if callable(value) and not isinstance(value, type):
             if not _is_free(value):
-                return None  # A method for another purpose.
+                if setting in _COMMON:
+                    return None  # A method for another purpose.
+                raise TypeError("it is called without arguments, and takes some")
             value = value()
         if inspect.iscoroutine(value):
             value.close()
         return form(setting, value)
     except BaseException as error:
         return {"unread": _told(setting, error)}
+
+
+def _value(stage, setting):
+    try:
+        return getattr(stage, setting)
+    except AttributeError:
+        # A class may have from its metaclass what its instances have not.
+        if not hasattr(type(stage), setting) or any(
+            setting in vars(kind) for kind in type(stage).__mro__
+        ):
+            raise
+        return getattr(type(stage), setting)
 
 
 def form(setting, value):
@@ -186,7 +202,9 @@ def _has_shape(stage, name, setting):
     if isinstance(value, property):
         return True
     if inspect.isfunction(value):
-        return setting in ("inputs", "outputs", "num_workers", "resources") and name[-1] == "s"
+        if setting in ("inputs", "outputs", "num_workers", "resources"):
+            return name[-1] == "s"
+        return _is_free(getattr(stage, name, value))
     if setting == "runtime_env":
         return isinstance(value, (dict, list))
     if setting == "resources":

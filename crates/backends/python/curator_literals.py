@@ -106,7 +106,13 @@ class Literals:
                     values.pop(statement.name, None)
                     others.add(statement.name)
                 continue
-            if isinstance(statement, (ast.Pass, ast.Import, ast.ImportFrom)) or _is_text(statement):
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                bound = {(it.asname or it.name).split(".")[0] for it in statement.names}
+                for setting in bound.intersection(SETTINGS):
+                    values.pop(setting, None)
+                    others.add(setting)
+                continue
+            if isinstance(statement, ast.Pass) or _is_text(statement):
                 continue
             target, value = _assignment(statement)
             if target is None:
@@ -141,6 +147,16 @@ class Literals:
                 self.is_certain &= node.name not in _DYNAMIC
             elif isinstance(node, ast.ImportFrom):
                 self.is_certain &= all(it.name != "*" for it in node.names)
+            elif isinstance(node, ast.NamedExpr):
+                # Within a class's body it is one more attribute, wherever it stands.
+                self.is_certain &= node.target.id not in SETTINGS
+            elif isinstance(node, ast.Call):
+                # What is handed a class may change it.
+                given = (*node.args, *(it.value for it in node.keywords))
+                names = {it.id for it in given if isinstance(it, ast.Name)}
+                self.is_certain &= names.isdisjoint(it.name for it in chain)
+            elif isinstance(node, ast.Global):
+                self.is_certain &= not {it.name for it in chain}.intersection(node.names)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self.is_certain &= node.value not in SETTINGS
         names = {node.name for node in chain}

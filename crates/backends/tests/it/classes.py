@@ -38,6 +38,14 @@ LINES = [
     "    def __init__(self): setattr(self, '{setting}', {value})\n",
     "    def __init__(self): self.__dict__['{setting}'] = {value}\n",
     "    for {setting} in [{value}]: pass\n",
+    "    other = ({setting} := {value})\n",
+    "    def other(self, it=({setting} := {value})): pass\n",
+    "    from string import digits as {setting}\n",
+    "    {setting} = lambda: {value}\n",
+    "    {setting} = lambda self: {value}\n",
+    "    def {setting}(self, other): return {value}\n",
+    "    def __getattribute__(self, name):\n        if name == '{setting}': return {value}\n"
+    "        return object.__getattribute__(self, name)\n",
 ]
 AFTER = [
     "Stage.{setting} = {value}\n",
@@ -46,6 +54,8 @@ AFTER = [
     "if isinstance(Stage.__dict__.get('{setting}'), dict): Stage.{setting}['B'] = {{}}\n",
     "Stage = type('Stage', (Stage,), {{'{setting}': {value}}})\n",
     "class Stage(Stage):\n    {setting} = {value}\n",
+    "list(map(lambda it: type.__setattr__(it, '{setting}', {value}), [Stage]))\n",
+    "def again():\n    global Stage\n    class Stage(Stage):\n        {setting} = {value}\nagain()\n",
 ]
 PROCESS = "    def process(self, task): return task\n"
 

@@ -65,6 +65,13 @@ fn a_class_runs_in_the_environment_that_it_declares_in_any_form() {
             "    def __getattr__(self, name):\n        if name == 'runtime_env': return {ENV}\n        \
              raise AttributeError(name)\n"
         ),
+        format!(
+            "    def __getattribute__(self, name):\n        if name == 'runtime_env': return {ENV}\n        \
+             return object.__getattribute__(self, name)\n"
+        ),
+        format!("    runtime_env = lambda self: {ENV}\n"),
+        format!("    other = (runtime_env := {ENV})\n"),
+        format!("    def other(self, it=(runtime_env := {ENV})): pass\n"),
     ];
     let mut texts: Vec<String> = forms.iter().map(|lines| text(lines)).collect();
     texts.push(text(&own).replace("Stage:", "Base:") + "class Stage(Base): pass\n");
@@ -78,6 +85,19 @@ fn a_class_runs_in_the_environment_that_it_declares_in_any_form() {
     texts.push(format!(
         "def declares(kind):\n    kind.runtime_env = {ENV}\n    return kind\n@declares\n{}",
         text("")
+    ));
+    texts.push(format!(
+        "class Kind(type):\n    @property\n    def runtime_env(cls): return {ENV}\n{}",
+        text("").replace("Stage:", "Stage(metaclass=Kind):")
+    ));
+    // What a function calls, or is a method of, declares for it.
+    let work = "import functools, os\nclass Own:\n";
+    let env = format!("    runtime_env = {ENV}\n");
+    let go = "(it, task): return os.environ.get('COLOUR')\n";
+    texts.push(format!("{work}{env}    def go{go}Stage = Own().go\n"));
+    texts.push(format!("{work}{env}    @classmethod\n    def go{go}Stage = Own.go\n"));
+    texts.push(format!(
+        "{work}    pass\ndef go{go}go.runtime_env = {ENV}\nStage = functools.partial(go, 1)\n"
     ));
     for text in &texts {
         let (seen, warnings) =
@@ -93,6 +113,23 @@ fn a_class_runs_in_the_environment_that_it_declares_in_any_form() {
         let stage = python(&class).with_args(json!({ "colour": colour_asked }));
         assert_eq!(colour(&one(stage)).unwrap().0, colour_asked);
     }
+}
+
+/// What cannot be called as a declaration is an error, and no method for another purpose.
+#[test]
+fn a_declaration_that_takes_arguments_is_an_error() {
+    for lines in [
+        format!("    runtime_env = lambda: {ENV}\n"),
+        format!("    def runtime_env(self, context): return {ENV}\n"),
+        format!("    @staticmethod\n    def runtime_env(context): return {ENV}\n"),
+    ] {
+        let error = colour(&one(python(&text(&lines)))).unwrap_err();
+        assert!(error.report().contains("called without arguments, and takes some"), "{lines}");
+    }
+    // Other names are much else, too.
+    let other =
+        "    def inputs(self, task): return []\n    def resources(self, kind): return kind\n";
+    assert_eq!(colour(&one(python(&text(other)))).unwrap(), (json!("none"), vec![]));
 }
 
 #[test]

@@ -136,6 +136,8 @@ fn other_settings_that_cannot_be_used_are_told_once_and_stop_nothing() {
         ),
         ("    runtimeenv = {}\n", "`runtime_env` is the nearest"),
         ("    batchsize = 4\n", "`batch_size` is the nearest"),
+        ("    def batchsize(self): return 4\n", "`batch_size` is the nearest"),
+        ("    def runtime_envs(self): return {}\n", "`runtime_env` is the nearest"),
         ("    def __init__(self): self.bacth_size = 4\n", "`batch_size` is the nearest"),
         ("    n_workers = 4\n", "`num_workers` is the nearest"),
         ("    resource = {'cpus': 2}\n", "`resources` is the nearest"),
