@@ -39,6 +39,17 @@ fn a_malformed_line_is_a_failed_task_and_the_others_are_done() {
 }
 
 #[test]
+fn only_the_spaces_of_json_make_a_blank_line() {
+    let folder = folder("{\"n\":0}\r\n \t\r\n\r\n\u{a0}\n\u{2028}\n\u{c}\n".as_bytes());
+    let run = folder.run(&[&RUN[..], &["--failed", "failed.jsonl"]].concat());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert_eq!(lines(&run.out), [json!({ "n": 0 })]);
+    let failed = folder.lines("failed.jsonl");
+    let numbers: Vec<&Value> = failed.iter().map(|line| &line["line"]).collect();
+    assert_eq!(numbers, [4, 5, 6]);
+}
+
+#[test]
 fn the_failed_file_is_an_input_whose_lines_can_be_mended() {
     let folder = folder(b"{\"n\":0}\n{\"n\":1\n{\"n\":2\n");
     let run = folder.run(&[&RUN[..], &["--failed", "failed.jsonl"]].concat());

@@ -186,7 +186,8 @@ fn read_task(name: &str, number: usize, line: &[u8]) -> Result<Option<Task>, Str
     let line = kept.as_deref().unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| wrong("it is not UTF-8"))?;
     let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
-    if text.trim().is_empty() {
+    // Other spaces than JSON's are no blank.
+    if text.trim_matches([' ', '\t', '\r']).is_empty() {
         return Ok(None);
     }
     Task::from_json_line(text).map(Some).map_err(|error| {
