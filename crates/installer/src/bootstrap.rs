@@ -264,8 +264,16 @@ impl<'a> Bootstrap<'a> {
         }
         for name in ["python3", "python"] {
             for python in self.search.on_path(name) {
-                if let Ok(description) = self.search.describe(&python) {
-                    seeds.extend(seeds_of(&python, &description));
+                match self.search.describe(&python) {
+                    Ok(description) => seeds.extend(seeds_of(&python, &description)),
+                    // What it cannot be started by is its own; a missing place for temporary files is
+                    // not, and every other one would fail of it, too.
+                    Err(error @ Error::Io { action, .. }) if action != process::START => {
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        tracing::debug!(python = %python.display(), %error, "passed over")
+                    }
                 }
             }
         }

@@ -122,9 +122,13 @@ fn a_missing_folder_for_temporary_files_is_what_is_told() {
     let missing = world.dir().join("missing");
     let vars = [("TMPDIR", missing.to_str().unwrap())];
     let create = ["env", "create", "--uv", "packaging==24.2", "--base", world.base()];
-    let run = world.run_with(&create, "", &vars);
-    run.fails(1, missing.to_str().unwrap());
-    assert!(run.err.contains("No such file or directory"), "{}", run.err);
-    assert!(run.err.contains("hint: set TMPDIR to a folder that is there"), "{}", run.err);
-    assert!(!run.err.contains("found"), "{}", run.err);
+    // Also where the package manager would have to be fetched first.
+    let bare = world.dir().join("bare");
+    for more in [&[][..], &["--cache-dir", bare.to_str().unwrap()]] {
+        let run = world.run_with(&[&create, more].concat(), "", &vars);
+        run.fails(1, missing.to_str().unwrap());
+        assert!(run.err.contains("No such file or directory"), "{}", run.err);
+        assert!(run.err.contains("hint: set TMPDIR to a folder that is there"), "{}", run.err);
+        assert!(!run.err.contains("found"), "{}", run.err);
+    }
 }
