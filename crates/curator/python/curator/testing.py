@@ -1,5 +1,6 @@
 """Tests of stages in the process at hand: no program, no worker, no environment."""
 
+import copy
 import inspect
 import time
 from collections.abc import Iterable
@@ -122,11 +123,21 @@ def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str
     for data in outputs:
         if data is None:
             continue
+        data = _sent(data)
         task = data if isinstance(data, Task) else Task(data, dict(metadata), dataset)
         task.id = f"{identity}_{len(children)}"
         task.dataset_name = task.dataset_name or dataset
         children.append(task)
     return children
+
+
+def _sent(output: Any) -> Any:
+    """An output as it is now: a worker sends it before the stage goes on."""
+    try:
+        return copy.deepcopy(output)
+    except Exception:
+        # It cannot be copied, and is what it is.
+        return output
 
 
 def _hook(stage: Any, name: str, context: Context) -> None:
@@ -139,7 +150,7 @@ def _hook(stage: Any, name: str, context: Context) -> None:
 def _settled(value: Any) -> Any:
     """What becomes of a coroutine, or a list of what a generator of either kind yields."""
     if inspect.isgenerator(value):
-        return list(value)
+        return [_sent(item) for item in value]
     if inspect.iscoroutine(value):
         import asyncio
 
@@ -148,7 +159,7 @@ def _settled(value: Any) -> Any:
         import asyncio
 
         async def gather() -> list[Any]:
-            return [item async for item in value]
+            return [_sent(item) async for item in value]
 
         return asyncio.run(gather())
     return value

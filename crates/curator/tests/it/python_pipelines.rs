@@ -164,6 +164,25 @@ assert (task.id, task.metadata, task.dataset_name) == ("0_1_0_0", {"of": "mine"}
 assert Pipeline(stages).run(range(3), debug=True).data == report.data
 assert [task.data for task in run_stage(stages[1], [5])] == [10]
 
+# What a stage gives is what it was then, in either way to run it: one object may be given again.
+class Again:
+    def __init__(self): self.one = {}
+    def process(self, task):
+        for k in range(2):
+            self.one.update(n=task.data, k=k)
+            yield self.one
+class Mark:
+    def process(self, task):
+        assert "mark" not in task.data
+        task.data["mark"] = 1
+        return [task, task]
+again = [Again(), Mark()]
+report = Pipeline(again).run(range(2))
+assert [(it["n"], it["k"]) for it in report.data] == [(n, k) for n in (0, 1) for k in (0, 0, 1, 1)]
+debugged = Pipeline(again).run(range(2), debug=True)
+assert debugged.data == report.data, debugged.data
+assert [task.id for task in debugged] == [task.id for task in report]
+
 # Workers have it from the loader where it is not installed.
 sys.path.remove(next(folder for folder in sys.path if folder.endswith("curator/python")))
 assert Pipeline([make(1)]).run([1]).data == [2]
