@@ -230,6 +230,54 @@ class Stage:
     assert_eq!(numbers(&report.outputs[1].data).len(), 10_000);
 }
 
+/// What Arrow would have as something else is refused by its place; the rest comes out as it was.
+#[test]
+fn a_frame_of_pandas_is_what_it_was_or_refused() {
+    let text = r#"
+import pandas as pd
+class Stage:
+    def process(self, task):
+        task.metadata["of"] = task.data
+        return eval(task.data)
+"#;
+    let again = r#"
+import pandas as pd
+class Stage:
+    def process(self, task):
+        found, frame = task.to_pandas(), eval(task.metadata["of"])
+        pd.testing.assert_frame_equal(found, frame)
+        return "same"
+"#;
+    let same = [
+        "pd.DataFrame([[1, 2]])",
+        "pd.DataFrame({'a': [1]}, index=['x'])",
+        "pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([('a', 'b'), ('a', 'c')]))",
+        "pd.DataFrame([[1, 2]], columns=pd.to_datetime(['2024', '2025']))",
+        "pd.DataFrame({'a': pd.Categorical(['x', 'y'], categories=['y', 'x'], ordered=True)})",
+        "pd.DataFrame({'a': pd.to_datetime(['2024-01-01']).tz_localize('Europe/Berlin')})",
+        "pd.DataFrame({'a': [b'x', None]})",
+        "pd.DataFrame({'a': ['x', None]})",
+        "pd.DataFrame()",
+    ];
+    let refused = [
+        ("pd.DataFrame([[1, 2]], columns=[1, '1'])", "are named 1, '1', and names"),
+        ("pd.DataFrame([[1, 2]], columns=[True, False])", "are named True, False"),
+        ("pd.DataFrame({'a': [[1], {2}]})", "column 'a', row 1 of the DataFrame is a set"),
+        ("pd.DataFrame({'a': [None, b'x', 'y']})", "column 'a', row 2 of the DataFrame is a str"),
+    ];
+    let all = same.iter().chain(refused.iter().map(|(text, _)| text));
+    let pipeline = Pipeline::new("frames").with_stage(stage(text));
+    let pipeline = pipeline.with_stage(stage(again).with_name("again"));
+    let report = recording().run(&pipeline, all.map(|text| Task::new(json!(text))));
+    let report = report.unwrap_or_else(|error| panic!("{}", error.report()));
+    assert_eq!(report.outputs.len(), same.len(), "{:?}", report.failed);
+    assert_eq!(report.failed.len(), refused.len(), "{:?}", report.failed);
+    for (text, words) in refused {
+        let is_told = report.failed.iter().any(|failed| failed.to_string().contains(words));
+        assert!(is_told, "{text}: {:?}", report.failed);
+    }
+}
+
 /// The checks are Python's, which has both there.
 #[test]
 fn columns_without_pyarrow_are_what_pyarrow_reads_and_writes() {
