@@ -24,7 +24,7 @@ pub(super) fn add(
     let count: usize = if effort.quick { 100 } else { 1000 };
     progress(&format!("evicting {count} environments"));
     table.section(format!("{count} environments in one cache, clones of the {}", base.name));
-    let [mut list, mut du, mut choose, mut prune, mut all] = [const { Vec::new() }; 5];
+    let [mut list, mut du, mut choose, mut prune, mut all, mut rm] = [const { Vec::new() }; 6];
     for _ in 0..effort.runs(3) {
         let dir = world.fresh_cache()?;
         let cache = fill(&dir, base, count)?;
@@ -52,12 +52,21 @@ pub(super) fn add(
         let (report, time) = timed(|| cache.prune(&everything));
         expect(count, gone + report?.removed.len())?;
         all.push(time);
+        // Half as many, as the system's own command deletes them.
+        let dir = world.fresh_cache()?;
+        fill(&dir, base, count / 2)?;
+        world.settle()?;
+        let command = duct::cmd!("rm", "-rf", dir.join("envs-v1"));
+        let (ran, time) = timed(|| command.run());
+        ran?;
+        rm.push(time);
     }
     table.add(Row::seconds("`curator env list`", &Sample::new(list)));
     table.add(Row::seconds("`curator env du`", &Sample::new(du)));
     table.add(Row::seconds("choosing what to evict, in-process", &Sample::new(choose)));
     table.add(Row::seconds("evicting down to half of the bytes", &Sample::new(prune)));
     table.add(Row::seconds("evicting the rest", &Sample::new(all)));
+    table.add(Row::seconds("`rm -rf` of half as many", &Sample::new(rm)));
     Ok(())
 }
 

@@ -96,7 +96,8 @@ fn arguments_come_as_they_are_written() {
         r#"{{"name":"p","base":{:?},"stage":[{{"python":"stages.py:Args","args":{{"n":{huge},"c":1.50,"a":1}}}}]}}"#,
         folder.world.base()
     );
-    folder.write("p.json", &json);
+    // With or without the mark that some editors begin a file with.
+    folder.write("p.json", &format!("\u{feff}{json}"));
     let out = folder.run_with(&["run", "p.json"], "1\n").text();
     assert_eq!(out, format!("{{\"n\":{huge},\"c\":1.5,\"a\":1}}\n"));
 }

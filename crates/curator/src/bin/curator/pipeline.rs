@@ -41,14 +41,16 @@ impl PipelineArguments {
             };
             Failure::usage(&(problem + hint))
         })?;
+        // Some editors begin a file with this mark, which TOML allows and JSON does not.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let dir = std::path::absolute(path)
             .map_err(|error| Failure::io("find the current folder", &error))?;
         let dir = dir.parent().unwrap_or(Path::new("/")).to_owned();
         let is_json = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("json"));
         let read = if is_json {
-            PipelineFile::from_json(&text, dir)
+            PipelineFile::from_json(text, dir)
         } else {
-            PipelineFile::from_toml(&text, dir)
+            PipelineFile::from_toml(text, dir)
         };
         let file = read.map_err(|error| wrong(path, &error))?;
         let assignments: Vec<Assignment> = self
