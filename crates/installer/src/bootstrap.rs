@@ -272,7 +272,7 @@ impl<'a> Bootstrap<'a> {
                         return Err(error);
                     }
                     Err(error) => {
-                        tracing::debug!(python = %python.display(), %error, "passed over")
+                        tracing::debug!(python = %python.display(), %error, "passed over");
                     }
                 }
             }

@@ -220,12 +220,7 @@ impl Run {
             ("--record", self.record.as_deref()),
             ("--locked", self.locked.as_deref()),
         ];
-        fn given<'a>(
-            all: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
-        ) -> Vec<apart::Named<'a>> {
-            all.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
-        }
-        apart::check(&inputs, &given(outputs), &given(folders))
+        apart::check(&inputs, &apart::given(outputs), &apart::given(folders))
     }
 
     /// Refuses files in formats that there are not.

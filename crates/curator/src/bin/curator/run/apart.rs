@@ -12,6 +12,13 @@ use crate::failure::Failure;
 /// A path, and the words that tell of it.
 pub(super) type Named<'a> = (&'a str, &'a Path);
 
+/// Those that a run was given.
+pub(super) fn given<'a>(
+    all: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
+) -> Vec<Named<'a>> {
+    all.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
+}
+
 /// Refuses a destination that would destroy what the run reads or writes elsewhere.
 pub(super) fn check(
     inputs: &[Named<'_>],
