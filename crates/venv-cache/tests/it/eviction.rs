@@ -169,9 +169,9 @@ fn trash_of_a_crash_is_deleted_when_the_cache_opens() {
     let _quiet = no_forks();
     let scratch = Scratch::new();
     let trash = scratch.cache().root().join("trash");
-    fs::create_dir_all(trash.join("left/lib/deep")).unwrap();
-    fs::write(trash.join("left/lib/file"), "x").unwrap();
-    fs::write(trash.join("file"), "x").unwrap();
+    fs::create_dir_all(trash.join("1a-2b-3c/lib/deep")).unwrap();
+    fs::write(trash.join("1a-2b-3c/lib/file"), "x").unwrap();
+    fs::write(trash.join("1a-2b-3d"), "x").unwrap();
     Cache::open(scratch.cache().root()).unwrap();
     assert_eq!(fs::read_dir(&trash).unwrap().count(), 0);
 }

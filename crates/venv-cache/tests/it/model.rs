@@ -179,7 +179,7 @@ impl World {
         } else {
             fs::create_dir_all(dir.join("bin")).expect("no folder");
             fs::write(dir.join(".unfinished-manifest"), "{").expect("no file");
-            fs::create_dir_all(self.cache.root().join("trash/left/bin")).expect("no trash");
+            fs::create_dir_all(self.cache.root().join("trash/1a-2b-3c/bin")).expect("no trash");
         }
         self.half.insert(number);
     }
