@@ -27,6 +27,7 @@ mod plan; // what is read and refused before anything runs
 mod private; // private code under a public name
 mod private_index; // an index that asks for a login, beside a public one with the same names
 mod processes; // what is left of workers and their children
+mod ray_check; // where the import of a base's Ray is tried again
 mod required_python; // files that say which Pythons they are for
 mod rust_stages; // Rust and Python stages in one pipeline
 mod same_version; // what is named by its place, over a base that has its version

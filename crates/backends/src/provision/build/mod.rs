@@ -2,14 +2,15 @@
 //!
 //! Read `steps` first: create, install, check, compile, record. `keep` holds the versions of the base
 //! that must stay, `installed` reads what is there, `markers` says which requirements apply, `sources`
-//! follows what came from no index, `named` checks that it is what was named, and `record` is what the
-//! manifest keeps of all this.
+//! follows what came from no index, `named` checks that it is what was named, `ray_check` that Ray can
+//! still be imported, and `record` is what the manifest keeps of all this.
 
 mod clone;
 mod installed;
 mod keep;
 mod markers;
 mod named;
+mod ray_check;
 mod record;
 mod sources;
 mod steps;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use envspec::{Install, Tool, normal_name};
@@ -17,13 +18,11 @@ use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::markers::Markers;
 use super::named::{check_named, misinstalled};
+use super::ray_check::check_ray;
 use super::record::Record;
 use super::sources::check_places;
 use crate::provision::inspect::{altered, brought_bytecode};
 use crate::run::{BuildPhase, Error};
-
-/// How often a build that waits looks whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// What a build needs besides its place.
 pub(crate) struct Build<'a> {
@@ -32,6 +31,8 @@ pub(crate) struct Build<'a> {
     /// The package manager's settings of which the key is made.
     pub(crate) settings: &'a Settings,
     pub(crate) limit: &'a Limit,
+    /// The folder of what interpreters said.
+    pub(crate) records: &'a Path,
     /// The strategy that somebody asked for.
     pub(crate) strategy: Option<Strategy>,
     /// Hears of each phase as it begins, and how far it has come.
@@ -57,6 +58,33 @@ impl Steps {
         let result = step();
         self.0.push((name, begun.elapsed()));
         result
+    }
+
+    /// Times two steps that go on side by side, the first of them in a thread of its own.
+    fn time_both<A: Send, B>(
+        &mut self,
+        (first, one): (&'static str, impl Fn() -> A + Sync),
+        (second, other): (&'static str, impl FnOnce() -> B),
+    ) -> (A, B) {
+        let timed = || {
+            let begun = Instant::now();
+            (one(), begun.elapsed())
+        };
+        let (done, other) = thread::scope(|scope| {
+            let name = format!("curator-{first}");
+            // Without a thread, they go on one after the other.
+            let thread = thread::Builder::new().name(name).spawn_scoped(scope, &timed).ok();
+            let other = self.time(second, other);
+            let done = match thread.map(ScopedJoinHandle::join) {
+                Some(Ok(done)) => done,
+                Some(Err(panic)) => std::panic::resume_unwind(panic),
+                None => timed(),
+            };
+            (done, other)
+        });
+        let (one, time) = done;
+        self.0.push((first, time));
+        (one, other)
     }
 }
 
@@ -117,9 +145,9 @@ impl Build<'_> {
         self.phase(BuildPhase::Checking);
         let markers = markers(base.interpreter());
         self.check_requested(&mut record, &now, &outcome, &markers)?;
-        steps.time("check", || -> Result<(), Error> {
-            self.check_ray(&created.python, &before, &outcome)?;
-            record.warnings = warnings(&before, &now, &markers);
+        let check = || -> Result<(), Error> {
+            let (python, installed) = (&created.python, (&before, &now));
+            check_ray(base, self.records, python, installed, &outcome, self.limit)?;
             if self.install.check {
                 let known =
                     tool.conflicts(base.python(), self.limit.clone()).map_err(Error::install)?;
@@ -132,13 +160,17 @@ impl Build<'_> {
                 }
             }
             Ok(())
-        })?;
+        };
+        record.warnings = warnings(&before, &now, &markers);
         self.compiling(&outcome);
-        steps
-            .time("compile", || {
-                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
-            })
-            .map_err(Error::install)?;
+        let compile = || {
+            compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
+                .map_err(Error::install)
+        };
+        // What is checked only reads, and neither needs the other.
+        let (checked, compiled) = steps.time_both(("check", check), ("compile", compile));
+        checked?;
+        compiled?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
         // A base that somebody installed into meanwhile is not the one that the key names.
         if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
@@ -252,43 +284,6 @@ impl Build<'_> {
             }
         }
         Ok(())
-    }
-
-    /// A base with Ray must still import it: a package that Ray needs in another version would kill
-    /// every worker as it starts.
-    fn check_ray(&self, python: &Path, before: &Installed, outcome: &Outcome) -> Result<(), Error> {
-        if before.version("ray").is_none() || outcome.is_unchanged() {
-            return Ok(());
-        }
-        // It writes no bytecode, and so nothing into an environment that is no longer ours.
-        let failed = |source| Error::io("run", python.display().to_string(), source);
-        let child = duct::cmd(python, ["-I", "-B", "-c", "import ray"])
-            .stdin_null()
-            .stdout_null()
-            .stderr_capture()
-            .unchecked()
-            .start()
-            .map_err(failed)?;
-        let output = loop {
-            // It ends at once when the child does; in between it looks around.
-            let output = child.wait_timeout(LOOK).map_err(failed)?;
-            if output.is_some() || self.limit.is_over() {
-                break output;
-            }
-        };
-        let words = match output {
-            Some(output) if output.status.success() => return Ok(()),
-            Some(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            None => {
-                child.kill().map_err(failed)?;
-                "it took longer than the set-up of the environment may".to_owned()
-            }
-        };
-        let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-        Err(Error::RayBroken {
-            added: outcome.added.iter().map(ToString::to_string).collect(),
-            words: last.to_owned(),
-        })
     }
 }
 
