@@ -1,5 +1,6 @@
 //! A package manager that was found, and what it does.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::classify::{Kind, classify};
 use crate::command::{Command, Finished};
 use crate::command_line::{self, Abilities, Program};
 use crate::deadline::Limit;
+use crate::early::{self, Begun, Standing};
 use crate::error::{Error, IoResultExt};
 use crate::interpreter::distributions;
 use crate::local;
@@ -111,6 +113,38 @@ impl Installer {
     /// with pip. Failures of the network are retried twice, inside the deadline.
     pub fn install(&self, request: &Request<'_>) -> Result<Outcome, Error> {
         self.call(request, Mode::Install)
+    }
+
+    /// Starts the tool for an installation that is going to be asked for, as far as it can be before the
+    /// environment has its packages; its interpreter must be there. Nothing is installed until
+    /// [`Installer::install`] gets the same request [with this](Request::with_begun).
+    ///
+    /// Returns `None` where that is of no use, for instance for uv, which starts in milliseconds.
+    #[must_use]
+    pub fn begin(&self, request: &Request<'_>) -> Option<Begun> {
+        let is_usual = request.again.is_empty() && !request.is_offline;
+        if self.tool() != Tool::Pip || !is_usual || !early::is_of_indexes(request.install) {
+            return None;
+        }
+        match self.stand_by(request) {
+            Ok(standing) => standing.map(Begun::new),
+            Err(error) => {
+                tracing::debug!(%error, "the tool is not started early");
+                None
+            }
+        }
+    }
+
+    fn stand_by(&self, request: &Request<'_>) -> Result<Option<Standing>, Error> {
+        let settings = self.settings_of(request)?;
+        let environment = self.environment(request, &settings)?;
+        let (install, held) = (request.install.clone(), request.held.to_vec());
+        let scratch = Scratch::new()?;
+        let sources = scratch.write(&install, &held)?;
+        let command = self.command(request, &settings, Mode::Install, &scratch, environment)?;
+        let process = early::start(&self.program, &command)?;
+        let all = |process| Standing { scratch, sources, command, process, install, held };
+        Ok(process.map(all))
     }
 
     /// Says what [`Installer::install`] would do, and changes nothing, also in an environment that
@@ -214,41 +248,30 @@ impl Installer {
     ) -> Result<Attempt, Error> {
         let install = request.install;
         self.refuse_unsupported(install)?;
-        let own = match request.settings {
-            Some(_) => None,
-            None => Some(Settings::read(install, None, &self.ambient)?),
-        };
-        let Some(settings) = request.settings.or(own.as_ref()) else {
-            unreachable!("one or other")
-        };
-        let secrets = variables::secrets(install, &self.variables, settings);
-        let mut environment =
-            variables::environment(self.abilities, install, &self.variables, settings)?;
-        if let Some(patience) = request.patience {
-            variables::hasten(&mut environment, patience);
-        }
+        let settings = self.settings_of(request)?;
+        let secrets = variables::secrets(install, &self.variables, &settings);
+        let environment = self.environment(request, &settings)?;
         for attempt in 1.. {
             if request.limit.is_over() {
                 return Err(Error::Late { action: "the installation" });
             }
-            let scratch = Scratch::new()?;
-            let sources = scratch.write(install, request.held)?;
-            prepare(&scratch)?;
-            let argv = command_line::argv(
-                &self.program,
-                self.abilities,
-                request,
-                settings,
-                mode,
-                &scratch,
-            )?;
-            let mut environment = environment.clone();
-            scratch.write_settings(settings, &mut environment)?;
-            let mut command = scratch.command(argv, environment);
-            command.lock.clone_from(&request.lock);
-            if self.tool() == Tool::Pip {
-                command.environment.insert("PIP_LOG".into(), scratch.log_file().into());
-            }
+            let begun = request.begun.as_ref().filter(|_| mode == Mode::Install);
+            let begun = begun.and_then(|begun| begun.take(install, request.held));
+            let command = |scratch: &Scratch| {
+                self.command(request, &settings, mode, scratch, environment.clone())
+            };
+            let (scratch, sources, command, waiting) = match begun {
+                Some(begun) if begun.is_for(&command(&begun.scratch)?) => {
+                    (begun.scratch, begun.sources, begun.command, Some(begun.process))
+                }
+                _ => {
+                    let scratch = Scratch::new()?;
+                    let sources = scratch.write(install, request.held)?;
+                    prepare(&scratch)?;
+                    let command = command(&scratch)?;
+                    (scratch, sources, command, None)
+                }
+            };
             tracing::debug!(argv = %secrets.redact(&format!("{:?}", command.arguments)), attempt);
             let streams = match self.tool() {
                 Tool::Pip => Streams::Together,
@@ -265,11 +288,15 @@ impl Installer {
                 }
             };
             // Nobody is told of it, so nobody has to look.
-            let watcher: Option<&mut Watcher<'_>> = match request.progress {
+            let mut watcher: Option<&mut Watcher<'_>> = match request.progress {
                 Some(_) if mode == Mode::Install => Some(&mut watch),
                 _ => None,
             };
-            let mut finished = process::run_watched(&command, streams, &request.limit, watcher)?;
+            let begun = waiting.and_then(|it| it.go_on(&request.limit, watcher.as_deref_mut()));
+            let mut finished = match begun {
+                Some(finished) => finished?,
+                None => process::run_watched(&command, streams, &request.limit, watcher)?,
+            };
             if finished.is_success() {
                 if mode == Mode::Install {
                     sources.rename_origins(install, &request.python)?;
@@ -298,6 +325,48 @@ impl Installer {
             }
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// The settings in force.
+    fn settings_of<'r>(&self, request: &'r Request<'_>) -> Result<Cow<'r, Settings>, Error> {
+        match request.settings {
+            Some(settings) => Ok(Cow::Borrowed(settings)),
+            None => Settings::read(request.install, None, &self.ambient).map(Cow::Owned),
+        }
+    }
+
+    /// The variables of a call.
+    fn environment(
+        &self,
+        request: &Request<'_>,
+        settings: &Settings,
+    ) -> Result<BTreeMap<OsString, OsString>, Error> {
+        let (install, ambient) = (request.install, &self.variables);
+        let mut environment = variables::environment(self.abilities, install, ambient, settings)?;
+        if let Some(patience) = request.patience {
+            variables::hasten(&mut environment, patience);
+        }
+        Ok(environment)
+    }
+
+    /// The command of a call whose files lie in this folder.
+    fn command(
+        &self,
+        request: &Request<'_>,
+        settings: &Settings,
+        mode: Mode,
+        scratch: &Scratch,
+        mut environment: BTreeMap<OsString, OsString>,
+    ) -> Result<Command, Error> {
+        let (program, abilities) = (&self.program, self.abilities);
+        let argv = command_line::argv(program, abilities, request, settings, mode, scratch)?;
+        scratch.write_settings(settings, &mut environment)?;
+        let mut command = scratch.command(argv, environment);
+        command.lock.clone_from(&request.lock);
+        if self.tool() == Tool::Pip {
+            command.environment.insert("PIP_LOG".into(), scratch.log_file().into());
+        }
+        Ok(command)
     }
 
     fn refuse_unsupported(&self, install: &Install) -> Result<(), Error> {

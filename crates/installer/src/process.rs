@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, PipeWriter, Read, Seek, SeekFrom};
+use std::io::{self, PipeReader, PipeWriter, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -59,58 +60,135 @@ pub(crate) fn run_watched(
     command: &Command,
     streams: Streams,
     limit: &Limit,
-    mut watcher: Option<&mut Watcher<'_>>,
+    watcher: Option<&mut Watcher<'_>>,
 ) -> Result<Finished, Error> {
-    let started = Instant::now();
-    let mut stdout = unnamed_file()?;
-    let mut stderr = unnamed_file()?;
-    let group = Group::start(command.doomed_dir.as_deref());
-    let expression = duct::cmd(&command.program, &command.arguments)
-        .dir(&command.working_dir)
-        .full_env(&command.environment)
-        .stdin_file(match &command.lock {
+    let running = Running::start(command, streams, None)?;
+    running.finish(limit, watcher)
+}
+
+/// A child process that is killed with its group when this is dropped.
+struct Running {
+    program: PathBuf,
+    child: Handle,
+    group: Option<Group>,
+    stdout: File,
+    stderr: File,
+    started: Instant,
+}
+
+impl Running {
+    /// Starts a command. With an `input`, what its standard input is to be is its standard output.
+    fn start(
+        command: &Command,
+        streams: Streams,
+        input: Option<PipeReader>,
+    ) -> Result<Self, Error> {
+        let started = Instant::now();
+        let stdout = unnamed_file()?;
+        let stderr = unnamed_file()?;
+        let group = Group::start(command.doomed_dir.as_deref());
+        let hold = match &command.lock {
             Some(lock) => clone(lock)?,
             None => null()?,
-        })
-        .stderr_file(clone(&stderr)?)
-        .stdout_file(clone(if streams == Streams::Together { &stderr } else { &stdout })?)
-        .unchecked();
-    let leader = group.leader();
-    let child = expression
-        .before_spawn(move |command| {
-            command.process_group(leader);
-            Ok(())
-        })
-        .start()
-        .context(START, &command.program)?;
-    let group = group.with_child(&child);
-    let mut lines = Lines::default();
-    let status = loop {
-        // The wait ends as soon as the child does, with checks in between.
-        let moment = Instant::now() + LOOK;
-        let moment = limit.deadline().moment().map_or(moment, |end| end.min(moment));
-        let status = child.wait_deadline(moment).context("wait for", &command.program)?;
-        if let Some(watcher) = &mut watcher {
-            lines.show(&stderr, watcher);
-        }
-        if status.is_some() || limit.is_over() {
-            break status;
-        }
+        };
+        let output = clone(if streams == Streams::Together { &stderr } else { &stdout })?;
+        let (input, output) = match input {
+            Some(input) => (OwnedFd::from(input), hold),
+            None => (hold.into(), output),
+        };
+        let expression = duct::cmd(&command.program, &command.arguments)
+            .dir(&command.working_dir)
+            .full_env(&command.environment)
+            .stdin_file(input)
+            .stderr_file(clone(&stderr)?)
+            .stdout_file(output)
+            .unchecked();
+        let leader = group.leader();
+        let child = expression
+            .before_spawn(move |command| {
+                command.process_group(leader);
+                Ok(())
+            })
+            .start()
+            .context(START, &command.program)?;
+        let group = Some(group.with_child(&child));
+        Ok(Self { program: command.program.clone(), child, group, stdout, stderr, started })
     }
-    .map(|output| output.status);
-    if status.is_none() {
-        group.signal(Signal::TERM);
-        // It ends when it is killed below at the latest.
-        let _ = child.wait_timeout(GRACE);
+
+    /// Waits for the end, or for the limit.
+    fn finish(
+        mut self,
+        limit: &Limit,
+        mut watcher: Option<&mut Watcher<'_>>,
+    ) -> Result<Finished, Error> {
+        let mut lines = Lines::default();
+        let status = loop {
+            // The wait ends as soon as the child does, with checks in between.
+            let moment = Instant::now() + LOOK;
+            let moment = limit.deadline().moment().map_or(moment, |end| end.min(moment));
+            let status = self.child.wait_deadline(moment).context("wait for", &self.program)?;
+            if let Some(watcher) = &mut watcher {
+                lines.show(&self.stderr, watcher);
+            }
+            if status.is_some() || limit.is_over() {
+                break status;
+            }
+        }
+        .map(|output| output.status);
+        if status.is_none() {
+            if let Some(group) = &self.group {
+                group.signal(Signal::TERM);
+            }
+            // It ends when it is killed below at the latest.
+            let _ = self.child.wait_timeout(GRACE);
+        }
+        self.group = None;
+        self.child.wait().context("wait for", &self.program)?;
+        Ok(Finished {
+            status,
+            stdout: read_back(&mut self.stdout)?,
+            stderr: read_back(&mut self.stderr)?,
+            elapsed: self.started.elapsed(),
+        })
     }
-    drop(group);
-    child.wait().context("wait for", &command.program)?;
-    Ok(Finished {
-        status,
-        stdout: read_back(&mut stdout)?,
-        stderr: read_back(&mut stderr)?,
-        elapsed: started.elapsed(),
-    })
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.group = None;
+        // So that the system forgets it.
+        let _ = self.child.wait();
+    }
+}
+
+/// A process that was started early and waits for a word to go on.
+pub(crate) struct Waiting {
+    running: Running,
+    word: PipeWriter,
+}
+
+impl Waiting {
+    /// Starts a program that takes what it finds as standard output for its standard input when a
+    /// byte comes there, and ends at the end of its input.
+    pub(crate) fn start(command: &Command) -> Result<Self, Error> {
+        let (input, word) = io::pipe().context("make a pipe for", &command.program)?;
+        let running = Running::start(command, Streams::Together, Some(input))?;
+        Ok(Self { running, word })
+    }
+
+    /// Lets it go on; none where it has ended already.
+    pub(crate) fn go_on(
+        mut self,
+        limit: &Limit,
+        watcher: Option<&mut Watcher<'_>>,
+    ) -> Option<Result<Finished, Error>> {
+        if !matches!(self.running.child.try_wait(), Ok(None)) || self.word.write_all(b"!").is_err()
+        {
+            return None;
+        }
+        self.running.started = Instant::now();
+        Some(self.running.finish(limit, watcher))
+    }
 }
 
 /// The lines of a file that grows.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use envspec::Install;
 
 use crate::deadline::{Deadline, Limit};
+use crate::early::Begun;
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -29,6 +30,7 @@ pub struct Request<'a> {
     pub(crate) lock: Option<Arc<File>>,
     pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     pub(crate) settings: Option<&'a Settings>,
+    pub(crate) begun: Option<Begun>,
 }
 
 impl<'a> Request<'a> {
@@ -50,6 +52,7 @@ impl<'a> Request<'a> {
             lock: None,
             progress: None,
             settings: None,
+            begun: None,
         }
     }
 
@@ -89,6 +92,15 @@ impl<'a> Request<'a> {
     /// Default: [`Settings::read`] at the call, without a base.
     pub fn with_settings(mut self, settings: &'a Settings) -> Self {
         self.settings = Some(settings);
+        self
+    }
+
+    /// Uses what [`Installer::begin`](crate::Installer::begin) started for the same request. Where it is
+    /// for another one, or was used, the tool is started as usual.
+    ///
+    /// Default: none.
+    pub fn with_begun(mut self, begun: Option<Begun>) -> Self {
+        self.begun = begun;
         self
     }
 
@@ -133,7 +145,7 @@ impl<'a> Request<'a> {
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { install, python, held, limit, is_offline, is_fresh, again, .. } = self;
-        let Self { patience, lock, .. } = self;
+        let Self { patience, lock, begun, .. } = self;
         f.debug_struct("Request")
             .field("install", install)
             .field("python", python)
@@ -144,6 +156,7 @@ impl fmt::Debug for Request<'_> {
             .field("again", again)
             .field("patience", patience)
             .field("lock", lock)
+            .field("begun", begun)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@
 //! importable, with a [`Strategy`] that [`Strategy::probe`] chooses. Whatever is then installed,
 //! removed or written in the environment leaves the base unchanged. [`create_unless`] gives up when
 //! the caller no longer wants the environment, for instance because a parallel check has failed.
+//! [`create_telling`] hands over the interpreter before the packages are there.
 //! [`create_bare`] makes an empty virtualenv, to be a base of its own. A base's [`Fingerprint`]
 //! shows, without starting a process, whether the base has changed.
 //!
@@ -118,7 +119,7 @@ pub use crate::base::{Base, Kind};
 pub use crate::built::Built;
 pub use crate::bytecode::{Bytecode, BytecodeWriter};
 pub use crate::cache::{Cache, Listed};
-pub use crate::create::{Created, create, create_bare, create_unless};
+pub use crate::create::{Created, create, create_bare, create_telling, create_unless};
 pub use crate::error::{BoxError, Error, Result};
 pub use crate::evict::{Budget, Removed, Report};
 pub use crate::file_system::FileSystem;

@@ -3,6 +3,7 @@
 mod bases;
 mod bootstrap;
 mod deadline;
+mod early;
 mod failures;
 mod install;
 mod isolation;

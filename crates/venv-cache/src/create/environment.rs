@@ -74,14 +74,31 @@ pub fn create_unless(
     strategy: Strategy,
     is_over: &(dyn Fn() -> bool + Sync),
 ) -> Result<Created, Error> {
+    create_telling(base, dir, strategy, is_over, &|_| ())
+}
+
+/// The same, and hands over the interpreter as soon as it can be started: `on_python` is called once,
+/// when that is there and the base's packages are not. What it starts must not look at packages yet.
+///
+/// # Errors
+///
+/// Those of [`create_unless`].
+pub fn create_telling(
+    base: &Base,
+    dir: &Path,
+    strategy: Strategy,
+    is_over: &(dyn Fn() -> bool + Sync),
+    on_python: &dyn Fn(&Path),
+) -> Result<Created, Error> {
     is_outside(base, dir)?;
     let dir = claim(dir)?;
     let linked = match strategy {
         Strategy::Hardlink => try_link(base, &dir),
         Strategy::Symlink | Strategy::Copy => Ok(()),
     };
-    let result = linked
-        .and_then(|()| with_placement(strategy, is_over, |placement| fill(base, &dir, placement)));
+    let result = linked.and_then(|()| {
+        with_placement(strategy, is_over, |placement| fill(base, &dir, placement, on_python))
+    });
     finish(&dir, base.interpreter(), Some(strategy), result)
 }
 
@@ -106,10 +123,16 @@ pub fn create_bare(interpreter: &Interpreter, dir: &Path) -> Result<Created, Err
 }
 
 /// Everything that an environment over `base` has.
-fn fill(base: &Base, dir: &Path, placement: &Placement<'_>) -> Result<(), Error> {
+fn fill(
+    base: &Base,
+    dir: &Path,
+    placement: &Placement<'_>,
+    on_python: &dyn Fn(&Path),
+) -> Result<(), Error> {
     let interpreter = base.interpreter();
     let skeleton = Skeleton::new(interpreter, dir);
     skeleton.write(placement)?;
+    on_python(&skeleton.python());
     let site_dir = interpreter.purelib_in(dir);
     let mut moves = Moves::new(interpreter, dir, &site_dir);
     if let Some(spelled) = other_spelling(interpreter) {

@@ -18,4 +18,4 @@ mod tree;
 mod walk;
 mod way;
 
-pub use environment::{Created, create, create_bare, create_unless};
+pub use environment::{Created, create, create_bare, create_telling, create_unless};

@@ -7,14 +7,15 @@ use std::thread;
 
 use envspec::Install;
 use installer::{Installer, Request};
-use venv_cache::{Base, Created, Strategy, create_unless};
+use venv_cache::{Base, Created, Strategy, create_telling};
 
 use super::keep::Kept;
 use super::steps::Build;
 use crate::run::Error;
 
 impl Build<'_> {
-    /// Makes the environment of the base's files. It ends with the build's limit.
+    /// Makes the environment of the base's files. It ends with the build's limit. `on_python` gets the
+    /// interpreter before the files are there.
     ///
     /// Copies take seconds, so the package manager is asked beside them what it would install: where
     /// that is impossible, both end at once. Links are as fast as the answer, which nobody asks for
@@ -24,11 +25,11 @@ impl Build<'_> {
         base: &Base,
         dir: &Path,
         strategy: Strategy,
-        tool: &Installer,
-        kept: &Kept,
+        (tool, kept): (&Installer, &Kept),
+        on_python: &dyn Fn(&Path),
     ) -> Result<Created, Error> {
         if strategy != Strategy::Copy || !is_of_indexes(self.install) {
-            let created = create_unless(base, dir, strategy, &|| self.limit.is_over());
+            let created = create_telling(base, dir, strategy, &|| self.limit.is_over(), on_python);
             return created.map_err(given_up);
         }
         let (is_made, is_refused) = (Arc::<AtomicBool>::default(), AtomicBool::new(false));
@@ -48,7 +49,7 @@ impl Build<'_> {
             // Without a thread nobody asks first, and the installation tells.
             let resolver =
                 thread::Builder::new().name("curator-ask".to_owned()).spawn_scoped(scope, ask).ok();
-            let created = create_unless(base, dir, strategy, &is_over);
+            let created = create_telling(base, dir, strategy, &is_over, on_python);
             is_made.store(true, Ordering::Relaxed);
             (created, resolver.and_then(|it| it.join().ok()).flatten())
         });

@@ -1,5 +1,6 @@
 //! Building an environment: create, install, check, compile, record.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -124,15 +125,22 @@ impl Build<'_> {
             }
         };
         self.phase(BuildPhase::Creating);
-        let created = steps.time("create", || self.clone_of(base, dir, strategy, &tool, &kept))?;
         let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
-        let request = Request::new(self.install, &created.python)
-            .with_held(kept.lines())
-            .with_settings(self.settings)
-            .with_lock(lock.clone())
-            .with_deadline(self.limit.clone())
-            .with_progress(&progress);
+        let request = |python: &Path| {
+            Request::new(self.install, python)
+                .with_held(kept.lines())
+                .with_settings(self.settings)
+                .with_lock(lock.clone())
+                .with_deadline(self.limit.clone())
+                .with_progress(&progress)
+        };
+        // The package manager starts while the base's files are brought in.
+        let begun = Cell::new(None);
+        let begin = |python: &Path| begun.set(tool.begin(&request(python)));
+        let created =
+            steps.time("create", || self.clone_of(base, dir, strategy, (&tool, &kept), &begin))?;
+        let request = request(&created.python).with_begun(begun.take());
         self.phase(BuildPhase::Resolving);
         let outcome = steps
             .time("install", || tool.install(&request))

@@ -1,0 +1,93 @@
+//! pip, started before its environment has its packages.
+//!
+//! Half of the time of a small installation goes by until pip has started and imported itself. That needs
+//! the environment's interpreter alone, which is there before the base's files are. Nothing else of an
+//! installation begins earlier: the process waits, and what it is to do is on its command line already.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use envspec::Install;
+
+use crate::command_line::Program;
+use crate::error::Error;
+use crate::process::{Command, Waiting};
+use crate::scratch::Scratch;
+use crate::sources::Sources;
+
+/// What the interpreter runs until pip may begin.
+const EARLY: &str = include_str!("../python/early.py");
+
+/// The file that runs a pip for another interpreter, which is all that can be started early.
+const RUNNER: &str = "__pip-runner__.py";
+
+/// A package manager that was started for one installation, and waits for it.
+///
+/// It ends when this is dropped. Made by [`Installer::begin`](crate::Installer::begin).
+#[derive(Clone)]
+#[must_use]
+pub struct Begun(Arc<Mutex<Option<Standing>>>);
+
+/// A process that waits, with all that it was started for.
+pub(crate) struct Standing {
+    pub(crate) scratch: Scratch,
+    pub(crate) sources: Sources,
+    /// The command of which it is an early form.
+    pub(crate) command: Command,
+    pub(crate) process: Waiting,
+    pub(crate) install: Install,
+    pub(crate) held: Vec<String>,
+}
+
+impl Begun {
+    pub(crate) fn new(standing: Standing) -> Self {
+        Self(Arc::new(Mutex::new(Some(standing))))
+    }
+
+    /// Returns what waits for these packages, once.
+    pub(crate) fn take(&self, install: &Install, held: &[String]) -> Option<Standing> {
+        let standing = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        (standing.install == *install && standing.held == held).then_some(standing)
+    }
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").finish_non_exhaustive()
+    }
+}
+
+impl Standing {
+    /// Whether it does what this command would.
+    pub(crate) fn is_for(&self, command: &Command) -> bool {
+        let Command { program, arguments, environment, working_dir, doomed_dir, lock: _ } = command;
+        self.command.program == *program
+            && self.command.arguments == *arguments
+            && self.command.environment == *environment
+            && self.command.working_dir == *working_dir
+            && self.command.doomed_dir == *doomed_dir
+    }
+}
+
+/// Starts a command of pip early; none for a pip that is not started by a file of its own.
+pub(crate) fn start(program: &Program, command: &Command) -> Result<Option<Waiting>, Error> {
+    let Program::Pip { entry, .. } = program else { return Ok(None) };
+    let position = command.arguments.iter().position(|word| Path::new(word) == entry);
+    let is_runner = entry.file_name().is_some_and(|name| name == RUNNER);
+    let Some(position) = position.filter(|_| is_runner) else { return Ok(None) };
+    let mut early = command.clone();
+    let options = command.arguments.iter().take(position).cloned();
+    early.arguments = std::iter::once("-S".into()).chain(options).collect();
+    early.arguments.extend(["-c".into(), EARLY.into(), position.to_string().into()]);
+    early.arguments.extend(command.arguments.iter().cloned());
+    Waiting::start(&early).map(Some)
+}
+
+/// Whether no folder and no file of this machine is among what is to be installed: these may change until
+/// then, and are copied when they are needed.
+pub(crate) fn is_of_indexes(install: &Install) -> bool {
+    let lists = [&install.requirements, &install.constraints, &install.overrides];
+    !install.requirements.is_empty()
+        && lists.into_iter().flatten().all(|it| it.path().is_none() && it.url().is_none())
+}
