@@ -123,7 +123,7 @@ pub(crate) fn argv(
             if mode == Mode::Lock {
                 add(&["--ignore-installed"]);
             }
-            if request.is_offline || index.no_index {
+            if request.is_offline || request.known.is_some() || index.no_index {
                 add(&["--no-index"]);
             }
             if index.pre {
@@ -148,7 +148,7 @@ pub(crate) fn argv(
             // would change every environment that is built from that cache. Here it wins over the
             // variable and the configuration file. uv copies by reference where that is possible.
             add(&["--link-mode", "copy"]);
-            if request.is_offline {
+            if request.is_offline || request.known.is_some() {
                 add(&["--offline"]);
             }
             if index.no_index {
@@ -176,6 +176,10 @@ pub(crate) fn argv(
     }
     ToolOptions::of(request.install)?.words(mode).for_each(|word| add(&[&word]));
     match program {
+        Program::Pip { .. } if request.known.is_some() => {
+            argv.extend(["--find-links".into(), scratch.known_file().into()]);
+            argv.extend(["--report".into(), scratch.report_file().into()]);
+        }
         Program::Pip { .. } if abilities.has_report => {
             argv.extend(["--report".into(), scratch.report_file().into()]);
         }

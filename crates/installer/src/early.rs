@@ -12,7 +12,10 @@ use envspec::Install;
 
 use crate::command_line::Program;
 use crate::error::Error;
-use crate::process::{Command, Waiting};
+use crate::known::Archive;
+use crate::command::Command;
+use crate::process::Waiting;
+use crate::request::Request;
 use crate::scratch::Scratch;
 use crate::sources::Sources;
 
@@ -38,6 +41,7 @@ pub(crate) struct Standing {
     pub(crate) process: Waiting,
     pub(crate) install: Install,
     pub(crate) held: Vec<String>,
+    pub(crate) known: Option<Vec<Archive>>,
 }
 
 impl Begun {
@@ -46,9 +50,11 @@ impl Begun {
     }
 
     /// Returns what waits for these packages, once.
-    pub(crate) fn take(&self, install: &Install, held: &[String]) -> Option<Standing> {
+    pub(crate) fn take(&self, request: &Request<'_>) -> Option<Standing> {
         let standing = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        (standing.install == *install && standing.held == held).then_some(standing)
+        let Standing { install, held, known, .. } = &standing;
+        (install == request.install && held == request.held && known.as_deref() == request.known)
+            .then_some(standing)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -138,13 +138,19 @@ impl Installer {
     fn stand_by(&self, request: &Request<'_>) -> Result<Option<Standing>, Error> {
         let settings = self.settings_of(request)?;
         let environment = self.environment(request, &settings)?;
-        let (install, held) = (request.install.clone(), request.held.to_vec());
         let scratch = Scratch::new()?;
-        let sources = scratch.write(&install, &held)?;
+        let sources = scratch.write(request)?;
         let command = self.command(request, &settings, Mode::Install, &scratch, environment)?;
         let process = early::start(&self.program, &command)?;
-        let all = |process| Standing { scratch, sources, command, process, install, held };
-        Ok(process.map(all))
+        Ok(process.map(|process| Standing {
+            scratch,
+            sources,
+            command,
+            process,
+            install: request.install.clone(),
+            held: request.held.to_vec(),
+            known: request.known.map(<[_]>::to_vec),
+        }))
     }
 
     /// Says what [`Installer::install`] would do, and changes nothing, also in an environment that
@@ -256,7 +262,7 @@ impl Installer {
                 return Err(Error::Late { action: "the installation" });
             }
             let begun = request.begun.as_ref().filter(|_| mode == Mode::Install);
-            let begun = begun.and_then(|begun| begun.take(install, request.held));
+            let begun = begun.and_then(|begun| begun.take(request));
             let command = |scratch: &Scratch| {
                 self.command(request, &settings, mode, scratch, environment.clone())
             };
@@ -266,7 +272,7 @@ impl Installer {
                 }
                 _ => {
                     let scratch = Scratch::new()?;
-                    let sources = scratch.write(install, request.held)?;
+                    let sources = scratch.write(request)?;
                     prepare(&scratch)?;
                     let command = command(&scratch)?;
                     (scratch, sources, command, None)
@@ -345,6 +351,9 @@ impl Installer {
         let mut environment = variables::environment(self.abilities, install, ambient, settings)?;
         if let Some(patience) = request.patience {
             variables::hasten(&mut environment, patience);
+        }
+        if request.known.is_some() && self.tool() == Tool::Pip {
+            environment.remove(OsStr::new("PIP_FIND_LINKS"));
         }
         Ok(environment)
     }

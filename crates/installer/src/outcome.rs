@@ -1,5 +1,6 @@
 //! Results of a package manager, and parsing of its report.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Finished;
 use crate::error::Error;
+use crate::known::Archive;
 
 /// A distribution in one version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +50,9 @@ pub struct Outcome {
     pub added: Vec<Package>,
     /// Removed distributions, sorted.
     pub removed: Vec<Package>,
+    /// The wheels of indexes among what was added, where the tool tells: pip does.
+    #[serde(default)]
+    pub archives: Vec<Archive>,
     /// Running time of the tool, in the successful attempt.
     pub elapsed: Duration,
 }
@@ -60,12 +65,13 @@ impl Outcome {
         elapsed: Duration,
     ) -> Self {
         let tool = crate::transcript::tool_name(tool).to_owned();
-        let Changes { mut added, mut removed, places: _ } = changes;
+        let Changes { mut added, mut removed, mut archives, places: _ } = changes;
         added.sort();
         added.dedup();
         removed.sort();
         removed.dedup();
-        Self { tool, tool_version, added, removed, elapsed }
+        archives.retain(Archive::is_plain_wheel);
+        Self { tool, tool_version, added, removed, archives, elapsed }
     }
 
     /// Returns whether nothing had to change.
@@ -102,6 +108,8 @@ pub(crate) struct Changes {
     pub(crate) removed: Vec<Package>,
     /// The places of those that came from an archive or a repository, where pip reports them.
     pub(crate) places: Vec<String>,
+    /// The archives of all others, likewise.
+    pub(crate) archives: Vec<Archive>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +143,14 @@ struct PipInstall {
 struct PipDownload {
     #[serde(default)]
     url: String,
+    #[serde(default)]
+    archive_info: PipArchive,
+}
+
+#[derive(Default, Deserialize)]
+struct PipArchive {
+    #[serde(default)]
+    hashes: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -186,6 +202,15 @@ pub(crate) fn pip_report(json: &str) -> Result<Changes, serde_json::Error> {
     let mut changes = Changes::default();
     for install in serde_json::from_str::<PipReport>(json)?.install {
         let PipInstall { metadata, is_direct, download_info } = install;
+        if let Some(sha256) = download_info.archive_info.hashes.get("sha256").filter(|_| !is_direct)
+        {
+            changes.archives.push(Archive {
+                name: normal_name(&metadata.name),
+                version: metadata.version.clone(),
+                url: download_info.url.clone(),
+                sha256: sha256.clone(),
+            });
+        }
         changes.added.push(Package::new(&metadata.name, metadata.version));
         changes.places.extend(is_direct.then_some(download_info.url));
     }

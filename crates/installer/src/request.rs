@@ -10,6 +10,7 @@ use envspec::Install;
 
 use crate::deadline::{Deadline, Limit};
 use crate::early::Begun;
+use crate::known::Archive;
 use crate::progress::Progress;
 use crate::settings::Settings;
 
@@ -31,6 +32,7 @@ pub struct Request<'a> {
     pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     pub(crate) settings: Option<&'a Settings>,
     pub(crate) begun: Option<Begun>,
+    pub(crate) known: Option<&'a [Archive]>,
 }
 
 impl<'a> Request<'a> {
@@ -53,6 +55,7 @@ impl<'a> Request<'a> {
             progress: None,
             settings: None,
             begun: None,
+            known: None,
         }
     }
 
@@ -104,6 +107,15 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Takes what is already known, and asks no index: pip these archives alone, uv whatever its cache
+    /// has. It fails where that is not enough; an archive that pip's cache has lost is fetched again.
+    ///
+    /// Default: the indexes are asked.
+    pub fn with_known(mut self, known: Option<&'a [Archive]>) -> Self {
+        self.known = known;
+        self
+    }
+
     /// Sets the observer of progress, called from the thread that waits for the installation.
     ///
     /// Default: none.
@@ -145,7 +157,7 @@ impl<'a> Request<'a> {
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { install, python, held, limit, is_offline, is_fresh, again, .. } = self;
-        let Self { patience, lock, begun, .. } = self;
+        let Self { patience, lock, begun, known, .. } = self;
         f.debug_struct("Request")
             .field("install", install)
             .field("python", python)
@@ -157,6 +169,7 @@ impl fmt::Debug for Request<'_> {
             .field("patience", patience)
             .field("lock", lock)
             .field("begun", begun)
+            .field("known", known)
             .finish_non_exhaustive()
     }
 }

@@ -7,10 +7,12 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use envspec::{Install, Requirement};
+use envspec::Requirement;
 
 use crate::command::Command;
 use crate::error::{Error, IoResultExt};
+use crate::known;
+use crate::request::Request;
 use crate::settings::Settings;
 use crate::sources::Sources;
 
@@ -86,6 +88,11 @@ impl Scratch {
         self.root.join("report.json")
     }
 
+    /// Returns the page of known archives.
+    pub(crate) fn known_file(&self) -> PathBuf {
+        self.root.join("known.html")
+    }
+
     /// Returns the output file of `uv pip compile`.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.root.join("lock.txt")
@@ -125,7 +132,11 @@ impl Scratch {
     /// credentials.
     ///
     /// Folders to build are copied here first.
-    pub(crate) fn write(&self, install: &Install, held: &[String]) -> Result<Sources, Error> {
+    pub(crate) fn write(&self, request: &Request<'_>) -> Result<Sources, Error> {
+        let Request { install, held, .. } = request;
+        if let Some(known) = request.known {
+            write_private(&self.known_file(), &known::page(known))?;
+        }
         let sources = Sources::copy(install, &self.root.join("src"))?;
         let mut requirements = String::new();
         let constraints = lines(&install.constraints) + &held.join("\n");

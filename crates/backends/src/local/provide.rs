@@ -102,7 +102,10 @@ impl Group {
             let group = groups.entry(key).or_insert_with(|| Self { stages: Vec::new(), isolation });
             group.stages.push(index);
         }
-        groups.into_values().collect()
+        // What the first task meets first begins first.
+        let mut groups: Vec<Self> = groups.into_values().collect();
+        groups.sort_by_key(|group| group.stages.first().copied());
+        groups
     }
 
     fn names(&self, plan: &Plan) -> Vec<String> {

@@ -6,12 +6,14 @@ use std::path::Path;
 use duct::ReaderHandle;
 
 /// Serves the simple pages (PEP 503) of the wheels that are in a folder at the time of a request,
+/// and notes the request beside the folder,
 /// to whoever gives a password that starts as is told in `LOGIN`.
 const PROGRAM: &str = r#"
 import base64, http.server, os, pathlib, re, sys, time
 folder, login = pathlib.Path(sys.argv[1]), os.environ["LOGIN"]
 class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *arguments): pass
+    def log_message(self, *arguments):
+        with open(folder.parent / "requests", "a") as file: print(self.path, file=file)
     def do_GET(self):
         if login:
             given = self.headers.get("Authorization", "Basic ").split(" ")[1]

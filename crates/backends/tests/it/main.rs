@@ -15,6 +15,7 @@ mod given_up; // copies of a base that end before their end
 mod hooks; // setup_on_node, setup and teardown, each in its place and once
 mod index; // a package index on this machine
 mod isolation; // what is edited in place stays where it was edited
+mod known; // what is built again without an index
 mod local_builds; // contents depend on what a spec names, and on no earlier build
 mod local_projects; // what a build reads elsewhere
 mod locking; // lock files that are written, read again and installed by others

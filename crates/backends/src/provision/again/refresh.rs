@@ -11,7 +11,8 @@ use venv_cache::{Key, Listed};
 use crate::provision::again::with_requirements;
 use crate::provision::base::{Managed, OpenBase};
 use crate::provision::build::{
-    Installed, Kept, Markers, Record, asks_for, base_packages, digest_now, is_direct, local_path,
+    Installed, Kept, Known, Markers, Record, asks_for, base_packages, digest_now, is_direct,
+    local_path,
 };
 use crate::provision::environment::{Core, Environment};
 use crate::provision::provisioner::Provisioner;
@@ -120,6 +121,7 @@ impl Provisioner {
         };
         let open = self.open_base()?;
         let key = self.key_of(&open, install, isolation)?;
+        Known::forget(&self.cache().interpreters_dir(), &key);
         let cached = self.cache().get(&key).map_err(Error::cache)?;
         // One that somebody else made says nothing of its packages, and is built anew.
         if let Some(cached) = cached {
@@ -141,6 +143,7 @@ impl Provisioner {
         self.close_base();
         let managed = self.managed(base)?;
         let key = managed.key;
+        Known::forget(&self.cache().interpreters_dir(), &key);
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
             let changes = match Record::of(cached.manifest()) {
                 Some(record) => self.base_changes(base, &managed, &record)?,

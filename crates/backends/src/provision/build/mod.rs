@@ -1,13 +1,14 @@
 //! Building an environment, and what is written down of it.
 //!
 //! Read `steps` first: create, install, check, compile, record. `keep` holds the versions of the base
-//! that must stay, `installed` reads what is there, `markers` says which requirements apply, `sources`
+//! that must stay, `known` what an earlier build took, `installed` reads what is there, `markers` says which requirements apply, `sources`
 //! follows what came from no index, `named` checks that it is what was named, `ray_check` that Ray can
 //! still be imported, and `record` is what the manifest keeps of all this.
 
 mod clone;
 mod installed;
 mod keep;
+mod known;
 mod markers;
 mod named;
 mod ray_check;
@@ -17,6 +18,7 @@ mod steps;
 
 pub(crate) use installed::{Distribution, Installed, Source};
 pub(crate) use keep::Kept;
+pub(crate) use known::Known;
 pub(crate) use markers::Markers;
 pub(crate) use record::Record;
 pub use record::{Added, Replaced};

@@ -13,10 +13,13 @@ use installer::{
     Installer, Limit, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
 };
 use stage::Isolation;
-use venv_cache::{Base, BaseRecord, Built, CachedEnv, Interpreter, Site, Strategy, create_bare};
+use venv_cache::{
+    Base, BaseRecord, Built, CachedEnv, Interpreter, Key, Site, Strategy, create_bare,
+};
 
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
+use super::known::Known;
 use super::markers::Markers;
 use super::named::{check_named, misinstalled};
 use super::ray_check::check_ray;
@@ -32,6 +35,8 @@ pub(crate) struct Build<'a> {
     /// The package manager's settings of which the key is made.
     pub(crate) settings: &'a Settings,
     pub(crate) limit: &'a Limit,
+    /// The key of the environment.
+    pub(crate) key: &'a Key,
     /// The folder of what interpreters said.
     pub(crate) records: &'a Path,
     /// The strategy that somebody asked for.
@@ -127,6 +132,7 @@ impl Build<'_> {
         self.phase(BuildPhase::Creating);
         let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
+        let known = self.known(&tool);
         let request = |python: &Path| {
             Request::new(self.install, python)
                 .with_held(kept.lines())
@@ -137,17 +143,21 @@ impl Build<'_> {
         };
         // The package manager starts while the base's files are brought in.
         let begun = Cell::new(None);
-        let begin = |python: &Path| begun.set(tool.begin(&request(python)));
+        let archives = known.as_ref().map(Known::archives);
+        let begin = |python: &Path| {
+            begun.set(tool.begin(&request(python).with_known(archives)));
+        };
         let created =
             steps.time("create", || self.clone_of(base, dir, strategy, (&tool, &kept), &begin))?;
-        let request = request(&created.python).with_begun(begun.take());
+        let request = request(&created.python);
+        let first = request.clone().with_begun(begun.take()).with_known(archives);
+        let folder = base.interpreter().purelib_in(dir);
         self.phase(BuildPhase::Resolving);
         let outcome = steps
-            .time("install", || tool.install(&request))
+            .time("install", || install(&tool, known.as_ref(), (&first, &request), &folder))
             .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
-        let site = base.interpreter().purelib_in(dir);
-        steps.time("compare", || restore(&tool, &request, &outcome, dir, &site))?;
-        let now = Installed::read([site.as_path()]);
+        steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
+        let now = Installed::read([folder.as_path()]);
         let mut record = Record::new(self.install, base.interpreter(), &outcome, &now);
         record.strategy_reason = Some(reason);
         self.phase(BuildPhase::Checking);
@@ -184,6 +194,7 @@ impl Build<'_> {
         if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
             return Err(Error::BaseChanged { python: base.python().to_owned() });
         }
+        Known::keep(self.records, self.key, self.install, &outcome);
         let mut base_record = BaseRecord::new(base.python(), base.fingerprint().to_string());
         if let Some(managed) = managed {
             base_record = base_record.with_key(*managed.key());
@@ -211,8 +222,12 @@ impl Build<'_> {
             .with_deadline(self.limit.clone())
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
-        let outcome = steps.time("install", || tool.install(&request)).map_err(Error::install)?;
         let folder = interpreter.purelib_in(dir);
+        let known = self.known(&tool);
+        let first = request.clone().with_known(known.as_ref().map(Known::archives));
+        let outcome = steps
+            .time("install", || install(&tool, known.as_ref(), (&first, &request), &folder))
+            .map_err(Error::install)?;
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
         let mut record = Record::new(self.install, interpreter, &outcome, &now);
@@ -224,7 +239,13 @@ impl Build<'_> {
             })
             .map_err(Error::install)?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
+        Known::keep(self.records, self.key, self.install, &outcome);
         Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
+    }
+
+    /// What an earlier build took. An old pip does not tell what it takes.
+    fn known(&self, tool: &Installer) -> Option<Known> {
+        Known::read(self.records, self.key, tool.tool())
     }
 
     fn phase(&self, phase: BuildPhase) {
@@ -292,6 +313,20 @@ impl Build<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Installs what is known, as the first request has it, and else what the second one asks for.
+fn install(
+    tool: &Installer,
+    known: Option<&Known>,
+    (first, request): (&Request<'_>, &Request<'_>),
+    folder: &Path,
+) -> Result<Outcome, installer::Error> {
+    let Some(known) = known else { return tool.install(first) };
+    match known.install(tool, first, folder) {
+        Some(result) => result,
+        None => tool.install(request),
     }
 }
 

@@ -1,0 +1,136 @@
+//! What a build took, so that the same build need not ask an index for it.
+//!
+//! A key decides what is in an environment: one that is in the cache is never compared with an index. So an
+//! environment that was evicted may be built again of just what it had, as long as that is what a build
+//! would take anyway: all that was added is pinned by the spec. Then pip gets the addresses and digests of
+//! the wheels, most of which its cache has, and uv is told to do with its own. Where that does not do, the
+//! build goes its ordinary way. A refresh forgets what is known.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use envspec::{Install, Requirement, Tool};
+use files::Access;
+use installer::{Archive, Installer, Outcome, Package, Request};
+use serde::{Deserialize, Serialize};
+use venv_cache::Key;
+
+use super::installed::Installed;
+
+/// The longest record that is read.
+const LONGEST: u64 = 1 << 20;
+
+/// What was added to the environment of a key.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Known {
+    packages: Vec<Package>,
+    /// The wheels, of pip.
+    archives: Vec<Archive>,
+}
+
+/// Where it is kept, beside what interpreters say.
+fn file_of(records: &Path, key: &Key) -> PathBuf {
+    records.join(format!("known-{key}.json"))
+}
+
+impl Known {
+    pub(super) fn read(records: &Path, key: &Key, tool: Tool) -> Option<Self> {
+        let bytes = Access::of(records).ok()?.read(&file_of(records, key), LONGEST).ok()?;
+        let known: Self = serde_json::from_slice(&bytes).ok()?;
+        let is_whole = tool == Tool::Uv || known.archives.len() == known.packages.len();
+        (is_whole && !known.packages.is_empty()).then_some(known)
+    }
+
+    /// Keeps what a build took, where the next one would take the same.
+    pub(super) fn keep(records: &Path, key: &Key, install: &Install, outcome: &Outcome) {
+        let is_pinned = |package: &Package| {
+            install.requirements.iter().any(|requirement| pins(requirement, package))
+        };
+        if outcome.added.is_empty() || !outcome.added.iter().all(is_pinned) {
+            return;
+        }
+        let known = Self { packages: outcome.added.clone(), archives: outcome.archives.clone() };
+        known.write(records, key);
+    }
+
+    /// Forgets what is known of a key.
+    pub(crate) fn forget(records: &Path, key: &Key) {
+        if fs::symlink_metadata(file_of(records, key)).is_ok() {
+            Self::default().write(records, key);
+        }
+    }
+
+    fn write(&self, records: &Path, key: &Key) {
+        let written = || {
+            let bytes = serde_json::to_vec(self)?;
+            Access::of(records)?.replace(&file_of(records, key), &bytes)
+        };
+        if let Err(error) = written() {
+            tracing::debug!(%error, "what was installed is not kept");
+        }
+    }
+
+    /// The archives, for a request.
+    pub(super) fn archives(&self) -> &[Archive] {
+        &self.archives
+    }
+
+    /// Installs just this into the environment with these packages; none where that does not do and
+    /// nothing has changed.
+    pub(super) fn install(
+        &self,
+        tool: &Installer,
+        request: &Request<'_>,
+        folder: &Path,
+    ) -> Option<Result<Outcome, installer::Error>> {
+        // pip sees nothing but these archives, and uv all that its cache has.
+        if tool.tool() == Tool::Uv
+            && !tool.resolve(request).is_ok_and(|outcome| outcome.added == self.packages)
+        {
+            return None;
+        }
+        let before = Installed::read([folder]);
+        let error = match tool.install(request) {
+            Ok(outcome) => return Some(Ok(outcome)),
+            Err(error) => error,
+        };
+        let after = Installed::read([folder]);
+        if before.iter().eq(after.iter()) {
+            tracing::debug!(%error, "what is known does not do");
+            return None;
+        }
+        Some(Err(error))
+    }
+}
+
+/// Whether a requirement allows one version of one package, and nothing else. A version of its own (`+cpu`)
+/// is allowed by what does not name it, beside others.
+fn pins(requirement: &Requirement, package: &Package) -> bool {
+    let is_pinned = |specifier: &envspec::Specifier| {
+        specifier.operator() == "=="
+            && !specifier.is_prefix()
+            && specifier.accepts(&package.version)
+            && !package.version.contains('+')
+    };
+    requirement.name() == Some(&package.name)
+        && requirement.url().is_none()
+        && requirement.path().is_none()
+        && requirement.specifiers().iter().any(is_pinned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_allows_another_version_does_not_pin() {
+        let package = Package::new("A.b", "1.0");
+        let pins = |text: &str| pins(&text.parse().unwrap(), &package);
+        assert!(pins("a-b==1.0") && pins("A_B==1.0.0; python_version > '3'") && pins("a.b==1,<2"));
+        for text in ["a-b", "a-b==1.*", "a-b>=1,<1.0.1", "a-b~=1.0", "a==1.0", "a-b==1.1"] {
+            assert!(!pins(text), "{text}");
+        }
+        let local = Package::new("a-b", "1.0+cpu");
+        assert!(!super::pins(&"a-b==1.0".parse().unwrap(), &local));
+    }
+}

@@ -1,0 +1,142 @@
+//! An environment that is built again, of what is known already: without an index, and the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use backends::{Environment, Provisioner};
+use envspec::{LoadedEnv, Tool};
+use serde_json::json;
+use stage::Isolation;
+
+use crate::index::Index;
+use crate::world::World;
+
+/// A spec of these requirements from an index on this machine.
+fn spec(world: &World, tool: Tool, index: &Index, requirements: &[&str]) -> LoadedEnv {
+    // pip keeps nothing that comes over http, but from a host that is trusted.
+    let host = format!("127.0.0.1:{}", index.port());
+    let options = match tool {
+        Tool::Pip => {
+            ("pip_install_options", ["--index-url", &index.url(), "--trusted-host", &host])
+        }
+        Tool::Uv => (
+            "uv_pip_install_options",
+            ["--index-url", &index.url(), "--allow-insecure-host", &host],
+        ),
+    };
+    world.load(&json!({ tool.as_str(): { "packages": requirements, options.0: options.1 } }))
+}
+
+/// What was asked of the index since the last look.
+fn asked(world: &World) -> usize {
+    let file = world.root.join("requests");
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    fs::write(&file, "").unwrap();
+    text.lines().count()
+}
+
+/// The files of an environment, but for its own records and bytecode, which tells the time.
+fn contents(environment: &Environment) -> BTreeMap<PathBuf, Vec<u8>> {
+    let bin = environment.python().parent().unwrap().to_owned();
+    let (mut files, mut folders) = (BTreeMap::new(), vec![bin.parent().unwrap().join("lib")]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true if path.ends_with("__pycache__") || path.is_symlink() => {}
+                true => folders.push(path),
+                false => drop(files.insert(path.clone(), fs::read(path).unwrap())),
+            }
+        }
+    }
+    files
+}
+
+fn again(provisioner: &Provisioner, spec: &LoadedEnv) -> Environment {
+    let key = provisioner.key(spec, Isolation::Shared).unwrap().unwrap();
+    assert!(provisioner.cache().remove(&key).is_ok());
+    provisioner.prepare(spec, Isolation::Shared).expect("an environment")
+}
+
+/// Another `leaf` of the same version than the index had at first.
+fn renew(world: &World, name: &str) {
+    let files = json!({ "leaf.py": "NEW = True\n" });
+    world.write_wheels(&json!([{ "name": name, "version": "1.0", "files": files }]));
+}
+
+#[test]
+fn what_is_all_pinned_is_built_again_without_an_index() {
+    for tool in [Tool::Pip, Tool::Uv] {
+        let world = World::new(&[], &[("leaf", "1.0", &[]), ("stem", "1.0", &["leaf"])]);
+        let index = Index::new(&world.wheels());
+        let pinned = spec(&world, tool, &index, &["leaf==1.0", "stem==1.0"]);
+        let provisioner = world.provisioner();
+
+        let first =
+            contents(&provisioner.prepare(&pinned, Isolation::Shared).expect("an environment"));
+        assert!(asked(&world) > 0, "{tool}");
+        let second = contents(&again(&provisioner, &pinned));
+        assert_eq!(asked(&world), 0, "{tool}");
+        assert!(first == second, "{tool}: {:?} {:?}", first.keys(), second.keys());
+
+        // Not even where it is gone.
+        drop(index);
+        assert!(first == contents(&again(&provisioner, &pinned)), "{tool}");
+    }
+}
+
+#[test]
+fn what_is_not_all_pinned_is_asked_for_and_a_refresh_forgets() {
+    let world = World::new(&[], &[("leaf", "1.0", &[]), ("stem", "1.0", &["leaf"])]);
+    let index = Index::new(&world.wheels());
+    let provisioner = world.provisioner();
+    let is_new = |environment: &Environment| {
+        contents(environment)
+            .into_iter()
+            .any(|(path, text)| is_leaf(&path) && text.starts_with(b"NEW"))
+    };
+
+    let free = spec(&world, Tool::Pip, &index, &["stem==1.0"]);
+    provisioner.prepare(&free, Isolation::Shared).expect("an environment");
+    world.add_wheels(&[("leaf", "1.1", &[])]);
+    let environment = again(&provisioner, &free);
+    assert!(
+        environment.report().added.iter().any(|it| it == "leaf==1.1"),
+        "{:?}",
+        environment.report().added
+    );
+
+    let pinned = spec(&world, Tool::Pip, &index, &["leaf==1.0"]);
+    provisioner.prepare(&pinned, Isolation::Shared).expect("an environment");
+    renew(&world, "leaf");
+    assert!(!is_new(&again(&provisioner, &pinned)), "as long as it is known, it is what it was");
+    let key = provisioner.key(&pinned, Isolation::Shared).unwrap().unwrap();
+    assert!(provisioner.cache().remove(&key).is_ok());
+    asked(&world);
+    provisioner.refresh(&pinned, Isolation::Shared).expect("an environment");
+    assert!(asked(&world) > 0);
+}
+
+#[test]
+fn what_is_known_and_lost_is_asked_for_as_ever() {
+    for tool in [Tool::Pip, Tool::Uv] {
+        let world = World::new(&[], &[("leaf", "1.0", &[])]);
+        let index = Index::new(&world.wheels());
+        let pinned = spec(&world, tool, &index, &["leaf==1.0"]);
+        let provisioner = world.provisioner();
+        let first =
+            contents(&provisioner.prepare(&pinned, Isolation::Shared).expect("an environment"));
+        // The addresses lead nowhere, and uv's cache has no such version.
+        let records = provisioner.cache().interpreters_dir();
+        let key = provisioner.key(&pinned, Isolation::Shared).unwrap().unwrap();
+        let file = records.join(format!("known-{key}.json"));
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("/files/leaf", "/gone/leaf").replace("\"1.0\"", "\"9.0\""))
+            .unwrap();
+        assert!(first == contents(&again(&provisioner, &pinned)), "{tool}");
+    }
+}
+
+fn is_leaf(path: &Path) -> bool {
+    path.ends_with("leaf.py")
+}
