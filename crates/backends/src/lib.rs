@@ -93,5 +93,6 @@ pub use ray::{
 };
 pub use run::{
     BuildPhase, Cause, DiskSource, Error, Event, Executor, ExecutorExt, FailedTask, FailurePolicy,
-    Observer, Plan, PlannedStage, PythonError, Report, RunReport, Sink, StageReport, Stop,
+    Observer, Plan, PlannedStage, PythonError, Report, RunReport, Sink, StageReport, StartStep,
+    Stop,
 };

@@ -12,7 +12,7 @@ use super::parcel::Batch;
 use super::session::{End, Remains, Session};
 use super::stage_run::{StageRun, Trouble};
 use crate::provision::Environment;
-use crate::run::{Cause, Error};
+use crate::run::{Cause, Error, StartStep};
 use crate::worker::wire::{Failed, Kind, Proof, Setup};
 use crate::worker::{Exit, Incoming, Process};
 
@@ -147,9 +147,11 @@ impl PythonSlot<'_> {
             stage: self.stage.name().to_owned(),
             mismatch,
         })?;
+        self.stage.worker_starting(self.index, StartStep::Proven);
         // Its code is loaded meanwhile, which may take long.
         let incoming = self.receive_while_needed(process)?;
         self.stage.heed(&self.read(process, incoming, Kind::Loaded)?)?;
+        self.stage.worker_starting(self.index, StartStep::Loaded);
         let noted = |source| Error::io("note on the node", "`setup_on_node`", source);
         let begun = self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled());
         match begun.map_err(noted)? {

@@ -11,7 +11,7 @@ use super::parcel::{Batch, Parcel};
 use super::queue::{Cancelled, Queue};
 use super::run::Run;
 use crate::run::{
-    Cause, Error, Event, FailedTask, FailurePolicy, PlannedStage, Spent, StageReport,
+    Cause, Error, Event, FailedTask, FailurePolicy, PlannedStage, Spent, StageReport, StartStep,
 };
 use crate::worker::Exit;
 use crate::worker::wire::Loaded;
@@ -259,6 +259,12 @@ impl<'a> StageRun<'a> {
     pub(crate) fn not_forked(&self, why: &str) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.not_forked.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// A worker that starts has come so far.
+    pub(crate) fn worker_starting(&self, worker: usize, step: StartStep) {
+        let stage = self.name().to_owned();
+        self.run.emit(&Event::WorkerStarting { stage, worker, step });
     }
 
     pub(crate) fn worker_ended(&self, worker: usize, exit: Option<Exit>, in_order: bool) {

@@ -81,6 +81,15 @@ pub enum Event {
         /// What it is.
         message: String,
     },
+    /// A worker that starts has come so far; Rust stages do not tell.
+    WorkerStarting {
+        /// Its stage.
+        stage: String,
+        /// Its number in the stage, from 0.
+        worker: usize,
+        /// How far.
+        step: StartStep,
+    },
     /// A worker is set up and waits for tasks.
     WorkerReady {
         /// Its stage.
@@ -162,6 +171,17 @@ pub enum Event {
         /// The stage.
         stage: String,
     },
+}
+
+/// How far a worker that starts has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum StartStep {
+    /// It has started, and proven its environment.
+    Proven,
+    /// It has loaded the stage's code, with what that imports.
+    Loaded,
 }
 
 /// What a build of an environment is at.

@@ -28,7 +28,7 @@ pub use environment::{EnvState, EnvironmentReport};
 pub(crate) use error::Words;
 pub use error::{Error, Report};
 pub(crate) use event::seconds;
-pub use event::{BuildPhase, Event, Observer, Stream};
+pub use event::{BuildPhase, Event, Observer, StartStep, Stream};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub(crate) use failure::numbers;
 pub use failure::{Cause, FailedTask};

@@ -68,6 +68,18 @@ fn a_page_tells_of_stages_environments_and_failed_tasks_and_of_no_secret() {
         assert!(done >= 4.0, "{stage}");
         assert!(!stage["lanes"][0]["lives"][0]["end"].is_null(), "{stage}");
     }
+    // What is built, and what is the base; each stage's way is told whole, in order.
+    let of_build = ["resolving", "compiling", "start", "import", "setup", "process"];
+    for (stage, expected) in [(&stages[0], &of_build[..]), (&stages[1], &of_build[2..])] {
+        let (way, wall) = (&stage["waterfall"], data["wall_seconds"].as_f64().expect("a number"));
+        let steps = way["steps"].as_array().expect("a list").iter();
+        let names: Vec<_> = steps.clone().filter_map(|step| step["name"].as_str()).collect();
+        let mut rest = names.iter();
+        assert!(expected.iter().all(|name| rest.any(|it| it == name)), "{names:?}");
+        let sum: f64 = steps.filter_map(|step| step["seconds"].as_f64()).sum();
+        let end = way["first_output_seconds"].as_f64().expect("a number");
+        assert!((sum - end).abs() < 0.05 && end <= wall && end > 0.0, "{sum} {end} {wall}");
+    }
     let place =
         usize::try_from(stages[0]["environment"].as_u64().expect("a place")).expect("small");
     let environment = &data["environments"][place];

@@ -11,6 +11,7 @@ use super::bins::rounded;
 use super::page;
 use super::state::State;
 use super::tallies::{Lane, Life, Making, StageTally};
+use super::waterfall;
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::run::{Cause, Error, FailedTask, Secrets};
 
@@ -64,7 +65,9 @@ impl RunProfile {
             let environment =
                 state.reports.iter().position(|it| it.stages.contains(&stage.report.name));
             let workers = lanes.remove(&index).unwrap_or_default();
-            stage_value(stage, ending.seconds, environment, &workers)
+            let mut value = stage_value(stage, ending.seconds, environment, &workers);
+            value["waterfall"] = waterfall_of(state, stage, index).unwrap_or_default();
+            value
         });
         let stages: Vec<Value> = stages.collect();
         let (failed, failed_shown) = failures(&state.failed);
@@ -94,6 +97,17 @@ impl RunProfile {
         });
         Self(secrets.hidden(value))
     }
+}
+
+/// Where the time until a stage's first output went.
+fn waterfall_of(state: &State, stage: &StageTally, index: usize) -> Option<Value> {
+    let mut ready = state.makings.iter().filter(|making| making.end.is_some());
+    let base = ready.clone().find(|making| making.stages.is_empty());
+    let making = ready.find(|making| making.stages.contains(&stage.report.name));
+    let first = stage.first?;
+    let mut lives = state.lanes.get(&(index, first.worker)).into_iter().flat_map(|it| &it.lives);
+    let life = lives.rfind(|life| life.ready <= first.end);
+    waterfall::value(stage, base, making, life)
 }
 
 fn stage_value(
@@ -151,7 +165,7 @@ fn micros(seconds: f64) -> f64 {
 
 fn lane_value(worker: usize, lane: &Lane, state: &State) -> Value {
     let lives = lane.lives.iter().map(|life| {
-        let Life { begin, ready, end, pid, trouble } = life;
+        let Life { begin, ready, end, pid, trouble, steps: _ } = life;
         json!({
             "begin": rounded(*begin), "ready": rounded(*ready), "end": end.map(rounded),
             "pid": pid, "trouble": trouble,

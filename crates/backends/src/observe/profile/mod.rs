@@ -11,6 +11,7 @@ mod page;
 mod recorder;
 mod state;
 mod tallies;
+mod waterfall;
 
 pub use data::RunProfile;
 pub use recorder::Recorder;

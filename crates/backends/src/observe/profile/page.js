@@ -318,6 +318,22 @@
         el("table", {}, el("thead", {}, el("tr", {}, names.map(([name, kind]) => el("th", { scope: "col", class: kind }, name)))), el("tbody", {}, rows))));
   }
 
+  // ---- The way to the first output ----------------------------------------------------------
+
+  function waterfall() {
+    const stages = data.stages.filter((stage) => stage.waterfall);
+    if (!stages.length) return;
+    const rows = stages.map((stage) => el("tr", {},
+      el("th", { scope: "row" }, stage.name),
+      el("td", {}, time(stage.waterfall.first_task_seconds)),
+      el("td", {}, time(stage.waterfall.first_output_seconds)),
+      el("td", { class: "left" }, stage.waterfall.steps.map((step) => `${step.name} ${time(step.seconds)}`).join(", "))));
+    section("waterfall", "First output",
+      "When each stage began with its first task, and had its first output, and where the time until then went, one after the other.",
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of the ways to the first output" },
+        el("table", {}, el("thead", {}, el("tr", {}, [["Stage"], ["First task"], ["First output"], ["Steps", "left"]].map(([name, kind]) => el("th", { scope: "col", class: kind }, name)))), el("tbody", {}, rows))));
+  }
+
   // ---- Environments -------------------------------------------------------------------------
 
   function environments() {
@@ -373,6 +389,7 @@
   head();
   timeline();
   stages();
+  waterfall();
   environments();
   failures();
   warnings();

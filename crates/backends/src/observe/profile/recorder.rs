@@ -179,7 +179,7 @@ mod tests {
     use stage::{Context, Pipeline, RustStage};
 
     use super::*;
-    use crate::run::{Cause, FailedTask, PythonError};
+    use crate::run::{Cause, FailedTask, PythonError, StartStep};
 
     /// A recorder of a run with so many stages.
     fn recorder(stages: usize) -> Recorder {
@@ -336,6 +336,71 @@ mod tests {
             },
         ]);
         assert_eq!(value["preparations"], whole);
+    }
+
+    /// The steps until a stage's first output, with what they took.
+    fn steps(stage: &Value) -> Vec<(String, f64)> {
+        let steps = stage["waterfall"]["steps"].as_array().unwrap().iter();
+        let step = |it: &Value| (it["name"].as_str().unwrap().to_owned(), it["seconds"].as_f64());
+        steps.map(step).map(|(name, seconds)| (name, seconds.unwrap())).collect()
+    }
+
+    #[test]
+    fn the_way_to_the_first_output_is_told_in_steps_that_add_up() {
+        let recorder = recorder(2);
+        let mut state = recorder.lock();
+        let [first, rust] = ["stage_0", "stage_1"].map(str::to_owned);
+        let (stages, key) = (vec![first.clone()], Some("k".to_owned()));
+        state.event(0.5, &Event::EnvironmentPreparing { stages: stages.clone() });
+        let phases = [(1.0, "creating"), (2.0, "resolving"), (4.0, "compiling")];
+        for (now, phase) in phases {
+            let building =
+                serde_json::json!({ "event": "environment_building", "key": "k", "phase": phase });
+            state.event(now, &serde_json::from_value(building).unwrap());
+        }
+        let ready = Event::EnvironmentReady {
+            stages,
+            key,
+            state: EnvState::Built,
+            duration: Duration::from_secs(5),
+        };
+        state.event(6.0, &ready);
+        let starting = |step| Event::WorkerStarting { stage: first.clone(), worker: 0, step };
+        // One that dies on the way, and the one that works.
+        state.event(6.5, &starting(StartStep::Proven));
+        state.event(8.0, &starting(StartStep::Proven));
+        state.event(10.0, &starting(StartStep::Loaded));
+        let worker_ready = |stage: &String, seconds| Event::WorkerReady {
+            stage: stage.clone(),
+            worker: 0,
+            pid: None,
+            duration: Duration::from_secs(seconds),
+        };
+        state.event(11.0, &worker_ready(&first, 4));
+        state.event(14.0, &batch(&first, 0, Duration::from_secs(2)));
+        state.event(15.0, &worker_ready(&rust, 1));
+        state.event(20.0, &batch(&first, 0, Duration::from_secs(5)));
+        drop(state);
+        let value = value(&recorder);
+        let expected = [
+            ("lookup", 1.0),
+            ("creating", 1.0),
+            ("resolving", 2.0),
+            ("compiling", 2.0),
+            ("waiting for a worker", 1.0),
+            ("start", 1.0),
+            ("import", 2.0),
+            ("setup", 1.0),
+            ("waiting for a task", 1.0),
+            ("process", 2.0),
+        ];
+        let expected = expected.map(|(name, seconds)| (name.to_owned(), seconds));
+        let told = &value["stages"][0];
+        assert_eq!(steps(told), expected);
+        assert_eq!(told["waterfall"]["first_task_seconds"], 12.0);
+        assert_eq!(told["waterfall"]["first_output_seconds"], 14.0);
+        // Nothing has come of it.
+        assert_eq!(value["stages"][1]["waterfall"], Value::Null);
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl State {
                     self.warnings.push((now, stage.clone(), message.clone()));
                 }
             }
+            Event::WorkerStarting { stage, worker, step } => {
+                if let Some(tally) = self.stage(stage) {
+                    tally.starting.entry(*worker).or_default().push((now, *step));
+                }
+            }
             Event::WorkerReady { stage, worker, pid, duration } => {
                 let begin = (now - duration.as_secs_f64()).max(0.0);
                 self.worker_ready(now, stage, *worker, (begin, *pid));
@@ -105,7 +110,7 @@ impl State {
                 let scale = self.scale;
                 let spent = Spent { process: *duration, transfer: *transfer };
                 if let Some(tally) = self.stage(stage) {
-                    tally.batch(scale, now, (*tasks, *outputs, spent));
+                    tally.batch(scale, now, *worker, (*tasks, *outputs, spent));
                 }
                 if let Some(lane) = self.lane(stage, *worker) {
                     let begin = (now - duration.as_secs_f64()).max(0.0);
@@ -134,15 +139,19 @@ impl State {
         worker: usize,
         (begin, pid): (f64, Option<i32>),
     ) {
+        let mut steps = Vec::new();
         if let Some(tally) = self.stage(stage) {
             tally.worker_ready(worker, now);
+            steps = tally.starting.remove(&worker).unwrap_or_default();
         }
+        // One that died before may have left some.
+        steps.retain(|(moment, _)| *moment >= begin);
         let Some(lane) = self.lane(stage, worker) else {
             self.lanes_left_out += 1;
             return;
         };
         if lane.lives.len() < LIVES {
-            lane.lives.push(Life { begin, ready: now, end: None, pid, trouble: None });
+            lane.lives.push(Life { begin, ready: now, steps, end: None, pid, trouble: None });
         }
     }
 

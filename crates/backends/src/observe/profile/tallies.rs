@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bins::{Scale, Series};
-use crate::run::{BuildPhase, Spent, StageReport};
+use crate::run::{BuildPhase, Spent, StageReport, StartStep};
 
 /// One stage.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub(super) struct StageTally {
     pub(super) retries: u64,
     /// When its first batch began and its last one ended.
     pub(super) active: Option<(f64, f64)>,
+    /// The first batch of which something came.
+    pub(super) first: Option<First>,
+    /// How far workers that start have come, by number.
+    pub(super) starting: BTreeMap<usize, Vec<(f64, StartStep)>>,
     /// What it cost the tasks that came out of the run.
     pub(super) cost: Cost,
     /// The workers that are up, by number: since when.
@@ -28,6 +32,14 @@ pub(super) struct StageTally {
     pub(super) up_seconds: f64,
     /// The most workers at once.
     pub(super) most_workers: usize,
+}
+
+/// The first batch of a stage of which something came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    pub(super) worker: usize,
+    pub(super) begin: f64,
+    pub(super) end: f64,
 }
 
 /// What a stage cost the tasks that came out of the run: sums and maxima.
@@ -49,6 +61,8 @@ impl StageTally {
             failed: Series::default(),
             retries: 0,
             active: None,
+            first: None,
+            starting: BTreeMap::new(),
             cost: Cost::default(),
             up: BTreeMap::new(),
             up_seconds: 0.0,
@@ -62,10 +76,19 @@ impl StageTally {
         }
     }
 
-    pub(super) fn batch(&mut self, scale: Scale, now: f64, batch: (usize, usize, Spent)) {
+    pub(super) fn batch(
+        &mut self,
+        scale: Scale,
+        now: f64,
+        worker: usize,
+        batch: (usize, usize, Spent),
+    ) {
         let (tasks, outputs, spent) = batch;
         let begin = (now - spent.process.as_secs_f64()).max(0.0);
         self.report.add_batch(tasks, outputs, spent);
+        if self.first.is_none() && outputs > 0 {
+            self.first = Some(First { worker, begin, end: now });
+        }
         self.done.add(scale, now, tasks as f64);
         self.busy.add_span(scale, begin, now);
         let first = self.active.map_or(begin, |(first, _)| first.min(begin));
@@ -104,6 +127,8 @@ pub(super) struct Life {
     /// When its process was started.
     pub(super) begin: f64,
     pub(super) ready: f64,
+    /// When it had come how far, in between.
+    pub(super) steps: Vec<(f64, StartStep)>,
     pub(super) end: Option<f64>,
     pub(super) pid: Option<i32>,
     /// How it ended, where that was not in order.
