@@ -30,7 +30,7 @@ impl Archive {
         is_remote
             && is_hash
             && is_plain
-            && self.url.ends_with(".whl")
+            && self.url.strip_suffix(".whl").is_some()
             && !has_credentials(&self.url)
     }
 }

@@ -32,20 +32,29 @@ fn spec(world: &World, tool: Tool, index: &Index, requirements: &[&str]) -> Load
 fn asked(world: &World) -> usize {
     let file = world.root.join("requests");
     let text = fs::read_to_string(&file).unwrap_or_default();
-    fs::write(&file, "").unwrap();
+    fs::write(&file, "").expect("a file or folder that is there");
     text.lines().count()
 }
 
 /// The files of an environment, but for its own records and bytecode, which tells the time.
 fn contents(environment: &Environment) -> BTreeMap<PathBuf, Vec<u8>> {
-    let bin = environment.python().parent().unwrap().to_owned();
-    let (mut files, mut folders) = (BTreeMap::new(), vec![bin.parent().unwrap().join("lib")]);
+    let bin = environment.python().parent().expect("a file or folder that is there").to_owned();
+    let (mut files, mut folders) =
+        (BTreeMap::new(), vec![bin.parent().expect("a file or folder that is there").join("lib")]);
     while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        for path in fs::read_dir(folder)
+            .expect("a file or folder that is there")
+            .map(|entry| entry.expect("a file or folder that is there").path())
+        {
             match path.is_dir() {
                 true if path.ends_with("__pycache__") || path.is_symlink() => {}
                 true => folders.push(path),
-                false => drop(files.insert(path.clone(), fs::read(path).unwrap())),
+                false => {
+                    drop(files.insert(
+                        path.clone(),
+                        fs::read(path).expect("a file or folder that is there"),
+                    ))
+                }
             }
         }
     }
@@ -53,7 +62,10 @@ fn contents(environment: &Environment) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn again(provisioner: &Provisioner, spec: &LoadedEnv) -> Environment {
-    let key = provisioner.key(spec, Isolation::Shared).unwrap().unwrap();
+    let key = provisioner
+        .key(spec, Isolation::Shared)
+        .expect("a file or folder that is there")
+        .expect("a file or folder that is there");
     assert!(provisioner.cache().remove(&key).is_ok());
     provisioner.prepare(spec, Isolation::Shared).expect("an environment")
 }

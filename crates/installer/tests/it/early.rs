@@ -11,14 +11,16 @@ use crate::world::{Environment, eventually, install, pip, uv, wheel};
 
 /// The folder of packages.
 fn site(environment: &Environment) -> PathBuf {
-    let lib = fs::read_dir(environment.root().join("lib")).unwrap();
-    lib.flatten().next().unwrap().path().join("site-packages")
+    let lib = fs::read_dir(environment.root().join("lib")).expect("a file or folder that is there");
+    lib.flatten().next().expect("a file or folder that is there").path().join("site-packages")
 }
 
 fn from_folder(wheels: &Path, requirements: &[&str]) -> Install {
     let mut install = install(Tool::Pip, requirements);
     install.tool_options =
-        ["--no-index", "--find-links", wheels.to_str().unwrap()].map(str::to_owned).into();
+        ["--no-index", "--find-links", wheels.to_str().expect("a file or folder that is there")]
+            .map(str::to_owned)
+            .into();
     install
 }
 
@@ -36,18 +38,18 @@ fn packages(environment: &Environment) -> BTreeMap<PathBuf, Vec<u8>> {
 fn add_note(environment: &Environment, file: &str, line: &str) -> PathBuf {
     let note = environment.root().join("note");
     let hack = site(environment).join("_distutils_hack");
-    fs::create_dir_all(&hack).unwrap();
+    fs::create_dir_all(&hack).expect("a file or folder that is there");
     let text = format!(
         "import sys\ndef add_shim():\n    open({note:?}, 'a').write(f\"{{'pip' in sys.modules}} \")\n"
     );
-    fs::write(hack.join("__init__.py"), text).unwrap();
-    fs::write(site(environment).join(file), line).unwrap();
+    fs::write(hack.join("__init__.py"), text).expect("a file or folder that is there");
+    fs::write(site(environment).join(file), line).expect("a file or folder that is there");
     note
 }
 
 /// What was noted; Python comes to the folder twice as it starts.
 fn noted(note: &Path) -> String {
-    let text = fs::read_to_string(note).unwrap();
+    let text = fs::read_to_string(note).expect("a file or folder that is there");
     let words: BTreeSet<_> = text.split_whitespace().collect();
     Vec::from_iter(words).join(" ")
 }
@@ -145,8 +147,8 @@ fn what_may_change_until_then_is_not_begun() {
 
 /// How many processes run this interpreter.
 fn processes_of(python: &Path) -> usize {
-    let text = python.to_str().unwrap();
-    let lines = fs::read_dir("/proc").unwrap().flatten();
+    let text = python.to_str().expect("a file or folder that is there");
+    let lines = fs::read_dir("/proc").expect("a file or folder that is there").flatten();
     let lines = lines.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
     lines.filter(|line| line.starts_with(text.as_bytes())).count()
 }

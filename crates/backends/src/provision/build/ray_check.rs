@@ -54,8 +54,8 @@ pub(super) fn check_ray(
     let asked = import_ray(python, outcome, limit)?;
     if touched.is_some_and(|it| it.is_outside(&asked)) {
         let written = Access::of(records).and_then(|access| {
-            let text: String = asked.iter().map(|name| format!("{name}\n")).collect();
-            access.replace(&file, text.as_bytes())
+            let names: Vec<&str> = asked.iter().map(String::as_str).collect();
+            access.replace(&file, names.join("\n").as_bytes())
         });
         if let Err(error) = written {
             tracing::debug!(%error, "what Ray imports is not kept");

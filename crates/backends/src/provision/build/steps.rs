@@ -79,7 +79,7 @@ impl Steps {
         let (done, other) = thread::scope(|scope| {
             let name = format!("curator-{first}");
             // Without a thread, they go on one after the other.
-            let thread = thread::Builder::new().name(name).spawn_scoped(scope, &timed).ok();
+            let thread = thread::Builder::new().name(name).spawn_scoped(scope, timed).ok();
             let other = self.time(second, other);
             let done = match thread.map(ScopedJoinHandle::join) {
                 Some(Ok(done)) => done,
