@@ -50,10 +50,8 @@ fn contents(environment: &Environment) -> BTreeMap<PathBuf, Vec<u8>> {
                 true if path.ends_with("__pycache__") || path.is_symlink() => {}
                 true => folders.push(path),
                 false => {
-                    drop(files.insert(
-                        path.clone(),
-                        fs::read(path).expect("a file or folder that is there"),
-                    ))
+                    let text = fs::read(&path).expect("a file");
+                    files.insert(path, text);
                 }
             }
         }

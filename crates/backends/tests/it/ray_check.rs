@@ -13,9 +13,10 @@ fn world() -> World {
     let world = World::new(&[], &[("apart", "1.0", &[]), ("aside", "1.0", &[])]);
     let note = world.root.join("imports");
     let ray = format!(
-        "open({note:?}, 'a').write('x')\ntry:\n    import extra\nexcept ModuleNotFoundError:\n    pass\n\
+        "open('{}', 'a').write('x')\ntry:\n    import extra\nexcept ModuleNotFoundError:\n    pass\n\
          import importlib.metadata\ntry:\n    importlib.metadata.version('Told_Of')\n\
-         except importlib.metadata.PackageNotFoundError:\n    pass\n"
+         except importlib.metadata.PackageNotFoundError:\n    pass\n",
+        note.display()
     );
     let list = json!([
         { "name": "ray", "version": "2.60.0", "files": { "ray.py": ray } },

@@ -40,7 +40,8 @@ fn add_note(environment: &Environment, file: &str, line: &str) -> PathBuf {
     let hack = site(environment).join("_distutils_hack");
     fs::create_dir_all(&hack).expect("a file or folder that is there");
     let text = format!(
-        "import sys\ndef add_shim():\n    open({note:?}, 'a').write(f\"{{'pip' in sys.modules}} \")\n"
+        "import sys\ndef add_shim():\n    open('{}', 'a').write(f\"{{'pip' in sys.modules}} \")\n",
+        note.display()
     );
     fs::write(hack.join("__init__.py"), text).expect("a file or folder that is there");
     fs::write(site(environment).join(file), line).expect("a file or folder that is there");
