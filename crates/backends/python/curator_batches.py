@@ -128,6 +128,9 @@ class Worker:
         self._pid = os.getpid()
         self._stage = None
         self._inputs = ()
+        # The keys that its outputs have, until one has been found to lack some.
+        self._promised = ()
+        self._lacking = []
         self._context = Context()
         self._is_batched = False
         self.is_set_up = False
@@ -149,6 +152,7 @@ class Worker:
             start["stage"], start["worker"], start["node"], start["environment"]
         )
         self._inputs = tuple(start["inputs"])
+        self._promised = tuple(start["outputs"])
         self._arenas_from = start["arenas_from"]
         self._stage = load(start["code"], start["args"])
         self._objects = sys.modules.get("curator_objects")
@@ -270,6 +274,9 @@ class Worker:
             self._kept = [held for held in (*self._kept, *views) if not let_go(held[1])]
             if self._kept:
                 kept = f",{sorted({number for number, _ in self._kept})}"
+        if self._lacking:
+            kept = f"{kept or ',[]'},{self._encode(self._lacking)}"
+            self._lacking = []
         self._channel.send(RESULT, sequence, f"[{end - begin},{answer}{kept}]".encode(), parts)
         return end
 
@@ -436,7 +443,18 @@ class Worker:
         """A task's data; a task of a class of the stage's own travels as a whole."""
         return task.data if self._objects is None or type(task) is Task else task
 
+    def _look_for_promised(self, data):
+        """What an output lacks is told once, and no error: a stage behind it may not need it."""
+        if self._objects is not None and not streams.has_keys(data):
+            return  # What a class of the stage's own has is that class's affair.
+        keys = streams.keys(data)
+        self._lacking = [name for name in self._promised if name not in keys]
+        if self._lacking:
+            self._promised = ()
+
     def _record(self, data, parts, metadata, dataset):
+        if self._promised:
+            self._look_for_promised(data)
         if metadata or dataset:
             metadata, dataset = self._described(metadata or {}, dataset)
             rest = f",{metadata},{dataset}"

@@ -14,6 +14,11 @@ def keys(data):
     return data.column_names if as_table(data) is data else ()
 
 
+def has_keys(data):
+    """Whether it is a dict or a table."""
+    return isinstance(data, dict) or as_table(data) is data
+
+
 def open_table(view):
     """The table in a stream, over the same memory."""
     global _open_stream

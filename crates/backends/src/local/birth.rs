@@ -206,6 +206,7 @@ impl Birth<'_> {
                 code: &code,
                 args: self.code.args(),
                 inputs: &stage.planned.settings.inputs,
+                outputs: &stage.planned.settings.outputs,
                 is_timed: stage.planned.settings.task_timeout.is_some(),
                 arenas_from: stage.run.arenas_from,
             })

@@ -30,6 +30,8 @@ pub(crate) struct Answered {
     pub(crate) verdict: Verdict,
     /// The batches whose part of the input arena the worker still looks at.
     pub(crate) kept: Vec<u64>,
+    /// The keys that the stage promises and an output lacks.
+    pub(crate) lacking: Vec<String>,
     /// What those of its outputs that are large enough for an arena take up there.
     pub(crate) large: usize,
 }
@@ -54,7 +56,7 @@ pub(crate) fn read(
     room: &Room<'_>,
     spare: &mut Spare,
 ) -> Result<Answered, String> {
-    let BatchResult(nanoseconds, answer, kept) =
+    let BatchResult(nanoseconds, answer, kept, lacking) =
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
@@ -87,7 +89,7 @@ pub(crate) fn read(
         }
     };
     let large = body.end()?;
-    Ok(Answered { duration, verdict, kept, large })
+    Ok(Answered { duration, verdict, kept, lacking, large })
 }
 
 /// Gives the outputs their ids and history, and their data back.

@@ -142,6 +142,11 @@ impl RustSlot<'_> {
         let metrics = context.take_metrics();
         let lineages = batch.lineages(self.stage.name(), duration, &metrics);
         let tasks = outputs.into_tasks(&lineages).map_err(|error| error.to_string())?;
+        let settings = &self.stage.planned.settings;
+        let mut lacking = tasks.iter().map(|task| settings.lacking_outputs(&task.data));
+        if let Some(keys) = lacking.find(|keys| !keys.is_empty()) {
+            self.stage.tell_lacking(&keys);
+        }
         let parcels = tasks.into_iter().map(Parcel::pack);
         parcels.collect::<Result<_, _>>().map_err(|error| error.to_string())
     }

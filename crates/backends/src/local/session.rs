@@ -383,7 +383,9 @@ impl<'a> Session<'a> {
         let from = self.stage.run.arenas_from.unwrap_or(usize::MAX);
         let room = Room { region, stay_from, from };
         let answered = results::read(self.stage.name(), &flight.batch, frame, &room, spare);
-        let Answered { duration, verdict, kept: still, large } = answered.map_err(End::Broken)?;
+        let Answered { duration, verdict, kept: still, lacking, large } =
+            answered.map_err(End::Broken)?;
+        self.stage.tell_lacking(&lacking);
         drop(flight);
         let (batch, transfer) = {
             let mut state = self.lock();

@@ -33,6 +33,8 @@ pub(crate) struct StageRun<'a> {
     tally: Mutex<StageReport>,
     /// Whether it has been told what its code declares.
     is_heeded: AtomicBool,
+    /// Whether it has been told that an output lacks what the stage promises.
+    is_lacking_told: AtomicBool,
 }
 
 /// The slots of a stage.
@@ -85,6 +87,7 @@ impl<'a> StageRun<'a> {
             load: Load::default(),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
             is_heeded: AtomicBool::new(false),
+            is_lacking_told: AtomicBool::new(false),
         }
     }
 
@@ -274,6 +277,16 @@ impl<'a> StageRun<'a> {
 
     pub(crate) fn warn(&self, message: String) {
         self.run.emit(&Event::Warning { stage: Some(self.name().to_owned()), message });
+    }
+
+    /// Tells, once, that an output lacks keys which the stage declares among its outputs.
+    pub(crate) fn tell_lacking(&self, keys: &[impl AsRef<str>]) {
+        if keys.is_empty() || self.is_lacking_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let keys: Vec<_> = keys.iter().map(|key| format!("`{}`", key.as_ref())).collect();
+        let keys = keys.join(", ");
+        self.warn(format!("it gave a task without {keys}, which it declares among its outputs"));
     }
 
     /// Holds what its code declares about itself against the plan; each of its workers says the

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backends::ExecutorExt;
+use backends::{Event, ExecutorExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -20,7 +20,7 @@ use stage::arrow_array::{
 use stage::arrow_schema::{DataType, Field, Schema};
 use stage::{Data, Pipeline, PythonStage, Table, Task};
 
-use crate::support::{local, outputs, python, recording};
+use crate::support::{local, outputs, python, recording, watched};
 
 /// A stage that finds no `pyarrow`, whatever the machine's `python3` has.
 fn bare(text: &str) -> PythonStage {
@@ -515,4 +515,15 @@ class Stage:
         let error = local().run(&pipeline, [Task::new(table())]).unwrap_err();
         assert!(error.report().contains(problem), "{}", error.report());
     }
+}
+
+#[test]
+fn a_column_that_is_declared_and_not_there_is_warned_of() {
+    let text = "class Stage:\n def process(self, task): return task.data";
+    let pipeline = Pipeline::new("columns").with_stage(bare(text).with_outputs(["n", "missing"]));
+    let table = one_table(vec![("n", Arc::new(Int64Array::from(vec![1, 2, 3])))]);
+    let (result, events) = watched(&local(), &pipeline, [Task::new(table)]);
+    result.unwrap();
+    let is_told = |event: &Event| matches!(event, Event::Warning { message, .. } if message.contains("without `missing`, which"));
+    assert_eq!(events.iter().filter(|event| is_told(event)).count(), 1, "{events:?}");
 }

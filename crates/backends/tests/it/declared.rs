@@ -155,7 +155,7 @@ fn what_agrees_with_the_plan_or_declares_nothing_is_not_told() {
     let stage = class(
         "    batch_size = 8\n    resources = {'cpus': 2, 'nvdecs': 0, 'entire_gpu': False}\n    \
          outputs = ['n', 'm']\n    def inputs(self): return [], ['n']\n    def num_workers(self): \
-         return 2\n",
+         return 2\n    def process_batch(self, tasks): return [{**it.data, 'm': 0} for it in tasks]\n",
     );
     let stage = stage.with_batch_size(8).with_resources(Resources::cpus(2.0)).with_num_workers(2);
     for stage in [

@@ -2,7 +2,7 @@
 
 use backends::{Cause, Error, Event, ExecutorExt};
 use serde_json::{Value, json};
-use stage::{Data, Pipeline, PythonStage, Task};
+use stage::{AnyStage, BoxError, Context, Data, Pipeline, PythonStage, RustStage, Task};
 
 use crate::support::{local, numbers, one, outputs, python, recording, watched};
 
@@ -150,6 +150,43 @@ fn declared_inputs_are_checked_at_the_door() {
     let error = local().run(&pipeline, numbers(1)).unwrap_err();
     let Error::Task(failed) = &error else { panic!("{error:?}") };
     assert!(failed.to_string().contains("it needs the key 'text', and has 'n'"), "{failed}");
+}
+
+/// Whatever the outputs are and come of, and whatever the stage is written in.
+#[test]
+fn an_output_without_a_declared_key_is_warned_of_once() {
+    const GIVES: [(&str, &[&str]); 5] = [
+        ("def process(self, task): return task", &["`m`, `o`"]),
+        ("def process(self, task): return {'m': 1, 'n': 2, 'o': 3}", &[]),
+        ("def process(self, task): return [{'m': 1, 'o': 1}, {'m': 2}]", &["`o`"]),
+        ("def process(self, task): return None if task.data['n'] else b''", &["`m`, `o`"]),
+        ("def process_batch(self, tasks): return Aggregate([{'o': 0}])", &["`m`"]),
+    ];
+    let rust = RustStage::from_fn("stage", |task: Task, _: &mut Context| {
+        Ok::<_, BoxError>(task.with_data(json!({ "m": [] })))
+    });
+    let head = "from curator_stage import Aggregate\nclass Stage:\n";
+    let stages =
+        GIVES.map(|(code, lacks)| (AnyStage::from(python(&format!("{head} {code}"))), lacks));
+    for (stage, lacks) in stages.into_iter().chain([(rust.into(), &["`o`"][..])]) {
+        let pipeline = Pipeline::new("test").with_stage(stage.with_outputs(["m", "o"]));
+        let (result, events) = watched(&local(), &pipeline, numbers(30));
+        result.unwrap_or_else(|error| panic!("{}", error.report()));
+        let told: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Warning { message, .. } => Some(message.as_str()),
+                _ => None,
+            })
+            .collect();
+        let expected: Vec<_> = lacks
+            .iter()
+            .map(|keys| {
+                format!("it gave a task without {keys}, which it declares among its outputs")
+            })
+            .collect();
+        assert_eq!(told, expected);
+    }
 }
 
 #[test]

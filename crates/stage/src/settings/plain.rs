@@ -64,4 +64,10 @@ impl Settings {
         }
         Err(Error::MissingKeys { stage: self.name.clone(), task: task.clone(), missing })
     }
+
+    /// The keys among the stage's outputs that this data of an output has not.
+    #[must_use]
+    pub fn lacking_outputs(&self, data: &Data) -> Vec<&str> {
+        self.outputs.iter().map(String::as_str).filter(|key| !data.has(key)).collect()
+    }
 }

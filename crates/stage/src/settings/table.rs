@@ -97,7 +97,8 @@ macro_rules! table {
                 show { "inputs" |it| keys(it) }
             }
 
-            /// Keys that the stage gives.
+            /// Keys that the stage gives. The pipeline is checked by them when it is built; a run
+            /// warns, once, of a task that came out without one.
             outputs: Vec<String> {
                 file {
                     declarable

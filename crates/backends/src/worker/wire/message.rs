@@ -22,6 +22,7 @@ pub(crate) struct Start<'a> {
     pub(crate) code: &'a Value,
     pub(crate) args: &'a Value,
     pub(crate) inputs: &'a [String],
+    pub(crate) outputs: &'a [String],
     /// Whether tasks have a time limit: each result is then sent at once.
     pub(crate) is_timed: bool,
     /// From how many bytes on an output goes into an arena; null if none ever does.
@@ -160,13 +161,15 @@ pub(crate) struct Bye {
     pub(crate) error: Option<PythonError>,
 }
 
-/// Worker to engine: how long a batch took, in nanoseconds, what became of it, and the batches whose
-/// shared input the stage still has tables in.
+/// Worker to engine: how long a batch took, in nanoseconds, what became of it, the batches whose
+/// shared input the stage still has tables in, and the keys that the stage promises and an output
+/// lacks, which are told once.
 #[derive(Debug, Deserialize)]
 pub(crate) struct BatchResult(
     pub(crate) u64,
     pub(crate) Answer,
     #[serde(default)] pub(crate) Vec<u64>,
+    #[serde(default)] pub(crate) Vec<String>,
 );
 
 /// What became of a batch.
