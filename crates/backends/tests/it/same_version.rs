@@ -137,3 +137,51 @@ fn what_is_named_takes_the_place_of_the_bases_in_the_same_version() {
         assert_eq!(bare, json!({ "folder": ["base", 1], "unnamed": ["base", 1] }), "{tool}");
     }
 }
+
+/// pip is content with the base's version of it, which the check does not contradict.
+#[test]
+fn an_archive_that_a_package_asks_for_is_there_or_told() {
+    for tool in [Tool::Uv, Tool::Pip] {
+        let world = World::new(&[], &[]);
+        let index = Index::new(&world.wheels());
+        let address = index.url().replace("/simple", "/files");
+        let names = ["dep", "optional", "unasked", "same"];
+        for name in names {
+            wheel(&world, name, "base");
+            world.install_into_base(&[(name, "1.0", &[])]);
+            wheel(&world, name, "named");
+        }
+        let line = |name: &str| format!("{name} @ {address}/{name}-1.0-py3-none-any.whl");
+        let asks = [
+            line("dep"),
+            format!("{} ; extra == 'more'", line("optional")),
+            format!("{} ; extra == 'other'", line("unasked")),
+            line("same"),
+        ];
+        let files = json!({ "top.py": "" });
+        let extras = ["more", "other"];
+        world.write_wheels(&json!([{
+            "name": "top", "version": "1.0", "files": files, "requires": asks, "extras": extras,
+        }]));
+        let origin =
+            json!({ "url": format!("{address}/same-1.0-py3-none-any.whl"), "archive_info": {} });
+        let info = world.base_site().join("same-1.0.dist-info");
+        fs::write(info.join("direct_url.json"), origin.to_string()).unwrap();
+        let env = world.spec(tool, &["top[more]"]);
+        let env = world.prepare(&env).unwrap_or_else(|error| panic!("{}", error.report()));
+        let warnings = env.details().unwrap().warnings;
+        let modules = "import dep, optional; print(dep.VALUE, optional.VALUE)";
+        let found = run(env.python(), modules);
+        if tool == Tool::Uv {
+            assert_eq!((found.trim(), &warnings[..]), ("named named", &[][..]));
+            continue;
+        }
+        assert_eq!(found.trim(), "base base");
+        for (warning, name) in warnings.iter().zip(["dep", "optional"]) {
+            let words = format!("top asks for {name} @ {address}/{name}-1.0-py3-none-any.whl");
+            assert!(warning.starts_with(&words), "{warning}");
+            assert!(warning.contains(&format!("the base's {name} 1.0 stays")), "{warning}");
+        }
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+    }
+}

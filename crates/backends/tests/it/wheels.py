@@ -1,6 +1,6 @@
 """Writes small wheels, and installs them without a package manager.
 
-`wheels.py FOLDER`: one wheel per object (name, version, requires, files) of the JSON on standard
+`wheels.py FOLDER`: one wheel per object (name, version, requires, files, extras) of the JSON on standard
 input, always with the same bytes;
 `wheels.py --install SITE WHEEL...`: unpacks wheels into a folder of packages.
 """
@@ -13,10 +13,11 @@ import sys
 import zipfile
 
 
-def wheel(folder, name, version, requires=(), files=None):
+def wheel(folder, name, version, requires=(), files=None, extras=()):
     info = f"{name}-{version}.dist-info"
     files = dict(files or {f"{name}.py": f"__version__ = {version!r}\n"})
     head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    head += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
     files[info + "/METADATA"] = head + "".join(f"Requires-Dist: {line}\n" for line in requires)
     files[info + "/WHEEL"] = (
         "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -1,10 +1,12 @@
 //! Building an environment, and what is written down of it.
 //!
 //! Read `steps` first: create, install, check, compile, record. `keep` holds the versions of the base
-//! that must stay, `known` what an earlier build took, `installed` reads what is there, `markers` says which requirements apply, `sources`
-//! follows what came from no index, `named` checks that it is what was named, `ray_check` that Ray can
-//! still be imported, and `record` is what the manifest keeps of all this.
+//! that must stay, `known` what an earlier build took, `installed` reads what is there, `markers` says
+//! which requirements apply, `sources` follows what came from no index, `named` checks that it is what
+//! was named, `asks` has what packages ask of each other, `ray_check` that Ray can still be imported,
+//! and `record` is what the manifest keeps of all this.
 
+mod asks;
 mod clone;
 mod installed;
 mod keep;
@@ -16,6 +18,7 @@ mod record;
 mod sources;
 mod steps;
 
+pub(crate) use asks::{Asks, asks};
 pub(crate) use installed::{Distribution, Installed, Source};
 pub(crate) use keep::Kept;
 pub(crate) use known::Known;

@@ -17,6 +17,7 @@ use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Key, Site, Strategy, create_bare,
 };
 
+use super::asks::passed_over;
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::known::Known;
@@ -180,6 +181,7 @@ impl Build<'_> {
             Ok(())
         };
         record.warnings = warnings(&before, &now, &markers);
+        record.warnings.extend(passed_over(self.install, &now, &outcome, &markers));
         self.compiling(&outcome);
         let compile = || {
             compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())

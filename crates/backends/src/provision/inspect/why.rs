@@ -1,12 +1,12 @@
 //! Who brought a package into an environment.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use envspec::{Requirement, normal_name};
 use serde::Serialize;
 
 use super::details::Details;
-use crate::provision::build::{Installed, Markers, asks_for};
+use crate::provision::build::{Asks, Installed, Markers, asks, asks_for};
 
 /// Why a package is in an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +70,10 @@ impl Details {
             .collect();
         let implementation = installed.implementation().unwrap_or("cpython");
         let markers = Markers::new(&self.python_version, implementation);
-        let edges = edges(&installed, &requirements, &markers);
+        let requested = requirements.iter();
+        let requested =
+            requested.filter_map(|asked| Some((asked.name.as_deref()?, &asked.requirement)));
+        let edges = edges(asks(&installed, requested, &markers));
 
         let is_asked = |asked: &&Asked| asked.name.as_ref() == Some(&package);
         let added = self.added.iter().find(|added| added.name == package);
@@ -128,36 +131,12 @@ struct Asked {
 /// What each package asks for: the names, each with the requirement in words.
 type Edges = BTreeMap<String, BTreeMap<String, String>>;
 
-/// All requirements among the packages that hold here, given the extras that are asked for.
-fn edges(installed: &Installed, requirements: &[Asked], markers: &Markers) -> Edges {
-    let mut extras: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for Asked { name, requirement } in requirements {
-        let Some(name) = name else { continue };
-        extras.entry(name.clone()).or_default().extend(requirement.extras().map(Into::into));
-    }
-    let mut edges = Edges::new();
-    // An extra may ask for another extra: until nothing is new, which ends as there are so many.
-    let mut waiting: VecDeque<String> = installed.iter().map(|(name, _)| name.to_owned()).collect();
-    while let Some(name) = waiting.pop_front() {
-        let Some(distribution) = installed.get(&name) else { continue };
-        let asked = extras.get(&name).cloned().unwrap_or_default();
-        let mut found = BTreeMap::new();
-        for requirement in distribution.all_requirements() {
-            if !markers.hold(&requirement, &asked) {
-                continue;
-            }
-            let Some(wanted) = requirement.name().map(normal_name) else { continue };
-            let known = extras.entry(wanted.clone()).or_default();
-            let before = known.len();
-            known.extend(requirement.extras().map(Into::into));
-            if known.len() > before {
-                waiting.push_back(wanted.clone());
-            }
-            found.insert(wanted, requirement.to_string());
-        }
-        edges.insert(name, found);
-    }
-    edges
+fn edges(asks: Asks) -> Edges {
+    let words = |requirements: Vec<Requirement>| {
+        let named = requirements.into_iter();
+        named.filter_map(|it| Some((normal_name(it.name()?), it.to_string()))).collect()
+    };
+    asks.into_iter().map(|(name, requirements)| (name, words(requirements))).collect()
 }
 
 /// The shortest way from a requirement of the spec, if one leads there.
