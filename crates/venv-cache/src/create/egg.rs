@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 use zip::ZipArchive;
 
+use super::doubles::Doubles;
 use super::place::Placement;
 use super::record;
 use super::repoint::{Moves, normalized};
@@ -35,6 +36,8 @@ pub(super) struct Eggs {
     from: PathBuf,
     to: PathBuf,
     found: BTreeMap<OsString, Egg>,
+    /// The metadata folders of other distributions that are there more than once.
+    doubles: Doubles,
 }
 
 struct Egg {
@@ -56,8 +59,12 @@ impl Eggs {
         to: &Path,
         is_shadowed: impl Fn(&str) -> bool,
     ) -> Result<Self, Error> {
-        let mut eggs =
-            Self { from: from.to_owned(), to: to.to_owned(), found: BTreeMap::default() };
+        let mut eggs = Self {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            found: BTreeMap::default(),
+            doubles: Doubles::default(),
+        };
         let mut names = Vec::new();
         match fs::read_dir(from) {
             Ok(entries) => {
@@ -70,6 +77,7 @@ impl Eggs {
         }
         // In this order Python reads them.
         names.sort_unstable();
+        eggs.doubles = Doubles::of(from, &names);
         let beside: HashSet<_> =
             names.iter().filter_map(|name| record::distribution(name.to_str()?)).collect();
         let mut before = HashSet::new();
@@ -117,13 +125,19 @@ impl Eggs {
             let distribution = name.to_str().and_then(record::distribution);
             let is_hidden =
                 distribution.is_some_and(|own| self.distributions().any(|name| name == own));
-            return Ok(is_hidden.then_some(Verdict::Leave));
+            let is_left = is_hidden || self.doubles.is_left(name);
+            return Ok(is_left.then_some(Verdict::Leave));
         };
         if !egg.counts {
             return Ok(Some(Verdict::Leave));
         }
         egg.write(placement, &self.to, scripts)?;
         Ok(Some(if egg.is_archive { Verdict::Leave } else { Verdict::Take }))
+    }
+
+    /// The metadata folders of the site folder that are there more than once.
+    pub(super) fn doubles(&self) -> &Doubles {
+        &self.doubles
     }
 
     /// Brings in the eggs that lie elsewhere.

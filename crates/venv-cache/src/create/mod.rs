@@ -5,6 +5,7 @@
 //! writes what has to differ from the base (`scripts`, by the rules of `repoint`), and hands all
 //! other files in batches to the threads of `place`.
 
+mod doubles; // distributions that are there more than once
 mod egg; // what easy_install left, as installed wheels
 mod environment;
 mod metadata; // what installers need to take a distribution away
@@ -18,4 +19,5 @@ mod tree;
 mod walk;
 mod way;
 
+pub use doubles::prevailing;
 pub use environment::{Created, create, create_bare, create_telling, create_unless};

@@ -1,5 +1,6 @@
 //! What a distribution's metadata says of its files.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,8 +75,50 @@ pub(super) fn made_up(site_dir: &Path, from: &str, to: &str, scripts: &str) -> S
     record
 }
 
+/// Whether a list of files is as an installer leaves it: each line has its fields, and one is of the list
+/// in the metadata folder `info`. One that was cut short, or is empty, is not.
+pub(super) fn is_whole(record: &str, info: &str) -> bool {
+    let mut names_itself = false;
+    for line in record.lines().filter(|line| !line.is_empty()) {
+        if line.matches(',').count() < 2 {
+            return false;
+        }
+        let path = line.trim_start_matches('"');
+        names_itself |= path.strip_prefix(info).is_some_and(|rest| rest.starts_with("/RECORD"));
+    }
+    names_itself
+}
+
+/// One list of what several have, for the metadata folder `info`: of each file the first line, without
+/// lines that are no more than a part of one, and without the metadata of others.
+pub(super) fn joined(lists: &[String], info: &str) -> String {
+    let mut seen = HashSet::new();
+    let mut joined = String::new();
+    for line in lists.iter().flat_map(|list| list.lines()) {
+        let mut fields = line.rsplitn(3, ',');
+        let (Some(_), Some(_), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        let is_of_other = path
+            .split('/')
+            .next()
+            .is_some_and(|top| top != info && top.trim_start_matches('"').ends_with(".dist-info"));
+        if !is_of_other && seen.insert(path) {
+            let _ = writeln!(joined, "{line}");
+        }
+    }
+    joined
+}
+
+/// What the name of a metadata folder says, as its `METADATA`.
+pub(super) fn named(info: &str) -> String {
+    let stem = info.strip_suffix(".dist-info").unwrap_or(info);
+    let (name, version) = stem.split_once('-').unwrap_or((stem, "0"));
+    format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+}
+
 /// The names of the files in a metadata folder; none if it is a file.
-fn files_in(metadata: &Path) -> Vec<String> {
+pub(super) fn files_in(metadata: &Path) -> Vec<String> {
     let files = WalkDir::new(metadata).min_depth(1).into_iter().filter_map(Result::ok);
     let files = files.filter(|entry| !entry.file_type().is_dir());
     files

@@ -197,7 +197,8 @@ impl Merge<'_, '_> {
             if from.is_dir() {
                 self.metadata.borrow_mut().push(from);
             }
-            return metadata::place(placement, folder, name, site_dir, scripts.folder());
+            let doubles = self.eggs.doubles();
+            return metadata::place(placement, folder, name, doubles, (site_dir, scripts.folder()));
         }
         if !kind.is_dir() && holds_paths(name) {
             if let Some(to) = self.free_name(&from, name) {

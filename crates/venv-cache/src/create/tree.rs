@@ -98,7 +98,10 @@ impl Visitor for Tree<'_> {
             let scripts = self.scripts.folder();
             return match eggs.place(self.placement, name, scripts)? {
                 Some(verdict) => Ok(verdict),
-                None => metadata::place(self.placement, folder, name, &folder.to, scripts),
+                None => {
+                    let to = (&*folder.to, scripts);
+                    metadata::place(self.placement, folder, name, eggs.doubles(), to)
+                }
             };
         }
         if self.site_dirs.values().any(|eggs| eggs.is_info(folder, name)) {

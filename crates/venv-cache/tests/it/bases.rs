@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use venv_cache::{Base, Error, Kind, Strategy, create, create_bare};
 
-use crate::setup::{Tool, assert_untouched, host, open, run, seen, site, snapshot, uv, virtualenv};
+use crate::setup::{
+    Tool, assert_untouched, host, imports, open, run, seen, site, snapshot, uv, virtualenv,
+};
 
 const ALL: [Strategy; 3] = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
 
@@ -330,6 +332,64 @@ fn distributions_without_a_list_of_their_files_are_replaced() {
             assert_eq!(alpha(), "2.0 2.0 1", "{shape}, {tool:?}");
             let is_known = shape == "dist-info";
             assert!(!is_known || !dir.join("bin/alpha-old").exists(), "{shape}, {tool:?}");
+        }
+        assert_untouched(&base, &before);
+    }
+}
+
+/// What an installation leaves that was cut short, or one that was copied over another.
+#[test]
+fn distributions_with_damaged_metadata_are_replaced_and_are_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each package manager goes wrong in its own way, and each of these takes its time.
+    for (shape, tools) in [
+        ("empty", &[Tool::Uv, Tool::Pip][..]),
+        ("cut", &[Tool::Uv]),
+        ("cut at a line", &[Tool::Pip]),
+        ("no METADATA", &[Tool::Uv]),
+        ("older", &[Tool::Pip]),
+        ("newer", &[Tool::Pip]),
+    ] {
+        let dir = folder.path().join(shape);
+        let base = virtualenv(&dir);
+        let site_dir = site(&base);
+        let info = site_dir.join("alpha-1.0.dist-info");
+        let list = fs::read_to_string(info.join("RECORD")).unwrap();
+        let kept = match shape {
+            "empty" => String::new(),
+            "cut" => list[..list.len() / 2].trim_end_matches(['\n', ',']).to_owned(),
+            "cut at a line" => list.lines().next().unwrap().to_owned() + "\n",
+            _ => list.clone(),
+        };
+        fs::write(info.join("RECORD"), kept).unwrap();
+        match shape {
+            "no METADATA" => fs::remove_file(info.join("METADATA")).unwrap(),
+            "older" | "newer" => {
+                let version = if shape == "older" { "0.9" } else { "3.0" };
+                let other = site_dir.join(format!("alpha-{version}.dist-info"));
+                let own = |text: &str| text.replace("alpha-1.0", &format!("alpha-{version}"));
+                let metadata = fs::read_to_string(info.join("METADATA")).unwrap();
+                let metadata = metadata.replace("Version: 1.0", &format!("Version: {version}"));
+                file(other.join("METADATA"), &metadata);
+                // Its files have been overwritten, but for one.
+                let lengths: Vec<_> = own(&list).lines().map(|it| format!("{it}9")).collect();
+                let record = format!("alpha_left.py,,\n{}\n", lengths.join("\n"));
+                file(other.join("RECORD"), &record);
+                file(site_dir.join("alpha_left.py"), "");
+            }
+            _ => {}
+        }
+        let base = open(&base);
+        let before = snapshot(&base);
+        for tool in tools {
+            let strategy = if shape == "cut" { Strategy::Symlink } else { Strategy::Hardlink };
+            let dir = folder.path().join(format!("{shape}-{tool:?}"));
+            let python = create(&base, &dir, strategy).unwrap().python;
+            let alpha = || seen(&python, &[("alpha", "alpha")])["alpha"].clone();
+            assert_eq!(alpha(), "1.0 1.0 1", "{shape}, {tool:?}");
+            tool.install(&python, &["alpha==2.0"]);
+            assert_eq!(alpha(), "2.0 2.0 1", "{shape}, {tool:?}");
+            assert!(!imports(&python, "alpha_left"), "{shape}, {tool:?}");
         }
         assert_untouched(&base, &before);
     }
