@@ -17,7 +17,8 @@ pub fn is_by_product(below: &Path, has: impl Fn(&Path) -> bool) -> bool {
         })
         .collect();
     let Some((_file, folders)) = names.split_last() else { return false };
-    if folders.iter().any(|name| [".git", ".hg", ".svn", "__pycache__"].contains(&&**name)) {
+    if folders.iter().any(|name| [".git", ".hg", ".svn", ".bzr", "__pycache__"].contains(&&**name))
+    {
         return true;
     }
     let Some(first) = folders.first().map(|first| &**first) else { return false };

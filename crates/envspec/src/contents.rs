@@ -55,7 +55,7 @@ pub(crate) fn digest_contents(
         } else {
             let projects = LocalProject::all(path, source)?;
             for project in &projects {
-                project.check_copied(|need| has_sources(install, need))?;
+                project.check_copied(source, |need| has_sources(install, need))?;
             }
             project(path, false, &projects, source)?
         };
@@ -153,7 +153,9 @@ fn project(
     source: &dyn Source,
 ) -> Result<Digest, Error> {
     let own = if is_editable { editable(dir, source)? } else { folder(dir, source, is_source)? };
-    if projects.iter().all(|it| it.repository.is_none() && it.needs.is_empty()) {
+    let is_alone =
+        |it: &LocalProject| it.repository.is_none() && it.history.is_none() && it.needs.is_empty();
+    if projects.iter().all(is_alone) {
         return Ok(own);
     }
     let mut encoder = Encoder::default();
@@ -162,6 +164,9 @@ fn project(
         encoder.tag(u8::from(project.repository.is_some()));
         if let Some(repository) = &project.repository {
             encoder.blob(repository.digest(&project.folder, source)?.as_bytes());
+        }
+        if let Some(history) = &project.history {
+            encoder.blob(history.digest.as_bytes());
         }
         encoder.length(project.needs.len());
         for need in &project.needs {

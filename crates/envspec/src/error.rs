@@ -320,7 +320,8 @@ impl Error {
             Self::Cycle { .. } => "move what both files need into a third one",
             Self::NoProject { .. } => "an editable is the folder of a Python project",
             Self::Repository { .. } => {
-                "name the repository as `name @ git+file:///folder@tag`, or build a wheel and name that"
+                "name the repository as `name @ git+file:///folder@tag` (with pip also `hg+file:`), \
+                 build a wheel and name that, or install the project in place (`-e`)"
             }
             Self::RelativeFolder { .. } => "make it absolute before loading the spec",
             Self::InFile { source, .. } | Self::InField { source, .. } => return source.hint(),

@@ -44,6 +44,7 @@ mod decode;
 mod digest;
 mod error;
 mod git_index;
+mod history;
 mod index;
 mod install;
 mod load;

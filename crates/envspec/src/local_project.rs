@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use crate::by_products::is_by_product;
 use crate::error::Error;
+use crate::history::History;
 use crate::location;
 use crate::name::{self, normal_name};
 use crate::repository::Repository;
@@ -16,7 +17,7 @@ use crate::source::Source;
 
 /// What tools that take a version from version control are called, and how programs call git. One word
 /// too many costs an environment more; one too few a wrong version.
-const VERSIONING: [&str; 17] = [
+const VERSIONING: [&str; 33] = [
     "setuptools_scm",
     "setuptools-scm",
     "vcs_versioning",
@@ -34,10 +35,31 @@ const VERSIONING: [&str; 17] = [
     "'git",
     "pygit2",
     "import git",
+    "from git",
+    "dulwich",
+    "git describe",
+    "git log",
+    "git rev-",
+    "git show",
+    "git tag",
+    "GIT_EXECUTABLE",
+    "find_package(Git",
+    "git2",
+    "vergen",
+    "setupmeta",
+    "mercurial",
+    "hgtools",
+    "'hg",
+    "\"hg",
 ];
 
 /// Parts of the names of such tools, among what a build requires.
-const VERSIONING_NAMES: [&str; 5] = ["scm", "vcs", "git", "version", "pbr"];
+const VERSIONING_NAMES: [&str; 8] =
+    ["scm", "vcs", "git", "version", "pbr", "setupmeta", "dunamai", "dulwich"];
+
+/// Files by which other programs build what lies beside Python's modules, and may ask for a version.
+const OTHER_BUILD_FILES: [&str; 5] =
+    ["meson.build", "CMakeLists.txt", "Cargo.toml", "build.rs", "Makefile"];
 
 /// A project in a folder of this machine, and what its build reads besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +71,8 @@ pub struct LocalProject {
     pub name: Option<String>,
     /// The git repository that the folder lies in, where the build asks git about it.
     pub repository: Option<Repository>,
+    /// The work tree of another system, where there is none of git.
+    pub(crate) history: Option<History>,
     /// The projects and archives of this machine that it depends on by their places.
     pub needs: Vec<Need>,
 }
@@ -95,7 +119,17 @@ impl LocalProject {
     }
 
     /// Fails where a copy of the project, and of what it needs, would be built into something else.
-    pub(crate) fn check_copied(&self, is_in_force: impl Fn(&Need) -> bool) -> Result<(), Error> {
+    pub(crate) fn check_copied(
+        &self,
+        source: &dyn Source,
+        is_in_force: impl Fn(&Need) -> bool,
+    ) -> Result<(), Error> {
+        if let Some(history) = &self.history
+            && !history.is_of(&self.folder, source)
+        {
+            let reason = format!("a copy of the project is no part of it, as {}'s", history.system);
+            return Err(Error::Repository { path: history.root.clone(), reason });
+        }
         for need in &self.needs {
             let (reason, hint) = if need.is_in_place && is_in_force(need) {
                 let reason = "what uv installs in place has to stay where it is";
@@ -131,8 +165,10 @@ impl LocalProject {
 
     fn read(folder: &Path, source: &dyn Source) -> Result<Self, Error> {
         let texts = Texts::read(folder, source);
-        let repository =
-            if texts.ask_for_a_version() { Repository::find(folder, source)? } else { None };
+        let asks = texts.ask_for_a_version();
+        let repository = if asks { Repository::find(folder, source)? } else { None };
+        let is_elsewhere = asks && repository.is_none();
+        let history = is_elsewhere.then(|| History::find(folder, source)).flatten();
         let mut needs = Vec::new();
         for (file, text) in texts.build.iter().chain(&texts.lists) {
             needs.extend(by_address(file, text));
@@ -150,7 +186,8 @@ impl LocalProject {
         });
         let mut places = BTreeSet::new();
         needs.retain(|need| places.insert((need.path.clone(), need.url.clone())));
-        Ok(Self { folder: folder.to_owned(), name: texts.name(), repository, needs })
+        let name = texts.name();
+        Ok(Self { folder: folder.to_owned(), name, repository, history, needs })
     }
 }
 
@@ -184,7 +221,8 @@ impl Texts {
         let mut lists = named_lists(&project);
         lists.extend(build[1].iter().flat_map(|(_, text)| named_by_setup_cfg(text)));
         let lists = lists.iter().filter_map(|name| read(name)).collect();
-        let mut code = Vec::new();
+        let mut code: Vec<String> =
+            OTHER_BUILD_FILES.iter().filter_map(|name| text(Path::new(name))).collect();
         let backends = get(&project, &["build-system", "backend-path"]).and_then(Value::as_array);
         let backends: Vec<_> =
             backends.into_iter().flatten().filter_map(Value::as_str).map(Path::new).collect();

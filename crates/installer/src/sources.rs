@@ -20,7 +20,7 @@ use crate::origin::metadata_folders;
 use crate::repository;
 
 /// Version control, which tells some build backends the version.
-const REPOSITORIES: [&str; 3] = [".git", ".hg", ".svn"];
+const REPOSITORIES: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 
 /// The copies of one call, each with the folder that it is of.
 #[derive(Debug, Default)]

@@ -101,7 +101,7 @@ fn of_files_that_are_named_again_and_again() {
     let install = spec.load(&source, Path::new("/project")).unwrap().install.unwrap();
     assert_eq!(install.requirements.len(), 40 + 40 + 1);
     // The project's few files are looked at for the editable, and for the others, however many.
-    assert_eq!(source.reads.get(), 40 + 20);
+    assert_eq!(source.reads.get(), 40 + 30);
 }
 
 #[test]

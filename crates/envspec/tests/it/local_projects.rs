@@ -5,7 +5,7 @@ use std::path::Path;
 
 use envspec::{Digest, LocalProject, MemorySource, RuntimeEnv};
 
-use crate::install_with;
+use crate::{chain, install_with, load_with};
 
 /// A `pyproject.toml` that says all there is to say of a project.
 const STATIC: &str = "[build-system]\nrequires = ['setuptools>=61', 'wheel']\n\
@@ -167,6 +167,16 @@ fn a_version_that_comes_from_git_is_in_the_key() {
         ("", "setup.py", "import versioneer"),
         ("", "setup.py", "run(['git', 'describe'])"),
         ("[build-system]\nbackend-path = ['tools']\n", "tools/backend.py", "run('git describe')"),
+        ("[build-system]\nrequires = ['setuptools-git-versioning']\n", "x", ""),
+        ("[build-system]\nrequires = ['poetry-dynamic-versioning']\n", "x", ""),
+        ("[build-system]\nrequires = ['setupmeta']\n", "x", ""),
+        ("", "setup.py", "setup(setup_requires=['setupmeta'])"),
+        ("", "setup.py", "os.popen('cd . && git describe --tags')"),
+        ("", "setup.py", "from git import Repo"),
+        ("", "setup.py", "from dulwich.repo import Repo"),
+        ("", "meson.build", "project('lib', version: run_command('git', 'describe'))"),
+        ("", "CMakeLists.txt", "execute_process(COMMAND ${GIT_EXECUTABLE} describe)"),
+        ("", "Cargo.toml", "[build-dependencies]\nvergen = '8'"),
     ] {
         let pyproject = format!("{dynamic}{more}");
         let source = with(&repository(&pyproject), &format!("lib/{file}"), text);
@@ -200,6 +210,40 @@ fn a_commit_is_nothing_to_a_project_that_asks_nothing_of_git() {
                 assert_eq!(digest(line, &with(&source, path, text)), before, "{line}: {path}");
             }
         }
+    }
+}
+
+/// Mercurial, Subversion and Bazaar tell versions, too; what no copy can take along is refused.
+#[test]
+fn a_version_that_comes_from_another_system_is_in_the_key() {
+    let dirstate = format!("{}times", "p".repeat(40));
+    for (file, text, other) in [
+        (".hg/store/00changelog.i", "one", "two"),
+        (".hg/dirstate", &*dirstate, &*format!("{}times", "q".repeat(40))),
+        (".hg/localtags", "one", "two"),
+        (".svn/wc.db", "one", "two"),
+        (".bzr/branch/last-revision", "one", "two"),
+    ] {
+        let asking = "[build-system]\nrequires = ['setuptools_scm']\n";
+        for (line, folder) in [("./lib", "lib/"), ("-e ./lib", "lib/"), ("-e ./lib", "")] {
+            let path = format!("{folder}{file}");
+            let of = |pyproject: &str, text: &str| {
+                let source = with(&MemorySource::new(), "lib/pyproject.toml", pyproject);
+                digest(line, &with(&source, &path, text))
+            };
+            assert_ne!(of(asking, text), of(asking, other), "{line}: {path}");
+            assert_eq!(of("", text), of("", other), "{line}: {path}");
+            if file == ".hg/dirstate" {
+                assert_eq!(
+                    of(asking, text),
+                    of(asking, &format!("{text} later")),
+                    "{line}: {path}"
+                );
+            }
+        }
+        let source = with(&MemorySource::new(), "lib/pyproject.toml", asking);
+        let error = load_with(&RuntimeEnv::uv(["./lib"]), &with(&source, file, text)).unwrap_err();
+        assert!(chain(&error).contains("a copy of the project is no part of it"));
     }
 }
 
