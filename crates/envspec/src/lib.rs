@@ -80,6 +80,7 @@ mod static_project;
 pub mod strategies;
 mod suggest;
 mod tool;
+mod uv_settings;
 mod variables;
 mod write;
 
@@ -102,7 +103,7 @@ pub use {
     report::report,
     repository::Repository,
     requirement::Requirement,
-    requires_python::RequiresPython,
+    requires_python::{MadeFor, RequiresPython},
     runtime_env::RuntimeEnv,
     secret_name::names_a_secret,
     source::Source,

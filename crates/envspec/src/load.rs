@@ -1,6 +1,7 @@
 //! Reading what a spec refers to.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -17,9 +18,8 @@ use crate::read::{FIELDS, check_variable, excerpt, unknown};
 use crate::redact::redact;
 use crate::requirement::{Requirement, Target};
 use crate::requirements::{Collector, Role};
-use crate::requires_python::RequiresPython;
 use crate::runtime_env::RuntimeEnv;
-use crate::settings::{self, Effect, Named};
+use crate::settings::{self, Effect, Given, Named, Value};
 use crate::source::Source;
 use crate::tool::Tool;
 use crate::variables::Variables;
@@ -68,8 +68,10 @@ impl RuntimeEnv {
         if let Some(packages) = &self.packages {
             let variables =
                 Variables { env_vars: &self.env_vars, working_dir: loaded.working_dir.as_deref() };
-            (loaded.install, loaded.requires_python) =
-                self.load_install(packages, source, dir, variables)?;
+            let mut collector = Collector::new(packages.tool, source, variables);
+            loaded.install = self.load_install(packages, &mut collector, dir)?;
+            loaded.requires_python = collector.requires_python;
+            loaded.made_for = collector.made_for;
         }
         Ok(loaded)
     }
@@ -96,42 +98,35 @@ impl RuntimeEnv {
     fn load_install(
         &self,
         packages: &Packages,
-        source: &dyn Source,
+        collector: &mut Collector<'_>,
         dir: &Path,
-        variables: Variables<'_>,
-    ) -> Result<(Option<Install>, Vec<RequiresPython>), Error> {
+    ) -> Result<Option<Install>, Error> {
         let tool = packages.tool;
-        let mut collector = Collector::new(tool, source, variables);
         collector.list(tool.as_str(), &packages.list, dir, Role::Requirement)?;
         collector.list("constraints", &self.constraints, dir, Role::Constraint)?;
         collector.list("overrides", &self.overrides, dir, Role::Override)?;
         let mut named = Vec::new();
-        let given = tool_options(
-            tool,
-            packages.options().unwrap_or_default(),
-            dir,
-            &mut collector,
-            &mut named,
-        )?;
-        let Collector { requirements, constraints, overrides, index, tool_options, .. } = collector;
-        let requires_python = collector.requires_python;
+        let given =
+            tool_options(tool, packages.options().unwrap_or_default(), dir, collector, &mut named)?;
+        let tool_options = take(&mut collector.tool_options);
         let tool_options = tool_options.into_iter().flatten().chain(given).collect();
+        let requirements = take(&mut collector.requirements);
         if requirements.is_empty() {
-            return Ok((None, requires_python));
+            return Ok(None);
         }
         let mut install = Install {
             tool_version: packages.version().map(|text| tool_version(tool, text)).transpose()?,
-            constraints: once(constraints),
-            overrides: once(overrides),
+            constraints: once(take(&mut collector.constraints)),
+            overrides: once(take(&mut collector.overrides)),
             keep: self.normal_keep()?,
-            index: index.finish(),
+            index: take(&mut collector.index).finish(),
             tool_options,
             check: packages.check,
             build_env: self.build_env_vars(tool, dir, &mut named),
             ..Install::new(tool, once(requirements))
         };
-        install.contents = digest_contents(&install, &named, source)?;
-        Ok((Some(install), requires_python))
+        install.contents = digest_contents(&install, &named, collector.source)?;
+        Ok(Some(install))
     }
 
     fn normal_keep(&self) -> Result<Vec<String>, Error> {
@@ -241,7 +236,20 @@ fn tool_options(
         .collect::<Result<Vec<String>, _>>()
         .map_err(in_field)?;
     let mut kept = Vec::new();
-    for mut given in settings::parse(tool, &words).map_err(in_field)? {
+    let given = settings::parse(tool, &words).map_err(in_field)?;
+    let of_files = settings::parse(tool, &take(&mut collector.file_options)).map_err(in_field)?;
+    // What the spec itself says of one thing takes the place of what its file does.
+    let is_replaced = |of_file: &Given| {
+        const FIRST: [&str; 2] = ["index-url", "default-index"];
+        let is_of = |it: &Given| match of_file.setting {
+            setting if FIRST.contains(&setting.name) => FIRST.contains(&it.setting.name),
+            setting if matches!(setting.value, Value::Text | Value::Flag) => it.setting == setting,
+            _ => false,
+        };
+        given.iter().any(is_of)
+    };
+    let of_files: Vec<Given> = of_files.into_iter().filter(|it| !is_replaced(it)).collect();
+    for mut given in of_files.into_iter().chain(given) {
         if let Some(known) = Known::of(&given) {
             collector.option(known, dir, Role::Requirement).map_err(in_field)?;
             continue;

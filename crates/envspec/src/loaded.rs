@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::index::IndexUrl;
 use crate::install::{Install, Redacted, redacted_map};
 use crate::requirement::Requirement;
-use crate::requires_python::RequiresPython;
+use crate::requires_python::{MadeFor, RequiresPython};
 
 /// A spec after everything it refers to was read; nothing in it needs to be read again.
 ///
@@ -26,6 +26,9 @@ pub struct LoadedEnv {
     /// Which Pythons the files that the spec names are for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub requires_python: Vec<RequiresPython>,
+    /// Which environments they are for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub made_for: Vec<MadeFor>,
     /// The absolute path of a prebuilt interpreter.
     pub python: Option<PathBuf>,
     /// A command line that starts the workers' interpreter.
@@ -83,6 +86,7 @@ impl Default for LoadedEnv {
         Self {
             install: None,
             requires_python: Vec::new(),
+            made_for: Vec::new(),
             python: None,
             py_executable: None,
             env_vars: BTreeMap::new(),
@@ -100,6 +104,7 @@ impl fmt::Debug for LoadedEnv {
         let Self {
             install,
             requires_python,
+            made_for,
             python,
             py_executable,
             env_vars,
@@ -113,6 +118,7 @@ impl fmt::Debug for LoadedEnv {
         f.debug_struct("LoadedEnv")
             .field("install", install)
             .field("requires_python", requires_python)
+            .field("made_for", made_for)
             .field("python", python)
             .field("py_executable", py_executable)
             .field("env_vars", &Redacted(env_vars))

@@ -56,11 +56,17 @@ pub(crate) struct Contents {
     pub(crate) lines: Vec<String>,
     /// Its `requires-python`.
     pub(crate) python: Option<String>,
+    /// Those of single packages in it, each with a requirement that has the package's marker.
+    pub(crate) package_pythons: Vec<(String, String)>,
+    /// The markers of the environments that it is for; none where it is for all.
+    pub(crate) environments: Option<Vec<String>>,
+    /// The settings of uv's in it, where it is no lock file.
+    pub(crate) uv: Table,
 }
 
 impl Contents {
-    pub(crate) fn of_lines(lines: Vec<String>) -> Self {
-        Self { lines, python: None }
+    fn of_lines(lines: Vec<String>, uv: Table) -> Self {
+        Self { lines, uv, ..Self::default() }
     }
 }
 
@@ -72,16 +78,25 @@ fn python(table: &Table) -> Result<Option<String>, String> {
 }
 
 /// The requirements of a group, those of the groups that it includes among them.
-pub(crate) fn group(text: &str, name: &str) -> Result<Vec<String>, String> {
+pub(crate) fn group(text: &str, name: &str) -> Result<Contents, String> {
     let project = table(text)?;
     let groups = groups(&project)?;
     let mut found = Vec::new();
     expand(&groups, &normal_name(name), &mut Vec::new(), &mut found)?;
-    let sources = project
-        .get("tool")
-        .and_then(|tool| tool.get("uv")?.get("sources"))
-        .and_then(Value::as_table);
-    for source in sources.into_iter().flat_map(|sources| sources.keys()) {
+    let uv = of_uv(&project);
+    refuse_sources(&uv, &found)?;
+    Ok(Contents::of_lines(found, uv))
+}
+
+/// The settings of uv's in a project's file, or in the block of a script.
+fn of_uv(file: &Table) -> Table {
+    let uv = file.get("tool").and_then(|tool| tool.get("uv")?.as_table());
+    uv.cloned().unwrap_or_default()
+}
+
+fn refuse_sources(uv: &Table, found: &[String]) -> Result<(), String> {
+    let sources = uv.get("sources").and_then(Value::as_table);
+    for source in sources.into_iter().flat_map(Table::keys) {
         let is_asked = |line: &&String| {
             let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
             normal_name(&line[..end.unwrap_or(line.len())]) == normal_name(source)
@@ -93,7 +108,7 @@ pub(crate) fn group(text: &str, name: &str) -> Result<Vec<String>, String> {
             ));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The names of a project's groups, for the error that tells them.
@@ -180,13 +195,15 @@ pub(crate) fn script(text: &str) -> Result<Option<Contents>, String> {
     };
     let python = python(&block)?;
     let Some(given) = block.get("dependencies") else {
-        return Ok(Some(Contents { lines: Vec::new(), python }));
+        return Ok(Some(Contents { python, ..Contents::default() }));
     };
     let given = given.as_array().and_then(|items| {
         items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
     });
     let lines = given.ok_or("its `dependencies` are no list of texts")?;
-    Ok(Some(Contents { lines, python }))
+    let uv = of_uv(&block);
+    refuse_sources(&uv, &lines)?;
+    Ok(Some(Contents { python, ..Contents::of_lines(lines, uv) }))
 }
 
 /// Whether the text of a script has a block (PEP 723) that names packages or Pythons, or a wrong one.
@@ -200,7 +217,7 @@ pub(crate) fn script(text: &str) -> Result<Option<Contents>, String> {
 pub fn names_packages(script: &str) -> bool {
     match self::script(script) {
         Ok(None) => false,
-        Ok(Some(Contents { lines, python })) => !lines.is_empty() || python.is_some(),
+        Ok(Some(Contents { lines, python, .. })) => !lines.is_empty() || python.is_some(),
         Err(_) => true,
     }
 }
@@ -214,7 +231,25 @@ pub(crate) fn lock(text: &str) -> Result<Contents, String> {
     }
     let packages = lock.get("packages").and_then(Value::as_array).ok_or("it has no `packages`")?;
     let lines = packages.iter().map(locked).collect::<Result<_, _>>()?;
-    Ok(Contents { lines, python: python(&lock)? })
+    let environments = match lock.get("environments") {
+        None => None,
+        Some(Value::Array(markers)) => {
+            let markers = markers.iter().map(|it| it.as_str().map(str::to_owned));
+            let markers = markers.collect::<Option<Vec<String>>>();
+            Some(markers.ok_or("its `environments` are no texts")?)
+        }
+        Some(_) => return Err("its `environments` are no list".to_owned()),
+    };
+    let mut package_pythons = Vec::new();
+    for package in packages.iter().filter_map(Value::as_table) {
+        let Some(versions) = python(package)? else { continue };
+        let text = |field: &str| package.get(field).and_then(Value::as_str);
+        let name = text("name").unwrap_or_default();
+        let marker = text("marker").map(|marker| format!(" ; {marker}")).unwrap_or_default();
+        package_pythons.push((format!("{name}{marker}"), versions));
+    }
+    let python = python(&lock)?;
+    Ok(Contents { lines, python, package_pythons, environments, ..Contents::default() })
 }
 
 fn locked(package: &Value) -> Result<String, String> {

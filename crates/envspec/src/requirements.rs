@@ -15,9 +15,10 @@ use crate::read::excerpt;
 use crate::redact::redact;
 use crate::requirement::Requirement;
 use crate::requirement_parser::{self, editable, without_comment};
-use crate::requires_python::RequiresPython;
+use crate::requires_python::{MadeFor, RequiresPython};
 use crate::source::Source;
 use crate::tool::Tool;
+use crate::uv_settings;
 use crate::variables::Variables;
 
 /// How deep requirements files may include each other.
@@ -37,16 +38,20 @@ pub(crate) enum Role {
 pub(crate) struct Collector<'a> {
     /// The package manager, by whose rules lines are read.
     tool: Tool,
-    source: &'a dyn Source,
+    pub(crate) source: &'a dyn Source,
     pub(crate) variables: Variables<'a>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) constraints: Vec<Requirement>,
     pub(crate) overrides: Vec<Requirement>,
     /// Which Pythons the files are for.
     pub(crate) requires_python: Vec<RequiresPython>,
+    /// Which environments they are for.
+    pub(crate) made_for: Vec<MadeFor>,
     pub(crate) index: IndexCollector,
     /// Option lines for the package manager alone, whose order means nothing.
     pub(crate) tool_options: BTreeSet<Vec<String>>,
+    /// Options that files of projects and scripts give.
+    pub(crate) file_options: Vec<String>,
     /// Whether the next file is all that the spec asks for.
     is_alone: bool,
     /// The files that include the present one, outermost first.
@@ -64,8 +69,10 @@ impl<'a> Collector<'a> {
             constraints: Vec::new(),
             overrides: Vec::new(),
             requires_python: Vec::new(),
+            made_for: Vec::new(),
             index: IndexCollector::default(),
             tool_options: BTreeSet::new(),
+            file_options: Vec::new(),
             is_alone: false,
             open: Vec::new(),
             done: BTreeSet::new(),
@@ -283,7 +290,7 @@ impl<'a> Collector<'a> {
                 );
                 return Err(refused("a project is no list of requirements", Some(hint)));
             }
-            project::Kind::Project => project::group(text, group).map(Contents::of_lines),
+            project::Kind::Project => project::group(text, group),
             project::Kind::Script => match project::script(text) {
                 Ok(None) => Err("it has no block `# /// script` that names packages".to_owned()),
                 found => found.map(Option::unwrap_or_default),
@@ -300,14 +307,39 @@ impl<'a> Collector<'a> {
                 return Err(refused("it is no requirements file", Some(hint.to_owned())));
             }
         };
-        let Contents { lines, python } = lines.map_err(|reason| refused(&reason, None))?;
-        if let Some(versions) = python {
-            let found = RequiresPython::new(path, &versions).ok_or_else(|| {
+        let Contents { lines, python, package_pythons, environments, uv } =
+            lines.map_err(|reason| refused(&reason, None))?;
+        if self.tool == Tool::Uv {
+            let uv = uv_settings::read(&uv, dir).map_err(|reason| refused(&reason, None))?;
+            self.file_options.extend(uv.words);
+            for (lines, role) in
+                [(uv.constraints, Role::Constraint), (uv.overrides, Role::Override)]
+            {
+                for line in lines {
+                    self.line(&line, dir, role)
+                        .map_err(|error| error.in_field(path.display().to_string()))?;
+                }
+            }
+        }
+        let required = |versions: &str| {
+            RequiresPython::new(path, versions).ok_or_else(|| {
                 let reason =
                     format!("its `requires-python`, `{versions}`, is no list of specifiers");
                 refused(&reason, Some("write it as in `requires-python = \">=3.9\"`".to_owned()))
-            })?;
-            self.requires_python.push(found);
+            })
+        };
+        if let Some(versions) = python {
+            self.requires_python.push(required(&versions)?);
+        }
+        for (package, versions) in package_pythons {
+            let package: Result<Requirement, Error> = package.parse();
+            let package = package.map_err(|error| error.in_field(path.display().to_string()))?;
+            self.requires_python.push(required(&versions)?.of_package(package));
+        }
+        if let Some(environments) = environments {
+            let found = MadeFor::new(path, environments);
+            let found = found.ok_or_else(|| refused("its `environments` are no markers", None))?;
+            self.made_for.push(found);
         }
         for line in lines {
             self.line(&line, dir, Role::Requirement)

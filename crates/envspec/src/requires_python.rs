@@ -1,4 +1,4 @@
-//! Which Pythons a file is for.
+//! Which Pythons and platforms a file is for.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::requirement::{Requirement, Target};
 
 /// What a file of requirements says of the Pythons that it is for: `requires-python` of a script's block
-/// (PEP 723) or of a lock file (PEP 751).
+/// (PEP 723), of a lock file (PEP 751), or of a package in one.
 ///
 /// It decides nothing of what is installed, and is no part of a digest: an interpreter has it or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,13 +17,54 @@ pub struct RequiresPython {
     pub file: PathBuf,
     /// The specifiers, as written there.
     pub versions: String,
+    /// The package that it is of, with its marker, where it has one; none where it is the file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Requirement>,
+}
+
+/// The environments that a lock file is for (PEP 751): one of the markers holds there.
+///
+/// It is no part of a digest, as [`RequiresPython`] is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MadeFor {
+    /// The absolute path of the file.
+    pub file: PathBuf,
+    /// The markers.
+    pub markers: Vec<String>,
+}
+
+impl MadeFor {
+    /// None if one of the texts is no marker.
+    pub(crate) fn new(file: &Path, markers: Vec<String>) -> Option<Self> {
+        let is_marker = |text: &String| behind_a_name(text).is_some();
+        let are_all = markers.iter().all(is_marker);
+        are_all.then(|| Self { file: file.to_owned(), markers })
+    }
+
+    /// A requirement for each of the markers, which applies where that holds.
+    #[must_use]
+    pub fn requirements(&self) -> Vec<Requirement> {
+        self.markers.iter().filter_map(|text| behind_a_name(text)).collect()
+    }
+}
+
+/// A marker behind a name, since that is where it is read.
+fn behind_a_name(marker: &str) -> Option<Requirement> {
+    let requirement: Requirement = format!("python ; {marker}").parse().ok()?;
+    requirement.marker.is_some().then_some(requirement)
 }
 
 impl RequiresPython {
     /// None if the text is no list of specifiers.
     pub(crate) fn new(file: &Path, versions: &str) -> Option<Self> {
-        let found = Self { file: file.to_owned(), versions: versions.to_owned() };
+        let found = Self { file: file.to_owned(), versions: versions.to_owned(), package: None };
         found.requirement().map(|_| found)
+    }
+
+    /// The same of one of the packages in the file.
+    pub(crate) fn of_package(self, package: Requirement) -> Self {
+        Self { package: Some(package), ..self }
     }
 
     /// Whether an interpreter of this version (`3.11.7`) is one of them.

@@ -1,14 +1,15 @@
 //! Opening the base, or building it, when it is first needed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use envspec::{Install, LoadedEnv};
+use envspec::{Install, LoadedEnv, Requirement};
 use installer::Settings;
 use venv_cache::{Interpreter, Site};
 
 use super::base::{Managed, OpenBase};
-use super::build::Build;
+use super::build::{Build, Markers};
 use super::key;
 use super::provisioner::Provisioner;
 use crate::run::{Error, PlannedBase};
@@ -22,7 +23,7 @@ impl Provisioner {
     /// Fails if the files that a spec names are for other Pythons than the base's. A managed base is
     /// not built for this.
     pub(crate) fn check_python(&self, env: &LoadedEnv) -> Result<(), Error> {
-        if env.requires_python.is_empty() {
+        if env.requires_python.is_empty() && env.made_for.is_empty() {
             return Ok(());
         }
         match &self.choice {
@@ -101,16 +102,30 @@ impl Provisioner {
     }
 }
 
-/// Fails if the files that a spec names are for other Pythons.
+/// Fails if the files that a spec names are for other Pythons, or for other platforms.
 fn has_python(env: &LoadedEnv, interpreter: &Interpreter) -> Result<(), Error> {
     let version = interpreter.version();
-    match env.requires_python.iter().find(|required| !required.accepts(version)) {
+    let markers = Markers::new(version, interpreter.implementation());
+    let is_asked = |it: &Requirement| markers.hold(it, &BTreeSet::new());
+    for required in &env.requires_python {
+        let counts = required.package.as_ref().is_none_or(is_asked);
+        if counts && !required.accepts(version) {
+            return Err(Error::RequiresPython {
+                file: required.file.clone(),
+                package: required.package.as_ref().and_then(|it| it.name().map(Into::into)),
+                versions: required.versions.clone(),
+                python: interpreter.executable().to_owned(),
+                version: version.to_owned(),
+            });
+        }
+    }
+    match env.made_for.iter().find(|made_for| !made_for.requirements().iter().any(is_asked)) {
         None => Ok(()),
-        Some(required) => Err(Error::RequiresPython {
-            file: required.file.clone(),
-            versions: required.versions.clone(),
+        Some(made_for) => Err(Error::MadeForOthers {
+            file: made_for.file.clone(),
+            markers: made_for.markers.clone(),
             python: interpreter.executable().to_owned(),
-            version: version.to_owned(),
+            here: markers.environment(),
         }),
     }
 }

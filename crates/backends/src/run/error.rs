@@ -100,18 +100,38 @@ pub enum Error {
 
     /// A file that a spec names is for other Pythons than the one that it would run in.
     #[error(
-        "`requires-python` of `{}` is `{versions}`, and `{}` is Python {version}",
+        "`requires-python` of {}`{}` is `{versions}`, and `{}` is Python {version}",
+        package.as_ref().map(|it| format!("`{it}` in ")).unwrap_or_default(),
         file.display(), python.display()
     )]
     RequiresPython {
         /// The file.
         file: PathBuf,
+        /// The package of the file that it is of; none where it is the file's.
+        package: Option<String>,
         /// The specifiers, as written there.
         versions: String,
         /// The interpreter of the base.
         python: PathBuf,
         /// Its version.
         version: String,
+    },
+
+    /// A lock file is for other environments than the one that it would be installed into.
+    #[error(
+        "`{}` is for environments with {}, and `{}` has {here}",
+        file.display(), markers_text(markers),
+        python.display()
+    )]
+    MadeForOthers {
+        /// The file.
+        file: PathBuf,
+        /// The markers of the environments that it is for.
+        markers: Vec<String>,
+        /// The interpreter of the base.
+        python: PathBuf,
+        /// What decides the packages that it takes, as a marker.
+        here: String,
     },
 
     /// A managed base without packages.
@@ -614,6 +634,11 @@ impl Error {
             source => Self::Environment { stages, source: Box::new(source) },
         }
     }
+}
+
+fn markers_text(markers: &[String]) -> String {
+    let markers: Vec<_> = markers.iter().map(|it| format!("`{it}`")).collect();
+    if markers.is_empty() { "no marker at all".to_owned() } else { markers.join(", ") }
 }
 
 fn stages_text(stages: &[String]) -> String {

@@ -116,3 +116,57 @@ fn a_run_of_which_one_stage_is_for_another_python_builds_nothing() {
     let text = result.expect_err("no specifiers").report();
     assert!(text.contains("its `requires-python`, `3.9`, is no list of specifiers"), "{text}");
 }
+
+/// Of single packages, and of the environments that a lock file is for, as uv judges them.
+#[test]
+fn a_lock_file_for_others_is_refused_where_its_package_manager_does() {
+    let world = World::new(&[], &[("alpha", "1.0", &[])]);
+    let hash = envspec::Digest::of(&fs::read(world.wheel("alpha", "1.0")).unwrap());
+    let place = world.wheel("alpha", "1.0").display().to_string();
+    let cases = [
+        ("", "requires-python = '>=3.99'", Some("`requires-python` of `alpha` in `")),
+        ("", "requires-python = '>=3.8'", None),
+        ("", "requires-python = '>=3.99'\nmarker = \"python_version < '3'\"", None),
+        (
+            "environments = [\"sys_platform == 'win32'\"]",
+            "",
+            Some("with `sys_platform == 'win32'`"),
+        ),
+        ("environments = [\"sys_platform == 'win32'\", \"python_version > '3'\"]", "", None),
+        ("environments = []", "", Some("for environments with no marker at all")),
+        ("environments = ['x y']", "", Some("its `environments` are no markers")),
+    ];
+    for (head, of_package, refused) in cases {
+        let wheel = format!(
+            "{{ name = 'alpha-1.0-py3-none-any.whl', path = {place:?}, hashes = {{ sha256 = '{hash}' }} }}"
+        );
+        let text = format!(
+            "lock-version = '1.0'\ncreated-by = 't'\n{head}\n[[packages]]\nname = 'alpha'\n\
+             version = '1.0'\n{of_package}\nwheels = [{wheel}]\n"
+        );
+        fs::write(world.root.join("pylock.toml"), text).unwrap();
+        for tool in [Tool::Uv, Tool::Pip] {
+            let spec =
+                RuntimeEnv::from_json(&spec(&world, tool, "pylock.toml").to_string()).unwrap();
+            let told = match spec.load(&backends::DiskSource, &world.root) {
+                Err(error) => Some(envspec::report(&error, None, None)),
+                Ok(env) => world.prepare(&env).err().map(|error| error.report()),
+            };
+            match (refused, told) {
+                (Some(words), Some(text)) => assert!(text.contains(words), "{text}"),
+                (None, None) => {}
+                (_, told) => panic!("{tool} {head} {of_package}: {told:?}"),
+            }
+        }
+        // uv's own verdict.
+        let uv = world.cache().join("tools").read_dir().unwrap().flatten().map(|it| it.path());
+        let uv = uv.map(|it| it.join("bin/uv")).find(|it| it.exists()).expect("it was fetched");
+        let words = ["pip", "install", "--dry-run", "--no-config", "-r", "pylock.toml", "--python"];
+        let words = words.map(Into::into).into_iter().chain([world.base_python()]);
+        let verdict = duct::cmd(uv, words).dir(&world.root).stderr_capture().unchecked().run();
+        let verdict = verdict.unwrap();
+        let is_refused = !verdict.status.success();
+        let words = String::from_utf8_lossy(&verdict.stderr).into_owned();
+        assert_eq!(is_refused, refused.is_some(), "{head} {of_package}: {words}");
+    }
+}

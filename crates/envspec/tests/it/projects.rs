@@ -1,6 +1,8 @@
 //! Files of projects where a requirements file may stand: groups of a `pyproject.toml` (PEP 735),
 //! scripts (PEP 723) and lock files (PEP 751); and what is none of them.
 
+use std::path::Path;
+
 use envspec::{Error, Install, MemorySource, RuntimeEnv, Tool};
 
 use crate::{chain, install_with, load_with};
@@ -152,5 +154,78 @@ fn what_is_no_requirements_file_is_told_with_the_way_out() {
             assert!(chain(&error).contains("cannot be read as requirements"), "{}", chain(&error));
             assert!(error.hint().unwrap().contains(way_out), "{path}: {:?}", error.hint());
         }
+    }
+}
+
+/// Of a group and of a script, as uv has them in force where it reads the file; pip reads none of them.
+#[test]
+fn the_settings_of_uv_in_a_file_hold_for_what_it_names() {
+    let settings = "exclude-newer = '2024-01-01T00:00:00Z'\nno-build-package = ['a', 'b']\n\
+        link-mode = 'symlink'\nmanaged = true\nconstraint-dependencies = ['six<2']\n\
+        override-dependencies = ['idna==3.7']\nfind-links = ['wheels']\nindex-url = 'https://h/one'\n\
+        INDEX prerelease = 'allow'\nconfig-settings = { debug = 'yes' }\nno-binary = false\n\
+        PIP prerelease = 'never'\nsystem = true\n";
+    let index = "[[tool.uv.index]]\nname = 'own'\nurl = 'https://own/simple'\n\
+        [[tool.uv.index]]\nname = 'cpu'\nurl = 'https://cpu/simple'\nexplicit = true\n";
+    let project = settings.replace("INDEX", "").replace("PIP", "[tool.uv.pip]\n");
+    let project = format!("[dependency-groups]\ndev = ['six']\n[tool.uv]\n{project}{index}");
+    let script = project.replace("[dependency-groups]\ndev", "dependencies");
+    let script: String = script.lines().map(|line| format!("# {line}\n")).collect();
+    let script = format!("# /// script\n{script}# ///\n");
+    for (name, path, text) in [
+        ("pyproject.toml", "pyproject.toml#dev", project.as_str()),
+        ("run.py", "run.py", script.as_str()),
+    ] {
+        let source = MemorySource::new()
+            .with_file(format!("/project/{name}"), text)
+            .with_file("/project/wheels/six-1.0-py3-none-any.whl", "x");
+        let load = |tool| {
+            let spec = RuntimeEnv::requirements_file(tool, path);
+            load_with(&spec, &source).unwrap().install.unwrap()
+        };
+        let install = load(Tool::Uv);
+        assert_eq!(lines(&install), ["six"]);
+        assert_eq!(install.constraints[0].to_string(), "six<2.0");
+        assert_eq!(install.overrides[0].to_string(), "idna==3.7");
+        let mut options = install.tool_options.clone();
+        options.sort();
+        assert_eq!(
+            options,
+            [
+                "--config-settings=debug=yes",
+                "--exclude-newer=2024-01-01T00:00:00Z",
+                "--index=own=https://own/simple",
+                "--no-build-package=a",
+                "--no-build-package=b",
+                "--prerelease=never",
+            ]
+        );
+        assert_eq!(install.index.index_url.as_ref().unwrap().to_string(), "https://h/one");
+        assert_eq!(install.index.find_links[0].path().unwrap(), Path::new("/project/wheels"));
+        assert!(install.contents.contains_key(Path::new("/project/wheels")));
+        // What the spec itself says comes first.
+        let spec = format!(
+            r#"{{"uv": {{"packages": "{path}", "uv_pip_install_options": ["--prerelease=allow"]}}}}"#
+        );
+        let spec = RuntimeEnv::from_json(&spec).unwrap();
+        let options = load_with(&spec, &source).unwrap().install.unwrap().tool_options;
+        assert_eq!(options.iter().filter(|it| it.starts_with("--prerelease")).count(), 1);
+        assert!(options.contains(&"--prerelease=allow".to_owned()), "{options:?}");
+        let install = load(Tool::Pip);
+        assert!(install.tool_options.is_empty() && install.constraints.is_empty());
+        assert!(install.index.find_links.is_empty() && install.index.index_url.is_none());
+    }
+    for (setting, words) in [
+        ("dependency-metadata = []", "`tool.uv.dependency-metadata` in it decides"),
+        ("nothing = 1", "`tool.uv.nothing` in it is no setting"),
+        ("index = [{ name = 'x' }]", "has no `url`"),
+        ("constraint-dependencies = 'six'", "is no list of texts"),
+        ("sources = { six = { path = '../six' } }", "says where `six` comes from"),
+    ] {
+        let block = format!("dependencies = ['six']\n[tool.uv]\n{setting}");
+        let block: String = block.lines().map(|line| format!("# {line}\n")).collect();
+        let error = load(Tool::Uv, "run.py", &format!("# /// script\n{block}# ///\n"));
+        let error = error.unwrap_err();
+        assert!(chain(&error).contains(words), "{}", chain(&error));
     }
 }

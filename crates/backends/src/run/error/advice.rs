@@ -21,6 +21,10 @@ impl Error {
                  field"
                     .into(),
             ),
+            Self::MadeForOthers { .. } => Some(
+                "lock its packages for this one (`curator env lock`), or use a base that it is for"
+                    .into(),
+            ),
             Self::EngineMissing { requirement, .. } => {
                 Some(format!("add `{requirement}` to the base").into())
             }
