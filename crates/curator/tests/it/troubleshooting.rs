@@ -173,6 +173,13 @@ fn run_with(arguments: &[&str]) -> Run {
     one_stage("stages.py:give_back", "").run(&[&RUN[..], arguments].concat())
 }
 
+/// Runs with a lock file of these lines.
+fn lock_file(lines: &str) -> Run {
+    let folder = one_stage("stages.py:give_back", "runtime_env = { uv = \"pylock.toml\" }\n");
+    folder.write("pylock.toml", &format!("lock-version = \"1.0\"\n{lines}"));
+    folder.run(&RUN)
+}
+
 /// Creates an environment with more arguments, in a folder of files that are named here.
 fn create(arguments: &[&str], files: &[(&str, &str)]) -> Run {
     let folder = Folder::new("");
@@ -371,6 +378,25 @@ fn scenario(error: &str) -> Option<Run> {
             let spec = "runtime_env = { uv = \"pyproject.toml\" }\n";
             let folder = one_stage("stages.py:give_back", spec);
             folder.write("pyproject.toml", "[dependency-groups]\ndev = [\"six\"]\n");
+            folder.run(&RUN)
+        }
+        "`requires-python` of `…` is `…`, and `…` is Python …" => lock_file(
+            "[[packages]]\nname = \"six\"\nversion = \"1.17.0\"\nrequires-python = \">=3.99\"\n",
+        ),
+        "`…` is for environments with `…`, and `…` has …" => {
+            lock_file("packages = []\nenvironments = [\"sys_platform == 'win32'\"]\n")
+        }
+        "the repository in `…` tells a version and cannot be read: …" => {
+            let folder =
+                one_stage("stages.py:give_back", "runtime_env = { uv = [\"./hg/lib\"] }\n");
+            for (name, text) in [
+                ("hg/.hg/store/00changelog.i", "history"),
+                ("hg/lib/pyproject.toml", "[build-system]\nrequires = [\"setuptools_scm\"]\n"),
+            ] {
+                fs::create_dir_all(folder.path(name).parent().expect("a folder"))
+                    .expect("a folder");
+                folder.write(name, text);
+            }
             folder.run(&RUN)
         }
         "`…` is no text that … reads: …" => {

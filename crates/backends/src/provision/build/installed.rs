@@ -1,5 +1,6 @@
 //! The distributions that a folder of packages holds, read from their metadata.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,16 @@ fn read_distribution(info: PathBuf) -> Option<(String, Distribution)> {
     Some((name, Distribution { version, info }))
 }
 
+/// Whether a folder of metadata tells of the files beside it rather than another of its distribution.
+fn prevails(info: &Path, other: &Path) -> bool {
+    let is_folder = |path: &Path| path.extension().is_some_and(|it| it == "dist-info");
+    let names = (info.file_name(), other.file_name(), info.parent());
+    let (Some(name), Some(other_name), Some(folder)) = names else { return false };
+    is_folder(info)
+        && is_folder(other)
+        && venv_cache::prevailing(folder, &[other_name, name]) == Some(name)
+}
+
 /// What the metadata of a distribution says behind each header of this name.
 fn headers(info: &Path, header: &str) -> Vec<String> {
     let files = [info.join("METADATA"), info.join("PKG-INFO"), info.to_owned()];
@@ -69,8 +80,20 @@ impl Installed {
             let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
             // Python comes to eggs after what lies in the folder itself.
             paths.sort_by_key(|path| path.extension().is_some_and(|it| it == "egg"));
+            let mut here: BTreeMap<String, Distribution> = BTreeMap::new();
             for (name, distribution) in paths.into_iter().filter_map(read_distribution) {
-                found.entry(normal_name(&name)).or_insert(distribution);
+                match here.entry(normal_name(&name)) {
+                    Entry::Vacant(slot) => _ = slot.insert(distribution),
+                    Entry::Occupied(mut slot) => {
+                        // An environment has only this one of them.
+                        if prevails(&distribution.info, &slot.get().info) {
+                            slot.insert(distribution);
+                        }
+                    }
+                }
+            }
+            for (name, distribution) in here {
+                found.entry(name).or_insert(distribution);
             }
         }
         Self { distributions: found }
@@ -268,6 +291,19 @@ mod tests {
         let requirements = installed.get("one-file").unwrap().all_requirements();
         assert_eq!(requirements[0].to_string(), "six");
         assert!(installed.get("pyjwt").unwrap().record_digest().is_none());
+    }
+
+    #[test]
+    fn of_metadata_that_is_there_twice_that_counts_which_tells_of_the_files() {
+        for (version, other) in [("1.0", "2.0"), ("2.0", "1.0")] {
+            let (dir, _) = site(&[("twice", version, ""), ("twice", other, "")]);
+            fs::write(dir.path().join("twice.py"), "x = 1").unwrap();
+            for (version, length) in [(version, 5), (other, 6)] {
+                let list = dir.path().join(format!("twice-{version}.dist-info/RECORD"));
+                fs::write(list, format!("twice.py,sha256=x,{length}\n")).unwrap();
+            }
+            assert_eq!(Installed::read([dir.path()]).version("twice"), Some(version));
+        }
     }
 
     #[test]
