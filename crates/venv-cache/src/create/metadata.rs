@@ -64,7 +64,7 @@ pub(super) fn place(
         for file in record::files_in(&from).iter().filter(is_other) {
             let path = to.join(file);
             placement.folder(path.parent().unwrap_or(&to))?;
-            let content = fs::read(from.join(file)).context("read", &from.join(file))?;
+            let content = fs::read(from.join(file)).context("read", from.join(file))?;
             placement.own_file(&path, &content, 0o644, None)?;
         }
         return Ok(Verdict::Leave);

@@ -96,13 +96,11 @@ impl Visitor for Tree<'_> {
                 return Ok(Verdict::Leave);
             }
             let scripts = self.scripts.folder();
-            return match eggs.place(self.placement, name, scripts)? {
-                Some(verdict) => Ok(verdict),
-                None => {
-                    let to = (&*folder.to, scripts);
-                    metadata::place(self.placement, folder, name, eggs.doubles(), to)
-                }
-            };
+            if let Some(verdict) = eggs.place(self.placement, name, scripts)? {
+                return Ok(verdict);
+            }
+            let to = (&*folder.to, scripts);
+            return metadata::place(self.placement, folder, name, eggs.doubles(), to);
         }
         if self.site_dirs.values().any(|eggs| eggs.is_info(folder, name)) {
             return Ok(Verdict::Leave);
