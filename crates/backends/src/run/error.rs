@@ -108,7 +108,7 @@ pub enum Error {
         /// The file.
         file: PathBuf,
         /// The package of the file that it is of; none where it is the file's.
-        package: Option<String>,
+        package: Option<Box<str>>,
         /// The specifiers, as written there.
         versions: String,
         /// The interpreter of the base.
