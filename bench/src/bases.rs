@@ -41,7 +41,7 @@ pub(crate) struct MeasuredBase {
     pub(crate) name: String,
     pub(crate) python: PathBuf,
     pub(crate) contents: Contents,
-    /// Keeps a managed one.
+    /// Keeps a managed base alive.
     _environment: Option<Environment>,
 }
 
@@ -51,7 +51,7 @@ impl MeasuredBase {
         Self::managed("small", &["packaging==26.0"], world)
     }
 
-    /// A base like that of the peer's figures.
+    /// A base as large as the one behind the peer's figures.
     pub(crate) fn large(world: &World) -> Result<Self, BoxError> {
         Self::managed("Ray's", &LARGE, world)
     }
@@ -101,7 +101,7 @@ impl MeasuredBase {
         Self::synthetic_of(SYNTHETIC_PACKAGES, world)
     }
 
-    /// A base of this many distributions with 100 small modules each.
+    /// A base of `packages` distributions with 100 small modules each.
     pub(crate) fn synthetic_of(packages: usize, world: &World) -> Result<Self, BoxError> {
         let dir = world.root().join(format!("synthetic-{packages}"));
         let whole = dir.join("whole");
@@ -131,12 +131,12 @@ impl MeasuredBase {
         Ok(Self { name, python, contents, _environment: environment })
     }
 
-    /// Returns it in the form that a provisioner takes.
+    /// Returns the base in the form that a provisioner takes.
     pub(crate) fn base(&self) -> Base {
         Base::from(self.python.clone())
     }
 
-    /// The path of its interpreter, for command lines.
+    /// Returns the path of the base's interpreter, for command lines.
     pub(crate) fn python_text(&self) -> Result<&str, BoxError> {
         Ok(self.python.to_str().ok_or("the folder's path is no text")?)
     }

@@ -28,7 +28,7 @@ pub(crate) struct Part {
     /// Its position in its area.
     pub(crate) place: usize,
     pub(crate) machine: Machine,
-    /// Why it is incomplete, if it is.
+    /// Why the part is incomplete, if it is.
     pub(crate) problem: Option<String>,
     pub(crate) table: Table,
 }
@@ -74,7 +74,7 @@ impl Book {
         text
     }
 
-    /// The result for a budget, whether it is met, and if not, why.
+    /// Returns the result for a budget, whether the budget is met, and if not, why.
     fn judged(&self, budget: Budget) -> [String; 3] {
         let findings = self.parts.iter().flat_map(|part| part.table.findings(budget));
         let findings: Vec<Finding> = findings.collect();
@@ -94,7 +94,7 @@ impl Book {
         [cell(&worst.measured), verdict, reason]
     }
 
-    /// The tables of all parts, as Markdown.
+    /// Returns the tables of all parts, as Markdown.
     pub(crate) fn details(&self) -> String {
         let mut text = String::new();
         for Part { area, subject, machine, problem, table, .. } in &self.parts {
@@ -107,14 +107,14 @@ impl Book {
         text.trim_end().to_owned()
     }
 
-    /// How the work compares with that of peers in the same run, as SVG.
+    /// Returns, as SVG, how the work compares with that of peers in the same run.
     pub(crate) fn picture(&self) -> String {
         let ratios: Vec<&Ratio> = self.parts.iter().flat_map(|part| part.table.ratios()).collect();
         plot(&ratios)
     }
 }
 
-/// The words on one line of a table.
+/// Puts the words on one line of a table.
 fn cell(words: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }

@@ -29,7 +29,7 @@ pub(crate) enum Budget {
 }
 
 impl Budget {
-    /// All of them, as the summary has them.
+    /// All budgets, in the order of the summary.
     pub(crate) const ALL: [Self; 18] = [
         Self::Example,
         Self::ExampleLarge,
@@ -51,7 +51,7 @@ impl Budget {
         Self::AddedOnRayData,
     ];
 
-    /// The quantity, and its limit.
+    /// Returns what is budgeted, and its limit.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Example => {
@@ -89,7 +89,7 @@ impl Budget {
         }
     }
 
-    /// The figure: seconds, a share, or how many times less than the peer.
+    /// Returns the limit: seconds, a share, or how many times less than the peer.
     pub(crate) fn limit(self) -> f64 {
         match self {
             Self::Example => 30.0,
@@ -112,7 +112,7 @@ impl Budget {
         }
     }
 
-    /// The seconds that the example may take where the peer's figure is the one on record.
+    /// Returns the seconds that the example may take, from the recorded figure of the peer.
     pub(crate) fn of_three_stages(self) -> f64 {
         THREE_STAGES.value / self.limit()
     }

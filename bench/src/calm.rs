@@ -9,13 +9,13 @@ use curator::venv_cache::BoxError;
 
 /// The period over which load is observed.
 const LOOK: Duration = Duration::from_millis(100);
-/// The share of all cores' time that others may take.
+/// The share of all cores' time that other processes may take.
 const BUSY: f64 = 0.15;
 /// Maximum number of observations, for one measurement and for all.
 const LOOKS_AT_ONCE: usize = 100;
 const LOOKS_IN_ALL: usize = 600;
 
-/// Finds calm moments, and counts those that it did not find.
+/// Waits for calm moments, and counts the measurements that started without one.
 #[derive(Debug, Default)]
 pub(crate) struct Calm {
     looks: Cell<usize>,
@@ -24,7 +24,7 @@ pub(crate) struct Calm {
 }
 
 impl Calm {
-    /// Waits until the machine does little; after ten seconds, or a minute in all, no longer.
+    /// Waits until the machine is nearly idle, for at most ten seconds, and a minute in all.
     pub(crate) fn wait(&self) -> Result<(), BoxError> {
         self.wait_until(|| {
             let before = Ticks::now()?;
@@ -57,7 +57,7 @@ impl Calm {
     }
 }
 
-/// What the cores have done since the machine was started.
+/// The cores' time since the machine started.
 struct Ticks {
     all: f64,
     idle: f64,

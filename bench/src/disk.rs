@@ -29,10 +29,11 @@ impl Contents {
         Ok(contents)
     }
 
-    /// The bytes that an environment over this base occupies besides the base's files and those of
-    /// one package.
+    /// Returns the bytes that an environment over this base occupies besides the base's files and
+    /// those of one package.
     ///
-    /// What was written must have reached the disk: until then a file system may not know.
+    /// The files must have been flushed to the disk, since some file systems do not know sizes
+    /// earlier.
     pub(crate) fn bytes_beyond(&self, env_dir: &Path, package: &str) -> Result<u64, BoxError> {
         let info = format!("{package}-");
         let is_package = |entry: &DirEntry| {

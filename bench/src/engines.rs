@@ -1,5 +1,6 @@
-//! What isolation adds on the engines on Ray: the example with three stages, each time with a Ray
-//! of its own and an empty cache; with environments from the cache, with Ray's own, and without.
+//! What isolation adds on the engines on Ray: the example with three stages, each run with a Ray
+//! session of its own and an empty cache; with environments from the cache, with Ray's own
+//! environments, and without any.
 
 use std::path::Path;
 
@@ -30,7 +31,7 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// The example's name for it.
+    /// Returns the example's name for the engine.
     fn name(self) -> &'static str {
         match self {
             Self::RayData => "ray-data",
@@ -39,7 +40,7 @@ impl Engine {
         }
     }
 
-    /// What cached environments may add to it.
+    /// Returns the budget of what cached environments may add to the engine.
     fn budget(self) -> Budget {
         match self {
             Self::RayData => Budget::AddedOnRayData,
@@ -48,10 +49,10 @@ impl Engine {
     }
 }
 
-/// The maker of the environments, by the example's name.
+/// The kinds of environments, by the example's names.
 const WAYS: [&str; 3] = ["none", "cached", "native"];
 
-/// What one run took and left.
+/// What one run took, and what it left on the disk.
 struct Run {
     seconds: f64,
     bytes: u64,
@@ -81,7 +82,7 @@ fn add(
 ) -> Result<(), BoxError> {
     let (budget, engine) = (engine.budget(), engine.name());
     let mut measured: [Vec<Run>; 3] = Default::default();
-    // Alternate, so that a machine that becomes slower is slower for all.
+    // The ways alternate, so that a machine that slows down slows all of them.
     for number in 1..=runs {
         for (way, taken) in WAYS.iter().zip(&mut measured) {
             progress(&format!("{engine}: environments {way}, run {number} of {runs}"));
@@ -106,7 +107,7 @@ fn add(
             .within(budget, by_ray.median() / budget.limit()),
     );
     let bytes = |runs: &[Run]| {
-        #[expect(clippy::cast_precision_loss, reason = "nobody has disks that large")]
+        #[expect(clippy::cast_precision_loss, reason = "no disk is that large")]
         Sample::new(runs.iter().map(|run| run.bytes as f64).collect())
     };
     let disk = bytes(&native).median();
@@ -142,7 +143,7 @@ fn run(world: &World, base: &MeasuredBase, engine: &str, way: &str) -> Result<Ru
     Ok(Run { seconds, bytes })
 }
 
-/// Fast and wrong is no figure.
+/// Checks the versions: a fast but wrong run gives no figure.
 fn check(printed: &[u8], way: &str) -> Result<(), BoxError> {
     let seen: Value = serde_json::from_slice(printed)?;
     let versions = &seen["versions"];
@@ -163,7 +164,7 @@ fn cached_bytes(base: &MeasuredBase, cache: &Path) -> Result<u64, BoxError> {
     Ok(bytes)
 }
 
-/// What Ray keeps of environments in its sessions.
+/// Returns the bytes of the environments that Ray keeps in its sessions.
 fn native_bytes(ray: &Path) -> Result<u64, BoxError> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(ray.join("ray"))? {

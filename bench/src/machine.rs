@@ -1,4 +1,4 @@
-//! The machine, in words that name none.
+//! The machine, described without its name.
 
 use std::fmt;
 use std::fs;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bases::MeasuredBase;
 use crate::world::World;
 
-/// What the figures depend on besides the code.
+/// The things besides the code that affect the figures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     date: String,
@@ -23,9 +23,9 @@ pub(crate) struct Machine {
     python: String,
     uv: String,
     pip: String,
-    /// How many processes wanted to run, on an average of a minute, before and after.
+    /// Average number of runnable processes over a minute, before and after.
     load: Vec<f64>,
-    /// How many of how many measurements began while others were busy.
+    /// Number of measurements that began on a busy machine, and number of all measurements.
     busy: (usize, usize),
     /// Whether fewer runs were done.
     quick: bool,
@@ -42,7 +42,7 @@ impl Machine {
             Ok(tools.locate(tool, None, &base.python, Deadline::NEVER)?.version())
         };
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        // What follows a dash names a vendor's build.
+        // A dash is followed by the name of a vendor's build.
         let kernel = kernel.split('-').next().unwrap_or_default().trim().to_owned();
         Ok(Self {
             date: duct::cmd!("date", "-u", "+%F").read()?,
@@ -59,21 +59,21 @@ impl Machine {
         })
     }
 
-    /// Notes what else it does when a part begins.
+    /// Notes the machine's other load when a part begins.
     pub(crate) fn begin(&mut self, world: &World) -> Result<(), BoxError> {
         world.take_busy();
         self.load = vec![load()?];
         Ok(())
     }
 
-    /// Notes what else it did meanwhile.
+    /// Notes the machine's other load when a part ends.
     pub(crate) fn finish(&mut self, world: &World) -> Result<(), BoxError> {
         self.load.push(load()?);
         self.busy = world.take_busy();
         Ok(())
     }
 
-    /// All of it that is the same for every part of a run.
+    /// Returns the facts that are the same for every part of a run.
     pub(crate) fn itself(&self) -> String {
         let Self { cores, memory_bytes, kernel, file_system, python, uv, pip, .. } = self;
         format!(
@@ -83,7 +83,7 @@ impl Machine {
         )
     }
 
-    /// When, and what else it did.
+    /// Returns the date and the machine's other load.
     pub(crate) fn moment(&self) -> String {
         let Self { date, load, busy: (busy, all), quick, .. } = self;
         let load: Vec<String> = load.iter().map(f64::to_string).collect();
@@ -107,7 +107,7 @@ fn load() -> Result<f64, BoxError> {
     Ok(text.split_whitespace().next().unwrap_or("0").parse()?)
 }
 
-/// The type of the file system that a folder lies on: that of the longest mount point above it.
+/// Returns the type of the file system of a folder: that of the longest mount point above it.
 fn file_system(dir: &Path) -> Result<String, BoxError> {
     let mounts = fs::read_to_string("/proc/mounts")?;
     let mounts = mounts.lines().filter_map(|line| {

@@ -7,8 +7,8 @@
 //! cargo run --release -p bench -- soak [--tasks N] [--keep DIR]
 //! ```
 //!
-//! It provisions everything with Curator itself, in a folder below the target folder that is
-//! removed at the end, however the run ends. The design's budgets are in `budget.rs`.
+//! The program provisions everything with Curator itself, in a folder below the target folder. It
+//! removes the folder at the end, however the run ends. The design's budgets are in `budget.rs`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
 
@@ -64,7 +64,7 @@ enum Area {
     Engines(Options<engines::Engine>),
     /// Many tasks while workers are recycled and killed: nothing is lost, doubled or spoilt.
     Soak(soak::Arguments),
-    /// One process's part of `environments`: lookups with the settings that it is started with.
+    /// One process's part of `environments`: lookups with the settings of that process
     #[command(hide = true)]
     Hits(hits::Arguments),
 }
@@ -72,19 +72,19 @@ enum Area {
 /// How to measure.
 #[derive(Debug, Args)]
 struct Options<S: Send + Sync + Clone + ValueEnum + 'static> {
-    /// Do fewer runs, and leave out what is large.
+    /// Do fewer runs, and leave out large subjects
     #[arg(long)]
     quick: bool,
-    /// Measure only this; may be repeated.
+    /// Measure only this subject; may be repeated
     #[arg(long, value_name = "WHAT")]
     only: Vec<S>,
-    /// Put the measured figures into `bench/RESULTS.md`, and keep the others there.
+    /// Put the new figures into `bench/RESULTS.md`, and keep the other figures there
     #[arg(long)]
     write: bool,
-    /// Write the figures to a file, too.
+    /// Also write the figures to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Work in this folder and leave everything there, so that the next run reuses its bases.
+    /// Work in this folder and keep it, so that the next run reuses its bases
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }

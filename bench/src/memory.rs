@@ -15,13 +15,13 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// Bytes in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
-    /// All of them; pages that several processes have count once.
+    /// All memory; pages that several processes share count once.
     pub(crate) all: u64,
-    /// Those in shared memory that has no file on a disk.
+    /// Shared memory without a file on a disk.
     pub(crate) shared: u64,
 }
 
-/// What a step takes while it runs: the look with the most bytes, and how many looks there were.
+/// Returns the sample with the most bytes while a step runs, and the number of samples.
 pub(crate) fn peak<T>(step: impl FnOnce() -> T) -> (T, Memory, usize) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -37,7 +37,7 @@ pub(crate) fn peak<T>(step: impl FnOnce() -> T) -> (T, Memory, usize) {
             }
             (peak, looks)
         });
-        // This also runs if the step panics; otherwise the thread would never end.
+        // The guard also runs if the step panics; otherwise the thread would never end.
         let over = Over(&is_over);
         let result = step();
         drop(over);
@@ -58,7 +58,7 @@ impl Memory {
     /// The current memory of all these processes.
     pub(crate) fn now() -> Self {
         let (mut own, mut mapped) = (0, 0);
-        // Shared memory takes room as soon as it is written to, whether anybody maps it or not.
+        // Shared memory takes room as soon as it is written to, even if no process maps it.
         let mut files = BTreeMap::new();
         for number in processes::family() {
             let rollup = fs::read_to_string(format!("/proc/{number}/smaps_rollup"));
@@ -73,7 +73,7 @@ impl Memory {
     }
 }
 
-/// The files in memory that a process has open, by inode, with the bytes that they take.
+/// Adds the files in memory that a process has open, by inode, with their sizes in bytes.
 fn memory_files(number: u32, files: &mut BTreeMap<u64, u64>) {
     let entries = fs::read_dir(format!("/proc/{number}/fd")).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
@@ -84,7 +84,7 @@ fn memory_files(number: u32, files: &mut BTreeMap<u64, u64>) {
     }
 }
 
-/// A field of a roll-up, in bytes.
+/// Returns a field of a roll-up, in bytes.
 fn field(rollup: &str, name: &str) -> u64 {
     let line = rollup.lines().find_map(|line| line.strip_prefix(name));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());

@@ -1,4 +1,4 @@
-//! Programs of others that do the same work, started and cleaned up after.
+//! Other projects' programs that do the same work: started, measured and cleaned up.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::processes;
 use crate::sample::Sample;
 use crate::world::World;
 
-/// A peer and what it took, or why it did not.
+/// A peer and its figures, or the reason why it has none.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) name: String,
@@ -32,12 +32,12 @@ impl Peer {
     }
 }
 
-/// A Python source of these measurements.
+/// Returns the path of a Python source of these measurements.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
 }
 
-/// Some runs, or the first that failed.
+/// Several runs, or the first failure.
 #[derive(Debug)]
 pub(crate) struct Runs(Result<Vec<f64>, String>);
 
@@ -66,7 +66,7 @@ impl Runs {
     }
 }
 
-/// The seconds that a task takes in one of Python's pools, as `pools.py` finds them.
+/// Returns the seconds for each task in one of Python's pools, as `pools.py` measures them.
 pub(crate) fn pool(
     python: &Path,
     way: &str,
@@ -85,20 +85,20 @@ pub(crate) fn pool(
     Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
 }
 
-/// The last line of a program's output, where a Python error has its message.
+/// Returns the last line of a program's output, where Python prints an error's message.
 fn last_line(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
 }
 
-/// What the documented example took on one engine, in seconds.
+/// The time that the documented example took on one engine, in seconds.
 #[derive(Debug)]
 pub(crate) struct EngineRuns {
     /// In a session of its own.
     pub(crate) cold: Result<f64, String>,
     /// Once more in that session.
     pub(crate) warm: Result<f64, String>,
-    /// Then with many tasks, where that was asked for.
+    /// Then with many tasks, if requested.
     pub(crate) many: Result<f64, String>,
 }
 
@@ -110,8 +110,8 @@ struct Round {
 
 /// Runs the documented example by NeMo Curator over a base that has it.
 ///
-/// A peer that fails or takes longer than `patience` is no error: its missing results give the
-/// reason.
+/// If the peer fails or takes longer than `patience`, that is no error: its missing results give
+/// the reason.
 pub(crate) fn nemo_curator(
     world: &World,
     python: &Path,
@@ -120,7 +120,7 @@ pub(crate) fn nemo_curator(
     patience: Duration,
 ) -> Result<EngineRuns, BoxError> {
     let cluster = Cluster::new(world)?;
-    // Files and not pipes: Ray's processes may keep them open for longer than the script lives.
+    // Files instead of pipes, since Ray's processes may keep them open after the script ends.
     let [printed, said] = ["out", "err"].map(|name| cluster.dir().join(name));
     let scripts = python.parent().ok_or("an interpreter lies in a folder")?;
     let inherited = std::env::var("PATH")?;
@@ -155,7 +155,7 @@ pub(crate) fn nemo_curator(
     Ok(EngineRuns { cold: of("cold"), warm: of("warm"), many: of("many") })
 }
 
-/// A folder for one Ray. What is left of it in the end, processes and files, goes away with this.
+/// A folder for one Ray session. Dropping it ends the processes and removes the files.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     dir: TempDir,

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use crate::table::{Ratio, times};
 
 const WIDTH: f64 = 960.0;
-/// Where the bars' area begins and ends, from the left.
+/// Left and right edge of the bars' area.
 const LEFT: f64 = 330.0;
 const RIGHT: f64 = 890.0;
 const TOP: f64 = 64.0;
 const BAR: f64 = 14.0;
-/// From one bar to the next, and from one group to the next.
+/// Distances between bars and between groups.
 const STEP: f64 = 19.0;
 const GAP: f64 = 26.0;
-/// The room that a bar's figure takes.
+/// Width of a bar's figure.
 const LABEL: f64 = 40.0;
 
 /// Colours that stand out on white and on black alike.
@@ -73,7 +73,7 @@ fn bar(body: &mut String, ratio: &Ratio, scale: &Scale, y: f64) {
     };
     let baseline = y + BAR - 3.0;
     let (from, width) = (even.min(end), (end - even).abs().max(1.0));
-    // Behind the bar, and behind the mark of its goal where that is in the way.
+    // Behind the bar, and behind the mark of its goal if the mark is in the way.
     let behind = even.max(end) + 6.0;
     let goal = ratio.goal().map(|goal| scale.x(goal));
     let behind = match goal {
@@ -98,7 +98,7 @@ fn bar(body: &mut String, ratio: &Ratio, scale: &Scale, y: f64) {
     }
 }
 
-/// Powers of ten from left to right, one of them 10 to the 0.
+/// Powers of ten from left to right, including 10 to the 0.
 struct Scale {
     low: i32,
     high: i32,
@@ -119,7 +119,7 @@ impl Scale {
     }
 }
 
-/// The words, as XML has them.
+/// Escapes the words for XML.
 fn text(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&#39;")
 }

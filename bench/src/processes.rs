@@ -1,21 +1,20 @@
-//! Processes, as `/proc` has them: whose children they are, what they were started with, and their
-//! end.
+//! Processes, as `/proc` lists them: their parents, their environment variables, and their end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// As long as processes get to be gone once they are killed.
+/// Time limit until killed processes are gone.
 const REAPING: Duration = Duration::from_secs(30);
 
-/// This process and all that it and its children have started, as far as they still have parents.
+/// Returns this process and all its descendants whose parents still run.
 pub(crate) fn family() -> BTreeSet<u32> {
     descendants(BTreeSet::from([std::process::id()]))
 }
 
-/// The processes that were started with this variable, whatever their parents are now, and what
-/// they have started without it.
+/// Returns the processes that were started with this variable, whatever their parents are now, and
+/// their descendants without it.
 pub(crate) fn started_with(variable: &str) -> BTreeSet<u32> {
     let is_marked = |number: &u32| {
         // A process that has ended has no variables, even before it is reaped.
@@ -25,16 +24,16 @@ pub(crate) fn started_with(variable: &str) -> BTreeSet<u32> {
     descendants(numbers().filter(is_marked).collect())
 }
 
-/// Kills them, until there are none.
+/// Kills these processes until none is left.
 pub(crate) fn end_started_with(variable: &str) {
     let deadline = Instant::now() + REAPING;
-    // Some may start others in the meantime.
+    // Some may start others meanwhile.
     while let left = started_with(variable)
         && !left.is_empty()
         && Instant::now() < deadline
     {
         let words = ["-9".to_owned()].into_iter().chain(left.iter().map(ToString::to_string));
-        // One that has ended by itself in between is no failure.
+        // A process that has ended by itself meanwhile is no failure.
         drop(duct::cmd("kill", words).stderr_null().unchecked().run());
         thread::sleep(Duration::from_millis(20));
     }
@@ -45,7 +44,7 @@ fn numbers() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// These and their descendants.
+/// Adds the descendants.
 fn descendants(mut found: BTreeSet<u32>) -> BTreeSet<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for number in numbers() {
@@ -65,7 +64,7 @@ fn descendants(mut found: BTreeSet<u32>) -> BTreeSet<u32> {
     found
 }
 
-/// A process's parent, and whether it has ended: `7 (a name) S 1 …`.
+/// Returns a process's parent, and whether it has ended: `7 (a name) S 1 …`.
 fn parent(stat: &str) -> Option<(u32, bool)> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut words = rest.split(' ');
@@ -88,10 +87,10 @@ mod tests {
     fn what_was_started_is_found_and_ended_with_its_orphans() {
         let variable = format!("BENCH_TEST={}", std::process::id());
         let (name, value) = variable.split_once('=').unwrap();
-        // The shell ends at once, and its child lives on without it.
+        // The shell ends at once, and its child keeps running.
         duct::cmd!("sh", "-c", "sleep 600 &").env(name, value).run().unwrap();
         let patience = Instant::now() + Duration::from_secs(20);
-        // While it becomes another program, a process shows no variables.
+        // A process shows no variables during `exec`.
         while started_with(&variable).is_empty() {
             assert!(Instant::now() < patience, "the child is not found");
             std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! One run: each part is shown, and kept if that is asked for, as soon as it is measured.
+//! One run: each part is shown as soon as it is measured, and kept if requested.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::sample::timed;
 use crate::table::Table;
 use crate::world::World;
 
-/// What a subject is called on the command line and in the results, and its place among the others.
+/// Returns a subject's name on the command line and in the results, and its place among the others.
 fn named<S: ValueEnum>(subject: &S) -> (String, usize) {
     let name = |it: &S| it.to_possible_value().map(|value| value.get_name().to_owned());
     let own = name(subject);
@@ -43,7 +43,7 @@ impl<'a> Record<'a> {
         Self { world, area, machine, is_kept, book: Book::default(), failed: Vec::new() }
     }
 
-    /// Measures a part. One that fails is no error until the end: the others are not lost with it.
+    /// Measures a part. A failure is no error until the end, so that the other parts are not lost.
     pub(crate) fn part(
         &mut self,
         subject: &impl ValueEnum,
@@ -80,7 +80,7 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
-    /// Writes all of it into a file, if one is given.
+    /// Writes all parts into a file, if one is given.
     pub(crate) fn finish(self, json: Option<&Path>) -> Result<(), BoxError> {
         if let Some(file) = json {
             std::fs::write(file, serde_json::to_vec_pretty(&self.book)?)

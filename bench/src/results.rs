@@ -1,5 +1,4 @@
-//! The figures that are kept: `RESULTS.json`, and what is made of it in `RESULTS.md` and
-//! `RESULTS.svg`.
+//! The figures that are kept: `RESULTS.json`, and the `RESULTS.md` and `RESULTS.svg` made from it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use curator::venv_cache::BoxError;
 
 use crate::book::{Book, Part};
 
-/// What stands between a mark and its end is made anew; the rest of the page belongs to people.
+/// The text between a mark and its end is generated; people write the rest of the page.
 const SUMMARY: &str = "summary";
 const DETAILS: &str = "details";
 
@@ -34,7 +33,7 @@ fn file(extension: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS").with_extension(extension)
 }
 
-/// The page with another text between a mark and its end.
+/// Returns the page with new text between a mark and its end.
 fn replaced(page: &str, mark: &str, made: &str) -> Result<String, BoxError> {
     let (begin, end) = (format!("<!-- {mark}, by `bench --write` -->"), "<!-- to here -->");
     let lost = || format!("the page has lost its mark `{begin}`, or `{end}` behind it");
@@ -53,7 +52,7 @@ mod tests {
         let made = replaced(&page, SUMMARY, "one").unwrap();
         let made = replaced(&made, DETAILS, "two").unwrap();
         assert!(made.contains("-->\n\none\n\n<!--") && made.contains("-->\n\ntwo\n\n<!--"));
-        // Again, and nothing but what stands between them changes.
+        // Replaced again, only the text between the marks changes.
         let again = replaced(&made, SUMMARY, "one").unwrap();
         assert_eq!(again, made);
         assert!(replaced(&page, "other", "").is_err());

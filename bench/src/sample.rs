@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-/// The values of several runs, in seconds or bytes; one at least.
+/// The values of several runs, in seconds or bytes; at least one.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Sample {
@@ -13,7 +13,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Panics without a value: what was not measured has no median.
+    /// Creates a sample. Panics without a value, since there is no median then.
     pub(crate) fn new(mut values: Vec<f64>) -> Self {
         assert!(!values.is_empty(), "a sample has a value at least");
         values.sort_by(f64::total_cmp);
@@ -39,7 +39,7 @@ impl Sample {
     }
 }
 
-/// The result of a step, and the seconds that it took.
+/// Returns the result of a step, and the seconds that it took.
 pub(crate) fn timed<T>(step: impl FnOnce() -> T) -> (T, f64) {
     let begun = Instant::now();
     let result = step();

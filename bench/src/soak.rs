@@ -1,5 +1,5 @@
-//! Many tasks through workers that are recycled, killed, and killed by their own tasks: whether
-//! anything is lost, comes twice or comes out wrong, and whether memory stays flat.
+//! Many tasks through workers that are recycled, killed, and killed by their own tasks. Checks that
+//! no task is lost, doubled or corrupted, and that memory stays flat.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,37 +23,37 @@ use crate::world::World;
 /// How tasks and accidents are mixed.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// How many tasks.
+    /// Number of tasks
     #[arg(long, default_value_t = 1_000_000)]
     tasks: usize,
-    /// After how many tasks each worker of the first stage is recycled.
+    /// Number of tasks after which each worker of the first stage is recycled
     #[arg(long, default_value_t = 5000)]
     recycle_after: u64,
-    /// How often a worker is killed, in milliseconds; 0 for never.
+    /// Pause between two kills of a worker, in milliseconds; 0 for never
     #[arg(long, default_value_t = 500)]
     kill_every: u64,
-    /// One task in so many kills its worker, and must be the only one that fails; 0 for none.
+    /// One of this many tasks kills its worker, and must be the only one that fails; 0 for none
     #[arg(long, default_value_t = 20_000)]
     deadly: usize,
-    /// Where the choice of sizes and victims begins.
+    /// Seed for the choice of sizes and victims
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Work in this folder and leave everything there.
+    /// Work in this folder and keep it
     #[arg(long, value_name = "DIR")]
     keep: Option<std::path::PathBuf>,
 }
 
 /// Workers of each stage.
 const WORKERS: usize = 2;
-/// A task of these is put together of this many bytes at the most; one in so many is.
+/// Maximum bytes of a large task; one task in `ONE_IN` is large.
 const LARGE: usize = 1 << 20;
 const ONE_IN: usize = 2000;
-/// By how much the memory of the second half may exceed that of the first, as a share and in bytes:
-/// allocators keep what queues held at their fullest.
+/// How much the memory of the second half may exceed that of the first, as a share and in bytes.
+/// Allocators keep the memory of full queues.
 const GROWTH: f64 = 1.25;
 const SLACK: u64 = 96 << 20;
 
-/// What is alive, and what has been done to it.
+/// The live workers, and the accidents so far.
 #[derive(Debug, Default)]
 struct Herd {
     /// The processes that wait for tasks or work, by stage and number.
@@ -62,7 +62,7 @@ struct Herd {
     retried: usize,
 }
 
-/// What came out, by the number of the task that went in.
+/// The tasks that came out, by the number of the task that went in.
 struct Ledger {
     seen: Vec<bool>,
     doubled: usize,
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), BoxError> {
     Err(format!("this does not hold:\n  {}", problems.join("\n  ")).into())
 }
 
-/// What did not hold.
+/// Returns the problems found.
 fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, BoxError> {
     let Arguments { tasks: count, recycle_after, deadly, seed, .. } = *arguments;
     let seal = stage("Seal").with_num_workers(WORKERS).with_recycle_after(recycle_after);
@@ -141,7 +141,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A number that only depends on these two, as if by chance.
+/// Returns a pseudo-random number that depends only on these two numbers.
 fn chance(number: usize, seed: u64) -> u64 {
     let mut bits = (number as u64).wrapping_add(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for factor in [0xbf58_476d_1ce4_e5b9_u64, 0x94d0_49bb_1331_11eb] {
@@ -154,7 +154,7 @@ fn is_deadly(number: usize, deadly: usize) -> bool {
     deadly > 0 && number % deadly == deadly / 2
 }
 
-/// What a task carries: mostly little, now and then more than a socket takes at once.
+/// Returns a task's payload: usually small, sometimes larger than a socket's buffer.
 fn bytes(number: usize, seed: u64) -> Vec<u8> {
     let chance = chance(number, seed);
     let is_large = number % ONE_IN == ONE_IN / 2;
@@ -199,7 +199,7 @@ fn kill(herd: &Mutex<Herd>, arguments: &Arguments, is_over: &AtomicBool) {
         thread::sleep(pause);
         round += 1;
         let mut herd = lock(herd);
-        // A number may have become another process's by now, but not a child's of this one.
+        // The number may by now belong to another process, but not to a child of this one.
         let own = std::process::id().to_string();
         let is_ours = |pid: &String| status(pid, "PPid:").is_some_and(|parent| parent == own);
         let alive = herd.workers.values().map(ToString::to_string);
@@ -222,7 +222,7 @@ impl Ledger {
         let Some(number) = number.filter(|number| *number < self.seen.len()) else {
             return self.note(format!("task {id} has lost its number"));
         };
-        // Made of the task of that number, by two stages that make one of one.
+        // Two stages that turn one task into one made it from the task of that number.
         if id != format!("0_{number}_0_0") {
             self.note(format!("task {number} came out as {id}"));
         }
@@ -237,7 +237,7 @@ impl Ledger {
         }
     }
 
-    /// The first few are enough to look into.
+    /// Keeps the first few problems, which are enough.
     fn note(&mut self, problem: String) {
         if self.wrong.len() < 10 {
             self.wrong.push(problem);
@@ -270,7 +270,7 @@ impl Ledger {
     }
 }
 
-/// The most that was in memory in each half of the run, of this process and of a worker.
+/// The maximum memory in each half of the run, of this process and of a worker.
 #[derive(Debug, Default)]
 struct Memory {
     looks: Vec<(u64, u64)>,
@@ -316,20 +316,20 @@ impl Memory {
     }
 }
 
-/// The bytes of a process that are in memory; none if it is gone.
+/// Returns the bytes of a process that are in memory; none if the process has ended.
 fn resident(process: &str) -> u64 {
     let kibibytes = status(process, "VmRSS:").and_then(|value| value.parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024
 }
 
-/// What the kernel says of a process.
+/// Returns a field of the kernel's status of a process.
 fn status(process: &str, field: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next().map(str::to_owned)
 }
 
-/// The checksum that `zlib.crc32` gives.
+/// Returns the checksum that `zlib.crc32` returns.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut sum = !0_u32;
     for byte in bytes {

@@ -1,4 +1,4 @@
-//! The run as a process of its own, and another one that cleans up after it however it ends.
+//! The run as a process of its own, and a supervisor that cleans up after it, however it ends.
 
 use std::env;
 use std::ffi::OsStr;
@@ -14,19 +14,19 @@ use signal_hook::iterator::Signals;
 
 use crate::processes;
 
-/// Names a run's folder to the run and to all that it starts, which is how they are found again.
+/// Tells the run, and all processes that it starts, the run's folder; they are found again by it.
 const VARIABLE: &str = "CURATOR_BENCH_RUN";
-/// Ray's sockets lie below, and the paths of sockets have a limit.
+/// Ray's sockets lie in this folder, and a socket's path has a maximum length.
 const SHORT: &str = "/tmp";
-/// What a shell adds to a signal's number in an exit code.
+/// The number that a shell adds to a signal's number in an exit code.
 const SIGNAL: i32 = 128;
 
-/// The folders of a run, which go away with it.
+/// The folders of a run. They are removed with it.
 #[derive(Debug)]
 pub(crate) struct Folders {
-    /// For what needs short paths.
+    /// For files that need short paths.
     pub(crate) short: PathBuf,
-    /// Beside the programs: a folder for temporary files may be in memory.
+    /// Beside the programs, since a folder for temporary files may be in memory.
     pub(crate) large: PathBuf,
 }
 
@@ -37,13 +37,13 @@ impl Folders {
         Ok(Self { short, large })
     }
 
-    /// Those of this run, or none in the process that has to start one yet.
+    /// Returns the folders of this run, or none in the supervisor, which has yet to start a run.
     pub(crate) fn given() -> Result<Option<Self>, BoxError> {
         env::var_os(VARIABLE).map(|short| Self::of(short.into())).transpose()
     }
 }
 
-/// The folder that Cargo builds into.
+/// Returns the folder that Cargo builds into.
 pub(crate) fn target() -> Result<PathBuf, BoxError> {
     let own = env::current_exe()?;
     Ok(own.ancestors().nth(2).map(Path::to_owned).ok_or("this program lies in no target folder")?)
@@ -53,18 +53,19 @@ fn is_pythons(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"PYTHON")
 }
 
-/// Runs this program again with folders of its own. When that has ended, or with the first signal,
-/// all that it has started is ended, and the folders are removed.
+/// Runs this program again with folders of its own. When the run ends, or at the first signal, ends
+/// all processes that it has started, and removes the folders.
 pub(crate) fn run() -> Result<ExitCode, BoxError> {
     let short = tempfile::Builder::new().prefix("bench-").rand_bytes(4).tempdir_in(SHORT)?;
     let folders = Folders::of(short.path().to_owned())?;
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let mut command = duct::cmd(env::current_exe()?, env::args_os().skip(1));
-    // Settings of Python's own, such as to write no bytecode, would slow some down more than others.
+    // Python's own settings, such as to write no bytecode, would slow some programs more than
+    // others.
     for (name, _) in env::vars_os().filter(|(name, _)| is_pythons(name)) {
         command = command.env_remove(name);
     }
-    // What is killed leaves its temporary files.
+    // Killed processes leave their temporary files.
     let command = command.env(VARIABLE, &folders.short).env("TMPDIR", &folders.short);
     let child = Arc::new(command.unchecked().start()?);
     let caught = Arc::new(AtomicI32::new(0));
@@ -73,7 +74,7 @@ pub(crate) fn run() -> Result<ExitCode, BoxError> {
         move || {
             for signal in &mut signals {
                 caught.store(signal, Ordering::Relaxed);
-                // What cannot be killed has ended.
+                // If the child cannot be killed, it has ended.
                 drop(child.kill());
             }
         }

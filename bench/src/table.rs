@@ -1,4 +1,4 @@
-//! The figures, as people and as programs read them.
+//! The figures, for people and for programs.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use crate::peer::Figure;
 use crate::peers::Peer;
 use crate::sample::Sample;
 
-/// What a number counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Unit {
     Seconds,
     Bytes,
-    /// How many times as much as something else.
+    /// A factor.
     Times,
 }
 
-/// One thing that was measured, and what it is held against.
+/// One measurement, and what it is compared with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     what: String,
@@ -29,7 +29,7 @@ pub(crate) struct Row {
     min: f64,
     max: f64,
     peer: Option<f64>,
-    /// What it may be at the most, and where the design says so.
+    /// The maximum, and the part of the design that sets it.
     limit: Option<f64>,
     budget: Option<Budget>,
     /// The seconds of each phase of a build: medians.
@@ -37,13 +37,13 @@ pub(crate) struct Row {
     phases: Vec<(String, f64)>,
 }
 
-/// How many times less than a peer the same work takes.
+/// How many times less time than a peer the same work takes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) what: String,
     pub(crate) peer: String,
     pub(crate) times: f64,
-    /// What holds it to be something at least.
+    /// The budget that sets a minimum.
     pub(crate) budget: Option<Budget>,
     /// In seconds.
     ours: f64,
@@ -74,7 +74,7 @@ impl Ratio {
         Some(Finding { measured, is_met: self.is_met()?, share: self.goal()? / self.times })
     }
 
-    /// What it is to be at least.
+    /// Returns the minimum, if there is one.
     pub(crate) fn goal(&self) -> Option<f64> {
         self.budget.map(Budget::limit)
     }
@@ -84,12 +84,12 @@ impl Ratio {
     }
 }
 
-/// What came of one budget in one place.
+/// The result for one budget in one place.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) measured: String,
     pub(crate) is_met: bool,
-    /// The share of what is allowed that it takes up: above 1, it is not met.
+    /// The share of the limit that is used: above 1, the budget is not met.
     pub(crate) share: f64,
 }
 
@@ -97,13 +97,13 @@ pub(crate) struct Finding {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Table {
     sections: Vec<Section>,
-    /// What was done by peers in the same run, and how much longer they took.
+    /// How much longer peers took for the same work in the same run.
     ratios: Vec<Ratio>,
     /// What could not be measured, and why.
     failures: Vec<(String, String)>,
     /// Where the peers' figures come from.
     origins: Vec<String>,
-    /// What was measured of why a budget is what it is.
+    /// Measurements that explain why a budget is not met.
     reasons: Vec<(Budget, String)>,
 }
 
@@ -137,17 +137,17 @@ impl Row {
         Self::new(what, Unit::Bytes, sample)
     }
 
-    /// Holds it against what was measured of something else, here and now.
+    /// Compares the row with something else that was measured in the same run.
     pub(crate) fn against(self, peer: f64) -> Self {
         Self { peer: Some(peer), ..self }
     }
 
-    /// A factor.
+    /// Creates a row with a factor.
     pub(crate) fn times(what: impl Into<String>, sample: &Sample) -> Self {
         Self::new(what, Unit::Times, sample)
     }
 
-    /// Holds it to a limit that comes of a budget.
+    /// Sets a limit that follows from a budget.
     pub(crate) fn within(self, budget: Budget, limit: f64) -> Self {
         Self { budget: Some(budget), limit: Some(limit), ..self }
     }
@@ -198,7 +198,7 @@ impl Table {
         }
     }
 
-    /// Adds a row for our own figure and one for each peer's, and how they compare.
+    /// Adds a row for our own figure, one for each peer's, and the comparison.
     pub(crate) fn add_beside(&mut self, what: &str, ours: &Sample, peers: Vec<Peer>) {
         let mut row = Row::seconds(format!("{what}: Curator"), ours);
         let judged = peers.iter().find_map(|peer| {
@@ -206,7 +206,7 @@ impl Table {
             peer.budget.map(|budget| (theirs, theirs / budget.limit()))
         });
         if let Some((theirs, limit)) = judged {
-            // The ratios below tell of the budget.
+            // The ratios below tell about the budget.
             row = Row { limit: Some(limit), ..row.against(theirs) };
         }
         self.add(row);
@@ -221,7 +221,7 @@ impl Table {
         }
     }
 
-    /// Notes how a figure compares with another one of the table.
+    /// Notes how a figure compares with another figure of the table.
     pub(crate) fn compare(
         &mut self,
         what: &str,
@@ -234,12 +234,12 @@ impl Table {
         self.ratios.push(Ratio { what, peer, times: theirs / ours, budget, ours, theirs });
     }
 
-    /// Notes what was measured of why a budget may not be met.
+    /// Notes a measurement that explains why a budget may not be met.
     pub(crate) fn explain(&mut self, budget: Budget, reason: impl Into<String>) {
         self.reasons.push((budget, reason.into()));
     }
 
-    /// All that tells whether a budget is met.
+    /// Returns all figures that decide whether a budget is met.
     pub(crate) fn findings(&self, budget: Budget) -> Vec<Finding> {
         let rows = self.sections.iter().flat_map(|section| &section.rows);
         let rows = rows.filter(|row| row.budget == Some(budget)).filter_map(Row::finding);
@@ -247,7 +247,7 @@ impl Table {
         rows.chain(ratios.filter_map(Ratio::finding)).collect()
     }
 
-    /// Why a budget may not be met.
+    /// Returns why a budget may not be met.
     pub(crate) fn reasons(&self, budget: Budget) -> impl Iterator<Item = &str> {
         let of_it = self.reasons.iter().filter(move |(of, _)| *of == budget);
         of_it.map(|(_, reason)| reason.as_str())
@@ -266,13 +266,13 @@ impl Table {
         &self.failures
     }
 
-    /// Adds a row that is held against a peer's figure.
+    /// Adds a row that is compared with a peer's figure.
     pub(crate) fn add_against(&mut self, row: Row, peer: &Figure) {
         self.cite(peer);
         self.add(row.against(peer.value));
     }
 
-    /// Says where a peer's figure comes from.
+    /// Notes the origin of a peer's figure.
     pub(crate) fn cite(&mut self, peer: &Figure) {
         if !self.origins.iter().any(|origin| origin == peer.origin) {
             self.origins.push(peer.origin.to_owned());
@@ -335,7 +335,7 @@ enum Line<'a> {
     Cells(Vec<String>),
 }
 
-/// Columns as wide as their widest cell: the first to the left, the others to the right.
+/// Aligns columns to their widest cell: the first to the left, the others to the right.
 fn write_aligned(f: &mut fmt::Formatter<'_>, lines: &[Line<'_>]) -> fmt::Result {
     let mut widths: Vec<usize> = Vec::new();
     for line in lines {
@@ -362,7 +362,7 @@ fn write_aligned(f: &mut fmt::Formatter<'_>, lines: &[Line<'_>]) -> fmt::Result 
     Ok(())
 }
 
-/// How many times less than the other it is, or more; nothing of nothing.
+/// Returns how many times less or more than the other figure it is; none if either is zero.
 fn compared(ours: f64, theirs: f64) -> Option<String> {
     match (ours > 0.0 && theirs > 0.0, theirs >= ours) {
         (false, _) => None,

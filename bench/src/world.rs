@@ -1,4 +1,4 @@
-//! Where everything lies that is measured, and the programs that are.
+//! The folders of the measurements, and the programs under measurement.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,39 +48,39 @@ impl World {
         &self.root
     }
 
-    /// A folder for what needs short paths.
+    /// Returns a folder for files that need short paths.
     pub(crate) fn short(&self) -> &Path {
         &self.short
     }
 
-    /// The cache that holds the bases and the package managers.
+    /// Returns the cache that holds the bases and the package managers.
     pub(crate) fn cache_dir(&self) -> PathBuf {
         self.root.join("cache")
     }
 
-    /// The package managers, which every cache here shares.
+    /// Returns the folder of the package managers, which every cache here shares.
     pub(crate) fn tools_dir(&self) -> PathBuf {
         self.cache_dir().join("tools")
     }
 
-    /// A cache without environments; the package managers are at hand.
+    /// Returns a cache without environments, but with the package managers at hand.
     ///
-    /// It stays until the end: on some file systems, what is made within minutes of a large
-    /// deletion takes several times as long.
+    /// The cache stays until the end: on some file systems, writing takes several times as long for
+    /// minutes after a large deletion.
     pub(crate) fn fresh_cache(&self) -> Result<PathBuf, BoxError> {
         let dir = tempfile::tempdir_in(self.root.join("runs"))?.keep();
         std::os::unix::fs::symlink(self.tools_dir(), dir.join("tools"))?;
         Ok(dir)
     }
 
-    /// The interpreter that bases are made from.
+    /// Returns the interpreter that bases are made from.
     pub(crate) fn python(&self) -> Result<Interpreter, BoxError> {
         let records = self.cache_dir().join("interpreters");
         let base = venv_cache::Base::discover(Some(&records))?;
         Ok(Interpreter::describe(base.interpreter().base_executable(), Some(&records))?)
     }
 
-    /// The program uv, wherever it was found or fetched to.
+    /// Returns the program uv, found on `PATH` or among the tools of the cache.
     pub(crate) fn uv(&self) -> Result<PathBuf, BoxError> {
         let on_path = std::env::var_os("PATH").unwrap_or_default();
         let mut places: Vec<PathBuf> = std::env::split_paths(&on_path).collect();
@@ -91,51 +91,51 @@ impl World {
         Ok(found.ok_or("uv is neither on PATH nor among the tools of the cache")?)
     }
 
-    /// A local executor over a base and a cache that evicts nothing on its own.
+    /// Returns a local executor over a base and a cache that evicts nothing on its own.
     pub(crate) fn executor(base: &Base, cache: &Path) -> LocalExecutor {
         LocalExecutor::default().with_base(base.clone()).with_cache_dir(cache).with_budget(None)
     }
 
-    /// A provisioner over a base that evicts nothing on its own.
+    /// Returns a provisioner over a base and a cache that evicts nothing on its own.
     pub(crate) fn provisioner(base: &Base, cache: &Path) -> Result<Provisioner, BoxError> {
         Ok(Self::builder(base, cache).open()?)
     }
 
-    /// What it is made by.
+    /// Returns the builder of the provisioner.
     pub(crate) fn builder(base: &Base, cache: &Path) -> ProvisionerBuilder {
         Provisioner::builder().base(base.clone()).cache_dir(cache).budget(None)
     }
 
-    /// The command `curator` over a cache.
+    /// Returns the command `curator` over a cache.
     pub(crate) fn curator(&self, arguments: &[&str], cache: &Path) -> duct::Expression {
         command(&self.curator, arguments, cache)
     }
 
-    /// The example with three stages, over a cache.
+    /// Returns the example with three stages, over a cache.
     pub(crate) fn example(&self, arguments: &[&str], cache: &Path) -> duct::Expression {
         command(&self.example, arguments, cache)
     }
 
-    /// Before a measurement: has everything written that waits to be, and waits for a calm moment.
+    /// Flushes all writes to the disk and waits for a calm moment, before a measurement.
     pub(crate) fn settle(&self) -> Result<(), BoxError> {
         self.sync()?;
         self.calm.wait()
     }
 
-    /// Has everything written that waits to be; until then, a file system may not know its size.
+    /// Flushes all writes to the disk; until then, a file system may not know a file's size.
     pub(crate) fn sync(&self) -> Result<(), BoxError> {
         duct::cmd!("sync", "-f", &self.root).run()?;
         Ok(())
     }
 
-    /// How many of how many measurements began on a busy machine since this was asked last.
+    /// Returns how many measurements began on a busy machine since the last call, and their total.
     pub(crate) fn take_busy(&self) -> (usize, usize) {
         self.calm.take_busy()
     }
 }
 
 fn command(program: &Path, arguments: &[&str], cache: &Path) -> duct::Expression {
-    // What is set closer to the command wins, so the removals come last.
+    // The last setting wins, so the removals come last.
     duct::cmd(program, arguments)
         .stdin_null()
         .env("CURATOR_CACHE_DIR", cache)

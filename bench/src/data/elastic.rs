@@ -1,9 +1,9 @@
 //! Stages that find their own number of workers, beside the best fixed numbers.
 //!
-//! In some shapes the stages take known times and no processor, so that what is measured is who gets
-//! the workers; in others they take processor time, so that workers beyond the cores are of no use.
-//! Every fixed assignment of the workers is tried that could be the best: one is passed over only
-//! where it could not be done before the best run so far, however well it went.
+//! In some shapes, the stages sleep for known times, so that only the distribution of workers
+//! counts. In other shapes, they use processor time, so that workers beyond the cores are useless.
+//! Every fixed assignment of workers that could be the best is tried. An assignment is skipped only
+//! if even its ideal run would be slower than the best run so far.
 
 use curator::backends::Event;
 use curator::venv_cache::BoxError;
@@ -21,13 +21,13 @@ use crate::table::Table;
 /// Maximum number of workers at once, for stages that sleep.
 const SLEEPERS: usize = 6;
 const TASKS: usize = 900;
-/// What a stage takes for a task, in seconds, where it is the slow one and where it is not.
+/// Seconds that a slow stage and a fast stage take for a task.
 const SLOW: f64 = 8e-3;
 const FAST: f64 = 2e-3;
-/// In how many parts of a run another stage is the slow one, in the shapes where that changes.
+/// Number of parts of a run, each with another slow stage, in the shapes where that changes.
 const PERIODS: usize = 5;
 
-/// A pipeline of three stages by what its tasks take in each: one task, of so many.
+/// The seconds that a task takes in each of three stages, by its number and the number of tasks.
 type Costs = fn(usize, usize) -> [f64; 3];
 
 const FRONT: Costs = |_, _| [SLOW, FAST, FAST];
@@ -45,7 +45,7 @@ const SHAPES: [(&str, Work, Costs); 5] = [
     ("alternating, processor time", Work::Burn, ALTERNATING),
 ];
 
-/// What a stage does for as long as a task says.
+/// How a stage spends the time that a task names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Sleep,
@@ -53,7 +53,7 @@ enum Work {
 }
 
 impl Work {
-    /// Its class in `stages.py`.
+    /// Returns its class in `stages.py`.
     fn class(self) -> &'static str {
         match self {
             Self::Sleep => "Sleep",
@@ -61,7 +61,7 @@ impl Work {
         }
     }
 
-    /// How many of these can be under way at once.
+    /// Returns how many of these can run at once.
     fn cores(self) -> Result<usize, BoxError> {
         match self {
             Self::Sleep => Ok(SLEEPERS),
@@ -69,7 +69,7 @@ impl Work {
         }
     }
 
-    /// The fixed numbers of workers that may be the best.
+    /// Returns the fixed numbers of workers that may be the best.
     fn assignments(self, cores: usize) -> Vec<[usize; 3]> {
         let each = 1..=cores;
         let firsts = each.clone().flat_map(|first| each.clone().map(move |second| (first, second)));
@@ -82,7 +82,7 @@ impl Work {
         }
     }
 
-    /// The seconds that no run with these workers can be shorter than.
+    /// Returns a lower bound in seconds for any run with these workers.
     fn least(self, costs: &[[f64; 3]], workers: [usize; 3], cores: usize) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "they are few")]
         let [cores, first, second, third] =
@@ -101,7 +101,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     ));
     for (name, work, costs) in SHAPES {
         progress(&format!("elastic stages, {name}"));
-        // What takes processor time has fewer cores to share.
+        // Tasks that use processor time share the few cores.
         let count = if work == Work::Burn { count / 3 } else { count };
         let costs: Vec<[f64; 3]> = (0..count).map(|task| costs(task, count)).collect();
         let cores = work.cores()?;
@@ -119,7 +119,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The shortest run with fixed numbers of workers, and those.
+/// Returns the shortest run with fixed numbers of workers, and those numbers.
 fn best_fixed(
     lab: &Lab<'_>,
     work: Work,
@@ -142,7 +142,7 @@ fn best_fixed(
     Ok(best)
 }
 
-/// The seconds of a run, its start included, with fixed numbers of workers or those that it finds.
+/// Returns the seconds of a run, start included, with fixed or self-found numbers of workers.
 fn run(
     lab: &Lab<'_>,
     work: Work,
@@ -170,7 +170,7 @@ fn run(
     Ok(flow.last)
 }
 
-/// The times at which stages got another worker, for examining a slow run.
+/// Returns the times at which stages got another worker, for examining a slow run.
 fn found_workers(flow: &Flow) -> String {
     let starts = flow.events.iter().filter_map(|(at, event)| match event {
         Event::WorkerReady { stage, .. } => Some(format!("{stage} {at:.2} s")),

@@ -1,4 +1,4 @@
-//! What the documented example takes by NeMo Curator on the engines of Ray, once for all subjects.
+//! The time that NeMo Curator takes for the documented example on Ray's engines, measured once.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::bases::MeasuredBase;
 use crate::peers::{EngineRuns, nemo_curator};
 use crate::progress;
 
-/// The tasks of the subject with many, and of a quick round.
+/// Number of tasks of the job, in a full and in a quick run.
 pub(super) const TASKS: [usize; 2] = [2000, 500];
-/// The engines, with the names that people know them by.
+/// The engines, with their common names.
 const ENGINES: [(&str, &str); 3] =
     [("ray-data", "Ray Data"), ("ray-actor-pool", "Ray Actor Pool"), ("xenna", "Xenna")];
-/// As long as an engine gets for all of its runs.
+/// Time limit of an engine for all of its runs.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The engines' figures, and the base that they were taken over.
+/// The engines' figures, and the base that they used.
 pub(super) struct Engines {
     pub(super) runs: Vec<(&'static str, EngineRuns)>,
     pub(super) base: Option<MeasuredBase>,
-    /// Why there are not all, if there are not.
+    /// Why figures are missing, if they are.
     pub(super) problem: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Engines {
         let base = MeasuredBase::nemo(lab.world)?;
         let python = base.python.clone();
         self.base = Some(base);
-        // A quick round has the time for one of them.
+        // A quick run has time for one engine only.
         for (engine, name) in ENGINES.into_iter().take(lab.runs(3, 1)) {
             progress(&format!("the documented example by NeMo Curator on {name}"));
             lab.world.settle()?;

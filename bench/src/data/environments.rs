@@ -19,14 +19,14 @@ const SIX: [&str; 8] =
 /// Packages of the synthetic bases, with 100 modules each.
 const BASES: [usize; 3] = [10, 100, 500];
 const COUNTS: [usize; 4] = [1, 4, 16, 64];
-/// As many seconds as one run may be expected to take.
+/// Longest time that one run may be expected to take, in seconds.
 const PATIENCE: f64 = 90.0;
 
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     progress("filling the package manager's cache");
     run(lab.small, &lab.cache, 8)?;
     for packages in BASES {
-        // More of them over the largest take longer than the rest of a quick round.
+        // More environments over the largest base take longer than the rest of a quick run.
         let most = match (lab.quick, packages) {
             (true, 500) => 4,
             (true, _) => 16,
@@ -39,7 +39,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         ));
         let mut last: Option<(usize, f64)> = None;
         for count in COUNTS.into_iter().filter(|count| *count <= most) {
-            // Their cost grows with their number, at the most.
+            // The cost grows at most with the number of environments.
             if let Some((fewer, seconds)) = last
                 && seconds * f64::from(u32::try_from(count / fewer)?) > PATIENCE
             {

@@ -1,4 +1,4 @@
-//! The documented example, as a process: what peers take for it, once and with many tasks.
+//! The documented example, as a process: the time that peers take for it, once and with many tasks.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::peers::{EngineRuns, Peer, Runs, script};
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table, Unit, display};
 
-/// The stages, and the packages that they ask for.
+/// The stages, and their packages.
 const STAGES: [(&str, &str); 3] = [
     ("base_env", "packaging==26.0"),
     ("pinned_v232", "packaging==23.2"),
@@ -80,8 +80,8 @@ pub(super) fn add(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result
     Ok(())
 }
 
-/// What the package managers take alone for one of the packages, which is in their caches: no first
-/// run is shorter, since one of the stages asks for pip.
+/// Measures the package managers alone, installing one of the packages from their caches. No first
+/// run is shorter, since one stage asks for pip.
 fn floors(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     table
         .section("one of these packages by its package manager alone, from its cache: the process");
@@ -124,7 +124,7 @@ fn floors(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Many tasks, the environments made before. The budget is about more than a quick round has.
+/// Runs many tasks in existing environments. The budget's job is larger than that of a quick run.
 pub(super) fn add_job(lab: &Lab<'_>, engines: &Engines, table: &mut Table) -> Result<(), BoxError> {
     let tasks = lab.runs(TASKS[0], TASKS[1]);
     table
@@ -165,7 +165,7 @@ fn run(lab: &Lab<'_>, cache: &Path, base: Option<&str>, tasks: usize) -> Result<
     Ok(seconds)
 }
 
-/// Fast and wrong is no figure.
+/// Checks the versions: a fast but wrong run gives no figure.
 fn check(versions: &Value) -> Result<(), BoxError> {
     for (stage, package) in STAGES {
         let version = package.rsplit('=').next().unwrap_or_default();
@@ -176,7 +176,7 @@ fn check(versions: &Value) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Fetches the wheels into a cache of uv's own, as they are in the others' caches.
+/// Fetches the wheels into a cache of uv's own; the other package managers' caches have them, too.
 fn fill(lab: &Lab<'_>, cache: &Path) -> Result<(), BoxError> {
     for (stage, package) in STAGES {
         let place = cache.join("fetched").join(stage);
@@ -189,7 +189,7 @@ fn fill(lab: &Lab<'_>, cache: &Path) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// One `uv run` for each stage, all at once, each reading what the one before it writes.
+/// Runs one `uv run` for each stage, all at once; each reads the output of the previous one.
 fn uv_run(lab: &Lab<'_>, cache: &Path) -> Result<f64, BoxError> {
     let (uv, file) = (lab.world.uv()?, script("one_stage.py"));
     let one = |(stage, package): (&str, &str)| {

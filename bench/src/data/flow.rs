@@ -1,4 +1,4 @@
-//! A run in this process, and when what happened in it.
+//! A run in this process, and the times of its events.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -8,23 +8,23 @@ use curator::stage::BoxError as StageError;
 use curator::venv_cache::BoxError;
 use curator::{Executor, LocalExecutor, Pipeline, Task};
 
-/// As long as the first task may take.
+/// Time limit for the first task.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A run, and when what happened in it, in seconds from its call.
+/// A run, and the times of its events, in seconds from its call.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) report: RunReport,
     pub(super) events: Vec<(f64, Event)>,
-    /// The seconds that each batch took: its stage, in its code, and on the way there and back.
+    /// Each batch's stage, the seconds in its code, and the seconds of the way there and back.
     pub(super) batches: Vec<(String, f64, f64)>,
-    /// When the last task came out; in a warm run, since the first one did.
+    /// When the last task came out; in a warm run, counted from the first task.
     pub(super) last: f64,
     pub(super) tasks: usize,
 }
 
 impl Flow {
-    /// Runs the tasks, each of which must come out once and pass the check.
+    /// Runs the tasks. Each must come out once and pass the check.
     pub(super) fn run(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
@@ -35,8 +35,8 @@ impl Flow {
         Self::run_all(executor, pipeline, &mut tasks, count, check, |_| {})
     }
 
-    /// Runs the tasks, and counts the seconds from the end of the first task, which does not count:
-    /// by then all set-up is done.
+    /// Runs the tasks, and counts the seconds from the end of the first task, which itself does not
+    /// count. All set-up is done by then.
     pub(super) fn run_warm(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
@@ -47,7 +47,8 @@ impl Flow {
         let first = tasks.next();
         let (send, receive) = mpsc::channel();
         let mut begin = 0.0;
-        // The others wait until it is out; a run that fails before waits for them, but not forever.
+        // The other tasks wait until the first is out. If the run fails earlier, the wait has a
+        // time limit.
         let wait = std::iter::once_with(move || receive.recv_timeout(PATIENCE));
         let wait = wait.filter_map(|_| None);
         let mut tasks = first.into_iter().chain(wait).chain(tasks);
@@ -64,8 +65,8 @@ impl Flow {
         Ok(flow)
     }
 
-    /// Runs one task at a time: each waits until the one before has come out, so that no stage waits
-    /// for a core that another one has.
+    /// Runs one task at a time. Each waits until the previous one has come out, so that no stage
+    /// waits for a core that another stage uses.
     pub(super) fn run_single(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
@@ -76,7 +77,7 @@ impl Flow {
         let (send, receive) = mpsc::channel();
         let mut tasks = tasks.enumerate().map(move |(number, task)| {
             if number > 0 {
-                // A run that fails before does not wait forever.
+                // If the run fails earlier, the wait has a time limit.
                 let _ = receive.recv_timeout(PATIENCE);
             }
             task
@@ -87,7 +88,7 @@ impl Flow {
         Self::run_all(executor, pipeline, &mut tasks, count, check, out)
     }
 
-    /// `out` hears when each task has come out.
+    /// Runs the tasks, and sends a message to `out` as each task comes out.
     fn run_all(
         executor: &LocalExecutor,
         pipeline: &Pipeline,
@@ -105,7 +106,7 @@ impl Flow {
                 let now = begun.elapsed().as_secs_f64();
                 let mut lists = events.lock().unwrap_or_else(PoisonError::into_inner);
                 let (events, batches) = &mut *lists;
-                // One for each batch is too many to keep whole, but for the first of each worker.
+                // Events of batches are too many to keep, except the first of each worker.
                 let is_kept = !matches!(event, Event::BatchDone { .. })
                     || !matches!(events.last(), Some((_, Event::BatchDone { .. })));
                 if is_kept {
@@ -136,14 +137,14 @@ impl Flow {
         Ok(Self { report, events, batches, last, tasks: count })
     }
 
-    /// The seconds a task.
+    /// Returns the seconds for each task.
     pub(super) fn seconds_a_task(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "no run here has that many tasks")]
         let tasks = self.tasks as f64;
         self.last / tasks
     }
 
-    /// When the first event of a kind came.
+    /// Returns when the first event of a kind came.
     pub(super) fn first(&self, is_it: impl Fn(&Event) -> bool) -> Option<f64> {
         self.events.iter().find(|(_, event)| is_it(event)).map(|(at, _)| *at)
     }

@@ -50,16 +50,17 @@ pub(crate) enum Subject {
     Example,
     /// 2 000 small tasks through the documented example.
     Job,
-    /// Up to 64 distinct environments over bases of several sizes. Last: what they leave is much.
+    /// Up to 64 distinct environments over bases of several sizes. Last, because they leave many
+    /// files.
     Environments,
 }
 
-/// What all subjects need.
+/// What all subjects share.
 struct Lab<'a> {
     world: &'a World,
-    /// A small base, whose interpreter the pools run on, too.
+    /// A small base. The pools use its interpreter, too.
     small: &'a MeasuredBase,
-    /// A cache for what is not about caches.
+    /// A cache for subjects that are not about caches.
     cache: PathBuf,
     quick: bool,
 }
@@ -85,7 +86,7 @@ pub(crate) fn measure(
             Subject::FirstTask => first_task::add(&lab, table),
             Subject::Environments => environments::add(&lab, table),
             Subject::Example | Subject::Job => {
-                // What the engines take for both is found out at once.
+                // One run of the engines serves both subjects.
                 let engines = engines
                     .get_or_insert_with(|| Engines::run(&lab, subjects.contains(&Subject::Job)));
                 match subject {
@@ -116,8 +117,7 @@ impl Lab<'_> {
     }
 }
 
-/// The seconds that a copy takes, of so many bytes after so many others, from memory that is warm to
-/// memory that is.
+/// Times a copy in pieces of these sizes, one after another, between warm areas of memory.
 fn copy(pieces: &[usize]) -> Sample {
     let size = pieces.iter().sum();
     let (from, mut to) = (vec![1_u8; size], vec![2_u8; size]);
@@ -138,7 +138,7 @@ fn copy(pieces: &[usize]) -> Sample {
     Sample::new(copies.collect())
 }
 
-/// A stage of these measurements, one task at a time.
+/// Returns a stage of these measurements that takes one task at a time.
 pub(crate) fn stage(class: &str) -> PythonStage {
     PythonStage::from_file(script("stages.py"), class).with_batch_size(1)
 }

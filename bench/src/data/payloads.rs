@@ -1,4 +1,4 @@
-//! Payloads there and back, from 64 KiB on: how the cost grows.
+//! Payloads there and back, from 64 KiB up: how the cost grows.
 
 use std::sync::mpsc;
 
@@ -15,18 +15,18 @@ use crate::progress;
 use crate::sample::Sample;
 use crate::table::{Row, Table};
 
-/// Sizes with their names, how many of them a run sends, and whether the budget is about them.
+/// Sizes with their names, the payloads in a run, and whether the size counts for the budget.
 const SIZES: [(&str, usize, usize, bool); 3] = [
     ("64 KiB", 64 << 10, 1000, false),
     ("1 MiB", 1 << 20, 200, false),
     ("10 MiB", 10 << 20, 300, true),
 ];
-/// How many payloads there are at once: enough that the worker never waits for one.
+/// Number of payloads at once: enough that the worker never waits for one.
 const AHEAD: usize = 6;
-/// How many bytes the pools send at the most, which take many times as long.
+/// Maximum number of bytes that the pools send, since they take many times as long.
 const BY_POOLS: usize = 200 << 20;
-/// What the stage does with a payload: the functions of `works.py`, in words, and whether the budget
-/// is about it.
+/// What the stage does with a payload: the functions of `works.py`, in words, and whether each
+/// counts for the budget.
 const WORKS: [(&str, &str, bool); 3] = [
     ("same", "given back", true),
     ("answered", "answered by as many other bytes", true),
@@ -72,7 +72,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
 
 fn run(lab: &Lab<'_>, work: &str, size: usize, count: usize) -> Result<f64, BoxError> {
     let pipeline = Pipeline::new("large").with_stage(worker(work));
-    // As the peers send the same bytes again and again, what comes out is what goes in next.
+    // Peers send the same bytes again and again, so the output is reused as the next input.
     let (back, again) = mpsc::channel();
     for _ in 0..AHEAD {
         back.send(vec![b'x'; size])?;
@@ -80,7 +80,7 @@ fn run(lab: &Lab<'_>, work: &str, size: usize, count: usize) -> Result<f64, BoxE
     // One more, which the clock waits for.
     let count = count + 1;
     let tasks = (0..count).map(move |number| {
-        // A run that fails gives none back, and is not waited for forever.
+        // If a run fails, it returns no bytes, so the wait has a time limit.
         Task::new(marked(again.recv_timeout(PATIENCE).unwrap_or_default(), number))
     });
     let take = |task: Task| {
@@ -90,16 +90,16 @@ fn run(lab: &Lab<'_>, work: &str, size: usize, count: usize) -> Result<f64, BoxE
         let is_right =
             if work == "answered" { first == b'y' && last == b'y' } else { first == !last };
         let is_whole = bytes.len() == size && is_right;
-        // The last ones are not needed any more.
+        // The run needs the last ones no longer.
         let _ = back.send(bytes);
         is_whole
     };
     Ok(Flow::run_warm(&lab.executor(), &pipeline, tasks, take)?.seconds_a_task())
 }
 
-/// The stage that does a work, with one worker.
+/// Returns the stage for a kind of work, with one worker.
 pub(super) fn worker(work: &str) -> PythonStage {
-    // What is given back is the task itself, as stages do that look at their tasks.
+    // The stage returns the task itself, as stages do that only look at their tasks.
     let stage = match work {
         "same" => stage("Same"),
         _ => stage("Work").with_args(json!([work])),
@@ -107,7 +107,7 @@ pub(super) fn worker(work: &str) -> PythonStage {
     stage.with_num_workers(1)
 }
 
-/// The bytes, which begin with a number and end with its complement now.
+/// Marks the bytes: they begin with a number and end with its complement.
 fn marked(mut bytes: Vec<u8>, number: usize) -> Vec<u8> {
     #[expect(clippy::cast_possible_truncation, reason = "it is a mark, and may come again")]
     let mark = number as u8;

@@ -1,4 +1,4 @@
-//! How soon a worker is ready once its environment is there, beside the environment's own `-c pass`.
+//! The time until a worker is ready in an existing environment, beside the environment's `-c pass`.
 
 use curator::backends::{DiskSource, Event};
 use curator::stage::Isolation;

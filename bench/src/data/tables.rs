@@ -1,4 +1,4 @@
-//! Arrow tables through three Python stages, and the memory that the largest take.
+//! Arrow tables through three Python stages, and the memory that the largest tables take.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::sample::Sample;
 use crate::table::{Row, Table, times};
 use crate::world::World;
 
-/// Sizes with their names, how many of them a run sends, and how many runs there are.
+/// Sizes with their names, the tables in a run, and the number of runs.
 const SIZES: [(&str, usize, usize, usize); 4] = [
     ("1 MiB", 1 << 20, 60, 3),
     ("16 MiB", 16 << 20, 24, 2),
@@ -31,11 +31,11 @@ const SIZES: [(&str, usize, usize, usize); 4] = [
 /// What each stage does: the functions of `works.py`, in words.
 const WORKS: [(&str, &str); 2] = [("same", "passed on"), ("renewed", "made anew")];
 const STAGES: u8 = 3;
-/// The bytes of a row: five numbers of 8, and a text of 16 with its end.
+/// The bytes of a row: five numbers of 8 bytes, and a text of 16 bytes with its offset.
 const ROW: usize = 5 * 8 + 16 + 4;
-/// How many go first where a stage is looked at, until all memory has been used once.
+/// Tables that go first, until all memory has been used once, where one stage is measured.
 const WARM: usize = 3;
-/// How many of the largest go through while memory is watched.
+/// Number of the largest tables that go through while memory is watched.
 const WATCHED: usize = 8;
 
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
@@ -50,7 +50,8 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
                 lab.world.settle()?;
                 ours.push(run(lab, &base, work, size, count)?);
                 let payload = format!("table:{size}");
-                // Fewer for the pools, which take ten times as long and have nothing to warm up.
+                // The pools get fewer, since they take ten times as long and have nothing to warm
+                // up.
                 let count = count.min(60).div_ceil(3);
                 imap.add(|| pool(&base.python, "imap", work, &payload, count, STAGES.into()));
             }
@@ -72,7 +73,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         table.add(Row::times(format!("{what}: to the stage and from it"), &way));
         table.add(Row::times(format!("{what}: in the stage's process"), &stage));
         let row = Row::times(&what, &all);
-        // Of small ones it is not the copies that count.
+        // For small tables, copies are not what costs.
         if Some(size) == largest {
             let budget = Budget::TableCopies;
             table.add(row.within(budget, budget.limit()));
@@ -87,7 +88,7 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     memory(lab, &base, table)
 }
 
-/// The seconds a table.
+/// Returns the seconds for each table.
 fn run(
     lab: &Lab<'_>,
     base: &MeasuredBase,
@@ -103,17 +104,17 @@ fn run(
     Ok(Flow::run_warm(&executor, &pipeline(work), tasks, is_whole)?.seconds_a_task())
 }
 
-/// What a stage takes for a table beyond its own work, in copies of the table in memory.
+/// The time a stage takes for a table beyond its own work, in copies of the table in memory.
 #[derive(Clone, Copy, Debug)]
 struct Added {
-    /// Outside of its process.
+    /// Time outside its process.
     way: f64,
-    /// In it.
+    /// Time inside its process.
     stage: f64,
 }
 
-/// What the stage in the middle adds, for each table. The copies that this is measured by are made in
-/// turns with the tables, since memory is not equally quick at all times.
+/// Measures what the middle stage adds for each table. Copies alternate with tables, since memory
+/// is not equally fast at all times.
 fn added(
     lab: &Lab<'_>,
     base: &MeasuredBase,
@@ -152,7 +153,7 @@ fn pipeline(work: &str) -> Pipeline {
     })
 }
 
-/// The memory that a run of the largest takes, beyond what a run of small ones does.
+/// Measures the memory of a run of the largest tables, beyond that of a run of small tables.
 fn memory(lab: &Lab<'_>, base: &MeasuredBase, table: &mut Table) -> Result<(), BoxError> {
     let (name, size, ..) = SIZES[SIZES.len() - 1];
     table.section(format!("{WATCHED} tables of {name} in turn: memory at the most"));
@@ -174,13 +175,13 @@ fn memory(lab: &Lab<'_>, base: &MeasuredBase, table: &mut Table) -> Result<(), B
         table.add(row("this process and its workers", busy.all));
         table.add(row("of these, shared memory", busy.shared));
         table.add(row("the same run with tables of one row", idle.all));
-        // This process keeps the one table that it sends again and again.
+        // This process keeps the one table that it sends repeatedly.
         let held = idle.all + size as u64 + busy.shared;
         let beyond =
             row("beyond that, shared memory and the table sent", busy.all.saturating_sub(held));
         #[expect(clippy::cast_precision_loss, reason = "it is 256 MiB")]
         let limit = size as f64 * Budget::TableMemory.limit();
-        // A table that a stage makes is its own, and no part of the path.
+        // A table that a stage makes belongs to the stage, not to the path.
         let is_judged = work == "same";
         table.add(if is_judged { beyond.within(Budget::TableMemory, limit) } else { beyond });
     }
@@ -192,7 +193,7 @@ fn pieces(table: &Arrow) -> Result<Vec<usize>, BoxError> {
     Ok(table.to_ipc_parts()?.iter().map(<[u8]>::len).collect())
 }
 
-/// A table of so many bytes, one row at least.
+/// Returns a table of about `size` bytes, with at least one row.
 fn arrow(size: usize) -> Result<Arrow, BoxError> {
     let rows = i32::try_from(size / ROW)?.max(1);
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
@@ -217,7 +218,7 @@ mod tests {
     fn a_table_has_the_size_that_it_is_called_by() {
         for size in [1 << 20, 16 << 20] {
             let ipc = arrow(size).unwrap().to_ipc().unwrap().len();
-            // Arrow may say which values are there, which is a bit for each.
+            // Arrow may mark which values are present, with one bit for each.
             assert!(ipc.abs_diff(size) < size / 50, "{ipc} bytes for {size}");
         }
         assert_eq!(arrow(1).unwrap().rows(), 1);

@@ -1,4 +1,4 @@
-//! Builds into an empty cache: what they take, and what they add on the disk.
+//! Builds into an empty cache: the time they take, and the disk space they add.
 
 use curator::backends::EnvState;
 use curator::envspec::Tool;
@@ -17,7 +17,7 @@ use crate::world::World;
 /// The steps of a build, as its record names them.
 const PHASES: [&str; 5] = ["tool", "create", "install", "check", "compile"];
 
-/// What one way of building gave.
+/// The results of one way of building.
 #[derive(Default)]
 struct Series {
     seconds: Vec<f64>,
@@ -25,7 +25,7 @@ struct Series {
     phases: [Vec<f64>; PHASES.len()],
 }
 
-/// `like_peer`: whether the base is like the one of the peer's figures.
+/// Adds the rows. `like_peer` says whether the base is like the one of the peer's figures.
 pub(super) fn add(
     world: &World,
     base: &MeasuredBase,
@@ -76,7 +76,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// What the slowest of the example's stages waits for.
+/// Returns what the slowest stage of the example waits for.
 fn reason(phases: &[(String, f64)]) -> String {
     let of = |wanted: &str| {
         let seconds = phases.iter().find(|(name, _)| name == wanted).map_or(0.0, |it| it.1);

@@ -70,7 +70,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Puts environments into a cache, without anything installed into them.
+/// Fills a cache with environments that have no packages of their own.
 fn fill(dir: &Path, base: &MeasuredBase, count: usize) -> Result<Cache, BoxError> {
     let cache = Cache::open(dir)?;
     let base = Base::open(&base.python, Some(&cache.interpreters_dir()))?;

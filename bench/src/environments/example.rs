@@ -1,4 +1,4 @@
-//! The example with three stages, as a process: with an empty cache, and once more.
+//! The example with three stages, as a process: with an empty cache, then once more.
 
 use curator::venv_cache::BoxError;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Fast and wrong is no figure.
+/// Checks the versions: a fast but wrong run gives no figure.
 fn check(printed: &str) -> Result<(), BoxError> {
     let seen: Value = serde_json::from_str(printed)?;
     let versions = &seen["versions"];

@@ -1,7 +1,7 @@
 //! The time to find a cached environment, in a process with an open base.
 //!
-//! The settings of pip and uv, which are a part of the key, are those of the process: each series of
-//! lookups is made in a process of its own.
+//! The settings of pip and uv are part of the key and belong to the process, so each series of
+//! lookups runs in a process of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,18 +30,18 @@ pub(crate) struct Arguments {
     base: PathBuf,
     #[arg(long)]
     rounds: usize,
-    /// Have pip install, instead of uv.
+    /// Have pip install, instead of uv
     #[arg(long)]
     pip: bool,
-    /// A requirements file instead of one requirement; it is loaded for each lookup.
+    /// A requirements file instead of one requirement; each lookup loads it
     #[arg(long)]
     requirements: Option<PathBuf>,
-    /// Open the cache and the base for each lookup, too.
+    /// Open the cache and the base for each lookup, too
     #[arg(long)]
     afresh: bool,
 }
 
-/// The seconds of each lookup.
+/// Returns the seconds of each lookup.
 pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<f64>, BoxError> {
     let Arguments { cache, base, rounds, pip, requirements, afresh } = arguments;
     let tool = if *pip { Tool::Pip } else { Tool::Uv };
@@ -78,7 +78,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<f64>, BoxError> {
     Ok(times)
 }
 
-/// The series, each with what it adds to the process that makes it.
+/// Adds the series, each with the settings of its process.
 pub(super) fn add(
     world: &World,
     small: &MeasuredBase,
@@ -129,7 +129,7 @@ fn lookups(
     words.extend(["--cache", cache.to_str().ok_or("the folder's path is no text")?]);
     let mut command = duct::cmd(std::env::current_exe()?, words);
     if let Some(files) = files {
-        // Both tools look here for what a system's administrator has set.
+        // Both tools look here for settings of the system's administrator.
         command = command.env("XDG_CONFIG_DIRS", &files.config_dirs);
     }
     world.settle()?;
@@ -147,7 +147,7 @@ impl Files {
         for folder in ["config/pip", "config/uv"] {
             fs::create_dir_all(dir.join(folder))?;
         }
-        // None of these lines changes what is installed from where.
+        // None of these lines changes the packages or their index.
         let comments =
             "# What the administrator of this machine has to say of packages.\n".repeat(40);
         let rest = "# More of that.\n".repeat(19);

@@ -1,4 +1,4 @@
-//! `curator env exec` of an environment that is there, against its bare interpreter.
+//! `curator env exec` in an existing environment, against its bare interpreter.
 
 use curator::envspec::Tool;
 use curator::stage::Isolation;
@@ -39,7 +39,7 @@ pub(super) fn add(
         ];
         let mut times = [const { Vec::new() }; 3];
         world.settle()?;
-        // In turns, so that what else the machine does falls on all of them.
+        // The two alternate, so that other load on the machine affects both.
         for _ in 0..effort.runs(60) {
             for (command, times) in commands.iter().zip(&mut times) {
                 let (ran, time) = timed(|| command.run());

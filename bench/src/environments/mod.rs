@@ -61,7 +61,7 @@ pub(crate) fn measure(
         bases.push(MeasuredBase::large(world)?);
         bases.push(MeasuredBase::synthetic(world)?);
     }
-    // The package managers' own caches are filled, and their programs are in memory.
+    // Fills the package managers' own caches, and loads their programs into memory.
     for version in ["24.0", "23.2"] {
         for tool in [Tool::Uv, Tool::Pip] {
             let cache = world.fresh_cache()?;
@@ -69,7 +69,7 @@ pub(crate) fn measure(
             provisioner.prepare(&packaging(tool, version)?, Isolation::Shared)?;
         }
     }
-    // The large base is the one of the peer's figures.
+    // The large base is the one behind the peer's figures.
     let (small, large) = (&bases[0], bases.get(1));
     for subject in subjects {
         record.part(subject, |table| match subject {
@@ -87,7 +87,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// The spec of most measurements: one small package that replaces that of the base.
+/// Returns the spec of most measurements: one small package that replaces the base's version.
 fn packaging(tool: Tool, version: &str) -> Result<LoadedEnv, BoxError> {
     spec(tool, &[&format!("packaging=={version}")])
 }
@@ -101,7 +101,7 @@ fn spec(tool: Tool, lines: &[&str]) -> Result<LoadedEnv, BoxError> {
     Ok(env.load(&DiskSource, &std::env::current_dir()?)?)
 }
 
-/// Opens the base, which belongs to no lookup and to no build.
+/// Opens the base in advance, so that no lookup or build includes that time.
 fn open_base(provisioner: &Provisioner) -> Result<(), BoxError> {
     provisioner.base_environment(&LoadedEnv::default())?;
     Ok(())
