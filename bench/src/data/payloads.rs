@@ -77,7 +77,7 @@ fn run(lab: &Lab<'_>, work: &str, size: usize, count: usize) -> Result<f64, BoxE
     for _ in 0..AHEAD {
         back.send(vec![b'x'; size])?;
     }
-    // One more, which the clock waits for.
+    // One more, which warms up and is not timed.
     let count = count + 1;
     let tasks = (0..count).map(move |number| {
         // If a run fails, it returns no bytes, so the wait has a time limit.

@@ -1,4 +1,4 @@
-//! Large payloads in shared memory: every byte of them, whatever a worker does to it.
+//! Large payloads in shared memory: every byte arrives, whatever a worker does to the memory.
 
 use backends::worker::Exit;
 use backends::{Cause, ExecutorExt, LocalExecutor, RunReport};
@@ -11,7 +11,7 @@ use crate::support::{Notes, local, numbers, python, recording};
 const PASS: &str = "class Stage:\n def process(self, task): return task";
 const MEBIBYTE: usize = 1 << 20;
 
-/// Bytes that are others for each seed and at each place.
+/// Returns bytes that differ for each seed and at each place.
 fn bytes(seed: usize, length: usize) -> Vec<u8> {
     const BLOCK: usize = 1 << 14;
     let mut state = seed as u64 ^ 0x2545_f491_4f6c_dd1d;
@@ -36,7 +36,8 @@ fn data(report: &RunReport) -> Vec<&Data> {
     report.outputs.iter().map(|task| &task.data).collect()
 }
 
-/// A stage that does harm to the arenas of its worker in the middle of a task, once if `is_once`.
+/// Returns a stage that damages its worker's arenas in the middle of a task, only once if
+/// `is_once`.
 fn harmful(harm: &str) -> String {
     format!(
         r#"
@@ -64,7 +65,7 @@ class Stage:
     )
 }
 
-/// Runs a harmful stage over three large tasks, of which the second does it.
+/// Runs a harmful stage over three large tasks; the second one does the damage.
 fn run_harmful(harm: &str, is_once: bool) -> RunReport {
     let notes = Notes::new();
     let tasks = (0..3).map(|number| {
@@ -75,7 +76,7 @@ fn run_harmful(harm: &str, is_once: bool) -> RunReport {
     let pipeline = Pipeline::new("test").with_stage(stage.with_num_workers(1));
     let report = recording().run(&pipeline, tasks).expect("a run");
     for task in &report.outputs {
-        // `0_1_0` is what came of the second task.
+        // `0_1_0` is the output of the second task.
         let number = task.id().to_string()[2..3].parse().expect("a digit");
         assert!(task.data.as_bytes() == Some(&bytes(number, MEBIBYTE)), "{}", task.id());
     }
@@ -145,7 +146,7 @@ fn a_part_of_the_arena_that_nobody_gave_is_refused() {
     assert!(matches!(cause, Cause::Protocol(why) if why.contains("no part")), "{cause}");
 }
 
-/// What the worker has open of arenas, beside what it was given.
+/// Counts the worker's open arenas, besides those that it was given.
 const COUNT: &str = r#"
 import os
 from curator_stage import Task
@@ -161,7 +162,8 @@ class Stage:
         return task
 "#;
 
-/// How many descriptors of arenas the worker had for each of these payloads, which come back whole.
+/// Returns the worker's number of arena descriptors for each of these payloads, which come back
+/// whole.
 fn arenas_of(executor: &LocalExecutor, sizes: &[usize]) -> Vec<u64> {
     let tasks: Vec<Task> = sizes.iter().map(|size| Task::new(bytes(*size, *size))).collect();
     let pipeline = Pipeline::new("test").with_stage(python(COUNT).with_num_workers(1));
@@ -174,8 +176,8 @@ fn arenas_of(executor: &LocalExecutor, sizes: &[usize]) -> Vec<u64> {
 
 #[test]
 fn arenas_come_when_they_are_needed_and_grow_with_the_need() {
-    // A descriptor for each direction, and one more for each that is mapped: both, once used. The
-    // largest goes over the socket.
+    // One descriptor for each direction, and another for each mapping once both were used. The
+    // largest payload goes over the socket.
     let sizes = [100, MEBIBYTE, 100, 80 * MEBIBYTE, 520 * MEBIBYTE, MEBIBYTE];
     let counts = arenas_of(&local(), &sizes);
     assert_eq!(counts[0], 0);
@@ -218,7 +220,7 @@ class Stage:
     }
 }
 
-/// Bytes that come from two tasks in three are new ones, and the third's own.
+/// Of three tasks, the bytes of two are new, and the third keeps its own.
 const ONE_OF_THREE: &str = r"
 class Stage:
     def process(self, task):
@@ -228,8 +230,8 @@ class Stage:
         return [task, task] if number % 3 == 2 else task.data
 ";
 
-/// Payloads that a stage hands on as they came, and such as it made anew, are what they were after
-/// three stages more, whatever their workers have overwritten in the meantime.
+/// Payloads that a stage passes on, and payloads that it makes anew, are unchanged three stages
+/// later, whatever their workers have overwritten meanwhile.
 #[test]
 fn what_stays_in_an_arena_is_still_there_when_the_next_stage_takes_it() {
     let slow = "import time
@@ -261,8 +263,8 @@ class Stage:
     }
 }
 
-/// What came is known by what it is, not by where Python had it: an object in the place of one that
-/// the stage gave up is another one.
+/// An input is recognized by its identity, not by its address: an object at the address of a freed
+/// input is another object.
 #[test]
 fn an_object_that_looks_like_the_input_is_not_taken_for_it() {
     let text = r"
@@ -289,8 +291,8 @@ class Stage:
     }
 }
 
-/// A worker that dies after its outputs were left where it wrote them takes none with it; nor does
-/// one that dies of them: they are there for the next.
+/// A worker that dies after it wrote its outputs takes none of them with it. Nor does a worker that
+/// dies of them: the next worker gets them.
 #[test]
 fn outputs_outlive_the_worker_that_made_them() {
     let notes = Notes::new();
@@ -321,8 +323,8 @@ class Stage:
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
-    /// Whatever the sizes, above the threshold and below, and however tasks are batched: every byte
-    /// comes back, once, in its place. JSON and bytes, whole and in pieces, through two stages.
+    /// Every byte comes back once and in its place, for sizes above and below the threshold and for
+    /// any batching: JSON and bytes, whole and in pieces, through two stages.
     #[test]
     fn every_byte_comes_back(
         sizes in prop::collection::vec(

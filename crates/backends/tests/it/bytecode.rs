@@ -1,6 +1,6 @@
-//! Law: the bytecode of a base that came without is compiled once, outside of the base, beside a run
-//! that takes its time, and every worker finds it, whether Python may write any or not; what is found
-//! is of the source that is there.
+//! Law: a base without bytecode is compiled once, outside of the base, beside a run that takes long
+//! enough. Every worker finds the bytecode, whether or not Python may write any, and it always
+//! matches the current source.
 
 use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use walkdir::WalkDir;
 
 use crate::world::{World, run};
 
-/// Imports a module of the base, and tells what Python compiled for it.
+/// Imports a module of the base, and returns where Python found its bytecode.
 const STAGE: &str = "
 import sys
 
@@ -40,7 +40,7 @@ fn world() -> World {
     world
 }
 
-/// What a base is: all of its files, with their contents and times.
+/// Returns all files of a base, with their contents and times.
 fn state(root: &Path) -> Vec<(PathBuf, Option<Vec<u8>>, std::time::SystemTime)> {
     let files = WalkDir::new(root).sort_by_file_name().into_iter();
     let files = files.map(|it| it.expect("a file"));
@@ -51,7 +51,7 @@ fn state(root: &Path) -> Vec<(PathBuf, Option<Vec<u8>>, std::time::SystemTime)> 
     files.map(file).collect()
 }
 
-/// Waits for a file of this name in a folder, which grows.
+/// Waits for a file of this name in a folder that is still being filled.
 fn wait_for(folder: &Path, name: &str) -> PathBuf {
     for _ in 0..2400 {
         let files = WalkDir::new(folder).into_iter().flatten();
@@ -63,7 +63,7 @@ fn wait_for(folder: &Path, name: &str) -> PathBuf {
     panic!("there is no {name} in {}", folder.display());
 }
 
-/// Has the base compiled beside an environment that is made, until a file of this name is there.
+/// Compiles the base while an environment is built, until a file of this name exists.
 fn compiled(world: &World, name: &str) -> PathBuf {
     let provisioner = world.provisioner();
     let made = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared);
@@ -91,7 +91,7 @@ fn unwritten(env: RuntimeEnv) -> RuntimeEnv {
     env.with_env_var("PYTHONDONTWRITEBYTECODE", "1")
 }
 
-/// What a stage tells.
+/// Returns the output of a stage.
 fn output(world: &World, stage: PythonStage) -> Value {
     let executor =
         LocalExecutor::default().with_base(world.base_python()).with_cache_dir(world.cache());
@@ -100,7 +100,7 @@ fn output(world: &World, stage: PythonStage) -> Value {
     report.outputs[0].data.as_json().expect("its answer").clone()
 }
 
-/// What a stage in the base tells, one in an environment, and one in a copied environment.
+/// Returns the outputs of a stage in the base, in an environment, and in a copied environment.
 fn outputs(world: &World) -> [Value; 3] {
     let shared = stage("shared").with_runtime_env(unwritten(spec(world)));
     let full = shared.clone().with_name("full").with_isolation(Isolation::Full);
@@ -129,7 +129,7 @@ fn bytecode_of_a_base_is_found_by_all_its_environments_and_by_itself() {
     let env = world.prepare(&world.spec(Tool::Uv, &["beta"])).unwrap();
     assert_eq!(env.damage().unwrap(), []);
 
-    // What a crash or a disk has damaged is passed over.
+    // Files that a crash or a disk has damaged are skipped.
     let whole = fs::read(&module).unwrap();
     let flipped = whole.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 60)).collect();
     for damaged in [whole[..whole.len() - 9].to_vec(), vec![0; whole.len()], vec![], flipped] {
@@ -140,7 +140,7 @@ fn bytecode_of_a_base_is_found_by_all_its_environments_and_by_itself() {
     }
 }
 
-/// Whatever an environment is made of, the modules of the base lie where a worker looks for their
+/// Whatever an environment is made of, the base's modules lie where a worker looks for their
 /// bytecode.
 fn is_found_under(strategy: Strategy, world: &World, module: &Path) {
     let provisioner = world.builder().strategy(strategy).open().expect("a provisioner");
@@ -165,7 +165,7 @@ fn is_found_under(strategy: Strategy, world: &World, module: &Path) {
     assert_eq!(run(env.python(), &program), "[] 1.0", "{strategy}");
 }
 
-/// By an edit in place, with the size and the time that the file had: nothing but its contents tell.
+/// An edit in place that keeps the file's size and time: only the contents differ.
 #[test]
 fn an_edited_file_of_the_base_is_never_taken_for_what_it_was() {
     let world = world();
@@ -179,7 +179,7 @@ fn an_edited_file_of_the_base_is_never_taken_for_what_it_was() {
     assert_eq!(fs::metadata(&file).unwrap().len(), metadata.len());
     let [base, _, full] = outputs(&world);
     assert_eq!(base["value"], "2.0");
-    // It was made after the edit.
+    // This bytecode was made after the edit.
     assert_eq!(full["value"], "2.0");
 }
 
@@ -193,7 +193,7 @@ fn a_run_without_environments_compiles_nothing() {
     assert!(!world.cache().join("bytecode").exists());
 }
 
-/// What is over in a moment gains nothing, and so pays nothing, whatever the base lacks.
+/// A very short run would gain nothing, so it pays nothing, whatever bytecode the base lacks.
 #[test]
 fn a_short_run_compiles_nothing() {
     let world = world();
@@ -202,13 +202,13 @@ fn a_short_run_compiles_nothing() {
     for state in [EnvState::Built, EnvState::Hit] {
         let (was_there, begun) = (kept.exists(), Instant::now());
         assert_eq!(world.prepare(&spec).expect("an environment").state(), state);
-        // On a busy machine it may not be short, and then proves nothing.
+        // On a busy machine, the run may not be short, and then proves nothing.
         let is_short = begun.elapsed() < Duration::from_secs(1);
         assert!(was_there || !is_short || !kept.exists(), "{state:?}");
     }
 }
 
-/// Unused, it goes with everything else, before any environment does.
+/// Unused bytecode is pruned with all other unused files, before any environment.
 #[test]
 fn kept_bytecode_is_pruned_first_and_not_while_it_is_used() {
     let world = world();
@@ -222,7 +222,7 @@ fn kept_bytecode_is_pruned_first_and_not_while_it_is_used() {
     assert_eq!(cache.prune(&budget).unwrap().bytecode_bytes, 0, "in use");
     assert!(module.exists());
     drop((env, provisioner));
-    // What compiled it holds it until it has ended.
+    // The process that compiles it holds a lease until it ends.
     let preview = budget.clone().with_dry_run();
     let is_free = |_: &i32| cache.prune(&preview).unwrap().bytecode_bytes > 0;
     (0..2400)

@@ -1,5 +1,6 @@
-//! What a stage's class declares is what the stage runs with: from its text, or from its instance, and
-//! a worker has the last word. Never the base where a class asks for something else.
+//! A stage runs with the declarations of its class, read from its text or from an instance; a
+//! worker has the last word. A stage never runs in the base if its class asks for another
+//! environment.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +17,12 @@ const ENV: &str = r#"{"env_vars": {"COLOUR": "red"}}"#;
 const PROCESS: &str = "    def process(self, task):\n        import os\n        \
                        return os.environ.get('COLOUR', 'none')\n";
 
-/// The module of a class `Stage` with these lines before its `process`.
+/// Returns the module of a class `Stage` with these lines before its `process`.
 fn text(lines: &str) -> String {
     format!("class Stage:\n{lines}{PROCESS}")
 }
 
-/// The value of `COLOUR` that a stage saw, and the warnings of the run.
+/// Returns the value of `COLOUR` that a stage saw, and the warnings of the run.
 fn colour(pipeline: &Pipeline) -> Result<(Value, Vec<String>), Error> {
     let (result, events) = watched(&local(), pipeline, numbers(1));
     let warnings = events.into_iter().filter_map(|event| match event {
@@ -40,7 +41,7 @@ fn coloured(colour: &str) -> RuntimeEnv {
     RuntimeEnv::new().with_env_var("COLOUR", colour)
 }
 
-/// The plan of a pipeline, with what its classes declare.
+/// Returns the plan of a pipeline, with its classes' declarations.
 fn read(pipeline: &Pipeline) -> Result<Plan, Error> {
     let plan = Plan::new(pipeline)?;
     local().provisioner(&plan)?.read_declared(&plan)
@@ -105,7 +106,7 @@ fn a_class_runs_in_the_environment_that_it_declares_in_any_form() {
         assert_eq!(seen, "red", "{text}");
         assert_eq!(warnings, [""; 0], "{text}");
     }
-    // Arguments may tell the environment, too.
+    // Arguments may determine the environment, too.
     let class = text(
         "    def __init__(self, colour): self.runtime_env = {'env_vars': {'COLOUR': colour}}\n",
     );
@@ -188,7 +189,7 @@ fn other_settings_hold_as_well() {
         matches!(event, Event::Warning { message, .. } if message.contains("overrides the class's"))
     });
     assert_eq!(warned.count(), 2);
-    // Two stages of one name keep those of their classes.
+    // Two stages of one name keep their own classes' declarations.
     let two = text("    name = 'same'\n") + "class Other(Stage): pass\n";
     let stages = ["Stage", "Other"].map(|name| PythonStage::from_source(&two, name));
     let plan = read(&Pipeline::new("test").with_stages(stages)).unwrap();
@@ -196,7 +197,7 @@ fn other_settings_hold_as_well() {
     assert_eq!(names, ["Stage", "Other"]);
 }
 
-/// The law: what is read from a text, what an instance says, and what a worker says are one.
+/// Law: the text, an instance and a worker give the same declarations.
 #[test]
 fn text_instance_and_worker_say_the_same_of_every_class() {
     let dir = tempfile::tempdir().unwrap();
@@ -210,11 +211,12 @@ fn text_instance_and_worker_say_the_same_of_every_class() {
     });
     let pipeline = Pipeline::new("test").with_stages(stages);
     let plan = Plan::new(&pipeline).unwrap();
-    // Once asked, and once kept.
+    // Once asked, and once from the kept answer.
     for _ in 0..2 {
         let read = match local().provisioner(&plan).unwrap().read_declared(&plan) {
             Ok(read) => read,
-            // What a stage needs no other gives, and settings may contradict each other.
+            // One stage may need a resource that no stage offers, and settings may contradict each
+            // other.
             Err(Error::Pipeline { .. }) => return check_one_by_one(&made),
             Err(error) => panic!("{}", error.report()),
         };
@@ -276,12 +278,12 @@ fn what_changes_is_asked_anew() {
     .unwrap();
     for size in [3, 5] {
         fs::write(&neighbour, format!("SIZE = {size}\n")).unwrap();
-        // Python goes by the time of a file, in seconds.
+        // Python compares a file's time in whole seconds.
         let _ = fs::remove_dir_all(dir.path().join("__pycache__"));
         let plan = read(&one(PythonStage::from_file(&file, "Stage"))).unwrap();
         assert_eq!(plan.stages()[0].settings().batch_size, Some(size));
     }
-    // Variables of the stage are those of its class.
+    // Variables of the stage are set in its class, too.
     let class = "import os\n".to_owned() + &text("    batch_size = int(os.environ['SIZE'])\n");
     for size in [2, 6] {
         let env = RuntimeEnv::new().with_env_var("SIZE", size.to_string());
@@ -312,14 +314,14 @@ fn a_file_that_only_its_environment_can_import_is_read_and_else_refused_by_name(
         assert!(matches!(error, Error::DeclareLiterally { .. }), "{report}");
         assert!(report.contains("No module named 'only_there'"), "{report}");
         assert!(report.contains("declare it literally"), "{report}");
-        // Its entry has the last word.
+        // The entry has the last word.
         let set = python(&class).with_runtime_env(
             coloured("blue").with_env_var("PYTHONPATH", dir.path().display().to_string()),
         );
         let (seen, warnings) = colour(&one(set)).unwrap();
         assert_eq!((seen, warnings.len()), (json!("blue"), 1));
     }
-    // One that ends its process, or raises, harms no other.
+    // A class that ends its process or raises harms no other class.
     for line in ["import os; os._exit(3)", "raise KeyError('later')"] {
         let class = text(&format!(
             "    def __init__(self):\n        self.runtime_env = {ENV}\n        {line}\n"
@@ -332,7 +334,7 @@ fn a_file_that_only_its_environment_can_import_is_read_and_else_refused_by_name(
     }
 }
 
-/// The worker finds what could not be read before, and does so before any hook runs.
+/// The worker finds out what could not be read before, ahead of any hook.
 #[test]
 fn the_worker_has_the_last_word() {
     let notes = Notes::new();
@@ -357,8 +359,8 @@ fn the_worker_has_the_last_word() {
     assert_eq!(notes.lines(), [""; 0], "no hook has run");
 }
 
-/// An answer may depend on more than can be followed: a run that was planned by an old answer ends, and the
-/// next one asks anew.
+/// An answer may depend on more than the cache key can follow. A run that was planned by an
+/// outdated answer ends with an error, and the next run asks again.
 #[test]
 fn an_answer_that_a_worker_contradicts_is_forgotten() {
     let dir = tempfile::tempdir().unwrap();

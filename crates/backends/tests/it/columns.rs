@@ -22,19 +22,19 @@ use stage::{Data, Pipeline, PythonStage, Table, Task};
 
 use crate::support::{local, outputs, python, recording, watched};
 
-/// A stage that finds no `pyarrow`, whatever the machine's `python3` has.
+/// Returns a stage that finds no `pyarrow`, even if the machine's `python3` has it.
 fn bare(text: &str) -> PythonStage {
     python(&format!("import sys\nsys.modules['pyarrow'] = None\n{text}"))
 }
 
-/// A column, and what its values make when Python makes a column of them.
+/// A column, and the column that Python makes of its values.
 type Column = (ArrayRef, ArrayRef);
 
 fn pair(made: impl Array + 'static, again: impl Array + 'static) -> Column {
     (Arc::new(made), Arc::new(again))
 }
 
-/// Values of which some are missing, but not the first, so that Python knows their type.
+/// Returns values of which some are missing, but not the first, so that Python knows their type.
 fn optional<T: Clone + std::fmt::Debug + 'static>(
     rows: usize,
     values: impl Strategy<Value = T> + Clone + 'static,
@@ -58,7 +58,7 @@ fn numbers<T: ArrowPrimitiveType, U: ArrowPrimitiveType>(
 }
 
 fn times<T: ArrowTimestampType>(rows: usize, micros: i64, unit: i64) -> BoxedStrategy<Column> {
-    // From the year 68 on to 9892, as far as 64 bits of the unit reach.
+    // From the year 68 to 9892, as far as 64 bits of the unit reach.
     let last = 250_000_000_000_000_000.min(i64::MAX / unit);
     let first = -last.min(60_000_000_000_000_000);
     let zones = prop::sample::select(vec![None, Some("UTC"), Some("+02:30"), Some("-11:00")]);
@@ -162,7 +162,7 @@ fn nested(rows: usize) -> BoxedStrategy<Column> {
     .boxed()
 }
 
-/// A column of any type that Python reads.
+/// Returns a column of any type that Python reads.
 fn column(rows: usize) -> BoxedStrategy<Column> {
     type F16 = <Float16Type as ArrowPrimitiveType>::Native;
     let halves = any::<i8>().prop_map(F16::from);
@@ -241,7 +241,7 @@ fn is_kept(kind: &DataType) -> bool {
     matches!(kind, DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Map(..))
 }
 
-/// A table in some batches, and the one batch that its values make.
+/// Returns a table in several batches, and the one batch that its values make.
 fn tables() -> impl Strategy<Value = (Table, Table)> {
     (1..10_usize)
         .prop_flat_map(|rows| (vec(column(rows), 1..5), vec(0..=rows, 0..3), Just(rows)))
@@ -250,7 +250,7 @@ fn tables() -> impl Strategy<Value = (Table, Table)> {
                 let one = |(at, (made, made_again)): (usize, &Column)| {
                     let array = if again { made_again } else { made };
                     let kind = array.data_type().clone();
-                    // What Python makes no columns of, it puts in as it is.
+                    // Columns that Python cannot make again, it keeps as they are.
                     let is_new = again && !is_kept(&kind);
                     let is_nullable = is_new || at.is_multiple_of(2) || array.is_nullable();
                     let field = Field::new(format!("c{at}"), kind, is_nullable);
@@ -275,7 +275,7 @@ fn tables() -> impl Strategy<Value = (Table, Table)> {
         })
 }
 
-/// The rows one by one, however they are cut.
+/// Returns the rows one by one, independent of the batches.
 fn rows(table: &Table) -> Vec<RecordBatch> {
     let one_by_one = |batch: &RecordBatch| {
         (0..batch.num_rows()).map(|row| batch.slice(row, 1)).collect::<Vec<_>>()
@@ -283,7 +283,7 @@ fn rows(table: &Table) -> Vec<RecordBatch> {
     table.batches().iter().flat_map(one_by_one).collect()
 }
 
-/// Some of the rows, as they are cut.
+/// Returns a part of the rows, in their batches.
 fn slice(table: &Table, offset: usize, length: usize) -> Vec<RecordBatch> {
     let mut first = 0;
     let mut slices = Vec::new();
@@ -301,8 +301,8 @@ fn slice(table: &Table, offset: usize, length: usize) -> Vec<RecordBatch> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
-    /// What Python passes on is what it was, in its batches; what it makes of the values has them;
-    /// and what it cuts out is cut out.
+    /// Tables that Python passes on keep their values and batches, columns that it makes of the
+    /// values hold the same values, and slices hold their rows.
     #[test]
     fn columns_go_through_python_as_they_are(made in vec(tables(), 40)) {
         let text = r#"
@@ -343,8 +343,8 @@ class Stage:
         }
     }
 
-    /// Whatever somebody makes of a stream, it is an error or a table, whose columns are values or
-    /// errors; and that soon, and in little memory.
+    /// Any damaged stream is either an error or a table whose columns are values or errors, quickly
+    /// and with little memory.
     #[test]
     fn damaged_streams_are_errors_or_tables(
         made in vec((tables(), vec(damage(), 0..4), any::<Option<Index>>()), 60),
@@ -393,7 +393,7 @@ class Stage:
         let count = tasks.len();
         let report = recording().run(&Pipeline::new("damage").with_stage(stage), tasks).unwrap();
         for failed in &report.failed {
-            // Rust looks at all of a table, and Python at what it reads and cuts.
+            // Rust checks the whole table; Python checks the parts that it reads and cuts.
             let failed = failed.to_string();
             let is_told = failed.contains("data that cannot be read")
                 || failed.contains("it raised ValueError: no Arrow stream: offsets");
@@ -403,7 +403,7 @@ class Stage:
     }
 }
 
-/// Some bytes anywhere: any, or numbers that are close to what a stream has.
+/// Returns some bytes for some place: random bytes, or numbers close to those of a stream.
 fn damage() -> impl Strategy<Value = (Index, Vec<u8>)> {
     let bytes = prop_oneof![
         any::<u8>().prop_map(|byte| vec![byte]),

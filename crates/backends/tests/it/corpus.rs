@@ -1,7 +1,7 @@
 //! Lines of JSON as Python's `json` writes them: doubles, integers of any size, documents. The tests of
 //! the command take this file, too.
 
-/// So many of each; with `CURATOR_TEST_ALL`, more of all.
+/// Returns the given numbers of lines of each kind; with `CURATOR_TEST_ALL`, more of each.
 pub(crate) fn corpus(few: [&str; 3]) -> String {
     let is_whole = std::env::var_os("CURATOR_TEST_ALL").is_some();
     let counts = if is_whole { ["100000", "2000", "10000"] } else { few };

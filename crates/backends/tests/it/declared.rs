@@ -1,6 +1,6 @@
-//! What a worker says that its stage's code declares, against what the pipeline says: nothing passes in
-//! silence, and what would run in the wrong environment does not run. (`classes.rs` has what becomes of
-//! it before the run.)
+//! A worker reports its code's declarations, and they are compared with the pipeline: no difference
+//! passes silently, and a stage that would run in the wrong environment does not run. (`classes.rs`
+//! has the declarations before a run.)
 
 use backends::{Error, Event};
 use envspec::RuntimeEnv;
@@ -8,7 +8,7 @@ use stage::{Overrides, Pipeline, PythonStage, Resources};
 
 use crate::support::{local, numbers, python, watched};
 
-/// What a run of one stage is warned of, and how it ends.
+/// Returns the warnings of a run of one stage, and how the run ends.
 fn told(stage: PythonStage) -> (Result<usize, Error>, Vec<String>) {
     told_of(&Pipeline::new("test").with_stage(stage))
 }
@@ -22,7 +22,7 @@ fn told_of(pipeline: &Pipeline) -> (Result<usize, Error>, Vec<String>) {
     (result.map(|report| report.outputs.len()), warnings.collect())
 }
 
-/// A stage class with these lines before its `process`.
+/// Returns a stage class with these lines before its `process`.
 fn class(lines: &str) -> PythonStage {
     python(&text(lines))
 }
@@ -53,7 +53,7 @@ fn the_runtime_env_of_the_plan_may_be_declared_in_any_form() {
     ];
     for (planned, declared) in forms {
         let own = class(&format!("    runtime_env = {declared}\n"));
-        // As the plan would run it; nothing has to be built to see whether they agree.
+        // As the plan would run the stage; comparing needs no build.
         let is_built = planned.packages().is_some();
         let of_entry =
             Pipeline::new("test").with_stage(own.clone().with_runtime_env(planned.clone()));
@@ -162,7 +162,7 @@ fn what_agrees_with_the_plan_or_declares_nothing_is_not_told() {
         stage.with_inputs(["n"]).with_outputs(["m", "n"]),
         class("    batch_size = 1\n    resources = {'cpus': 1.0}\n    num_workers = None\n"),
         class("    def inputs(self): return [], []\n    def outputs(self): return [], []\n"),
-        // Names for other purposes.
+        // Names with other meanings.
         class(
             "    def __init__(self): self.input, self.output, self.inner, self.results = 'in', open('/dev/null'), 3, []\n",
         ),
@@ -189,7 +189,7 @@ fn what_is_declared_hides_its_credentials() {
     assert!(shown.contains("API_TOKEN") && !shown.contains("hunter2"), "{shown}");
 }
 
-/// The cases that every executor passes, on this one.
+/// The conformance cases of declarations, for this executor.
 #[cfg(feature = "conformance")]
 #[test]
 fn the_cases_of_declarations_hold_here() {

@@ -1,5 +1,5 @@
-//! What the cache makes of specs: keys, eviction, locks, refreshes and explanations, with real
-//! package managers over wheels of the test's own.
+//! How the cache treats specs: keys, eviction, locks, refreshes and explanations, with real package
+//! managers over wheels of the test's own.
 
 use std::fs;
 use std::path::Path;
@@ -115,7 +115,7 @@ fn a_lock_is_a_spec_that_gives_the_same_packages() {
             .lock(&world.spec(tool, &["top"]))
             .unwrap_or_else(|error| panic!("{tool}: {}", report(&error)));
         let names: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
-        // The base's version stays, for the spec allows it.
+        // The base's version stays, since the spec allows it.
         assert_eq!(names, ["alpha==1.0", "beta==3.0", "top==1.0"], "{tool}");
         assert!(lines.iter().all(|line| line.contains(" --hash=sha256:")), "{tool}: {lines:?}");
         world.add_wheels(&[("beta", "4.0", &[])]);
@@ -315,7 +315,7 @@ fn what_is_kept_does_not_move_and_the_error_says_for_whom_it_would() {
         let error = fails(&["mover"], json!({ "keep": ["Held"] }));
         assert!(error.to_string().contains("`held` is kept at the base's 1.0"), "{error}");
     }
-    // What nobody keeps moves.
+    // Packages that no requirement keeps may change.
     let env = world.prepare(&world.spec(Tool::Uv, &["innocent", "mover"])).unwrap();
     let packages = env.details().unwrap().packages;
     assert_eq!(
@@ -324,7 +324,7 @@ fn what_is_kept_does_not_move_and_the_error_says_for_whom_it_would() {
     );
 }
 
-/// A project whose build leaves something in its folder, as setuptools does, and puts what it finds
+/// A project whose build leaves a file in its folder, as setuptools does, and packs what it finds
 /// there into the wheel.
 fn project(root: &Path, name: &str) -> std::path::PathBuf {
     let dir = root.join(name);
@@ -363,7 +363,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 fn a_build_of_a_folder_leaves_nothing_in_it_and_what_others_left_changes_nothing() {
     let world = World::new(&[], &[]);
     let project = project(&world.root, "local");
-    // Left by somebody's build by hand.
+    // A build by hand left these.
     fs::create_dir_all(project.join("build/lib")).unwrap();
     fs::write(project.join("build/lib/left_before"), "").unwrap();
     let before = tree(&project);
@@ -412,7 +412,7 @@ fn the_commit_of_a_repository_is_recorded_and_a_refresh_moves_it() {
     git(&["add", "."]);
     git(&["commit", "-qm", "one"]);
     for tool in TOOLS {
-        // pip 23 takes no address without a host here.
+        // pip 23 needs a host in a `git+file` address.
         let host = if tool == Tool::Pip { "localhost" } else { "" };
         let requirement = format!("local @ git+file://{host}{}", project.display());
         let env = world.spec(tool, &[&requirement]);
@@ -432,7 +432,7 @@ fn the_commit_of_a_repository_is_recorded_and_a_refresh_moves_it() {
 #[test]
 fn a_managed_base_is_refreshed_by_itself_or_from_what_stands_on_it() {
     let world = World::new(&[], &[("alpha", "1.0", &[]), ("beta", "1.0", &[])]);
-    // uv remembers what a folder held, and asks an index again.
+    // uv remembers a folder's contents, but asks an index again.
     let server = crate::index::Index::new(&world.wheels());
     for tool in TOOLS {
         let option = match tool {
@@ -463,7 +463,7 @@ fn a_managed_base_is_refreshed_by_itself_or_from_what_stands_on_it() {
             (EnvState::Hit, provisioner().base_key().unwrap())
         );
 
-        // From the environments alone, without a word on their base.
+        // From the environments alone, without opening their base.
         let alone = || Provisioner::builder().cache_dir(&*cache).open().unwrap();
         {
             let like = alone().like(&over).unwrap();
@@ -490,7 +490,7 @@ fn a_managed_base_is_refreshed_by_itself_or_from_what_stands_on_it() {
         let fresh = refresh(&like, &itself);
         assert_eq!((fresh.state(), fresh.key()), (EnvState::Built, Some(&key)), "{tool}");
         assert_eq!(run(fresh.python(), "import alpha; print(alpha.__version__)"), "2.0");
-        assert!(like.find(&above).unwrap().is_none(), "what stood on the old one");
+        assert!(like.find(&above).unwrap().is_none(), "an environment over the old base");
         let again = provisioner().prepare(&beta, Isolation::Shared).unwrap();
         assert_eq!((again.state(), again.key()), (EnvState::Built, Some(&above)), "{tool}");
         assert_eq!(run(again.python(), "import alpha; print(alpha.__version__)"), "2.0");
@@ -542,7 +542,7 @@ fn a_managed_base_is_kept_by_what_needs_it_and_evicted_after_it() {
     assert_eq!(report.removed.len(), 2);
 }
 
-/// Whoever keeps a provisioner for long sees the base as it is when an environment is asked for.
+/// A provisioner that is kept for long sees the base as it is at each request.
 #[test]
 fn a_provisioner_outlives_a_change_of_its_base() {
     let base = [("alpha", "1.0", &[][..])];
@@ -562,8 +562,8 @@ fn a_provisioner_outlives_a_change_of_its_base() {
     assert_eq!(alpha("beta"), ("2.0".to_owned(), EnvState::Hit));
 }
 
-/// A key finds an environment without its base; but one that is made of links into the base is no
-/// longer what was built once the base has changed.
+/// A key finds an environment without its base. An environment made of links into a changed base no
+/// longer is what was built, so it is not found.
 #[test]
 fn links_into_a_base_that_has_changed_are_not_used() {
     let base = [("alpha", "1.0", &[][..])];
@@ -582,7 +582,7 @@ fn links_into_a_base_that_has_changed_are_not_used() {
             assert!(matches!(error, Error::StaleLinks { .. }), "{}", report(&error));
             assert!(error.hint().is_some_and(|hint| hint.contains("by its spec")));
             assert_eq!(damage.iter().map(|it| it.problem).collect::<Vec<_>>(), [Problem::Base]);
-            // By its spec it is built over the base as it is.
+            // By its spec, it is built over the base as it is now.
             let env = world.spec(Tool::Uv, &["beta"]);
             let again = provisioner.prepare(&env, Isolation::Shared).unwrap();
             assert_ne!(again.key(), Some(&key));
@@ -608,7 +608,7 @@ fn a_managed_base_may_stand_on_an_interpreter_of_ones_own() {
     let base = env.details().unwrap().base.unwrap();
     assert!(base.key.is_some(), "{base:?}");
 
-    // Without packages there is nothing to make: it is the base.
+    // Without packages, nothing is built: the environment is the base.
     let alone = Base::from(RuntimeEnv::python(world.base_python()));
     let provisioner =
         Provisioner::builder().base(alone.clone()).cache_dir(&*world.cache()).open().unwrap();

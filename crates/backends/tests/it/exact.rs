@@ -1,6 +1,6 @@
-//! Data is exact: what a stage does not change comes out as it went in. The samples are what
-//! Python's `json` writes: numbers of any size and precision, keys in their order, text with escapes
-//! and without, halves of surrogate pairs.
+//! Data is exact: data that a stage does not change comes out as it went in. The samples come from
+//! Python's `json`: numbers of any size and precision, keys in their order, text with and without
+//! escapes, halves of surrogate pairs.
 
 use std::sync::{Arc, LazyLock};
 
@@ -33,7 +33,7 @@ fn pass_in_rust(name: &str) -> RustStage {
     RustStage::from_fn(name, |task: Task, _: &mut Context| Ok::<_, BoxError>(task))
 }
 
-/// Looks at the data where it can.
+/// Reads the data where it can.
 fn look_in_rust(name: &str) -> RustStage {
     RustStage::from_fn(name, |task: Task, _: &mut Context| {
         if let Data::Json(json) = &task.data
@@ -45,7 +45,7 @@ fn look_in_rust(name: &str) -> RustStage {
     })
 }
 
-/// Looks at the data, and writes anew what it can.
+/// Reads the data, and writes it anew where it can.
 fn rewrite_in_rust(name: &str) -> RustStage {
     RustStage::from_fn(name, |task: Task, _: &mut Context| {
         let Data::Json(json) = task.data.clone() else { return Err("no JSON".into()) };
@@ -83,7 +83,7 @@ fn what_stages_do_not_change_comes_out_as_it_went_in() {
     }
 }
 
-/// Rust writes text without escapes; all else is as Python wrote it.
+/// Rust writes text without escapes; everything else stays as Python wrote it.
 #[test]
 fn what_rust_writes_anew_has_the_same_numbers_and_the_same_order() {
     let pipeline = Pipeline::new("test").with_stage(rewrite_in_rust("a"));
@@ -118,8 +118,8 @@ fn a_checkpoint_gives_what_it_was_given() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// A whole task is read from its line as it was written, and written the same again: data that
-    /// nobody parses, metadata with its numbers and the order of its keys.
+    /// A whole task is read from its line and written back unchanged: data that is never parsed,
+    /// and metadata with its numbers and the order of its keys.
     #[test]
     fn a_whole_task_keeps_its_texts(at in any::<prop::sample::Index>(), other in any::<prop::sample::Index>()) {
         let data = compact(at.get::<String>(&CORPUS));
@@ -206,7 +206,7 @@ fn new_text_is_written_as_the_tasks_own() {
     let texts: Vec<&str> = report.outputs.iter().map(self::text).collect();
     let (escaped, raw) = (r#"{"new":"\u00e9"}"#, r#"{"new":"é"}"#);
     assert_eq!(texts, [lines[0], escaped, lines[1], raw, lines[2], raw]);
-    // The same in batches.
+    // The stage again, in batches.
     let text = "class Stage:\n    def process_batch(self, tasks): return tasks";
     let tasks = lines.map(|line| Task::from_json_line(line).unwrap());
     let pipeline = Pipeline::new("test").with_stage(python(text).with_batch_size(3));
@@ -222,7 +222,7 @@ fn half_a_surrogate_pair_is_an_error_only_where_rust_looks_at_it() {
         RustStage::from_fn("look", move |task: Task, _: &mut Context| {
             let value = match task.data.as_json() {
                 Some(value) => value.clone(),
-                // A stage that does not ask why must not go on with nothing.
+                // A stage that ignores the error must not go on with an empty value.
                 None if is_careless => Value::Null,
                 None => return Err(task.data.json().unwrap().unwrap_err().into()),
             };
@@ -266,14 +266,14 @@ fn keys_that_come_twice_pass_where_nobody_looks() {
     let task = || [Task::from_json_line(line).unwrap()];
     let report = local().run(&Pipeline::new("t").with_stage(look_in_rust("look")), task()).unwrap();
     assert_eq!(text(&report.outputs[0]), line);
-    // The last one counts, as in Python.
+    // The last value of a repeated key counts, as in Python.
     assert_eq!(report.outputs[0].data.as_json(), Some(&json!({ "a": 2, "b": 0 })));
     let report = local().run(&one(PASS), task()).unwrap();
     assert_eq!(text(&report.outputs[0]), r#"{"a":2,"b":0}"#);
 }
 
-/// Each is worked off in time that grows with their number: a run of this many would take hours
-/// otherwise.
+/// The time grows linearly with the number of outputs; otherwise a run of this many would take
+/// hours.
 #[test]
 fn a_task_may_become_very_many() {
     const MANY: usize = 30_000;

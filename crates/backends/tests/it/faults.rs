@@ -1,5 +1,5 @@
-//! What breaks below the provisioner: disks, files, processes, clocks. Each ends in a clear error or
-//! in a silent recovery, and never in half an environment.
+//! Faults below the provisioner: disks, files, processes, clocks. Each ends in a clear error or a
+//! silent recovery, and never in half an environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::world::{World, run};
 
 const WHEELS: [(&str, &str, &[&str]); 1] = [("alpha", "1.0", &[])];
 
-/// Where the environment for a spec is.
+/// Returns the folder of the environment for a spec.
 fn env_dir(world: &World, env: &envspec::LoadedEnv) -> PathBuf {
     let provisioner = world.provisioner();
     let key = provisioner.key(env, Isolation::Shared).expect("a key").expect("a key");
@@ -34,7 +34,7 @@ fn a_corrupted_manifest_is_built_anew() {
         fs::write(&manifest, damaged).unwrap();
         assert_eq!(world.state(&env), EnvState::Built);
     }
-    // Of details that nobody can read, the environment is none the worse.
+    // Unreadable details do no harm to an environment.
     let mut value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
     value["details"] = json!({ "from": "elsewhere" });
     fs::write(&manifest, value.to_string()).unwrap();
@@ -64,7 +64,7 @@ fn damage_by_hand_is_found_or_built_anew() {
     assert!(differences[0].path.ends_with("alpha.py") && differences[0].found.is_none());
     drop(environment);
 
-    // A worker sees that what was asked for is not there.
+    // A worker notices that a requested package is missing.
     let site = site.join("site-packages");
     fs::remove_dir_all(site.join("alpha-1.0.dist-info")).unwrap();
     let text = "class Stage:\n def process(self, task): return task";
@@ -107,7 +107,7 @@ fn a_clock_that_jumps_harms_nothing() {
         let file = fs::File::options().write(true).open(&lock).unwrap();
         file.set_modified(time).unwrap();
     };
-    // A last use in the future is one of this moment, and the next use puts it right.
+    // A last use in the future counts as a use now, and the next use corrects it.
     set(SystemTime::now() + year);
     let old = Budget::default().with_older_than(Duration::from_hours(1));
     assert_eq!(provisioner.cache().prune(&old).unwrap().kept, 1);
@@ -121,7 +121,7 @@ fn a_clock_that_jumps_harms_nothing() {
     assert_eq!(provisioner.cache().prune(&old).unwrap().removed.len(), 1);
 }
 
-/// A project whose build says who it is, starts a child, and does not end.
+/// A project whose build prints its process number, starts a child, and does not end.
 fn endless_project(world: &World) -> PathBuf {
     let dir = world.root.join("endless");
     fs::create_dir(&dir).expect("a folder");
@@ -147,7 +147,7 @@ fn endless_project(world: &World) -> PathBuf {
 fn a_killed_build_takes_its_children_along_and_the_next_one_works() {
     let world = World::new(&[], &WHEELS);
     let project = endless_project(&world);
-    // The package manager is fetched before.
+    // The package manager is fetched in advance.
     world.state(&world.spec(Tool::Uv, &["alpha"]));
     let helper = job("endless build", &world.root).start().unwrap();
     let pids = world.root.join("pids");
@@ -165,8 +165,8 @@ fn a_killed_build_takes_its_children_along_and_the_next_one_works() {
     helper.wait().unwrap();
     pids.into_iter().for_each(assert_ends);
 
-    // The same key with a build that ends: the project's contents are a part of it, so the old ones
-    // are those of another environment, of which nothing may be seen.
+    // The project now has a build that ends. The project's contents are part of the key, so the
+    // files of the old build belong to another environment, and none of them may show up.
     let env = world.spec(Tool::Uv, &[project.to_str().unwrap()]);
     let dir = env_dir(&world, &env);
     assert!(!dir.join("manifest.json").exists());
@@ -192,7 +192,7 @@ fn a_full_or_read_only_disk_is_an_error_that_leaves_nothing() {
     assert!(output.status.success(), "{words}{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// A job of the helper below, in a process of its own; with `disk`, a small one at `disk`.
+/// A job of the helper below, in a process of its own; with `disk`, on a small disk at `disk`.
 fn job(name: &str, root: &Path) -> duct::Expression {
     let binary = std::env::current_exe().expect("the path of the test binary");
     let script = match name {
@@ -244,7 +244,7 @@ fn on_a_small_disk(world: &World) {
     };
     let env = world.spec(Tool::Uv, &["alpha"]);
     let key = provisioner().key(&env, Isolation::Shared).expect("a key").expect("a key");
-    // How much a build takes, in the disk's pages.
+    // Pages of the disk that a build takes.
     let free = |path: &Path| rustix::fs::statvfs(path).expect("the disk's state").f_bavail;
     let before = free(&disk);
     drop(provisioner().prepare(&env, Isolation::Shared).expect("an environment"));
@@ -252,7 +252,7 @@ fn on_a_small_disk(world: &World) {
     assert!(provisioner().cache().remove(&key).expect("to remove it"));
     let (mut built, mut failed) = (0, 0);
     let all = usize::try_from(free(&disk)).expect("a number of pages");
-    // From no room at all to enough: the disk is full at create, install, compile and commit.
+    // From no room at all to enough: the disk runs full at create, install, compile and commit.
     for room in (0..=pages + 4).step_by((pages / 24).max(1)) {
         let filler = disk.join("filler");
         fs::write(&filler, vec![1; (all - room) * 4096]).expect("a file");

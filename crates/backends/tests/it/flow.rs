@@ -21,7 +21,7 @@ fn a_hundred_thousand_tasks_stream_through_three_stages_in_bounded_memory() {
         .with_stage(python(PASS).with_name("b"))
         .with_stage(python(PASS).with_name("c").with_batch_size(16));
     let plan = Plan::new(&pipeline).unwrap();
-    // How far the source may run ahead of the sink: three queues, and what the workers hold.
+    // How far the source may run ahead of the sink: three queues, and the tasks that workers hold.
     let (given, taken, most) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let mut tasks = (0..TASKS).map(|number| {
         let ahead = given.fetch_add(1, Ordering::Relaxed) - taken.load(Ordering::Relaxed);
@@ -78,7 +78,7 @@ fn a_slow_stage_gets_more_workers_and_a_fixed_one_does_not() {
     assert_eq!(count(true), 2);
 }
 
-/// The source is silent until an extra worker has ended for want of work, and then goes on.
+/// The source pauses until an extra worker has ended for lack of work, and then continues.
 #[test]
 fn workers_go_when_there_is_nothing_to_do_and_come_again() {
     let slow =

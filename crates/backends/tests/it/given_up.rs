@@ -1,5 +1,4 @@
-//! Copies of a base that end before their end: because what is to be installed is impossible, or
-//! because the run is stopped.
+//! Copies of a base that stop early, because the installation is impossible or the run is stopped.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +11,10 @@ use stage::Isolation;
 
 use crate::world::World;
 
-/// So many files take longer to copy than either tool takes to say no.
+/// Copying this many files takes longer than either tool takes to refuse.
 const FILES: usize = 80_000;
 
-/// A world whose base has many files, which take next to no room: most of them are one.
+/// A world whose base has many files that take almost no room: most are hard links to one file.
 fn large() -> World {
     let world = World::new(&[], &[("alpha", "1.0", &[])]);
     let site = world.base_site();
@@ -31,7 +30,8 @@ fn large() -> World {
     world
 }
 
-/// What makes a provisioner that keeps the phases of its builds, and calls this at each.
+/// Returns the builder of a provisioner that records the phases of its builds and calls `at` for
+/// each.
 fn watching(
     world: &World,
     at: impl Fn(BuildPhase) + Send + Sync + 'static,
@@ -47,8 +47,8 @@ fn watching(
     (world.builder().observer(Arc::new(observer)), phases)
 }
 
-/// The installation begins once all files are there, so a build that never comes to it has ended in
-/// the middle of them.
+/// The installation begins once all files are copied. A build that never reaches it stopped in the
+/// middle of the copy.
 #[test]
 fn a_refusal_ends_a_copy_under_way_and_so_does_a_stop() {
     let world = large();
@@ -83,7 +83,7 @@ fn a_refusal_ends_a_copy_under_way_and_so_does_a_stop() {
     }
 }
 
-/// What can be had is installed as before, whichever of the two ends first.
+/// A possible installation works as before, whichever of the two ends first.
 #[test]
 fn a_copy_over_which_all_is_well_is_whole() {
     let world = World::new(&[("kept", "1.0", &[])], &[("alpha", "1.0", &[])]);

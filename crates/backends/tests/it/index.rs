@@ -47,19 +47,20 @@ print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
-/// An index that is there until it is dropped.
+/// An index that runs until it is dropped.
 pub(crate) struct Index {
     server: ReaderHandle,
     port: u16,
 }
 
 impl Index {
-    /// For everybody.
+    /// An index without a login.
     pub(crate) fn new(wheels: &Path) -> Self {
         Self::start(wheels, "", "0")
     }
 
-    /// For whoever gives a password that starts like this; each file takes its time, in seconds.
+    /// An index that requires a password with this beginning; each file is delayed by `pause`
+    /// seconds.
     pub(crate) fn start(wheels: &Path, login: &str, pause: &str) -> Self {
         let words = ["-I".as_ref(), "-c".as_ref(), PROGRAM.as_ref(), wheels.as_os_str()];
         let words = words.into_iter().chain([pause.as_ref()]);
@@ -82,7 +83,7 @@ impl Index {
 
 impl Drop for Index {
     fn drop(&mut self) {
-        // It ends with the test at the latest.
+        // The server ends with the test at the latest.
         let _ = self.server.kill();
     }
 }

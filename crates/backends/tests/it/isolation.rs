@@ -1,5 +1,5 @@
-//! No environment changes another one by way of a package manager's cache: what a program edits in
-//! place stays where it was edited.
+//! No environment changes another one through a package manager's cache: an edit in place affects
+//! only the edited environment.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -13,15 +13,15 @@ use stage::{Base, Isolation};
 
 use crate::world::{World, host, run};
 
-/// As long as the module that it is written over.
+/// As long as the module that it overwrites.
 const EDIT: &[u8] = b"edited = 'in place'\n";
 
-/// Where a module of an environment lies.
+/// Returns the path of an environment's module.
 fn module(env: &Environment, name: &str) -> PathBuf {
     run(env.python(), &format!("import {name}; print({name}.__file__)")).into()
 }
 
-/// Writes over the beginning of a file, as an editor does that replaces no files.
+/// Overwrites the beginning of a file, as an editor does that does not replace files.
 fn edit(file: &Path) {
     let mut file = OpenOptions::new().write(true).open(file).expect("a file of the environment");
     file.write_all(EDIT).expect("it can be edited");
@@ -79,12 +79,12 @@ fn an_edit_in_a_managed_base_comes_back_in_no_other_base() {
     assert!(!is_edited(&module(&base(&["alpha", "beta"]), "alpha")));
 }
 
-/// Virtualenvs that uv makes share their files with its cache. An edit there is no business of ours
-/// until it comes out of that cache into an environment of ours.
+/// Virtualenvs that uv makes share their files with its cache. An edit there concerns us only when
+/// it reaches one of our environments through that cache.
 #[test]
 fn an_edit_that_others_left_in_uvs_cache_is_not_installed() {
     let world = World::new(&[], &[("alpha", "1.0", &[]), ("beta", "1.0", &["alpha"])]);
-    // It also fetches uv where there is none.
+    // This also fetches uv if it is missing.
     let first = world.prepare(&world.spec(Tool::Uv, &["beta"])).unwrap();
     let original = fs::read(module(&first, "alpha")).unwrap();
     let uv = first.details().unwrap();
@@ -107,7 +107,7 @@ fn an_edit_that_others_left_in_uvs_cache_is_not_installed() {
     let env = world.prepare(&world.spec(Tool::Uv, &["alpha"])).unwrap();
     assert_eq!(fs::read(module(&env, "alpha")).unwrap(), original);
     assert_eq!(env.damage().unwrap(), []);
-    // Their own files are theirs.
+    // The virtualenv of uv keeps its own files.
     assert!(is_edited(&theirs));
 }
 

@@ -1,5 +1,5 @@
-//! What is built and installed from this machine's own files: contents depend on the spec, what it
-//! names and the base, and on nothing that was built earlier.
+//! Builds and installations from this machine's own files: the contents depend on the spec, the
+//! files that it names, and the base, and never on earlier builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::world::{World, run};
 
 pub(crate) const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
 
-/// A build backend that puts all of a package's folder into the wheel, and lines of its own into a
+/// A build backend that packs the package's whole folder into the wheel, and its own lines into a
 /// module `built`.
 const BACKEND: &str = r#"
 import base64, hashlib, os, pathlib, tarfile, zipfile
@@ -54,7 +54,7 @@ def build_sdist(directory, config_settings=None):
     return top + ".tar.gz"
 "#;
 
-/// Writes a project that builds itself; `more` is what its backend does otherwise.
+/// Writes a project that builds itself; `more` changes its backend.
 pub(crate) fn project(dir: &Path, name: &str, more: &str) {
     write(dir, &format!("{name}/__init__.py"), "VALUE = 1\n");
     write(
@@ -74,7 +74,8 @@ pub(crate) fn write(dir: &Path, path: &str, text: &str) {
     fs::write(path, text).expect("a file");
 }
 
-/// What a program prints in the environment of a spec, and how that was come by.
+/// Returns what a program prints in the environment of a spec, and whether the environment was
+/// built.
 pub(crate) fn told(world: &World, env: &envspec::LoadedEnv, program: &str) -> (String, EnvState) {
     let env = world.prepare(env).unwrap_or_else(|error| panic!("{}", error.report()));
     (run(env.python(), program), env.state())
@@ -113,7 +114,7 @@ fn folders_inside_a_project_are_built_whatever_their_names() {
             write(&dir, &format!("mytool/{path}"), "one");
             assert_eq!(key(), before, "{tool}: {path}");
         }
-        // A virtualenv, or a tool's cache, is none of it.
+        // A virtualenv or a tool's cache is no part of the project.
         for mark in ["env/pyvenv.cfg", ".some_cache/CACHEDIR.TAG"] {
             write(&dir, mark, "");
             assert_eq!(key(), before, "{tool}: {mark}");
@@ -149,7 +150,7 @@ fn a_local_wheel_that_is_built_anew_takes_the_place_of_the_bases_in_the_same_ver
     }
 }
 
-/// In whatever way the folder is named.
+/// For every way to name the folder.
 #[test]
 fn a_wheel_under_find_links_that_is_built_anew_is_the_one_that_is_installed() {
     let world = World::new(&[], &[]);
@@ -214,7 +215,7 @@ fn an_sdist_that_is_made_anew_is_built_anew() {
     }
 }
 
-/// A build that sees the environment finds what that holds, and not what an earlier one held.
+/// A build that sees the environment finds its current packages, not those of an earlier one.
 #[test]
 fn what_is_built_without_isolation_is_built_against_its_own_environment() {
     let sees = "\ndef built():\n    import header\n    return 'HEADER = %r' % header.__version__\n";
@@ -237,7 +238,7 @@ fn what_is_built_without_isolation_is_built_against_its_own_environment() {
             tool.as_str(): { "packages": ["alpha"], options: ["--no-index", "--find-links", links] },
             "env_vars": { format!("{name}_NO_BUILD_ISOLATION"): "1" },
         });
-        // pip takes the variable for its contrary.
+        // pip reads the variable with the opposite meaning.
         let specs = if tool == Tool::Uv { vec![by_option, by_variable] } else { vec![by_option] };
         for version in ["1.0", "2.0"] {
             for spec in &specs {

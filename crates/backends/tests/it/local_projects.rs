@@ -1,5 +1,5 @@
-//! What the build of a local project reads outside of its folder: projects that it depends on by their
-//! places, and the repository that tells its version.
+//! The build of a local project reads files outside of its folder: projects that it depends on by
+//! their paths, and the repository that determines its version.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use stage::Isolation;
 use crate::local_builds::{TOOLS, project, told, write};
 use crate::world::{World, run};
 
-/// A backend's dependencies are those of the table `tool.backend`, and of the file that it names.
+/// A backend that has the dependencies of the table `tool.backend`, and of the file that it names.
 const NEEDS: &str = "
 def requires():
     import tomllib
@@ -23,14 +23,14 @@ def requires():
     return ''.join(f'Requires-Dist: {line}\\n' for line in lines if line)
 ";
 
-/// Writes a project with more in its `pyproject.toml`.
+/// Writes a project with more lines in its `pyproject.toml`.
 fn depending(dir: &Path, name: &str, more: &str) {
     project(dir, name, NEEDS);
     let text = fs::read_to_string(dir.join("pyproject.toml")).expect("a project");
     write(dir, "pyproject.toml", &(text + more));
 }
 
-/// Every file below a folder.
+/// Returns every file below a folder.
 fn files_in(dir: &Path) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(dir).sort_by_file_name().into_iter();
     entries.map(|entry| entry.expect("a folder of ours").into_path()).collect()
@@ -66,7 +66,7 @@ fn a_project_that_another_names_by_its_place_is_built_as_it_is_now() {
             if line.starts_with("-e") {
                 continue;
             }
-            // Nothing tells of the copy that is gone, and nothing is left in the folders.
+            // Nothing mentions the removed copy, and no file is left in the folders.
             let program = "import importlib.metadata as m\n\
                            print(m.requires('a'), [f.read_text() for n in 'ab' for f in m.files(n)\n\
                            if f.name == 'direct_url.json'])";
@@ -110,7 +110,7 @@ fn an_editable_whose_dependencies_are_in_a_file_follows_it() {
     }
 }
 
-/// A backend whose version is what git says, as tools do that take versions from git.
+/// A backend whose version comes from `git describe`, as with the common version tools.
 const DESCRIBED: &str = "
 def built():
     import subprocess
@@ -129,7 +129,8 @@ fn commit(dir: &Path, tag: &str) {
     git(dir, &["tag", tag]);
 }
 
-/// A repository with a project in `packages/lib`, or at its top, and with what no copy of sources has.
+/// A repository with a project in `packages/lib` or at its top, and with files that no copy of
+/// sources has.
 fn repository(dir: &Path, project_in: &str) {
     fs::create_dir_all(dir).expect("a folder of ours");
     git(dir, &["init", "-q"]);
@@ -177,7 +178,7 @@ fn what_git_tells_a_build_is_what_it_tells_in_place() {
         let key =
             || world.provisioner().key(&world.spec(tool, &[&line]), Isolation::Shared).unwrap();
         let same = key();
-        // A commit of nothing, and its tag.
+        // An empty commit, and its tag.
         commit(&repository, &format!("v2.{number}"));
         assert_ne!(key(), same);
         let (tagged, state) = found();

@@ -1,5 +1,5 @@
-//! Law: a lock file that is written asks, when it is read again, for just what the spec resolved to,
-//! and other tools install from it.
+//! Law: reading a lock file that was written asks for exactly what the spec resolved to, and other
+//! tools install from the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use crate::world::{World, host, run};
 
 const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
 
-/// The uv that tests share; preparing anything with it fetches it.
+/// The uv that tests share; preparing any environment with uv fetches it.
 fn uv(world: &World) -> PathBuf {
     let tools = fs::read_dir(world.cache().join("tools")).expect("a folder of tools").flatten();
     let programs = tools.map(|entry| entry.path().join("bin/uv"));
     programs.filter(|path| path.is_file()).max().expect("uv was fetched")
 }
 
-/// Everything that a real `uv pip install -r` of a lock file puts into a new virtualenv.
+/// Returns all packages that a real `uv pip install -r` of a lock file puts into a new virtualenv.
 fn installed(world: &World, lock: &Path, name: &str) -> String {
     let venv = world.root.join(name);
     duct::cmd!(host(), "-m", "venv", "--without-pip", &venv).run().expect("a virtualenv");
@@ -73,7 +73,8 @@ fn a_lock_file_that_is_written_is_read_again_as_the_same() {
         assert!(text.contains(&named) && text.contains("sys_platform == "), "{text}");
         let lock = world.root.join(format!("pylock.{tool}.toml"));
         fs::write(&lock, &text).unwrap();
-        // pip itself wants hashes of all or of none, and folders and repositories have none.
+        // pip itself wants hashes for all requirements or for none, and folders and repositories
+        // have none.
         let again = json!({ "uv": {
             "packages": lock.file_name().unwrap().to_str(),
             "uv_pip_install_options": ["--index-url", index],

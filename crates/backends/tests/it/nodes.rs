@@ -1,4 +1,4 @@
-//! What is removed on the nodes of a cluster, by the Python that runs there.
+//! Folders that the Python on a cluster's nodes removes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::world::host;
 
-/// Runs lines of Python beside the files that nodes get, with the folder for temporary files here.
+/// Runs lines of Python beside the files that nodes get, with `dir` as the folder for temporary
+/// files.
 fn run(dir: &Path, lines: &str) {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
     let lines = format!("import sys\nimport curator_ray_node as node\n{lines}");
@@ -44,7 +45,7 @@ fn runs_are_ended_only_in_a_folder_of_ones_own() {
         dir.join(format!("curator-{user}"))
     };
     let parent = parent(dir);
-    // Somebody put a link where the folder would be.
+    // Another user put a link where the folder would be.
     symlink(&victim, &parent).unwrap();
     run(dir, "node.end_run('run', 0)\nnode._LIFE = -1\nnode.sweep()");
     assert!(victim.join("run-1/folder").is_dir() && !victim.join("run-1/hosts").exists());

@@ -1,4 +1,4 @@
-//! What a stage may return, and the ids that come of it.
+//! What a stage may return, and the ids of its outputs.
 
 use backends::{Cause, Error, Event, ExecutorExt};
 use serde_json::{Value, json};
@@ -210,7 +210,7 @@ fn functions_modules_and_arguments() {
     );
 }
 
-/// Between Python stages a table is bytes that the program need not know.
+/// Between Python stages, a table is bytes that the program need not read.
 #[cfg(not(feature = "arrow"))]
 #[test]
 fn a_table_that_the_program_cannot_read_passes_between_python_stages() {
@@ -247,8 +247,8 @@ class Stage:
     assert!(error.report().contains("built with the feature `arrow`"), "{}", error.report());
 }
 
-/// A coroutine is awaited, in one event loop for the life of a worker, and generators of either kind
-/// give what they yield: an entry per task for `process_batch`.
+/// A coroutine is awaited, in one event loop for the life of a worker. Generators of either kind
+/// give the values that they yield: one entry for each task for `process_batch`.
 #[test]
 fn coroutines_and_generators_are_run() {
     let head = r"
@@ -411,7 +411,7 @@ fn what_nobody_would_get_is_refused() {
     }
 }
 
-/// Where a stage drops all that it gets, that may be what a missing `return` does.
+/// If a stage drops all its tasks, its code may lack a `return`.
 #[test]
 fn a_stage_that_dropped_all_that_it_got_is_told_at_the_end() {
     let dropped = |text: &str, count| {

@@ -1,6 +1,6 @@
 //! The report of a run with 20 stages and 10 000 tasks, opened from disk in headless Chromium.
 //!
-//! With `REPORT_DIR` set, the page and its pictures stay there, to be looked at.
+//! With `REPORT_DIR` set, the page and its pictures stay there for inspection.
 
 use std::env;
 use std::fs;
@@ -13,11 +13,11 @@ use stage::{BoxError, Context, Pipeline, RustStage, Task};
 
 use crate::support::{local, python};
 
-/// How long a page may take, in milliseconds from the moment that it is opened.
+/// The longest time that a page may take to be ready, in milliseconds.
 const LONGEST: u64 = 1000;
 
-/// Rust stages, and in their midst a Python stage that fails on some tasks, with a text that would
-/// end a script element.
+/// Rust stages, and among them a Python stage that fails on some tasks, with a text that would end
+/// a script element.
 fn pipeline() -> Pipeline {
     let pass = |index: usize| {
         let pass = |task: Task, _: &mut Context| Ok::<_, BoxError>(task);
@@ -32,7 +32,7 @@ fn pipeline() -> Pipeline {
         .with_stages((9..19).map(pass))
 }
 
-/// Has Chromium do this with a page, and returns what it printed, and what it said of scripts.
+/// Runs Chromium on a page, and returns what it printed, and its messages about scripts.
 fn chromium(profile: &Path, page: &Path, arguments: &[&str]) -> (String, String) {
     let chromium = which::which("chromium").expect("`chromium` on PATH (apt-get install chromium)");
     let profile = format!("--user-data-dir={}", profile.display());
@@ -72,7 +72,7 @@ fn a_page_opens_at_once_shows_its_tables_and_has_no_script_error() {
     fs::write(&file, page).unwrap();
     let profile = scratch.path().join("profile");
 
-    // The best of three: the machine may be busy.
+    // The best of three, since the machine may be busy.
     let mut best = u64::MAX;
     for _ in 0..3 {
         let (dom, console) = chromium(&profile, &file, &["--dump-dom"]);

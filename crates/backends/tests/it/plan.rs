@@ -1,4 +1,4 @@
-//! What is read and refused before anything runs.
+//! Plans that are read and refused before any stage runs.
 
 use backends::{Error, ExecutorExt, Plan};
 use envspec::RuntimeEnv;

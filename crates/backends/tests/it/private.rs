@@ -1,5 +1,5 @@
-//! Private code whose name is also on an index, where it is somebody else's: what is recorded and
-//! made again is what was installed, with pip and with uv.
+//! Private code whose name also belongs to a stranger's package on an index: a record and its
+//! replay use the code that was installed, with pip and with uv.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::world::World;
 
 const TOOLS: [Tool; 2] = [Tool::Uv, Tool::Pip];
 
-/// Builds wheels and what an installation in place needs, with nothing to download.
+/// Builds wheels and editable installs, with nothing to download.
 const BACKEND: &str = r#"
 import os, zipfile
 def _build(directory, files):
@@ -36,16 +36,17 @@ def build_editable(directory, config_settings=None, metadata_directory=None):
     return _build(directory, {NAME + ".pth": os.getcwd() + "\n"})
 "#;
 
-/// An index that everybody can read, private code, and two caches.
+/// An open index, private code, and two caches.
 pub(crate) struct Setting {
     pub(crate) world: World,
     pub(crate) index: Index,
-    /// Serves private wheels, which are on no page that anybody reads.
+    /// Serves private wheels, which no index page lists.
     own: Index,
 }
 
 impl Setting {
-    /// The index has `secret` and `brought`, which are somebody else's, and `helper`, which is nobody's secret.
+    /// The index has a stranger's `secret` and `brought`, and `helper`, which has no private
+    /// counterpart.
     pub(crate) fn new() -> Self {
         let world = World::new(&[], &[("helper", "1.0", &[])]);
         let foreign = |name| {
@@ -59,7 +60,7 @@ impl Setting {
         Self { world, index, own }
     }
 
-    /// Private code in a folder of this name.
+    /// Writes private code into a folder of this name.
     fn project(&self, name: &str, requires: &[&str]) -> PathBuf {
         let dir = self.world.root.join(name);
         let name = name.rsplit('/').next().expect("a name");
@@ -77,7 +78,7 @@ impl Setting {
         dir
     }
 
-    /// The same as a repository with one commit.
+    /// Makes a repository of the private code, with one commit.
     fn repository(&self, name: &str) -> PathBuf {
         let dir = self.project(name, &[]);
         git(&dir, &["init", "-q", "-b", "trunk"]);
@@ -85,7 +86,7 @@ impl Setting {
         dir
     }
 
-    /// A private wheel, beside the index and not in it.
+    /// Writes a private wheel beside the index, not into it.
     pub(crate) fn archive(&self, name: &str, requires: &[&str]) -> PathBuf {
         let dir = self.world.root.join("own");
         fs::create_dir_all(&dir).expect("a folder");
@@ -132,7 +133,7 @@ impl Setting {
         dir
     }
 
-    /// The record of a run with these requirements.
+    /// Records a run with these requirements.
     fn record(&self, tool: Tool, requirements: &[&str]) -> RunRecord {
         let record = self.try_record(tool, requirements);
         record.unwrap_or_else(|error| panic!("{tool}: {}", error.report()))
@@ -147,7 +148,7 @@ impl Setting {
         RunRecord::new(&plan, &provisioner, &report)
     }
 
-    /// Whose the modules are in a run by a record, over a cache of this name.
+    /// Returns the owner of the modules in a replay of a record, over a cache of this name.
     fn replay(
         &self,
         record: &RunRecord,
@@ -162,7 +163,7 @@ impl Setting {
     }
 }
 
-/// Tells whose the modules are that it finds.
+/// Returns the owner of the modules that it imports.
 pub(crate) const STAGE: &str = "
 class Stage:
     def process(self, task):
@@ -201,14 +202,14 @@ pub(crate) fn commit(dir: &Path) -> String {
     git(dir, &["rev-parse", "HEAD"])
 }
 
-/// A URL of a repository that pip and uv read.
+/// Returns a URL of a repository that pip and uv read.
 pub(crate) fn repository_url(dir: &Path, tool: Tool) -> String {
-    // pip 23 takes no address without a host here.
+    // pip 23 needs a host in a `git+file` address.
     let host = if tool == Tool::Pip { "localhost" } else { "" };
     format!("git+file://{host}{}", dir.display())
 }
 
-/// Every way to ask for private code, by itself or with other private code that it brings.
+/// Returns every way to ask for private code, alone or with other private code that it requires.
 fn ways(setting: &Setting, tool: Tool) -> Vec<(&'static str, Vec<String>, &'static str)> {
     let secret = setting.project("secret", &["helper"]);
     let brought = setting.project("brought", &[]);
@@ -240,7 +241,7 @@ fn what_is_private_is_made_again_from_where_it_came() {
     let setting = Setting::new();
     for tool in TOOLS {
         for (number, (way, requirements, whose)) in ways(&setting, tool).into_iter().enumerate() {
-            // Each way with one of the tools, unless all is asked for.
+            // One tool for each way, unless everything is requested.
             let is_cut = std::env::var_os("CURATOR_TEST_ALL").is_none();
             if is_cut && TOOLS[number % 2] != tool {
                 continue;
@@ -296,7 +297,7 @@ fn what_is_private_and_changed_or_gone_is_refused_by_its_name() {
         });
         // The record has the commit, and the project asks for the branch.
         refused(&text(&bringing), &|| drop(another_commit(&repository)), &["-secret==1.0 ("]);
-        // What is gone.
+        // The project is gone.
         let top = setting.project("top", &[&format!("brought @ file://{}", brought.display())]);
         refused(&text(&top), &|| fs::remove_dir_all(&brought).unwrap(), &[&text(&brought)]);
         refused(&text(&secret), &|| fs::remove_dir_all(&secret).unwrap(), &[&text(&secret)]);
@@ -308,7 +309,7 @@ fn another_commit(dir: &Path) -> String {
     git(dir, &["rev-parse", "HEAD"])
 }
 
-/// A branch that moved on is not what ran: the commit of the record is.
+/// A branch that moved on is not what ran: the record's commit is.
 #[test]
 fn a_repository_is_made_again_at_its_commit() {
     let setting = Setting::new();
@@ -329,7 +330,7 @@ fn a_repository_is_made_again_at_its_commit() {
     }
 }
 
-/// The other way round: what came from an index is not taken from a folder of that name.
+/// The other direction: a package from an index is not replaced by a folder of that name.
 #[test]
 fn what_is_public_is_not_made_again_from_private_code() {
     let setting = Setting::new();
@@ -349,11 +350,11 @@ fn what_is_public_is_not_made_again_from_private_code() {
         let own = secret.to_str().unwrap();
         let error = setting.replay(&record, "empty", tool, &[own]).unwrap_err();
         assert!(matches!(error, Error::OtherSpec { .. }), "{}", error.report());
-        // The index has other bytes under the same name and version now.
+        // Now the index has other bytes under the same name and version.
         let wheel = setting.world.wheel("secret", "1.0");
         let public = fs::read(&wheel).unwrap();
         fs::rename(setting.archive("secret", &[]), &wheel).unwrap();
-        // The package manager may have kept the old ones.
+        // The package manager may still have the old bytes.
         match setting.replay(&record, "empty", tool, &["secret"]) {
             Ok(whose) => assert_eq!(whose, "secret public", "{tool}"),
             Err(error) => {
@@ -364,7 +365,7 @@ fn what_is_public_is_not_made_again_from_private_code() {
     }
 }
 
-/// A folder that lies elsewhere now and holds the same is the same.
+/// A folder that was moved and holds the same files is the same folder.
 #[test]
 fn a_moved_folder_is_made_again_from_its_new_place() {
     let setting = Setting::new();
@@ -404,7 +405,7 @@ fn a_package_without_a_name_in_the_spec_is_explained_with_its_place() {
     }
 }
 
-/// What the base has from a folder would be somebody else's by its name.
+/// A package that the base has from a folder would be a stranger's package by its name.
 #[test]
 fn what_the_base_has_from_a_folder_is_not_locked_by_its_name() {
     let setting = Setting::new();

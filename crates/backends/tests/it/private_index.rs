@@ -1,5 +1,5 @@
-//! An index that asks for a login and has the names of a public one: neither is taken for the other,
-//! in whatever way the login is given, and it is told nowhere.
+//! An index with a login that has the names of a public index: neither is taken for the other,
+//! however the login is given, and no output shows the login.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::index::Index;
 use crate::private::{STAGE, Setting, execute};
 use crate::support::python;
 
-/// How every password here begins.
+/// The beginning of every password here.
 const MARK: &str = "hush-4821-";
 
 /// How a login is given.
@@ -26,7 +26,7 @@ enum Login {
     None,
 }
 
-/// The public index of the setting, and one of the same names for whoever has a login.
+/// The public index of the setting, and one with the same names that needs a login.
 struct Indexes {
     setting: Setting,
     private: Index,
@@ -42,7 +42,8 @@ impl Indexes {
         Self { setting, private }
     }
 
-    /// A spec for `secret` of an index: the private one with this login, or the public one.
+    /// Returns a plan for `secret` from an index: the private one with this login, or the public
+    /// one.
     fn plan(&self, tool: Tool, login: Option<(Login, &str)>) -> Plan {
         let (option, variable) = match tool {
             Tool::Pip => ("pip_install_options", "PIP_INDEX_URL"),
@@ -74,7 +75,7 @@ impl Indexes {
         Plan::new(&pipeline.with_stage(python(STAGE).with_runtime_env(env))).expect("a plan")
     }
 
-    /// A run in the cache of this name: whose the module is, and its record.
+    /// Runs a plan in the cache of this name, and returns the module's owner and the record.
     fn run(&self, plan: &Plan, cache: &str) -> Result<(String, RunRecord), Error> {
         let cache = self.cache(cache);
         let (report, whose) = execute(plan, &cache)?;
@@ -83,7 +84,7 @@ impl Indexes {
         Ok((whose, RunRecord::new(plan, &provisioner, &report)?))
     }
 
-    /// Whose the module is in a run of this plan by a record.
+    /// Replays a record of this plan, and returns the module's owner.
     fn replay(&self, record: &RunRecord, plan: &Plan, cache: &str) -> Result<String, Error> {
         let plan = record.lock(plan, Some(&self.cache(cache)))?;
         Ok(execute(&plan, &self.cache(cache))?.1)
@@ -97,8 +98,8 @@ impl Indexes {
     }
 }
 
-/// It is not of the other one, whether the answer is a module or an error; an error does not tell a
-/// password.
+/// Checks that the module is not that of the other index, whether the answer is a module or an
+/// error. An error does not show a password.
 fn is_not(whose: &str, answer: Result<String, Error>, context: &str) {
     match answer {
         Ok(found) => assert_ne!(found, format!("secret {whose}"), "{context}"),
@@ -115,7 +116,7 @@ fn neither_index_is_taken_for_the_other() {
         let (whose, of_public) = indexes.run(&public, "").expect("a run");
         assert_eq!(whose, "secret public", "{tool}");
         for (number, login) in logins.into_iter().enumerate() {
-            // Each way with one of the tools, unless all is asked for.
+            // One tool for each way, unless everything is requested.
             if number % 2 != place && std::env::var_os("CURATOR_TEST_ALL").is_none() {
                 continue;
             }
@@ -126,7 +127,7 @@ fn neither_index_is_taken_for_the_other() {
                 Err(error) => panic!("{context}: {}", error.report()),
             };
             assert_eq!(whose, "secret private", "{context}");
-            // What is told of it: where it came from, and no password.
+            // The details show where the package came from, and no password.
             let provisioner = Provisioner::builder()
                 .base_of(&private)
                 .cache_dir(&*indexes.cache(""))
@@ -138,7 +139,7 @@ fn neither_index_is_taken_for_the_other() {
             assert_eq!(why.origin, Origin::Added, "{context}");
             let told: Value = json!([why, record, details.details()]);
             assert!(!told.to_string().contains(MARK), "{context}: {told}");
-            // By its record, with another password or with none, and over the other index.
+            // Replays with another password, with none, and over the other index.
             let empty = |what: &str| format!("{tool}{number}{what}");
             let again = indexes.plan(tool, Some((login, "two")));
             let key = |plan: &Plan| {

@@ -1,4 +1,4 @@
-//! What is left of workers and their children: nothing.
+//! Workers and their children leave no process behind.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use stage::Pipeline;
 
 use crate::support::{Notes, assert_ends, is_alive, local, numbers, python, recording};
 
-/// Starts a child in its own way, notes both processes, and then does what the test asks for.
+/// Starts a child in its own way, notes both processes, and then does as the test asks.
 const PARENT: &str = r#"
 import os, subprocess, sys, time
 class Stage:

@@ -1,4 +1,4 @@
-//! Files that say which Pythons they are for: what the base is not is refused before anything is built.
+//! Files that name their Python versions: another version of the base is refused before any build.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use stage::{Base, Isolation, Pipeline, PythonStage};
 use crate::support::{local, numbers, python, watched};
 use crate::world::World;
 
-/// The cause below the names of the stages.
+/// Returns the cause below the names of the stages.
 fn cause(error: Error) -> Error {
     match error {
         Error::Environment { source, .. } => cause(*source),
@@ -18,7 +18,7 @@ fn cause(error: Error) -> Error {
     }
 }
 
-/// Files whose field holds this, as they are named in a spec; the last names no packages.
+/// Writes files whose field has this value, as a spec names them; the last file has no packages.
 fn files(world: &World, versions: &str) -> [&'static str; 3] {
     let field = format!("requires-python = {versions:?}\n");
     let wheel = "packages = [{ name = 'alpha', version = '1.0' }]\n";
@@ -52,7 +52,7 @@ fn another_python_is_refused_and_nothing_is_built() {
                 let env = world.load(&spec(&world, tool, file));
                 let provisioner = world.provisioner();
                 if is_met {
-                    // Those with packages are the same environment, whatever the field says.
+                    // With packages, the environment is the same, whatever the field says.
                     let prepared = provisioner.prepare(&env, Isolation::Shared);
                     prepared.unwrap_or_else(|error| panic!("{file}: {}", error.report()));
                     continue;
@@ -78,7 +78,7 @@ fn another_python_is_refused_and_nothing_is_built() {
     }
 }
 
-/// Of all stages, also for a base that is yet to be built, and of the stage's own file.
+/// Checks all stages first, also for a base that is yet to be built, and a stage's own file.
 #[test]
 fn a_run_of_which_one_stage_is_for_another_python_builds_nothing() {
     const PASS: &str = "class Stage:\n    def process(self, task):\n        return task\n";

@@ -32,7 +32,7 @@ impl Noting {
     fn note(&self, line: &str) -> Result<(), BoxError> {
         use std::io::Write;
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.0)?;
-        // One write: other workers note lines at the same time.
+        // One write, since other workers note lines at the same time.
         Ok(file.write_all(format!("{line}\n").as_bytes())?)
     }
 }

@@ -1,5 +1,5 @@
-//! What a requirement names by a path or an address is what is installed, though the base has that
-//! version already; a requirement that names no file is content with the base's.
+//! A requirement that names a path or an address installs that file, even if the base has the same
+//! version. A requirement that names no file accepts the base's version.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn wheel(world: &World, name: &str, value: &str) {
     world.write_wheels(&json!([{ "name": name, "version": "1.0", "files": files }]));
 }
 
-/// Makes what a kind of requirement names, and returns the lines that do so.
+/// Writes the files for a kind of requirement, and returns its lines.
 fn lines(world: &World, tool: Tool, kind: &str, address: &str) -> Vec<String> {
     let path = world.wheel(kind, "1.0");
     let file = format!("{kind}-1.0-py3-none-any.whl");
@@ -70,7 +70,7 @@ fn lines(world: &World, tool: Tool, kind: &str, address: &str) -> Vec<String> {
     }]
 }
 
-/// What the environment of a spec holds of these modules.
+/// Returns the values of these modules in the environment of a spec.
 fn values(world: &World, env: &LoadedEnv, names: &[&str]) -> Value {
     let env = world.prepare(env);
     let env = env.unwrap_or_else(|error| panic!("{}", error.report()));
@@ -94,7 +94,7 @@ fn what_is_named_takes_the_place_of_the_bases_in_the_same_version() {
         world.install_into_base(&KINDS.map(|kind| (kind, "1.0", &[][..])));
         let lines: Vec<_> =
             KINDS.iter().flat_map(|kind| lines(&world, tool, kind, &address)).collect();
-        // Some of the base's came from just there, when something else lay there.
+        // The base has some packages from the same path, where other files lay at the time.
         let repository = world.root.join("source/repository");
         let commit = json!({ "vcs": "git", "commit_id": "1".repeat(40) });
         for (kind, url, key, value) in [
@@ -120,7 +120,7 @@ fn what_is_named_takes_the_place_of_the_bases_in_the_same_version() {
             Tool::Pip => "pip_install_options",
             Tool::Uv => "uv_pip_install_options",
         };
-        // What is built here needs nothing, and isolation takes its time.
+        // The builds here need no packages, and isolation takes time.
         let spec = json!({ tool.as_str(): {
             "packages": lines, option: ["--no-build-isolation"],
         }});
@@ -128,7 +128,7 @@ fn what_is_named_takes_the_place_of_the_bases_in_the_same_version() {
         for kind in KINDS {
             assert_eq!(found[kind], json!(["named", 1]), "{tool}: {found:#}");
         }
-        // A requirement without a place is content with the base's, wherever others of its version lie.
+        // A requirement without a path accepts the base's version, wherever other files of it lie.
         for kind in ["folder", "unnamed"] {
             wheel(&world, kind, "offered");
         }

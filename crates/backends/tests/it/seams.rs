@@ -1,4 +1,4 @@
-//! What strangers build on environments with: a provisioner over tools of their own, and its keys.
+//! Programs of others build on this: a provisioner over tools of their own, and its keys.
 
 use std::fs;
 
@@ -12,8 +12,8 @@ use venv_cache::Base;
 
 use crate::world::{World, host};
 
-/// Where the tools are a test's, no package manager runs: neither for what is installed, nor for what
-/// cannot be.
+/// With a test's own tools, no package manager runs, neither for a possible installation nor for an
+/// impossible one.
 #[test]
 fn an_environment_takes_the_tools_that_it_is_given() {
     let world = World::new(&[], &[]);
@@ -39,8 +39,8 @@ fn an_environment_takes_the_tools_that_it_is_given() {
     assert_eq!(fake.calls().unwrap().len(), calls, "what is there is asked of no tool");
 }
 
-/// All that decides what is installed has a part in the key, also where it comes from the process or
-/// the tools that were given; and whoever keeps environments otherwise gets the same key.
+/// Everything that decides the contents is in the key, including the settings of the process and
+/// the tools. A program that stores environments elsewhere gets the same key.
 #[test]
 fn a_key_holds_whatever_decides_what_is_installed() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! A secret stays secret: marked ones are planted in every place that a credential may come from,
-//! and looked for in everything that is left and in every command line.
+//! A secret stays secret: marked secrets are planted wherever a credential may come from, and
+//! searched for in all files, outputs and command lines.
 
 use std::fs;
 use std::io::Write;
@@ -17,10 +17,10 @@ use crate::index::Index;
 use crate::support::{numbers, python};
 use crate::world::World;
 
-/// Every planted secret starts so.
+/// The beginning of every planted secret.
 const MARK: &str = "hush-";
 
-/// The jobs of the helper, each with a package version of its own, so that each is a build.
+/// The jobs of the helper, each with a package version of its own, so that each one is a build.
 fn specs(tool: Tool, port: u16) -> Vec<(&'static str, Value)> {
     let url = |place: &str| format!("http://me:{MARK}{place}@127.0.0.1:{port}/simple");
     let options = match tool {
@@ -65,7 +65,7 @@ fn planted_secrets_are_found_nowhere() {
     let world = World::new(&[], &wheels);
     let index = Index::start(&world.wheels(), MARK, "0.05");
     let port = index.port();
-    // pip and uv are fetched from where they always are, before their settings are led astray.
+    // pip and uv are fetched from their usual places, before their settings are changed.
     for tool in [Tool::Uv, Tool::Pip] {
         world.prepare(&world.spec(tool, &["alpha==1.0"])).unwrap();
     }
@@ -120,7 +120,7 @@ fn planted_secrets_are_found_nowhere() {
     let mut found = Vec::new();
     let mut files = 0;
     for dir in [world.cache(), out.clone(), temporary] {
-        // The tools' own folders are a link of the tests.
+        // The tools' own folders are behind a link of the tests.
         for entry in walkdir::WalkDir::new(dir).into_iter().flatten() {
             files += 1;
             let text = fs::read(entry.path()).unwrap_or_default();
@@ -133,7 +133,7 @@ fn planted_secrets_are_found_nowhere() {
     }
     assert!(files > 200, "{files}");
     assert_eq!(found, [""; 0]);
-    // What is no secret does get there: the search is not blind.
+    // Data that is no secret does get there, which shows that the search works.
     let log = fs::read_to_string(out.join("log")).unwrap();
     assert!(log.contains("installer"), "{log}");
     let missing = fs::read_to_string(out.join("uv-missing")).unwrap();
@@ -142,14 +142,14 @@ fn planted_secrets_are_found_nowhere() {
     assert!(artefacts.contains("alpha") && artefacts.contains("shown"), "{artefacts}");
 }
 
-/// The first marked secret in some bytes.
+/// Returns the first marked secret in some bytes.
 fn marked(bytes: &[u8]) -> Option<String> {
     let at = bytes.windows(MARK.len()).position(|window| window == MARK.as_bytes())?;
     let end = bytes.len().min(at + 30);
     Some(String::from_utf8_lossy(&bytes[at.saturating_sub(40)..end]).into_owned())
 }
 
-/// All command lines of the machine that hold a secret, until it is over.
+/// Returns all command lines of the machine that hold a secret, until `over` is set.
 fn watch_command_lines(over: &AtomicBool) -> Vec<String> {
     let mut told = Vec::new();
     while !over.load(Ordering::Relaxed) {
@@ -166,7 +166,7 @@ fn watch_command_lines(over: &AtomicBool) -> Vec<String> {
     told
 }
 
-/// Builds, fails, locks, explains and runs, and writes down all that it is told.
+/// Builds, fails, locks, explains and runs, and writes down every message.
 #[test]
 #[ignore = "the process that `planted_secrets_are_found_nowhere` starts"]
 fn helper() {
@@ -225,7 +225,7 @@ fn helper() {
     }
 }
 
-/// Writes everything that is logged, at every level, to a file.
+/// Writes every log message, at every level, to a file.
 struct Recorder(Mutex<fs::File>);
 
 impl tracing::Subscriber for Recorder {
@@ -256,7 +256,7 @@ impl tracing::Subscriber for Recorder {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// Nothing is looked for in a folder that is not there.
+/// The search fails if its folder does not exist.
 #[test]
 fn the_search_finds_a_secret() {
     assert_eq!(marked(b"a hush-x").as_deref(), Some("a hush-x"));

@@ -1,5 +1,5 @@
-//! What pip and uv are told by others than the spec is in force and a part of an environment's key, as
-//! far as it decides the contents.
+//! Settings of pip and uv from outside the spec take effect, and are part of an environment's key
+//! if they decide its contents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::index::Index;
 use crate::world::{World, run};
 
-/// A folder with `alpha` in one version, which holds a number.
+/// Returns a folder with `alpha` in one version, which holds a number.
 fn wheels(world: &World, version: &str) -> PathBuf {
     let dir = world.root.join(version);
     fs::create_dir(&dir).expect("a folder");
@@ -21,8 +21,8 @@ fn wheels(world: &World, version: &str) -> PathBuf {
     dir
 }
 
-/// How an environment with `alpha` was come by, and which one it has, in a process for which this
-/// file is in force.
+/// Returns whether the environment with `alpha` was built, and its version, in a process with this
+/// settings file.
 fn ask(world: &World, tool: Tool, file: &Path) -> String {
     let variable = match tool {
         Tool::Pip => "PIP_CONFIG_FILE",
@@ -32,8 +32,8 @@ fn ask(world: &World, tool: Tool, file: &Path) -> String {
     ask_with(world, &json!({ tool.as_str(): ["alpha"] }), &[(variable, &file)])
 }
 
-/// The same for a spec, in a process that runs in the world's folder with these variables, and whose
-/// home that folder is.
+/// Returns the answer for a spec, in a process that runs in the world's folder with these
+/// variables. That folder is also its home.
 fn ask_with(world: &World, spec: &Value, variables: &[(&str, &str)]) -> String {
     let binary = std::env::current_exe().expect("the path of the test binary");
     let mut command =
@@ -48,7 +48,7 @@ fn ask_with(world: &World, spec: &Value, variables: &[(&str, &str)]) -> String {
             .unchecked();
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        // The innermost change of a variable is the one that holds.
+        // The innermost change of a variable takes effect.
         let is_given = variables.iter().any(|(given, _)| *given == name);
         if !is_given && ["PIP_", "UV_", "XDG_"].iter().any(|start| name.starts_with(start)) {
             command = command.env_remove(name);
@@ -65,7 +65,7 @@ fn ask_with(world: &World, spec: &Value, variables: &[(&str, &str)]) -> String {
 #[test]
 fn an_edit_of_a_configuration_file_builds_anew_and_a_comment_does_not() {
     let world = World::new(&[], &[]);
-    // Fetched while the settings are those of the machine.
+    // Fetched while the machine's own settings are in force.
     for tool in [Tool::Uv, Tool::Pip] {
         world.add_wheels(&[("warm", "1.0", &[])]);
         world.state(&world.spec(tool, &["warm"]));
@@ -93,7 +93,7 @@ fn an_edit_of_a_configuration_file_builds_anew_and_a_comment_does_not() {
     }
 }
 
-/// A world with two folders of wheels, `1.0` and `2.0`, and both tools at hand.
+/// Returns a world with two folders of wheels, `1.0` and `2.0`, and both tools at hand.
 fn world_of_links() -> World {
     let world = World::new(&[], &[]);
     world.add_wheels(&[("warm", "1.0", &[])]);
@@ -143,7 +143,8 @@ fn relative_paths_of_variables_and_files_start_at_the_callers_folder() {
     }
 }
 
-/// Law: what reaches a build is in the key, and what does not decide the contents is not.
+/// Law: settings that reach a build are in the key, and settings that do not change the contents
+/// are not.
 #[test]
 fn keys_differ_in_what_decides_the_contents_alone() {
     let world = world_of_links();

@@ -1,5 +1,5 @@
-//! Runs that end before their end: because a task failed while an environment was being built, or
-//! because somebody wants them to.
+//! Runs that end early, because a task failed while an environment was being built, or because the
+//! caller stops them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use stage::{Isolation, Pipeline, PythonStage, Task, Workers};
 use crate::support::{Notes, local, numbers, python, watched};
 use crate::world::{World, host};
 
-/// What a test of a hang allows; what hangs would take ten minutes.
+/// Time limit of a test for a hang; the hang itself would last ten minutes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Python code that tells that it runs, and does not end.
+/// Returns Python code that notes its start, and does not end.
 fn hangs(notes: &Notes) -> String {
     format!("open('{}', 'w').close(); __import__('time').sleep(600)\n", notes.path.display())
 }
 
-/// A stage that fails once that code runs.
+/// Returns a stage that fails once that code runs.
 fn fails_then(notes: &Notes) -> PythonStage {
     let text = "import os, time\nclass Stage:\n    def __init__(self, path):\n        \
         self.path = path\n    def process(self, task):\n        \
@@ -30,8 +30,8 @@ fn fails_then(notes: &Notes) -> PythonStage {
     python(text).with_name("first").with_args(json!([notes.path]))
 }
 
-/// A run that fails fast while the environment of another stage, which asks for these wheels, is at
-/// what hangs, ends with the failure.
+/// Checks that a fail-fast run ends with its failure while the environment of another stage, with
+/// these requirements, hangs in its build.
 fn ends_while_building(world: &World, notes: &Notes, requirements: &[&str]) {
     let spec = json!({ "uv": {
         "packages": requirements,
@@ -62,7 +62,7 @@ fn a_failure_does_not_wait_for_an_import_of_ray() {
         json!([{ "name": "ray", "version": "2.60.0", "files": { "ray.py": hangs(&notes) } }]);
     world.write_wheels(&list);
     let wheels = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/wheels.py");
-    // After `plain`, so that only the build that is tried looks at it.
+    // After `plain`, so that only the build under test looks at it.
     world.prepare(&world.spec(Tool::Uv, &["plain"])).unwrap();
     let wheel = world.wheel("ray", "2.60.0");
     let words = [wheels.into(), "--install".into(), site.join("site-packages"), wheel];
@@ -87,7 +87,8 @@ fn a_failure_does_not_wait_for_an_import_of_ray() {
 fn a_failure_does_not_wait_for_the_byte_compiler() {
     let notes = Notes::new();
     let world = World::new(&[], &[("plain", "1.0", &[])]);
-    // Every interpreter of the environment runs it as it starts, and the compiler is the first.
+    // Every interpreter of the environment runs the code at its start, and the compiler is the
+    // first.
     let files = json!({ "added.py": "", "added.pth": format!("import sys; {}", hangs(&notes)) });
     world.write_wheels(&json!([{ "name": "added", "version": "1.0", "files": files }]));
     ends_while_building(&world, &notes, &["added"]);
@@ -106,7 +107,7 @@ fn a_failure_does_not_wait_for_a_source_that_is_built() {
     ends_while_building(&world, &notes, &[project.to_str().unwrap()]);
 }
 
-/// Asks for the end once somebody has begun the first task.
+/// Stops the run once a worker has begun the first task.
 fn stopped_run(
     executor: &LocalExecutor,
     pipeline: &Pipeline,

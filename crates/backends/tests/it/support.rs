@@ -1,4 +1,4 @@
-//! What the tests share: a cache of their own, and runs in one line.
+//! Shared by the tests: a cache of their own, and runs in one line.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -17,7 +17,7 @@ pub(crate) fn local() -> LocalExecutor {
     LocalExecutor::default().with_base(python).with_cache_dir(CACHE.path())
 }
 
-/// The same, going on after failures.
+/// Returns the executor under test, set to continue after failures.
 pub(crate) fn recording() -> LocalExecutor {
     local().with_failure_policy(FailurePolicy::Record)
 }
@@ -27,7 +27,7 @@ pub(crate) fn python(text: &str) -> PythonStage {
     PythonStage::from_source(text, "Stage").with_name("stage")
 }
 
-/// A pipeline of one such stage.
+/// Returns a pipeline of one such stage.
 pub(crate) fn one(text: &str) -> Pipeline {
     Pipeline::new("test").with_stage(python(text))
 }
@@ -36,14 +36,14 @@ pub(crate) fn numbers(count: usize) -> impl Iterator<Item = Task> + Send {
     (0..count).map(|number| Task::new(json!({ "n": number })))
 }
 
-/// Ids and data of what came out.
+/// Returns the ids and data of the outputs.
 pub(crate) fn outputs(report: &RunReport) -> Vec<(String, Value)> {
     let pair =
         |task: &Task| (task.id().to_string(), task.data.as_json().cloned().unwrap_or_default());
     report.outputs.iter().map(pair).collect()
 }
 
-/// Runs with everything that happened on the side.
+/// Runs a pipeline, and returns the events, too.
 pub(crate) fn watched(
     executor: &LocalExecutor,
     pipeline: &Pipeline,
@@ -79,7 +79,7 @@ impl Notes {
         self.lines().iter().filter(|other| *other == line).count()
     }
 
-    /// The number that the first line with this prefix ends in, once it is there.
+    /// Returns the number at the end of the first line with this prefix, once the line exists.
     pub(crate) fn wait_for_number(&self, prefix: &str) -> i32 {
         for _ in 0..600 {
             let found = self.lines().into_iter().find_map(|line| {
@@ -94,7 +94,7 @@ impl Notes {
     }
 }
 
-/// Whether a process is there and no zombie.
+/// Returns whether a process exists and is no zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());

@@ -9,7 +9,7 @@ use stage::Pipeline;
 
 use crate::support::{Notes, local, numbers, one, outputs, python, recording, watched};
 
-/// The only failure of a run that goes on, and the number of outputs beside it.
+/// Returns the only failure of a run that continues, and the number of its outputs.
 fn only_failure(text: &str, tasks: usize) -> (FailedTask, usize) {
     let report = recording().run(&one(text), numbers(tasks)).expect("a run");
     assert_eq!(report.failed.len(), 1, "{:?}", report.failed);
@@ -148,7 +148,7 @@ class Stage:
 
 #[test]
 fn a_worker_that_writes_nonsense_into_the_socket_is_ended() {
-    // The control socket is the worker's only one: find it and write into it.
+    // Finds the control socket, the worker's only socket, and writes into it.
     let text = r#"
 import os, stat
 class Stage:

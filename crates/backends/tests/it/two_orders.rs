@@ -1,5 +1,5 @@
-//! What an environment is follows from its spec, what that names, and the base: not from what was built
-//! before it, nor from what else the machine's package managers know.
+//! An environment follows from its spec, the files that the spec names, and the base: not from
+//! earlier builds, nor from the caches of the machine's package managers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,15 +14,15 @@ use crate::local_builds::{project, sdist};
 use crate::private::{commit, git};
 use crate::world::World;
 
-/// What of each environment is compared, by the number of its spec: its key, and the digests of its
-/// files by their paths.
+/// The compared parts of each environment, by the number of its spec: its key, and the digests of
+/// its files by their paths.
 type Found = BTreeMap<usize, (String, BTreeMap<String, String>)>;
 
-/// Where a child finds what it is to do.
+/// The variable that tells a child its folder.
 const ROOT: &str = "CURATOR_TEST_ROOT";
 const NAME: &str = "CURATOR_TEST_NAME";
 
-/// Specs of every kind. Those that the quick test takes come first.
+/// Returns specs of every kind. Those of the quick test come first.
 fn specs(world: &World) -> Vec<Value> {
     let source = |name: &str| world.root.join("source").join(name);
     let shown = |path: PathBuf| path.display().to_string();
@@ -59,7 +59,7 @@ fn specs(world: &World) -> Vec<Value> {
         };
         let mut options = vec!["--no-index", "--find-links"];
         let wheels = shown(world.wheels());
-        // What is built needs nothing, and an isolated build takes its time.
+        // The builds here need no packages, and isolated builds take time.
         options.extend([wheels.as_str(), "--no-build-isolation"]);
         json!({ tool.as_str(): { "packages": list, option: options } })
     };
@@ -98,7 +98,7 @@ fn two_orders_and_two_homes_make_the_same_environments() {
         }
         child.env(NAME, name).stdout_capture().stderr_to_stdout().unchecked().start().unwrap()
     };
-    // What both said is waited for before the folder can go.
+    // Both outputs are awaited before the folder is removed.
     let children = ["forth", "back"].map(|name| (name, start(name)));
     let said = children.map(|(name, child)| (name, child.into_output().unwrap()));
     let [forth, back] = said.map(|(name, output)| -> Found {
@@ -147,10 +147,11 @@ fn builds_all() {
     fs::write(home.join("found.json"), serde_json::to_string(&found).unwrap()).unwrap();
 }
 
-/// The digests of an environment's files, with the environment's own path left out of texts. These are
-/// not compared: what the cache notes of times and places (`manifest.json`, `sizes.json`), bytecode,
-/// which holds times and paths, and uv's notes of when a source was changed (`uv_cache.json`). Of a
-/// list of files the lines of these and of scripts, whose first line is a path, are left out.
+/// Returns the digests of an environment's files, with the environment's own path left out of
+/// texts. These are not compared: the cache's notes of times and places (`manifest.json`,
+/// `sizes.json`), bytecode, which holds times and paths, and uv's notes of a source's time
+/// (`uv_cache.json`). In lists of files, the lines of these files are left out, and those of
+/// scripts, whose first line is a path.
 fn tree(dir: &Path) -> BTreeMap<String, String> {
     let left = ["manifest.json", "sizes.json", "uv_cache.json"];
     let is_left =

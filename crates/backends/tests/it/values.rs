@@ -1,5 +1,5 @@
-//! What becomes of Python values on their way into JSON: one meaning, or a refusal with the place
-//! and the way out. Those of numpy and pandas have a test with real packages, in `tests`.
+//! Python values on their way into JSON: one meaning, or a refusal that names the place and the way
+//! out. Those of numpy and pandas have a test with real packages, in `tests`.
 
 use backends::{Cause, ExecutorExt, RunReport};
 use proptest::prelude::*;
@@ -80,13 +80,13 @@ class Stage:
 "#
 .trim_ascii();
 
-/// The number of a task that was handed in.
+/// Returns the number of an input task.
 fn place(id: &TaskId) -> usize {
     let text = id.to_string();
     text.split('_').nth(1).and_then(|number| number.parse().ok()).expect("the number of a task")
 }
 
-/// What comes of each of these, as text: what JSON has for it, or what it was refused with.
+/// Returns each result as text: its JSON, or the refusal.
 fn results(report: &RunReport, count: usize) -> Vec<String> {
     let mut texts = vec![String::new(); count];
     for task in &report.outputs {
@@ -293,7 +293,7 @@ fn key() -> impl Strategy<Value = (String, bool)> {
     ]
 }
 
-/// A Python expression of nested holders, and whether all its keys are text.
+/// Returns a Python expression of nested containers, and whether all its keys are text.
 fn nested() -> impl Strategy<Value = (String, bool)> {
     let leaf = prop_oneof![Just("1"), Just("'a'"), Just("None"), Just("0.5")];
     let leaf = leaf.prop_map(|text| (text.to_owned(), true));
@@ -314,7 +314,7 @@ fn nested() -> impl Strategy<Value = (String, bool)> {
             )
                 .prop_map(move |(entries, form)| {
                     let is_text = entries.iter().all(|(key, value)| key.1 && value.1);
-                    // No key of text is there twice: the first one's value would be gone.
+                    // No text key may occur twice, since the first value would be lost.
                     let texts = entries.into_iter().enumerate().map(|(at, (key, value))| {
                         format!("{}:{}", key.0.replace('@', &at.to_string()), value.0)
                     });
@@ -327,8 +327,8 @@ fn nested() -> impl Strategy<Value = (String, bool)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A value is sent exactly if all keys in it are text, however deep they are and whatever holds
-    /// them: never with a key that became another one. Each case is two hundred values in one run.
+    /// A value is sent exactly if all its keys are text, at any depth and in any container. No key
+    /// becomes another one. Each case is two hundred values in one run.
     #[test]
     fn keys_are_text_or_refused(values in prop::collection::vec(nested(), 200)) {
         let text = EVALUATE.replace("return Task({\"in\": [found]})", "return {\"v\": found}");
@@ -343,8 +343,8 @@ proptest! {
     }
 }
 
-/// What JSON has a form for is not looked at by the file of odd values, and what is plain pays for
-/// no event loop.
+/// Values that JSON has a form for do not load the module for odd values, and plain stages load no
+/// event loop.
 #[test]
 fn plain_stages_import_nothing_for_odd_values() {
     let text = r#"

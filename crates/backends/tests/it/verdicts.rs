@@ -1,6 +1,6 @@
-//! Laws: which versions a requirement accepts, and whether its marker holds, is what `packaging` 26
-//! says, for generated requirements, versions and interpreters; and the check after an installation
-//! never contradicts the package manager.
+//! Laws: for generated requirements, versions and interpreters, our verdicts on versions and
+//! markers are those of `packaging` 26. The check after an installation never contradicts the
+//! package manager.
 
 use envspec::{Requirement, Tool, strategies};
 use proptest::prelude::*;
@@ -35,11 +35,11 @@ def judge(line, versions, environments):
 print(json.dumps([judge(*question) for question in json.load(sys.stdin)]))
 ";
 
-/// The verdicts of `packaging` on lines: for each `null` where it is none, else which of the versions
-/// it accepts, and in which of the environments its marker holds.
+/// Returns the verdicts of `packaging` on lines: `null` for an invalid line, else the versions that
+/// it accepts, and the environments in which its marker holds.
 fn packaging(questions: &Value) -> Vec<Value> {
     let world = World::new(&[], &[]);
-    // The first one with the ranges that uv has too was 26.1.
+    // Version 26.1 was the first with the same ranges as uv.
     let spec = world.load(&json!({ "uv": ["packaging==26.3"] }));
     let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
     let script = world.root.join("judge.py");
@@ -48,7 +48,7 @@ fn packaging(questions: &Value) -> Vec<Value> {
     serde_json::from_str(&judge.read().expect("answers")).expect("JSON")
 }
 
-/// Versions that are near each other, so that boundaries are met.
+/// Versions close to each other, so that cases hit boundaries.
 fn version() -> impl Strategy<Value = String> {
     (
         select(&["", "", "", "1!"][..]),
@@ -72,7 +72,7 @@ fn installed() -> impl Strategy<Value = String> {
         .prop_map(|(version, local)| format!("{version}{local}"))
 }
 
-/// A marker over everything that has one value or another in the environments below.
+/// Returns a marker over the values that differ between the environments below.
 fn marker() -> impl Strategy<Value = String> {
     let versions = ["3.11", "3.11.2", "3.11.7", "3.11.*", "3.9", "3.12.0rc1", "3.12", "4", "x"];
     let of_versions =
@@ -114,7 +114,7 @@ fn environment(full: &str, release: &str) -> Value {
     })
 }
 
-/// Values of a strategy, made anew in each run.
+/// Returns values of a strategy, generated anew in each run.
 fn sample<T>(runner: &mut TestRunner, strategy: &impl Strategy<Value = T>, count: usize) -> Vec<T> {
     (0..count).map(|_| strategy.new_tree(runner).expect("a value").current()).collect()
 }
@@ -123,7 +123,7 @@ fn count() -> usize {
     if std::env::var_os("CURATOR_TEST_ALL").is_some() { 20_000 } else { 1500 }
 }
 
-/// The lines that our verdict differs on, with both verdicts.
+/// Returns the lines on which our verdict differs, with both verdicts.
 fn differences(questions: &[Value]) -> Vec<String> {
     let theirs = packaging(&json!(questions));
     let mut differences = Vec::new();
@@ -162,7 +162,7 @@ fn versions_are_accepted_as_packaging_accepts_them() {
             json!([format!("p{}", set.join(",")), versions, []])
         })
         .collect();
-    // Where `packaging` before 26.1 said otherwise than uv.
+    // `packaging` before 26.1 and uv disagreed here.
     questions.push(json!(["p>1.0rc1", ["1.0.post1", "1.0rc1.post1", "1.0", "1.0+l"], []]));
     questions.push(json!(["p<1.0.post1", ["1.0rc1", "1.0.dev1", "1.0", "1.0.post1.dev0"], []]));
     let differences = differences(&questions);
@@ -192,7 +192,7 @@ fn an_override_takes_the_place_of_what_is_asked_for() {
     let spec = world.spec_with(Tool::Uv, &["idna==3.4"], &overridden);
     let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
     assert_eq!(env.details().unwrap().packages["idna"], "3.7");
-    // The base has it already, so that there is nothing to install.
+    // The base has the package already, so nothing is installed.
     let world = World::new(&[("idna", "3.7", &[])], &[("idna", "3.4", &[])]);
     let spec = world.spec_with(Tool::Uv, &["idna==3.4"], &overridden);
     let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
@@ -257,7 +257,7 @@ fn bytecode_that_a_package_brought_is_compared_with_what_the_build_left() {
     let tag =
         crate::world::run(&crate::world::host(), "import sys; print(sys.implementation.cache_tag)");
     let bytecode = format!("brought/__pycache__/it.{}.pyc", tag.trim());
-    // Of another Python, which nobody compiles.
+    // Bytecode of another Python, which no installer compiles.
     let foreign = "brought/__pycache__/it.cpython-20.pyc";
     world.write_wheels(&json!([{ "name": "brought", "version": "1.0", "files": {
         "brought/__init__.py": "",
@@ -276,7 +276,7 @@ fn bytecode_that_a_package_brought_is_compared_with_what_the_build_left() {
             let path = site.join(file);
             let before = std::fs::read(&path).unwrap();
             assert_eq!(file == foreign, before == b"for another Python");
-            // In its place, since the cache of the package manager may share it.
+            // The file is replaced, since the package manager's cache may share it.
             std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, [b"x", &before[1..]].concat()).unwrap();
             let damage = env.damage().unwrap();
@@ -316,7 +316,7 @@ fn a_lock_file_is_installed_as_it_stands() {
         let env = world.prepare(&world.load(&spec)).unwrap_or_else(|it| panic!("{}", it.report()));
         let packages = env.details().unwrap().packages;
         assert_eq!((&*packages["top"], &*packages["dep"]), ("1.0", "1.0"), "{spec}");
-        // What it does not name is not brought, and what has another hash is not taken.
+        // An unnamed package is not installed, and a file with another hash is refused.
         write(&[package("top", "1.0", &hash("top", "1.0"))]);
         let env = world.prepare(&world.load(&spec)).unwrap_or_else(|it| panic!("{}", it.report()));
         assert!(!env.details().unwrap().packages.contains_key("dep"), "{spec}");

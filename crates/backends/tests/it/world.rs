@@ -1,4 +1,4 @@
-//! A base, wheels and a cache of one test: nothing is fetched but the package managers themselves.
+//! A base, wheels and a cache of one test: only the package managers themselves are downloaded.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ impl World {
         Self::at(dir, root, base, others)
     }
 
-    /// The same in a folder of this name.
+    /// The world in a folder of this name.
     pub(crate) fn named(name: &str, base: &[Wheel<'_>], others: &[Wheel<'_>]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let root = dir.path().canonicalize().expect("its path").join(name);
@@ -35,7 +35,7 @@ impl World {
         Self::at(dir, root, base, others)
     }
 
-    /// One that another process made and keeps.
+    /// Returns the world that another process made and keeps.
     pub(crate) fn again(root: &Path) -> Self {
         Self { _dir: None, root: root.to_owned() }
     }
@@ -57,7 +57,7 @@ impl World {
         world
     }
 
-    /// The folder of the base's packages.
+    /// Returns the folder of the base's packages.
     pub(crate) fn base_site(&self) -> PathBuf {
         let lib = std::fs::read_dir(self.root.join("base/lib")).expect("its lib");
         lib.flatten().next().expect("its Python").path().join("site-packages")
@@ -80,7 +80,7 @@ impl World {
         self.write_wheels(&Value::from(list));
     }
 
-    /// Wheels by what `wheels.py` takes.
+    /// Writes wheels from the input of `wheels.py`.
     pub(crate) fn write_wheels(&self, list: &Value) {
         let words = [WHEELS.into(), self.wheels()];
         duct::cmd(host(), words).stdin_bytes(list.to_string()).run().expect("wheels");
@@ -110,7 +110,7 @@ impl World {
         self.builder().open().expect("a provisioner")
     }
 
-    /// A provisioner and what it tells.
+    /// Returns a provisioner, and the events that it sends.
     pub(crate) fn watched(&self) -> (Provisioner, Arc<Mutex<Vec<Event>>>) {
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);
@@ -118,12 +118,12 @@ impl World {
         (self.builder().observer(Arc::new(observer)).open().expect("a provisioner"), events)
     }
 
-    /// A spec that takes nothing but the wheels.
+    /// Returns a spec that uses only the wheels.
     pub(crate) fn spec(&self, tool: Tool, requirements: &[&str]) -> LoadedEnv {
         self.spec_with(tool, requirements, &json!({}))
     }
 
-    /// The same with more fields.
+    /// Returns such a spec with more fields.
     pub(crate) fn spec_with(&self, tool: Tool, requirements: &[&str], more: &Value) -> LoadedEnv {
         let option = match tool {
             Tool::Pip => "pip_install_options",
@@ -154,12 +154,12 @@ impl World {
     }
 }
 
-/// The machine's Python.
+/// Returns the machine's Python.
 pub(crate) fn host() -> PathBuf {
     which::which("python3").expect("python3 on PATH")
 }
 
-/// What an interpreter prints for a program.
+/// Returns what an interpreter prints for a program.
 pub(crate) fn run(python: &Path, program: &str) -> String {
     duct::cmd(python, ["-I", "-c", program]).read().expect("it runs")
 }

@@ -1,5 +1,5 @@
-//! What once went wrong, or nearly did: turns at devices under back-pressure, panics of others'
-//! code, blame, data that a stage goes on changing, and many tasks under random kills.
+//! Faults of the past, and near misses: turns at devices under back-pressure, panics of callers'
+//! code, blame, data that a stage continues to change, and many tasks under random kills.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -15,7 +15,7 @@ use crate::support::{Notes, local, numbers, one, outputs, python, recording, wat
 
 const PASS: &str = "class Stage:\n def process(self, task): return task";
 
-/// Fails instead of hanging: a run that deadlocks must not take the whole suite with it.
+/// Fails instead of hanging, so that a deadlock does not take the whole suite with it.
 fn within<T: Send + 'static>(seconds: u64, body: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || drop(sender.send(body())));
@@ -254,7 +254,7 @@ class Stage:
     assert_eq!((report.outputs.len(), report.stages[0].workers), (100, 1));
 }
 
-/// The body of the next test, in a process of its own: other tests open files too.
+/// The body of the next test, in a process of its own, since other tests open files too.
 #[test]
 fn helper_that_counts_files() {
     if std::env::var_os("CURATOR_TEST_FILES").is_none() {
@@ -269,10 +269,10 @@ fn helper_that_counts_files() {
         })
         .collect();
     assert!(counts.iter().all(|(files, _)| *files == counts[0].0), "{counts:?}");
-    // A thread that was joined may take a moment to be gone.
+    // A joined thread may take a moment to disappear.
     assert!(counts.iter().all(|(_, threads)| *threads <= counts[0].1 + 2), "{counts:?}");
     let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    assert_eq!(children, "", "children that nobody reaped");
+    assert_eq!(children, "", "children that were not reaped");
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn a_task_that_comes_alone_does_not_wait_for_a_tick() {
     let given = Arc::new(Mutex::new(Vec::new()));
     let times = Arc::clone(&given);
     let mut tasks = (0..60).map(|number| {
-        // The worker needs a while to start; these are about the steady state.
+        // The worker needs a while to start; the later waits show the steady state.
         std::thread::sleep(Duration::from_millis(if number == 0 { 1000 } else { 15 }));
         times.lock().unwrap().push(Instant::now());
         Task::new(json!({ "n": number }))
@@ -353,12 +353,13 @@ fn a_task_that_comes_alone_does_not_wait_for_a_tick() {
     };
     local().with_cpus(8).execute(&plan, &mut tasks, Arc::new(()), &mut sink).unwrap();
     waits.sort();
-    // Under load one or the other may be late, but a lost wake-up made every second one wait 50 ms.
+    // Under load, one wait or another may be late, but a lost wake-up made every second one 50 ms
+    // long.
     assert!(waits[waits.len() / 2] < Duration::from_millis(25), "{waits:?}");
 }
 
-/// Three stages, mixed batch sizes, and workers that are killed at any instant: nothing is lost and
-/// nothing comes twice.
+/// Three stages, mixed batch sizes, and workers that are killed at any instant: no task is lost and
+/// none comes twice.
 #[test]
 fn nothing_is_lost_or_doubled_while_workers_are_killed_at_random() {
     const TASKS: usize = 4000;
@@ -401,7 +402,7 @@ fn nothing_is_lost_or_doubled_while_workers_are_killed_at_random() {
         "import time\nclass Stage:\n def process(self, task):\n  time.sleep(0.001)\n  return task";
     let batched = "class Stage:\n def process_batch(self, tasks): return tasks";
     let fan = "class Stage:\n def process(self, task): return [dict(task.data, copy=0), dict(task.data, copy=1)]";
-    // A worker may be killed again and again with the same innocent task.
+    // A worker may be killed repeatedly with the same innocent task.
     let stage = |text: &str, name: &str| python(text).with_name(name).with_max_attempts(50);
     let pipeline = Pipeline::new("test")
         .with_stage(stage(slow, "slow").with_num_workers(2))
