@@ -9,7 +9,7 @@ use crate::support::{
     versions, virtualenv,
 };
 
-/// Runs a stage in the base and two over it, by pip and by uv; gives the report.
+/// Runs a stage in the base and two over it, by pip and by uv; returns the report.
 fn run_over(base: &Path, cache: &Path) -> RunReport {
     let stages = [
         versions("base_env", &["packaging"]),
@@ -53,11 +53,11 @@ fn a_base_with_pip_and_one_that_is_named_by_its_folder() {
     run_over(&dir, &shared_cache());
 }
 
-/// A folder that is mounted read-only onto itself, as long as this lives.
+/// A folder that is mounted read-only onto itself until this is dropped.
 struct ReadOnly(PathBuf);
 
 impl ReadOnly {
-    /// `None` where this user may not mount.
+    /// Returns `None` if this user may not mount.
     fn mount(dir: &Path) -> Option<Self> {
         let mount = |arguments: &[&str]| {
             let command =
@@ -75,7 +75,7 @@ impl ReadOnly {
 
 impl Drop for ReadOnly {
     fn drop(&mut self) {
-        // Whatever removes the folder reports the failure.
+        // The removal of the folder reports the failure.
         drop(duct::cmd("umount", [&self.0]).stderr_null().unchecked().run());
     }
 }
@@ -105,7 +105,7 @@ fn a_base_on_another_device() {
     assert_eq!(strategy, Some("symlink"));
 }
 
-/// The one of the system, marked as externally managed by Debian and Ubuntu.
+/// Python of the system, marked as externally managed by Debian and Ubuntu.
 #[test]
 #[expect(clippy::print_stderr, reason = "what was not tested must be told")]
 fn the_python_of_the_system() {
@@ -117,7 +117,7 @@ fn the_python_of_the_system() {
     }
 }
 
-/// It may be a virtualenv's, the system's, or a shim of pyenv.
+/// The interpreter on `PATH`: a virtualenv's, the system's, or a shim of pyenv.
 #[test]
 fn the_python_of_the_path() {
     run_over(&python3(), &shared_cache());

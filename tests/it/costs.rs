@@ -14,7 +14,7 @@ use crate::support::{
 
 #[test]
 fn a_stage_without_a_runtime_env_leaves_an_empty_cache_empty() {
-    // Not even package managers: nothing is looked for.
+    // An empty cache without package managers: nothing looks for them.
     let cache = folder();
     let executor = LocalExecutor::default().with_base(python3()).with_cache_dir(cache.path());
     let stages = [
@@ -78,7 +78,7 @@ fn a_preview_tells_what_would_be_installed_and_installs_nothing() {
     assert_eq!(environments(cache.path()), before);
     assert_eq!(json!(previews)[2]["state"], "to_build");
 
-    // The key that is shown is the one that a run gives.
+    // The plan shows the key that a run gives.
     let by_uv = versions("by_uv", &["packaging"])
         .with_runtime_env(RuntimeEnv::uv(["packaging==23.2", "iniconfig==2.0.0"]));
     let report = executor.run(&pipeline([by_uv]), one_task()).unwrap();

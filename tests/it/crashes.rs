@@ -1,4 +1,4 @@
-//! Law 6, all or nothing: builders that are killed at any instant, and what the next run finds.
+//! Law 6, all or nothing: builders are killed at any instant, and the next run must succeed.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -11,7 +11,7 @@ use crate::support::{
     Answer, PipelineFile, base, environments, folder, fresh_cache, is_alive, listing, once,
 };
 
-/// Numbers between 0 and 1 that are spread as by chance, and the same in each run.
+/// Returns pseudo-random numbers between 0 and 1, the same in each run.
 fn spread(count: u32) -> impl Iterator<Item = f64> {
     let golden = 0.618_033_988_749_895;
     (1..=count).map(move |number| (f64::from(number) * golden).fract())
@@ -23,7 +23,7 @@ fn kill(process: &duct::Handle) {
     process.wait().expect("a process that ends");
 }
 
-/// Every environment that has a manifest has all its files.
+/// Checks that every environment with a manifest has all its files.
 fn assert_only_whole_environments_are_committed(cache: &Path, whole: &[String]) {
     for key in environments(cache) {
         let dir = cache.join("envs-v1").join(key);
@@ -33,8 +33,8 @@ fn assert_only_whole_environments_are_committed(cache: &Path, whole: &[String]) 
     }
 }
 
-/// Kills a builder at many instants of its life; after each, a run must succeed in a whole
-/// environment. Gives how often the builder died before its end.
+/// Kills a builder at many instants; after each, a run must succeed in a whole environment. Returns
+/// how often the builder died before its end.
 fn kill_builders(spec: &str, version: &str, kills: u32) -> u32 {
     let file = PipelineFile::new(base(), &[("stage", spec)], &["packaging", "tqdm"]);
     let cache = fresh_cache();
@@ -77,8 +77,8 @@ fn a_builder_with_pip_is_killed_at_many_instants() {
     assert!(died >= 3, "only {died} builders died before their end");
 }
 
-/// Kills a builder while its package manager is at work; the package's build, deaf to everything
-/// but SIGKILL, waits, and then continues unless it has been killed.
+/// Kills a builder while its package manager works. The package's build ignores every signal except
+/// SIGKILL; it pauses, and then continues unless it was killed.
 fn kill_while_the_package_manager_works(tool: &str) {
     let place = folder();
     let package = Package::new("slowpoke", "1.0").with_pause(place.path());
@@ -94,7 +94,7 @@ fn kill_while_the_package_manager_works(tool: &str) {
         sleep(Duration::from_millis(10));
     }
     kill(&process);
-    // From here on builds do not pause, but the one that is under way still does, for a while.
+    // From here on, builds do not pause, but the one under way still does, for a while.
     std::fs::write(place.path().join("go"), "").expect("a file");
 
     let answer = file.run(cache.path(), &[]);
@@ -104,7 +104,7 @@ fn kill_while_the_package_manager_works(tool: &str) {
     let [key] = &environments(cache.path())[..] else { panic!("one environment") };
     let env = cache.path().join("envs-v1").join(key);
     let before = Snapshot::of(&env).expect("a readable environment");
-    // Longer than the paused build waits.
+    // Longer than the pause of the build.
     while begun.elapsed() < Package::PAUSE + Duration::from_secs(3) {
         sleep(Duration::from_millis(50));
     }
@@ -122,7 +122,7 @@ fn a_builder_is_killed_while_uv_works() {
     kill_while_the_package_manager_works("uv");
 }
 
-/// A process that was stopped; it goes on when this is dropped.
+/// A stopped process; it continues when this is dropped.
 struct Stopped(String);
 
 impl Stopped {
@@ -139,7 +139,7 @@ impl Drop for Stopped {
 }
 
 fn signal(name: &str, process: &str) {
-    // It may have ended.
+    // The process may have ended.
     drop(duct::cmd!("kill", "-s", name, "--", process).stderr_null().unchecked().run());
 }
 
@@ -160,8 +160,8 @@ fn interpreters_of(cache: &Path) -> Vec<(String, String)> {
     processes.flatten().filter_map(of).collect()
 }
 
-/// What compiles the installed packages writes into the environment as much as the package manager
-/// does, so no build may start there while it is left over from a dead builder.
+/// The bytecode compiler writes into the environment as much as the package manager does. So no
+/// build may start while a dead builder's compiler still runs there.
 #[test]
 fn a_builder_is_killed_while_bytecode_is_compiled() {
     let place = folder();
@@ -185,9 +185,9 @@ fn a_builder_is_killed_while_bytecode_is_compiled() {
         }
         sleep(Duration::from_millis(2));
     };
-    // As on a machine that is slow to end them: they are left, and stop for a while. They stop when
-    // the builder is gone: its death would have the kernel wake those that it leaves behind
-    // stopped.
+    // As on a machine that is slow to end them, the compilers remain, stopped for a while. They are
+    // stopped after the builder is gone, since its death would wake the stopped processes of its
+    // group.
     for (_, group) in &compiling {
         signal("KILL", group);
     }

@@ -1,9 +1,9 @@
-//! Nothing deletes but the crate `files`, which cannot leave the tree that it deletes.
+//! Only the crate `files` deletes, and it cannot leave the tree that it deletes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What deletes trees, or looks as if it did, and the only places where that may stand.
+/// Words that delete trees, or look as if they did, and the only files where they may stand.
 const WORDS: [(&[&str], &[&str]); 6] = [
     (&["remove", "_dir_all"], &[]),
     (&["remove", "_dir("], &[]),
@@ -11,7 +11,7 @@ const WORDS: [(&[&str], &[&str]); 6] = [
     (&["rm", "tree"], &[]),
     // Folders that are deleted when they are dropped, by the path that they had.
     (&["Temp", "Dir"], &["crates/backends/src/conformance/mod.rs"]),
-    // When this program is dead, nothing of it can delete. The folder is private and its own.
+    // A dead program cannot delete, so a shell does. The folder is private to the program.
     (&["rm", " -rf"], &["crates/installer/src/process.rs"]),
 ];
 
@@ -30,7 +30,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
-/// The files that the crates are made of.
+/// Returns the source files of the crates.
 pub(crate) fn product() -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root().join("crates")).expect("a readable folder") {
@@ -43,7 +43,7 @@ pub(crate) fn product() -> Vec<PathBuf> {
     files
 }
 
-/// The part of a file that is shipped: tests stand at its end.
+/// Returns the part of a file that is shipped, without the tests at its end.
 pub(crate) fn shipped(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
@@ -56,7 +56,7 @@ fn everything_is_deleted_by_the_crate_for_it() {
     let files = product();
     let mut seen = Vec::new();
     let mut problems = Vec::new();
-    // What others may use in their tests is a test.
+    // Helpers for tests of other crates count as tests.
     let is_product = |path: &&PathBuf| {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap();
         !name.starts_with("crates/files/") && !name.contains("/testing")

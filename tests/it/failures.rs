@@ -1,4 +1,4 @@
-//! Packages that cannot be had: the tool's words, the stage's name, advice, and nothing left over.
+//! Packages that cannot be installed: the tool's words, the stage's name, advice, and no leftovers.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{
     watched,
 };
 
-/// Runs three stages of which one cannot have its packages; gives the error's report.
+/// Runs three stages, one of which cannot have its packages; returns the error's report.
 fn fails(spec: RuntimeEnv) -> String {
     let cache = fresh_cache();
     let executor =
@@ -26,7 +26,7 @@ fn fails(spec: RuntimeEnv) -> String {
     assert!(error.contains("no environment for stage `hopeless`"), "{error}");
     assert!(!error.contains("`good`"), "{error}");
 
-    // The environment of the other stage may be there, whole; of this one there is nothing.
+    // The environment of the other stage may exist, whole; that of this stage must not.
     for key in environments(cache.path()) {
         let manifest = cache.path().join("envs-v1").join(key).join("manifest.json");
         let manifest = std::fs::read_to_string(manifest).expect("only whole environments");
@@ -43,7 +43,7 @@ fn fails(spec: RuntimeEnv) -> String {
 /// A `main`.
 type Program = dyn Fn() -> Result<(), Report>;
 
-/// Rust prints the error of a `main` by its `Debug`: here that is what people read.
+/// Rust prints the error of a `main` by its `Debug`: here that is the report for people.
 #[test]
 fn an_error_that_ends_a_program_prints_its_report() {
     let cache = fresh_cache();
@@ -62,7 +62,7 @@ fn an_error_that_ends_a_program_prints_its_report() {
     assert!(printed.contains("\n\nhint: check the spelling"), "{printed}");
     assert!(!printed.contains('{') && !printed.contains("Environment"), "{printed}");
 
-    // Whatever error of ours it is, also within another one, and errors of others.
+    // For every error type of ours, also inside another error, and for errors of others.
     let wrong_spec =
         || -> Result<(), Report> { Ok(RuntimeEnv::from_json("{\"pipp\": []}").map(drop)?) };
     let no_code = || -> Result<(), Report> {
@@ -129,7 +129,7 @@ fn requirements_that_exclude_each_other() {
 
 #[test]
 fn a_set_up_that_takes_too_long_is_cut_off() {
-    // An index that takes the call and never answers.
+    // An index that accepts the connection and never answers.
     let index = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = index.local_addr().expect("its number").port();
     let hangs = format!("--index-url http://127.0.0.1:{port}/simple");
@@ -141,7 +141,7 @@ fn a_set_up_that_takes_too_long_is_cut_off() {
 
 #[test]
 fn a_failure_does_not_wait_for_the_builds_of_others() {
-    // One stage's package never finishes to build; another one's does not exist.
+    // The build of one stage's package never ends; the package of another one does not exist.
     let package = folder();
     let setup = "import time\ntime.sleep(600)\n";
     std::fs::write(package.path().join("setup.py"), setup).expect("a package that hangs");
@@ -156,7 +156,7 @@ fn a_failure_does_not_wait_for_the_builds_of_others() {
     let begun = std::time::Instant::now();
     let error = watched(&executor, &pipeline(stages)).0.expect_err("no environment").report();
     assert!(error.contains("no environment for stage `hopeless`"), "{error}");
-    // Not a matter of speed: the other build would take ten minutes.
+    // This tests no speed: the other build would take ten minutes.
     assert!(begun.elapsed() < Duration::from_mins(5), "it waited for {:?}", begun.elapsed());
     assert!(environments(cache.path()).is_empty());
 }

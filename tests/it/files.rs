@@ -1,10 +1,10 @@
-//! The files of a crate: none too long, and none that go round in a circle.
+//! The files of a crate: none is too long, and none form a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A file with more lines says at its head why: by a line that begins with this.
+/// A longer file gives its reason at its head, in a line that begins with this.
 const MOST_LINES: usize = 500;
 const REASON: &str = "//! Long because ";
 
@@ -12,7 +12,7 @@ fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("crates")
 }
 
-/// The files of Rust below a folder.
+/// Collects the Rust files below a folder.
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -111,7 +111,7 @@ impl Modules {
         Some((module, names.next().map(str::to_owned)))
     }
 
-    /// The module that really has a name, where others hand it on.
+    /// Returns the module that defines a name, behind all re-exports.
     fn home(&self, module: Module, name: Option<&str>, depth: usize) -> Module {
         let Some(name) = name.filter(|_| depth < 8) else { return module };
         let handed_on = self.0[&module].iter().find(|(is_public, path)| {
@@ -123,7 +123,8 @@ impl Modules {
         }
     }
 
-    /// Which modules each needs. That a front page hands on what lies below it is no arrow.
+    /// Returns the modules that each one needs. A front page's re-export of a module below it is no
+    /// arrow.
     fn arrows(&self) -> BTreeMap<&Module, BTreeSet<Module>> {
         let arrows = self.0.iter().map(|(module, uses)| {
             let mut needs = BTreeSet::new();

@@ -12,11 +12,11 @@ use crate::support::{
     uncompiled_virtualenv, uv, versions,
 };
 
-/// Runs the vandal in environments made by pip and by uv, with every kind of change to what the
-/// base has, and looks at the base and at a neighbour before and after.
+/// Runs the vandal in environments made by pip and by uv, with every kind of change to the base's
+/// files, and compares the base and a neighbour before and after.
 fn vandals_change_their_own_environment_alone(strategy: &str, cache: &Path, isolation: Isolation) {
     let place = folder();
-    // Without bytecode, so that imports want to write some.
+    // Without bytecode, so that imports try to write some.
     let packages = ["pip==24.2", "packaging==26.0", "six==1.17.0", "idna==3.7", "tqdm==4.67.1"];
     let (python, _) = uncompiled_virtualenv(&place.path().join("base"), &packages);
     let executor = LocalExecutor::default().with_base(python.clone()).with_cache_dir(cache);
@@ -67,7 +67,7 @@ fn with_hard_links_the_base_stays_as_it_is() {
     vandals_change_their_own_environment_alone("hardlink", cache.path(), Isolation::Shared);
 }
 
-/// Links are chosen where the cache is on another device than the base.
+/// Links are chosen if the cache is on another device than the base.
 #[test]
 fn with_symlinks_the_base_stays_as_it_is() {
     let cache = tempfile::tempdir_in("/dev/shm").expect("/dev/shm should be writable");

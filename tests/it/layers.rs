@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The crates, and what of ours each may depend on: lowest layer first.
+/// The crates, and which of our crates each may depend on: lowest layer first.
 const LAYERS: [(&str, &[&str]); 7] = [
     ("envspec", &[]),
     ("files", &[]),
@@ -24,7 +24,7 @@ fn manifest(name: &str) -> toml::Table {
     fs::read_to_string(path).expect("a manifest").parse().expect("TOML")
 }
 
-/// The names in a table of dependencies, also in those for one platform.
+/// Returns the names in a table of dependencies, also in those for one platform.
 fn dependencies(manifest: &toml::Table, table: &str) -> Vec<String> {
     let targets = manifest.get("target").and_then(toml::Value::as_table);
     let targets = targets.into_iter().flat_map(toml::Table::values);
@@ -61,7 +61,7 @@ fn the_arrows_between_the_crates_point_one_way() {
                 );
             }
         }
-        // A test may reach lower, never sideways or up.
+        // A test may use lower layers, never its own or higher ones.
         for dependency in dependencies(&manifest, "dev-dependencies") {
             let position = |name: &str| LAYERS.iter().position(|(other, _)| *other == name);
             if let Some(position_of_dependency) = position(&dependency) {
@@ -106,7 +106,7 @@ fn every_crate_opens_with_its_purpose_and_an_example() {
 }
 
 /// The README of a crate shows the example of its `lib.rs`, which a doc test runs: every line that
-/// the documentation shows, in order, and of those that it hides what the README needs.
+/// the documentation shows, in order, and those hidden lines that the README needs.
 #[test]
 fn every_crate_has_a_readme_with_its_tested_example() {
     for (name, _) in LAYERS {
@@ -156,8 +156,7 @@ fn every_crate_describes_itself_to_a_registry() {
 type Hint<E> = fn(&E) -> Option<Cow<'_, str>>;
 type Report<E> = fn(&E) -> String;
 
-/// What a person can do about an error is asked in one way, whichever crate it is of, and so is its
-/// report.
+/// Every crate offers the hint and the report of an error in the same way.
 #[test]
 fn every_crate_tells_of_its_errors_in_one_way() {
     for (name, _) in LAYERS {
@@ -196,7 +195,7 @@ fn files_below(dir: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 
 #[test]
 fn files_speak_of_the_product_alone() {
-    // Put together here, lest this file finds itself.
+    // The words are put together here, so that the search does not find this file.
     let words = [["issue", " #"], ["/work/", "main"], ["/work/", "shared"], ["/tmp", "/h/"]]
         .map(|parts| parts.concat());
     let root = crates().parent().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! Folders and wheels as requirements: what is in them counts, not what they are called.
+//! Folders and wheels as requirements: their contents count, not their names.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// For how long a build pauses, at the most.
+    /// The longest pause of a build.
     pub(crate) const PAUSE: Duration = Duration::from_secs(6);
 
     pub(crate) fn new(name: &str, version: &str) -> Self {
@@ -31,13 +31,13 @@ impl Package {
         Self { text: format!("{}{line}\n", self.text), ..self }
     }
 
-    /// Gives it a build that leaves a file `paused` in a folder and then does nothing for a while,
-    /// unless there is a file `go`.
+    /// Gives the package a build that writes a file `paused` into a folder and then pauses, unless
+    /// a file `go` exists.
     pub(crate) fn with_pause(self, dir: &Path) -> Self {
         Self { pause: Some(dir.to_owned()), ..self }
     }
 
-    /// Writes its sources; gives their folder.
+    /// Writes the package's sources; returns their folder.
     pub(crate) fn write_to(&self, parent: &Path) -> PathBuf {
         let dir = parent.join(&self.name);
         std::fs::create_dir_all(&dir).expect("a folder");
@@ -64,7 +64,7 @@ impl Package {
         dir
     }
 
-    /// Writes its wheel into a folder; gives the file.
+    /// Writes the package's wheel into a folder; returns the file.
     pub(crate) fn wheel(&self, parent: &Path) -> PathBuf {
         let sources = folder();
         let dir = self.write_to(sources.path());
@@ -77,7 +77,7 @@ impl Package {
     }
 }
 
-/// The least that makes a wheel (PEP 517 and 427).
+/// The smallest backend that makes a wheel (PEP 517 and 427).
 const BACKEND: &str = r#"
 import json, os, signal, time, zipfile
 
@@ -110,7 +110,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     return wheel
 "#;
 
-/// The line that a stage sees in the module, and whether its environment was built.
+/// Returns the line that a stage sees in the module, and whether its environment was built.
 fn run(spec: RuntimeEnv) -> (serde_json::Value, serde_json::Value) {
     let stage = versions("stage", &["localpkg"]).with_runtime_env(spec);
     let report = local().run(&pipeline([stage]), one_task());

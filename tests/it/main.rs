@@ -1,6 +1,6 @@
 //! The whole of Curator through its facade, with real pip, uv, Python and the package index.
 //!
-//! Nothing here is imitated, so the index must be reachable; a test that cannot reach it fails.
+//! Nothing is mocked, so the index must be reachable; a test that cannot reach it fails.
 
 mod bases; // bases of every kind: bare, read-only, the system's, on another device, none
 mod costs; // what a stage without packages does not pay, and what a preview does not do

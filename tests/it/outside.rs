@@ -1,5 +1,4 @@
-//! Programs of strangers: the examples for them and the front page, built as a crate outside the
-//! workspace, and run.
+//! The front page's program and the examples, built as a crate outside the workspace, and run.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +8,7 @@ use std::sync::LazyLock;
 
 use crate::support::{base, folder, fresh_cache};
 
-/// The programs of a crate of a stranger's own.
+/// The programs of that crate.
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(build);
 
 const EXAMPLES: [(&str, &str); 3] = [
@@ -18,8 +17,8 @@ const EXAMPLES: [(&str, &str); 3] = [
     ("own_executor", include_str!("../../crates/curator/examples/own_executor.rs")),
 ];
 
-/// Builds them in the target folder of these tests, which has what they depend on. Gives the folder of
-/// the programs.
+/// Builds the programs in the target folder of these tests, which has their dependencies. Returns
+/// the folder of the programs.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
@@ -33,7 +32,7 @@ fn build() -> PathBuf {
         root.join("crates/curator").display()
     );
     let write = |path: PathBuf, text: &str| {
-        // What is there already is not built again.
+        // An unchanged file is not written again, so that cargo does not rebuild it.
         if fs::read_to_string(&path).ok().as_deref() != Some(text) {
             fs::write(path, text).expect("a file of ours");
         }
@@ -52,7 +51,7 @@ fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--quiet", "--offline", "--target-dir"].map(OsString::from);
     let mut command = duct::cmd(cargo, arguments.into_iter().chain([target.into()])).dir(&dir);
-    // What cargo tells these tests of themselves is none of that crate's.
+    // Cargo's variables for these tests must not reach that crate.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_PKG") || name == "CARGO_MANIFEST_DIR" {
             command = command.env_remove(name);
@@ -80,7 +79,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a stranger would get from one environment under other settings is another environment.
+/// Other settings make another environment, so a program never gets a stale one.
 #[test]
 fn an_environment_in_three_lines_is_never_stale() {
     let cache = fresh_cache();
@@ -110,7 +109,7 @@ fn a_build_and_an_executor_of_a_strangers_own_work() {
     text(&run("own_executor", cache.path(), &[], &[]));
 }
 
-/// The front page's program with a misspelt package ends with what a person reads, and no struct.
+/// With a misspelt package, the front page's program ends with a readable report and no struct.
 #[test]
 fn the_front_pages_program_tells_what_is_wrong() {
     let cache = fresh_cache();

@@ -1,4 +1,4 @@
-//! The executor of the example, which strangers start from: it must do what every executor does.
+//! The example of an executor, a starting point for other ones, must do what every executor does.
 
 use curator::LocalExecutor;
 use curator::backends::conformance::{Setting, cases};
@@ -10,7 +10,8 @@ use crate::support::{base, fresh_cache};
 #[expect(dead_code, reason = "its `main` is the example's")]
 mod example;
 
-/// Cases of what such an executor does itself; the others are about what `LocalExecutor` does for it.
+/// Cases about the example's own work; the others are about the work that `LocalExecutor` does for
+/// it.
 const OWN: [&str; 5] = [
     "an_aggregate",
     "fan_out_drop_and_ids_across_languages",
@@ -35,7 +36,7 @@ fn an_executor_of_a_strangers_own_does_what_every_executor_does() {
     }
 }
 
-/// It is short enough to start from.
+/// The examples are short enough to start from.
 #[test]
 fn the_examples_for_strangers_are_short() {
     for (name, text) in [

@@ -22,7 +22,7 @@ fn serve_index(wheel: &Path) -> String {
     let address = listener.local_addr().expect("an address").to_string();
     let name = wheel.file_name().expect("a name").to_string_lossy().into_owned();
     let contents = std::fs::read(wheel).expect("a wheel");
-    // It serves until the tests' process ends.
+    // The server runs until the tests' process ends.
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = Vec::new();
@@ -56,7 +56,7 @@ fn serve_index(wheel: &Path) -> String {
                  WWW-Authenticate: Basic realm=\"index\"\r\nConnection: close\r\n\r\n",
                 body.len()
             );
-            // A client may have gone away.
+            // The client may have closed the connection.
             drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)));
         }
     });

@@ -1,4 +1,4 @@
-//! The forms of a `runtime_env`, each with what it does to a stage.
+//! The forms of a `runtime_env`, and the effect of each on a stage.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn spec(value: Value) -> RuntimeEnv {
     RuntimeEnv::from_value(value).expect("a spec")
 }
 
-/// The text of the error that a stage with this spec ends in.
+/// Returns the text of the error that a run with this spec ends in.
 fn refused(spec: RuntimeEnv) -> String {
     let stage = versions("stage", &["packaging"]).with_runtime_env(spec);
     let result = local().run(&pipeline([stage]), one_task());
@@ -36,7 +36,7 @@ fn a_requirements_file_with_nested_files_and_constraints() {
     write("more/nested.txt", "iniconfig \\\n  ==2.0.0\n");
     write("limits.txt", "packaging<24\n");
     for tool in [Tool::Pip, Tool::Uv] {
-        // What the base has does not satisfy the constraint, so it must move.
+        // The base's version does not satisfy the constraint, so it must change.
         let stage = versions("stage", &["packaging", "iniconfig"])
             .with_runtime_env(RuntimeEnv::requirements_file(tool, "requirements.txt"));
         let pipeline = pipeline([stage]).with_dir(place.path());
@@ -47,7 +47,8 @@ fn a_requirements_file_with_nested_files_and_constraints() {
         assert_eq!(seen["iniconfig"]["metadata"], "2.0.0", "{tool:?}");
         assert_eq!(state(&report, "stage"), "built");
 
-        // The contents count: another limit is another environment, and the old file's is kept.
+        // The contents count: another limit gives another environment, and the old file's one
+        // stays.
         write("limits.txt", "packaging<23.2\n");
         let other = local().run(&pipeline, one_task()).unwrap();
         assert_eq!(output(&other)["stage"]["packaging"], once("23.1"), "{tool:?}");
@@ -114,7 +115,7 @@ fn what_is_to_be_kept_does_not_move() {
             error.contains("hint: ") && error.contains("take the name out of `keep`"),
             "{error}"
         );
-        // What does not touch it is fine.
+        // Requirements that do not touch the kept package are fine.
         let asked = json!({ tool: ["iniconfig==2.0.0"], "keep": ["packaging", "not-there"] });
         let seen = noted(versions("stage", &["packaging"]).with_runtime_env(spec(asked)));
         assert_eq!(seen["packaging"], once("26.0"));
@@ -135,7 +136,7 @@ fn the_package_manager_comes_in_the_version_asked_for() {
         let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
         let manifest: Value = serde_json::from_str(&manifest).unwrap();
         assert_eq!(manifest["details"]["tool_version"], version, "{tool}");
-        // That uv may write into what it finds, which must not be the base's.
+        // uv may write into files that it finds, and those must not be the base's.
         assert_eq!(manifest["strategy"] == "copy", tool == "uv", "{}", manifest["strategy"]);
     }
 }
@@ -192,7 +193,7 @@ fn extras_and_markers() {
     }
 }
 
-/// Inodes of all files below.
+/// Returns the inodes of all files below a folder.
 fn inodes(dir: &Path, found: &mut Vec<(u64, String)>) {
     for entry in std::fs::read_dir(dir).expect("a readable folder") {
         let path = entry.expect("a readable entry").path();
@@ -221,7 +222,7 @@ fn full_isolation_shares_no_file_with_anybody() {
     let (files, full) = run(Isolation::Full);
     let linked: Vec<_> = files.iter().filter(|(_, text)| !text.ends_with("(1)")).collect();
     assert!(files.len() > 50 && linked.is_empty(), "{linked:?}");
-    // Without it files are shared, or this test would show nothing.
+    // Without full isolation, files are shared; otherwise this test would prove nothing.
     let (files, shared) = run(Isolation::Shared);
     let mut of_base = Vec::new();
     inodes(base().ancestors().nth(2).unwrap(), &mut of_base);

@@ -1,4 +1,4 @@
-//! What the tests share: caches, bases, stages, and pipelines in processes of their own.
+//! Shared by the tests: caches, bases, stages, and pipelines in processes of their own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, RunReport, Runt
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The stages' file.
+/// The file with the stages.
 pub(crate) const STAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/stages.py");
 
-/// Where the tests of this process keep what they share.
+/// The folder that the tests of this process share.
 ///
-/// It lies in Cargo's folder for such things, on one device with everything else that tests make,
-/// and what processes that are gone have left there is removed.
+/// It lies in Cargo's folder for temporary files, on one device with all other files of the tests.
+/// Leftovers of processes that have ended are removed.
 static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(parent).expect("Cargo's temporary folder is writable");
@@ -60,7 +60,7 @@ pub(crate) fn folder() -> TempDir {
     tempfile::tempdir_in(&*PLACE).expect("a temporary folder")
 }
 
-/// A cache that is empty but for the package managers, which are fetched once.
+/// Returns a cache with nothing but the package managers, which are fetched once.
 pub(crate) fn fresh_cache() -> TempDir {
     let dir = folder();
     share_tools(dir.path());
@@ -76,12 +76,12 @@ fn tools_dir() -> PathBuf {
     Cache::open(&shared_cache()).expect("a cache").tools_dir()
 }
 
-/// A uv that can be started: the one on `PATH`, else the one that Curator has fetched.
+/// Returns a uv that can be started: the one on `PATH`, else the one that Curator has fetched.
 pub(crate) fn uv() -> PathBuf {
     if let Ok(uv) = which::which("uv") {
         return uv;
     }
-    // The base was made with it.
+    // Making the base fetched uv.
     base();
     let tools = std::fs::read_dir(tools_dir()).expect("the tools' folder is readable");
     let uv = tools.flatten().map(|entry| entry.path().join("bin/uv")).find(|uv| uv.is_file());
@@ -95,7 +95,7 @@ pub(crate) fn virtualenv(dir: &Path, lines: &[&str]) -> PathBuf {
     python
 }
 
-/// Makes the base without bytecode.
+/// Makes such a virtualenv without bytecode.
 pub(crate) fn uncompiled_virtualenv(
     dir: &Path,
     lines: &[&str],
@@ -144,12 +144,12 @@ where
     Pipeline::new("end_to_end").with_stages(stages)
 }
 
-/// What [`versions`] notes of a package that is there once, in one version.
+/// Returns the note of [`versions`] for a package that is installed once, in one version.
 pub(crate) fn once(version: &str) -> Value {
     json!({ "module": version, "metadata": version, "visible": [version] })
 }
 
-/// The data of the only task that came out.
+/// Returns the data of the only output.
 pub(crate) fn output(report: &RunReport) -> &Value {
     let [task] = &report.outputs[..] else { panic!("one output: {:?}", report.outputs) };
     task.data.as_json().expect("JSON")
@@ -160,29 +160,29 @@ pub(crate) fn run(executor: &LocalExecutor, pipeline: &Pipeline) -> RunReport {
     executor.run(pipeline, one_task()).unwrap_or_else(|error| panic!("{}", error.report()))
 }
 
-/// The environment that a stage ran in.
+/// Returns the environment that a stage ran in.
 pub(crate) fn environment<'a>(report: &'a RunReport, stage: &str) -> &'a EnvironmentReport {
     report.environment_of(stage).expect("the stage has an environment")
 }
 
-/// The folder of an environment.
+/// Returns the folder of an environment.
 pub(crate) fn dir_of(environment: &EnvironmentReport) -> PathBuf {
     environment.python.ancestors().nth(2).expect("bin/python in a folder").to_owned()
 }
 
-/// The state of a stage's environment: `base`, `prebuilt`, `hit` or `built`.
+/// Returns the state of a stage's environment: `base`, `prebuilt`, `hit` or `built`.
 pub(crate) fn state(report: &RunReport, stage: &str) -> Value {
     json!(environment(report, stage).state)
 }
 
-/// Runs one stage over the shared base and gives what it noted under its name.
+/// Runs one stage over the shared base and returns its note.
 pub(crate) fn noted(stage: PythonStage) -> Value {
     let name = stage.settings().name.clone();
     let report = run(&local(), &pipeline([stage]));
     output(&report)[name].clone()
 }
 
-/// Runs with everything that happened on the side.
+/// Runs a pipeline, and returns the events, too.
 pub(crate) fn watched(
     executor: &LocalExecutor,
     pipeline: &Pipeline,
@@ -195,14 +195,14 @@ pub(crate) fn watched(
     (result, events)
 }
 
-/// The keys of the environments in a cache, whole or not.
+/// Returns the keys of the environments in a cache, whole or not.
 pub(crate) fn environments(cache: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(cache.join("envs-v1")) else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// All paths below a folder, relative to it, bytecode left out: what is there of it depends on who
-/// has imported what.
+/// Returns all paths below a folder, relative to it, without bytecode, which depends on earlier
+/// imports.
 pub(crate) fn listing(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
@@ -229,12 +229,13 @@ pub(crate) struct PipelineFile {
 }
 
 impl PipelineFile {
-    /// `stages` are names with their `runtime_env` in TOML, and what to look for.
+    /// `stages` are names with their `runtime_env` in TOML; `packages` are those whose versions
+    /// they note.
     pub(crate) fn new(base: &Path, stages: &[(&str, &str)], packages: &[&str]) -> Self {
         Self::over(&format!("{:?}", base.display().to_string()), stages, packages)
     }
 
-    /// Runs it over a base given in TOML.
+    /// A pipeline file over a base given in TOML.
     pub(crate) fn over(base: &str, stages: &[(&str, &str)], packages: &[&str]) -> Self {
         let stage = |(name, runtime_env): &(&str, &str)| {
             format!(
@@ -249,7 +250,7 @@ impl PipelineFile {
         Self { dir }
     }
 
-    /// The process that runs it.
+    /// Returns the process that runs the pipeline.
     pub(crate) fn command(&self, cache: &Path) -> duct::Expression {
         let program = env!("CARGO_BIN_EXE_run-pipeline");
         duct::cmd(program, [cache, &self.dir.path().join("pipeline.toml")])
@@ -258,7 +259,7 @@ impl PipelineFile {
             .unchecked()
     }
 
-    /// Runs it in a process with these variables on top; gives the answer.
+    /// Runs the pipeline in a process with these additional variables; returns the answer.
     pub(crate) fn run(&self, cache: &Path, variables: &[(&str, &str)]) -> Answer {
         let mut command = self.command(cache);
         for (name, value) in variables {
@@ -268,7 +269,7 @@ impl PipelineFile {
     }
 }
 
-/// What a process said of its run.
+/// A process's answer about its run.
 #[derive(Debug)]
 pub(crate) struct Answer(pub(crate) Value);
 
@@ -278,18 +279,18 @@ impl Answer {
         Self(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}")))
     }
 
-    /// The text of the error; a run that succeeded has none.
+    /// Returns the text of the error; a run that succeeded has none.
     pub(crate) fn error(&self) -> &str {
         self.0["error"].as_str().unwrap_or_else(|| panic!("no error: {}", self.0))
     }
 
-    /// What the stages noted.
+    /// Returns the stages' notes.
     pub(crate) fn output(&self) -> &Value {
         assert!(self.0["error"].is_null(), "{}", self.0["error"].as_str().unwrap_or_default());
         &self.0["report"]["outputs"][0]["data"]["json"]
     }
 
-    /// The state of each stage's environment.
+    /// Returns the state of each stage's environment.
     pub(crate) fn states(&self) -> BTreeMap<String, String> {
         let environments = self.0["report"]["environments"].as_array().into_iter().flatten();
         environments
@@ -304,7 +305,7 @@ impl Answer {
     }
 }
 
-/// Whether a process is there and no zombie.
+/// Returns whether a process exists and is no zombie.
 pub(crate) fn is_alive(process: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());

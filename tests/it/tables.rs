@@ -1,5 +1,4 @@
-//! Arrow tables between Rust and Python stages whose environment has `pyarrow`, and those that it
-//! has not.
+//! Arrow tables between Rust and Python stages, whose environment has `pyarrow` or not.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use serde_json::json;
 
 use crate::support::{local, shared_cache};
 
-/// A table of so many rows, whose numbers begin at `first`.
+/// Returns a table with this many rows, whose numbers begin at `first`.
 fn table(first: i64, rows: i64) -> Table {
     let numbers: Int64Array = (first..first + rows).map(Some).collect();
     let texts: StringArray = (0..rows).map(|row| (row % 3 > 0).then(|| "x".repeat(5))).collect();
@@ -29,7 +28,7 @@ fn numbers(data: &Data) -> Vec<i64> {
     columns.flat_map(|column| column.as_primitive::<Int64Type>().values().to_vec()).collect()
 }
 
-/// A stage in an environment with `pyarrow` and `pandas`.
+/// Returns a stage in an environment with `pyarrow` and `pandas`.
 fn stage(text: &str) -> PythonStage {
     bare(text).with_runtime_env(pyarrow())
 }
@@ -38,7 +37,7 @@ fn pyarrow() -> RuntimeEnv {
     RuntimeEnv::uv(["pyarrow", "pandas", "tzdata"])
 }
 
-/// A stage in an environment without.
+/// Returns a stage in an environment without them.
 fn bare(text: &str) -> PythonStage {
     PythonStage::from_source(text, "Stage").with_name("stage")
 }
@@ -72,7 +71,7 @@ fn a_table_goes_through_python_stages_and_comes_back() {
     for (task, rows) in report.outputs.iter().zip(sizes) {
         assert_eq!(numbers(&task.data), (9..9 + rows).collect::<Vec<_>>());
     }
-    // Repeat it with a Rust stage between them, and with everything over the socket.
+    // Repeated with a Rust stage between them, and with all data over the socket.
     let double = RustStage::from_fn("double", |task: Task, _: &mut Context| {
         let first = numbers(&task.data).first().copied().unwrap_or_default();
         let rows = task.data.as_table().map_or(0, Table::rows);
@@ -133,8 +132,8 @@ class Stage:
     assert_eq!(report.outputs.len(), 90);
 }
 
-/// Tables of every size, as they came or made anew, through three stages of which each may hand them
-/// on from where another one wrote them.
+/// Tables of every size, passed on or made anew, go through three stages, each of which may pass on
+/// memory that another stage wrote.
 #[test]
 fn tables_are_handed_on_from_stage_to_stage() {
     let text = r#"
@@ -187,7 +186,7 @@ class Stage:
     assert_eq!(seen, expected);
 }
 
-/// Where no worker comes between them, all that have a table have the same memory.
+/// Rust stages without a worker between them share a table's memory.
 #[test]
 fn rust_stages_hand_a_table_on_as_it_is() {
     let address = |task: &Task| {
@@ -295,7 +294,7 @@ fn columns_without_pyarrow_are_what_pyarrow_reads_and_writes() {
     assert!(report.failed.is_empty(), "{:?}", report.failed);
 }
 
-/// Stages with and without `pyarrow` take turns, and what each of them adds is there.
+/// Stages with and without `pyarrow` take turns, and the additions of each one arrive.
 #[test]
 fn tables_go_between_stages_with_pyarrow_and_without() {
     let text = r#"
@@ -329,7 +328,7 @@ class Stage:
     }
 }
 
-/// Where an environment seems to have no `pyarrow`; and one that has no numpy says so.
+/// In an environment that seems to have no `pyarrow`; one without numpy says so.
 #[test]
 fn numpy_needs_no_pyarrow() {
     let text = r#"
@@ -345,7 +344,7 @@ class Stage:
     let report = run([stage(text)], vec![table(0, 10_000)]);
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(report.outputs[0].data, Data::from(json!({ "sum": 49_995_000 })));
-    // A kept array is the memory that it came in, which is not reused meanwhile.
+    // A kept array keeps its memory, which is not reused meanwhile.
     let keeps = r#"
 import sys
 sys.modules["pyarrow"] = None
@@ -386,7 +385,7 @@ fn columns_are_what_a_stage_declares() {
 
 #[test]
 fn what_is_no_table_is_that_tasks_error() {
-    // A worker that passes anything off as a table.
+    // A worker that passes any bytes off as a table.
     let text = r"
 import curator_stage
 import curator_streams
@@ -415,7 +414,7 @@ class Stage:
         Vec::new(),
     ];
     let lie = || bare(text).with_name("lie");
-    // Either the program reads it, or the next stage does.
+    // Either the program reads the table, or the next stage does.
     for pipeline in [
         Pipeline::new("lies").with_stage(lie()),
         Pipeline::new("lies").with_stage(lie()).with_stage(stage(ADD)),
@@ -426,7 +425,7 @@ class Stage:
     }
 }
 
-/// What a stage makes beside a table that cannot be read is its own: also nothing at all.
+/// A stage's own outputs beside an unreadable table are kept, even if there are none.
 #[test]
 fn nothing_is_not_taken_for_a_table_that_cannot_be_read() {
     let lie = r"

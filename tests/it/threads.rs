@@ -1,4 +1,4 @@
-//! Every thread has a name, by which a debugger, `top -H` and a panic tell it.
+//! Every thread has a name for debuggers, `top -H` and panic messages.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ fn every_thread_has_a_name() {
     let mut named = 0;
     let mut problems = Vec::new();
     for path in product().iter().filter(|path| path.extension().is_some_and(|it| it == "rs")) {
-        // Files of tests alone.
+        // Files that hold tests only.
         if path.ends_with("tests.rs") {
             continue;
         }
@@ -18,14 +18,14 @@ fn every_thread_has_a_name() {
         for (at, _) in text.match_indices("spawn(").chain(text.match_indices("spawn_scoped(")) {
             let (before, rest) = text.split_at(at);
             let statement = &before[before.rfind([';', '{', '=']).map_or(0, |at| at + 1)..];
-            // Processes are spawned by other types.
+            // Other types spawn processes.
             let is_thread = rest.starts_with("spawn_scoped(")
                 || statement.contains("Builder::")
                 || ["thread::", "scope."].iter().any(|end| statement.ends_with(end));
             if !is_thread {
                 continue;
             }
-            // A function of the same file that makes named ones.
+            // A function of the same file that makes named threads.
             if statement.contains(".name(") || statement.contains("thread(\"") {
                 named += 1;
             } else {

@@ -1,5 +1,5 @@
-//! What numpy's and pandas' values become in JSON, in environments with either major version of
-//! numpy, and with pandas.
+//! The JSON of numpy's and pandas' values, in environments with either major version of numpy, and
+//! with pandas.
 
 use curator::backends::{Cause, FailurePolicy};
 use curator::{ExecutorExt, Pipeline, PythonStage, RuntimeEnv, Task};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::local;
 
-/// Gives the value of an expression, and beside it what numpy's own `item()` gives.
+/// Returns the value of an expression, and beside it the value of numpy's own `item()`.
 const EVALUATE: &str = r#"
 import collections
 import numpy as np
@@ -92,7 +92,7 @@ const PANDAS_REFUSED: [(&str, &str); 8] = [
     ("pd.Period('2024-01')", "Period, not JSON"),
 ];
 
-/// The texts of the values, or of their refusals, in order.
+/// Returns the texts of the values, or of their refusals, in order.
 fn evaluated(packages: &[&str], expressions: &[&str]) -> Vec<Result<Value, String>> {
     let stage = PythonStage::from_source(EVALUATE, "Stage")
         .with_runtime_env(RuntimeEnv::uv(packages.iter().copied()));

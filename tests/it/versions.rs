@@ -28,8 +28,8 @@ fn three_versions_of_one_package_in_one_pipeline() {
     let report = executor.run(&pipeline, one_task()).unwrap_or_else(|e| panic!("{}", e.report()));
     for (stage, version) in [("base_env", "26.0"), ("pinned_v232", "23.2"), ("pinned_v240", "24.0")]
     {
-        // The module, the metadata and the list of distributions agree; what only the base has is
-        // there in all of them.
+        // The module, the metadata and the list of distributions agree; packages of the base alone
+        // are visible in all of them.
         let expected =
             json!({ "packaging": once(version), "tqdm": once("4.67.1"), "six": once("1.17.0") });
         assert_eq!(output(&report)[stage], expected, "{stage}");
@@ -95,7 +95,7 @@ fn the_second_process_builds_nothing_and_needs_no_network() {
     assert_eq!(second.output(), first.output());
     assert_eq!(second.output()["by_uv"]["packaging"], once("24.0"));
 
-    // That the network is really cut off: something new cannot be had, and the error says why.
+    // Proof that the network is cut off: a new package fails, and the error says why.
     let other = PipelineFile::new(base(), &[("new", "{ uv = [\"iniconfig==2.0.0\"] }")], &[]);
     let answer = other.run(cache.path(), &offline);
     assert!(answer.error().contains("hint: check the connection"), "{}", answer.error());

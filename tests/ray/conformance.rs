@@ -10,11 +10,11 @@ use curator::{Executor, LocalExecutor, RayEnv};
 
 use crate::world;
 
-/// A module that the base with Ray has, and that no stage brings.
+/// A module that the base with Ray has, and that no stage installs.
 const BASE_MODULE: &str = "tqdm";
-/// The program that knows the cases' Rust stages.
+/// The program that contains the cases' Rust stages.
 const WORKER: &str = env!("CARGO_BIN_EXE_conformance-worker");
-/// The cases in which engines differ: what a quick round runs on each of them.
+/// The cases in which engines differ: a quick round runs these on each engine.
 const CORE: [&str; 6] = [
     "three_versions_in_one_pipeline",
     "hooks_run_once_each",
@@ -23,8 +23,8 @@ const CORE: [&str; 6] = [
     "failed_tasks_are_recorded",
     "the_first_failure_ends_the_run",
 ];
-/// What it runs on Ray Data besides: data on its way through a host, which is the same for all. The
-/// local executor runs every case.
+/// Further cases of a quick round on Ray Data: data on its way through a host, which is the same
+/// for all engines. The local executor runs every case.
 const THROUGH_A_HOST: [&str; 4] = [
     "an_aggregate",
     "columns_in_python",
@@ -32,11 +32,11 @@ const THROUGH_A_HOST: [&str; 4] = [
     "what_code_declares_holds_unless_its_entry_sets_it",
 ];
 
-/// The cases for an engine: all where `CURATOR_TEST_ALL` is 1, else a cut.
+/// Returns the cases for an engine: all if `CURATOR_TEST_ALL` is 1, else a selection.
 fn chosen(engine: &str, ray_env: RayEnv) -> Vec<Case> {
     let mut chosen = cases();
     chosen.retain(|case| match ray_env {
-        // Where no stage has packages of its own, it makes no difference who makes environments.
+        // If no stage has packages of its own, the maker of environments makes no difference.
         RayEnv::Native if !case.has_environments => false,
         _ if world::tests_all() => true,
         RayEnv::Native => case.name == CORE[0],

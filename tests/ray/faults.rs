@@ -1,4 +1,4 @@
-//! What is killed or fails on the engines: what becomes of the run, and what is left of it.
+//! Faults on the engines: how the run ends, and what it leaves.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::run::{ENGINES, Job, wait_for};
 use crate::world::{self, Cluster};
 
-/// Stages that hold their tasks until they may go on.
+/// Returns stages that hold their tasks until they may continue.
 fn hold(dir: &Path) -> String {
     format!(
         "[[stage]]\nname = \"Hold\"\npython = \"{}:Hold\"\nargs = {{ folder = {:?} }}\nbatch_size = \
@@ -20,7 +20,7 @@ fn hold(dir: &Path) -> String {
     )
 }
 
-/// A run of eight tasks, of which two are held.
+/// Returns a run of eight tasks, two of which are held.
 fn holding(cluster: &Cluster, name: &str, engine: &str, address: Option<&str>) -> Job {
     let dir = cluster.dir().join(format!("{name}-{engine}"));
     Job::new(&dir, engine, &hold(&dir), 8).with("address", address)
@@ -30,13 +30,13 @@ fn signal(process: i32, signal: &str) {
     duct::cmd("kill", [signal, &process.to_string()]).run().expect("a process to signal");
 }
 
-/// The command line of a process; empty if it is gone.
+/// Returns the command line of a process; empty if the process has ended.
 fn command_of(process: i32) -> String {
     let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned()
 }
 
-/// The actors of the stage; Xenna's all have one name.
+/// Returns the actors of the stage; Xenna's actors all have one name.
 fn actors(cluster: &Cluster) -> Vec<i32> {
     let mut found = cluster.processes();
     found.retain(|process| {
@@ -47,7 +47,7 @@ fn actors(cluster: &Cluster) -> Vec<i32> {
     found
 }
 
-/// The folders of runs that are there.
+/// Returns the folders of runs that exist.
 fn run_dirs(cluster: &Cluster) -> Vec<PathBuf> {
     let parents = fs::read_dir(cluster.dir()).expect("a folder of ours").flatten();
     parents
@@ -60,7 +60,7 @@ fn run_dirs(cluster: &Cluster) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What the command line of a process of a run has in it.
+/// Words in the command lines of a run's processes.
 const OF_A_RUN: [&str; 8] = [
     "curator_ray",
     "curator-worker",
@@ -72,7 +72,7 @@ const OF_A_RUN: [&str; 8] = [
     "StageWorker",
 ];
 
-/// Waits until nothing of any run is left: no driver, actor, host or worker, and no folder.
+/// Waits until no driver, actor, host, worker or folder of any run is left.
 #[track_caller]
 fn assert_nothing_is_left(cluster: &Cluster, of: &str) {
     let left = || {
@@ -88,7 +88,7 @@ fn assert_nothing_is_left(cluster: &Cluster, of: &str) {
     });
 }
 
-/// Ends the program, in the middle of its work.
+/// Kills the program in the middle of its work.
 fn program_is_killed(cluster: &Cluster, engine: &str, address: &str) {
     let way = match engine {
         "ray-data" => "-TERM",
@@ -102,7 +102,7 @@ fn program_is_killed(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a program that got {way} on {engine}"));
 }
 
-/// The driver is killed; the program, which lives, ends what was the driver's to end.
+/// The driver is killed; the program survives and cleans up for it.
 fn driver_is_killed(cluster: &Cluster, engine: &str, address: &str) {
     let running = holding(cluster, "driver", engine, Some(address)).start(cluster);
     running.held(2);
@@ -113,7 +113,7 @@ fn driver_is_killed(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a run whose driver died on {engine}"));
 }
 
-/// A worker that dies is replaced, and its task is done again.
+/// A worker that dies is replaced, and its task runs again.
 fn worker_dies(cluster: &Cluster, engine: &str, address: &str) {
     let running = holding(cluster, "worker", engine, Some(address)).start(cluster);
     let (worker, _, _) = running.held(2)[0];
@@ -124,7 +124,7 @@ fn worker_dies(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a run whose worker died on {engine}"));
 }
 
-/// A host that dies ends the run, with an error that says whose it was.
+/// A host that dies ends the run, with an error that names its stage.
 fn host_dies(cluster: &Cluster, engine: &str, address: &str) {
     let running = holding(cluster, "host", engine, Some(address)).start(cluster);
     let (_, host, _) = running.held(2)[0];
@@ -137,8 +137,8 @@ fn host_dies(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a run whose host died on {engine}"));
 }
 
-/// An actor that dies is Ray's to replace; what it had is done again, and nothing comes twice. Xenna
-/// replaces none, and ends the run.
+/// Ray replaces an actor that dies; its tasks run again, and no output comes twice. Xenna does not
+/// replace it, and ends the run.
 fn actor_dies(cluster: &Cluster, engine: &str, address: &str) {
     let running = holding(cluster, "actor", engine, Some(address)).start(cluster);
     running.held(2);
@@ -167,8 +167,8 @@ fn misspelt(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a run without an environment on {engine}"));
 }
 
-/// Secrets of a spec are in no log, no command line, no event and no report: those of a run that
-/// succeeds, and those of one whose package index does not answer.
+/// Secrets of a spec are in no log, command line, event or report, neither of a run that succeeds
+/// nor of a run whose package index does not answer.
 fn secrets_stay_secret(cluster: &Cluster, engine: &str, address: &str) {
     let url = "--extra-index-url https://joe:pa55-in-the-url@127.0.0.1:9/simple";
     let specs = [
@@ -205,10 +205,10 @@ fn secrets_stay_secret(cluster: &Cluster, engine: &str, address: &str) {
     assert_nothing_is_left(cluster, &format!("a run with secrets on {engine}"));
 }
 
-/// What may happen to a run, on an engine of a cluster at an address.
+/// A fault on an engine of a cluster at an address.
 type Scenario = fn(&Cluster, &str, &str);
 
-/// One cluster for all: what one run leaves there, the next would show.
+/// One cluster for all, so that the leftovers of one run would show in the next.
 #[test]
 fn faults_end_in_results_or_one_error() {
     let scenarios: [(&str, Scenario); 7] = [
@@ -236,7 +236,7 @@ fn faults_end_in_results_or_one_error() {
     assert_eq!(failed, [""; 0]);
 }
 
-/// What lies in Ray's folder, two levels deep, under names that sessions share.
+/// Returns the contents of Ray's folder, two levels deep, under names that sessions share.
 fn left_by_ray(cluster: &Cluster) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let entries = |dir: &Path| -> Vec<PathBuf> {
@@ -249,7 +249,7 @@ fn left_by_ray(cluster: &Cluster) -> BTreeSet<String> {
         let name = if is_session { "session" } else { &name };
         found.insert(name.to_owned());
         if is_session {
-            // Some end with the node's id.
+            // Some names end with the node's id.
             found.extend(entries(&path).iter().map(|below| {
                 let below = below.file_name().expect("a name").to_string_lossy();
                 format!("{name}/{}", below.split("_port_").next().unwrap_or_default())
@@ -259,7 +259,7 @@ fn left_by_ray(cluster: &Cluster) -> BTreeSet<String> {
     found
 }
 
-/// Waits until no process of a Ray of its own is left, and looks at its folder; empties that.
+/// Waits until all processes of a private Ray have ended, checks its folder, and empties it.
 #[track_caller]
 fn assert_ray_is_gone(cluster: &Cluster, clean: &BTreeSet<String>, of: &str) {
     let left = || cluster.processes().into_iter().map(command_of).collect::<Vec<_>>();
@@ -272,7 +272,7 @@ fn assert_ray_is_gone(cluster: &Cluster, clean: &BTreeSet<String>, of: &str) {
     let _ = fs::remove_dir_all(cluster.dir().join("ray"));
 }
 
-/// The process that drives the engine.
+/// Returns the process that drives the engine.
 fn driver(cluster: &Cluster) -> i32 {
     let mut found = cluster.processes();
     found.retain(|process| command_of(*process).contains("curator_ray.py"));
@@ -314,7 +314,7 @@ fn a_ray_of_its_own_ends_with_the_run() {
     assert!(error.contains("the driver of xenna was killed by signal 9"), "{error}");
     assert_ray_is_gone(&cluster, &clean, "a driver that is killed");
 
-    // What fails before Ray is up leaves less, and nothing that a Ray would not.
+    // A failure before Ray is up leaves less, and nothing that Ray itself would not leave.
     for engine in ENGINES {
         let dir = cluster.dir().join(format!("early-{engine}"));
         let stages = hold(&dir) + "runtime_env = { uv = [\"packagingg==24.0\"] }\n";

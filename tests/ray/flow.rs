@@ -1,4 +1,4 @@
-//! Outputs that are there before the run is over.
+//! Outputs that arrive before the run ends.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn streams<E: RayEngine + 'static>(cluster: &Cluster, address: &str) {
     assert_eq!(outputs, 32, "{}", E::NAME);
 }
 
-/// Where outputs came at the end only, there would be none.
+/// If outputs came only at the end, there would be none.
 #[test]
 fn ray_data_and_xenna_give_outputs_as_they_come() {
     let cluster = world::cluster();

@@ -1,5 +1,5 @@
-//! Every block of `docs/ray-and-nemo-curator.md`, run as it stands on the page over a base with the
-//! real NeMo Curator: what the page prints is what comes out.
+//! Every block of `docs/ray-and-nemo-curator.md`, run unchanged over a base with the real NeMo
+//! Curator; the output must match the page.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,8 +11,8 @@ use crate::world::{cluster, curator, managed, script};
 
 const PAGE: &str = include_str!("../../docs/ray-and-nemo-curator.md");
 
-/// All that NeMo Curator asks for but torch, whose wheels are several gigabytes and which nothing
-/// of the page imports. The version of `packaging` is the one on the page.
+/// All requirements of NeMo Curator except torch, whose wheels are several gigabytes and which the
+/// page does not import. The version of `packaging` is the one on the page.
 pub(crate) fn nemo_curator() -> RuntimeEnv {
     let requirements = ["nemo_curator==1.4.0", "ray[data,default]==2.60.0", "packaging==26.0"];
     RuntimeEnv::uv(requirements).with_overrides(["torch; python_version < '3'"])
@@ -24,13 +24,13 @@ struct Block {
     text: String,
 }
 
-/// The blocks, with the page's paths replaced.
+/// Returns the blocks, with the page's paths replaced.
 fn blocks(paths: &[(&str, &Path)]) -> Vec<Block> {
     let mut page = PAGE.to_owned();
     for (path, real) in paths {
         page = page.replace(path, real.to_str().expect("a path that is text"));
     }
-    // Text and blocks take turns.
+    // Text and blocks alternate.
     let blocks = page.split("\n```").skip(1).step_by(2);
     blocks
         .map(|block| {
@@ -40,7 +40,7 @@ fn blocks(paths: &[(&str, &Path)]) -> Vec<Block> {
         .collect()
 }
 
-/// The commands of a console block, each with the lines that it prints.
+/// Returns the commands of a console block, each with its output.
 fn commands(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
@@ -78,7 +78,7 @@ fn every_block_of_the_page_does_what_it_says() {
                     let name = rest.lines().next().expect("a name");
                     fs::write(place.join(name), &block.text).expect("a script");
                 }
-                // One of the two lines that the page begins with.
+                // One of the two lines at the beginning of the page.
                 None => assert!(block.text.starts_with("runtime_env = {"), "{}", block.text),
             },
             "json" => fs::write(specs.join("packaging.json"), &block.text).expect("a spec"),
@@ -88,7 +88,7 @@ fn every_block_of_the_page_does_what_it_says() {
                     expected.push((command, lines));
                 }
             }
-            other => panic!("nobody runs a block of `{other}`"),
+            other => panic!("no test runs a block of `{other}`"),
         }
     }
     assert!(expected.len() >= 8, "the page shows what comes out: {expected:?}");
@@ -105,7 +105,7 @@ fn every_block_of_the_page_does_what_it_says() {
         let mut found = output.lines();
         assert_eq!(found.next(), Some(i.to_string().as_str()), "{printed}");
         for line in lines {
-            // Ray may say something in between.
+            // Ray may print messages in between.
             assert!(found.any(|found| found == *line), "`{command}` has no `{line}`:\n{output}");
         }
     }

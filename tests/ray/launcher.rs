@@ -11,15 +11,15 @@ use crate::world::{base, cache, cluster, curator, script};
 
 const VERSION: &str = "import packaging, sys; print(packaging.__version__, sys.argv[1:])";
 
-/// What the workers saw, or how they failed: one cluster for all tests.
+/// The workers' answers, or their failures: one cluster for all tests.
 static REPORT: LazyLock<Value> = LazyLock::new(report);
 
-/// A launcher for what these words ask for, over the base.
+/// Returns a launcher for this spec, over the base.
 fn launcher(spec: &str) -> String {
     format!("{} env exec {spec} --base {} -- python", curator().display(), base().display())
 }
 
-/// The key of an environment over the base, which is built if need be.
+/// Returns the key of an environment over the base; builds it if needed.
 fn key(requirement: &str) -> String {
     let arguments = ["env", "create", "--json", "--uv", requirement, "--base"];
     let made = duct::cmd(curator(), arguments.iter().map(Path::new).chain([base()]))
@@ -111,7 +111,7 @@ fn workers_and_their_children_see_the_base_and_the_jobs_own_modules() {
     }
 }
 
-/// Ray starts a worker that ends too soon again and again; the one that waits would wait for ever.
+/// Ray restarts a worker that exits early, and waits forever for one that hangs.
 #[test]
 fn a_worker_without_an_environment_fails_what_it_is_sent() {
     let ways = [

@@ -1,7 +1,7 @@
 //! Curator beside a real Ray: environments for the workers of Ray's tasks, actors and data sets.
 //!
-//! Nothing here is imitated: the base with Ray is made by our own crates, from the package index,
-//! and is kept for the next run of these tests.
+//! Nothing is mocked: our own crates make the base with Ray from the package index, and keep it for
+//! the next run of these tests.
 
 mod command; // `curator run` with an engine on Ray
 mod conformance; // the cases that every executor must pass, over all of them

@@ -1,5 +1,5 @@
-//! `curator.nemo`: pipelines of the real NeMo Curator as they are, on the local executor. What its
-//! own adapter makes of the same tasks is what must come out; a whole run also asks Ray Data.
+//! `curator.nemo`: unchanged pipelines of the real NeMo Curator, on the local executor. The outputs
+//! must equal those of its own adapter; a whole run also asks Ray Data.
 
 use std::path::Path;
 

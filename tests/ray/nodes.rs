@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::run::{ENGINES, Job, Running, wait_for};
 use crate::world::{self, Cluster, Started};
 
-/// A stage that holds its tasks, in an environment of its own, with this in its table.
+/// Returns a stage that holds its tasks, in an environment of its own, with this text in its table.
 fn hold(name: &str, dir: &Path, workers: &str) -> String {
     format!(
         "[[stage]]\nname = {name:?}\npython = \"{}:Hold\"\nargs = {{ folder = {:?} }}\nbatch_size = \
@@ -18,7 +18,7 @@ fn hold(name: &str, dir: &Path, workers: &str) -> String {
     )
 }
 
-/// A cluster with one node; the caches of the nodes have the package managers already.
+/// Starts a cluster with one node; the caches of the nodes have the package managers already.
 fn start(cluster: &Cluster) -> Started {
     for node in ["first", "second", "third"] {
         let cache = cache_of(cluster, node);
@@ -34,7 +34,7 @@ fn cache_of(cluster: &Cluster, node: &str) -> PathBuf {
     cluster.dir().join(format!("cache-{node}"))
 }
 
-/// A run that takes the caches of the nodes where it is.
+/// Returns a run that uses the cache of each node.
 fn job(
     cluster: &Cluster,
     ray: &Started,
@@ -59,13 +59,13 @@ fn held_on_nodes(running: &Running, count: usize) {
     });
 }
 
-/// The environments in a cache.
+/// Returns the environments in a cache.
 fn environments(cache: &Path) -> usize {
     std::fs::read_dir(cache.join("envs-v1")).map_or(0, Iterator::count)
 }
 
-/// Checks that outputs come from the first node and this other, each from an environment in the cache of its own, and
-/// that the hook for a node ran once on each.
+/// Checks that outputs come from the first node and from this one, each from an environment in the
+/// node's own cache, and that the hook for a node ran once on each.
 #[track_caller]
 fn assert_on_both(
     cluster: &Cluster,
@@ -103,7 +103,7 @@ fn uses_both(cluster: &Cluster, ray: &Started, engine: &str, other: &str) {
     assert_on_both(cluster, other, &answer.outputs(), &nodes);
 }
 
-/// The program's file goes away before the other node is there: that one has only what was shipped.
+/// The program's file is removed before the other node joins, which has only the shipped copy.
 fn ray_data_uses_a_late_one(cluster: &Cluster, ray: &Started, other: &str) {
     let program = cluster.dir().join("worker");
     std::fs::copy(env!("CARGO_BIN_EXE_run-on-ray"), &program).expect("a copy");
@@ -123,7 +123,7 @@ fn ray_data_uses_a_late_one(cluster: &Cluster, ray: &Started, other: &str) {
     assert_on_both(cluster, other, &answer.outputs(), &nodes);
 }
 
-/// A stage that starts when a node has joined runs there too.
+/// A stage that starts after a node has joined runs there, too.
 fn actor_pools_use_a_late_one(cluster: &Cluster, ray: &Started, other: &str) {
     let [dir, later] = ["early", "later"].map(|name| cluster.dir().join(name));
     std::fs::create_dir(&later).expect("a folder of ours");
@@ -153,7 +153,7 @@ fn actor_pools_use_a_late_one(cluster: &Cluster, ray: &Started, other: &str) {
     assert_on_both(cluster, other, &outputs, &notes("node"));
 }
 
-/// The tasks of a node that dies are done on another.
+/// The tasks of a node that dies run on another one.
 fn outlives(cluster: &Cluster, ray: &Started, engine: &str, other: &str) {
     let dir = cluster.dir().join(format!("dies-{engine}"));
     let stages = hold("Hold", &dir, "num_workers_per_node = 1");
@@ -168,7 +168,7 @@ fn outlives(cluster: &Cluster, ray: &Started, engine: &str, other: &str) {
     }
 }
 
-/// One cluster for all: a node joins, is used by each engine, and dies; then another.
+/// One cluster for all: a node joins, is used by each engine, and dies; then another one.
 #[test]
 fn nodes_join_and_die_while_pipelines_run() {
     let cluster = world::cluster();

@@ -1,4 +1,4 @@
-//! What cannot be run on an engine, and is told before or as soon as Ray is asked.
+//! Runs that an engine refuses, at once or as soon as Ray answers.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ fn refused<E: RayEngine>(executor: &RayExecutor<E>, stage: impl Into<Pipeline>) 
     }
 }
 
-/// This program serves as no worker: it would start itself, with these tests, on every node.
+/// This program is no worker: as one, it would run these tests on every node.
 #[test]
 fn a_program_that_is_no_worker_is_refused_before_anything_starts() {
     let pipeline = || Pipeline::new("refused").with_stage(plain());
@@ -124,7 +124,7 @@ fn packages_of_a_whole_job_are_refused() {
     let error = RayDataExecutor::connect(connection).expect_err("an installer");
     assert!(matches!(&error, Error::JobInstaller { field } if field == "pip"), "{error}");
 
-    // What `ray job submit` tells the program that it starts.
+    // The variable that `ray job submit` sets for the program.
     let cluster = world::cluster();
     let ray = cluster.start(&world::script("start.py"));
     let surrounding = json!({ "runtime_env": { "pip": ["six"] } }).to_string();

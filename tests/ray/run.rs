@@ -13,10 +13,10 @@ use crate::world::{self, Cluster};
 
 /// The engines, by their names.
 pub(crate) const ENGINES: [&str; 3] = ["ray-data", "ray-actor-pool", "xenna"];
-/// As long as something may take to happen: far more than any of it needs, so that a hang ends.
+/// Time limit of any wait, far longer than needed, so that a hang ends.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Waits until there is something.
+/// Waits until `find` returns a value.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -29,7 +29,7 @@ pub(crate) fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// What stages have noted of this kind in a folder: names with texts.
+/// Returns the stages' notes of this kind in a folder: names with texts.
 pub(crate) fn notes(dir: &Path, kind: &str) -> Vec<(String, String)> {
     let entries = fs::read_dir(dir).expect("a folder of ours");
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
@@ -42,7 +42,7 @@ pub(crate) fn notes(dir: &Path, kind: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A folder for one run, and the job of it.
+/// A folder for one run, and its job.
 #[derive(Debug)]
 pub(crate) struct Job {
     dir: PathBuf,
@@ -51,7 +51,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// A run of stages, in TOML, over these tasks. Its folder must not be there yet.
+    /// Creates a run of stages, in TOML, over these tasks. Its folder must not exist yet.
     pub(crate) fn new(dir: &Path, engine: &str, stages: &str, tasks: u64) -> Self {
         fs::create_dir(dir).expect("a folder of its own");
         let pipeline = dir.join("pipeline.toml");
@@ -73,11 +73,11 @@ impl Job {
         self
     }
 
-    /// Starts it.
+    /// Starts the run.
     pub(crate) fn start(self, cluster: &Cluster) -> Running {
         let program = env!("CARGO_BIN_EXE_run-on-ray");
         let (lifeline, held) = std::io::pipe().expect("a pipe");
-        // A shell's background ignores SIGINT, and children inherit that; this one is to die of it.
+        // A shell's background ignores SIGINT, and children inherit that; SIGINT must end this one.
         let words = ["--default-signal=INT", program, &self.settings.to_string()];
         let mut command = duct::cmd("env", words)
             .dir(cluster.dir())
@@ -97,7 +97,7 @@ impl Job {
         Running { dir: self.dir, handle, _lifeline: held }
     }
 
-    /// Runs it to its end.
+    /// Runs the job to its end.
     pub(crate) fn run(self, cluster: &Cluster) -> Answer {
         self.start(cluster).answer()
     }
@@ -108,22 +108,22 @@ impl Job {
 pub(crate) struct Running {
     dir: PathBuf,
     handle: duct::Handle,
-    /// The run ends when this closes: with the test at the latest, however that ends.
+    /// The run ends when this closes, at the latest at the end of the test.
     _lifeline: PipeWriter,
 }
 
 impl Running {
-    /// The process that runs the pipeline.
+    /// Returns the process that runs the pipeline.
     pub(crate) fn process(&self) -> i32 {
         i32::try_from(self.handle.pids()[0]).expect("a number of a process")
     }
 
-    /// What its stages have noted of this kind.
+    /// Returns the notes of this kind from the run's stages.
     pub(crate) fn notes(&self, kind: &str) -> Vec<(String, String)> {
         notes(&self.dir, kind)
     }
 
-    /// Waits for this many workers that hold a task; gives each with its host and its node.
+    /// Waits for this many workers that hold a task; returns each with its host and its node.
     #[track_caller]
     pub(crate) fn held(&self, count: usize) -> Vec<(i32, i32, String)> {
         wait_for("a worker with a task", || {
@@ -142,7 +142,7 @@ impl Running {
         })
     }
 
-    /// Lets the workers that hold tasks go on.
+    /// Lets the workers that hold tasks continue.
     pub(crate) fn go_on(&self) {
         fs::write(self.dir.join("go"), "").expect("a folder of ours");
     }
@@ -157,13 +157,13 @@ impl Running {
             .concat()
     }
 
-    /// Waits for its end, whatever that is.
+    /// Waits until the run ends, in any way.
     #[track_caller]
     pub(crate) fn wait(&self) {
         wait_for("the end of the run", || (!self.is_running()).then_some(()));
     }
 
-    /// Waits for its end, and gives what it answered.
+    /// Waits until the run ends, and returns its answer.
     #[track_caller]
     pub(crate) fn answer(self) -> Answer {
         self.wait();
@@ -173,18 +173,18 @@ impl Running {
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Answer(pub(crate) Value);
 
 impl Answer {
-    /// The text of the error.
+    /// Returns the text of the error.
     #[track_caller]
     pub(crate) fn error(&self) -> &str {
         self.0["error"].as_str().unwrap_or_else(|| panic!("no error: {}", self.0))
     }
 
-    /// The data of all outputs.
+    /// Returns the data of all outputs.
     #[track_caller]
     pub(crate) fn outputs(&self) -> Vec<&Value> {
         assert!(self.0["error"].is_null(), "{}", self.0["error"].as_str().unwrap_or_default());

@@ -13,8 +13,8 @@ use curator::backends::{Environment, Provisioner};
 use curator::envspec::LoadedEnv;
 use tempfile::TempDir;
 
-/// What a base for all three engines holds; `pip` and `virtualenv` are what Ray's own way to make
-/// environments asks for.
+/// The packages of a base for all three engines; Ray's own way to make environments needs `pip` and
+/// `virtualenv`.
 const REQUIREMENTS: [&str; 8] = [
     "ray[data,default]==2.60.0",
     "cosmos-xenna==0.2.0",
@@ -26,35 +26,36 @@ const REQUIREMENTS: [&str; 8] = [
     "pip",
 ];
 
-/// As long as a script may take: far more than any of them needs, so that a hang ends.
+/// Time limit of a script, far longer than needed, so that a hang ends.
 const PATIENCE: Duration = Duration::from_mins(25);
-/// As long as the processes of a cluster get to be gone once they are killed.
+/// Time limit until killed processes of a cluster are gone.
 const REAPING: Duration = Duration::from_secs(30);
-/// As much of a script's standard error as a failure shows, in bytes.
+/// Maximum bytes of a script's standard error that a failure shows.
 const TAIL: usize = 16 * 1024;
 
-/// It is there for as long as this process lives.
+/// The base lives as long as this process.
 static BASE: LazyLock<Environment> = LazyLock::new(|| managed(RuntimeEnv::uv(REQUIREMENTS)));
 
-/// Whose turn it is to have a cluster.
+/// The turn to have a cluster.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The cache of these tests, which stays for their next run: a base with Ray is large.
+/// Returns the cache of these tests, which stays for their next run, since a base with Ray is
+/// large.
 pub(crate) fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("ray/cache")
 }
 
-/// Whether tests that have a quick cut run whole, which takes some ten minutes more.
+/// Returns whether tests with a quick version run whole, which takes about ten minutes more.
 pub(crate) fn tests_all() -> bool {
     std::env::var_os("CURATOR_TEST_ALL").is_some_and(|value| value == "1")
 }
 
-/// The interpreter of a base with Ray, which no test changes.
+/// Returns the interpreter of a base with Ray, which no test changes.
 pub(crate) fn base() -> &'static Path {
     BASE.python()
 }
 
-/// The command `curator`, as Cargo has built it beside these tests.
+/// Returns the command `curator`, built by Cargo beside these tests.
 pub(crate) fn curator() -> &'static Path {
     static CURATOR: LazyLock<PathBuf> = LazyLock::new(|| {
         // This program is `target/PROFILE/deps/ray-…`.
@@ -73,7 +74,7 @@ pub(crate) fn curator() -> &'static Path {
     &CURATOR
 }
 
-/// When a source of the command was changed last.
+/// Returns when the newest source of the command changed.
 fn newest(crates: &Path) -> SystemTime {
     let mut newest = SystemTime::UNIX_EPOCH;
     let mut folders: Vec<PathBuf> = fs::read_dir(crates)
@@ -102,15 +103,15 @@ fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
-/// A base that the cache makes from a bare interpreter and these requirements.
+/// Returns a base that the cache makes from a bare interpreter and these requirements.
 pub(crate) fn managed(requirements: RuntimeEnv) -> Environment {
     let provisioner = Provisioner::builder().base(requirements).cache_dir(&*cache()).open();
     let made = provisioner.and_then(|it| it.base_environment(&LoadedEnv::default()));
     made.unwrap_or_else(|error| panic!("{}", error.report()))
 }
 
-/// The turn to have one Ray cluster, and its folder. What is left of the cluster in the end, its
-/// processes and its files, goes away with this.
+/// The turn to have one Ray cluster, and its folder. Dropping it ends the cluster's processes and
+/// removes its files.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     dir: TempDir,
@@ -126,29 +127,29 @@ pub(crate) fn cluster() -> Cluster {
 }
 
 impl Cluster {
-    /// The folder where Ray keeps its sessions.
+    /// Returns the folder where Ray keeps its sessions.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Runs a Python script with the base; gives what it printed, or panics with what it said.
+    /// Runs a Python script with the base. Returns its output; panics with its error.
     #[track_caller]
     pub(crate) fn python(&self, script: &Path, arguments: &[&OsStr]) -> String {
         self.python_of(base(), script, arguments).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// Runs a Python script with any interpreter; gives what it printed, or how it failed and the
-    /// last of what it said.
+    /// Runs a Python script with any interpreter. Returns its output, or how it failed and the end
+    /// of its error output.
     ///
-    /// It runs as where the interpreter's environment is activated; it and all that it starts know
-    /// the cluster's folder as `RAY_TMPDIR`, and the cache.
+    /// The interpreter's environment is activated. The script and all its children get the
+    /// cluster's folder as `RAY_TMPDIR`, and the cache.
     pub(crate) fn python_of(
         &self,
         python: &Path,
         script: &Path,
         arguments: &[&OsStr],
     ) -> Result<String, String> {
-        // Files and not pipes: Ray's processes may keep them open for longer than the script lives.
+        // Files instead of pipes, since Ray's processes may keep them open after the script ends.
         let [output, error] = ["out", "err"].map(|name| self.dir().join(name));
         let scripts = python.parent().expect("bin/python");
         let inherited = std::env::var("PATH").expect("a PATH that is text");
@@ -190,7 +191,7 @@ impl Cluster {
         })
     }
 
-    /// Starts a Python script with the base that keeps the cluster up, and waits for its first line.
+    /// Starts a Python script that keeps the cluster up, and waits for its first line.
     pub(crate) fn start(&self, script: &Path) -> Started {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let started = duct::cmd(base(), [script])
@@ -214,7 +215,7 @@ impl Cluster {
         fs::read_to_string(self.dir().join("err")).unwrap_or_default()
     }
 
-    /// The processes of the cluster and of its scripts.
+    /// Returns the processes of the cluster and of its scripts.
     pub(crate) fn processes(&self) -> Vec<i32> {
         processes(self.dir())
     }
@@ -234,7 +235,7 @@ impl Started {
         &self.first_line
     }
 
-    /// Says a line to the script, which answers each with one.
+    /// Sends a line to the script, which answers each line with one.
     pub(crate) fn ask(&self, line: &str) -> String {
         writeln!(&self.input, "{line}").expect("the script listens");
         let mut answer = String::new();
@@ -247,25 +248,26 @@ impl Started {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let deadline = Instant::now() + REAPING;
-        // Some may start others in the meantime.
+        // Some may start others meanwhile.
         while let left = self.processes()
             && !left.is_empty()
         {
             if Instant::now() > deadline {
-                // A test that fails already tells of something else.
+                // A failing test already reports something else.
                 assert!(thread::panicking(), "processes that cannot be ended: {left:?}");
                 return;
             }
             let numbers = left.iter().map(ToString::to_string);
             let words = ["-9".to_owned()].into_iter().chain(numbers);
-            // One that has ended by itself in between is no failure.
+            // A process that has ended by itself meanwhile is no failure.
             drop(duct::cmd("kill", words).stderr_null().unchecked().run());
             thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// Processes that were started with this folder for a cluster, whatever their parents are now.
+/// Returns the processes that were started with this folder for a cluster, whatever their parents
+/// are.
 fn processes(dir: &Path) -> Vec<i32> {
     let mark = format!("RAY_TMPDIR={}", dir.display());
     let entries = fs::read_dir("/proc").expect("/proc is there");

@@ -1,7 +1,8 @@
-//! Feeds mutated inputs to every parser that reads what people or other programs wrote, until time is
-//! up. A value and an error are both right; a panic is not.
+//! Feeds mutated inputs to every parser of files by people or other programs, until time is up. A
+//! value and an error are both correct; a panic is not.
 //!
-//! `fuzz SECONDS [SEED]` prints the seed, and what it has tried. The first panic ends it with exit code
+//! `fuzz SECONDS [SEED]` prints the seed and the number of inputs. The first panic ends the program
+//! with exit code 1 and prints the parser and the input, for a test beside that parser.
 //! 1, and the parser and the input are printed: a test beside that parser takes it from there.
 
 #![expect(clippy::print_stdout, reason = "its answer goes to stdout")]
@@ -18,10 +19,10 @@ use curator::stage::PipelineFile;
 use curator::venv_cache::Manifest;
 use serde_json::json;
 
-/// A parser, and inputs that it knows.
+/// A parser, and inputs that it accepts.
 struct Target {
     name: &'static str,
-    /// Returns whether it accepts the text, for one of its readings at least.
+    /// Returns whether the parser accepts the text, in at least one of its readings.
     parse: fn(&str) -> bool,
     corpus: &'static [&'static str],
 }
@@ -86,7 +87,7 @@ const MANIFESTS: &[&str] = &[
     "build_millis": 1, "files": 2, "bytes": 3, "own_files": 4, "own_bytes": 5, "details": {}}"#,
 ];
 
-/// What mutations put in: parts that some parser gives a meaning.
+/// Texts that mutations insert: each has a meaning for some parser.
 const PARTS: &[&str] = &[
     "==",
     "~=",
@@ -143,7 +144,7 @@ fn requirement(text: &str) -> bool {
     }))
 }
 
-/// A file in the place of a requirements file, which is read for pip and for uv.
+/// Reads a file in the place of a requirements file, for pip and for uv.
 fn file(reference: &str, text: &str) -> bool {
     let name = reference.split('#').next().unwrap_or(reference);
     any(["pip", "uv"].map(|tool| {
@@ -196,16 +197,16 @@ fn any<const N: usize>(answers: [bool; N]) -> bool {
     answers.contains(&true)
 }
 
-/// An error is printed like any other, whatever is in it.
+/// Prints an error, whatever it contains.
 fn told(error: &curator::envspec::Error) {
     let _ = (error.to_string(), error.hint(), format!("{error:?}"));
 }
 
-/// Numbers from a seed (xorshift): a run can be had again.
+/// Pseudo-random numbers from a seed (xorshift), so that a run can be repeated.
 struct Numbers(u64);
 
 impl Numbers {
-    /// A number below `end`, which is at least 1.
+    /// Returns a number below `end`, which is at least 1.
     fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -214,8 +215,8 @@ impl Numbers {
     }
 }
 
-/// One to eight changes to an input: bytes that differ, are gone or stand twice, parts that mean
-/// something, the end of another input.
+/// Makes one to eight changes to an input: changed, removed or repeated bytes, parts with a
+/// meaning, the end of another input.
 fn mutate(numbers: &mut Numbers, corpus: &[&str]) -> String {
     let mut bytes = corpus[numbers.below(corpus.len())].as_bytes().to_vec();
     for _ in 0..=numbers.below(8) {
@@ -252,7 +253,7 @@ fn main() -> ExitCode {
     let seed = seed.and_then(Result::ok).unwrap_or(now).max(1);
     println!("seed {seed}");
     let (mut numbers, mut tried) = (Numbers(seed), 0_u64);
-    // What no parser accepts would be refused at its first word, and changes of it as well.
+    // A parser would refuse an unsound text, and its mutations, at the first word.
     let mut is_sound = true;
     for target in TARGETS {
         for text in target.corpus.iter().filter(|text| !(target.parse)(text)) {

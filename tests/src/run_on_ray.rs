@@ -1,11 +1,11 @@
-//! Runs a pipeline file on an engine on Ray, for tests that need a process of its own: to kill it,
-//! or to give it other variables.
+//! Runs a pipeline file on an engine on Ray, for tests that need a separate process: to kill it, or
+//! to give it other variables.
 //!
-//! `run-on-ray JOB` takes a job as JSON: `engine`, `address` (null: a Ray of its own), `init`,
-//! `base`, `cache` (null: the user's), `program` (null: this one), `pipeline` (TOML), `tasks` (how
-//! many: each holds its number), and `record` (whether failed tasks are recorded). It prints
-//! `{"report": …, "events": […]}`, or `{"error": …, "events": […]}` and exits with 1. It ends when its
-//! standard input does.
+//! `run-on-ray JOB` takes a job as JSON: `engine`, `address` (null: a private Ray), `init`, `base`,
+//! `cache` (null: the user's), `program` (null: this one), `pipeline` (TOML), `tasks` (their
+//! number: each task holds its own number), and `record` (whether failed tasks are recorded). It
+//! prints `{"report": …, "events": […]}`, or `{"error": …, "events": […]}` and exits with 1. It
+//! ends at the end of its standard input.
 
 #![expect(clippy::print_stdout, reason = "its answer goes to stdout")]
 

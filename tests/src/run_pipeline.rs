@@ -1,5 +1,5 @@
-//! Runs a pipeline file over one task, for tests that need a process of its own: to kill it, to
-//! start eight of them, or to give it other variables.
+//! Runs a pipeline file over one task, for tests that need a separate process: to kill it, to start
+//! eight of them, or to give it other variables.
 //!
 //! `run-pipeline CACHE PIPELINE.toml` prints `{"report": …, "events": […]}`, or `{"error": …,
 //! "events": […]}` and exits with 1.
