@@ -95,7 +95,7 @@ fn what_lock_prints_is_a_spec() {
     let create = ["env", "create", "--requirements", "requirements.lock", "--base", world.base()];
     world.run(&create).path();
 
-    // As a lock file too, by its name or because it is asked for.
+    // As a lock file too, by its name or on request.
     let file = ["--output", "pylock.one.toml"];
     assert_eq!(world.run(&[&arguments[..], &file].concat()).text(), "");
     let written = fs::read_to_string(world.dir().join(file[1])).unwrap();
@@ -125,7 +125,7 @@ fn a_key_stands_for_its_base_too() {
         let entry = listed.iter().find(|entry| entry["packages"] == json!([packages]));
         entry.expect("it is listed")["key"].as_str().unwrap().to_owned()
     };
-    // The one was made over the other, which is a managed base.
+    // The environment was built over the base, which is a managed one.
     let (over, base) = (key("idna==3.10"), key("packaging==26.0"));
     for key in [&over, &base] {
         let refreshed = world.run(&["env", "refresh", "--spec", &key[..12], "--json"]).json();
@@ -137,7 +137,7 @@ fn a_key_stands_for_its_base_too() {
     assert!(lines.starts_with("packaging==26.0 --hash=") && lines.lines().count() == 1, "{lines}");
     let lines = world.run(&["env", "lock", "--spec", &over]).text();
     assert!(lines.starts_with("idna==3.10 --hash="), "{lines}");
-    // Another base is not what the key stands for.
+    // The key does not stand for an environment over another base.
     let arguments = ["env", "refresh", "--spec", &over, "--base", world.base()];
     world.run(&arguments).fails(2, "hint: leave --base");
 }

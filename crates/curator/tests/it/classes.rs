@@ -1,5 +1,5 @@
-//! Classes that declare their own packages, by the command: each runs in what it asks for, whatever
-//! way it says so, and a pipeline's file has the last word.
+//! Classes that declare their own packages, run by the command: each stage runs in the packages
+//! that its class asks for, in any form, and a pipeline's file has the last word.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Where a run writes is tried before it does anything, and in the format that the name promises.
+//! A run tests its destinations before any work, and writes in the format that a name promises.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::permissions::set_mode;
 use crate::pipelines::Folder;
 use crate::support::{CURATOR, Run};
 
-/// A stage that tells that it has been at work, with packages that would have to be built.
+/// A folder with a stage that notes its work, and with packages that would have to be built.
 fn folder() -> Folder {
     let folder = Folder::new(
         "[[stage]]\npython = \"touch.py:touch\"\n\
@@ -30,7 +30,7 @@ fn names(folder: &Folder) -> Vec<String> {
     names
 }
 
-/// The command as one whom modes bind, over a cache of its own.
+/// Runs the command as a user whom file modes restrict, over a cache of its own.
 fn run_bound(folder: &Folder, arguments: &[&str]) -> Run {
     let mut words = vec!["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"];
     words.push(CURATOR);
@@ -75,7 +75,7 @@ fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
         ("--checkpoint", "tasks.jsonl/kept", "ot a directory"),
         ("--checkpoint", "closed/kept", "Permission denied"),
     ] {
-        // Beside others that can be.
+        // Beside other destinations that are writable.
         let others = [("--output", "kept.jsonl"), ("--record", "made"), ("--checkpoint", "made2")];
         let others = others.into_iter().filter(|(other, _)| *other != option);
         let more: Vec<&str> = others.flat_map(|(option, path)| [option, path]).collect();
@@ -86,7 +86,7 @@ fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
         assert_eq!(folder.read("kept.jsonl"), "kept\n");
         assert!(!folder.path("cache/envs-v1").exists(), "nothing was built");
     }
-    // The input is looked at before anything is made, too.
+    // The input, too, is tested before anything is made.
     let run = ["run", "pipeline.toml", "-i", "none.jsonl", "--checkpoint", "made"];
     run_bound(&folder, &run).fails(2, "none.jsonl");
     assert_eq!(names(&folder), before);
@@ -165,7 +165,7 @@ fn a_format_that_a_name_promises_is_written_or_refused() {
     run(&["-i", "tasks.jsonl", "--report", "r.pdf"]).fails(2, "neither `.html` nor `.json`");
     assert_eq!(names(&folder), before);
 
-    // An end that promises nothing, or none, is one of lines.
+    // A suffix without a meaning, or none, stands for lines of JSON.
     for name in ["o.txt", "o.ndjson", "o", "o.2024"] {
         let run = run(&["-i", "tasks.jsonl", "-o", name]);
         assert_eq!(run.code, Some(0), "{}", run.err);

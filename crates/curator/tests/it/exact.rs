@@ -1,4 +1,4 @@
-//! What no stage changes comes out of the command as it went in; a pipeline that changes nothing is
+//! Data that no stage changes leaves the command as it went in; a pipeline that changes nothing is
 //! `cat`.
 
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use crate::pipelines::Folder;
 /// Lines of JSON that Python wrote.
 static CORPUS: LazyLock<String> = LazyLock::new(|| corpus(["5000", "200", "200"]));
 
-/// The text without the white space that means nothing.
+/// Returns the text without insignificant white space.
 fn compact(lines: &str) -> String {
     let line = |line| Json::from_text(line).expect("JSON").text().to_owned() + "\n";
     lines.lines().map(line).collect()
@@ -28,7 +28,7 @@ fn a_pipeline_that_changes_nothing_is_cat() {
     assert!(out == compact(&CORPUS), "another text came out");
 }
 
-/// With `--failed` and `--checkpoint`, of what half of the tasks fail on, and when it is run again.
+/// With `--failed` and `--checkpoint`: half of the tasks fail, and a second run takes them.
 #[test]
 fn what_failed_is_written_and_run_again_as_it_was_handed_in() {
     let folder = Folder::new(&format!(
@@ -87,7 +87,7 @@ fn arguments_come_as_they_are_written() {
     let huge = "1".repeat(60);
     let set = format!("stage.Args.args.n={huge}");
     assert!(run(&[&set]).text().ends_with(&format!(",\"n\":{huge}}}\n")));
-    // What a file in TOML has not is an error with the number in it and the way out.
+    // A value that TOML lacks is an error with the number in it and the way out.
     let toml = folder.read("pipeline.toml").replace("{ z =", &format!("{{ n = {huge}, z ="));
     folder.write("huge.toml", &toml);
     let refused = folder.run(&["run", "huge.toml"]);

@@ -88,7 +88,7 @@ fn a_command_that_is_not_there_is_named() {
 fn the_environment_stays_for_as_long_as_the_command_lives() {
     let world = World::new();
     let key = world.key("packaging==24.0");
-    // It says that it runs, and waits for its input to end.
+    // The command prints that it runs, and waits for the end of its input.
     let code = "import sys; print('ready', flush=True); sys.stdin.read()";
     let (input, hold) = std::io::pipe().unwrap();
     let command = duct::cmd(CURATOR, ["env", "exec", "--spec", &key, "--", "python", "-c", code])
@@ -123,12 +123,12 @@ fn a_killed_command_blocks_nothing() {
         thread::sleep(Duration::from_millis(10));
     }
     running.kill().unwrap();
-    // What it held is free once it is gone.
+    // The environment is free once its user has ended.
     running.wait().unwrap();
     world.run(&["env", "remove", &key]).text();
 }
 
-/// What a launch costs over the bare interpreter: printed, since the machine may be busy.
+/// The cost of a launch over the bare interpreter: printed only, since the machine may be busy.
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures are the point")]
 fn the_cost_of_a_launch_is_printed() {
@@ -141,7 +141,7 @@ fn the_cost_of_a_launch_is_printed() {
     let by_spec = ["env", "exec", "--uv", "packaging==24.0", "--base", world.base()];
     let by_spec = [&[CURATOR][..], &by_spec, &rest].concat();
     let mut times = [const { Vec::new() }; 3];
-    // In turns, so that what else the machine does falls on all of them.
+    // The two alternate, so that other load on the machine affects both.
     for _ in 0..15 {
         for (words, times) in [&bare[..], &by_key, &by_spec].into_iter().zip(&mut times) {
             let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! `list`, `show`, `why`, `diff` and `du`: what is there, and why.
+//! `list`, `show`, `why`, `diff` and `du`: the environments in a cache, and the reasons for them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `run --failed`: a task stands in the file, or what it became in the results, and never in both.
+//! `run --failed`: a task is either in the file, or its outputs are in the results, never both.
 
 use std::fs;
 
@@ -39,8 +39,8 @@ fn stage(code: &str, more: &str) -> String {
     format!("\n[[stage]]\npython = \"work.py:{code}\"\n{more}\n")
 }
 
-/// A pipeline that makes parts of each task and fails on the bad ones, of aggregates of so many
-/// parts if there are any.
+/// Makes a pipeline that splits each task into parts and fails on the bad ones; with `batch`, on
+/// aggregates of up to this many parts.
 fn folder(tasks: &[Vec<bool>], batch: Option<usize>) -> Folder {
     let middle =
         batch.map_or(String::new(), |size| stage("Together", &format!("batch_size = {size}")));
@@ -57,7 +57,7 @@ fn folder(tasks: &[Vec<bool>], batch: Option<usize>) -> Folder {
     folder
 }
 
-/// The parts in a file of results, sorted.
+/// Returns the parts in a file of results, sorted.
 fn parts(folder: &Folder, file: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for line in folder.lines(file) {
@@ -68,7 +68,7 @@ fn parts(folder: &Folder, file: &str) -> Vec<String> {
     parts
 }
 
-/// Runs, mends what is wrong, runs again over what failed, and gives what came out of both.
+/// Runs, repairs the fault, runs again over the failed tasks, and returns both outputs.
 fn both(folder: &Folder, more: &[&str]) -> (Vec<String>, Vec<String>) {
     let run = ["run", "pipeline.toml", "--input", "tasks.jsonl", "--output", "out.jsonl"];
     folder.run(&[&run[..], &["--failed", "failed.jsonl"], more].concat());
@@ -100,7 +100,7 @@ fn results_that_are_left_out_are_told() {
     assert!(run.err.contains("2 results left out: other parts of the tasks"), "{}", run.err);
 }
 
-/// Of what an aggregate was made of, those that did not fail come again with those that did.
+/// If an aggregate has failed and whole parents, both come again.
 #[test]
 fn tasks_that_share_an_aggregate_come_again_together() {
     let tasks = [vec![false], vec![false, true]];
@@ -120,8 +120,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever each task becomes and whatever of that fails: what came out and what comes out of
-    /// the rest, once it is mended, is each part once; under a checkpoint, too.
+    /// Whatever each task becomes and whichever parts fail: the outputs of the first run and of the
+    /// repaired second run hold each part once; with a checkpoint, too.
     #[test]
     fn what_came_out_and_what_comes_again_is_each_part_once(
         tasks in prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.2), 0..5), 1..9),
@@ -138,7 +138,7 @@ proptest! {
         }
         all.sort();
         prop_assert_eq!(&found, &all, "{:?}", fs::read_to_string(folder.path("failed.jsonl")));
-        // What shares nothing with a failure is not done again.
+        // A task that shares nothing with a failure does not run again.
         if batch.is_none() {
             for (task, parts) in tasks.iter().enumerate() {
                 let is_bad = parts.contains(&true);

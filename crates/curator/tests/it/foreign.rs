@@ -1,4 +1,4 @@
-//! Folders that belong to something else, given to the command: nothing in them is touched.
+//! Folders of other programs, given to the command: nothing in them is touched.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -40,7 +40,7 @@ fn a_cache_folder_with_other_things_is_refused_by_every_command() {
     for command in commands {
         let run = folder.run(&[&["--cache-dir", cache], command].concat());
         if command == ["doctor"] {
-            // It goes on with what else it examines.
+            // The command continues with the other folders.
             assert!(
                 format!("{}{}", run.out, run.err).contains("no cache of this program"),
                 "{run:?}"
@@ -93,7 +93,7 @@ fn a_folder_that_is_no_checkpoint_is_refused() {
         assert_refused(&run(theirs.to_str().unwrap()), &theirs, &before, "is no checkpoint");
         fs::remove_dir_all(&theirs).unwrap();
     }
-    // One of ours, with links to elsewhere.
+    // A cache of ours, with links to elsewhere.
     folder.write("elsewhere", "theirs");
     for name in ["lock", "journal.jsonl"] {
         assert_eq!(run("kept").code, Some(0));
@@ -128,7 +128,7 @@ fn a_folder_that_is_no_record_is_refused_before_the_run_and_links_in_one_are_not
     }
     assert_eq!(folder.read("elsewhere"), "theirs");
     assert!(fs::symlink_metadata(folder.path("kept/record.json")).unwrap().is_file());
-    // A record that is older than the mark is one.
+    // A record from before the mark existed is one, too.
     fs::remove_file(folder.path("kept/RECORD.TAG")).unwrap();
     fs::remove_file(folder.path("kept/record.json.new")).unwrap();
     assert_eq!(run("kept").code, Some(0));

@@ -1,5 +1,5 @@
-//! Every block of the pages for people, run as it stands there. Programs in Rust are doc tests of
-//! the library (`src/lib.rs`), and the page on Ray and NeMo Curator has its test beside Ray's.
+//! Every block of the pages for people, run unchanged. Programs in Rust are doc tests of the
+//! library (`src/lib.rs`), and the page on Ray and NeMo Curator has its test beside Ray's.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,13 +9,13 @@ use crate::pipelines::Folder;
 use crate::python_pipelines::PACKAGE;
 use crate::support::CURATOR;
 
-/// The blocks of a page: their language and their text.
+/// Returns the blocks of a page: their language and their text.
 fn blocks(page: &str) -> impl Iterator<Item = (&str, &str)> {
-    // Text and blocks take turns.
+    // Text and blocks alternate.
     page.split("\n```").skip(1).step_by(2).map(|it| it.split_once('\n').expect("lines"))
 }
 
-/// The commands of a console block, each with the lines that it prints.
+/// Returns the commands of a console block, each with its output.
 fn commands(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in text.lines() {
@@ -27,8 +27,8 @@ fn commands(text: &str) -> Vec<(&str, Vec<&str>)> {
     commands
 }
 
-/// Runs a page in a folder over the shared base: files are written, commands run, and what they
-/// print is what the page shows.
+/// Runs a page in a folder over the shared base: files are written, commands run, and the output
+/// must match the page.
 fn follow(page: &str) {
     follow_in(&Folder::new(""), page);
 }
@@ -54,9 +54,9 @@ fn follow_in(folder: &Folder, page: &str) {
                     expected.push((command, lines));
                 }
             }
-            // Pictures of what is where, and doc tests.
+            // Diagrams, and doc tests.
             "text" | "rust" | "rust,no_run" => {}
-            other => panic!("nobody runs a block of `{other}`"),
+            other => panic!("no test runs a block of `{other}`"),
         }
     }
     folder.write("steps.sh", &steps);
@@ -65,7 +65,7 @@ fn follow_in(folder: &Folder, page: &str) {
     let mut path = format!("{tools}:{}", std::env::var("PATH").expect("a PATH"));
     let has_programs = page.contains("\nfrom curator import ");
     if has_programs {
-        // As in a virtualenv that the wheel is installed in.
+        // As in a virtualenv that has the wheel.
         path = format!("{}:{path}", base.join("bin").display());
     }
     let cache = folder.path("cache");
@@ -74,7 +74,7 @@ fn follow_in(folder: &Folder, page: &str) {
         std::os::unix::fs::symlink(folder.world.cache().join("tools"), cache.join("tools"))
             .expect("a link");
     }
-    // What is set closer to the command wins: a cache of the page's own, and a base.
+    // The last setting wins: a cache of the page's own, and a base.
     let steps =
         duct::cmd("bash", ["steps.sh"]).env("CURATOR_CACHE_DIR", cache).env("VIRTUAL_ENV", base);
     let steps = if has_programs { steps.env("PYTHONPATH", PACKAGE) } else { steps };
@@ -99,7 +99,7 @@ fn follow_in(folder: &Folder, page: &str) {
     assert_eq!(run.status.code(), Some(0), "{log}");
 }
 
-/// A pipeline that a page shows is one.
+/// Checks that a pipeline on a page is one.
 fn check_pipeline(folder: &Folder, name: &str) {
     let text = folder.read(name);
     let read = curator::stage::PipelineFile::from_toml(&text, folder.path(""));
@@ -107,7 +107,7 @@ fn check_pipeline(folder: &Folder, name: &str) {
     read.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
-/// The crates and features that a page's manifest names are there.
+/// Checks that the crates and features of a page's manifest exist.
 fn check_manifest(text: &str) {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder");
     let table: toml::Table = text.parse().expect("TOML");
@@ -124,8 +124,7 @@ fn check_manifest(text: &str) {
     }
 }
 
-/// The front page: what installs the command and what runs examples is done by the one command
-/// that checks a change, the rest here.
+/// The front page. CI installs the command and runs the examples; this test does the rest.
 #[test]
 fn the_front_page_does_what_it_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
@@ -136,10 +135,10 @@ fn the_front_page_does_what_it_says() {
         match line.strip_prefix("$ cargo ") {
             Some(command) => {
                 let parts = command.split(" --").all(|part| checks.contains(part));
-                assert!(parts, "nobody runs `cargo {command}`");
+                assert!(parts, "no check runs `cargo {command}`");
                 writeln!(page, "$ true")
             }
-            // It goes into a folder of its own, and says what it wrote.
+            // The demo goes into a folder of its own, and the command prints the files.
             None => match line.strip_prefix("$ curator init demo ") {
                 Some(rest) => writeln!(page, "$ (curator init demo {rest}) > wrote.txt"),
                 None => writeln!(page, "{line}"),
@@ -199,8 +198,8 @@ fn the_guides_for_rust_have_no_block_that_nobody_runs() {
     }
 }
 
-/// What the page on clusters shows are parts of files, for machines that no test has: they are read
-/// by what reads such files there.
+/// The page on clusters shows parts of files for machines that no test has. The parsers of such
+/// files read them.
 #[test]
 fn the_page_on_clusters_shows_what_can_be_read() {
     let folder = Folder::new("\n[[stage]]\npython = \"stages.py:give_back\"\n");
@@ -224,7 +223,7 @@ fn the_page_on_clusters_shows_what_can_be_read() {
                 let arguments = [&exec[..], &["--", "python", "-c", read]].concat();
                 folder.run_with(&arguments, text).text();
             }
-            other => panic!("nobody reads a block of `{other}`"),
+            other => panic!("no test reads a block of `{other}`"),
         }
     }
     assert_eq!(count, 4);
@@ -248,7 +247,7 @@ fn no_page_is_left_out_and_no_link_leads_nowhere() {
         let text = fs::read_to_string(page).unwrap();
         let is_followed = PAGES.iter().any(|(other, _)| *other == name)
             || ["README", "clusters", "troubleshooting"].contains(&name)
-            // For those who change it: rules and a checklist, whose commands are CI's.
+            // Pages for contributors: rules, and a checklist with CI's commands.
             || ["STYLE", "releasing"].contains(&name)
             || ray.contains(&format!("docs/{name}.md"));
         assert!(is_followed, "no test runs `{name}`");

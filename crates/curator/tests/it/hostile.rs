@@ -1,5 +1,5 @@
-//! What stages say, and what others called things: no secret of theirs is written anywhere, and
-//! nothing of it steers a terminal.
+//! Hostile output of stages, and hostile names: no secret is written anywhere, and no sequence
+//! steers a terminal.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::pipelines::Folder;
 use crate::support::{Run, World};
 
-/// Tells its secrets in every way that a stage has.
+/// Prints its secrets in every way that a stage has.
 const TELLER: &str = r#"
 import os
 import sys
@@ -37,7 +37,7 @@ class Teller:
 
 const SECRETS: &str = r#"{ HF_TOKEN = "hush-token", API_KEY = "${HUSH_KEY}", SSH_PRIVATE_KEY = "-----BEGIN-----\nhush-line-one\nhush-line-two\n" }"#;
 
-/// How often the secrets stand in the files of a folder, and how many files there are.
+/// Counts the secrets in the files of a folder, and the files.
 fn count(dir: &Path, files: &mut usize) -> usize {
     let mut found = 0;
     for entry in fs::read_dir(dir).expect("a folder's list").flatten() {
@@ -99,7 +99,7 @@ fn what_a_stage_tells_of_its_secrets_is_written_nowhere() {
 /// Clears the screen, fills the clipboard, draws over a line, turns text around.
 const SEQUENCES: &str = "\x1b[2J\x1b]52;c;aGk=\x07\u{8}\u{9b}31m\u{202e}\u{2066}\u{7f}";
 
-/// Nothing but text and line ends.
+/// Checks that only text and line ends are printed.
 fn assert_harmless(run: &Run, what: &str) {
     for (name, text) in [("stdout", &run.out), ("stderr", &run.err)] {
         let bad = text.chars().find(|c| {
@@ -144,7 +144,7 @@ fn what_others_say_steers_no_terminal() {
         assert_harmless(&run, &format!("{words:?}"));
         assert_ne!(run.out, "");
     }
-    // Arguments, and what is wrong in files.
+    // Arguments, and faults in files.
     let wrong = format!("--{SEQUENCES}");
     folder.write("wrong.toml", &format!("name = \"x\"\n\"{name}\" = 1\n"));
     let missing = format!("no{SEQUENCES}.toml");
@@ -164,7 +164,7 @@ fn what_others_say_steers_no_terminal() {
     }
 }
 
-/// A folder of wheels whose one package says such things of itself.
+/// Returns a folder of wheels whose one package describes itself with such sequences.
 fn vicious_wheels(world: &World) -> String {
     let wheels = world.dir().join("wheels");
     fs::create_dir_all(&wheels).expect("a folder");

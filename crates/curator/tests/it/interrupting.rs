@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: what is in a worker's hands ends, what waits is dropped.
+//! Ctrl-C and SIGTERM: workers finish their tasks, and waiting tasks are dropped.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::pipelines::{Folder, sorted};
 use crate::support::CURATOR;
 
-/// Waits until a file has that many lines.
+/// Waits until a file has this many lines.
 #[track_caller]
 fn wait_for_lines(folder: &Folder, name: &str, count: usize) {
     let begun = Instant::now();
@@ -38,7 +38,7 @@ fn an_interrupt_ends_the_run_in_order() {
     let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{err}");
     assert!(err.contains("finishing what is under way"), "{err}");
-    // All that was handed in has come out.
+    // The outputs of all tasks that were read are written.
     let out = sorted(&folder.lines("out.jsonl"), "n");
     let handed_in = out.len();
     assert_eq!(out, (0..handed_in as u64).collect::<Vec<_>>());
@@ -63,7 +63,7 @@ fn a_second_interrupt_ends_it_at_once() {
     assert_eq!(handle.wait().unwrap().status.code(), Some(130));
 }
 
-/// A stage that tells when it begins a task, and takes its time over it.
+/// A stage that notes the start of a task, and takes some time.
 const SLOW: &str = r#"
 import time
 
@@ -79,7 +79,7 @@ class Slow:
         return task
 "#;
 
-/// A folder with so many tasks for a worker of that stage.
+/// Returns a folder with this many tasks for a worker of that stage.
 fn slow(count: usize, seconds: f64) -> Folder {
     let folder = Folder::numbers(count, "{}");
     let text = format!(
@@ -95,7 +95,7 @@ fn slow(count: usize, seconds: f64) -> Folder {
 
 const RUN: [&str; 6] = ["run", "pipeline.toml", "-i", "tasks.jsonl", "-o", "out.jsonl"];
 
-/// Starts a run, and gives it these signals, with a moment between them, once a task has begun.
+/// Starts a run, and sends these signals, with a pause between them, once a task has begun.
 fn interrupted(folder: &Folder, more: &[&str], signals: &[&str]) -> (Option<i32>, String) {
     let command = duct::cmd(CURATOR, [&RUN[..], more].concat());
     let handle = folder.expression(&command).stderr_capture().start().expect("it starts");
@@ -117,7 +117,7 @@ fn what_waits_in_a_full_queue_is_dropped_and_stays_to_be_done() {
         assert_eq!(ended, Some(code), "{err}");
         assert!(err.contains("stopped before its end"), "{err}");
         let begun = fs::read_to_string(folder.path("begun.txt")).unwrap().lines().count();
-        // What was begun has ended, and nothing else was begun.
+        // The tasks that had begun are finished, and no other one has begun.
         assert!(begun <= 2, "{begun} of 40 tasks were begun: {err}");
         assert_eq!(folder.lines("out.jsonl").len(), begun);
         assert!(err.contains(&format!("{begun} task")), "{err}");

@@ -22,7 +22,7 @@ fn damage_is_found_and_named() {
     let code = "import packaging; print(packaging.__path__[0])";
     let package = duct::cmd(dir.join("bin/python"), ["-c", code]).read().unwrap();
     let package = PathBuf::from(package);
-    // One is gone, and one was edited without a change of its length.
+    // One file is removed, and one is edited without a change of its length.
     fs::remove_file(package.join("tags.py")).unwrap();
     let file = package.join("version.py");
     let edited = fs::read_to_string(&file).unwrap().replacen('#', "%", 1);
@@ -74,7 +74,7 @@ fn prune_keeps_to_limits_and_a_dry_run_keeps_everything() {
 fn remove_takes_prefixes_and_an_order_that_works() {
     let world = World::new();
     let key = world.key("packaging==24.0");
-    // The base of the base is needed, and is named before what needs it.
+    // The base's own base is needed, and is listed before the environments that need it.
     let all = keys(&world);
     let base = all.iter().find(|other| {
         let shown = world.run(&["env", "show", other, "--json"]).json();
@@ -96,7 +96,7 @@ fn a_prefix_of_several_keys_is_refused() {
     let prefixes = |digits: usize| -> Vec<String> {
         keys(&world).iter().map(|key| key[..digits].to_owned()).collect()
     };
-    // With 17 environments two share their first digit; these are two already.
+    // With 17 environments, two share their first digit; these two already exist.
     let mut number = 0;
     let shared = loop {
         let mut first = prefixes(1);

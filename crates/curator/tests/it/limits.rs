@@ -1,4 +1,4 @@
-//! A machine that gives no more: no threads, no room on the disk, no folder for temporary files; and
+//! A machine at its limits: no threads, no room on the disk, no folder for temporary files; and
 //! files that never end.
 
 use std::fs;
@@ -31,7 +31,7 @@ fn what_never_ends_is_refused() {
     let folder = Folder::numbers(1, "{}");
     let bound = "ulimit -v 3000000";
     fs::create_dir(folder.path("endless")).unwrap();
-    // It takes no room on the disk.
+    // The file takes no room on the disk.
     fs::File::create(folder.path("endless/record.json")).unwrap().set_len(1 << 40).unwrap();
     for arguments in [
         &["plan", "/dev/zero"][..],
@@ -61,7 +61,7 @@ fn without_threads_a_run_ends_with_an_error() {
     let folder = Folder::numbers(3, "{}");
     let warm = ["run", "pipeline.toml", "--input", "tasks.jsonl"];
     folder.run(&warm).text();
-    // The limit does not bind root, and counts all processes of a user.
+    // The limit does not apply to root, and counts all processes of a user.
     let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
     let mut user = Vec::new();
     if is_root {
@@ -85,9 +85,9 @@ fn without_threads_a_run_ends_with_an_error() {
 fn what_does_not_fit_on_the_disk_leaves_no_part_of_a_file() {
     let folder = Folder::numbers(4000, "{}");
     let tasks = ["run", "pipeline.toml", "--input", "tasks.jsonl"];
-    // What a run keeps in the cache is there.
+    // The run's own files in the cache exist already.
     folder.run(&[&tasks[..], &["-o", "/dev/null"]].concat()).text();
-    // In units of 512 bytes, or of a kibibyte.
+    // In units of 512 bytes or a kibibyte, by the shell.
     let small = "ulimit -f 8";
     let run =
         limited(&folder, small, &[&tasks[..], &["--report", "r.html", "-o", "/dev/null"]].concat());

@@ -21,7 +21,7 @@ fn a_malformed_line_is_a_failed_task_and_the_others_are_done() {
     let out = lines(&run.out);
     let data: Vec<Value> = out.iter().map(|task| task["data"]["json"].clone()).collect();
     assert_eq!(sorted(&data, "n"), [0, 1, 2]);
-    // The numbers are those of the lines' places, so that they stay when a line is mended.
+    // The numbers are those of the lines, so that they stay when a line is repaired.
     let mut ids: Vec<&str> = out.iter().filter_map(|task| task["id"].as_str()).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["0_0_0", "0_2_0", "0_5_0"]);
@@ -71,7 +71,7 @@ fn a_malformed_line_goes_by_the_failure_policy() {
     assert_eq!(run.code, Some(1), "{}", run.err);
     assert_eq!(sorted(&lines(&run.out), "n"), [0, 1]);
     assert!(run.err.contains("in.jsonl, line 2: no task"), "{}", run.err);
-    // To stop at the first failure.
+    // With a stop at the first failure.
     let fast = ["--failure-policy", "fail-fast", "--failed", "failed.jsonl"];
     let run = folder.run(&[&RUN[..], &fast].concat());
     assert_eq!(run.code, Some(1), "{}", run.err);

@@ -1,7 +1,7 @@
-//! A cache that may be read and not written: what is there is used, and the rest is refused with
-//! words that name the folder and the way out.
+//! A cache that may be read but not written: existing environments are used, and everything else is
+//! refused in an error that names the folder and the way out.
 //!
-//! Root may write everywhere, so the command runs without the capabilities that this comes from.
+//! Root may write everywhere, so the command runs without the capabilities for that.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::support::{CURATOR, Run, World};
 
-/// The command as one whom modes bind.
+/// Runs the command as a user whom file modes restrict.
 pub(crate) fn run_bound(world: &World, arguments: &[&str]) -> Run {
     let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
     let drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"];

@@ -1,4 +1,4 @@
-//! Folders with a pipeline in them, for the tests of `run` and its like.
+//! Folders with a pipeline in them, for the tests of `run` and related commands.
 
 use std::fs;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ def make(task):
     return [{"made": n, "from": task.data} for n in range(3)]
 "#;
 
-/// Builds wheels, and what an installation in place needs, with nothing to download.
+/// Builds wheels and editable installs, with nothing to download.
 const BACKEND: &str = r#"
 import os
 import zipfile
@@ -96,7 +96,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// With `pipeline.toml`: a name, the shared base, and this text.
+    /// A folder with `pipeline.toml`: a name, the shared base, and this text.
     pub(crate) fn new(pipeline: &str) -> Self {
         let folder = Self { dir: tempfile::tempdir().expect("a folder"), world: shared() };
         let base = folder.world.base();
@@ -106,7 +106,7 @@ impl Folder {
         folder
     }
 
-    /// With the numbers below `count` in `tasks.jsonl`, and a stage that works on them.
+    /// A folder with the numbers below `count` in `tasks.jsonl`, and a stage that works on them.
     pub(crate) fn numbers(count: usize, args: &str) -> Self {
         let folder =
             Self::new(&format!("[[stage]]\npython = \"stages.py:Picky\"\nargs = {args}\n"));
@@ -132,13 +132,13 @@ impl Folder {
         fs::read_to_string(self.path(name)).expect("a file that the command wrote")
     }
 
-    /// The lines of a file, as JSON.
+    /// Returns the lines of a file, as JSON.
     #[track_caller]
     pub(crate) fn lines(&self, name: &str) -> Vec<Value> {
         lines(&self.read(name))
     }
 
-    /// Runs the command within the folder, with nothing to read.
+    /// Runs the command in the folder, with an empty standard input.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         self.run_with(arguments, "")
     }
@@ -154,7 +154,7 @@ impl Folder {
         output.expect("the command starts").into()
     }
 
-    /// A command in the folder, with the shared cache.
+    /// Returns a command in the folder, with the shared cache.
     pub(crate) fn expression(&self, command: &duct::Expression) -> duct::Expression {
         command
             .dir(self.dir.path())
@@ -166,14 +166,14 @@ impl Folder {
     }
 }
 
-/// Lines of JSON.
+/// Returns the lines of a text, as JSON.
 #[track_caller]
 pub(crate) fn lines(text: &str) -> Vec<Value> {
     let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|it| panic!("{it}: {line}"));
     text.lines().map(line).collect()
 }
 
-/// The whole numbers under a key, sorted.
+/// Returns the whole numbers under a key, sorted.
 #[track_caller]
 pub(crate) fn sorted(values: &[Value], key: &str) -> Vec<u64> {
     let mut numbers: Vec<u64> =

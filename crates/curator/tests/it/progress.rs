@@ -1,4 +1,4 @@
-//! What a build tells meanwhile: on the standard error stream, and never on the standard output.
+//! Progress of a build: on the standard error stream, and never on the standard output.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn a_log_gets_a_line_for_each_phase() {
 #[test]
 fn a_terminal_shows_how_far_it_is_in_one_line() {
     let world = World::new();
-    // `script` gives its command a terminal, and writes down what that shows.
+    // `script` gives its command a terminal, and writes the terminal's output to a file.
     let shown = world.dir().join("shown");
     let line = format!(
         "{CURATOR} env create --pip numpy==1.26.4 --pip packaging==24.0 --base {} > printed",
@@ -44,15 +44,16 @@ fn a_terminal_shows_how_far_it_is_in_one_line() {
     );
 }
 
-/// How many columns the terminal has.
+/// Number of columns of the terminal.
 const WIDTH: usize = 80;
 
-/// What a terminal shows in the end: it knows what the display writes, and nothing else.
+/// Returns the final screen of a terminal that knows the display's sequences only.
 fn screen(written: &str) -> Vec<String> {
     screen_of(written, false)
 }
 
-/// Reads the screen of a terminal that wraps as soon as a row is full, or only when more comes.
+/// Returns the screen of a terminal that wraps as soon as a row is full, or only at the next
+/// letter.
 fn screen_of(written: &str, wraps_at_once: bool) -> Vec<String> {
     let mut rows: Vec<Vec<char>> = vec![Vec::new()];
     let (mut row, mut column) = (0, 0);
@@ -138,7 +139,7 @@ fn notes_on_a_terminal_leave_no_part_of_the_display_behind() {
     let shown = String::from_utf8_lossy(&fs::read(folder.path("shown")).unwrap()).into_owned();
     assert!(shown.contains("queue"), "the display was drawn: {shown:?}");
     let shown: Vec<&str> = shown.split('\n').filter(|line| !line.starts_with("Script ")).collect();
-    // Also on a terminal whose cursor is on the next row once a row is full.
+    // Also on a terminal whose cursor moves to the next row once a row is full.
     for wraps in [false, true] {
         let screen = screen_of(&shown.join("\n"), wraps);
         assert!(!screen.iter().any(|line| line.contains("queue")), "{screen:#?}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::pipelines::Folder;
 use crate::python_pipelines::{passes, program};
 
-/// A stream of numbers without an end through a stage that notes its worker.
+/// An endless stream of numbers through a stage that notes its worker.
 const ENDLESS: &str = r#"
 import itertools, os, sys, time
 from curator import Pipeline
@@ -23,7 +23,7 @@ def forever():
         time.sleep(0.01)
 "#;
 
-/// Waits for what is to come; never for long, unless it does not come.
+/// Waits until a condition holds; the long deadline matters only for a failing test.
 #[track_caller]
 fn wait_for(what: &str, is_there: impl Fn() -> bool) {
     let begin = Instant::now();
@@ -33,7 +33,7 @@ fn wait_for(what: &str, is_there: impl Fn() -> bool) {
     }
 }
 
-/// The workers that have noted themselves in a folder.
+/// Returns the workers that have noted themselves in a folder.
 fn workers(folder: &Folder) -> Vec<String> {
     let entries = fs::read_dir(folder.path("")).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
@@ -42,11 +42,11 @@ fn workers(folder: &Folder) -> Vec<String> {
 
 fn is_alive(pid: &str) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Who is dead, and not yet taken note of, has ended.
+    // A zombie has ended.
     state.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
-/// The program that serves this process.
+/// Returns the program that serves this process.
 fn engine_of(client: u32) -> Option<String> {
     let children = fs::read_to_string(format!("/proc/{client}/task/{client}/children"));
     children.ok()?.split_whitespace().next().map(str::to_owned)
@@ -56,8 +56,8 @@ fn kill(signal: &str, pid: &str) {
     duct::cmd("kill", [signal, pid]).run().expect("the command runs");
 }
 
-/// The client, its program or a worker is killed in the middle: the others end, and who is left says
-/// why.
+/// The client, its program or a worker is killed in the middle: the other processes end, and the
+/// survivor says why.
 #[test]
 fn whoever_is_killed_leaves_nothing_behind() {
     for victim in ["client", "engine"] {
@@ -104,8 +104,8 @@ assert Pipeline([picky]).run(range(20)).data == list(range(20))
     );
 }
 
-/// Who stops taking results holds the source up, and who leaves ends all: by `break`, by an
-/// exception, by forgetting the stream; and a source's own exception is raised.
+/// A consumer that stops taking results stops the source. A consumer that leaves ends the run: by
+/// `break`, by an exception, or by dropping the stream. A source's own exception is raised.
 #[test]
 fn a_consumer_holds_the_source_up_and_ends_it() {
     let folder = Folder::new("");
@@ -182,7 +182,7 @@ for pid in (name[4:] for name in os.listdir(".") if name.startswith("pid-")):
     passes(&folder, &text);
 }
 
-/// Ctrl-C has workers finish what they hold, and a checkpoint does the rest the next time.
+/// Ctrl-C lets workers finish their tasks, and a later run with the checkpoint does the rest.
 #[test]
 fn ctrl_c_ends_a_run_that_a_checkpoint_takes_up_again() {
     let folder = Folder::new("");

@@ -3,11 +3,11 @@
 use crate::pipelines::Folder;
 use crate::python_pipelines::passes_with;
 
-/// Classes of cells go to workers and come back as what the cells have, after they were changed, too;
-/// the report is a table, and progress and stages' lines are in the cell.
+/// Classes from cells reach the workers, and instances come back as the cells' own classes, also
+/// after a change. The report is a table, and progress and stages' lines are in the cell.
 #[test]
 fn a_notebook_shows_what_its_cells_classes_do() {
-    // It installs Jupyter, which takes as long as all others here.
+    // It installs Jupyter, which takes as long as all other tests here.
     if std::env::var_os("CURATOR_TEST_ALL").is_none() {
         return;
     }

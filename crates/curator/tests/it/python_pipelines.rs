@@ -9,12 +9,12 @@ use crate::support::CURATOR;
 /// The folder with the package.
 pub(crate) const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
-/// A program in a folder over the shared base, with the package and this build's program.
+/// Returns a program in a folder over the shared base, with the package and this build's program.
 pub(crate) fn program(folder: &Folder, text: &str) -> duct::Expression {
     program_with(folder, Path::new(folder.world.base()), text)
 }
 
-/// The same with another interpreter.
+/// Returns a program for another interpreter.
 fn program_with(folder: &Folder, python: &Path, text: &str) -> duct::Expression {
     folder.write("program.py", text);
     duct::cmd(python, ["program.py"])
@@ -30,13 +30,13 @@ fn program_with(folder: &Folder, python: &Path, text: &str) -> duct::Expression 
         .unchecked()
 }
 
-/// Runs it; its assertions are the test's. Gives what it printed.
+/// Runs a program, whose assertions are the test's. Returns its output.
 #[track_caller]
 pub(crate) fn passes(folder: &Folder, text: &str) -> String {
     passes_with(folder, Path::new(folder.world.base()), text)
 }
 
-/// The same with another interpreter.
+/// Runs a program with another interpreter. Returns its output.
 #[track_caller]
 pub(crate) fn passes_with(folder: &Folder, python: &Path, text: &str) -> String {
     let run = program_with(folder, python, text).run().expect("the interpreter starts");
@@ -45,8 +45,8 @@ pub(crate) fn passes_with(folder: &Folder, python: &Path, text: &str) -> String 
     text(&run.stdout)
 }
 
-/// The environment of each stage is the one that is closest to it: of `with_`, else of the instance,
-/// the class, the pipeline; and `{}` is the base.
+/// Each stage runs in the closest environment: that of `with_`, else of the instance, the class or
+/// the pipeline; `{}` is the base.
 #[test]
 fn stages_run_in_the_environments_that_they_declare() {
     let folder = Folder::new("");
@@ -129,8 +129,8 @@ assert done.stdout == "23.2\n", done
     );
 }
 
-/// An instance goes to its workers with what it holds, wherever its class is: in the program, in a
-/// module beside it, or in a function; and where the environment does not have the package.
+/// An instance reaches its workers with its attributes, wherever its class is: in the program, in a
+/// module beside it, or in a function; also if the environment lacks the package.
 #[test]
 fn instances_go_to_their_workers_as_they_are() {
     let folder = Folder::new("");
@@ -209,8 +209,8 @@ except ValueError as error:
     );
 }
 
-/// Packages for Ray's workers are installed as the variables of the `runtime_env` say; those that say
-/// nothing of it make no other environment.
+/// Packages for Ray's workers are installed as the variables of the `runtime_env` say. Variables
+/// without such settings lead to no other environment.
 #[test]
 fn a_runtime_env_for_ray_is_installed_as_its_variables_say() {
     passes(
@@ -284,7 +284,7 @@ fn the_package_and_the_workers_have_the_same_files() {
     assert_eq!(count, 4);
 }
 
-/// A checkpoint knows the work of another process again, whose hashes and ids are others.
+/// A checkpoint recognizes the work of another process, whose hashes and ids differ.
 #[test]
 fn a_checkpoint_goes_on_in_another_process() {
     let folder = Folder::new("");

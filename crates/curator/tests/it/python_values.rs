@@ -1,10 +1,10 @@
-//! `import curator`: what goes through a pipeline comes out as it was, and what is raised in it is
-//! raised again.
+//! `import curator`: values come out of a pipeline as they went in, and its exceptions are raised
+//! again.
 
 use crate::pipelines::Folder;
 use crate::python_pipelines::passes;
 
-/// Through two processes and back: what JSON has a form for by the table, and all else as itself.
+/// Through two processes and back: values with a JSON form by the table, and all others unchanged.
 #[test]
 fn values_come_out_as_the_table_says_or_as_they_are() {
     let folder = Folder::new("");
@@ -92,8 +92,8 @@ assert type(document) is Document and document.words == ["a", "b", "0_0", "0_0_0
     );
 }
 
-/// What a stage raises is what the program catches, with its attributes and the worker's traceback;
-/// what is in no module of the program's comes as a `StageError`.
+/// The program catches the stage's own exception, with its attributes and the worker's traceback.
+/// An exception of a module that the program lacks comes as a `StageError`.
 #[test]
 fn exceptions_are_raised_again_as_themselves() {
     let folder = Folder::new("");

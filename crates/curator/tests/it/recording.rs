@@ -42,8 +42,8 @@ fn a_recorded_run_is_reproduced_in_another_cache() {
     let report: Value = serde_json::from_str(&folder.read("report.json")).unwrap();
     assert_eq!(report["environments"][0]["state"], "hit");
 
-    // A run of long ago had older versions than the spec would get now. In an empty cache they come
-    // from the package manager's own, without the index.
+    // The recorded run had older versions than the spec would get now. In an empty cache, they come
+    // from the package manager's own cache, without the index.
     let old = world.run(&["env", "lock", "--uv", "packaging==23.0", "--base", world.base()]);
     record["stages"][0]["environment"]["requirements"] =
         old.text().lines().map(Value::from).collect();
@@ -81,7 +81,7 @@ fn what_cannot_be_reproduced_is_refused() {
     );
 }
 
-/// An index that has another package of the name of private code: the record tells the folder.
+/// An index has another package with the name of private code: the record names the folder.
 #[test]
 fn private_code_is_recorded_with_its_folder_and_made_again_from_there() {
     let (folder, world) = (Folder::new(""), World::new());

@@ -1,4 +1,4 @@
-//! `run --report`: what a run did, also one that fails, as JSON and as a page.
+//! `run --report`: the report of a run, also of one that fails, as JSON and as a page.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ name = "picky"
 python = "stages.py:Teller"
 "#;
 
-/// A stage that fails with texts that must not get through.
+/// A stage that fails with texts that must not appear.
 const TELLER: &str = r#"
 class Teller:
     def process(self, task):
@@ -33,7 +33,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// The data in a page.
+/// Returns the data in a page.
 #[track_caller]
 fn data(page: &str) -> Value {
     let (_, rest) = page.split_once("id=\"data\">").expect("the data's element");
@@ -114,7 +114,7 @@ fn a_run_that_fails_leaves_a_report_too() {
         assert!(!text.contains("hush"));
     }
 
-    // What was built says so, and stages say what they ran in.
+    // Built environments and stages' environments are in the report.
     let text = folder.read("r.json");
     let data: Value = serde_json::from_str(&text).unwrap();
     let of = |stage: usize| {
@@ -124,7 +124,7 @@ fn a_run_that_fails_leaves_a_report_too() {
     assert_eq!((&of(0)["stages"], &of(0)["state"]), (&json!(["version"]), &json!("hit")));
     assert_eq!((&of(1)["stages"], &of(1)["state"]), (&json!(["picky"]), &json!("base")));
 
-    // Before any environment is there.
+    // Before any environment exists.
     let impossible = ["r.html", "--set", "stage.version.runtime_env.uv=['packaging==9999']"];
     folder.run(&[&run[..], &impossible].concat()).fails(1, "9999");
     let page = folder.read("r.html");
@@ -136,7 +136,7 @@ fn a_run_that_fails_leaves_a_report_too() {
     assert_eq!(failed.len(), 1, "{preparations:?}");
     assert_eq!((&failed[0]["stages"], &failed[0]["base"]), (&json!(["version"]), &json!(false)));
     assert!(failed[0]["key"].is_string());
-    // None without a stage: what was built belongs to one.
+    // None without a stage: each build belongs to one.
     assert!(preparations.iter().all(|it| it["stages"] != json!([])), "{preparations:?}");
     assert_eq!(data["outputs_total"], 0);
 }

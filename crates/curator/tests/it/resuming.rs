@@ -1,4 +1,4 @@
-//! `run --checkpoint`: what a run has finished stays finished, whatever ends it.
+//! `run --checkpoint`: finished tasks stay finished, however the run ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use crate::pipelines::{Folder, lines, sorted};
 use crate::support::CURATOR;
 
-/// Two stages: the first makes two tasks of each and drops some, the second writes down what it
-/// does.
+/// Two stages: the first makes two tasks of each and drops some, the second notes its work.
 const STAGES: &str = r#"
 import os, time
 
@@ -58,7 +57,7 @@ const RUN: [&str; 8] = [
 
 const ACCEPT: &str = "--checkpoint-accept-changes";
 
-/// The numbers of the tasks that the record calls finished; what is broken off does not count.
+/// Returns the numbers of the tasks that the record calls finished, without a broken last line.
 fn finished(folder: &Folder) -> BTreeSet<u64> {
     let text = fs::read_to_string(folder.path("kept/journal.jsonl")).unwrap_or_default();
     let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
@@ -70,7 +69,7 @@ fn finished(folder: &Folder) -> BTreeSet<u64> {
     numbers.collect()
 }
 
-/// What the second stage has worked on, in order.
+/// Returns the tasks that the second stage has worked on, in order.
 fn worked_on(folder: &Folder) -> Vec<u64> {
     let text = fs::read_to_string(folder.path("done.txt")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
@@ -90,7 +89,7 @@ fn a_run_that_is_killed_at_any_instant_loses_nothing_and_repeats_only_what_was_u
         let patience = Duration::from_millis(150 + (random >> 33) % 500);
         let ended = handle.wait_timeout(patience).unwrap().map(|output| output.status.code());
         if ended.is_none() {
-            // The command alone: its workers have to go by themselves.
+            // The command alone: its workers must end by themselves.
             let pid = handle.pids()[0].to_string();
             duct::cmd!("kill", "-KILL", pid).run().unwrap();
             handle.wait().unwrap();
@@ -114,14 +113,14 @@ fn a_run_that_is_killed_at_any_instant_loses_nothing_and_repeats_only_what_was_u
         .flat_map(|n| [json!({ "n": n, "half": 0 }), json!({ "n": n, "half": 1 })])
         .collect();
     assert_eq!(folder.lines("out.jsonl"), expected);
-    // What was under way at a kill is bounded by what the queues hold; all else was done once.
+    // The queues bound the tasks that were under way at a kill; all others ran once.
     let mut counts = BTreeMap::<u64, usize>::new();
     for n in worked_on(&folder) {
         *counts.entry(n).or_default() += 1;
     }
     assert!(counts.values().all(|count| *count <= 2 * (kills + 1)));
 
-    // And again: there is nothing left to do.
+    // Once more: there is nothing left to do.
     let done = worked_on(&folder).len();
     let run = folder.run(&RUN);
     assert_eq!(run.code, Some(0), "{}", run.err);
@@ -170,7 +169,7 @@ fn another_pipeline_or_another_input_is_refused() {
     assert_eq!(sorted(&lines(&folder.read("out.jsonl")), "n"), [0, 0, 1, 1, 2, 2, 5, 5]);
 }
 
-/// Stages that use all that can change.
+/// Stages with every kind of part that can change.
 const CHANGING: &str = "[[stage]]\npython = \"work.py:Work\"\nbatch_size = 1\n\
     runtime_env = { working_dir = \"dir\", py_modules = [\"mods/pkg\"], \
     env_vars = { MODE = \"one\", API_TOKEN = \"hush-hush-hush\" } }\n";
@@ -220,7 +219,7 @@ fn changed_work_is_refused_by_name_and_can_be_accepted() {
         folder.write(file, &before);
         assert_eq!(folder.run(&RUN).code, Some(0), "{file} is as it was");
     }
-    // What is not named, and what is no code, may change.
+    // Files that are not named, and files that are no code, may change.
     folder.write("other.py", "M = 2\n");
     folder.write("dir/notes.txt", "two\n");
     assert_eq!(folder.run(&RUN).code, Some(0));

@@ -117,7 +117,7 @@ fn failed_tasks_are_written_and_can_be_run_again() {
     assert!(failure["cause"]["raised"]["traceback"].as_str().unwrap().contains("stages.py"));
     assert!(failure["message"].as_str().unwrap().contains("is bad"));
 
-    // With the stage mended, what failed is the input.
+    // With the stage repaired, the failed tasks are the input.
     let again = ["--input", "failed.jsonl", "--set", "stage.Picky.args={}"];
     let run = folder.run(&[&["run", "pipeline.toml"][..], &again].concat());
     assert_eq!(sorted(&lines(&run.text()), "n"), [3, 7, 11]);
@@ -141,7 +141,7 @@ fn a_failure_ends_the_run_unless_it_is_to_be_recorded() {
     let recorded = folder.run(&[&run[..], &["--set", "failure_policy='record'"]].concat());
     assert_eq!((recorded.code, lines(&recorded.out).len()), (Some(1), 20));
 
-    // A run that fails before anything comes out leaves an older output alone.
+    // A run that fails before its first output leaves an older output alone.
     let broken =
         ["--output", "out.jsonl", "--set", "stage.Picky.runtime_env.uv=['packaging==9999']"];
     folder.run(&[&run[..], &broken].concat()).fails(1, "9999");
@@ -156,13 +156,13 @@ fn nobody_waits_for_a_reader_or_a_writer_that_has_gone() {
         let run = folder.expression(&duct::cmd("bash", ["-c", &script, "bash", CURATOR]));
         run.stdout_capture().stderr_capture().run().unwrap()
     };
-    // The reader goes, and the writer would go on for ever.
+    // The reader stops, and the writer would continue forever.
     let out =
         shell(r#"yes '{"n": 1}' | { "$1" run pipeline.toml; echo "code $?" >&2; } | head -3"#);
     assert_eq!(lines(&String::from_utf8(out.stdout).unwrap()).len(), 3);
     let err = String::from_utf8(out.stderr).unwrap();
     assert!(err.ends_with("code 0\n"), "{err}");
-    // The run fails while the writer is silent and does not go.
+    // The run fails while the writer is silent and does not end.
     let out = shell(
         r#"(echo '{"n": 1}'; sleep 100 & echo $! > pid; wait) |
         { "$1" run pipeline.toml --set stage.Picky.args.bad=2; echo "code $?" >&2; kill $(cat pid); }"#,
@@ -238,8 +238,8 @@ fn what_an_engine_on_ray_would_refuse_is_refused_first() {
     run("plan", &[on_ray]).text();
 }
 
-/// What the code of a stage says of itself and the pipeline does not do is told: on the terminal, in
-/// the log and in the report.
+/// Declarations of a stage's code that the pipeline overrides are reported: on the terminal, in the
+/// log and in the report.
 #[test]
 fn what_a_stage_declares_in_vain_is_told() {
     let folder = Folder::new("[[stage]]\npython = \"own.py:Own\"\nruntime_env = {}\n");
@@ -286,7 +286,7 @@ fn what_a_stage_declares_in_vain_is_told() {
             "{found}"
         );
     }
-    // What the command line sets counts as the entry's own.
+    // A setting from the command line counts as the entry's own.
     let set = run(&["--set", "stage.Own.runtime_env={ env_vars = { A = \"1\" } }"]);
     assert_eq!(set.code, Some(0), "{}", set.err);
     assert!(!set.err.contains("overrides"), "{}", set.err);

@@ -1,5 +1,5 @@
-//! A secret stays secret: marked ones stand where credentials come from, and are looked for in all
-//! that the commands print, leave and start.
+//! A secret stays secret: marked secrets stand in every source of credentials, and are searched for
+//! in all outputs, files and processes of the commands.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -12,11 +12,11 @@ use serde_json::json;
 
 use crate::support::{CURATOR, Run, World};
 
-/// Every planted secret starts so.
+/// The beginning of every planted secret.
 const MARK: &str = "hush-";
 
-/// An index with `alpha`, for clients whose password starts with the mark. Its files take their
-/// time, so that the commands that fetch them are seen.
+/// An index with `alpha`, for clients whose password starts with the mark. It delays its files, so
+/// that the test sees the commands that fetch them.
 const INDEX: &str = r#"
 import base64, hashlib, http.server, io, os, time, zipfile
 def wheel(version):
@@ -57,15 +57,15 @@ print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
-/// The first marked secret in some bytes, with what is before it.
+/// Returns the first marked secret in some bytes, with the text before it.
 fn marked(bytes: &[u8]) -> Option<String> {
     let at = bytes.windows(MARK.len()).position(|window| window == MARK.as_bytes())?;
     let end = bytes.len().min(at + 30);
     Some(String::from_utf8_lossy(&bytes[at.saturating_sub(60)..end]).into_owned())
 }
 
-/// The command lines with a secret among all processes, until it is over; and how many of the
-/// package managers' were seen.
+/// Returns the command lines with a secret among all processes, until `over` is set, and how many
+/// of the package managers' processes were seen.
 fn watch(over: &AtomicBool) -> (Vec<String>, usize) {
     let (mut told, mut seen) = (Vec::new(), 0);
     while !over.load(Ordering::Relaxed) {
@@ -92,7 +92,7 @@ struct Planted<'w> {
 }
 
 impl<'w> Planted<'w> {
-    /// Secrets in the home folder's files and in variables, for an index at a port.
+    /// Plants secrets in the home folder's files and in variables, for an index at a port.
     fn new(world: &'w World, port: &str) -> Self {
         let home = world.dir().join("home");
         for dir in [".config/pip", ".config/uv", "tmp"] {
@@ -128,7 +128,7 @@ impl<'w> Planted<'w> {
 #[test]
 fn planted_secrets_are_in_nothing_that_is_printed_left_or_started() {
     let world = World::new();
-    // The package managers are fetched from where they always are.
+    // The package managers are fetched from their usual places.
     world.run(&["env", "create", "--pip", "packaging==24.0", "--base", world.base()]).text();
     let server =
         duct::cmd("python3", ["-I", "-c", INDEX]).env("LOGIN", MARK).stderr_null().unchecked();
@@ -226,7 +226,7 @@ fn use_every_command(planted: &Planted<'_>, port: &str) {
     }
 }
 
-/// How many files were looked at.
+/// Returns the number of files that it has searched.
 fn assert_no_file_tells(dir: &Path) -> usize {
     let mut count = 0;
     for entry in fs::read_dir(dir).expect("a folder's list").flatten() {

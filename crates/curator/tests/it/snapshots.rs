@@ -1,10 +1,11 @@
-//! Help and errors as people read them, word by word. After a change that is meant, write them anew:
-//! `INSTA_UPDATE=always cargo test -p curator --features cli --test it snapshots`, and read the diff.
+//! Help and errors, word by word. After an intended change, write them anew with
+//! `INSTA_UPDATE=always cargo test -p curator --features cli --test it snapshots`, and read the
+//! diff.
 
 use crate::pipelines::Folder;
 use crate::support::shared;
 
-/// Compares with the file of this name in `snapshots/`, which no test of others changes.
+/// Compares a text with the file of this name in `snapshots/`, which no other test changes.
 fn compare(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
@@ -12,7 +13,7 @@ fn compare(name: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
-/// The commands that help lists, each with what leads to it.
+/// Returns the commands that help lists, each with its parents.
 fn commands(help: &str) -> Vec<&str> {
     let list = help.split("\nCommands:\n").nth(1).unwrap_or_default();
     let lines = list.lines().take_while(|line| !line.is_empty());
@@ -20,7 +21,7 @@ fn commands(help: &str) -> Vec<&str> {
     names.filter(|name| !matches!(*name, "" | "help")).collect()
 }
 
-/// Every command that there is: a new one needs no line here.
+/// Every existing command: a new one needs no line here.
 #[test]
 fn the_help_of_every_command_is_as_it_was_read() {
     let world = shared();
@@ -42,8 +43,8 @@ fn the_help_of_every_command_is_as_it_was_read() {
 
 const RUN: &[&str] = &["run", "pipeline.toml", "--input", "tasks.jsonl"];
 
-/// What people meet first when something is wrong, with its hint. Each line is a name, the pipeline's
-/// stages and the arguments.
+/// The most common errors, with their hints. Each line is a name, the pipeline's stages and the
+/// arguments.
 #[test]
 fn typical_errors_are_as_they_were_read() {
     const GOOD: &str = "[[stage]]\npython = \"stages.py:Picky\"\n";

@@ -121,7 +121,7 @@ fn a_plan_names_the_interpreter_that_the_base_would_be() {
         let command = folder.expression(&command).env("VIRTUAL_ENV", prefix);
         command.stdout_capture().read().unwrap()
     };
-    // What is set closer to the command wins: here no variable is taken away.
+    // The last setting wins: here no variable is removed.
     let line = folder.run(&["plan", "p.toml"]).text();
     let found = duct::cmd!("python3", "-c", "import sys; print(sys.executable)").read().unwrap();
     assert!(line.contains(&format!("base          {found}")), "{found}: {line}");

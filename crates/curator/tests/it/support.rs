@@ -10,8 +10,7 @@ use serde_json::Value;
 /// The program under test.
 pub(crate) const CURATOR: &str = env!("CARGO_BIN_EXE_curator");
 
-/// A cache with a base in it, which goes away with the last test that uses it: statics are never
-/// dropped.
+/// A cache with a base in it, removed with the last test that uses it: statics are never dropped.
 static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
 
 /// A cache, and a base: a virtualenv with `packaging` 26.0 and `idna`.
@@ -20,7 +19,7 @@ pub(crate) struct World {
     base: PathBuf,
 }
 
-/// What a run of the command gave.
+/// The output of a run of the command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -28,7 +27,7 @@ pub(crate) struct Run {
     pub(crate) err: String,
 }
 
-/// The world that tests share, which none of them empties.
+/// Returns the world that tests share, which none of them empties.
 pub(crate) fn shared() -> Arc<World> {
     let mut slot = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     slot.upgrade().unwrap_or_else(|| {
@@ -39,7 +38,7 @@ pub(crate) fn shared() -> Arc<World> {
 }
 
 impl World {
-    /// A cache of its own. uv is fetched once for all worlds, and kept.
+    /// A world with a cache of its own. uv is fetched once for all worlds, and kept.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let cache = dir.path().join("cache");
@@ -68,7 +67,7 @@ impl World {
         self.dir.path().join("cache")
     }
 
-    /// The base's interpreter.
+    /// Returns the base's interpreter.
     pub(crate) fn base(&self) -> &str {
         self.base.to_str().expect("a path of ours")
     }
@@ -90,20 +89,20 @@ impl World {
         for (name, value) in vars {
             command = command.env(name, value);
         }
-        // What is set closer to the command wins, so these come last.
+        // The last setting wins, so these come last.
         for name in ["VIRTUAL_ENV", "PYTHONPATH"] {
             command = command.env_remove(name);
         }
         Run::from(command.run().expect("the command starts"))
     }
 
-    /// Creates an environment over the base, and gives what the command says as JSON.
+    /// Creates an environment over the base, and returns the command's JSON.
     pub(crate) fn create(&self, requirement: &str) -> Value {
         let arguments = ["env", "create", "--uv", requirement, "--base", self.base(), "--json"];
         self.run(&arguments).json()
     }
 
-    /// The same, and gives its key.
+    /// Creates such an environment, and returns its key.
     pub(crate) fn key(&self, requirement: &str) -> String {
         self.create(requirement)["key"].as_str().expect("a key").to_owned()
     }
@@ -117,27 +116,27 @@ impl From<Output> for Run {
 }
 
 impl Run {
-    /// What it printed, where it went well.
+    /// Returns the output of a run that succeeded.
     #[track_caller]
     pub(crate) fn text(self) -> String {
         assert_eq!(self.code, Some(0), "{}", self.err);
         self.out
     }
 
-    /// The path it printed.
+    /// Returns the path in the output.
     #[track_caller]
     pub(crate) fn path(self) -> PathBuf {
         PathBuf::from(self.text().trim_end())
     }
 
-    /// The JSON it printed.
+    /// Returns the JSON in the output.
     #[track_caller]
     pub(crate) fn json(self) -> Value {
         let text = self.text();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// It failed with this exit code, said so, and printed no result.
+    /// Checks that the run failed with this exit code and these words, and printed no result.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, words: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");

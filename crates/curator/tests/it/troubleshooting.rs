@@ -1,5 +1,5 @@
-//! Every error on the page about errors, provoked by the command: the text on the page is what
-//! comes out, and so is the hint.
+//! Every error on the page about errors, provoked by the command: the output has the page's text
+//! and its hint.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,7 +35,7 @@ fn entries() -> Vec<Entry> {
         .collect()
 }
 
-/// Whether the parts of a pattern stand in a text, in their order.
+/// Returns whether the parts of a pattern stand in a text, in their order.
 fn has(text: &str, pattern: &str) -> bool {
     let mut rest = text;
     pattern.split('…').all(|part| match rest.split_once(part) {
@@ -137,7 +137,7 @@ def slow(task):
     time.sleep(30)
 "#;
 
-/// A folder with a pipeline of one stage over the shared base.
+/// Returns a folder with a pipeline of one stage over the shared base.
 fn one_stage(code: &str, fields: &str) -> Folder {
     let folder =
         Folder::new(&format!("\n[[stage]]\nname = \"clean\"\npython = \"{code}\"\n{fields}"));
@@ -148,12 +148,12 @@ fn one_stage(code: &str, fields: &str) -> Folder {
 
 const RUN: [&str; 4] = ["run", "pipeline.toml", "--input", "tasks.jsonl"];
 
-/// Runs a pipeline of one stage of this code.
+/// Runs a pipeline of one stage with this code.
 fn code(code: &str) -> Run {
     one_stage(code, "").run(&RUN)
 }
 
-/// Runs a pipeline of one stage that writes here.
+/// Runs a pipeline of one stage with this destination.
 fn written(arguments: &[&str]) -> Run {
     one_stage("stages.py:give_back", "").run(&[&RUN[..], arguments].concat())
 }
@@ -198,7 +198,7 @@ fn over(base: &Path) -> Run {
     world.run(&["env", "create", "--uv", "packaging==24.0", "--base", base])
 }
 
-/// A virtualenv in a folder of its own.
+/// Returns a virtualenv in a folder of its own.
 fn virtualenv(world: &World) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     let venv = duct::cmd!(world.base(), "-m", "venv", "--without-pip", dir.path().join("venv"));
@@ -206,7 +206,8 @@ fn virtualenv(world: &World) -> tempfile::TempDir {
     dir
 }
 
-/// Runs two runs of one pipeline over what the first one left, the second with other arguments.
+/// Runs a pipeline twice over the files that the first run left, the second time with other
+/// arguments.
 fn again(keep: &str, first: &[&str], then: impl FnOnce(&Folder), second: &[&str]) -> Run {
     let uv = "runtime_env = { uv = [\"packaging==24.0\"] }\n";
     let folder = one_stage("stages.py:give_back", uv);
@@ -216,7 +217,7 @@ fn again(keep: &str, first: &[&str], then: impl FnOnce(&Folder), second: &[&str]
     folder.run(&[&RUN[..], second].concat())
 }
 
-/// The command while something runs in an environment.
+/// Runs the command while a process runs in an environment.
 fn in_use(spec: &[&str], arguments: impl FnOnce(&World, &str) -> Vec<String>) -> Run {
     let world = World::new();
     let create = ["env", "create", "--json", "--base", world.base()];
@@ -233,12 +234,12 @@ fn in_use(spec: &[&str], arguments: impl FnOnce(&World, &str) -> Vec<String>) ->
     }
     let arguments = arguments(&world, &key);
     let run = world.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    // It has become `sleep`.
+    // The holder is now `sleep`.
     holder.kill().expect("to end it");
     run
 }
 
-/// Lists what is in a cache of this owner, group and mode.
+/// Lists the environments of a cache with this owner, group and mode.
 fn list_in_a_cache(owner: u32, group: u32, mode: u32) -> Run {
     let dir = tempfile::tempdir().expect("a folder");
     let cache = dir.path().join("cache");
@@ -248,7 +249,8 @@ fn list_in_a_cache(owner: u32, group: u32, mode: u32) -> Run {
     shared().run(&["--cache-dir", &cache.display().to_string(), "env", "list"])
 }
 
-/// The command in a mount namespace of its own, after a shell script that finds the cache in `$1`.
+/// Runs the command in a mount namespace of its own, after a shell script that finds the cache in
+/// `$1`.
 fn on_a_disk(world: &World, script: &str, arguments: &[&str]) -> Run {
     let script = format!("disk=$1; shift; {script}; exec \"$@\"");
     let cache = world.cache();
@@ -260,7 +262,7 @@ fn on_a_disk(world: &World, script: &str, arguments: &[&str]) -> Run {
     Run::from(run.run().expect("`unshare`, of util-linux"))
 }
 
-/// A run of one who may have one process, which root cannot be.
+/// Runs as a user that may have one process, which root cannot be.
 fn without_threads() -> Run {
     let folder = one_stage("stages.py:give_back", "");
     let [own, held] = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"];
@@ -275,7 +277,7 @@ fn without_threads() -> Run {
     Run::from(run.unchecked().run().expect("`prlimit`, of util-linux"))
 }
 
-/// An index with a package `alpha`, served from a folder as long as this lives.
+/// An index with a package `alpha`, served from a folder until this is dropped.
 struct Index {
     dir: tempfile::TempDir,
     python: String,
@@ -298,7 +300,7 @@ impl Index {
         Self { dir, python: python.to_owned(), server, url }
     }
 
-    /// Puts a version into it.
+    /// Adds a version to the index.
     fn add(&self, version: &str) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../backends/tests/it/wheels.py");
         let wheel = format!("[{{\"name\": \"alpha\", \"version\": \"{version}\"}}]");
@@ -323,7 +325,7 @@ const BROKEN_PROJECT: [(&str, &str); 2] = [
     ("broken/backend.py", "def build_wheel(*a, **k): raise SystemExit('no compiler')\n"),
 ];
 
-/// What provokes the error with this text.
+/// Returns a run that provokes the error with this text.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn scenario(error: &str) -> Option<Run> {
     let world = shared();
@@ -624,7 +626,7 @@ fn scenario(error: &str) -> Option<Run> {
         }
         "the code of stage `…`, `…`, defines no `…`" => {
             let run = one_stage("stages.py:give_bakc", "").run(&["plan", "pipeline.toml"]);
-            // A plan tells what is wrong with all stages, as its result.
+            // A plan lists the faults of all stages in its result.
             Run { err: run.out.clone(), ..run }
         }
 
@@ -690,7 +692,7 @@ fn scenario(error: &str) -> Option<Run> {
             let key = world.key("packaging==24.0");
             let lock = world.cache().join(format!("locks/{key}.lock"));
             let lock = fs::File::open(lock).expect("a lock file");
-            lock.lock().expect("nobody else has it");
+            lock.lock().expect("no other process has it");
             world.run(&["env", "exec", "--spec", &key, "--", "true"])
         }
         "No space left on device (os error 28)" => {
@@ -801,7 +803,7 @@ fn scenario(error: &str) -> Option<Run> {
 #[test]
 fn every_error_on_the_page_comes_out_as_it_stands_there() {
     let only = std::env::var("ONLY_ERROR").unwrap_or_default();
-    // The scenarios share it, one after the other.
+    // The scenarios share the world, one after another.
     let _world = shared();
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();

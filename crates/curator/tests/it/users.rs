@@ -1,6 +1,6 @@
-//! Several users of one cache: real ones by their numbers, with a real group and their umasks.
+//! Several users of one cache: real users by their numbers, with a real group and their umasks.
 //!
-//! Only root may become others; where that is refused, a test says so by its name and passes.
+//! Only root may become other users; where that is refused, a test says so by its name and passes.
 
 use std::fs;
 use std::io::Write;
@@ -37,7 +37,7 @@ struct Place {
     dir: tempfile::TempDir,
 }
 
-/// The user who runs the command.
+/// The user that runs the command.
 #[derive(Clone, Copy)]
 struct User {
     id: u32,
@@ -46,7 +46,7 @@ struct User {
 }
 
 impl Place {
-    /// None, with a line that says so, where this user may not become others.
+    /// Returns none, and prints a line, where this user may not become others.
     fn new(test: &str) -> Option<Self> {
         let tried = duct::cmd!("setpriv", "--reuid=1", "--regid=1", "--clear-groups", "true");
         if tried.stderr_null().run().is_err() {
@@ -59,7 +59,7 @@ impl Place {
         let place = Self { dir };
         fs::create_dir(place.path("tmp")).expect("a folder");
         set_mode(&place.path("tmp"), 0o1777);
-        // The folder that it was built in may be closed to others.
+        // The build folder may be closed to other users.
         fs::copy(CURATOR, place.path("curator")).expect("a copy of the command");
         for (name, text) in
             [("stages.py", STAGES), ("pipeline.toml", PIPELINE), ("tasks.jsonl", "{\"n\": 1}\n")]
@@ -74,7 +74,7 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    /// A cache of this owner, group and mode.
+    /// Makes a cache with this owner, group and mode.
     fn make_cache(&self, owner: u32, group: u32, mode: u32) -> PathBuf {
         let cache = self.path("cache");
         fs::create_dir(&cache).expect("a fresh folder");
@@ -115,13 +115,13 @@ impl Place {
         self.shell(who, &[&[&*program], arguments].concat())
     }
 
-    /// Runs the pipeline, which gives one version.
+    /// Runs the pipeline, which returns one version.
     #[track_caller]
     fn run_pipeline(&self, who: User) {
         assert_eq!(self.run(who, &RUN).text().trim(), "\"24.0\"");
     }
 
-    /// The one environment's folder of packages.
+    /// Returns the only environment's folder of packages.
     fn site(&self) -> PathBuf {
         let env = fs::read_dir(self.path("cache/envs-v1")).expect("a folder").next();
         let lib = env.expect("an environment").expect("an entry").path().join("lib");
@@ -130,8 +130,8 @@ impl Place {
     }
 }
 
-/// All that a run needs is the group's: the environment, the tool that was fetched, the workers'
-/// files, the locks. Each of two users begins, whatever the umask, and the other one goes on.
+/// Every file that a run needs belongs to the group: the environment, the fetched tool, the
+/// workers' files, the locks. Either user may begin, with any umask, and the other one continues.
 #[test]
 fn every_member_of_a_group_runs_what_another_one_built() {
     let Some(place) = Place::new("every_member_of_a_group_runs_what_another_one_built") else {
@@ -154,7 +154,7 @@ fn every_member_of_a_group_runs_what_another_one_built() {
     }
 }
 
-/// A stage of one user wrote into its environment, by a umask that keeps the group from deleting.
+/// A stage of one user wrote into its environment, with a umask that keeps the group from deleting.
 #[test]
 fn prune_tells_what_it_could_not_delete_and_fails() {
     let Some(place) = Place::new("prune_tells_what_it_could_not_delete_and_fails") else { return };
@@ -194,8 +194,8 @@ fn key_of(path: &Path) -> String {
     names.nth(1).expect("a key").to_string_lossy()[..12].to_owned()
 }
 
-/// As an image brings it: made by one user, with the files of its workers or without, and nobody
-/// may write there any more.
+/// As in a container image: made by one user, with or without its workers' files, and no user may
+/// write there later.
 #[test]
 fn a_cache_that_may_only_be_read_serves_runs() {
     let Some(place) = Place::new("a_cache_that_may_only_be_read_serves_runs") else { return };
@@ -232,7 +232,7 @@ fn a_cache_that_may_only_be_read_serves_runs() {
     chmod("u+w");
 }
 
-/// A user makes a world-writable cache, as an owner who wants to help or to harm.
+/// A user makes a world-writable cache, with good or bad intentions.
 #[test]
 fn what_a_stranger_planted_is_run_by_nobody() {
     let Some(place) = Place::new("what_a_stranger_planted_is_run_by_nobody") else { return };
@@ -254,7 +254,7 @@ fn what_a_stranger_planted_is_run_by_nobody() {
             }
         }
     }
-    // Also in a cache of one's own, if others could have planted it.
+    // Also in a cache of one's own, if other users could have planted the file.
     duct::cmd!("chown", "-R", ANN.to_string(), &cache).run().expect("root may");
     set_mode(&cache, 0o755);
     let refused = place.run(ann, &RUN);
@@ -262,8 +262,7 @@ fn what_a_stranger_planted_is_run_by_nobody() {
     assert!(!proof.exists(), "the planted program was run");
 }
 
-/// A checkpoint hands on what it says came of tasks, and a record says what is installed: a stranger
-/// decides neither, by the folder or by a file in it.
+/// A checkpoint and a record decide results and packages. A file or folder of another user may not.
 #[test]
 fn a_checkpoint_or_record_of_a_stranger_is_not_read() {
     let Some(place) = Place::new("a_checkpoint_or_record_of_a_stranger_is_not_read") else {
@@ -291,7 +290,7 @@ fn a_checkpoint_or_record_of_a_stranger_is_not_read() {
             assert!(refused.err.contains("hint:"), "{name}: {}", refused.err);
         };
         let mode = fs::metadata(&path).expect("it is there").permissions();
-        // Ann may write it, as one who plants something would have it.
+        // Ann may write the file, as an attacker would have it.
         chown(&path, Some(STRANGER), Some(ANN)).expect("root may");
         set_mode(&path, 0o775);
         refused("belongs to user 10003");
