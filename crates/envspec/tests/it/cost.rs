@@ -1,5 +1,5 @@
-//! Law: what reading a spec costs grows as the spec does. Nothing here measures time: with a second
-//! look at all that came before for each line, one of these would take hours.
+//! Law: the cost of reading a spec grows linearly with it. Nothing here measures time: if each line
+//! searched all lines before it, one of these tests would take hours.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ fn of_one_long_line() {
         ("a ; ", "(", "os_name == 'x'"),
         ("git+https://h/a.git#", "egg=a&", ""),
     ] {
-        // A few of them are no requirement: the error costs no more.
+        // A few of the parts are no requirement: the error costs no more.
         let line = format!("{start}{}{end}", part.repeat(MANY));
         for spec in [RuntimeEnv::pip([&line]), RuntimeEnv::uv([&line])] {
             drop(load(&spec));
@@ -70,7 +70,7 @@ fn of_one_long_line() {
     }
 }
 
-/// Counts what is read.
+/// Counts the reads of a source.
 struct Counted {
     files: MemorySource,
     reads: Cell<usize>,
@@ -89,7 +89,7 @@ impl Source for Counted {
 
 #[test]
 fn of_files_that_are_named_again_and_again() {
-    // Each includes all after it: twice to the power of forty ways.
+    // Each file includes all later ones: two to the power of forty paths.
     let mut files = MemorySource::new().with_file("/project/lib/setup.py", "");
     for index in 0..40 {
         let includes: Vec<_> = (index + 1..40).map(|next| format!("-r {next}.txt")).collect();

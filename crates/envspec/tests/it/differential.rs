@@ -1,6 +1,6 @@
-//! Where `pep508_rs` (uv's parser) reads a requirement too, it reads the same from what we were
-//! given and from what we write: name, extras and versions. Markers are compared by their verdict on
-//! released Pythons, since it forgets the pre-release part of a version.
+//! Where `pep508_rs` (uv's parser) can read a requirement, it reads our input and our output alike:
+//! name, extras and versions. Markers are compared by their verdict on released Pythons, since the
+//! parser forgets the pre-release part of a version.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use pep508_rs::{
 use proptest::prelude::*;
 
 fn theirs(line: &str) -> Option<Theirs<VerbatimUrl>> {
-    // It knows neither comments nor hashes, and calls a name like `a.zip` a path.
+    // The parser knows neither comments nor hashes, and reads a name like `a.zip` as a path.
     let line = line.split(" --hash").next()?.split(" #").next()?.split("\t#").next()?;
     Theirs::from_str(line.trim()).ok()
 }
@@ -38,7 +38,7 @@ proptest! {
     fn the_parts_are_read_alike(line in strategies::requirement()) {
         let ours: Requirement = line.parse().unwrap();
         let (Some(given), Some(written)) = (theirs(&line), theirs(&ours.to_string())) else {
-            // It takes versions only after `===`, and no extras given twice, and so on.
+            // The parser takes only versions after `===`, no repeated extras, and so on.
             return Ok(());
         };
         prop_assert_eq!(ours.name(), Some(given.name.as_ref()));

@@ -1,4 +1,4 @@
-//! Requirements files, local packages, and what a spec refers to besides.
+//! Requirements files, local packages, and other files that a spec refers to.
 
 use std::io;
 use std::path::Path;
@@ -65,7 +65,8 @@ fn a_file_with_everything_in_it_is_understood() {
         install.contents.keys().map(|path| path.to_str().unwrap()).collect::<Vec<_>>(),
         ["/project/links", "/project/local", "/project/nested/one-1-py3-none-any.whl"]
     );
-    // The index, the links' contents and the wheel's are part of the digest; the README is not.
+    // The digest covers the index and the contents of the links and of the wheel, but not the
+    // README.
     let digest = |source: MemorySource| install_with(&spec, &source).digest();
     let first = digest(source.clone());
     assert_eq!(first, digest(source.clone().with_file("/project/links/README", "changed")));
@@ -140,7 +141,7 @@ fn a_folder_counts_by_its_contents_wherever_it_lies() {
     assert_eq!(here, digest("./lib", &built));
     let changed = at("/project/lib").with_file("/project/lib/pkg/__init__.py", "x = 2");
     assert_ne!(here, digest("./lib", &changed));
-    // An editable points to its folder: it counts by its path, too.
+    // An editable points to its folder, so its path counts, too.
     let editable = digest("-e ./lib", &at("/project/lib"));
     assert_ne!(editable, digest("-e /elsewhere/other", &at("/elsewhere/other")));
     let rebuilt = at("/project/lib").with_file("/project/lib/pyproject.toml", "[project] # 2");
@@ -193,7 +194,7 @@ fn options_for_the_package_manager_are_sorted_out() {
     assert_eq!(install.contents[Path::new("/project/c.txt")], Digest::of(b"b<2"));
 }
 
-/// Settings that say where packages go, or whether they do, never come through.
+/// Settings that decide where packages go, or whether they are installed, never get through.
 #[test]
 fn options_that_say_where_or_whether_are_refused_in_any_spelling() {
     let refused = |spec: RuntimeEnv, options: &str| {
@@ -260,7 +261,7 @@ fn options_that_say_where_or_whether_are_refused_in_any_spelling() {
     ] {
         refused(RuntimeEnv::uv(["a"]), options);
     }
-    // What is shortened for several, or belongs to neither tool, is refused as well.
+    // Ambiguous short forms, and options of neither tool, are refused as well.
     for (spec, options, expected) in [
         (RuntimeEnv::pip(["a"]), "--pyth=/p", "may be one of --python, --python-version"),
         (RuntimeEnv::uv(["a"]), "--targ=/x", "none that uv is known to have"),

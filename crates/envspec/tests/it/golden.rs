@@ -1,4 +1,4 @@
-//! Digests that must not change: every cached environment is keyed by one. A change here needs a new
+//! Digests that must not change: each is the key of cached environments. A change here needs a new
 //! domain tag in `install.rs` and a line in the changelog.
 
 use envspec::{Install, MemorySource, RuntimeEnv, Tool};

@@ -1,16 +1,16 @@
 //! The laws of the normal form and its digest.
 //!
-//! 1. **Spelling.** Requirements that differ in case, separators, blanks, order, doubles, quotes,
-//!    comments or zeros that mean nothing are equal, and so are the digests of specs made of them.
-//! 2. **Order and doubles.** The order of lines and their repetition change nothing.
-//! 3. **Form.** A list, a table with nothing but the list, a requirements file with the same lines
-//!    and a `-r` line that names it give the same digest.
-//! 4. **Idempotence.** What is written from the normal form reads back as the same normal form; so
-//!    does an `Install` through JSON.
+//! 1. **Spelling.** Requirements that differ only in case, separators, blanks, order, repetition,
+//!    quotes, comments or insignificant zeros are equal, and so are the digests of their specs.
+//! 2. **Order and repetition.** The order of lines and their repetition change nothing.
+//! 3. **Form.** A list, a table with only the list, a requirements file with the same lines and a
+//!    `-r` line that names the file give the same digest.
+//! 4. **Idempotence.** The written normal form reads back as the same normal form; so does an
+//!    `Install` through JSON.
 //! 5. **Injectivity.** Specs whose normal forms differ have different canonical bytes.
 //! 6. **Round trips.** A spec survives JSON and TOML unchanged.
-//! 7. **Files.** Requirements files add up to the lines in them, wherever these stand; a file that
-//!    includes itself is refused.
+//! 7. **Files.** A requirements file counts as the lines in it, wherever it is included; a file
+//!    that includes itself is refused.
 
 use envspec::{Error, Install, MemorySource, Requirement, RuntimeEnv, Tool, strategies};
 use proptest::collection::vec;
@@ -19,7 +19,8 @@ use serde_json::json;
 
 use crate::{DIR, chain, install_with, load, load_with};
 
-/// Two specs of the same meaning: the same requirements in other spellings and another order.
+/// Returns two specs of the same meaning: the same requirements in other spellings and another
+/// order.
 fn twins() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
     vec(strategies::spellings(2), 1..5).prop_flat_map(|pairs| {
         let first: Vec<_> = pairs.iter().map(|pair| pair[0].clone()).collect();
@@ -127,7 +128,7 @@ proptest! {
     }
 }
 
-/// Every pair here differs in meaning, though one could be taken for the other.
+/// Every pair here differs in meaning, although the two look alike.
 #[test]
 fn near_misses_differ() {
     let a = || RuntimeEnv::pip(["a==1.0"]);

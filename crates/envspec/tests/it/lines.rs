@@ -1,5 +1,5 @@
-//! Lines and encodings of requirements files, as the package manager of the spec reads them. What is
-//! right was seen with pip 23.2 and 26.3, and uv 0.13 (`verdicts.py` asks them).
+//! Lines and encodings of requirements files, as the spec's package manager reads them. The
+//! expected results come from pip 23.2 and 26.3, and uv 0.13 (`verdicts.py` asks them).
 
 use envspec::{MemorySource, RuntimeEnv, Tool};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ fn spec(tool: Tool) -> RuntimeEnv {
     RuntimeEnv::requirements_file(tool, "requirements.txt")
 }
 
-/// What a file asks for, or why it is refused.
+/// Returns the requirements of a file, or why the file is refused.
 fn read(tool: Tool, bytes: &[u8]) -> Result<Vec<String>, String> {
     let source = MemorySource::new().with_file("/project/requirements.txt", bytes);
     let loaded = load_with(&spec(tool), &source).map_err(|error| chain(&error))?;
@@ -43,7 +43,7 @@ fn lines_end_as_for_the_package_manager() {
             Some(uv) => assert_eq!(read(Tool::Uv, text.as_bytes()).unwrap(), uv, "{text:?}"),
             None => assert!(read(Tool::Uv, text.as_bytes()).is_err(), "{text:?}"),
         }
-        // The same in a list, since Ray writes its lines into such a file.
+        // A list behaves the same, since Ray writes its lines into such a file.
         let install = install_with(&RuntimeEnv::pip([text]), &MemorySource::new());
         assert_eq!(install.requirements.len(), pip.len(), "{text:?}");
     }
@@ -64,7 +64,7 @@ fn a_byte_order_mark_tells_the_encoding() {
         assert_eq!(read(Tool::Pip, &bytes).unwrap(), ["idna==3.7", "six"]);
         assert!(read(Tool::Uv, &bytes).is_err());
     }
-    // Half a character, and no mark at all.
+    // Half a character, and no byte order mark.
     for bytes in [&[encoded(u16::to_le_bytes, "six"), vec![b'x']].concat()[..], b"s\0i\0x\0"] {
         assert!(read(Tool::Pip, bytes).is_err(), "{bytes:?}");
     }
@@ -85,7 +85,7 @@ fn a_comment_tells_pip_the_encoding() {
         (b"# coding: utf-8\nsix", true),
         (b"# coding: koi8-r\nsix", true),
         (b"# decoding x, coding: latin-1\nsix # \xe9", true),
-        // In the third line, not in a comment, wrong, or unknown.
+        // A declaration in the third line, outside of a comment, a wrong one, and an unknown one.
         (b"\n\n# coding: latin-1\n# \xe9\nsix", false),
         (b"six # coding: latin-1 \xe9", false),
         (b"# coding: ascii\nsix # \xe9", false),
@@ -103,7 +103,7 @@ fn a_comment_tells_pip_the_encoding() {
 }
 
 proptest! {
-    /// A text means the same in every encoding that its reader knows.
+    /// A text means the same in every encoding that the tool reads.
     #[test]
     fn an_encoding_changes_nothing(names in proptest::collection::vec("[a-z]{1,5}", 0..5), end in "\r\n|\n|\r") {
         let lines: Vec<String> =
@@ -165,7 +165,7 @@ fn options_for_the_package_manager_alone_reach_it() {
     let install = install_with(&RuntimeEnv::pip(lines), &source);
     let options = ["--prefer-binary", "--trusted-host", "h", "--use-feature", "fast-deps"];
     assert_eq!(install.tool_options, options);
-    // uv trusts a host by another name, and reads past what it has not.
+    // uv names the option for trusted hosts differently, and ignores pip's other options.
     let install = install_with(&RuntimeEnv::uv(lines), &source);
     assert_eq!(install.tool_options, ["--allow-insecure-host", "h"]);
     for line in ["--trusted-host", "--use-feature=", "--prefer-binary=x"] {

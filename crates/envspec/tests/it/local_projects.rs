@@ -1,5 +1,5 @@
-//! Law: what the build of a local project reads is in the key, wherever it lies; and what it cannot
-//! read is not.
+//! Law: the files that the build of a local project reads are in the key, wherever they lie; files
+//! that it cannot read are not.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use envspec::{Digest, LocalProject, MemorySource, RuntimeEnv};
 
 use crate::{chain, install_with, load_with};
 
-/// A `pyproject.toml` that says all there is to say of a project.
+/// A `pyproject.toml` with all metadata of a project.
 const STATIC: &str = "[build-system]\nrequires = ['setuptools>=61', 'wheel']\n\
     build-backend = 'setuptools.build_meta'\n[project]\nname = 'lib'\nversion = '1'\n\
     readme = 'docs/about.md'\n[tool.setuptools.packages.find]\nwhere = ['src']\n";
@@ -139,7 +139,7 @@ fn an_archive_that_a_project_depends_on_counts() {
     assert_ne!(digest("one"), digest("two"));
 }
 
-/// A repository as git writes one, with the folder `lib` in it.
+/// A repository in git's format, with the folder `lib` in it.
 fn repository(pyproject: &str) -> MemorySource {
     let commit = "1".repeat(40);
     MemorySource::new()

@@ -36,7 +36,7 @@ fn install_with(spec: &RuntimeEnv, source: &MemorySource) -> Install {
     load_with(spec, source).expect("a valid spec").install.expect("a spec that asks for packages")
 }
 
-/// The messages of an error and of its causes, as they would be printed.
+/// Returns the messages of an error and of its causes, as they would be printed.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -3,11 +3,11 @@
 //! 1. **Identity.** An empty default changes nothing.
 //! 2. **Opt-out.** An empty spec over any default is empty.
 //! 3. **Itself.** A spec over itself is itself.
-//! 4. **Associativity**, among specs that are not empty. An empty one in the middle opts out of what
-//!    is below it, which a merge from the other end cannot know.
-//! 5. **Pointwise.** Of `env_vars` the upper value wins and the others stay; every other field is
-//!    the upper one's where it sets it; `pip`, `uv`, `conda`, `python` and `py_executable` are one
-//!    field.
+//! 4. **Associativity**, among specs that are not empty. An empty one in the middle opts out of the
+//!    specs below it, which a merge from the other end cannot know.
+//! 5. **Pointwise.** In `env_vars`, the upper value wins and the other values stay. Every other
+//!    field is the upper one, if set; `pip`, `uv`, `conda`, `python` and `py_executable` count as
+//!    one field.
 
 use envspec::{RuntimeEnv, strategies};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn fields(spec: &RuntimeEnv) -> Map<String, Value> {
     serde_json::to_value(spec).expect("a valid spec").as_object().expect("a table").clone()
 }
 
-/// What `over` must give, field by field over the serialized form.
+/// Returns the expected result of `over`, field by field over the serialized form.
 fn model(upper: &RuntimeEnv, lower: &RuntimeEnv) -> Map<String, Value> {
     const SLOT: [&str; 5] = ["pip", "uv", "conda", "python", "py_executable"];
     let mut merged = fields(upper);

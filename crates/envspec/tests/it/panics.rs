@@ -1,5 +1,5 @@
-//! Law: no input makes the crate panic. Whatever text or JSON comes in, the answer is a value or an
-//! error; and an error's message and hint can be printed.
+//! Law: no input makes the crate panic. For any text or JSON, the result is a value or an error
+//! whose message and hint can be printed.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn try_spec(spec: &RuntimeEnv, source: &MemorySource) {
     }
 }
 
-/// Text made of what requirements are made of, which goes deeper than any text does.
+/// Text made of parts of requirements, which reaches deeper than random text.
 fn fragments() -> impl Strategy<Value = String> {
     let fragment = prop_oneof![
         proptest::sample::select(

@@ -1,5 +1,5 @@
-//! Files of projects where a requirements file may stand: groups of a `pyproject.toml` (PEP 735),
-//! scripts (PEP 723) and lock files (PEP 751); and what is none of them.
+//! Project files in the place of a requirements file: groups of a `pyproject.toml` (PEP 735),
+//! scripts (PEP 723) and lock files (PEP 751); and files that are none of them.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn a_group_is_what_its_requirements_ask_for() {
         let group = load(tool, "pyproject.toml#test.all", PROJECT).unwrap();
         let expected = ["mypy==1.0 ; python_version > '3.8'", "pytest>7.0", "/project/lib"];
         assert_eq!(lines(&group), expected);
-        // The same key as the same list.
+        // The file gives the key of the same list.
         let list = ["./lib", "pytest>7", "mypy==1.0; python_version>'3.8'"].map(str::to_owned);
         let spec = match tool {
             Tool::Pip => RuntimeEnv::pip(list),

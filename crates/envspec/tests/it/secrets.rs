@@ -1,6 +1,6 @@
-//! Law: a secret stays secret. Credentials of URLs and values of environment variables whose names
-//! tell a credential reach no digest, no serialized install, no debug output and no error; the
-//! package manager alone gets them.
+//! Law: a secret stays secret. Credentials of URLs, and values of environment variables with the
+//! name of a credential, are in no digest, no serialized install, no debug output and no error;
+//! only the package manager gets them.
 
 use std::fmt::Debug;
 
@@ -50,7 +50,7 @@ fn nothing_that_is_kept_or_shown_holds_a_credential() {
         assert!(!requirement.to_string().contains(SECRET));
     }
     assert!(!String::from_utf8_lossy(&install.canonical_bytes()).contains(SECRET));
-    // What was left out stays out; the rest is read back, with the same digest.
+    // The credentials are left out; the rest is read back, with the same digest.
     let again: LoadedEnv = serde_json::from_str(&json).unwrap();
     assert_eq!(again.install.unwrap().requirements.len(), install.requirements.len());
 }
@@ -68,7 +68,7 @@ fn the_package_manager_gets_them() {
 fn another_password_is_no_other_environment() {
     let digest = |secret: &str| install_with(&spec(secret), &MemorySource::new()).digest();
     assert_eq!(digest("one"), digest("two"));
-    // What names the object, or says what it must hold, does count.
+    // The parts of a query that name the object or its contents do count.
     let of = |query: &str| {
         let line = format!("a @ https://h/a-1-py3-none-any.whl{query}");
         install_with(&RuntimeEnv::pip([line]), &MemorySource::new()).digest()
@@ -145,7 +145,7 @@ proptest! {
     }
 }
 
-/// The lines of a package list with credentials in them.
+/// Returns the lines of a package list with credentials in them.
 fn secret_lines() -> [String; 3] {
     [
         format!("--index-url https://me:{SECRET}@h/simple"),
@@ -154,7 +154,7 @@ fn secret_lines() -> [String; 3] {
     ]
 }
 
-/// Puts credentials wherever the spec can have some; what is a file has them in the file.
+/// Puts credentials into every place of the spec that takes some; a file gets them in its text.
 fn with_credentials(mut spec: Value) -> Value {
     for field in ["pip", "uv"] {
         let lines = match &mut spec[field] {
@@ -177,7 +177,7 @@ fn with_credentials(mut spec: Value) -> Value {
 }
 
 proptest! {
-    /// What is exposed is the whole spec, and what is merely serialized has no credential in it.
+    /// The exposed form is the whole spec, and the serialized form has no credential in it.
     #[test]
     fn an_exposed_spec_is_read_back_whole(spec in strategies::spec_json()) {
         let source = MemorySource::new()
@@ -186,7 +186,7 @@ proptest! {
         let loaded = load_with(&spec, &source).unwrap();
         let again: LoadedEnv = serde_json::from_value(loaded.expose()).unwrap();
         prop_assert_eq!(&again, &loaded);
-        // Equality does not look at credentials everywhere; what a package manager gets does.
+        // Equality does not compare credentials everywhere, but the package manager's input does.
         prop_assert_eq!(again.expose(), loaded.expose());
         prop_assert!(loaded.expose().to_string().contains(SECRET));
         let plain = serde_json::to_string(&loaded).unwrap();

@@ -1,4 +1,4 @@
-//! The table of settings: the documentation shows it, and it passes over no option of a spec.
+//! The table of settings: the documentation shows it, and it misses no option of a spec.
 
 use std::path::Path;
 
@@ -28,8 +28,8 @@ fn the_documentation_shows_the_table_that_decides() {
     }
 }
 
-/// Options that a spec may give and that are left out: they say how a tool talks, or what is done in
-/// any case.
+/// Options that a spec may give and that the key leaves out: they decide how a tool talks, or ask
+/// for what is done anyway.
 const LEFT_OUT: [&str; 19] = [
     "color",
     "compile",
@@ -52,7 +52,7 @@ const LEFT_OUT: [&str; 19] = [
     "verbose",
 ];
 
-/// A spec with an option in one of its spellings.
+/// Returns a spec with an option in one of its spellings.
 fn with(tool: Tool, words: &[String]) -> Result<LoadedEnv, Error> {
     let spec = match tool {
         Tool::Pip => RuntimeEnv::pip(["a"]),
@@ -65,7 +65,7 @@ fn with(tool: Tool, words: &[String]) -> Result<LoadedEnv, Error> {
 fn no_option_of_a_spec_is_passed_over_in_silence() {
     for tool in [Tool::Pip, Tool::Uv] {
         for setting in settings::all(tool).iter().filter(|one| one.is_option()) {
-            // It is what to install, and counts as a line of the list.
+            // The option names a package, and counts as a line of the list.
             if setting.name == "editable" {
                 continue;
             }
@@ -96,7 +96,7 @@ fn no_option_of_a_spec_is_passed_over_in_silence() {
             }
         }
     }
-    // What asks for just what is done is no more than that.
+    // An option that asks for the default adds nothing.
     let copies = ["--link-mode=copy".to_owned()];
     let install = with(Tool::Uv, &copies).unwrap().install.unwrap();
     assert_eq!(install.tool_options, [""; 0]);

@@ -1,4 +1,4 @@
-//! Ray's shape: what is accepted, what is refused, and in which words.
+//! Ray's format: accepted values, refused values, and the messages.
 
 use std::path::Path;
 use std::time::Duration;
@@ -74,7 +74,7 @@ fn nothing_is_no_value() {
     assert_eq!(read(json!({"pip": [], "uv": ["a"]})).unwrap(), RuntimeEnv::uv(["a"]));
 }
 
-/// Each value is refused with this message, and with this hint where one is given.
+/// Checks that each value is refused with this message, and with this hint if one is given.
 fn refused(cases: &[(Value, &str, Option<&str>)]) {
     for (value, message, hint) in cases {
         let error = read(value.clone()).expect_err("a value that is refused");
@@ -225,7 +225,7 @@ fn fields_that_only_ray_serves_are_carried() {
     assert_eq!(serde_json::to_value(&spec).unwrap(), value);
     let loaded = load(&spec).unwrap();
     assert_eq!(loaded.engine_fields.keys().collect::<Vec<_>>(), ["container", "image_uri"]);
-    // A URI is for Ray to fetch, so it is carried in the same way.
+    // Ray fetches a URI, so it is passed on unchanged.
     let loaded = load(&RuntimeEnv::new().with_working_dir("s3://bucket/a.zip")).unwrap();
     assert_eq!((loaded.working_dir, loaded.engine_fields.len()), (None, 1));
 }

@@ -1,5 +1,5 @@
-//! Law: two URLs that differ in anything but credentials ask for different things; two that differ in
-//! credentials alone ask for the same; and nothing that shows them shows the credentials.
+//! Law: two URLs that differ in more than credentials ask for different packages, and two that
+//! differ in credentials alone ask for the same. No output of them shows the credentials.
 
 use envspec::{Digest, MemorySource, Requirement, RuntimeEnv};
 use proptest::prelude::*;
@@ -55,7 +55,7 @@ fn a_url_whose_host_cannot_be_told_is_refused() {
     }
 }
 
-/// What credentials are not.
+/// The parts of a URL besides credentials.
 #[derive(Clone, Debug, PartialEq)]
 struct Url {
     scheme: &'static str,
@@ -65,7 +65,7 @@ struct Url {
 }
 
 fn url() -> impl Strategy<Value = Url> {
-    // What stands in a path, a query or a fragment, URLs with and without a user among it.
+    // A path, a query or a fragment, which may contain URLs with and without a user.
     let rest = "/(one|two|@|:|/|://|y:z/|https://h|\\?|#egg=a&){0,6}x";
     (
         select(&["https", "http", "git+https", "git+http"][..]),
@@ -102,7 +102,7 @@ proptest! {
 
 #[test]
 fn a_long_text_of_urls_is_read_in_one_go() {
-    // A second look at the rest for each URL would take minutes.
+    // If each URL searched the rest of the text, these would take minutes.
     for part in ["://x:y", "://x:y@", "a://${A}:b/", "://@", "https://h/"] {
         let text = part.repeat((1 << 18) / part.len());
         assert!(envspec::redact(&text).len() <= text.len());

@@ -1,6 +1,6 @@
-//! Law: a requirements file means what it means to the package manager of the spec. The files in
-//! `tests/requirements` were given to two versions of pip and to uv by `verdicts.py`, which wrote down
-//! what they read; where two versions of pip differ, one of them is right.
+//! Law: a requirements file means what it means to the package manager of the spec. `verdicts.py`
+//! gave the files in `tests/requirements` to two versions of pip and to uv, and recorded their
+//! readings; where two versions of pip differ, either is correct.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn source() -> MemorySource {
     source
 }
 
-/// What we read of a file, as `verdicts.py` writes it down; null where it is refused.
+/// Returns our reading of a file, in the format of `verdicts.py`; null if the file is refused.
 fn ours(tool: Tool, file: &str, source: &MemorySource) -> Value {
     let spec = RuntimeEnv::requirements_file(tool, file);
     let Ok(loaded) = load_with(&spec, source) else { return Value::Null };
@@ -55,7 +55,7 @@ fn row(it: &Requirement, is_constraint: bool) -> Value {
     })
 }
 
-/// A verdict of pip in our spelling; null where an old one takes what no newer one does.
+/// Returns a verdict of pip in our spelling; null if only an old version accepts the file.
 fn normal(verdict: &Value) -> Value {
     let Some(rows) = verdict.as_array() else { return Value::Null };
     let rows = rows.iter().map(|given| {
@@ -69,7 +69,7 @@ fn normal(verdict: &Value) -> Value {
         };
         let read: Requirement = format!("{line}{marker}").parse().ok()?;
         let specifiers: Vec<_> = read.specifiers().iter().map(ToString::to_string).collect();
-        // The version in a wheel's name is told by its link.
+        // The link tells the version of a wheel.
         row["specifier"] =
             if given["link"].is_null() { specifiers.join(",") } else { String::new() }.into();
         row["marker"] = read.marker().into();
@@ -81,7 +81,7 @@ fn normal(verdict: &Value) -> Value {
             .filter_map(Value::as_str)
             .map(envspec::normal_name)
             .collect();
-        // An empty port is none.
+        // An empty port is no port.
         row["link"] =
             given["link"].as_str().map(|link| link.replace("example:/", "example/")).into();
         Some(row)
@@ -115,7 +115,7 @@ fn each_file_is_read_as_uv_reads_it() {
         if let Some(names) = verdict.as_array() {
             let names: BTreeSet<_> = names.iter().filter_map(Value::as_str).collect();
             let rows = ours.as_array().unwrap_or_else(|| panic!("{file} is refused"));
-            // uv leaves out what its Python can never need.
+            // uv leaves out requirements that no Python that it supports needs.
             let wanted = rows.iter().filter(|row| {
                 let is_named = row["name"].as_str().is_some_and(|name| names.contains(name));
                 row["constraint"] == false && (is_named || row["marker"].is_null())
