@@ -1,11 +1,10 @@
 //! Laws of composite stages.
 //!
-//! - Without overrides a composite stage expands to its stages, in order, however they are nested;
+//! - Without overrides, a composite stage expands to its stages in order, at any depth of nesting;
 //!   also to a single one.
-//! - An override of a child is that override of that stage, and of no other; what it was made from
-//!   stays as it was.
-//! - A rename is seen by later overrides only; names differ after each call.
-//! - It needs what its first stage needs and gives what its last one gives.
+//! - An override of a child overrides that stage and no other; the original stays unchanged.
+//! - Only later overrides see a rename; names differ after each call.
+//! - A composite needs the inputs of its first stage and gives the outputs of its last one.
 
 use proptest::prelude::*;
 use stage::strategies::{composite_and_children, overrides};

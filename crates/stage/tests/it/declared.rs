@@ -1,5 +1,5 @@
-//! What code declares, under what the stage's entry sets: the nearest to the run wins, and nothing is
-//! lost of where a setting comes from.
+//! Declarations of code, below the settings of the stage's entry: the one nearest to the run wins,
+//! and the origin of each setting is kept.
 
 use envspec::RuntimeEnv;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn stage() -> PythonStage {
     PythonStage::from_file("stages.py", "Clean")
 }
 
-/// The stage with these declarations.
+/// Returns the stage with these declarations.
 fn with(stage: PythonStage, declared: &Value) -> AnyStage {
     let declared = declared.as_object().expect("an object");
     AnyStage::from(stage).with_declared_settings(declared).expect("settings")
@@ -82,14 +82,14 @@ fn what_the_entry_sets_stays_be_it_the_default_and_the_rest_is_told() {
     }
     let text = Pipeline::new("p").with_stage(kept).describe();
     assert!(text.contains("the base environment (overrides the class's {\"uv\":["), "{text}");
-    // What is taken back is the code's again, whichever way it was set.
+    // A setting that is removed falls back to the code's, however it was set.
     let back = stage().with_batch_size(3).without_batch_size();
     assert_eq!(with(back, &all()).settings().batch_size, Some(8));
     let back = stage().with_(Overrides::default().with_batch_size(3));
     assert_eq!(with(back, &all()).settings().batch_size, Some(3));
 }
 
-/// Through a file, its changes and back, a setting is set where it was.
+/// A file, its changes, and writing it keep a setting that was set to its default.
 #[test]
 fn a_file_keeps_what_is_set_to_its_default() {
     let text = "name = 'p'\n[[stage]]\npython = 'a.py:A'\nresources = {}\ninputs = []\n\
@@ -122,7 +122,7 @@ fn what_is_no_value_is_left_but_for_a_runtime_env() {
     let error =
         AnyStage::from(stage()).with_declared_settings(odd.as_object().unwrap()).unwrap_err();
     assert!(matches!(error, Error::Setting { setting: "runtime_env", .. }), "{error}");
-    // It is not read where it would not hold.
+    // A declaration is not read if it would have no effect.
     let other = AnyStage::from(stage().with_runtime_env(RuntimeEnv::new()));
     assert!(other.with_declared_settings(odd.as_object().unwrap()).is_ok());
 }

@@ -1,4 +1,4 @@
-//! What people see of a pipeline.
+//! Descriptions of a pipeline, for people.
 //!
 //! Describing never fails, never shows a secret, and shows every stage. Debug output of stages and
 //! overrides shows no secret either.

@@ -1,7 +1,7 @@
 //! The pipeline file.
 //!
-//! - A pipeline of Python stages that is written and read again, in the same folder, is the same.
-//! - No text makes the reader panic, and no error of it shows a value of the text.
+//! - A pipeline of Python stages, written and read again in the same folder, is the same.
+//! - No text makes the reader panic, and its errors show no value of the text.
 
 use std::path::{Path, PathBuf};
 
@@ -214,8 +214,8 @@ fn what_a_file_cannot_hold_is_not_written() {
     assert!(matches!(error, Error::ToFile { .. }));
 }
 
-/// What a file costs grows as it does: with a look at all that came before for each field, this would
-/// take many minutes. Nothing here measures time.
+/// The cost of a file grows linearly: if each field searched all fields before it, this would take
+/// many minutes. Nothing here measures time.
 #[test]
 fn a_file_of_very_many_stages_is_read_in_one_go() {
     const MANY: usize = 6000;

@@ -1,10 +1,10 @@
 //! Laws of overrides.
 //!
-//! - `stage.with_(a).with_(b)` is what a model says that sets one field after the other: what is
-//!   mentioned is replaced, what is not is kept, the last one wins.
+//! - `stage.with_(a).with_(b)` follows a model that sets one field after another: mentioned fields
+//!   are replaced, the others are kept, the last one wins.
 //! - `stage.with_(a).with_(b)` and `stage.with_(a.then(b))` are the same.
-//! - The original is what it was.
-//! - A stage's own `with_…` does what the override of that name does.
+//! - The original stays unchanged.
+//! - A stage's own `with_…` does the same as the override of that name.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use stage::strategies::{any_stage, json_object, overrides, resources, workers};
 use stage::{Isolation, Overrides, Preload, PythonStage, Resources, Settings, Workers};
 
-/// One change, as the model and the crate each understand it.
+/// One change, in the model and in the crate.
 #[derive(Clone, Debug)]
 enum Change {
     Name(String),

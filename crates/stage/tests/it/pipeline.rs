@@ -1,4 +1,4 @@
-//! Building pipelines: what is refused, what is kept, and which environment a stage runs in.
+//! Building pipelines: refused ones, kept settings, and the environment of each stage.
 //!
 //! The law of environments: `None` is the pipeline's default; an empty one is the base environment,
 //! whatever the default is; any other is laid over the default.
@@ -159,7 +159,7 @@ fn declared_keys_are_followed_from_stage_to_stage() {
         "stage `score` needs `embeding`, which no stage before it needs or gives"
     );
     assert_eq!(error.hint().as_deref(), Some("did you mean `embedding`?"));
-    // Behind a stage that promises nothing there may be anything.
+    // After a stage that promises nothing, a task may have any key.
     build([embed, stage("open"), misspelt]).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! The pipeline file in JSON, how it says that it is to be run, and changes from outside.
+//! The pipeline file in JSON, its settings for a run, and changes from outside.
 
 use stage::{Backend, Error, FailurePolicy, PipelineFile, RayEnvironments, Workers};
 
@@ -149,7 +149,7 @@ fn a_wrong_change_is_told_by_its_key() {
     }
     let error = changed(&["stage.Claen.batch_size=8"]).unwrap_err();
     assert_eq!(error.hint().as_deref(), Some("did you mean `Clean`?"));
-    // Of several, the one that is wrong is named.
+    // Of several changes, the error names the wrong one.
     let error = changed(&["engine.cpus=1", "stage.\"v2.0\".batch_size=-1"]).unwrap_err();
     assert!(error.to_string().contains("stage.v2.0.batch_size"), "{error}");
 }

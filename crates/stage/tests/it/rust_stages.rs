@@ -1,4 +1,4 @@
-//! Rust stages: hooks, outputs, typed stages, and the executor for tests that runs them.
+//! Rust stages: hooks, outputs, typed stages, and the test executor that runs them.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ fn values(tasks: &[Task]) -> Vec<&Value> {
     tasks.iter().filter_map(|task| task.data.as_json()).collect()
 }
 
-/// Notes each call of a hook, and fails where it is told to.
+/// Notes each call of a hook, and fails in the chosen one.
 #[derive(Clone, Default)]
 struct Recorder {
     calls: Arc<Mutex<Vec<String>>>,
@@ -117,7 +117,7 @@ impl Stage for Sum {
 }
 
 proptest! {
-    /// An aggregate covers each task once, and which batches there were is seen in its id.
+    /// An aggregate covers each task once, and its id shows its batch.
     #[test]
     fn a_batch_holds_at_most_the_batch_size(numbers in vec(-9_i64..9, 0..12), size in 1_usize..5) {
         let stage = RustStage::from_stage(Sum).with_batch_size(size);
@@ -128,7 +128,7 @@ proptest! {
         prop_assert!(tasks.iter().all(|task| task.id().to_string().starts_with('r')));
     }
 
-    /// By default a batch is its tasks one by one: its size changes nothing that comes out.
+    /// By default, a batch maps its tasks one by one: its size does not change the outputs.
     #[test]
     fn the_default_batch_maps_the_tasks(numbers in vec(0_u64..5, 0..12), size in 1_usize..5) {
         let repeat = RustStage::from_fn("repeat", |task: Task, _: &mut Context| {
@@ -184,7 +184,7 @@ fn a_typed_stage_sees_values_and_keeps_what_surrounds_them() {
     assert!(tasks.iter().all(|task| task.metadata == metadata && task.dataset_name == "set"));
 }
 
-/// How many pages there are; `fails` leaves one out.
+/// Counts the pages; `fails` leaves one out.
 struct Count {
     fails: bool,
 }
@@ -253,7 +253,7 @@ fn declared_inputs_are_checked_at_the_door() {
 #[test]
 fn a_stage_finds_the_programs_of_its_environment() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
-    // Any folder with a file does for an environment here: `main.rs` is its program.
+    // Any folder with a file serves as an environment here: `main.rs` is its program.
     let environment = EnvView::new(format!("{dir}/python"), [].into());
     let programs = RustStage::from_fn("programs", |task: Task, context: &mut Context| {
         let shown = |program| context.command(program).program().display().to_string();

@@ -1,7 +1,7 @@
 //! The JSON Schema of the pipeline file.
 //!
-//! - Every pipeline that can be written is valid under it.
-//! - The parser and it know the same fields: what one takes the other does.
+//! - Every pipeline that can be written is valid under the schema.
+//! - The parser and the schema know the same fields: each accepts the fields of the other.
 
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -106,7 +106,7 @@ fn full() -> Value {
     })
 }
 
-/// Where objects are whose fields are the format's and not the user's.
+/// Collects the objects whose fields the format defines, not the user.
 fn closed(value: &Value, pointer: &str, found: &mut Vec<String>) {
     const OPEN: [&str; 5] =
         ["/args", "/env_vars", "/ray_remote_args", "/engine/init", "/engine/options"];

@@ -1,13 +1,12 @@
 //! Laws of tasks and their ids.
 //!
-//! - An id is its text: reading what it displays gives it back, and any other text is refused,
+//! - An id is its text: reading its displayed form gives it back, and any other text is refused,
 //!   never with a panic.
 //! - Ids are ordered as their numbers are, and a task comes before its children.
 //! - Children of different tasks, and different children of one, have different ids; so have
 //!   aggregates of different sets of tasks. The order of the parents makes no difference to an
 //!   aggregate.
-//! - What a batch becomes has ids that depend on nothing but the parents and the positions, all
-//!   different.
+//! - The ids of a batch's outputs depend only on the parents and the positions, and all differ.
 //! - A task survives JSON.
 
 use std::cmp::Ordering;
@@ -20,7 +19,7 @@ use serde_json::json;
 use stage::strategies::{task, task_id};
 use stage::{BatchOutput, Error, Lineage, Output, Task, TaskId, Timing};
 
-/// The order that people expect: numbers as numbers, and the shorter first.
+/// The expected order: numbers as numbers, and the shorter id first.
 fn naturally(left: &str, right: &str) -> Ordering {
     let numbers = |id: &str| -> Vec<u64> {
         id.split('_').skip(1).map(|number| number.parse().expect("an id holds numbers")).collect()
@@ -174,7 +173,7 @@ fn a_source_is_followed_through_everything_made_of_it() {
     };
     let of = |task: &Task| task.sources().iter().map(|it| it.index()).collect::<Vec<_>>();
     let tasks = [4, 9].map(|index| Task::empty().with_source(source(index)));
-    // It keeps its number, wherever it stands.
+    // A task keeps its number in any position.
     let tasks: Vec<Task> = Task::numbered(tasks).collect();
     assert_eq!(tasks[1].id().to_string(), "0_9");
     let parents: Vec<_> = tasks.iter().map(Task::lineage).collect();
@@ -200,10 +199,10 @@ proptest! {
         prop_assert_eq!(&read.data, &task.data);
         prop_assert_eq!(&read.metadata, &task.metadata);
         prop_assert_eq!(&read.dataset_name, &task.dataset_name);
-        // What looks like a task is data all the same.
+        // Data that looks like a task is data.
         let nested = Task::new(serde_json::to_value(&task).unwrap());
         prop_assert_eq!(&Task::from_json_line(&nested.to_json_line()).unwrap().data, &nested.data);
-        // A whole one is read with everything.
+        // A whole task is read with all its fields.
         prop_assert_eq!(Task::from_json_line(&serde_json::to_string(&task).unwrap()).unwrap(), task);
     }
 }
