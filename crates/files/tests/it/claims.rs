@@ -33,12 +33,12 @@ fn a_folder_is_ours_if_it_is_new_empty_or_marked() {
     OURS.claim(&dir).unwrap();
     assert_eq!(look(&dir), before);
 
-    // A fresh file system, and what a crash left of the mark.
+    // A fresh file system, and a partial mark that a crash left.
     let empty = scratch.path().join("empty");
     fs::create_dir_all(empty.join("lost+found")).unwrap();
     fs::write(empty.join(".unfinished-0123"), "Ou").unwrap();
     OURS.claim(&empty).unwrap();
-    // A link to a folder is a name of it.
+    // A link to a folder is another name of the folder.
     symlink(&dir, scratch.path().join("link")).unwrap();
     OURS.claim(&scratch.path().join("link")).unwrap();
 }
@@ -51,7 +51,7 @@ fn another_folder_is_refused_and_nothing_in_it_is_touched() {
     fs::write(dir.join("notes"), "theirs").unwrap();
     fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
     assert_eq!(foreign(&dir), Foreign { dir: dir.clone(), found: "notes".into() });
-    // The mark of another program, one that is longer or shorter, and what only looks like one.
+    // The mark of another program, a longer one, a shorter one, and one that only looks like ours.
     for text in ["Theirs.\n", "Ours.\n\n", "Ours", ""] {
         fs::write(dir.join("OURS.TAG"), text).unwrap();
         foreign(&dir);
@@ -77,7 +77,7 @@ fn any_number_may_claim_a_folder_at_once() {
         thread::scope(|scope| {
             let claim = || {
                 let folder = OURS.claim(&dir).map_err(|error| error.to_string())?;
-                // As a user would, who has claimed it.
+                // Like a user that has claimed the folder.
                 let file = format!("{:?}", thread::current().id());
                 Draft::default().write_in(&folder, file, b"content").map_err(|it| it.to_string())
             };

@@ -1,4 +1,4 @@
-//! What a deletion removes, and what it keeps.
+//! Deletions, and the files that they keep.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::not_tested;
 use crate::trees::{look, make, make_victim, trees};
 
-/// The test that deletes what a variable names, in a process of its own.
+/// The test that deletes the path in a variable, in a process of its own.
 const JOB: &str = "deletion::deletes_what_it_is_told";
 
 fn assert_done(job: &duct::Expression) {
@@ -29,7 +29,7 @@ fn cases() -> u32 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
-    // Whatever is in a tree, all of it goes, and nothing outside of it changes.
+    // A tree of any files goes whole, and nothing outside of it changes.
     #[test]
     fn a_tree_goes_whole_and_nothing_else_does(tree in trees(), in_parallel in any::<bool>()) {
         let scratch = Scratch::new("files-").unwrap();
@@ -95,7 +95,7 @@ fn a_tree_of_thousands_of_levels_goes_with_few_open_files() {
 
     let scratch = Scratch::new("files-").unwrap();
     let tree = scratch.path().join("tree");
-    // Grown from below: no path is that long.
+    // Built from the bottom up, since no path may be that long.
     for level in 0..LEVELS {
         let above = scratch.path().join("above");
         fs::create_dir(&above).unwrap();
@@ -105,7 +105,7 @@ fn a_tree_of_thousands_of_levels_goes_with_few_open_files() {
         }
         fs::rename(&above, &tree).unwrap();
     }
-    // By a thread whose stack is small, in a process that may open few files.
+    // By a thread with a small stack, in a process with a low limit of open files.
     let program = std::env::current_exe().unwrap();
     let script = r#"ulimit -n 40 && exec "$@""#;
     let job = duct::cmd!("sh", "-c", script, "sh", program, "--exact", JOB, "--include-ignored");
@@ -132,8 +132,7 @@ fn several_delete_one_tree_at_once() {
     assert!(!tree.exists());
 }
 
-/// Root may write everywhere, so as root this says nothing of permissions; of what is immutable it
-/// does.
+/// Root may write everywhere, so permissions cannot be tested as root; immutable files can.
 #[test]
 fn what_resists_is_named_and_the_rest_goes() {
     let scratch = Scratch::new("files-").unwrap();
@@ -215,7 +214,7 @@ fn a_scratch_folder_is_private_and_goes_with_its_value() {
     fs::write(inner.path().join("file"), "content").unwrap();
     let kept = inner.persist("kept").unwrap();
     assert_eq!(kept, path.join("kept"));
-    // What has its place by now is not what it made.
+    // Another file has its place by now, so it is kept.
     let other = Scratch::new_in(&path, "other-").unwrap();
     fs::rename(other.path(), path.join("moved")).unwrap();
     symlink(&kept, other.path()).unwrap();

@@ -1,5 +1,5 @@
-//! The crate from outside: what is deleted and what is not, whose a folder is, and files that are
-//! there whole.
+//! The crate from outside: deletions and their limits, owners of folders, and files that are whole
+//! or absent.
 
 mod claims;
 mod deletion;
@@ -11,8 +11,8 @@ mod trees;
 use std::fs;
 use std::path::Path;
 
-/// Says what this user could not have tested.
-#[expect(clippy::print_stderr, reason = "read by whoever runs the tests")]
+/// Prints which test this user cannot run.
+#[expect(clippy::print_stderr, reason = "for the people that run the tests")]
 fn not_tested(test: &str, needs: &str) {
     eprintln!("not tested: {test} needs `{needs}`");
 }

@@ -51,7 +51,7 @@ fn what_is_mounted_in_a_tree_stays_and_is_named() {
     };
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success() && said.contains("1 passed"), "{said}");
-    // Without the mounts it is a tree as any other.
+    // Without the mounts, it is a tree like any other.
     delete(&scratch.path().join("tree")).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Deletions beside a process that swaps what is being deleted for links to somewhere else.
+//! Deletions beside a process that replaces folders of the tree by links to elsewhere.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ fn rounds() -> usize {
     if env::var_os("CURATOR_TEST_ALL").is_some() { 1000 } else { 40 }
 }
 
-/// A tree in which the swapping process knows its way.
+/// Grows a tree that the swapping process knows.
 fn grow(path: &Path, depth: usize) {
     fs::create_dir(path).expect("made");
     fs::write(path.join("file"), "content").expect("made");
@@ -29,14 +29,14 @@ fn grow(path: &Path, depth: usize) {
     }
 }
 
-/// Law: whatever another process puts in the place of the folders of a tree while it is being
-/// deleted, what that leads to stays as it is.
+/// Law: another process replaces folders of a tree during its deletion; the files behind the new
+/// links stay unchanged.
 #[test]
 fn a_deletion_beside_a_process_that_swaps_folders_for_links_loses_nothing_outside() {
     let scratch = Scratch::new("files-").unwrap();
     let victim = scratch.path().join("victim");
     make_victim(&victim);
-    // As the tree has them, so that a way that was checked before leads on in the victim.
+    // The victim has the same folders, so that a path that was checked before exists there, too.
     grow(&victim.join("0"), 2);
     grow(&victim.join("1"), 2);
     let before = look(&victim);
@@ -51,14 +51,14 @@ fn a_deletion_beside_a_process_that_swaps_folders_for_links_loses_nothing_outsid
         let tree = place.join("tree");
         grow(&place.join("new"), DEPTH - 1);
         fs::rename(place.join("new"), &tree).unwrap();
-        // Where the other process was quicker something may be left.
+        // A file may be left where the other process was faster.
         if round % 2 == 0 {
             let _ = delete(&tree);
         } else {
             let _ = Folder::open(&place).unwrap().delete_all(&[OsString::from("tree")]);
         }
         swaps += fs::read_dir(place.join("aside")).unwrap().count();
-        // What was moved aside goes as well, and that may move, too.
+        // The folders moved aside are deleted as well, and the other process may move those, too.
         let _ = delete(&place.join("aside"));
         let _ = delete(&tree);
         let _ = fs::create_dir(place.join("aside"));
@@ -89,7 +89,7 @@ fn swaps_folders_for_links() {
     let mut number = 0;
     let parent = rustix::process::getppid();
     while !root.join("over").exists() && rustix::process::getppid() == parent {
-        // It goes through no link of its own, or it would move the victim.
+        // It opens no link of its own; otherwise it would move the victim.
         let Ok(mut above) = Folder::open(&place) else { continue };
         let mut name = "tree".to_owned();
         for _ in 0..next(DEPTH) {
@@ -105,7 +105,7 @@ fn swaps_folders_for_links() {
         {
             let _ = symlinkat(&victim, above.fd(), &name);
             if next(3) == 0 {
-                // And back again, so that a second look sees nothing.
+                // And back again, so that a second look finds no trace.
                 let _ = above.unlink(&name);
                 let _ = aside.rename(&moved, &above, &name);
             }

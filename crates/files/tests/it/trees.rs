@@ -1,4 +1,4 @@
-//! Trees of everything that a file system has, and what is outside of them.
+//! Trees with every kind of file, and files outside of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-/// Something in a tree.
+/// One entry of a tree.
 #[derive(Clone, Debug)]
 pub(crate) enum Thing {
     File,
@@ -85,7 +85,7 @@ pub(crate) fn make_victim(path: &Path) {
     symlink("folder", path.join("link")).expect("made");
 }
 
-/// What there is of a tree: kinds, modes, times and contents.
+/// Returns the entries of a tree: kinds, modes, times and contents.
 pub(crate) fn look(path: &Path) -> BTreeMap<PathBuf, String> {
     let mut seen = BTreeMap::new();
     let metadata = fs::symlink_metadata(path).expect("made");
@@ -97,7 +97,7 @@ pub(crate) fn look(path: &Path) -> BTreeMap<PathBuf, String> {
     } else {
         format!("socket {} pipe {}", kind.is_socket(), kind.is_fifo())
     };
-    // How many names a file has is the tree's affair, and so is its change time.
+    // The tree's deletion may change a file's number of names and its change time.
     let (mode, modified) = (metadata.mode(), (metadata.mtime(), metadata.mtime_nsec()));
     seen.insert(path.to_owned(), format!("{mode:o} {modified:?} {content}"));
     if kind.is_dir() {
