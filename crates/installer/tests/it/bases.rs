@@ -1,4 +1,4 @@
-//! Where the tools are found.
+//! The places where the tools are found.
 
 use envspec::Tool;
 

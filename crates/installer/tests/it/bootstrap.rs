@@ -11,7 +11,8 @@ use installer::{Deadline, Error, Installer, Tools};
 use crate::world::{Environment, LIMIT, eventually, in_a_process, tools_dir, uv, without_uv};
 
 fn locate(tool: Tool, version: &str, environment: &Environment) -> Result<Installer, Error> {
-    // Not where the other tests would find a pip of another version than the base's.
+    // In a separate folder, so that other tests do not find a pip of another version than the
+    // base's.
     let tools = Tools::new(tools_dir().join("pinned")).with_ambient(without_uv());
     tools.locate(tool, Some(version), &environment.python(), Deadline::after(LIMIT))
 }
@@ -146,7 +147,7 @@ fn eight_processes_fetch_once_even_after_killed_ones() {
     assert!(!names.iter().any(|name| name.starts_with("uv-")), "{names:?}");
     assert!(names.iter().any(|name| name.starts_with(".new-")), "{names:?}");
 
-    // An interpreter that notes what it is asked for.
+    // An interpreter that notes its arguments.
     let (log, python) = (tools.with_extension("log"), tools.with_extension("py"));
     let real = environment.python();
     let script = format!(
@@ -169,7 +170,7 @@ fn eight_processes_fetch_once_even_after_killed_ones() {
     assert_eq!(fetched, 1);
 }
 
-/// Whether any process has this path in its command line.
+/// Returns whether any process has this path in its command line.
 fn processes_naming(path: &Path) -> bool {
     let needle = path.to_str().expect("a path in UTF-8");
     let processes = fs::read_dir("/proc").expect("the process table").flatten();

@@ -1,4 +1,4 @@
-//! A deadline is a total, and nothing outlives it.
+//! A deadline covers all steps, and no process outlives it.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::world::{
     source_tree, without_uv,
 };
 
-/// A build that forks a child which ignores the polite signal, tells both ids, and never ends.
+/// A build that forks a child, prints both ids, and never ends. The child ignores SIGTERM.
 fn hanging_build(pids: &std::path::Path) -> String {
     let pids = pids.display();
     format!(
@@ -102,7 +102,7 @@ fn nothing_outlives_a_killed_caller() {
     assert!(eventually(is_empty), "no requirements file is left, for it may hold credentials");
 }
 
-/// A flag that becomes true after the first connection to this address, which never answers.
+/// Returns a flag that is set after the first connection to this address, which never answers.
 fn stopped_by_a_silent_server() -> (String, std::sync::Arc<std::sync::atomic::AtomicBool>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
     let address = listener.local_addr().expect("a socket");
@@ -127,10 +127,10 @@ fn a_flag_ends_a_fetch_of_a_tool_through_a_dead_proxy() {
         .with_variable("PIP_INDEX_URL", "https://index.invalid/simple")
         .with_variable("PIP_TIMEOUT", "600");
     let tools = Tools::new(dir.path()).with_ambient(ambient);
-    // A version that is nowhere on this machine.
+    // A version that this machine does not have.
     let limit = Limit::from(Deadline::NEVER).with_stop(stop);
     let located = tools.locate(Tool::Uv, Some("==0.11.1"), &environment.python(), limit);
-    // Left alone it would be a failure of the network, in an hour.
+    // Without the stop, it would be a failure of the network, in an hour.
     let error = located.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. } | Error::Late { .. }), "{error:?}");
 }

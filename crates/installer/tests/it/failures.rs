@@ -1,4 +1,4 @@
-//! What went wrong is told by kind, in the tool's words, and without credentials.
+//! Failures are reported by kind, in the tool's words, and without credentials.
 
 use std::error::Error as _;
 
@@ -19,7 +19,7 @@ fn error_of(tool: Tool, requirements: &[&str], change: impl Fn(&mut envspec::Ins
     outcome.expect_err("it fails")
 }
 
-/// Everything that is printed of an error, by anybody.
+/// Returns every text that may be printed of an error.
 fn all_that_is_said(error: &Error) -> String {
     let mut said = format!("{error:?} {error} {:?}", error.transcript());
     let mut source = error.source();
@@ -59,7 +59,7 @@ fn a_broken_build_is_told_with_its_last_words() {
         let Error::BuildFailed { package: Some(package), source, .. } = error else {
             panic!("{error:?}")
         };
-        // pip does not yet know the name, and says the folder.
+        // pip does not know the name yet, and prints the folder.
         let folder = tree.path().to_str().unwrap();
         assert!(package.starts_with("local") || package == folder, "{package}");
         assert!(source.output().contains("RuntimeError: no compiler today"), "{source}");

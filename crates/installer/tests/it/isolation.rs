@@ -1,4 +1,4 @@
-//! What of the caller's surroundings reaches a tool, and what does not.
+//! The parts of the caller's environment that reach a tool, and the parts that do not.
 
 use std::fs;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn the_operators_settings_reach_the_tool_and_what_decides_a_build_does_not() {
     for tool in TOOLS {
         let environment = Environment::bare();
         let python = environment.python();
-        // Fetched first: a variable below would stand in the way.
+        // Fetched first, since a variable below would prevent it.
         installer(tool, &python);
         let notes = tempfile::tempdir().unwrap();
         let seen = notes.path().join("seen");
@@ -89,7 +89,7 @@ fn the_operators_settings_reach_the_tool_and_what_decides_a_build_does_not() {
         for name in ["PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET", "PIP_MARK"] {
             ambient = ambient.with_variable(name, "/stray-path");
         }
-        // What decides a build is for the spec to give.
+        // Variables that affect a build must come from the spec.
         for name in ["CC", "CFLAGS", "CMAKE_ARGS", "MAKEFLAGS", "SETUPTOOLS_SCM_PRETEND_VERSION"] {
             ambient = ambient.with_variable(name, "/stray-path");
         }
@@ -115,7 +115,7 @@ fn the_operators_settings_reach_the_tool_and_what_decides_a_build_does_not() {
 #[test]
 fn the_base_whose_pip_is_used_stays_as_it_is() {
     let base = Environment::with_pip();
-    // As in an image that was stripped of bytecode.
+    // As in an image without bytecode.
     let removed =
         "__import__('shutil').rmtree(__import__('pip').__path__[0] + '/_internal/__pycache__')";
     base.eval(removed);

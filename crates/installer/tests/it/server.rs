@@ -1,4 +1,4 @@
-//! An index that answers every request alike, and keeps what it was asked.
+//! An index that gives every request the same answer, and keeps the requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers with a status line such as `404 Not Found`.
+    /// Starts a server that answers with a status line such as `404 Not Found`.
     pub(crate) fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
@@ -24,7 +24,7 @@ impl Server {
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
                 let answer =
                     format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                // A client that went away needs no answer.
+                // A closed connection needs no answer.
                 let _ = (&stream).write_all(answer.as_bytes());
             }
         });
@@ -36,7 +36,7 @@ impl Server {
         format!("http://{credentials}{}/simple", self.address)
     }
 
-    /// The heads of all requests so far.
+    /// Returns the heads of all requests so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

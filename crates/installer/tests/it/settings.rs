@@ -1,5 +1,5 @@
-//! What pip and uv are told by others than the spec: every setting is classified, whatever decides
-//! where packages go never comes through, and the rest is in force and counts by what it means.
+//! Settings of pip and uv from outside the spec: every setting is classified. Those that decide
+//! where packages go never get through; the others are in force and count by their meaning.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -43,7 +43,7 @@ fn what_is_no_file_ends_in_an_error_that_names_it() {
             }
             fs::remove_file(&pipe).unwrap();
         }
-        // What a setting names is not waited for, either.
+        // A file that a setting names is not waited for, either.
         let pipe = home.path("pipe");
         duct::cmd("mkfifo", [&pipe]).run().unwrap();
         let constraint = if tool == Tool::Pip { "PIP_CONSTRAINT" } else { "UV_CONSTRAINT" };
@@ -56,7 +56,7 @@ fn what_is_no_file_ends_in_an_error_that_names_it() {
     }
 }
 
-/// A home of its own, with configuration files of pip and uv, and wheels.
+/// A separate home, with configuration files of pip and uv, and wheels.
 struct Home {
     dir: TempDir,
     environment: Environment,
@@ -81,7 +81,7 @@ impl Home {
         fs::write(self.path(name), text).expect("a writable folder");
     }
 
-    /// A process whose home this is, and that nothing else configures.
+    /// Returns the environment of a process with this home and no other configuration.
     fn ambient(&self) -> Ambient {
         let mut ambient = without_uv();
         for (name, _) in std::env::vars_os() {
@@ -100,7 +100,7 @@ impl Home {
             .expect("settings that can be read")
     }
 
-    /// The version of `alpha` that would come under the settings of this home.
+    /// Returns the version of `alpha` that the settings of this home lead to.
     fn version(&self, install: &Install, ambient: &Ambient) -> String {
         let python = self.environment.python();
         let settings = self.read(install, ambient);
@@ -126,25 +126,25 @@ impl Home {
 }
 
 fn tool(tool: Tool, python: &Path, ambient: &Ambient) -> Installer {
-    // Fetched first: what is in force below would stand in the way.
+    // Fetched first, since the settings below would prevent it.
     installer(tool, python);
     let tools = Tools::new(tools_dir()).with_ambient(ambient.clone());
     tools.locate(tool, None, python, Deadline::after(LIMIT)).expect("the tool")
 }
 
-/// The spec `alpha` with options.
+/// Returns the spec `alpha` with options.
 fn alpha(tool: Tool, options: &[&str]) -> Install {
     let mut wanted = install(tool, &["alpha"]);
     wanted.tool_options = options.iter().map(|&option| option.to_owned()).collect();
     wanted
 }
 
-/// The long options at the beginnings of a help's lines, and the variables that it names.
+/// Returns the long options at the beginnings of a help's lines, and the variables that it names.
 fn listed(help: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut options, mut variables) = (BTreeSet::new(), BTreeSet::new());
     for line in help.lines() {
         let start = line.trim_start();
-        // What an option does is indented further.
+        // Descriptions of options are indented further.
         if start.starts_with('-') && line.len() - start.len() < 10 {
             let words = start.split([' ', ',', '=']).take_while(|word| !word.starts_with('<'));
             let long = words.take(4).filter_map(|word| word.strip_prefix("--"));
@@ -172,8 +172,8 @@ fn unclassified(tool: Tool, help: &str) -> Vec<String> {
     options.into_iter().chain(variables).collect()
 }
 
-/// Law: every setting of a tool is classified. Else a new version would bring one that no key tells
-/// of, or that moves the installation elsewhere.
+/// Law: every setting of a tool is classified. Otherwise a new version could bring one that no key
+/// contains, or that moves the installation.
 #[test]
 fn every_setting_that_pip_lists_is_classified() {
     let environment = Environment::bare();
@@ -203,7 +203,7 @@ fn every_setting_that_uv_lists_is_classified() {
             let help = duct::cmd(uv.program(), words).env("COLUMNS", "200").read().unwrap();
             missing.extend(unclassified(Tool::Uv, &help));
         }
-        // uv names all keys of a file where one is none.
+        // For an unknown key in a file, uv lists all keys.
         for text in ["none-of-it = 1\n", "[pip]\nnone-of-it = 1\n"] {
             let file = environment.root().join("uv.toml");
             fs::write(&file, text).unwrap();
@@ -223,8 +223,8 @@ fn every_setting_that_uv_lists_is_classified() {
     }
 }
 
-/// Law: a setting that says where packages go, or whether any are installed, never comes through,
-/// whatever way it comes.
+/// Law: a setting that decides where packages go, or whether any are installed, never gets through,
+/// in any form.
 #[test]
 fn what_says_where_or_whether_never_comes_through() {
     for tool in [Tool::Pip, Tool::Uv] {
@@ -285,7 +285,7 @@ fn what_says_where_or_whether_never_comes_through() {
     }
 }
 
-/// Law: what is in force is in the key, by what the files that it names hold.
+/// Law: settings that are in force are in the key, by the contents of the files that they name.
 #[test]
 fn files_of_every_level_are_in_force_and_count_by_what_they_name() {
     let home = Home::new();
@@ -365,7 +365,8 @@ fn a_list_that_a_setting_names_counts_by_its_lines_and_by_those_that_it_includes
     }
 }
 
-/// Law: what does not decide what is installed is no part of a key, and a password is none.
+/// Law: settings that do not affect the installed packages are not in the key, and passwords are
+/// not.
 #[test]
 fn only_what_decides_the_contents_counts() {
     let home = Home::new();
@@ -468,12 +469,12 @@ fn what_is_not_understood_in_a_file_is_told_and_a_broken_file_is_named() {
     }
 }
 
-/// Law: a credential reaches the tool alone, and no command line that others can read.
+/// Law: a credential reaches the tool alone, and no command line that other users can read.
 #[test]
 fn credentials_of_files_and_shortened_options_reach_no_command_line() {
     let home = Home::new();
     let notes = home.path("notes");
-    // The build looks who its parents are.
+    // The build reads its parents' command lines.
     let tree = source_tree(&format!(
         "import os\npid, lines = os.getpid(), []\nwhile pid > 1:\n    \
          lines.append(open(f'/proc/{{pid}}/cmdline').read())\n    \

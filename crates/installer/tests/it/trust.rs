@@ -1,4 +1,4 @@
-//! What others on the machine may see of a build, and whose tools are run.
+//! The parts of a build that other users may see, and the owners of tools that are run.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -15,7 +15,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a file of ours");
 }
 
-/// A project may be its owner's alone, and so is the copy that is built.
+/// If a project is private to its owner, so is the copy that is built.
 #[test]
 fn what_is_copied_for_a_build_is_its_owners_alone() {
     for tool in [Tool::Pip, Tool::Uv] {

@@ -1,4 +1,4 @@
-//! Versions that come from git, by the tool that most projects have them from.
+//! Versions from git, by the most common tool for them.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn repository(dir: &Path, project_in: &str, settings: &str) {
     git(dir, &["tag", "v1.1"]);
 }
 
-/// As `setuptools_scm` (which looks whether anything that is tracked has changed) tells it in place.
+/// As `setuptools_scm` tells it in place; it checks whether any tracked file has changed.
 #[test]
 fn in_a_submodule_and_in_a_repository_of_several_projects() {
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +46,7 @@ fn in_a_submodule_and_in_a_repository_of_several_projects() {
         (Tool::Pip, &mono, mono.join("packages/lib")),
         (Tool::Uv, &outer.join("sub"), outer.join("sub")),
     ] {
-        // The tag of an empty commit is a version of its own.
+        // An empty commit with a tag has a version of its own.
         for version in ["1.1", "1.2"] {
             if version == "1.2" {
                 git(repository, &["commit", "-q", "--allow-empty", "-m", "two"]);

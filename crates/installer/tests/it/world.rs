@@ -1,4 +1,4 @@
-//! What the tests share: tools that were fetched once, and environments to install into.
+//! Shared by the tests: tools that are fetched once, and environments to install into.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,18 +12,18 @@ use tempfile::TempDir;
 /// Long enough for a slow index, short enough to fail a hanging test.
 pub(crate) const LIMIT: Duration = Duration::from_mins(4);
 
-/// An environment of its own, with or without pip.
+/// A separate environment, with or without pip.
 pub(crate) struct Environment {
     dir: TempDir,
 }
 
 impl Environment {
-    /// A virtualenv without pip.
+    /// Returns a virtualenv without pip.
     pub(crate) fn bare() -> Self {
         Self::make(&["--without-pip"])
     }
 
-    /// A virtualenv as `python3 -m venv` makes it.
+    /// Returns a virtualenv as `python3 -m venv` makes it.
     pub(crate) fn with_pip() -> Self {
         Self::make(&[])
     }
@@ -45,7 +45,7 @@ impl Environment {
         self.dir.path().join("bin/python")
     }
 
-    /// What the interpreter prints for an expression.
+    /// Returns what the interpreter prints for an expression.
     pub(crate) fn eval(&self, expression: &str) -> String {
         let script = format!("import importlib.metadata as m; print({expression})");
         duct::cmd(self.python(), ["-I", "-B", "-c", &script]).read().expect("it evaluates")
@@ -56,7 +56,7 @@ impl Environment {
         self.eval(&format!("m.version({package:?})"))
     }
 
-    /// Every file with its bytes and every link with its target.
+    /// Returns every file with its bytes and every link with its target.
     pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut folders = vec![self.dir.path().to_owned()];
@@ -78,7 +78,7 @@ impl Environment {
     }
 }
 
-/// The folder of the tools that the tests share, also with the next run.
+/// Returns the folder of the tools that the tests share, also with the next run.
 pub(crate) fn tools_dir() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/tools"))
 }
@@ -111,14 +111,14 @@ pub(crate) fn installer(tool: Tool, python: &Path) -> Installer {
     }
 }
 
-/// What asks a tool for requirements.
+/// Returns the input of a tool that asks for these requirements.
 pub(crate) fn install(tool: Tool, requirements: &[&str]) -> Install {
     let requirements = requirements.iter().map(|text| text.parse().expect("a requirement"));
     Install::new(tool, requirements.collect())
 }
 
-/// A source tree of the package `local`, version 1.0, with a build backend of its own, so that
-/// building it needs nothing from an index. `body` is the backend's first act.
+/// Returns a source tree of the package `local`, version 1.0, with its own build backend, so that
+/// its build needs no index. `body` is the backend's first code.
 pub(crate) fn source_tree(body: &str) -> TempDir {
     const WHEEL: &str = r#"
 import os, zipfile
@@ -141,18 +141,18 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     dir
 }
 
-/// The requirement for a source tree.
+/// Returns the requirement for a source tree.
 pub(crate) fn requirement_of(tree: &TempDir) -> String {
     format!("local @ file://{}", tree.path().display())
 }
 
-/// Whether a process runs; one that was killed and waits to be reaped does not.
+/// Returns whether a process runs; a zombie does not.
 pub(crate) fn is_running(pid: &str) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     !stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']))
 }
 
-/// Waits until something holds, for some seconds.
+/// Waits some seconds until a condition holds.
 pub(crate) fn eventually(what: impl Fn() -> bool) -> bool {
     (0..500).any(|_| {
         let holds = what();
