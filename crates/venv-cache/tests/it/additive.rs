@@ -1,7 +1,7 @@
-//! Law: what is importable in the base is importable in an environment over it, unless something
-//! replaces it; what is replaced is seen in one version only, by the module, by
-//! `importlib.metadata.version` and by `distributions()`. And the base stays as it is, byte for
-//! byte, whatever pip and uv do to the environment.
+//! Law: every module of the base can be imported in an environment over it, unless a package
+//! replaces it. Of a replaced package, the module, `importlib.metadata.version` and
+//! `distributions()` show one version only. The base stays byte for byte the same, whatever pip and
+//! uv do to the environment.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn law(strategy: Strategy, tool: Tool) {
     assert_eq!(created.strategy, Some(strategy));
     assert_eq!(python, dir.join("bin/python"));
 
-    // As it is made, it sees what the base sees, in its own folder.
+    // A new environment sees the base's packages in its own folder.
     let all = [
         ("alpha", "alpha"),
         ("kept", "kept"),
@@ -57,7 +57,7 @@ fn law(strategy: Strategy, tool: Tool) {
     assert!(!dir.join("bin/alpha-old").exists());
     assert!(!dir.join("share/alpha/note.txt").exists());
 
-    // And back, the hard way.
+    // And back, by removal and installation.
     tool.install(python, &["alpha==1.0", "gone"]);
     tool.uninstall(python, "space_one");
     assert_eq!(seen(python, &all)["alpha"], "1.0 1.0 1");

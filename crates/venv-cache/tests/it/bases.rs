@@ -1,4 +1,4 @@
-//! Virtualenvs of every make and with everything that people do to them.
+//! Virtualenvs of every maker, and with every change that people make to them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -33,7 +33,7 @@ fn virtualenvs_of_every_make() {
         run(program, &[arguments, &[dir.to_str().unwrap()]].concat());
         let tool = if make.starts_with("uv") { Tool::Uv } else { Tool::Pip };
         tool.install(&dir.join("bin/python"), &["kept"]);
-        // By its folder and by its interpreter it is the same.
+        // The base is the same by its folder and by its interpreter.
         let base = open(&dir);
         assert_eq!(base.kind(), Kind::Virtualenv);
         assert_eq!(base.fingerprint(), open(&dir.join("bin/python3")).fingerprint(), "{make}");
@@ -92,7 +92,7 @@ def install():
             dir.join("src/inside_by_finder"),
         ),
     );
-    // With bytecode of the finder, which must not be taken for that of the changed one.
+    // Bytecode of the finder exists; it must not be taken for that of the changed finder.
     run(
         base.python(),
         &["-c", "import by_path, by_finder, by_relative_path, inside, inside_by_finder"],
@@ -239,7 +239,7 @@ fn an_environment_inside_its_base_is_refused() {
 fn a_failed_attempt_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let base = open(&virtualenv(&folder.path().join("base")));
-    // A module that lies in the way of a folder makes the walk fail half-way.
+    // A module in the place of a folder makes the walk fail half-way.
     fs::remove_dir_all(base.interpreter().purelib()).unwrap();
     fs::write(base.interpreter().purelib(), "no folder").unwrap();
     let dir = folder.path().join("env");
@@ -250,7 +250,7 @@ fn a_failed_attempt_leaves_nothing() {
 }
 
 /// Programs keep texts beside the packages that name the virtualenv, such as the kernels of Jupyter
-/// (`ipykernel install --sys-prefix`): an environment's name the environment.
+/// (`ipykernel install --sys-prefix`). An environment's texts name the environment.
 #[test]
 fn texts_beside_the_packages_name_the_environment() {
     let folder = tempfile::tempdir().unwrap();
@@ -294,7 +294,7 @@ fn texts_beside_the_packages_name_the_environment() {
     assert_untouched(&base, &before);
 }
 
-/// What was installed by other means than pip and uv, and without the list that they go by, is
+/// Packages that other tools installed, without the list of files that pip and uv need, are
 /// replaced all the same, and only one version is left.
 #[test]
 fn distributions_without_a_list_of_their_files_are_replaced() {

@@ -1,4 +1,4 @@
-//! One process, one thread, nothing goes wrong.
+//! One process, one thread, and no failures.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! An interpreter is described by one run of itself, which is kept.
+//! An interpreter is described by running it once; the answer is kept.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use venv_cache::{Error, Interpreter, create_bare};
 
 use crate::setup::host;
 
-/// A file that runs as a program.
+/// Writes a file that runs as a program.
 fn program(path: &Path, text: &str) {
     fs::write(path, text).expect("to write a program");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("to make it executable");

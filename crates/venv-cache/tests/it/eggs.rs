@@ -1,5 +1,5 @@
-//! Eggs in a base: an environment has them as Python finds them there, both tools see them, and what
-//! takes the place of one is seen in one version.
+//! Eggs in a base: an environment has them where Python finds them, both tools see them, and a
+//! replaced one is visible in one version only.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,7 +51,7 @@ fn base(dir: &Path) -> PathBuf {
     python
 }
 
-/// What `easy_install` wrote so that eggs come before the site folder.
+/// The line that `easy_install` wrote so that eggs come before the site folder.
 fn first(line: &str) -> String {
     format!(
         "import sys; sys.__plen = len(sys.path)\n{line}\nimport sys; new = sys.path[sys.__plen:]; \
@@ -107,7 +107,7 @@ fn eggs_are_as_in_the_base_and_are_replaced() {
             let python = create(&base, &dir, strategy).unwrap().python;
             let alpha = || seen(&python, &[("alpha", "alpha")])["alpha"].clone();
             assert_eq!(alpha(), "1.0 1.0 1", "{case}");
-            // Its files and scripts are there, and both tools know it, with what it requires.
+            // The egg's files and scripts exist, and both tools know it and its requirements.
             let program = "import alpha.only_in_egg, importlib.metadata as m, pathlib; \
                            print(pathlib.Path(alpha.__file__).with_name('data.txt').read_text(), \
                            m.requires('alpha')[0])";
@@ -129,8 +129,8 @@ fn eggs_are_as_in_the_base_and_are_replaced() {
     }
 }
 
-/// An egg of a folder that a virtualenv sees outside of itself, with a script of that folder's
-/// interpreter; and one that the virtualenv's own distribution shadows.
+/// An egg of a folder outside of the virtualenv, with a script of that folder's interpreter; and
+/// one that the virtualenv's own distribution shadows.
 #[test]
 fn eggs_of_several_site_folders_are_gathered() {
     let folder = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ fn eggs_of_several_site_folders_are_gathered() {
     assert_untouched(&base, &before);
 }
 
-/// What `setup.py develop` left: a link to a folder of sources, which stay as they are.
+/// A leftover of `setup.py develop`: a link to a folder of sources, which stay unchanged.
 #[test]
 fn a_link_to_sources_is_replaced() {
     let folder = tempfile::tempdir().unwrap();

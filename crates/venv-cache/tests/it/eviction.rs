@@ -1,4 +1,4 @@
-//! Which environments go.
+//! Which environments are evicted.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ fn lock_file(cache: &Cache, key: &Key) -> std::path::PathBuf {
     cache.root().join("locks").join(format!("{key}.lock"))
 }
 
-/// Sets the last use. File systems tell instants only so finely apart.
+/// Sets the last use. File systems store times in coarse steps.
 fn used_ago(cache: &Cache, number: u64, ago: Duration) {
     let file = File::options().write(true).open(lock_file(cache, &key(number)));
     file.and_then(|file| file.set_modified(SystemTime::now() - ago)).expect("not set");

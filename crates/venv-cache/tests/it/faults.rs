@@ -1,4 +1,4 @@
-//! What goes wrong in one process: builds that fail, and damage on disk.
+//! Failures in one process: failed builds, and damage on disk.
 
 use std::fs;
 use std::io;
@@ -49,7 +49,7 @@ fn a_failed_build_leaves_nothing_and_the_next_one_works() {
     assert_eq!(build(scratch.cache(), &key(1)), State::Built);
 }
 
-/// A closure fails with an error of whatever type its author has, who gets it back.
+/// A closure may fail with an error of any type, and the caller gets that error back.
 #[test]
 fn an_error_of_the_closures_own_type_comes_back() {
     #[derive(Debug, PartialEq, thiserror::Error)]
@@ -62,7 +62,7 @@ fn an_error_of_the_closures_own_type_comes_back() {
     assert!(error.report().ends_with("\n  caused by: no luck: 7"), "{}", error.report());
     assert_eq!(error.into_build_error::<NoLuck>().ok(), Some(NoLuck(7)));
 
-    // Of another type it stays where it was; and what is no error but a text is one.
+    // An error of another type stays inside; a text becomes an error.
     let text = |_: &Site<'_>| Err("no network");
     let error = scratch.cache().get_or_build(&key(1), &BuildOptions::default(), text).unwrap_err();
     let error = error.into_build_error::<NoLuck>().unwrap_err();
@@ -162,7 +162,7 @@ fn after_another_boot_the_sizes_are_checked_once() {
     build(cache, &key(1));
     let module = cache.env_dir(&key(1)).join("lib/site-packages/module.py");
 
-    // Within one boot nobody looks; damage by hand is for `differences` to find.
+    // Within one boot, a use does not check sizes; `differences` finds damage by hand.
     let whole = fs::read(&module).unwrap();
     fs::write(&module, "").unwrap();
     let env = cache.get(&key(1)).unwrap().unwrap();
@@ -172,7 +172,7 @@ fn after_another_boot_the_sizes_are_checked_once() {
     assert_eq!((differences[0].recorded, differences[0].found), (whole.len() as u64, Some(0)));
     drop(env);
 
-    // Another boot, whole files: the boot is recorded anew.
+    // After another boot, with whole files, the new boot is recorded.
     fs::write(&module, &whole).unwrap();
     edit_manifest(cache, &key(1), |manifest| manifest["boot"] = json!("before"));
     let env = cache.get(&key(1)).unwrap().unwrap();
@@ -180,7 +180,7 @@ fn after_another_boot_the_sizes_are_checked_once() {
     assert_eq!(cache.list().unwrap()[0].manifest.boot, env.manifest().boot);
     drop(env);
 
-    // Another boot, and a file that did not make it to the disk.
+    // After another boot, one file did not reach the disk.
     fs::write(&module, "").unwrap();
     edit_manifest(cache, &key(1), |manifest| manifest["boot"] = json!("before"));
     assert!(cache.get(&key(1)).unwrap().is_none());
@@ -188,7 +188,7 @@ fn after_another_boot_the_sizes_are_checked_once() {
     assert_eq!(fs::read(&module).unwrap(), whole);
 }
 
-/// Machines that share a cache take turns at it, and each looks once after it has started.
+/// Machines that share a cache take turns, and each checks once after its start.
 #[test]
 fn boots_that_take_turns_check_the_sizes_once_each() {
     let scratch = Scratch::new();
@@ -196,7 +196,7 @@ fn boots_that_take_turns_check_the_sizes_once_each() {
     build(cache, &key(1));
     edit_manifest(cache, &key(1), |manifest| manifest["boot"] = json!("of another machine"));
     assert!(cache.get(&key(1)).unwrap().is_some());
-    // The other machine is next, and knows its own boot still.
+    // The other machine is next, and still knows its own boot.
     let swap = |manifest: &mut Value| {
         let (this, others) = (manifest["boot"].clone(), &manifest["other_boots"]);
         assert_eq!(*others, json!(["of another machine"]));
@@ -204,7 +204,7 @@ fn boots_that_take_turns_check_the_sizes_once_each() {
         manifest["other_boots"] = json!([this]);
     };
     edit_manifest(cache, &key(1), swap);
-    // Were anything looked at, this would be found.
+    // A check would find this.
     fs::write(cache.env_dir(&key(1)).join("lib/site-packages/module.py"), "").unwrap();
     assert!(cache.get(&key(1)).unwrap().is_some());
 }
@@ -293,7 +293,7 @@ pub(crate) fn on_a_full_disk(root: &Path) {
     let cache = Cache::open(&root.join("cache")).expect("no cache");
     let filler = root.join("filler");
 
-    // The closure meets the end of the disk.
+    // The closure fills the disk.
     let greedy = |dir: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         build_fake(dir)?;
         fs::write(dir.join("lib/big"), vec![1; 1 << 20])?;
@@ -304,12 +304,12 @@ pub(crate) fn on_a_full_disk(root: &Path) {
     assert!(matches!(error, Error::Build { .. }), "{error}");
     nothing_is_left(&cache, &key(1));
 
-    // The disk gets full at every point after the closure, and before it.
+    // The disk runs full at every point before and after the closure.
     let (mut built, mut failed) = (0, 0);
     for pages in 0..50 {
         let almost_full = fs::write(&filler, vec![1; pages * 4096]);
         if almost_full.is_err() {
-            // What was written of it fills the disk.
+            // The partial file fills the disk.
             failed += 1;
         }
         match cache.get_or_build(&key(2), &BuildOptions::default(), build_fake) {

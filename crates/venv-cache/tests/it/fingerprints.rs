@@ -1,4 +1,4 @@
-//! A fingerprint changes with what is installed, and with nothing else.
+//! A fingerprint changes with the installed packages, and with nothing else.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is not ours: folders that are no cache, and links where a cache has folders.
+//! Files of others: folders that are no cache, and links in place of a cache's folders.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,8 +23,8 @@ fn victim(dir: &Path) -> PathBuf {
     victim
 }
 
-/// Law: whatever is called for, what a link in the place of an environment leads to stays as it is;
-/// the link stays, too, and is named.
+/// Law: no call changes the files behind a link in the place of an environment. The link stays,
+/// too, and the error names it.
 #[test]
 fn a_link_in_the_place_of_an_environment_is_left_and_named() {
     let scratch = Scratch::new();
@@ -61,7 +61,7 @@ fn a_link_in_the_place_of_an_environment_is_left_and_named() {
     assert_eq!(fs::read_to_string(&link).unwrap(), "theirs");
 }
 
-/// An environment elsewhere that a link leads to is whole, and not the cache's.
+/// A link leads to a whole environment elsewhere, which is not the cache's.
 #[test]
 fn an_environment_behind_a_link_is_not_used() {
     let (scratch, other) = (Scratch::new(), Scratch::new());
@@ -109,14 +109,14 @@ fn links_in_the_place_of_a_caches_folders_are_refused_by_name() {
         let before = Snapshot::of(&victim).unwrap();
         let error = Cache::open(cache.root()).unwrap_err();
         assert!(matches!(&error, Error::NotAFolder { path } if *path == dir), "{name}: {error}");
-        // One that was opened before does nothing there either.
+        // A cache that was opened before deletes nothing there either.
         let _ = cache.prune(&Budget::default().with_all());
         let _ = cache.remove(&key(1));
         assert_eq!(before.difference(&Snapshot::of(&victim).unwrap()), <Vec<String>>::new());
     }
 }
 
-/// Tools may be lent by another cache: nothing in there is deleted but by who makes tools.
+/// Tools may be lent by another cache: only the maker of tools deletes files in there.
 #[test]
 fn tools_may_be_a_link_also_before_the_first_use() {
     let scratch = Scratch::new();
@@ -144,7 +144,7 @@ fn the_cache_itself_may_be_given_by_a_link_and_be_half_made() {
     symlink("real", &link).unwrap();
     let cache = Cache::open(&link).unwrap();
     cache.get_or_build(&key(1), &BuildOptions::default(), build_fake).unwrap();
-    // It was killed before it had made its folders.
+    // The process was killed before it had made its folders.
     for name in DIRS {
         fs::remove_dir_all(real.join(name)).unwrap();
     }
@@ -193,7 +193,7 @@ fn lock_files_of_environments_that_are_gone_go_with_them() {
     }
     cache.remove(&key(0)).unwrap();
     assert!(!lock(0).exists() && lock(1).exists());
-    // That of a build that failed, and what is none.
+    // A folder of a failed build, and a folder that is none.
     let fail = |_: &venv_cache::Site<'_>| Err("not today");
     cache.get_or_build(&key(7), &BuildOptions::default(), fail).unwrap_err();
     fs::write(cache.root().join("locks/notes.lock"), "theirs").unwrap();
@@ -214,8 +214,8 @@ fn lock_files_of_environments_that_are_gone_go_with_them() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
-    // Law: beside builds, uses and evictions that sweep lock files, at most one builds a key at any
-    // moment, and nobody is given an environment that is not whole or is taken away in use.
+    // Law: beside builds, uses and evictions that sweep lock files, a key has at most one builder
+    // at any moment. No caller gets an environment that is incomplete or is removed while in use.
     #[test]
     fn one_builds_at_a_time_beside_sweeps(seed in any::<u64>()) {
         let scratch = Scratch::new();

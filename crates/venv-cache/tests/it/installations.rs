@@ -13,8 +13,8 @@ use crate::setup::{Tool, assert_untouched, host, imports, open, run, seen, snaps
 const NAMES: &str = "import importlib.metadata as m, json; \
     print(json.dumps(sorted({(d.metadata['Name'] or '').lower() for d in m.distributions()} - {''})))";
 
-/// Every distribution of the base is in the environment, once, and everything in the environment
-/// is found in the environment.
+/// Every distribution of the base is in the environment once, and everything in the environment is
+/// found there.
 fn law(base: &Base) {
     let before: Vec<_> = base
         .interpreter()
@@ -55,8 +55,8 @@ fn the_systems_python() {
 
 #[test]
 fn a_python_of_ones_own() {
-    // The interpreter that the machine's `python3` leads to: pyenv's, an unpacked one, or the
-    // system's again.
+    // The interpreter behind the machine's `python3`: pyenv's, an unpacked one, or the system's
+    // again.
     let base = open(host().base_executable());
     assert_eq!(base.kind(), Kind::Installation);
     let folder = tempfile::tempdir().unwrap();
@@ -98,10 +98,10 @@ sys.path += OUTER
         .expect("a folder of ours");
 }
 
-/// What may lie under a name in one site folder.
+/// The shapes that a name may have in one site folder.
 const SHAPES: [&str; 6] = ["nothing", "module", "package", "namespace", "pkgutil", "pkg_resources"];
 
-/// Puts something of this shape there, with modules of its own: each tells whose it is.
+/// Puts a package of this shape there, with its own modules, each of which names its owner.
 fn put(folder: &Path, name: &str, shape: &str, owner: &str) {
     let owns = format!("OWNER = {owner:?}\n");
     let init = match shape {
@@ -111,7 +111,7 @@ fn put(folder: &Path, name: &str, shape: &str, owner: &str) {
         }
         "namespace" => None,
         "pkgutil" => Some("__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"),
-        // What setuptools wrote, with its own way to do without `pkg_resources`.
+        // The file that setuptools wrote, with its own fallback for a missing `pkg_resources`.
         "pkg_resources" => Some(
             "try:\n    __import__('pkg_resources').declare_namespace(__name__)\nexcept ImportError:\n    \
              __path__ = __import__('pkgutil').extend_path(__path__, __name__)\n",
@@ -128,8 +128,8 @@ fn put(folder: &Path, name: &str, shape: &str, owner: &str) {
     }
 }
 
-/// Prints whose each of the modules is that can be imported: those of every combination of shapes,
-/// also below packages that both folders have.
+/// Prints the owner of each module that can be imported: for every combination of shapes, also
+/// below packages that both folders have.
 const OWNERS: &str = "
 import importlib, itertools, json
 owners = {}
@@ -146,8 +146,8 @@ for a, b in itertools.product(range(6), repeat=2):
 print(json.dumps(owners))
 ";
 
-/// Halves of a package in the virtualenv and in what it sees outside are both there where Python
-/// joins them (PEP 420, `pkgutil`, `pkg_resources`), and one shadows the other where it does not.
+/// Python joins two halves of a package, in the virtualenv and outside, for some shapes (PEP 420,
+/// `pkgutil`, `pkg_resources`): there, both are visible. For the others, one shadows the other.
 #[test]
 fn what_both_folders_have_is_joined_or_shadowed_as_in_the_base() {
     let folder = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn what_both_folders_have_is_joined_or_shadowed_as_in_the_base() {
             let name = format!("x{a}{b}");
             put(&own, &name, first, "own");
             put(&outer, &name, second, "outer");
-            // And the same once more below it, where both halves are folders.
+            // And one level below, where both halves are folders.
             if a > 1 && b > 1 {
                 for (inner, c) in SHAPES.iter().zip(0..) {
                     for (outer_inner, d) in SHAPES.iter().zip(0..) {
@@ -184,8 +184,8 @@ fn what_both_folders_have_is_joined_or_shadowed_as_in_the_base() {
         let python = create(&base, &dir, strategy).unwrap().python;
         fs::remove_file(crate::setup::site(&python).join("sitecustomize.py")).unwrap();
         let found = owners(&python);
-        // Python takes a later package with `__init__` before a folder without, such as a removed
-        // package leaves. Here they share one folder, where the first one's files are kept.
+        // Python takes a later package with `__init__` before a folder without one, such as a
+        // removed package leaves. Here they share one folder, and the first one's files are kept.
         let is_leftover =
             |name: &str| name.split('.').any(|it| ["x32", "x34", "x35"].contains(&it));
         let wrong: Vec<_> = wanted
@@ -196,8 +196,8 @@ fn what_both_folders_have_is_joined_or_shadowed_as_in_the_base() {
     }
 }
 
-/// A virtualenv that sees its installation's packages is gathered into one folder: its own
-/// packages shadow the outer ones, and only one version is seen.
+/// A virtualenv that sees its installation's packages is gathered into one folder: its own packages
+/// shadow the outer ones, and only one version is visible.
 #[test]
 fn a_virtualenv_that_sees_the_system() {
     let folder = tempfile::tempdir().unwrap();
@@ -244,7 +244,7 @@ fn a_virtualenv_that_sees_the_system() {
     assert_untouched(&base, &before);
 }
 
-/// Moves entries of a folder elsewhere and leaves links to them, as stow and its like do.
+/// Moves entries of a folder elsewhere and leaves links to them, as stow and similar programs do.
 fn link_elsewhere(site: &Path, elsewhere: &Path) {
     for entry in fs::read_dir(site).expect("a site folder") {
         let entry = entry.expect("an entry");
@@ -256,8 +256,8 @@ fn link_elsewhere(site: &Path, elsewhere: &Path) {
     }
 }
 
-/// Packages, metadata and `.pth` files that are links to elsewhere are what they lead to: in the
-/// virtualenv itself, and in a folder that it sees outside.
+/// Packages, metadata and `.pth` files that are links count as their targets: in the virtualenv
+/// itself, and in a folder outside that it sees.
 #[test]
 fn packages_that_are_linked_folders_work_and_are_replaced() {
     let folder = tempfile::tempdir().unwrap();

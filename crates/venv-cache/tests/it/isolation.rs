@@ -1,6 +1,6 @@
 //! Law: normal use of an environment changes no byte of the base: bytecode, new files, deleted
-//! files, replaced files. The one exception is a program that edits an installed file in place,
-//! which only `Copy` keeps from the base.
+//! files, replaced files. The one exception is a program that edits an installed file in place;
+//! only `Copy` protects the base from it.
 
 use std::fs;
 use std::io::Write;
@@ -60,7 +60,7 @@ fn what_has_to_differ_is_never_shared() {
     for strategy in ALL {
         let dir = folder.path().join(strategy.to_string());
         let python = create(&base, &dir, strategy).unwrap().python;
-        // uv would make environments that share its lock wait for each other.
+        // Environments that shared uv's lock would wait for each other.
         assert!(!dir.join(".lock").exists(), "{strategy}");
         append(&site(&python).join("paths.pth"));
         for own in ["bin/kept-show", "bin/activate", "pyvenv.cfg"] {

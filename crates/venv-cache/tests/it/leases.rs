@@ -1,4 +1,4 @@
-//! In use means kept, for as long as anybody has the lock file open.
+//! An environment in use is kept as long as any process has the lock file open.
 
 use std::fs;
 
@@ -57,7 +57,7 @@ fn a_child_process_keeps_the_lease_and_a_killed_one_blocks_nothing() {
     let lease = env.lease().try_clone().unwrap();
     let child = start(&duct::cmd!("sleep", "600").stdin_file(lease).unchecked());
     drop(env);
-    // Uses by others do not give up what the child holds.
+    // Other uses do not release the child's lease.
     drop(scratch.cache().get(&key(1)).unwrap().unwrap());
     assert!(is_refused(scratch.cache(), &key(1)));
     child.kill().unwrap();
@@ -86,7 +86,7 @@ fn a_lease_covers_what_the_environment_needs() {
     for key in [&base, &middle, &top] {
         assert!(!cache.is_in_use(key).unwrap());
     }
-    // Kept environments protect what they need even when nobody holds them.
+    // Kept environments protect the ones that they need, even without a lease.
     assert!(matches!(cache.remove(&base), Err(Error::Needed { by, .. }) if by == middle));
     assert!(matches!(cache.remove(&middle), Err(Error::Needed { by, .. }) if by == top));
     assert!(cache.remove(&top).unwrap());
@@ -102,7 +102,7 @@ fn an_environment_whose_base_was_built_anew_is_built_anew() {
     let needing = |dir: &Site<'_>| build_fake(dir).map(|built| built.with_needs([key(1)]));
     drop(build(cache, &key(1)));
     drop(cache.get_or_build(&key(2), &BuildOptions::default(), needing).unwrap());
-    // As if by hand.
+    // As if removed by hand.
     fs::remove_dir_all(cache.env_dir(&key(1))).unwrap();
     assert!(cache.get(&key(2)).unwrap().is_none());
     drop(build(cache, &key(1)));

@@ -27,7 +27,7 @@ mod virtualenvs;
 use std::fs;
 use std::path::Path;
 
-/// A file that nobody names here is a test that never runs.
+/// A file that is not declared here is a test that never runs.
 #[test]
 fn no_file_is_left_out() {
     let main = include_str!("main.rs");

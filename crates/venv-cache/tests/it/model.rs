@@ -1,9 +1,9 @@
 //! Laws 5, 6 and 7 against a model, in one process.
 //!
-//! Whatever is built, fails, is used, released, crashes and is evicted, in whatever order: an
-//! environment is there exactly if a build of it was committed and no eviction took it; no
-//! eviction takes one that is held or that a kept one needs; and whoever holds one sees it whole.
-//! A crash is a folder left half-built, or an eviction that got as far as the manifest.
+//! Environments are built, fail, are used, released, crash and are evicted, in any order. An
+//! environment exists exactly if its build was committed and no eviction took it. No eviction takes
+//! one that is held or that a kept one needs. Every holder sees its environment whole. A crash is a
+//! folder left half-built, or an eviction that got as far as the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -100,7 +100,7 @@ impl World {
         self.known.keys().any(|known| need_of(*known) == Some(number))
     }
 
-    /// Gives the last use an exact time: file systems tell instants only so finely apart.
+    /// Sets the last use to an exact time, since file systems store times in coarse steps.
     fn used(&mut self, number: u64) {
         self.clock += 1;
         for number in [Some(number), need_of(number)].into_iter().flatten() {
@@ -152,7 +152,7 @@ impl World {
         self.half.remove(&number);
     }
 
-    /// A build that fails or panics: what was whole stays, what was not is gone.
+    /// A build that fails or panics: a whole environment stays, a partial one is removed.
     fn build_badly(&mut self, number: u64, fail: impl FnOnce() -> Result<Built, BoxError>) {
         let build = |dir: &Site<'_>| build_fake(dir).and_then(|_| fail());
         let options = BuildOptions::default();
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// What a process leaves that dies while it builds, or while it evicts.
+    /// The leftovers of a process that dies while it builds or evicts.
     fn crash(&mut self, number: u64) {
         if self.is_held(number) {
             return; // Both need the lock for themselves.
@@ -221,7 +221,7 @@ impl World {
             Step::Build(number) => self.build(*number),
             Step::Fail(number) => self.build_badly(*number, || Err("on purpose".into())),
             Step::Panic(number) => {
-                // Without the panic hook, whose message would drown the others.
+                // Without the panic hook, whose message would hide the others.
                 self.build_badly(*number, || resume_unwind(Box::new("on purpose")));
             }
             Step::Get(number) => {
@@ -261,7 +261,7 @@ impl World {
     }
 }
 
-/// Memory, where there is such a folder: the law is not about disks, and they are slow.
+/// In memory, if there is such a folder: the law is not about disks, and they are slow.
 fn scratch_dir() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };

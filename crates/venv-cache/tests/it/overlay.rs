@@ -1,5 +1,5 @@
-//! A cache in an image: its environments lie in the lower layer of an overlay, which no rename takes
-//! them out of.
+//! A cache in an image: its environments lie in the lower layer of an overlay, and cannot be
+//! renamed out of it.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Where bases and environments lie: odd paths, other devices, read-only folders, other owners.
+//! Places of bases and environments: odd paths, other devices, read-only folders, other owners.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -42,7 +42,7 @@ fn paths_with_spaces_and_long_ones() {
         }
     }
     assert_untouched(&base, &before);
-    // A long path needs the detour in its scripts, and a plain one is freed of it again.
+    // A long path needs a detour in its scripts, and a short one drops it again.
     let first = |dir: &Path| {
         let text = fs::read_to_string(dir.join("hardlink/bin/kept-show")).unwrap();
         text.lines().next().unwrap().to_owned()
@@ -70,7 +70,7 @@ fn the_strategy_is_chosen_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let choose = |isolation| Strategy::probe(base, folder.path(), isolation).unwrap();
     let choice = choose(Isolation::Shared);
-    // In a container the folder for temporary files is on overlayfs.
+    // In a container, the folder for temporary files is on overlayfs.
     let expected = if run("stat", &["-f", "-c", "%T", folder.path().to_str().unwrap()])
         .starts_with("overlay")
     {
@@ -85,14 +85,14 @@ fn the_strategy_is_chosen_with_a_reason() {
     assert_untouched(base, before);
 }
 
-/// What a process leaves that is killed in the middle is then removed with the environment's folder.
+/// The leftovers of a killed process are then removed with the environment's folder.
 #[test]
 fn nothing_is_written_beside_an_environment() {
     let base = &shared_base().base;
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("env");
     fs::create_dir(&dir).unwrap();
-    // Any entry that comes or goes changes it.
+    // Any new or removed entry changes the time.
     let touched = || fs::metadata(folder.path()).unwrap().mtime_nsec();
     let before = touched();
     let choice = Strategy::probe(base, &dir, Isolation::Shared).unwrap();
@@ -115,7 +115,7 @@ fn another_device() {
     for (strategy, tool) in [(Strategy::Symlink, Tool::Pip), (Strategy::Copy, Tool::Uv)] {
         assert_works(&base, &folder.path().join(strategy.to_string()), strategy, tool);
     }
-    // What was asked for by name is not replaced by something else.
+    // An explicit strategy is not replaced by another one.
     let dir = folder.path().join("hardlink");
     let error = create(&base, &dir, Strategy::Hardlink).unwrap_err();
     assert!(matches!(error, Error::LinkRefused { .. }), "{error:?}");
@@ -124,7 +124,7 @@ fn another_device() {
     assert_untouched(&base, &before);
 }
 
-/// Runs an ignored test where it may mount, and where its mounts end with it.
+/// Runs an ignored test in a mount namespace, in which its mounts end.
 fn run_where_mounting_is_allowed(test: &str, dir: &Path) {
     let is_root = rustix::process::geteuid().is_root();
     run_test(&["unshare", if is_root { "-m" } else { "-Urm" }], test, dir);
@@ -148,7 +148,7 @@ fn inside_a_read_only_base() {
     assert!(fs::write(dir.join("probe"), "").is_err(), "the base is not read-only");
     let base = open(&dir);
     let before = snapshot(&base);
-    // The device is the same, and only trying shows that the mount is another.
+    // The device is the same; only a trial shows that the mount differs.
     let choice = Strategy::probe(&base, &folder, Isolation::Shared).unwrap();
     assert_eq!(choice.strategy, Strategy::Symlink);
     for (strategy, tool) in [(choice.strategy, Tool::Uv), (Strategy::Copy, Tool::Pip)] {
@@ -185,11 +185,11 @@ fn inside_an_overlay() {
     assert_eq!((choice.strategy, choice.reason), (Strategy::Symlink, Reason::Overlayfs));
     assert_works(&base, &merged.join("cache/env"), choice.strategy, Tool::Uv);
     assert_untouched(&base, &before);
-    // Nothing of the base has been copied up.
+    // No file of the base has been copied up.
     assert!(!folder.join("upper/base").exists());
 }
 
-/// `fs.protected_hardlinks` lets nobody link the files of others that he cannot write to.
+/// With `fs.protected_hardlinks`, a user cannot link files of others without write access.
 #[test]
 fn a_base_of_another_owner() {
     let folder = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ fn a_base_of_another_owner() {
         let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
         run_test(&nobody, test, folder.path());
     } else {
-        // Root's files are another owner's already.
+        // Root's files belong to another owner already.
         fs::remove_dir_all(&dir).unwrap();
         run_test(&["env"], test, folder.path());
     }
@@ -233,7 +233,7 @@ fn inside_a_base_of_another_owner() {
     );
 }
 
-/// By counts: once it is over nobody walks on, whatever is left of the base.
+/// Counts calls: after the stop, the walk ends, however much of the base is left.
 #[test]
 fn what_is_given_up_ends_at_once_and_leaves_nothing() {
     const FOLDERS: usize = 400;

@@ -18,7 +18,7 @@ const JOB: &str = "VENV_CACHE_JOB";
 const ROOT: &str = "VENV_CACHE_JOB_ROOT";
 const SEED: &str = "VENV_CACHE_JOB_SEED";
 
-/// How many files [`build_slowly`] writes.
+/// Number of files that [`build_slowly`] writes.
 const FILES: usize = 20;
 
 /// Held for writing while a process starts.
@@ -30,7 +30,7 @@ pub(crate) fn start(expression: &duct::Expression) -> duct::Handle {
     expression.start().expect("not started")
 }
 
-/// Whether a program is there and may do what it is asked for.
+/// Returns whether a program exists and accepts these arguments.
 fn works(program: &str, arguments: &[String]) -> bool {
     let _forking = FORKS.write().unwrap_or_else(PoisonError::into_inner);
     let tried = duct::cmd(program, arguments.iter().map(String::as_str).chain(["true"]));
@@ -39,14 +39,14 @@ fn works(program: &str, arguments: &[String]) -> bool {
 
 /// Keeps the other tests of this program from starting processes.
 ///
-/// Between its fork and its exec a new process has a copy of every descriptor, so a lock that was
-/// just dropped may be held for an instant. Evictors then leave an environment alone that they
-/// could have taken: right, but not what a test can count on.
+/// Between its fork and its exec, a new process has a copy of every descriptor, so a lock that was
+/// just dropped may be held for an instant. Evictors then skip an environment that they could have
+/// taken: correct, but a test cannot rely on it.
 pub(crate) fn no_forks() -> RwLockReadGuard<'static, ()> {
     FORKS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The command that runs a job on the cache in this folder. It ends with 0 if the job went well.
+/// Returns the command that runs a job on the cache in this folder. It exits with 0 on success.
 pub(crate) fn job(name: &str, root: &Path, seed: u64) -> duct::Expression {
     duct::cmd(env::current_exe().expect("no path to this program"), arguments())
         .env(JOB, name)
@@ -57,8 +57,8 @@ pub(crate) fn job(name: &str, root: &Path, seed: u64) -> duct::Expression {
         .unchecked()
 }
 
-/// The same on a small file system of its own, mounted at `root` for this process alone.
-/// None, with a line that says so, where this user may not do that.
+/// Returns such a command on a small file system, mounted at `root` for this process alone. Returns
+/// none, and prints a line, if this user may not mount.
 pub(crate) fn job_on_small_disk(name: &str, root: &Path, size: &str) -> Option<duct::Expression> {
     let namespace = ["--user", "--map-root-user", "--mount"].map(str::to_owned);
     if !works("unshare", &namespace) {
@@ -75,8 +75,8 @@ pub(crate) fn job_on_small_disk(name: &str, root: &Path, size: &str) -> Option<d
     Some(job.stdin_null().stdout_null().unchecked())
 }
 
-/// The same where `merged` in this folder is an overlay over `cache`, for this process alone. None,
-/// with a line that says so, where this user may not do that.
+/// Returns such a command where `merged` in this folder is an overlay over `cache`, for this
+/// process alone. Returns none, and prints a line, if this user may not mount.
 pub(crate) fn job_on_overlay(name: &str, root: &Path) -> Option<duct::Expression> {
     let namespace = ["--user", "--map-root-user", "--mount"].map(str::to_owned);
     let script = r#"cd "$1" && shift && exec "$@""#;
@@ -101,8 +101,8 @@ pub(crate) fn job_on_overlay(name: &str, root: &Path) -> Option<duct::Expression
     Some(job.stdin_null().stdout_null().unchecked())
 }
 
-/// The same as a user of a group, both by number. None, with a line that says so, where this user
-/// may not become another one.
+/// Returns such a command as another user and group, both by number. Returns none, and prints a
+/// line, if this user may not become another one.
 pub(crate) fn job_as(
     name: &str,
     root: &Path,
@@ -116,7 +116,7 @@ pub(crate) fn job_as(
         not_tested(name, "setpriv");
         return None;
     }
-    // The folder that this program was built in may be closed to others; that of the cache is not.
+    // The build folder may be closed to other users; that of the cache is not.
     let dir = root.parent().expect("a folder above the cache");
     let program = dir.join("jobs");
     if !program.exists() {
@@ -169,7 +169,8 @@ fn helper_process() {
     }
 }
 
-/// Asks for one environment together with others, and notes in a file if this process built it.
+/// Asks for one environment together with other processes, and notes in a file if this one built
+/// it.
 fn build_once(root: &Path) {
     let start = Instant::now();
     while !root.join("go").exists() {
@@ -254,17 +255,18 @@ pub(crate) fn build_slowly(dir: &Site<'_>) -> Result<Built, BoxError> {
     Ok(built)
 }
 
-/// The same, and nobody else does it at this moment, which a lock tells that dies with its holder.
+/// Like [`build_slowly`], and checks that no other process builds, by a lock that dies with its
+/// holder.
 fn build_alone(dir: &Site<'_>) -> Result<Built, BoxError> {
     let witness = dir.dir().with_extension("witness");
     let (name, root) = (witness.file_name(), dir.dir().ancestors().nth(2));
     let witness = root.ok_or("no root")?.join(name.ok_or("no name")?);
     let witness = OpenOptions::new().create(true).append(true).open(witness)?;
-    witness.try_lock().expect("somebody else builds the same environment");
+    witness.try_lock().expect("another process builds the same environment");
     build_slowly(dir)
 }
 
-/// Everything that [`build_slowly`] wrote is there.
+/// Checks that every file of [`build_slowly`] exists.
 pub(crate) fn assert_whole(env: &CachedEnv) {
     assert_eq!(env.differences().expect("no sizes"), []);
     for file in 0..FILES {
@@ -273,12 +275,12 @@ pub(crate) fn assert_whole(env: &CachedEnv) {
     }
 }
 
-/// Numbers that a seed decides (xorshift).
+/// Pseudo-random numbers from a seed (xorshift).
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// Seeded by the clock; the seed is printed, for a failure to be repeated.
+    /// Seeds by the clock, and prints the seed, so that a failure can be repeated.
     pub(crate) fn new(name: &str) -> Self {
         let now = std::time::UNIX_EPOCH.elapsed().expect("the clock is before 1970");
         let seed = u64::from(now.subsec_nanos()) | 1;

@@ -1,4 +1,4 @@
-//! Many at once, and some of them die: environments are built once, and are whole or not there.
+//! Many processes at once, some of which die: an environment is built once, and is whole or absent.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -91,7 +91,7 @@ fn a_builder_killed_at_any_instant_leaves_a_whole_environment_or_none() {
             State::Built => rebuilt += 1,
         }
         drop(env);
-        // Half of the time the next builder starts from nothing.
+        // Half of the time, the next builder starts from nothing.
         if random.below(2) == 0 {
             cache.prune(&Budget::default().with_all()).unwrap();
         }
@@ -103,9 +103,9 @@ fn a_builder_killed_at_any_instant_leaves_a_whole_environment_or_none() {
     assert_eq!(fs::read_dir(cache.root().join("trash")).unwrap().count(), 0);
 }
 
-// Laws 5, 6 and 7 with real processes: whatever they build, use, release and evict, in 50 orders and
-// with two of three killed in the middle of each, nobody builds beside somebody else, nobody ever
-// holds an environment that is not whole, and what is in use stays.
+// Laws 5, 6 and 7 with real processes that build, use, release and evict, in 50 orders, with two of
+// three killed in the middle of each. No two build one environment at once, no process ever holds
+// an incomplete environment, and environments in use stay.
 #[test]
 fn processes_that_do_anything_and_die_never_hurt_each_other() {
     let scratch = Scratch::new();
@@ -121,7 +121,7 @@ fn processes_that_do_anything_and_die_never_hurt_each_other() {
             thread::sleep(Duration::from_micros(random.below(60_000)));
             job.kill().unwrap();
             let status = job.wait().unwrap().status;
-            // One that ends by itself before it is killed has to end well.
+            // A process that ends before it is killed must succeed.
             assert!(status.success() || status.signal() == Some(9), "see its message above");
             killed += u32::from(!status.success());
         }
@@ -134,7 +134,7 @@ fn processes_that_do_anything_and_die_never_hurt_each_other() {
             let env = cache.get_or_build(&key(number), &BuildOptions::default(), build_slowly);
             assert_whole(&env.unwrap());
         }
-        // Half of the time the next ones start from nothing.
+        // Half of the time, the next ones start from nothing.
         if random.below(2) == 0 {
             cache.prune(&Budget::default().with_all()).unwrap();
         }
@@ -168,7 +168,7 @@ fn evictors_never_take_an_environment_from_under_its_builder() {
                 let options = BuildOptions::default();
                 let env = scratch.cache().get_or_build(&key(1), &options, build_fake);
                 assert_eq!(env.expect("no environment").differences().expect("no sizes"), []);
-                // Asked for again at once, the evictors would hardly ever find it free.
+                // Without a pause, the evictors would hardly ever find the environment free.
                 thread::sleep(Duration::from_millis(3));
             }
         });

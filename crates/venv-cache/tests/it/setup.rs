@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use venv_cache::testing::Snapshot;
 use venv_cache::{Base, Interpreter, create_bare};
 
-/// Variables of the host that would change what the programs do.
+/// Variables of the host that would change the programs' behaviour.
 const AMBIENT: [&str; 6] = [
     "PYTHONDONTWRITEBYTECODE",
     "PYTHONPATH",
@@ -20,7 +20,7 @@ const AMBIENT: [&str; 6] = [
     "UV_FIND_LINKS",
 ];
 
-/// What is in every base of the tests.
+/// The packages of every base of the tests.
 pub(crate) const BASE: [&str; 4] = ["alpha==1.0", "kept", "gone", "space_one"];
 
 /// An installer, run from outside the environment.
@@ -80,7 +80,7 @@ pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -
     run_with(program, arguments, &[])
 }
 
-/// As [`run`], with more variables.
+/// Runs a program like [`run`], with more variables.
 pub(crate) fn run_with(
     program: impl AsRef<OsStr>,
     arguments: &[impl AsRef<OsStr>],
@@ -108,9 +108,9 @@ pub(crate) fn run_with(
 }
 
 /// Runs one of the ignored tests of this program as a child of `launcher` (a program and its
-/// arguments), which puts it where it cannot go by itself. It finds `dir` in [`given`].
+/// arguments), which grants it a special environment. The test finds `dir` in [`given`].
 pub(crate) fn run_test(launcher: &[&str], test: &str, dir: &Path) {
-    // A copy: another user may not get to the folder that this program was built in.
+    // A copy, since another user may have no access to the build folder.
     let program = dir.join("tests");
     std::fs::copy(std::env::current_exe().expect("a path"), &program).expect("to copy it");
     let words = [&launcher[1..], &[program.to_str().expect("text"), "--exact", test, "--ignored"]];
@@ -118,7 +118,7 @@ pub(crate) fn run_test(launcher: &[&str], test: &str, dir: &Path) {
     assert!(said.contains("1 passed"), "{said}");
 }
 
-/// The folder that [`run_test`] was given.
+/// Returns the folder that [`run_test`] was given.
 pub(crate) fn given() -> PathBuf {
     std::env::var_os("VENV_CACHE_TEST_DIR").expect("this is run by another test").into()
 }
@@ -131,8 +131,8 @@ pub(crate) fn host() -> &'static Interpreter {
     })
 }
 
-/// A folder in the build folder, made once and kept there: a static is never dropped, and a
-/// temporary folder in it would be left behind by each run.
+/// Returns a folder in the build folder, made once and kept there. A static is never dropped, so
+/// each run would leave a temporary folder behind.
 fn kept(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = root.join(name);
@@ -176,28 +176,28 @@ pub(crate) fn uv() -> &'static Path {
     })
 }
 
-/// A virtualenv with [`BASE`] in it, and no pip.
+/// Returns a virtualenv with [`BASE`] in it, and no pip.
 pub(crate) fn virtualenv(dir: &Path) -> PathBuf {
     let python = create_bare(host(), dir).expect("a bare virtualenv").python;
     Tool::Uv.install(&python, &BASE);
     python
 }
 
-/// A virtualenv that several tests share: what they prove is that nothing in it changes.
+/// A virtualenv that several tests share: they prove that nothing in it changes.
 pub(crate) struct Shared {
     pub(crate) base: Base,
     pub(crate) before: Snapshot,
     _folder: TempDir,
 }
 
-/// The shared virtualenv; it is gone when the last test that uses it ends.
+/// Returns the shared virtualenv; the last test that uses it removes it.
 pub(crate) fn shared_base() -> Arc<Shared> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
         let folder = tempfile::tempdir().expect("a folder for the base");
         let python = create_bare(host(), &folder.path().join("base")).expect("a base").python;
-        // pip compiles what it installs, uv does not.
+        // pip compiles the packages that it installs, uv does not.
         Tool::Pip.install(&python, &BASE);
         let base = open(&python);
         let fresh = Arc::new(Shared { before: snapshot(&base), base, _folder: folder });
@@ -210,19 +210,19 @@ pub(crate) fn open(python: &Path) -> Base {
     Base::open(python, None).expect("a base")
 }
 
-/// The base's folder as it is now.
+/// Returns a snapshot of the base's folder.
 pub(crate) fn snapshot(base: &Base) -> Snapshot {
     Snapshot::of(base.interpreter().prefix()).expect("to read the base")
 }
 
-/// Fails with what differs if the shared base is not what it was.
+/// Fails with the differences if the shared base has changed.
 pub(crate) fn assert_untouched(base: &Base, before: &Snapshot) {
     let changes = before.difference(&snapshot(base));
     assert!(changes.is_empty(), "the base has changed:\n{}", changes.join("\n"));
 }
 
-/// What an environment says of some distributions: a line each of name, version by metadata,
-/// `__version__` of the module, and how many distributions of that name there are.
+/// Returns what an environment shows of some distributions: for each, a line of name, version by
+/// metadata, `__version__` of the module, and the number of distributions of that name.
 pub(crate) fn seen(python: &Path, modules: &[(&str, &str)]) -> BTreeMap<String, String> {
     const PROGRAM: &str = "
 import importlib, importlib.metadata as metadata, sys
@@ -251,7 +251,7 @@ for pair in sys.argv[1:]:
     lines.lines().map(line).collect()
 }
 
-/// Whether the environment can import the module.
+/// Returns whether the environment can import the module.
 pub(crate) fn imports(python: &Path, module: &str) -> bool {
     let program = format!(
         "import importlib.util as u\ntry: found = u.find_spec('{module}')\nexcept ImportError: found = None\nprint(bool(found))"

@@ -1,5 +1,5 @@
-//! What the store itself costs: a hit (one small manifest read, one open, one lock, one touch), and
-//! a commit (a walk over all files for their sizes).
+//! The cost of the store itself: a hit (one small manifest read, one open, one lock, one touch),
+//! and a commit (a walk over all files for their sizes).
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Whose files are used: real users, a real group, and what strangers plant.
+//! The owners whose files are used: real users, a real group, and files that a stranger plants.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -26,7 +26,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a file of ours");
 }
 
-/// A folder that every user may enter, as is the one above it.
+/// Returns a folder that every user may enter; so is the one above it.
 fn open_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     set_mode(dir.path(), 0o755);
@@ -38,7 +38,7 @@ fn pipe(path: &Path) {
     duct::cmd("mkfifo", [path]).run().expect("mkfifo");
 }
 
-/// Runs a job as another user; false, with a line that says so, where that is refused.
+/// Runs a job as another user; returns false, and prints a line, if that is refused.
 #[track_caller]
 fn run_as(name: &str, root: &Path, user: u32, group: u32, umask: u32) -> bool {
     let Some(job) = job_as(name, root, user, group, umask) else { return false };
@@ -79,7 +79,7 @@ fn what_everybody_may_write_is_refused_with_the_way_out() {
         assert!(refused.hint().unwrap().contains("chmod o-w"));
         set_mode(path, before);
     }
-    // A cache that is open already looks again.
+    // An open cache checks again.
     set_mode(&root, 0o777);
     assert!(matches!(untrusted(cache.get(&key(1))), Untrusted::Open { .. }));
     assert!(matches!(untrusted(cache.list()), Untrusted::Open { .. }));
@@ -104,8 +104,8 @@ fn what_belongs_to_strangers_is_refused() {
     assert_eq!(build(cache), State::Hit);
 }
 
-/// By a umask of 002, which everybody has where users have groups of their own, folders are
-/// group-writable without anybody's having wished to share them.
+/// With the umask 002, the default on systems with a group for each user, folders are
+/// group-writable although no user meant to share them.
 #[test]
 fn a_group_is_named_by_a_bit_that_no_umask_sets() {
     let dir = open_dir();
@@ -133,8 +133,7 @@ fn a_group_is_named_by_a_bit_that_no_umask_sets() {
     }
 }
 
-/// The owner of the root is the one who named the group, so root may use a shared cache of its own
-/// and no other.
+/// The owner of the root chose its group, so root may use a shared cache of its own and no other.
 #[test]
 fn root_is_no_member_of_every_group() {
     let dir = open_dir();
@@ -162,7 +161,7 @@ fn a_folder_above_that_everybody_may_write_is_refused() {
     Cache::open(&above.join("cache")).unwrap();
 }
 
-/// Somebody makes a cache that all may write, and plants a program in an environment.
+/// A stranger makes a world-writable cache, and plants a program in an environment.
 #[test]
 fn what_a_stranger_plants_is_not_run() {
     let dir = open_dir();
@@ -180,7 +179,7 @@ fn what_a_stranger_plants_is_not_run() {
 }
 
 pub(crate) fn as_a_planter(root: &Path) {
-    // What it would have been as its owner's alone, and then opened to all.
+    // The mode of a private cache, which is then opened to all.
     let was = mode(root);
     set_mode(root, 0o700);
     let cache = Cache::open(root).expect("no cache");
@@ -199,8 +198,8 @@ pub(crate) fn as_an_outsider(root: &Path) {
     untrusted(Cache::open(root));
 }
 
-/// Whatever the umasks of the two are, one builds, the other uses, the first one's stage leaves
-/// bytecode, and the second removes: what it could not delete it names, with its size.
+/// With any umasks, one member builds, the other uses, the first one's stage leaves bytecode, and
+/// the second removes. The second names the files that it could not delete, with their size.
 #[test]
 fn members_of_a_group_build_use_and_remove_for_each_other_whatever_their_umasks_are() {
     let dir = open_dir();
@@ -219,7 +218,7 @@ fn members_of_a_group_build_use_and_remove_for_each_other_whatever_their_umasks_
             run_as("litterer", &root, first, GROUP, 0o022);
             run_as("user", &root, second, GROUP, other);
             run_as("remover", &root, second, GROUP, other);
-            // The first one's next call clears away what was left.
+            // The first one's next call removes the leftovers.
             run_as("builder", &root, first, GROUP, one);
             assert_eq!(fs::read_dir(root.join("trash")).unwrap().count(), 0);
             fs::remove_dir_all(root.join("envs-v1")).unwrap();
@@ -268,7 +267,7 @@ pub(crate) fn as_the_remover(root: &Path) {
     assert_eq!(cache.list().expect("list").len(), 0);
 }
 
-/// What a builder with no umask at all leaves could be changed by everybody who can enter.
+/// Every user that can enter could change the files of a builder without a umask.
 #[test]
 fn a_build_takes_the_right_to_write_from_others_and_the_base_keeps_its_modes() {
     for closed in [true, false] {
@@ -299,8 +298,8 @@ fn a_build_takes_the_right_to_write_from_others_and_the_base_keeps_its_modes() {
     }
 }
 
-/// In a shared cache, a file that is linked from a place where only its owner may read it becomes
-/// a file of the environment's own, and the one it was linked from stays as it is.
+/// In a shared cache, a linked file that only its owner may read becomes a file of the
+/// environment's own, and the original stays unchanged.
 #[test]
 fn what_a_group_could_not_read_is_copied_for_it() {
     let dir = open_dir();
@@ -361,7 +360,7 @@ fn a_link_in_the_place_of_a_lock_leaves_its_target_as_it_is() {
     }
 }
 
-/// Nobody writes into these pipes, so who opens one in the usual way waits for ever.
+/// No process writes into these pipes, so opening one in the usual way waits forever.
 #[test]
 fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
     let scratch = Scratch::new();
@@ -370,7 +369,7 @@ fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
         build(cache);
         let dir = cache.env_dir(&key(1));
         if name == "sizes.json" {
-            // As after another boot, when they are read.
+            // As after another boot, when sizes are checked.
             let manifest = dir.join("manifest.json");
             let text = fs::read_to_string(&manifest).unwrap();
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
@@ -414,8 +413,8 @@ fn a_record_of_an_interpreter_that_a_stranger_wrote_is_made_again() {
     assert_eq!(fs::metadata(&record).unwrap().uid(), 0);
 }
 
-/// A stranger who may read a cache can hold its locks for ever: the limit is the time for which a
-/// lock is held where nothing is built, and this test waits for it.
+/// A stranger with read access can hold a cache's locks forever. The limit is the time for which a
+/// lock is held when nothing is built, and this test waits for it.
 #[test]
 fn a_lock_that_a_stranger_holds_ends_the_wait_and_the_stranger_is_named() {
     let dir = open_dir();
@@ -463,7 +462,7 @@ pub(crate) fn as_a_reader(root: &Path) {
     drop(held);
 }
 
-/// What comes with an image belongs to root, who took all rights to write.
+/// The files of an image belong to root and are read-only.
 #[test]
 fn a_cache_that_may_only_be_read_is_used_by_its_owner_and_by_others() {
     let dir = open_dir();

@@ -1,4 +1,4 @@
-//! The virtualenv that is made here is one that Python, pip, uv and shells take for one.
+//! The virtualenv that is made here works for Python, pip, uv and shells like any other.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -35,7 +35,7 @@ print(json.dumps([sys.version, sys.base_prefix, sys.path, sysconfig.get_paths(),
 fn its_interpreter_is_the_real_one() {
     let folder = tempfile::tempdir().unwrap();
     let one = create_bare(host(), &folder.path().join("one")).unwrap().python;
-    // Made from a virtualenv, it does not hang on that virtualenv.
+    // A virtualenv made from a virtualenv does not depend on that one.
     let inner = Interpreter::describe(&one, None).unwrap();
     let two = create_bare(&inner, &folder.path().join("two")).unwrap().python;
     assert_eq!(fs::read_link(&two).unwrap(), fs::read_link(&one).unwrap());
