@@ -51,7 +51,7 @@ class Sleep:
 
 
 class Burn:
-    """The same with processor time."""
+    """Like `Sleep`, but uses processor time."""
 
     def __init__(self, stage):
         self.stage = stage

@@ -13,7 +13,7 @@ mod layers; // the arrows between the crates, and what a crate must show
 mod libraries; // what is imported before workers are forked
 mod local_packages; // folders and wheels as requirements
 mod outside; // crates of strangers
-mod overlap; // who waits for whom while environments are built
+mod overlap; // stages that work while environments are built
 mod own_executor; // an executor that is none of ours
 mod secrets; // credentials, and where they must not be
 mod specs; // the forms of a `runtime_env`

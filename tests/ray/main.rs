@@ -7,7 +7,7 @@ mod command; // `curator run` with an engine on Ray
 mod conformance; // the cases that every executor must pass, over all of them
 mod faults; // what is killed or fails, and what is left of it
 mod flow; // outputs that are there before the run is over
-mod guide; // the page for users of Ray and NeMo Curator, run as it stands
+mod guide; // the page for users of Ray and NeMo Curator, run unchanged
 mod launcher; // `curator env exec` as the interpreter of Ray's workers
 mod nemo; // pipelines of NeMo Curator as they are, on our executors
 mod nodes; // clusters of several nodes on one machine

@@ -168,7 +168,7 @@ fn memory(lab: &Lab<'_>, base: &MeasuredBase, table: &mut Table) -> Result<(), B
         let idle = watch(ROW)?;
         let busy = watch(size)?;
         let row = |what: &str, bytes: u64| {
-            #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 bytes")]
+            #[expect(clippy::cast_precision_loss, reason = "no machine has 2^52 bytes")]
             let sample = Sample::new(vec![bytes as f64]);
             Row::bytes(format!("tables of {name}, {does}: {what}"), &sample)
         };

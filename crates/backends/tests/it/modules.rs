@@ -1,4 +1,4 @@
-//! What a stage's code may import of ours, and what it may have by the names of our files.
+//! The modules of ours that a stage may import, and its own modules with the names of our files.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use stage::Pipeline;
 
 use crate::support::{local, numbers, one, outputs, python};
 
-/// What runs a stage is in files of its own.
+/// The code that runs stages is in separate files.
 #[test]
 fn the_module_for_stages_holds_what_they_may_use_and_nothing_else() {
     let text = r"

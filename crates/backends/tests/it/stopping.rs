@@ -74,7 +74,7 @@ fn a_failure_does_not_wait_for_an_import_of_ray() {
     std::thread::scope(|scope| {
         let build = scope.spawn(|| provisioner.prepare(&spec, Isolation::Shared));
         while !notes.path.exists() {
-            assert!(begun.elapsed() < PATIENCE, "nobody imports it");
+            assert!(begun.elapsed() < PATIENCE, "no process imports it");
             std::thread::sleep(Duration::from_millis(10));
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);

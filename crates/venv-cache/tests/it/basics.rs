@@ -178,14 +178,14 @@ fn the_records_of_a_base_of_the_same_cache_stay_its_own() {
 fn a_linked_file_in_the_place_of_a_record_is_not_written_to() {
     let scratch = Scratch::new();
     let other = scratch.dir().join("other");
-    fs::write(&other, "of somebody else").unwrap();
+    fs::write(&other, "of another program").unwrap();
     let build = |site: &Site<'_>| -> Result<venv_cache::Built, venv_cache::BoxError> {
         let built = build_fake(site)?;
         fs::hard_link(&other, site.dir().join("sizes.json"))?;
         Ok(built)
     };
     scratch.cache().get_or_build(&key(1), &BuildOptions::default(), build).unwrap();
-    assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+    assert_eq!(fs::read_to_string(&other).unwrap(), "of another program");
 }
 
 /// The scripts of an environment name its folder: in a cache that was moved or copied they would run

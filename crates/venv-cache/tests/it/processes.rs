@@ -174,7 +174,7 @@ fn helper_process() {
 fn build_once(root: &Path) {
     let start = Instant::now();
     while !root.join("go").exists() {
-        assert!(start.elapsed() < Duration::from_mins(1), "nobody said go");
+        assert!(start.elapsed() < Duration::from_mins(1), "the word to start did not come");
         thread::sleep(Duration::from_micros(200));
     }
     let cache = Cache::open(&root.join("cache")).expect("no cache");

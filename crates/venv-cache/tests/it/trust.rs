@@ -429,7 +429,7 @@ fn a_lock_that_a_stranger_holds_ends_the_wait_and_the_stranger_is_named() {
     let job = start(&job.stdin_null());
     let deadline = Instant::now() + Duration::from_mins(1);
     while !cache.is_in_use(&key(1)).unwrap() {
-        assert!(Instant::now() < deadline, "nobody holds it");
+        assert!(Instant::now() < deadline, "no process holds it");
         std::thread::sleep(Duration::from_millis(20));
     }
     let stranger = |error: Error| {
