@@ -1,13 +1,14 @@
-//! What lies in a project's folder and is no part of its sources.
+//! Files in a project's folder that are not among its sources.
 
 use std::path::{Component, Path, PathBuf};
 
-/// Whether a file, relative to a project's folder, is no part of its sources: version control,
-/// bytecode that Python keeps, and at the top a virtualenv, a tool's cache (`CACHEDIR.TAG`) and what
-/// building the project leaves, which would give it another key after each build.
+/// Returns whether a file, relative to a project's folder, is not among its sources. These are
+/// version control, bytecode that Python keeps, and at the top a virtualenv, a tool's cache
+/// (`CACHEDIR.TAG`) and the leftovers of a build, which would give the project another key after
+/// each build.
 ///
-/// `has` tells whether the project has a file at a relative path. Names alone tell little: a package
-/// may be named `venv`, and hold a folder `node_modules` that it serves.
+/// `has` returns whether the project has a file at a relative path. Names alone prove little: a
+/// package may be named `venv`, and hold a folder `node_modules` that it serves.
 pub fn is_by_product(below: &Path, has: impl Fn(&Path) -> bool) -> bool {
     let names: Vec<_> = below
         .components()

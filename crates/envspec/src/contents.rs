@@ -16,10 +16,10 @@ use crate::source::Source;
 use crate::static_project::StaticProject;
 use crate::tool::Tool;
 
-/// The files that tell how a project is built, and what it depends on.
+/// The files that determine how a project is built, and its dependencies.
 const BUILD_FILES: [&str; 3] = ["pyproject.toml", "setup.cfg", "setup.py"];
 
-/// The digest of everything local that `install` names, and of what its settings name.
+/// Returns the digests of everything local that `install` and its settings name.
 pub(crate) fn digest_contents(
     install: &Install,
     named: &[Named],
@@ -63,7 +63,7 @@ pub(crate) fn digest_contents(
     }
     for one in named {
         let (path, digest) = match one {
-            // It holds nothing, and cannot be read everywhere.
+            // It is empty, and some sandboxes cannot read it.
             Named::File(path) if path == Path::new("/dev/null") => continue,
             Named::File(path) => (path, file(path, source)),
             Named::Links(path) | Named::Index(path) if is_page(path) => (path, file(path, source)),
@@ -71,7 +71,7 @@ pub(crate) fn digest_contents(
             Named::Index(path) => (path, folder(path, source, |_, _| true)),
         };
         match digest {
-            // The tools pass over links that lead nowhere, and say so of an index.
+            // The tools skip dangling links; for an index, they print a warning.
             Err(Error::Read { source, .. } | Error::List { source, .. })
                 if !matches!(one, Named::File(_)) && source.kind() == io::ErrorKind::NotFound => {}
             digest => {
@@ -82,11 +82,11 @@ pub(crate) fn digest_contents(
     Ok(contents)
 }
 
-/// The digest of a local archive, or of a project's folder, as it counts in a spec.
+/// Returns the digest of a local archive or of a project's folder, as it counts in a spec.
 ///
-/// Of what is installed in place all counts that Python may import, and the files that it is built
-/// by: unlike the key of an environment, which only points there, this tells whether the same would
-/// run. Other files in the folder, such as the results of a run, do not count.
+/// For an installation in place, the digest covers every file that Python may import, and the build
+/// files. The key of an environment only points to the folder; this digest tells whether the same
+/// code would run. Other files in the folder, such as the results of a run, do not count.
 pub fn local_digest(path: &Path, is_editable: bool, source: &dyn Source) -> Result<Digest, Error> {
     let is_code = |below: &Path| {
         let ends = ["py", "so", "pyd", "pth"];
@@ -106,12 +106,12 @@ fn is_page(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "html" || end == "htm")
 }
 
-/// Of a folder of links, the package managers see the archives in it, and none below.
+/// In a folder of links, the package managers see the archives at its top, and none below.
 fn is_archive_in(below: &Path, _: &BTreeSet<&Path>) -> bool {
     below.components().count() == 1 && name::is_archive_path(below)
 }
 
-/// Of a project, builds see its sources.
+/// In a project, builds see its sources.
 fn is_source(below: &Path, all: &BTreeSet<&Path>) -> bool {
     !is_by_product(below, |path| all.contains(path))
 }
@@ -124,7 +124,7 @@ fn file(path: &Path, source: &dyn Source) -> Result<Digest, Error> {
     Ok(Digest::of(&read(path, source)?))
 }
 
-/// Whether uv goes by what `tool.uv.sources` says of a dependency.
+/// Returns whether uv obeys `tool.uv.sources` for a dependency.
 fn has_sources(install: &Install, need: &Need) -> bool {
     let is_on = |value: Option<&str>| value.is_none_or(|it| !["0", "false", ""].contains(&it));
     let names_it = |value: Option<&str>| {
@@ -144,8 +144,8 @@ fn has_sources(install: &Install, need: &Need) -> bool {
     install.tool == Tool::Uv && !is_off
 }
 
-/// The digest of a project's folder, and of all that the builds of it and of the projects that it
-/// needs read outside of it.
+/// Returns the digest of a project's folder, and of all other files that its build, and the builds
+/// of the projects that it needs, read.
 fn project(
     dir: &Path,
     is_editable: bool,
@@ -175,7 +175,7 @@ fn project(
             let digest = if name::is_archive_path(&need.path) {
                 file(&need.path, source)?
             } else if need.is_in_place {
-                // The environment will point there.
+                // The environment will point to this path.
                 encoder.blob(need.path.as_os_str().as_encoded_bytes());
                 editable(&need.path, source)?
             } else {
@@ -187,9 +187,9 @@ fn project(
     Ok(Digest::of(&encoder.finish()))
 }
 
-/// What an installation in place copies into the environment is what its build made of the project:
-/// anything in it may have been read for that. Where a `pyproject.toml` says it all, and no code of
-/// the project runs, the contents of modules are read when they are imported, and not before.
+/// An installation in place copies the output of the project's build, which may have read any file
+/// of the project. If a `pyproject.toml` has all metadata and no code of the project runs, the
+/// contents of modules are read only when they are imported.
 fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
     let mut is_project = false;
     for name in BUILD_FILES {
@@ -220,12 +220,12 @@ fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
     Ok(Digest::of(&encoder.finish()))
 }
 
-/// Whether Python may import it, so that its name decides how a project is found.
+/// Returns whether Python may import it, so that its name decides how a project is found.
 fn is_module(below: &Path) -> bool {
     below.extension().is_some_and(|end| ["py", "so", "pyd"].iter().any(|it| end == *it))
 }
 
-/// The digest over names and contents of the files below `dir` that `counts`.
+/// Returns the digest over names and contents of the files below `dir` that `counts` accepts.
 fn folder(
     dir: &Path,
     source: &dyn Source,

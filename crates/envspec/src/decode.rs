@@ -2,8 +2,8 @@
 
 use crate::tool::Tool;
 
-/// The text of a file's bytes: UTF-8, what a byte order mark says, or for pip what a comment in the
-/// first two lines says (PEP 263). `Err` tells why there is none.
+/// Returns the text of a file's bytes: UTF-8, the encoding of a byte order mark, or for pip the
+/// encoding in a comment of the first two lines (PEP 263). `Err` says why there is no text.
 pub(crate) fn decode(bytes: &[u8], tool: Tool) -> Result<String, String> {
     let utf8 = |bytes: &[u8]| {
         let text = std::str::from_utf8(bytes).map(str::to_owned);
@@ -42,7 +42,7 @@ pub(crate) fn decode(bytes: &[u8], tool: Tool) -> Result<String, String> {
             Some(Encoding::Ascii) if bytes.is_ascii() => utf8(bytes),
             Some(Encoding::Ascii) => Err("it says that it is ASCII, and is not".to_owned()),
             Some(Encoding::Latin1) => Ok(bytes.iter().map(|byte| char::from(*byte)).collect()),
-            // What such encodings share is enough for nearly all requirements.
+            // Unknown encodings agree on ASCII, which nearly all requirements use.
             None if bytes.is_ascii() && !is_shifting(&name) => utf8(bytes),
             None => Err(format!("its encoding `{name}` is not known here")),
         },
@@ -60,7 +60,7 @@ enum Encoding {
     Latin1,
 }
 
-/// The encoding that Python knows by this name, as far as requirements files need it.
+/// Returns the encoding that Python knows by this name, if requirements files need it.
 fn encoding(name: &str) -> Option<Encoding> {
     match name.to_ascii_lowercase().replace('_', "-").as_str() {
         "utf-8" | "utf8" | "u8" | "utf-8-sig" | "cp65001" => Some(Encoding::Utf8),
@@ -72,7 +72,8 @@ fn encoding(name: &str) -> Option<Encoding> {
     }
 }
 
-/// Whether ASCII bytes may mean other characters in an encoding of this name, or Python has none.
+/// Returns whether ASCII bytes may mean other characters in an encoding of this name, or Python has
+/// none.
 fn is_shifting(name: &str) -> bool {
     const PLAIN: [&str; 12] = [
         "iso-8859-",
@@ -92,7 +93,7 @@ fn is_shifting(name: &str) -> bool {
     !PLAIN.iter().any(|start| name.starts_with(start))
 }
 
-/// What `coding: NAME` or `coding=NAME` in a comment of the first two lines says.
+/// Returns the name in `coding: NAME` or `coding=NAME` in a comment of the first two lines.
 fn declared(bytes: &[u8]) -> Option<String> {
     let lines = bytes.split(|byte| *byte == b'\n').take(2);
     lines.filter(|line| line.starts_with(b"#")).find_map(|line| {
@@ -111,8 +112,8 @@ fn declared(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// The lines of a text as the package manager splits it: pip where Python's `splitlines` does, uv at
-/// line feeds and carriage returns.
+/// Returns the lines of a text, split as the package manager does: pip like Python's `splitlines`,
+/// uv at line feeds and carriage returns.
 pub(crate) fn lines(text: &str, tool: Tool) -> impl Iterator<Item = &str> {
     let ends_line = move |c: char| match c {
         '\n' | '\r' => true,

@@ -1,4 +1,4 @@
-//! Digests, and the byte encoding that they are taken over.
+//! Digests, and the byte encoding that they cover.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,13 +13,13 @@ use crate::error::Error;
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest's 32 bytes.
+    /// Returns the digest's 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Writes values so that no two sequences of calls of one schema give the same bytes.
+/// Encodes values so that different sequences of calls of one schema never give the same bytes.
 ///
 /// A text is its length as a little-endian `u64`, then its bytes; a list is its length, then its
 /// items; a choice is one tag byte.
@@ -72,7 +72,8 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder whose output starts with `domain`, which names the schema and its version.
+    /// Creates an encoder whose output starts with `domain`, which names the schema and its
+    /// version.
     pub(crate) fn new(domain: &str) -> Self {
         Self { bytes: domain.as_bytes().to_vec() }
     }
@@ -110,7 +111,7 @@ impl Encoder {
         texts.for_each(|text| self.text(text));
     }
 
-    /// A set: sorted, each member once.
+    /// Adds a set: sorted, each member once.
     pub(crate) fn set(&mut self, mut members: Vec<Vec<u8>>) {
         members.sort_unstable();
         members.dedup();

@@ -1,4 +1,4 @@
-//! What can be wrong with a spec.
+//! Errors in a spec.
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -9,17 +9,17 @@ use crate::tool::Tool;
 
 /// Why a spec was refused.
 ///
-/// Messages name the field and the value, never a credential; [`Error::hint`] tells the way out.
+/// Messages name the field and the value, never a credential; [`Error::hint`] returns the way out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is no JSON.
+    /// The text is not JSON.
     #[error("the runtime_env is not valid JSON")]
     Json {
         /// The parser's own words.
         source: serde_json::Error,
     },
-    /// The text is no TOML.
+    /// The text is not TOML.
     #[error("the runtime_env is not valid TOML")]
     Toml {
         /// The parser's own words.
@@ -38,12 +38,12 @@ pub enum Error {
     WrongType {
         /// The field, with the fields around it and the position (`pip.packages[2]`).
         field: String,
-        /// What the field takes.
+        /// The types that the field takes.
         expected: &'static str,
-        /// What was found.
+        /// The value or type that was found.
         found: String,
     },
-    /// A field holds a value of the right type that it does not take.
+    /// A field has a value of the right type that is not allowed.
     #[error("`{field}` cannot be `{value}`: {reason}")]
     InvalidValue {
         /// The field.
@@ -67,20 +67,20 @@ pub enum Error {
         /// The other one.
         second: &'static str,
     },
-    /// A text is no requirement.
+    /// A text is not a requirement.
     #[error("`{text}` is no requirement: {reason}")]
     Requirement {
         /// The text, without credentials.
         text: String,
-        /// What is wrong with it.
+        /// The fault in the text.
         reason: String,
     },
-    /// A requirement stands where only a plain name with versions may.
+    /// A requirement stands where only a name with versions is allowed.
     #[error("`{text}` cannot be {role}: {reason}")]
     Role {
         /// The requirement, without credentials.
         text: String,
-        /// What it was used as (`a constraint`).
+        /// The purpose that it was given for (`a constraint`).
         role: &'static str,
         /// Why that is not possible.
         reason: &'static str,
@@ -103,12 +103,12 @@ pub enum Error {
         /// The known option whose name is nearest, without dashes, if one is near.
         nearest: Option<&'static str>,
     },
-    /// A name that is cut short, and that several options begin with.
+    /// A shortened name that several options begin with.
     #[error("the option `{option}` may be one of {}", candidates.join(", "))]
     AmbiguousOption {
         /// The option, without its value.
         option: String,
-        /// What it may be.
+        /// The options that it may mean.
         candidates: Vec<String>,
     },
     /// An option line lacks its value, or has one that it does not take.
@@ -116,7 +116,7 @@ pub enum Error {
     OptionValue {
         /// The option.
         option: String,
-        /// What is wrong.
+        /// The fault.
         reason: &'static str,
     },
     /// An option that says where packages go, for which Python, or whether any are installed.
@@ -127,12 +127,12 @@ pub enum Error {
         /// The option.
         option: String,
     },
-    /// An option that asks for something else than is done for every environment.
+    /// An option that contradicts a fixed setting of every environment.
     #[error("the option `{option}` is refused: {reason}")]
     OverriddenOption {
         /// The option.
         option: String,
-        /// What is done in its place.
+        /// The fixed setting.
         reason: &'static str,
     },
     /// `${NAME}` stands where no variable is expanded.
@@ -143,22 +143,22 @@ pub enum Error {
         /// The text, without credentials.
         text: String,
     },
-    /// Something is wrong with a line of a requirements file.
+    /// A fault in a line of a requirements file.
     #[error("line {line} of `{}` cannot be used", file.display())]
     InFile {
         /// The requirements file.
         file: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with the line.
+        /// The fault in the line.
         source: Box<Error>,
     },
-    /// Something is wrong with an item of a field.
+    /// A fault in an item of a field.
     #[error("`{field}` cannot be used")]
     InField {
         /// The field, with its position (`pip[2]`).
         field: String,
-        /// What is wrong with it.
+        /// The fault in the item.
         source: Box<Error>,
     },
     /// A file that the spec refers to could not be read.
@@ -177,22 +177,22 @@ pub enum Error {
         /// The source's error.
         source: io::Error,
     },
-    /// A requirements file is no text that its package manager reads.
+    /// The package manager cannot read the text of a requirements file.
     #[error("`{}` is no text that {tool} reads: {reason}", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
         /// The package manager.
         tool: Tool,
-        /// Why it is none.
+        /// Why it cannot.
         reason: String,
     },
-    /// A file of another kind, or with something wrong in it, is named as a requirements file.
+    /// A file of another kind, or with a fault, is named as a requirements file.
     #[error("`{}` cannot be read as requirements: {reason}", path.display())]
     NoRequirements {
         /// The file.
         path: PathBuf,
-        /// What is the matter with it.
+        /// The fault.
         reason: String,
         /// The way out.
         hint: Option<String>,
@@ -203,15 +203,15 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// Requirements files are nested too deep.
+    /// Requirements files include each other too deeply.
     #[error("`{}` is nested more than {limit} files deep", path.display())]
     TooDeep {
-        /// The file that was not read any more.
+        /// The first file that was not read.
         path: PathBuf,
-        /// How deep files may be nested.
+        /// The maximum depth.
         limit: usize,
     },
-    /// An editable has no file that tells how to build it.
+    /// An editable has no file that says how to build it.
     #[error("`{}` holds no pyproject.toml, setup.py or setup.cfg", path.display())]
     NoProject {
         /// The folder.
@@ -222,11 +222,11 @@ pub enum Error {
     Repository {
         /// The work tree.
         path: PathBuf,
-        /// What is the matter with it.
+        /// The fault.
         reason: String,
     },
-    /// A project is built from a copy of its folder, and names another one in a way that no copy can
-    /// follow.
+    /// A project is built from a copy of its folder, and refers to another project in a way that
+    /// breaks in a copy.
     #[error("`{field}` of `{}` names `{name}` by its place, and {reason}", project.display())]
     Place {
         /// The project's folder.
@@ -235,18 +235,18 @@ pub enum Error {
         field: String,
         /// The other project.
         name: String,
-        /// Why that cannot be followed.
+        /// Why the reference breaks.
         reason: &'static str,
         /// The way out.
         hint: String,
     },
-    /// The folder that relative paths start from is itself relative.
+    /// The folder that relative paths start from is relative itself.
     #[error("the folder `{}` is not absolute", path.display())]
     RelativeFolder {
         /// The folder.
         path: PathBuf,
     },
-    /// A text is no digest.
+    /// A text is not a digest.
     #[error("`{text}` is no digest")]
     Digest {
         /// The text.
@@ -260,7 +260,7 @@ const _: () = {
 };
 
 impl Error {
-    /// What to do about it, where there is something to say.
+    /// Returns the way out, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
@@ -330,7 +330,7 @@ impl Error {
         Some(hint.into())
     }
 
-    /// Returns everything for a person: the message, those of all causes, and the hint.
+    /// Returns the full text for a person: the message, those of all causes, and the hint.
     #[must_use]
     pub fn report(&self) -> String {
         crate::report(self, None, self.hint().as_deref())

@@ -1,4 +1,4 @@
-//! git's index: which files of a work tree are tracked, and as what.
+//! git's index: the tracked files of a work tree, and their kinds.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -10,27 +10,27 @@ use std::path::{Component, PathBuf};
 pub struct Tracked {
     /// Its path in the work tree.
     pub path: PathBuf,
-    /// What it is, and whether it can be run, as git writes it.
+    /// Its kind, and whether it is executable, in git's format.
     pub mode: u32,
     /// The id of its contents.
     pub id: Vec<u8>,
 }
 
 impl Tracked {
-    /// Whether it is a file, and no link or other repository.
+    /// Returns whether it is a file, not a link or another repository.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.mode & 0o170_000 == 0o100_000
     }
 
-    /// Whether it is a symbolic link.
+    /// Returns whether it is a symbolic link.
     #[must_use]
     pub fn is_link(&self) -> bool {
         self.mode & 0o170_000 == 0o120_000
     }
 }
 
-/// The entries of an index of version 2 to 4, whose ids have this many bytes.
+/// Returns the entries of an index of version 2 to 4, whose ids have this many bytes.
 ///
 /// Paths that lead out of the work tree, which no git writes, are left out.
 pub(crate) fn tracked(bytes: &[u8], id_length: usize) -> Result<Vec<Tracked>, String> {
@@ -90,7 +90,7 @@ impl<'b> Reader<'b> {
             self.take(2)?;
         }
         if version == 4 {
-            // What the path before has at its end, and this one has not.
+            // The number of bytes that the previous path has at its end, and that this one lacks.
             let mut less = 0_usize;
             let mut byte = *self.take(1)?.first()?;
             less |= usize::from(byte & 0x7f);
@@ -113,7 +113,7 @@ impl<'b> Reader<'b> {
         Some(Tracked { path: PathBuf::from(OsString::from_vec(path.clone())), mode, id })
     }
 
-    /// The name and the contents of the next extension; the index ends with its own digest.
+    /// Returns the name and the contents of the next extension. The index ends with its own digest.
     fn extension(&mut self, id_length: usize) -> Option<(&'b [u8], &'b [u8])> {
         if self.bytes.len().checked_sub(self.at)? < id_length + 8 {
             return None;

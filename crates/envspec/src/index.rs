@@ -1,4 +1,4 @@
-//! Where packages come from, and in which form.
+//! Sources of packages: indexes, links, and the allowed kinds of archives.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -14,29 +14,29 @@ use crate::redact::public_url;
 
 /// The address of a package index or of a page or folder of links.
 ///
-/// It is a URL or the absolute path of a local folder. It displays, prints in debug output and
-/// serializes without its credentials; [`IndexUrl::expose`] gives them.
+/// It is a URL or the absolute path of a local folder. Display, debug output and serialization
+/// leave out its credentials; [`IndexUrl::expose`] returns them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IndexUrl(String);
 
 impl IndexUrl {
-    /// The address with its credentials, for the package manager alone.
+    /// Returns the address with its credentials, for the package manager alone.
     ///
-    /// A `${NAME}` among the credentials stands as it was written where the spec's own `env_vars`
-    /// do not give it a value; pip and uv replace it from their environment when they read the
-    /// address from a requirements file.
+    /// A `${NAME}` among the credentials stays as written if the spec's own `env_vars` have no
+    /// value for it. pip and uv replace it from their environment when they read the address from a
+    /// requirements file.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The absolute path, where the address is a local folder or file.
+    /// Returns the absolute path, if the address is a local folder or file.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.starts_with('/').then(|| Path::new(&self.0))
     }
 
-    /// Reads an address that a file in the absolute folder `dir` holds.
+    /// Reads an address from a file in the absolute folder `dir`.
     pub(crate) fn parse_in(text: &str, dir: &Path) -> Self {
         if location::scheme(text).is_some() {
             return Self::parse(text);
@@ -52,12 +52,12 @@ impl IndexUrl {
             return Self(path.to_string_lossy().into_owned());
         }
         let url = location::normal_url(text);
-        // pip and uv both add the slash that a simple index ends in.
+        // pip and uv both add the slash at the end of a simple index.
         let bare = url.trim_end_matches('/');
         Self(if bare.ends_with(':') { url } else { bare.to_owned() })
     }
 
-    /// The address without its credentials.
+    /// Returns the address without its credentials.
     pub(crate) fn identity(&self) -> String {
         public_url(&self.0).into_owned()
     }
@@ -66,8 +66,8 @@ impl IndexUrl {
 impl FromStr for IndexUrl {
     type Err = Infallible;
 
-    /// Reads a URL or an absolute path. Scheme and host become lower case, the scheme's own port
-    /// and a slash at the end are dropped.
+    /// Reads a URL or an absolute path. Scheme and host become lower case; the scheme's default
+    /// port and a slash at the end are dropped.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self::parse(text))
     }
@@ -97,9 +97,9 @@ impl<'de> Deserialize<'de> for IndexUrl {
     }
 }
 
-/// Where packages are looked for, and in which form.
+/// The indexes and links of packages, and the allowed kinds of archives.
 ///
-/// By default everything is left to the package manager and its own settings.
+/// Default: the package manager's own settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -122,10 +122,10 @@ pub struct IndexOptions {
     pub require_hashes: bool,
 }
 
-/// What lines and options say of it, one after the other.
+/// Collects the options for indexes from lines and command lines, one after another.
 #[derive(Default)]
 pub(crate) struct IndexCollector {
-    /// All but the four below.
+    /// All options except the four below.
     pub(crate) options: IndexOptions,
     extra_index_urls: Addresses,
     find_links: Addresses,
@@ -144,8 +144,8 @@ impl IndexCollector {
 
     /// Takes a value of `--no-binary` or, with `only`, of `--only-binary`.
     ///
-    /// As in pip, `:all:` forgets what either said before, `:none:` what this one said, and a name
-    /// leaves the other's list.
+    /// As in pip, `:all:` clears both lists first, `:none:` clears this list, and a name is removed
+    /// from the other list.
     pub(crate) fn restrict_binary(&mut self, value: &str, only: bool) -> Result<(), &'static str> {
         let (names, other) = if only {
             (&mut self.only_binary, &mut self.no_binary)
@@ -160,7 +160,7 @@ impl IndexCollector {
                 }
                 ":none:" => names.clear(),
                 _ if name::is_name(item) => {
-                    // A name says nothing that `:all:` has not said.
+                    // `:all:` includes every name.
                     if !names.contains(":all:") {
                         let item = name::normal_name(item);
                         other.remove(&item);
@@ -184,7 +184,7 @@ impl IndexCollector {
     }
 }
 
-/// Addresses in order, each once; those that differ in credentials alone are one.
+/// Addresses in order, each once; addresses that differ only in credentials count as one.
 #[derive(Default)]
 struct Addresses {
     list: Vec<IndexUrl>,
@@ -200,8 +200,8 @@ impl Addresses {
 }
 
 impl IndexOptions {
-    /// `--no-binary` and `--only-binary` as options in an order that means to pip what was meant:
-    /// `:all:` forgets what was said before it.
+    /// Returns `--no-binary` and `--only-binary` as options, in an order with the same meaning for
+    /// pip: `:all:` clears the options before it.
     pub fn binary_options(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let no = self.no_binary.iter().map(|name| ("--no-binary", name.as_str()));
         let only = self.only_binary.iter().map(|name| ("--only-binary", name.as_str()));
@@ -210,7 +210,8 @@ impl IndexOptions {
         all.into_iter().chain(others)
     }
 
-    /// The local folders and files among the addresses, and whether the whole folder counts.
+    /// Returns the local folders and files among the addresses, and whether the whole folder
+    /// counts.
     pub(crate) fn local_paths(&self) -> impl Iterator<Item = (PathBuf, bool)> {
         let indexes = self.index_url.iter().chain(&self.extra_index_urls);
         let links = self.find_links.iter().map(|url| (url, false));

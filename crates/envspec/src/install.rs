@@ -1,4 +1,4 @@
-//! What a package manager is asked to do: the loaded, normal form of `pip` or `uv`.
+//! The input of a package manager: the loaded, normal form of `pip` or `uv`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,57 +16,58 @@ use crate::settings::{self, Effect};
 use crate::specifier::Specifier;
 use crate::tool::Tool;
 
-/// Names the encoding below. Changing what a spec encodes to changes every cache key: bump it, and
-/// say so in the changelog.
+/// Names the encoding below. A changed encoding changes every cache key: raise the version, and add
+/// a line to the changelog.
 const DOMAIN: &str = "envspec/v3\n";
 
 /// One call of a package manager, in normal form.
 ///
-/// Serialized and in debug output it carries no credentials: those of URLs are cut, and the values
-/// of environment variables whose names tell a credential (`UV_INDEX_INTERNAL_PASSWORD`) left out.
+/// Its serialized form and debug output contain no credentials: those of URLs are cut, and the
+/// values of environment variables with the name of a credential (`UV_INDEX_INTERNAL_PASSWORD`) are
+/// left out.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Install {
-    /// The package manager that was asked for.
+    /// The package manager.
     pub tool: Tool,
     /// A specifier (`==24.1.2`) of `pip_version` or `uv_version`, perhaps with a marker after ` ; `.
     #[serde(default)]
     pub tool_version: Option<String>,
-    /// What to install, sorted, each once.
+    /// The packages to install, sorted, each once.
     pub requirements: Vec<Requirement>,
     /// Versions that a resolution must respect, without asking for the package; sorted, each once.
     #[serde(default)]
     pub constraints: Vec<Requirement>,
-    /// Versions that replace what any package asks for; sorted, each once.
+    /// Versions that replace the requirements of any package; sorted, each once.
     #[serde(default)]
     pub overrides: Vec<Requirement>,
-    /// Names of base packages that must not move, in normal form; sorted, each once.
+    /// Names of base packages whose versions must not change, in normal form; sorted, each once.
     #[serde(default)]
     pub keep: Vec<String>,
-    /// Where packages are looked for.
+    /// The indexes and links of packages.
     #[serde(default)]
     pub index: IndexOptions,
     /// `pip_install_options` or `uv_pip_install_options`, in order, without those that became part
-    /// of another field (`-r`, `-c`, `--index-url` and its like).
+    /// of another field (`-r`, `-c`, `--index-url` and similar ones).
     #[serde(default, serialize_with = "redacted_list")]
     pub tool_options: Vec<String>,
     /// `pip_check` or `uv_check`.
     #[serde(default)]
     pub check: bool,
-    /// Environment variables of the spec that reach the package manager: its own, as far as
-    /// [`settings`] lets them be in force, and those named in `config.build_env`.
+    /// Environment variables of the spec that reach the package manager: its own, if [`settings`]
+    /// allows them, and those named in `config.build_env`.
     #[serde(default, serialize_with = "redacted_map")]
     pub build_env: BTreeMap<String, String>,
-    /// The digest of what each local path named above held when the spec was loaded.
+    /// The digest of each local path named above, taken when the spec was loaded.
     #[serde(default)]
     pub contents: BTreeMap<PathBuf, Digest>,
 }
 
 impl Install {
-    /// Asks `tool` for `requirements`, with every other field at its default.
+    /// Creates a request to `tool` for `requirements`, with every other field at its default.
     ///
-    /// Nothing is read: a local file among the requirements goes into the digest by its path,
-    /// unless [`Install::contents`] tells what it holds.
+    /// Nothing is read: a local file among the requirements counts by its path in the digest,
+    /// unless [`Install::contents`] has the digest of its contents.
     #[must_use]
     pub fn new(tool: Tool, mut requirements: Vec<Requirement>) -> Self {
         requirements.sort_unstable();
@@ -86,9 +87,9 @@ impl Install {
         }
     }
 
-    /// Whether an installed `version` is one that `requirement`, which is one of these, may have led
-    /// to: any that it [accepts](Requirement::accepts), or any at all where an override takes its
-    /// place. For uv `===` is `==`.
+    /// Returns whether an installed `version` may result from `requirement`, which is one of these:
+    /// any version that it [accepts](Requirement::accepts), or any at all if an override replaces
+    /// it. For uv, `===` means `==`.
     #[must_use]
     pub fn accepts(&self, requirement: &Requirement, version: &str) -> bool {
         let is_overridden = || {
@@ -101,19 +102,20 @@ impl Install {
         requirement.specifiers().iter().all(accepts) || is_overridden()
     }
 
-    /// The digest of [`Install::canonical_bytes`]: equal for two calls that ask for the same.
+    /// Returns the digest of [`Install::canonical_bytes`]: equal for two calls that ask for the
+    /// same.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.canonical_bytes())
     }
 
-    /// Bytes that are equal for two calls exactly where they ask for the same.
+    /// Returns bytes that are equal for two calls exactly if both ask for the same.
     ///
-    /// Requirements, constraints, overrides and names are sets. Credentials are no part of it, nor
-    /// are options that only change what the package manager prints or whether it uses its cache.
-    /// A local wheel, archive or folder counts by its contents, and by what its build reads elsewhere
-    /// on this machine; an editable by its path and by all that its build may read; a version control
-    /// reference by its text.
+    /// Requirements, constraints, overrides and names are sets. Credentials are left out, and so
+    /// are options that only change the package manager's output or its use of a cache. A local
+    /// wheel, archive or folder counts by its contents, and by all other files on this machine that
+    /// its build reads; an editable by its path and by all files that its build may read; a version
+    /// control reference by its text.
     #[must_use]
     pub fn canonical_bytes(&self) -> Vec<u8> {
         // No `..`: a new field is hashed here, or refused here with a reason.
@@ -145,13 +147,13 @@ impl Install {
         encoder.length(counting().count());
         for (variable, value) in counting() {
             encoder.text(variable);
-            // A build reads a variable whatever its name tells of it; `USE_AUTH=1` decides as much as
-            // another. The value itself stays out.
+            // A build reads a variable whatever its name suggests; `USE_AUTH=1` decides as much as
+            // any other. The value itself stays out.
             let value = visible(variable, value)
                 .unwrap_or_else(|| Digest::of(value.as_bytes()).to_string().into());
             encoder.optional_text(Some(&value));
         }
-        // Files that a requirement or an address names are encoded with it.
+        // The digests of files that a requirement or an address names are encoded with it.
         let named = self.named_paths();
         let others: Vec<_> = contents.iter().filter(|(path, _)| !named.contains(*path)).collect();
         encoder.length(others.len());
@@ -217,7 +219,7 @@ impl fmt::Debug for Redacted<'_> {
     }
 }
 
-/// Serializes environment variables without credentials: those whose name tells one are left out.
+/// Serializes environment variables without those that have the name of a credential.
 pub(crate) fn redacted_map<S: Serializer>(
     variables: &BTreeMap<String, String>,
     serializer: S,
@@ -231,12 +233,12 @@ fn redacted_list<S: Serializer>(list: &[String], serializer: S) -> Result<S::Ok,
     serializer.collect_seq(list.iter().map(|item| redact(item)))
 }
 
-/// The value of an environment variable without credentials, or nothing if it is itself one.
+/// Returns the value of an environment variable without credentials, or none if it is one itself.
 fn visible<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
     (!names_a_secret(name)).then(|| redact(value))
 }
 
-/// Whether a variable that reaches the package manager decides what is installed.
+/// Returns whether a variable that reaches the package manager decides what is installed.
 fn counts(tool: Tool, variable: &str) -> bool {
     !settings::is_variable_of(tool, variable)
         || settings::by_variable(tool, variable)
@@ -277,10 +279,10 @@ fn encode_index(encoder: &mut Encoder, index: &IndexOptions, contents: &BTreeMap
     }
 }
 
-/// The options that change what is installed, each as one word without credentials.
+/// Returns the options that change what is installed, each as one word without credentials.
 fn significant(tool: Tool, options: &[String]) -> Vec<String> {
     let Ok(given) = settings::parse(tool, options) else {
-        // No package manager is called with them.
+        // Other tools are not called with these options.
         return options.iter().map(|option| redact(option).into_owned()).collect();
     };
     given

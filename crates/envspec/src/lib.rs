@@ -1,11 +1,11 @@
-//! What a stage's Python environment is made of.
+//! Specs of a stage's Python environment.
 //!
-//! A [`RuntimeEnv`] is the spec as its author writes it, in the shape of Ray's `runtime_env`: a
+//! A [`RuntimeEnv`] is the spec as its author writes it, in the format of Ray's `runtime_env`: a
 //! list of pip or uv requirements, a requirements file, environment variables, and more.
-//! [`RuntimeEnv::load`] reads the files that it names, by way of a [`Source`], and gives a
-//! [`LoadedEnv`]. The part of it that a package manager has to do is an [`Install`]: sorted
-//! [`Requirement`]s in normal form, each in one spelling, with a [`Digest`] that is equal for two
-//! specs exactly where they ask for the same.
+//! [`RuntimeEnv::load`] reads the files that it names through a [`Source`], and returns a
+//! [`LoadedEnv`]. The part of it for a package manager is an [`Install`]: sorted [`Requirement`]s
+//! in normal form, each in one spelling, with a [`Digest`] that is equal for two specs exactly if
+//! they ask for the same.
 //!
 //! ```
 //! use std::path::Path;
@@ -27,16 +27,16 @@
 //! ```
 //!
 //! The crate reads no file, starts no process and looks at no clock and no environment variable:
-//! the same spec and the same files give the same digest on every machine. It resolves nothing; what
-//! else decides what an environment holds (the base, the interpreter, the platform) is for the cache
-//! to add to its key.
+//! the same spec and the same files give the same digest on every machine. It resolves nothing. The
+//! base, the interpreter and the platform also decide an environment's contents; the cache adds
+//! them to its key.
 //!
 //! # Features
 //!
 //! - `schema`: the JSON Schema of a spec.
 //! - `testing`: `MemorySource`, files held in memory.
-//! - `proptest`: that and `strategies`, which generate specs, requirements and requirements files
-//!   for property tests.
+//! - `proptest`: `MemorySource` and `strategies`, which generate specs, requirements and
+//!   requirements files for property tests.
 
 mod by_products;
 mod contents;

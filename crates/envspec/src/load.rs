@@ -1,4 +1,4 @@
-//! Reading what a spec refers to.
+//! Loading a spec: reading the files that it refers to.
 
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -31,10 +31,10 @@ impl RuntimeEnv {
     /// Relative paths in the spec start at `dir`, which is absolute; those in a requirements file
     /// start at its own folder. `dir` is not looked at itself.
     ///
-    /// Fails on what is no requirement, on option lines that are not understood, on files that
-    /// `source` cannot read, on files that include themselves, on remote requirements files, on a
-    /// `${NAME}` outside the user and password of a URL, and where a prebuilt interpreter is given
-    /// together with packages to install.
+    /// Fails on text that is no requirement, on unknown option lines, on files that `source` cannot
+    /// read, on files that include themselves, on remote requirements files, on a `${NAME}` outside
+    /// the user and password of a URL, and if a prebuilt interpreter is combined with packages to
+    /// install.
     pub fn load(&self, source: &dyn Source, dir: &Path) -> Result<LoadedEnv, Error> {
         if !dir.is_absolute() {
             return Err(Error::RelativeFolder { path: dir.to_owned() });
@@ -60,7 +60,7 @@ impl RuntimeEnv {
             self.py_modules.iter().map(|module| local_path(module, dir)).collect();
         match modules {
             Some(paths) => loaded.py_modules = paths,
-            // One list cannot be served half by us and half by Ray.
+            // One list cannot be served partly by us and partly by Ray.
             None => {
                 loaded.engine_fields.insert("py_modules".to_owned(), json!(self.py_modules));
             }
@@ -76,7 +76,7 @@ impl RuntimeEnv {
         Ok(loaded)
     }
 
-    /// Checks what the builders cannot.
+    /// Checks the rules that the builders cannot enforce.
     fn check(&self) -> Result<(), Error> {
         if let Some(name) = self.engine_fields.keys().find(|name| !is_engine_field(name)) {
             return Err(unknown(name, "", &FIELDS));
@@ -146,9 +146,9 @@ impl RuntimeEnv {
         Ok(keep)
     }
 
-    /// The variables that reach the package manager: its own as far as they are ever in force, and
-    /// those named in `config.build_env`. What they name gets absolute paths, since the package
-    /// manager runs elsewhere, and is added to `named`.
+    /// Returns the variables that reach the package manager: its own if they are ever in force, and
+    /// those named in `config.build_env`. The paths in them become absolute, since the package
+    /// manager runs in another folder, and are added to `named`.
     fn build_env_vars(
         &self,
         tool: Tool,
@@ -180,14 +180,14 @@ impl RuntimeEnv {
     }
 }
 
-/// The absolute path of a folder or module, unless it is a URI that only Ray can fetch.
+/// Returns the absolute path of a folder or module, unless it is a URI that only Ray can fetch.
 fn local_path(text: &str, dir: &Path) -> Option<PathBuf> {
     // Ray 2.60 uses such a folder in place.
     let text = text.strip_prefix("local://").filter(|path| path.starts_with('/')).unwrap_or(text);
     location::scheme(text).is_none().then(|| location::absolute(dir, text))
 }
 
-/// Sorts; of requirements that differ in credentials alone the first stays.
+/// Sorts; of requirements that differ only in credentials, the first one stays.
 fn once(mut requirements: Vec<Requirement>) -> Vec<Requirement> {
     requirements.sort_by_cached_key(ToString::to_string);
     requirements.dedup_by_key(|requirement| requirement.to_string());
@@ -195,8 +195,8 @@ fn once(mut requirements: Vec<Requirement>) -> Vec<Requirement> {
     requirements
 }
 
-/// The normal form of `pip_version` or `uv_version`, which Ray spells after the tool's name:
-/// specifiers, and a marker perhaps.
+/// Returns the normal form of `pip_version` or `uv_version`, which Ray appends to the tool's name:
+/// specifiers, with an optional marker.
 fn tool_version(tool: Tool, text: &str) -> Result<String, Error> {
     let line = format!("{tool}{text}");
     let requirement: Requirement = line.parse()?;
@@ -219,8 +219,8 @@ fn tool_version(tool: Tool, text: &str) -> Result<String, Error> {
     }
 }
 
-/// Takes what is a part of the spec out of the tool's options, and leaves the others in order, each as
-/// one word.
+/// Moves the options that are parts of the spec out of the tool's options. The others stay in
+/// order, each as one word.
 fn tool_options(
     tool: Tool,
     given: &[String],

@@ -1,4 +1,4 @@
-//! A spec after everything it refers to was read.
+//! A loaded spec.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,17 +13,17 @@ use crate::install::{Install, Redacted, redacted_map};
 use crate::requirement::Requirement;
 use crate::requires_python::{MadeFor, RequiresPython};
 
-/// A spec after everything it refers to was read; nothing in it needs to be read again.
+/// A spec with the contents of all files that it refers to; none needs to be read again.
 ///
-/// Serialized and in debug output it carries no credentials: those of URLs are cut, and the values
-/// of environment variables whose names tell a credential (`HF_TOKEN`) left out.
+/// Its serialized form and debug output contain no credentials: those of URLs are cut, and the
+/// values of environment variables with the name of a credential (`HF_TOKEN`) are left out.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct LoadedEnv {
-    /// What a package manager is asked to do; `None` where the spec asks for no packages.
+    /// The input of a package manager; `None` if the spec asks for no packages.
     pub install: Option<Install>,
-    /// Which Pythons the files that the spec names are for.
+    /// The Python versions of the files that the spec names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub requires_python: Vec<RequiresPython>,
     /// Which environments they are for.
@@ -33,7 +33,7 @@ pub struct LoadedEnv {
     pub python: Option<PathBuf>,
     /// A command line that starts the workers' interpreter.
     pub py_executable: Option<String>,
-    /// The workers' environment variables; `${NAME}` in them is not replaced yet.
+    /// The workers' environment variables; `${NAME}` in them is still to be replaced.
     #[serde(serialize_with = "redacted_map")]
     pub env_vars: BTreeMap<String, String>,
     /// The absolute path of the folder that workers run in.
@@ -45,20 +45,20 @@ pub struct LoadedEnv {
     /// The limit on the whole set-up of the environment; `None` for no limit.
     pub setup_timeout: Option<Duration>,
     /// The fields that only Ray serves: those of [`RuntimeEnv::engine_fields`], and `working_dir`
-    /// or `py_modules` where they hold a URI.
+    /// or `py_modules` if they hold a URI.
     ///
     /// [`RuntimeEnv::engine_fields`]: crate::RuntimeEnv::engine_fields
     pub engine_fields: BTreeMap<String, Value>,
 }
 
 impl LoadedEnv {
-    /// Everything as JSON, with the credentials that [`Serialize`] leaves out, for another process
-    /// that builds the environment. It deserializes to an equal value.
+    /// Returns everything as JSON, with the credentials that [`Serialize`] leaves out, for another
+    /// process that builds the environment. It deserializes to an equal value.
     ///
-    /// Whoever calls it answers for where it goes: never to a file, a log or an argument.
+    /// The caller must keep the value secret: never put it into a file, a log or an argument.
     #[must_use]
     pub fn expose(&self) -> Value {
-        // Text, numbers and their maps always become JSON.
+        // Text, numbers and maps of them always become JSON.
         let mut exposed = serde_json::to_value(self).unwrap_or_default();
         exposed["env_vars"] = json!(self.env_vars);
         let Some(install) = &self.install else { return exposed };
@@ -81,7 +81,7 @@ impl LoadedEnv {
 }
 
 impl Default for LoadedEnv {
-    /// What the empty spec loads to.
+    /// Returns the result of loading the empty spec.
     fn default() -> Self {
         Self {
             install: None,

@@ -1,5 +1,5 @@
-//! What the build of a project's folder reads outside of that folder: other projects that it names
-//! by their places, and the repository that tells its version.
+//! Files that the build of a project reads outside of its folder: other projects that it names by
+//! their paths, and the repository that determines its version.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -61,15 +61,15 @@ const VERSIONING_NAMES: [&str; 8] =
 const OTHER_BUILD_FILES: [&str; 5] =
     ["meson.build", "CMakeLists.txt", "Cargo.toml", "build.rs", "Makefile"];
 
-/// A project in a folder of this machine, and what its build reads besides.
+/// A project in a folder of this machine, and the other files that its build reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalProject {
-    /// The folder, as it was named.
+    /// The folder, as written in the spec.
     pub folder: PathBuf,
-    /// Its normal name, where its build files say it.
+    /// Its normal name, if its build files have one.
     pub name: Option<String>,
-    /// The git repository that the folder lies in, where the build asks git about it.
+    /// The git repository of the folder, if the build asks git about it.
     pub repository: Option<Repository>,
     /// The work tree of another system, where there is none of git.
     pub(crate) history: Option<History>,
@@ -85,24 +85,24 @@ pub struct Need {
     pub name: String,
     /// The absolute path of its folder or archive.
     pub path: PathBuf,
-    /// The address as `file` spells it; none where it names a path.
+    /// The address as `file` spells it; none if it names a path.
     pub url: Option<String>,
     /// The file that names it, in the project's folder.
     pub file: PathBuf,
-    /// The field that does.
+    /// The field that names it.
     pub field: String,
-    /// Whether uv installs it in place, whatever becomes of the project itself.
+    /// Whether uv installs it in place, independent of the project itself.
     pub is_in_place: bool,
 }
 
 impl LocalProject {
-    /// Reads a project and those that it depends on, directly or not, itself first.
+    /// Reads a project and its direct and indirect dependencies on this machine, itself first.
     ///
-    /// What cannot be read of their build files is left to the package manager to complain of.
+    /// Unreadable build files are left to the package manager, which reports them.
     ///
     /// # Errors
     ///
-    /// If a repository that tells a version keeps its state in a way that is not understood.
+    /// If a repository that determines a version has a format that is not supported.
     pub fn all(folder: &Path, source: &dyn Source) -> Result<Vec<Self>, Error> {
         let mut all = Vec::new();
         let mut seen = BTreeSet::new();
@@ -174,7 +174,7 @@ impl LocalProject {
             needs.extend(by_address(file, text));
         }
         needs.extend(by_path(folder, &texts.project, source));
-        // A path that a field names need not exist, where no build asks for it.
+        // A path in a field need not exist if no build asks for it.
         needs.retain(|need| {
             let is_archive = name::is_archive_path(&need.path);
             need.path != folder
@@ -191,20 +191,21 @@ impl LocalProject {
     }
 }
 
-/// Whether a folder holds what a package manager could build.
+/// Returns whether a folder holds a project that a package manager could build.
 fn is_project(folder: &Path, source: &dyn Source) -> bool {
     ["pyproject.toml", "setup.py"].iter().any(|name| source.read(&folder.join(name)).is_ok())
 }
 
-/// The files by which a project is built, as far as they are text.
+/// The files that define a project's build, if they are text.
 struct Texts {
-    /// The `pyproject.toml`; empty where it is none.
+    /// The `pyproject.toml`; empty if it is invalid.
     project: Table,
     /// The build files.
     build: Vec<(PathBuf, String)>,
     /// Lists of requirements that the build files name.
     lists: Vec<(PathBuf, String)>,
-    /// Code that may run during a build: what lies beside the build files, and an own backend.
+    /// Code that may run during a build: the files beside the build files, and a backend of the
+    /// project's own.
     code: Vec<String>,
 }
 
@@ -255,7 +256,7 @@ impl Texts {
         by_table.or_else(by_line).filter(|name| name::is_name(name)).map(normal_name)
     }
 
-    /// Whether the build may ask version control for the version.
+    /// Returns whether the build may ask version control for the version.
     fn ask_for_a_version(&self) -> bool {
         let requires = get(&self.project, &["build-system", "requires"]).and_then(Value::as_array);
         let requires = requires.into_iter().flatten().filter_map(Value::as_str);
@@ -282,7 +283,7 @@ pub(crate) fn get<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Value> {
     rest.iter().try_fold(table.get(*first)?, |value, name| value.get(*name))
 }
 
-/// The files from which setuptools reads dependencies.
+/// Returns the files from which setuptools reads dependencies.
 fn named_lists(project: &Table) -> Vec<String> {
     let mut files = Vec::new();
     let mut values: Vec<&Value> =
@@ -306,7 +307,7 @@ fn named_by_setup_cfg(text: &str) -> Vec<String> {
     values.flat_map(|files| files.split(',')).map(|file| file.trim().to_owned()).collect()
 }
 
-/// The dependencies that a text names as `name @ file:…`, in whatever format it is.
+/// Returns the dependencies that a text names as `name @ file:…`, in any format.
 fn by_address(file: &Path, text: &str) -> Vec<Need> {
     let mut needs = Vec::new();
     for (at, _) in text.match_indices("file:/") {
@@ -338,8 +339,8 @@ fn by_address(file: &Path, text: &str) -> Vec<Need> {
     needs
 }
 
-/// The dependencies that `tool.uv.sources`, of the project or of the workspace that it belongs to, and
-/// `tool.poetry.dependencies` name by their paths.
+/// Returns the dependencies with a path in `tool.uv.sources`, of the project or of its workspace,
+/// and in `tool.poetry.dependencies`.
 fn by_path(folder: &Path, project: &Table, source: &dyn Source) -> Vec<Need> {
     let mut needs = Vec::new();
     let table = |project: &Table, path: &[&str]| -> Table {
@@ -406,7 +407,7 @@ fn one_or_many(value: &Value) -> &[Value] {
     value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
 }
 
-/// The nearest folder around a project, or the project's own, that uv takes for a workspace.
+/// Returns the folder that uv takes for the project's workspace: the nearest above it, or its own.
 fn workspace_of(folder: &Path, source: &dyn Source) -> Option<(PathBuf, Table)> {
     folder.ancestors().find_map(|dir| {
         let text = String::from_utf8(source.read(&dir.join("pyproject.toml")).ok()?).ok()?;
@@ -416,7 +417,7 @@ fn workspace_of(folder: &Path, source: &dyn Source) -> Option<(PathBuf, Table)> 
     })
 }
 
-/// The member of a workspace that has this name.
+/// Returns the member of a workspace with this name.
 fn member(root: &Path, name: &str, source: &dyn Source) -> Option<PathBuf> {
     let files = source.list(root).ok()?;
     files.iter().filter(|path| path.ends_with("pyproject.toml")).find_map(|path| {

@@ -1,9 +1,9 @@
-//! Where a file or a package lies: a path or a URL, in one spelling.
+//! Locations of files and packages: paths and URLs, in one spelling.
 
 use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
-/// The scheme of a URL: `https` in `https://…`, `file` in `file:/…`.
+/// Returns the scheme of a URL: `https` in `https://…`, `file` in `file:/…`.
 pub(crate) fn scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once(':')?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -11,12 +11,13 @@ pub(crate) fn scheme(text: &str) -> Option<&str> {
     (is_scheme && (rest.starts_with("//") || scheme.eq_ignore_ascii_case("file"))).then_some(scheme)
 }
 
-/// What stands between `://` and the path, query or fragment, given what follows `://`.
+/// Returns the part between `://` and the path, query or fragment; `rest` is the text after `://`.
 pub(crate) fn authority(rest: &str) -> &str {
     &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
 }
 
-/// The digits of a port behind a host: `None` without a colon, and none where nothing follows it.
+/// Returns the digits of a port after a host: `None` without a colon, and none if nothing follows
+/// it.
 pub(crate) fn port(host: &str) -> Result<Option<&str>, &'static str> {
     const REASON: &str = "what follows the colon behind its host is no port: a path starts with \
                           `/`, and `/`, `?` and `#` in a password are written `%2F`, `%3F`, `%23`";
@@ -28,8 +29,8 @@ pub(crate) fn port(host: &str) -> Result<Option<&str>, &'static str> {
     if is_port { Ok(Some(port)) } else { Err(REASON) }
 }
 
-/// Refuses a URL that package managers read in different ways, so that its credentials cannot be
-/// told from its host.
+/// Refuses a URL that package managers read in different ways, since its credentials cannot be told
+/// from its host.
 pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
     let Some((_, rest)) = url.split_once("://") else {
         return Ok(());
@@ -41,7 +42,7 @@ pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
     port(authority.rsplit('@').next().unwrap_or(authority)).map(drop)
 }
 
-/// The URL with its scheme and host in lower case, and without a port that is the scheme's own.
+/// Returns the URL with its scheme and host in lower case, and without the scheme's default port.
 pub(crate) fn normal_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -67,12 +68,12 @@ pub(crate) fn normal_url(url: &str) -> String {
     format!("{scheme}://{user}{host}{path}")
 }
 
-/// Whether the text starts with `file:`.
+/// Returns whether the text starts with `file:`.
 pub(crate) fn is_file_url(text: &str) -> bool {
     text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:"))
 }
 
-/// The absolute path that a `file:` URL names, and its fragment.
+/// Returns the absolute path of a `file:` URL, and its fragment.
 pub(crate) fn file_url(url: &str) -> Result<(PathBuf, Option<&str>), &'static str> {
     let rest = &url[5..];
     let (rest, fragment) = match rest.split_once('#') {
@@ -92,7 +93,7 @@ pub(crate) fn file_url(url: &str) -> Result<(PathBuf, Option<&str>), &'static st
     Ok((clean(Path::new(&path)), fragment))
 }
 
-/// The `file:` URL of an absolute path.
+/// Returns the `file:` URL of an absolute path.
 pub(crate) fn to_file_url(path: &Path) -> String {
     let mut url = "file://".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -106,7 +107,7 @@ pub(crate) fn to_file_url(path: &Path) -> String {
     url
 }
 
-/// A user or password as it stands in a URL; percent codes that it already has are kept.
+/// Returns a user or password as it stands in a URL; percent codes that it already has are kept.
 pub(crate) fn encoded_user_info(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -138,15 +139,15 @@ pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// `path` as seen from the absolute folder `dir`, without `.` and `..`.
+/// Returns `path` relative to the absolute folder `dir`, without `.` and `..`.
 pub(crate) fn absolute(dir: &Path, path: &str) -> PathBuf {
     clean(&dir.join(path))
 }
 
-/// The path without `.` and `..`, by its text alone.
+/// Returns the path without `.` and `..`, by its text alone.
 ///
-/// A spec's paths become part of comparisons (a requirements file that includes itself), so that
-/// each file needs one spelling; this crate cannot follow links.
+/// Paths of a spec are compared (to find a requirements file that includes itself), so each file
+/// needs one spelling; this crate cannot follow links.
 pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
@@ -161,13 +162,13 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
     clean
 }
 
-/// Whether a path can be written on a line of a requirements file as it is.
+/// Returns whether a path can be written on a line of a requirements file unchanged.
 pub(crate) fn is_plain(path: &Path) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || "/-._~+!,=@".contains(c);
     path.to_str().is_some_and(|path| path.chars().all(is_plain))
 }
 
-/// The same, with blanks allowed where no comment or option can be seen in what follows them.
+/// Like [`is_plain`], but allows blanks if the text after them looks like no comment or option.
 pub(crate) fn is_plain_but_for_blanks(path: &Path) -> bool {
     path.to_str().is_some_and(|path| {
         is_plain(Path::new(&path.replace(' ', ""))) && !path.contains(" -") && !path.ends_with(' ')

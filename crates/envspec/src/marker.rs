@@ -1,8 +1,8 @@
 //! Environment markers (PEP 508) in normal form.
 //!
-//! `pep508_rs` is not used for them: it reads versions without their pre-release part, drops
-//! comparisons that it does not understand, and both change what a marker means. Our form keeps the
-//! comparisons as they are; it orders them, and writes each in one way.
+//! `pep508_rs` is not used for markers: it reads versions without their pre-release part, and drops
+//! comparisons that it does not understand; both change a marker's meaning. Our form keeps the
+//! comparisons, sorts them, and writes each in one way.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use pep440_rs::Version;
 use crate::name;
 use crate::specifier::{Operator, Specifier, without_trailing_zeros};
 
-/// How deep parentheses may be nested.
+/// Maximum depth of parentheses.
 const DEPTH: usize = 64;
 
 /// The variables of PEP 508, with the older names that pip still reads.
@@ -45,7 +45,7 @@ pub(crate) enum Marker {
     Or(Vec<Marker>),
 }
 
-/// What is asked of a variable.
+/// A comparison with a variable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Test {
     /// `variable <operator> 'text'`.
@@ -64,7 +64,7 @@ impl Marker {
         if rest.is_empty() { Ok(marker) } else { Err(format!("`{rest}` follows its marker")) }
     }
 
-    /// Whether the marker holds where `lookup` tells the value of a variable.
+    /// Returns whether the marker holds if `lookup` returns the values of variables.
     ///
     /// A variable without a value counts as an empty text.
     pub(crate) fn holds<'a>(&self, lookup: &dyn Fn(&str) -> Option<&'a str>) -> bool {
@@ -82,7 +82,7 @@ impl Marker {
         }
     }
 
-    /// Joins operands that are themselves joined in the same way, sorts them and drops doubles.
+    /// Joins operands, flattens nested joins of the same kind, sorts, and drops duplicates.
     fn join(operands: Vec<Self>, is_and: bool) -> Self {
         let mut flat = Vec::with_capacity(operands.len());
         for operand in operands {
@@ -112,7 +112,7 @@ impl fmt::Display for Marker {
             if index > 0 {
                 f.write_str(word)?;
             }
-            // `and` binds closer than `or`, so only an `or` within an `and` needs them.
+            // `and` binds more tightly than `or`, so only an `or` within an `and` needs them.
             match operand {
                 Self::Or(_) => write!(f, "({operand})")?,
                 _ => write!(f, "{operand}")?,
@@ -139,7 +139,7 @@ impl Test {
     }
 }
 
-/// A text between quotes that it does not hold itself; PEP 508 knows no escapes.
+/// A text in quotes of the kind that it does not contain; PEP 508 has no escapes.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -155,7 +155,7 @@ fn is_version(variable: &str) -> bool {
 
 fn compare(variable: &str, value: &str, operator: Operator, text: &str) -> bool {
     let is_version = is_version(variable) || variable == "platform_release";
-    // As `packaging` does: what is no version is compared as text, and text has no order.
+    // As in `packaging`: a text that is no version is compared as text, and text has no order.
     if is_version && let Ok(specifier) = Specifier::new(operator, text) {
         return specifier.accepts(value);
     }
@@ -172,12 +172,12 @@ fn compare(variable: &str, value: &str, operator: Operator, text: &str) -> bool 
         | Operator::LessOrEqual
         | Operator::GreaterOrEqual => value == text,
         Operator::NotEqual => value != text,
-        // The last is refused for text when the marker is read.
+        // Reading the marker refuses the last one for text.
         Operator::Less | Operator::Greater | Operator::Compatible => false,
     }
 }
 
-/// The normal form of one comparison.
+/// Returns the normal form of one comparison.
 fn comparison(variable: &'static str, operator: Operator, text: &str) -> Result<Marker, String> {
     let text = if variable == "extra" {
         name::normal_name(text)
@@ -191,8 +191,8 @@ fn comparison(variable: &'static str, operator: Operator, text: &str) -> Result<
         Specifier::new(operator, text)?.version().to_owned()
     } else {
         match Specifier::new(operator, text.trim()) {
-            // Exported lock files have `python_version >= '3.6.*'`. pip compares that as text, uv
-            // ignores the end.
+            // Exported lock files have `python_version >= '3.6.*'`. pip compares that as text, and
+            // uv ignores the end.
             Err(_) if operator != Operator::Compatible => text.to_owned(),
             specifier => normal_version(&specifier?),
         }
@@ -200,7 +200,7 @@ fn comparison(variable: &'static str, operator: Operator, text: &str) -> Result<
     Ok(Marker::Compare { variable, test: Test::Is(operator, text) })
 }
 
-/// The version that a comparison names, in one spelling.
+/// Returns the version of a comparison, in one spelling.
 fn normal_version(specifier: &Specifier) -> String {
     let version = specifier.version();
     if specifier.is_prefix() {
@@ -218,7 +218,7 @@ enum Side<'a> {
     Text(&'a str),
 }
 
-/// What stands between the sides.
+/// The operator between the sides.
 #[derive(Clone, Copy)]
 enum Relation {
     Operator(Operator),
@@ -338,7 +338,7 @@ impl<'a> Parser<'a> {
         Ok(Relation::Operator(operator))
     }
 
-    /// Takes `word` if it comes next and is not the start of a longer one.
+    /// Takes `word` if it comes next and is not the start of a longer word.
     fn eat_word(&mut self, word: &str) -> bool {
         let Some(rest) = self.rest.trim_start().strip_prefix(word) else {
             return false;

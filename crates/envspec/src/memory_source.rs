@@ -1,4 +1,4 @@
-//! A [`Source`] that is no file system.
+//! A [`Source`] without a file system.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,20 +24,20 @@ pub struct MemorySource {
 }
 
 impl MemorySource {
-    /// A source without a file.
+    /// Creates a source without files.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with one more file, or another text in it.
+    /// Returns the source with one more file, or with a new text for an existing one.
     #[must_use]
     pub fn with_file(mut self, path: impl Into<PathBuf>, contents: impl Into<Vec<u8>>) -> Self {
         self.files.insert(path.into(), contents.into());
         self
     }
 
-    /// The paths of all files, sorted.
+    /// Returns the paths of all files, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)
     }
@@ -48,7 +48,7 @@ impl Source for MemorySource {
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Fails with `NotFound` where no file lies below `dir`: folders exist only by their files.
+    /// Fails with `NotFound` if no file lies below `dir`: folders exist only by their files.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let below: Vec<_> = self
             .paths()

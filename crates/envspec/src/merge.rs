@@ -3,14 +3,13 @@
 use crate::runtime_env::{Config, RuntimeEnv};
 
 impl RuntimeEnv {
-    /// This spec over a pipeline's `default`.
+    /// Returns this spec over a pipeline's `default`.
     ///
     /// - An empty spec opts out of the default altogether: the stage runs in the base environment.
     /// - `env_vars` are merged by name; this spec's values win.
-    /// - Where the interpreter and its packages come from is one slot: `pip`, `uv`, `conda`,
-    ///   `python` and `py_executable`. If this spec sets any of them, all of the default's are
-    ///   dropped.
-    /// - Every other field is replaced as a whole where this spec sets it, `config` too.
+    /// - `pip`, `uv`, `conda`, `python` and `py_executable` are one slot, for the interpreter and
+    ///   its packages. If this spec sets any of them, all of the default's are dropped.
+    /// - Every other field that this spec sets replaces the default's as a whole, `config` too.
     ///
     /// Merging specs that are not empty is associative, and an empty default changes nothing.
     ///
@@ -68,7 +67,7 @@ impl RuntimeEnv {
         merged
     }
 
-    /// Whether it says where the interpreter or its packages come from: by `pip`, `uv`, `conda`,
+    /// Returns whether the spec sets the interpreter or its packages: by `pip`, `uv`, `conda`,
     /// `python` or `py_executable`.
     #[must_use]
     pub fn decides_packages(&self) -> bool {

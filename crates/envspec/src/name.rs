@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
-/// Whether `text` is a name by PEP 508: ASCII letters and digits, with `-`, `_` and `.` inside.
+/// Returns whether `text` is a name by PEP 508: ASCII letters and digits, with `-`, `_` and `.`
+/// inside.
 pub(crate) fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|&byte| is_name_byte(byte))
 }
 
-/// Whether `byte` may stand in a name.
+/// Returns whether `byte` may stand in a name.
 pub(crate) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
-/// The normal form of a name: lower case, each run of `-`, `_` and `.` a single `-` (PEP 503).
+/// Returns the normal form of a name: lower case, each run of `-`, `_` and `.` a single `-` (PEP
+/// 503).
 #[must_use]
 pub fn normal_name(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
@@ -30,7 +32,8 @@ pub fn normal_name(name: &str) -> String {
     normal
 }
 
-/// The normal name of the distribution that a wheel's or a source archive's file name starts with.
+/// Returns the normal name of the distribution at the start of a wheel's or source archive's file
+/// name.
 #[must_use]
 pub fn of_archive(file_name: &str) -> Option<String> {
     let stem = archive_stem(file_name)?;
@@ -38,12 +41,13 @@ pub fn of_archive(file_name: &str) -> Option<String> {
     is_name(name).then(|| normal_name(name))
 }
 
-/// Whether a path is that of a wheel or a source archive.
+/// Returns whether a path is that of a wheel or a source archive.
 pub(crate) fn is_archive_path(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(is_archive)
 }
 
-/// Whether a file name is that of a wheel or a source archive, by the suffixes that pip accepts.
+/// Returns whether a file name is that of a wheel or a source archive, by the suffixes that pip
+/// accepts.
 pub(crate) fn is_archive(file_name: &str) -> bool {
     archive_stem(file_name).is_some()
 }
@@ -70,7 +74,7 @@ fn archive_stem(file_name: &str) -> Option<&str> {
     SUFFIXES.iter().find_map(|suffix| strip_suffix(file_name, suffix))
 }
 
-/// `text` without a suffix of either case.
+/// Returns `text` without a suffix of either case.
 fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     let (stem, end) = text.split_at_checked(text.len().checked_sub(suffix.len())?)?;
     end.eq_ignore_ascii_case(suffix).then_some(stem)

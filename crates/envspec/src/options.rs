@@ -1,4 +1,4 @@
-//! Option lines of requirements files, and the same options given to a package manager.
+//! Option lines of requirements files, and the same options on a package manager's command line.
 
 use crate::error::Error;
 use crate::redact::redact;
@@ -6,7 +6,7 @@ use crate::settings::Given;
 use crate::suggest::nearest;
 use crate::tool::Tool;
 
-/// An option that is understood, with its value.
+/// A known option, with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     IndexUrl(String),
@@ -21,12 +21,12 @@ pub(crate) enum Known {
     Override(String),
     Requirement(String),
     Editable(String),
-    /// Words for the package manager; none where it reads past the option.
+    /// Words for the package manager; none if it ignores the option.
     Tool(Vec<String>),
 }
 
 impl Known {
-    /// What a relative path may stand in.
+    /// Returns the part of the option that may hold a relative path.
     pub(crate) fn value(&self) -> &str {
         match self {
             Self::IndexUrl(value)
@@ -42,7 +42,7 @@ impl Known {
 }
 
 impl Known {
-    /// The same option of a command line.
+    /// Returns the option of a command line as one of these.
     pub(crate) fn of(given: &Given) -> Option<Self> {
         let value = || given.value.clone().unwrap_or_default();
         let long = format!("--{}", given.setting.name);
@@ -52,7 +52,7 @@ impl Known {
     }
 }
 
-/// Long name, short name, and how the option is made of its value.
+/// Long name, short name, and the option's constructor.
 type Valued = (&'static str, Option<&'static str>, fn(String) -> Known);
 
 const VALUED: [Valued; 12] = [
@@ -76,7 +76,7 @@ const FLAGS: [(&str, Known); 3] = [
     ("--require-hashes", Known::RequireHashes),
 ];
 
-/// What the error for an unknown option suggests.
+/// The names that the error for an unknown option suggests.
 const NAMES: [&str; 11] = [
     "--index-url",
     "--extra-index-url",
@@ -91,8 +91,8 @@ const NAMES: [&str; 11] = [
     "--editable",
 ];
 
-/// Takes the first word of `words` as an option that is understood, with its value; `None` leaves
-/// the words as they are.
+/// Takes the first word of `words` if it is a known option, with its value; `None` leaves the words
+/// unchanged.
 pub(crate) fn take(words: &mut &[String]) -> Result<Option<Known>, Error> {
     let Some((word, rest)) = words.split_first() else {
         return Ok(None);
@@ -132,8 +132,8 @@ pub(crate) fn take(words: &mut &[String]) -> Result<Option<Known>, Error> {
     Ok(None)
 }
 
-/// An option that pip takes on a line for itself, as the first of `words`. uv trusts a host by an
-/// option of another name, and reads past the others.
+/// Takes an option that only pip allows on a line, as the first of `words`. uv has another name for
+/// trusted hosts, and ignores the other options.
 fn take_of_pip(words: &mut &[String], tool: Tool) -> Result<Option<Known>, Error> {
     let Some((word, rest)) = words.split_first() else { return Ok(None) };
     let (name, attached) = match word.split_once('=') {
@@ -158,8 +158,8 @@ fn take_of_pip(words: &mut &[String], tool: Tool) -> Result<Option<Known>, Error
     Ok(Some(Known::Tool([name.to_owned()].into_iter().chain(value).collect())))
 }
 
-/// The option with its whole name, where it is cut short and only one begins so: pip's `optparse`
-/// takes that on lines, too.
+/// Returns the option with its full name, if a shortened name fits only one: pip's `optparse`
+/// accepts that on lines, too.
 fn whole_name(word: &str) -> Option<String> {
     let (name, value) = word.split_at(word.find('=').unwrap_or(word.len()));
     let names = || VALUED.iter().map(|(name, ..)| *name).chain(FLAGS.iter().map(|(name, _)| *name));
@@ -173,7 +173,7 @@ fn whole_name(word: &str) -> Option<String> {
     }
 }
 
-/// The options of an option line; one that is not understood is refused by name.
+/// Returns the options of an option line; an unknown option is refused by name.
 pub(crate) fn parse_line(line: &str, tool: Tool) -> Result<Vec<Known>, Error> {
     let words = split_words(line)?;
     let mut words = words.as_slice();

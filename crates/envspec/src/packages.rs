@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use crate::redact::redact;
 use crate::tool::Tool;
 
-/// Requirements as a spec gives them.
+/// The requirements of a spec.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PackageList {
     /// Lines, each as in a requirements file.
     Lines(Vec<String>),
-    /// A requirements file, as the path was written.
+    /// A requirements file, by the path as written.
     File(PathBuf),
 }
 
 impl PackageList {
-    /// Whether the list has no line; a file counts as having some.
+    /// Returns whether the list has no line; a file counts as not empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Lines(lines) if lines.is_empty())
@@ -38,7 +38,7 @@ impl fmt::Debug for PackageList {
     }
 }
 
-/// The `pip` or `uv` field of a spec, in whichever form it was given.
+/// The `pip` or `uv` field of a spec, in any of its forms.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Packages {
     pub(crate) tool: Tool,
@@ -49,32 +49,32 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// The package manager, which is also the field's name.
+    /// Returns the package manager, which is also the field's name.
     #[must_use]
     pub fn tool(&self) -> Tool {
         self.tool
     }
 
-    /// What to install.
+    /// Returns the packages to install.
     #[must_use]
     pub fn list(&self) -> &PackageList {
         &self.list
     }
 
-    /// `pip_version` or `uv_version`.
+    /// Returns `pip_version` or `uv_version`.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
-    /// `pip_install_options` or `uv_pip_install_options`. Where they are not given, Ray has
-    /// defaults of its own, which an empty list takes away; here both mean none.
+    /// Returns `pip_install_options` or `uv_pip_install_options`. Without them, Ray has defaults of
+    /// its own, which an empty list removes; here both mean none.
     #[must_use]
     pub fn options(&self) -> Option<&[String]> {
         self.options.as_deref()
     }
 
-    /// `pip_check` or `uv_check`; false by default.
+    /// Returns `pip_check` or `uv_check`. Default: false.
     #[must_use]
     pub fn check(&self) -> bool {
         self.check
@@ -106,7 +106,7 @@ pub(crate) struct Fields {
     pub(crate) check: &'static str,
     pub(crate) version: &'static str,
     pub(crate) options: &'static str,
-    /// All of them, for the error that suggests one.
+    /// All fields, for the error that suggests one.
     pub(crate) all: [&'static str; 4],
 }
 

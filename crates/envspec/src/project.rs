@@ -1,5 +1,5 @@
-//! The files of projects beside requirements files: dependency groups of a `pyproject.toml` (PEP 735),
-//! the block at the head of a script (PEP 723), and lock files (PEP 751).
+//! Project files besides requirements files: dependency groups of a `pyproject.toml` (PEP 735), the
+//! block at the head of a script (PEP 723), and lock files (PEP 751).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::name::normal_name;
 
-/// What a file is by its name, where it is no requirements file.
+/// The kind of a file that is no requirements file, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `pyproject.toml`
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Lock,
     /// `NAME.py`
     Script,
-    /// What nobody here reads, and the way out.
+    /// A file that this crate cannot read, and the way out.
     Other(&'static str),
 }
 
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// What a file asks for.
+/// The requirements of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// Its requirements.
@@ -70,7 +70,7 @@ impl Contents {
     }
 }
 
-/// The `requires-python` of a table.
+/// Returns the `requires-python` of a table.
 fn python(table: &Table) -> Result<Option<String>, String> {
     let Some(given) = table.get("requires-python") else { return Ok(None) };
     let text = given.as_str().ok_or("its `requires-python` is no text")?;
@@ -111,7 +111,7 @@ fn refuse_sources(uv: &Table, found: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The names of a project's groups, for the error that tells them.
+/// Returns the names of a project's groups, for the error that lists them.
 pub(crate) fn group_names(text: &str) -> Result<Vec<String>, String> {
     Ok(groups(&table(text)?)?.into_keys().collect())
 }
@@ -167,7 +167,7 @@ fn expand(
     Ok(())
 }
 
-/// What the block `# /// script` of a script asks for; nothing where it has none.
+/// Returns the contents of the block `# /// script` of a script; none without a block.
 pub(crate) fn script(text: &str) -> Result<Option<Contents>, String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -206,7 +206,8 @@ pub(crate) fn script(text: &str) -> Result<Option<Contents>, String> {
     Ok(Some(Contents { python, ..Contents::of_lines(lines, uv) }))
 }
 
-/// Whether the text of a script has a block (PEP 723) that names packages or Pythons, or a wrong one.
+/// Returns whether a script has a block (PEP 723) that names packages or Pythons, or an invalid
+/// one.
 ///
 /// ```
 /// assert!(envspec::names_packages("# /// script\n# dependencies = ['six']\n# ///\n"));
@@ -222,7 +223,7 @@ pub fn names_packages(script: &str) -> bool {
     }
 }
 
-/// The requirements of a lock file, each pinned, with the hashes of its files.
+/// Returns the requirements of a lock file, each pinned, with the hashes of its files.
 pub(crate) fn lock(text: &str) -> Result<Contents, String> {
     let lock = table(text)?;
     let version = lock.get("lock-version").and_then(Value::as_str).unwrap_or_default();

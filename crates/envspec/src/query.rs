@@ -1,7 +1,7 @@
-//! Credentials in the query of a URL: tokens, and signatures with all that belongs to them.
+//! Credentials in the query of a URL: tokens, and signatures with all their parameters.
 //!
-//! Of a signed address, only the signature and what says how, by whom and until when it was signed is
-//! a credential; what says which object is meant is not.
+//! In a signed address, only the signature and its parameters (method, signer, expiry) are
+//! credentials; the parameters that name the object are not.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,14 +9,14 @@ use std::ops::Range;
 use crate::location::percent_decoded;
 use crate::secret_name::names_a_secret;
 
-/// How the parameters of one signer begin, in lower case, all of which come and go with a signature.
+/// Prefixes of one signer's parameters, in lower case; they all belong to a signature.
 const SIGNERS: [&str; 7] = ["x-amz-", "x-goog-", "x-oss-", "x-obs-", "x-cos-", "x-ms-", "x-tos-"];
 
-/// Parameters that are a credential, beside those whose names tell a secret.
+/// Parameters that are a credential, besides those with the name of a secret.
 const CREDENTIALS: [&str; 9] =
     ["sig", "hmac", "jwt", "sas", "code", "hdnts", "hdnea", "hdntl", "verify"];
 
-/// Parameters that only say how the address was signed where it is.
+/// Parameters that describe a signature, and count only beside one.
 const OF_A_SIGNATURE: [&str; 30] = [
     "awsaccesskeyid",
     "date",
@@ -50,8 +50,9 @@ const OF_A_SIGNATURE: [&str; 30] = [
     "sv",
 ];
 
-/// The parameters with a credential in the queries of all URLs in `text`, in order, each with one
-/// separator, so that what is left is a query; in time that grows as the text does.
+/// Returns the parameters with a credential in the queries of all URLs in `text`, in order. Each
+/// comes with one separator, so that the rest is a query. The time is linear in the length of the
+/// text.
 pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -59,14 +60,14 @@ pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
         let start = from + offset + 3;
         let rest = &text[start..];
         let end = start + rest.find(ends_word).unwrap_or(rest.len());
-        // One word may hold more URLs, each in the query of the one before.
+        // One word may hold several URLs, each in the query of the previous one.
         in_word(text, start..end, &mut found);
         from = end;
     }
     found
 }
 
-/// `text` without them.
+/// Returns `text` without its credentials.
 pub(crate) fn without_credentials(text: Cow<'_, str>) -> Cow<'_, str> {
     let found = credentials(&text);
     if found.is_empty() {
@@ -89,9 +90,9 @@ fn ends_word(c: char) -> bool {
 fn in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
     let Some(query) = text[word.clone()].find(['?', '#']) else { return };
     let mut from = word.start + query;
-    // What ends a sentence is none of the URL.
+    // Punctuation at the end of a sentence is not part of the URL.
     let end = word.start + text[word].trim_end_matches(['.', ',', ':', ')', ']']).len();
-    // Each query begins with its `?`, and ends where a fragment or the next one begins.
+    // Each query begins with its `?`, and ends at a fragment or the next query.
     while from < end {
         let rest = &text[from + 1..end];
         let length = rest.find(['?', '#']).unwrap_or(rest.len());
@@ -122,7 +123,7 @@ fn in_query(text: &str, query: Range<usize>, found: &mut Vec<Range<usize>>) {
         })
         .collect();
     if is_credential.iter().all(|is| *is) {
-        // A URL without them is written without the `?`, too.
+        // A URL without parameters is written without the `?`, too.
         found.push(query);
         return;
     }
@@ -136,7 +137,7 @@ fn in_query(text: &str, query: Range<usize>, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// The name of a parameter in lower case, and its value.
+/// Returns the name of a parameter in lower case, and its value.
 fn read(parameter: &str) -> (String, &str) {
     let (name, value) = parameter.split_once('=').unwrap_or(("", parameter));
     let name = percent_decoded(name).unwrap_or_else(|| name.to_owned());
@@ -149,7 +150,7 @@ fn is_signature(name: &str) -> bool {
         || name.split(|c: char| !c.is_alphanumeric()).any(|word| word == "signature")
 }
 
-/// Whether a value is a signed token (RFC 7519), whatever it is called.
+/// Returns whether a value is a signed token (RFC 7519), whatever its name.
 fn is_web_token(value: &str) -> bool {
     value.starts_with("eyJ") && value.matches('.').count() == 2
 }
@@ -185,7 +186,7 @@ mod tests {
                 "403 for 'https://b/x', and (https://b/y).",
             ),
             ("https://b/x#access_token=s", "https://b/x"),
-            // What says which object is meant stays.
+            // Parameters that name the object stay.
             ("https://b/x?versionId=3&expires=never", "https://b/x?versionId=3&expires=never"),
             ("https://b/x?tokenizer=1&sort=st", "https://b/x?tokenizer=1&sort=st"),
             ("https://b/x?", "https://b/x?"),

@@ -14,7 +14,7 @@ use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
 use crate::suggest::nearest;
 use crate::tool::Tool;
 
-/// The fields that are modelled.
+/// The fields that this crate models.
 pub(crate) const FIELDS: [&str; 13] = [
     "pip",
     "uv",
@@ -62,7 +62,7 @@ fn runtime_env(value: Value) -> Result<RuntimeEnv, Error> {
     let mut spec = RuntimeEnv::default();
     let mut other_packages = None;
     for (field, value) in table {
-        // Ray: a field that is None is absent.
+        // In Ray, a field that is None is absent.
         if value.is_null() {
             continue;
         }
@@ -95,7 +95,7 @@ fn runtime_env(value: Value) -> Result<RuntimeEnv, Error> {
 }
 
 impl RuntimeEnv {
-    /// Ray takes one of `pip`, `uv` and `conda`.
+    /// Refuses `conda` beside `pip` or `uv`; Ray takes one of them.
     pub(crate) fn check_conda(&self) -> Result<(), Error> {
         match &self.packages {
             Some(packages) if self.engine_fields.contains_key("conda") => {
@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for RuntimeEnv {
     }
 }
 
-/// The error for a field that is not known. Fields that only Ray serves are suggested too.
+/// Returns the error for an unknown field. It also suggests fields that only Ray serves.
 pub(crate) fn unknown(field: &str, prefix: &str, known: &[&'static str]) -> Error {
     let mut known = known.to_vec();
     if prefix.is_empty() {
@@ -123,7 +123,7 @@ pub(crate) fn unknown(field: &str, prefix: &str, known: &[&'static str]) -> Erro
     Error::UnknownField { field: format!("{prefix}{}", excerpt(field)), nearest }
 }
 
-/// Turns TOML into JSON; a date and a number that JSON has not are refused.
+/// Turns TOML into JSON; dates, and numbers that JSON lacks, are refused.
 pub(crate) fn json_from_toml(field: &str, value: toml::Value) -> Result<Value, Error> {
     Ok(match value {
         toml::Value::String(text) => Value::String(text),
@@ -176,7 +176,7 @@ fn packages(tool: Tool, value: Value) -> Result<Option<Packages>, Error> {
     Ok((!packages.list.is_empty()).then_some(packages))
 }
 
-/// The table form. Ray's `uv` takes no path under `packages`, only its `pip` does; here both do.
+/// Reads the table form. In Ray, only `pip` takes a path under `packages`; here `uv` does, too.
 fn packages_table(tool: Tool, table: Map<String, Value>) -> Result<Packages, Error> {
     let name = tool.as_str();
     let fields = Fields::of(tool);
@@ -188,7 +188,7 @@ fn packages_table(tool: Tool, table: Map<String, Value>) -> Result<Packages, Err
             packages.list = list(&field, value)?;
             is_given = true;
         } else if value.is_null() && fields.all.contains(&key.as_str()) {
-            // As absent.
+            // Like an absent field.
         } else if key == fields.check {
             packages.check = flag(&field, &value)?;
         } else if key == fields.version {
@@ -264,7 +264,7 @@ fn env_vars(value: Value) -> Result<BTreeMap<String, String>, Error> {
                 check_variable(&name, &value)?;
                 variables.insert(name, value);
             }
-            // The value may be a credential: its kind alone is told.
+            // The value may be a credential, so the error names its kind only.
             other => {
                 return Err(Error::WrongType {
                     field: format!("env_vars.{}", excerpt(&name)),
@@ -277,7 +277,7 @@ fn env_vars(value: Value) -> Result<BTreeMap<String, String>, Error> {
     Ok(variables)
 }
 
-/// Refuses what no process can be given as an environment variable.
+/// Refuses names and values that no process can have as an environment variable.
 pub(crate) fn check_variable(name: &str, value: &str) -> Result<(), Error> {
     let invalid = |shown: String, reason| Error::InvalidValue {
         field: format!("env_vars.{}", excerpt(name)),
@@ -364,7 +364,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The start of a text, without credentials, on one line.
+/// Returns the start of a text, without credentials, on one line.
 pub(crate) fn excerpt(text: &str) -> String {
     const LENGTH: usize = 120;
     let text = redact(text);

@@ -6,11 +6,11 @@ use std::ops::Range;
 use crate::location;
 use crate::query;
 
-/// `text` without the credentials of any URL in it: the `user:password@`, and the tokens and
-/// signatures of its query.
+/// Returns `text` without the credentials of any URL in it: the `user:password@`, and the tokens
+/// and signatures of its query.
 ///
-/// A user alone is cut too, since tokens are given that way, except where the scheme is an `ssh`
-/// one: `git+ssh://git@host/` needs its user, and only a password is cut there.
+/// A user alone is cut too, since it may be a token. Only an `ssh` scheme keeps it:
+/// `git+ssh://git@host/` needs its user, and only a password is cut there.
 ///
 /// A parameter of a query is a credential if [its name tells a secret](crate::names_a_secret) or it belongs
 /// to a signature, such as those of presigned addresses (`X-Amz-…`, `X-Goog-…`, `sig` with its
@@ -25,10 +25,10 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     cut(text, user_infos(text, Reading::Text))
 }
 
-/// A URL without its credentials, and those of URLs in its path or query.
+/// Returns a URL without its credentials, and without those of URLs in its path or query.
 ///
-/// Unlike [`redact`] it takes nothing else for credentials, so that two URLs that differ in anything
-/// else stay different.
+/// Unlike [`redact`], it treats nothing else as credentials, so that two URLs that differ in
+/// anything else stay different.
 pub(crate) fn public_url(url: &str) -> Cow<'_, str> {
     cut(url, user_infos(url, Reading::Url))
 }
@@ -63,17 +63,18 @@ pub(crate) struct UserInfo {
     pub(crate) ssh: bool,
 }
 
-/// What a text is taken for.
+/// How a text is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Anything that may hold URLs, wrong ones too: a password with a raw `/`, `?` or `#` ends the
-    /// authority early, and is found all the same.
+    /// Any text that may hold URLs, also invalid ones: a password with a raw `/`, `?` or `#` ends
+    /// the authority early, and is found all the same.
     Text,
-    /// A URL that a package manager takes as it stands.
+    /// A URL that a package manager accepts.
     Url,
 }
 
-/// Every user part of a URL in `text`, in order; in time that grows as the text does.
+/// Returns every user part of a URL in `text`, in order. The time is linear in the length of the
+/// text.
 pub(crate) fn user_infos(text: &str, reading: Reading) -> Vec<UserInfo> {
     let mut found = Vec::new();
     let mut word = Word { end: 0, last_at: None };
@@ -97,7 +98,7 @@ pub(crate) fn user_infos(text: &str, reading: Reading) -> Vec<UserInfo> {
     found
 }
 
-/// What goes on until a character that no URL holds.
+/// Text up to a character that no URL holds.
 struct Word {
     end: usize,
     last_at: Option<usize>,
@@ -113,14 +114,14 @@ impl Word {
     }
 }
 
-/// Where the user part of the URL ends whose authority starts at `start`.
+/// Returns the end of the user part of the URL whose authority starts at `start`.
 fn user_info_end(text: &str, start: usize, word: &Word, reading: Reading) -> Option<usize> {
     let last_at = word.last_at.filter(|at| *at >= start)?;
     let authority = location::authority(&text[start..word.end]);
     if let Some(at) = authority.rfind('@') {
         return Some(start + at);
     }
-    // What follows the colon is no port: the host comes after a later `@`.
+    // The text after the colon is no port: the host comes after a later `@`.
     (reading == Reading::Text && location::port(authority).is_err()).then_some(last_at)
 }
 

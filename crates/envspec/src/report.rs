@@ -1,9 +1,9 @@
-//! Errors as people read them.
+//! Errors for people.
 
 use std::error::Error;
 
-/// Returns an error as people read it: its message, those of all its causes, what would overflow a
-/// message, and what to do about it.
+/// Returns an error as text for people: its message, those of all its causes, details that would
+/// overflow a message, and the way out.
 ///
 /// ```
 /// use envspec::{RuntimeEnv, report};

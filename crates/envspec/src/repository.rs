@@ -1,4 +1,4 @@
-//! What git tells a build about the work tree that a project lies in. It is read from git's own files.
+//! The state of a work tree that git tells a build. It is read from git's own files.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use crate::git_index::{self, Tracked};
 use crate::location;
 use crate::source::Source;
 
-/// How often one reference may point to another.
+/// Maximum number of references that point to each other in a chain.
 const MOST_HOPS: usize = 8;
 
 /// A git repository with a work tree.
@@ -19,16 +19,16 @@ const MOST_HOPS: usize = 8;
 pub struct Repository {
     /// The top of the work tree.
     pub root: PathBuf,
-    /// Where this work tree's own state is: `HEAD` and the index.
+    /// The folder of this work tree's own state: `HEAD` and the index.
     pub git_dir: PathBuf,
-    /// Where objects and references are: of a linked work tree, those of the main one.
+    /// The folder of objects and references: for a linked work tree, that of the main one.
     pub common_dir: PathBuf,
     /// The files that git tracks in the work tree, relative to its top.
     pub tracked: Vec<Tracked>,
 }
 
 impl Repository {
-    /// Finds the repository that a folder lies in, links resolved as git does.
+    /// Finds the repository that a folder lies in; links are resolved as git does.
     pub(crate) fn find(folder: &Path, source: &dyn Source) -> Result<Option<Self>, Error> {
         let folder = source.real_dir(folder).unwrap_or_else(|_| folder.to_owned());
         for root in folder.ancestors() {
@@ -52,8 +52,9 @@ impl Repository {
         Ok(None)
     }
 
-    /// The digest of what decides how git describes the work tree: the commit and the branch, the tags,
-    /// and whether what is tracked has been changed. Of `folder` itself the caller knows the contents.
+    /// Returns the digest of everything that decides how git describes the work tree: the commit
+    /// and the branch, the tags, and whether tracked files have changed. The caller adds the
+    /// contents of `folder` itself.
     pub(crate) fn digest(&self, folder: &Path, source: &dyn Source) -> Result<Digest, Error> {
         let folder = source.real_dir(folder).unwrap_or_else(|_| folder.to_owned());
         let below = folder.strip_prefix(&self.root).unwrap_or(Path::new(""));
@@ -87,7 +88,7 @@ impl Repository {
             encoder.text(name);
             encoder.text(id);
         }
-        // Where history is cut short, and references in the form of tables.
+        // The file of a shallow history, and references in the form of tables.
         let mut others = vec![self.common_dir.join("shallow")];
         for dir in [&self.git_dir, &self.common_dir] {
             others.extend(source.list(&dir.join("reftable")).unwrap_or_default());
@@ -112,7 +113,7 @@ impl Repository {
         Ok(Digest::of(&encoder.finish()))
     }
 
-    /// The packed references; those of tags with the commits that they lead to.
+    /// Returns the packed references; tags with the commits that they lead to.
     fn packed_refs(&self, source: &dyn Source) -> BTreeMap<String, String> {
         let text = text(&self.common_dir.join("packed-refs"), source).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split_once(' '));

@@ -17,9 +17,9 @@ use crate::specifier::Specifier;
 
 /// One requirement in normal form.
 ///
-/// It displays as a line of a requirements file that both pip and uv accept, hashes and absolute
-/// paths included, but without the credentials of a URL: [`Requirement::expose`] gives the line for
-/// the package manager. Two spellings of one requirement (PEP 503, 440 and 508) are equal.
+/// It displays as a line of a requirements file that both pip and uv accept, with hashes and
+/// absolute paths, but without the credentials of a URL: [`Requirement::expose`] returns the line
+/// for the package manager. Two spellings of one requirement (PEP 503, 440 and 508) are equal.
 ///
 /// ```
 /// use envspec::Requirement;
@@ -36,18 +36,18 @@ pub struct Requirement {
     pub(crate) marker: Option<Marker>,
     /// `algorithm:hexadecimal`.
     pub(crate) hashes: BTreeSet<String>,
-    /// What a URL or a path tells of the distribution's name; it follows from `target`.
+    /// The distribution's name by a URL or a path; it follows from `target`.
     told_name: Option<String>,
 }
 
-/// What is to be installed.
+/// The thing to install.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Target {
     /// A distribution from an index.
     Index { name: String, specifiers: Vec<Specifier> },
     /// An archive or a version control repository; the URL may hold credentials.
     Url { name: Option<String>, url: String, is_editable: bool },
-    /// A local wheel, archive or folder. `fragment` is what a `file:` URL had after `#`.
+    /// A local wheel, archive or folder. `fragment` is the text after `#` in a `file:` URL.
     Path { name: Option<String>, path: PathBuf, fragment: Option<String>, is_editable: bool },
 }
 
@@ -61,20 +61,20 @@ impl Requirement {
         Self { hashes, ..self }
     }
 
-    /// The same with the hashes of another one in place of its own.
+    /// Returns the requirement with the hashes of another one in place of its own.
     #[must_use]
     pub fn with_hashes_of(&self, other: &Self) -> Self {
         self.clone().with_hashes(other.hashes.clone())
     }
 
-    /// The same without hashes.
+    /// Returns the requirement without hashes.
     #[must_use]
     pub fn without_hashes(&self) -> Self {
         self.clone().with_hashes(BTreeSet::new())
     }
 
-    /// The same at a commit, and with this name if it tells none; one that is for no repository is
-    /// itself.
+    /// Returns the requirement at a commit, with this name if it has none. If it is for no
+    /// repository, it is returned unchanged.
     #[must_use]
     pub fn at_commit(&self, normal_name: &str, commit: &str) -> Self {
         let Target::Url { name, url, is_editable } = &self.target else { return self.clone() };
@@ -105,8 +105,8 @@ impl Requirement {
         }
     }
 
-    /// The version specifiers in normal form, sorted; none where any version will do, and for a
-    /// URL or a path.
+    /// Returns the version specifiers in normal form, sorted; none if any version will do, and for
+    /// a URL or a path.
     #[must_use]
     pub fn specifiers(&self) -> &[Specifier] {
         match &self.target {
@@ -115,26 +115,26 @@ impl Requirement {
         }
     }
 
-    /// Whether an installed `version` satisfies all specifiers. Pre-releases count as any other
-    /// version: whether one may be chosen is the resolver's matter.
+    /// Returns whether an installed `version` satisfies all specifiers. Pre-releases count as any
+    /// other version: the resolver decides whether one may be chosen.
     #[must_use]
     pub fn accepts(&self, version: &str) -> bool {
         self.specifiers().iter().all(|specifier| specifier.accepts(version))
     }
 
-    /// The extras' normal names, sorted.
+    /// Returns the extras' normal names, sorted.
     pub fn extras(&self) -> impl ExactSizeIterator<Item = &str> {
         self.extras.iter().map(String::as_str)
     }
 
-    /// The environment marker in normal form.
+    /// Returns the environment marker in normal form.
     #[must_use]
     pub fn marker(&self) -> Option<String> {
         self.marker.as_ref().map(ToString::to_string)
     }
 
-    /// Whether the marker holds where `lookup` tells the value of a marker variable (PEP 508:
-    /// `python_version`, `sys_platform`, …); true without a marker.
+    /// Returns whether the marker holds if `lookup` returns the values of marker variables (PEP
+    /// 508: `python_version`, `sys_platform`, …); true without a marker.
     ///
     /// A variable that `lookup` does not know counts as an empty text.
     #[must_use]
@@ -142,18 +142,18 @@ impl Requirement {
         self.marker.as_ref().is_none_or(|marker| marker.holds(&lookup))
     }
 
-    /// The hashes that a download must have one of, as `algorithm:hexadecimal`, sorted.
+    /// Returns the hashes, of which a download must have one, as `algorithm:hexadecimal`, sorted.
     pub fn hashes(&self) -> impl ExactSizeIterator<Item = &str> {
         self.hashes.iter().map(String::as_str)
     }
 
-    /// Whether it is a local wheel, archive or folder.
+    /// Returns whether it is a local wheel, archive or folder.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.path().is_some()
     }
 
-    /// The absolute path of a local wheel, archive or folder.
+    /// Returns the absolute path of a local wheel, archive or folder.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.target {
@@ -162,8 +162,8 @@ impl Requirement {
         }
     }
 
-    /// The same with another absolute path, where it is a local wheel, archive or folder; any other
-    /// is itself.
+    /// Returns the requirement with another absolute path if it is a local wheel, archive or
+    /// folder, else unchanged.
     #[must_use]
     pub fn with_path(&self, to: &Path) -> Self {
         let mut moved = self.clone();
@@ -173,7 +173,7 @@ impl Requirement {
         moved
     }
 
-    /// The URL of an archive or repository, without credentials.
+    /// Returns the URL of an archive or repository, without credentials.
     #[must_use]
     pub fn url(&self) -> Option<Cow<'_, str>> {
         match &self.target {
@@ -182,7 +182,7 @@ impl Requirement {
         }
     }
 
-    /// Whether it is installed in place (`-e`).
+    /// Returns whether it is installed in place (`-e`).
     #[must_use]
     pub fn is_editable(&self) -> bool {
         match &self.target {
@@ -191,17 +191,17 @@ impl Requirement {
         }
     }
 
-    /// The line with the credentials of its URL, for the package manager alone.
+    /// Returns the line with the credentials of its URL, for the package manager alone.
     #[must_use]
     pub fn expose(&self) -> String {
         Line { requirement: self, with_credentials: true }.to_string()
     }
 
-    /// Bytes that are equal for two requirements only where both ask for the same.
+    /// Returns bytes that are equal for two requirements only if both ask for the same.
     ///
-    /// With the digest of its contents, a local file goes by its name and that digest, and a folder
-    /// by the digest, so that neither moving the project nor cloning it anew asks for another
-    /// environment. An editable goes by its path too, since the environment will point there.
+    /// With the digest of its contents, a local file counts by its name and that digest, and a
+    /// folder by the digest. So a project that is moved or cloned again asks for the same
+    /// environment. An editable also counts by its path, since the environment will point there.
     pub(crate) fn encode(&self, contents: Option<&Digest>) -> Vec<u8> {
         let Self { target, extras, marker, hashes, told_name: _ } = self;
         let mut encoder = Encoder::default();
@@ -251,7 +251,7 @@ impl Requirement {
 }
 
 impl Target {
-    /// The normal name before `@`, after `#egg=` or in a file name.
+    /// Returns the normal name before `@`, after `#egg=` or in a file name.
     fn told_name(&self) -> Option<String> {
         match self {
             Self::Index { .. } => None,
@@ -330,7 +330,7 @@ impl fmt::Display for Line<'_> {
                 if let Some(name) = name {
                     write!(f, "{name}{extras} @ ")?;
                 }
-                // pip takes extras after a bare `file:` URL only behind `-e`, and blanks in a path
+                // pip takes extras after a bare `file:` URL only with `-e`, and blanks in a path
                 // only without it.
                 let is_plain = if extras.is_empty() || self.requirement.is_editable() {
                     location::is_plain(path)

@@ -1,7 +1,7 @@
-//! Reading one requirement: PEP 508, and the paths and bare URLs that pip and uv take besides.
+//! Reading one requirement: PEP 508, and the paths and bare URLs that pip and uv also take.
 //!
 //! `pep508_rs` is not used for it: it panics on names such as `a- ` and `a[b-]`, and its markers
-//! lose meaning (see `marker.rs`). A property test compares the two wherever both agree to read.
+//! lose meaning (see `marker.rs`). A property test compares the two where both can read a line.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,10 +17,10 @@ use crate::requirement::{Requirement, Target};
 use crate::specifier::{Operator, Specifier};
 use crate::tool::Tool;
 
-/// Reads a line as `tool` does, whose relative paths start at `dir`.
+/// Reads a line as `tool` does; relative paths start at `dir`.
 pub(crate) fn parse_for(tool: Tool, line: &str, dir: &Path) -> Result<Requirement, Error> {
     let line = match (tool, without_comment(line).trim().strip_suffix(';')) {
-        // pip takes a marker that is missing for none.
+        // pip accepts an empty marker.
         (Tool::Pip, Some(line)) => Cow::Borrowed(line),
         (Tool::Pip, None) => with_marker_apart(line),
         (Tool::Uv, _) => Cow::Borrowed(line),
@@ -28,7 +28,7 @@ pub(crate) fn parse_for(tool: Tool, line: &str, dir: &Path) -> Result<Requiremen
     parse(&line, Some(dir))
 }
 
-/// In `name @ url;marker` pip ends the URL at the semicolon, as after a version.
+/// In `name @ url;marker`, pip ends the URL at the semicolon, as after a version.
 fn with_marker_apart(line: &str) -> Cow<'_, str> {
     let is_named = |before: &str| {
         before.contains(':') && !before.starts_with('-') && location::scheme(before).is_none()
@@ -75,7 +75,7 @@ fn parse(line: &str, dir: Option<&Path>) -> Result<Requirement, Error> {
     )
 }
 
-/// The line up to a `#` at its start or after a blank, as pip cuts it.
+/// Returns the line up to a `#` at its start or after a blank, as in pip.
 pub(crate) fn without_comment(line: &str) -> &str {
     let mut after_blank = true;
     for (index, character) in line.char_indices() {
@@ -87,7 +87,7 @@ pub(crate) fn without_comment(line: &str) -> &str {
     line
 }
 
-/// What follows `-e`, `--editable` or `--editable=`.
+/// Returns the text after `-e`, `--editable` or `--editable=`.
 pub(crate) fn editable(text: &str) -> Option<&str> {
     let rest = if let Some(rest) = text.strip_prefix("--editable") {
         rest.strip_prefix('=').or_else(|| rest.starts_with(char::is_whitespace).then_some(rest))?
@@ -220,9 +220,9 @@ fn reference(
         }
         location::check_url(text)?;
         let url = location::normal_url(text);
-        // With extras in the fragment, the bare URL is the only form that keeps them.
+        // With extras in the fragment, only the bare URL keeps them.
         let has_extras = url.split_once('#').is_some_and(|(_, fragment)| fragment.contains('['));
-        // `name @ url` needs a host for pip before 24.
+        // pip before 24 needs a host in `name @ url`.
         let is_local = url.starts_with("git+file:///");
         let name = name.or_else(|| name::egg_name(&url).filter(|_| !has_extras && !is_local));
         // Written back as `name @ url` it would lose its `-e`, which pip and uv take before a bare
@@ -254,12 +254,12 @@ fn reference(
     Ok(Requirement::new(target, extras, marker))
 }
 
-/// What shows that a name is meant: the start of a URL or of a comparison.
+/// Characters that show that a name is meant: the start of a URL or of a comparison.
 const NOT_IN_PATHS: [char; 6] = ['@', '=', '<', '>', '~', '!'];
 
-/// Whether the text is a path rather than a name: it starts with a dot, holds a slash, or ends as a
-/// wheel or a source archive does, and none of the above comes before. A path with such a character
-/// is written with `./` before it.
+/// Returns whether the text is a path rather than a name: it starts with a dot, holds a slash, or
+/// ends like a wheel or a source archive, and none of the above comes first. A path with such a
+/// character is written with `./` before it.
 fn looks_like_path(text: &str) -> bool {
     let word = text.split([';', ' ', '\t']).next().unwrap_or(text);
     let before_extras = word.split('[').next().unwrap_or(word);
@@ -310,7 +310,7 @@ fn split_marker(text: &str) -> Result<(&str, Option<Marker>), String> {
     }
 }
 
-/// As `split_marker`, but a URL may itself hold a `;` that no blank stands beside.
+/// Like `split_marker`, but a URL may itself hold a `;` without blanks around it.
 fn split_url_marker(text: &str) -> Result<(&str, Option<Marker>), String> {
     let separator = text.char_indices().find(|(index, character)| {
         let blank_before = text[..*index].ends_with(char::is_whitespace);

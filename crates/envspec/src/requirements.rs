@@ -1,4 +1,4 @@
-//! Lists of requirements and requirements files, with what they include.
+//! Lists of requirements, and requirements files with the files that they include.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,11 +21,11 @@ use crate::tool::Tool;
 use crate::uv_settings;
 use crate::variables::Variables;
 
-/// How deep requirements files may include each other.
+/// Maximum depth of files that include each other.
 const DEPTH: usize = 64;
 
-/// What the lines of a list are for. A file that a constraint or override file includes by `-r`
-/// keeps that purpose (as in uv; pip would install what it names).
+/// The purpose of a list's lines. A file that a constraint or override file includes by `-r` keeps
+/// that purpose, as in uv; pip would install its packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Requirement,
@@ -33,28 +33,28 @@ pub(crate) enum Role {
     Override,
 }
 
-/// Gathers what lists and files ask for. The order of lines means nothing, so that a file which is
-/// included twice is read once.
+/// Collects the requirements of lists and files. The order of lines has no meaning, so a file that
+/// is included twice is read once.
 pub(crate) struct Collector<'a> {
-    /// The package manager, by whose rules lines are read.
+    /// The package manager whose rules apply to the lines.
     tool: Tool,
     pub(crate) source: &'a dyn Source,
     pub(crate) variables: Variables<'a>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) constraints: Vec<Requirement>,
     pub(crate) overrides: Vec<Requirement>,
-    /// Which Pythons the files are for.
+    /// The Python versions of the files.
     pub(crate) requires_python: Vec<RequiresPython>,
     /// Which environments they are for.
     pub(crate) made_for: Vec<MadeFor>,
     pub(crate) index: IndexCollector,
-    /// Option lines for the package manager alone, whose order means nothing.
+    /// Option lines for the package manager alone; their order has no meaning.
     pub(crate) tool_options: BTreeSet<Vec<String>>,
     /// Options that files of projects and scripts give.
     pub(crate) file_options: Vec<String>,
     /// Whether the next file is all that the spec asks for.
     is_alone: bool,
-    /// The files that include the present one, outermost first.
+    /// The files that include the current one, outermost first.
     open: Vec<PathBuf>,
     done: BTreeSet<(PathBuf, Role)>,
 }
@@ -79,7 +79,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Takes the value of `field`, whose relative paths start at `dir`.
+    /// Reads the value of `field`; relative paths start at `dir`.
     pub(crate) fn list(
         &mut self,
         field: &str,
@@ -110,7 +110,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Takes one option, given on a line or to the package manager.
+    /// Takes one option from a line or from the package manager's options.
     pub(crate) fn option(&mut self, option: Known, dir: &Path, role: Role) -> Result<(), Error> {
         let dir = &*self.seen_from(dir, option.value());
         let binary =
@@ -169,13 +169,13 @@ impl<'a> Collector<'a> {
         self.add(requirement_parser::parse_for(self.tool, &line, &dir)?, role)
     }
 
-    /// The folder that the relative paths in `text` start at: `..` is the parent of what a link leads
-    /// to, as it is for the package managers and the system.
+    /// Returns the folder that the relative paths in `text` start at: `..` is the parent of a
+    /// link's target, as for the package managers and the system.
     fn seen_from<'d>(&self, dir: &'d Path, text: &str) -> Cow<'d, Path> {
         if !text.contains("..") {
             return dir.into();
         }
-        // A folder that is not there is told by whoever reads from it.
+        // If the folder is missing, reading from it reports that.
         self.source.real_dir(dir).map_or(dir.into(), Cow::Owned)
     }
 
@@ -183,14 +183,14 @@ impl<'a> Collector<'a> {
         let refused = |role, reason| Error::Role { text: requirement.to_string(), role, reason };
         let list = match role {
             Role::Requirement => &mut self.requirements,
-            // What pip says of constraints; an override replaces a version, so it needs a name too.
+            // pip's rule for constraints; an override replaces a version, so it needs a name too.
             Role::Constraint if requirement.is_editable() => {
                 return Err(refused("a constraint", "it is editable"));
             }
             Role::Constraint if requirement.name().is_none() => {
                 return Err(refused("a constraint", "it has no name"));
             }
-            // uv reads past them.
+            // uv ignores them.
             Role::Constraint if requirement.extras().len() > 0 && self.tool == Tool::Pip => {
                 return Err(refused("a constraint", "it has extras"));
             }
@@ -266,7 +266,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Takes a file that is no requirements file, and what of it was named.
+    /// Reads a file that is no requirements file, and the named part of it.
     fn project(
         &mut self,
         kind: project::Kind,
@@ -349,8 +349,8 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// The lines of a requirements file without comments, blank lines dropped, each with the number of
-/// its first line. A backslash at the end of a line joins it with the next one (as in pip).
+/// Returns the lines of a requirements file without comments and blank lines, each with the number
+/// of its first line. A backslash at the end of a line joins it with the next one (as in pip).
 fn logical_lines(text: &str, tool: Tool) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut joined: Option<(usize, String)> = None;
@@ -364,7 +364,7 @@ fn logical_lines(text: &str, tool: Tool) -> Vec<(usize, String)> {
         let is_comment = line.trim_start().starts_with('#');
         let (number, mut line_so_far) = joined.take().unwrap_or((index + 1, String::new()));
         if is_comment {
-            // It stays a comment behind what it is joined to, and ends the joining.
+            // A comment stays one after the lines that it is joined to, and ends the joining.
             line_so_far.push(' ');
             line_so_far.push_str(line);
             finish(number, &line_so_far);

@@ -9,7 +9,7 @@ use crate::requirement::{Requirement, Target};
 /// What a file of requirements says of the Pythons that it is for: `requires-python` of a script's block
 /// (PEP 723), of a lock file (PEP 751), or of a package in one.
 ///
-/// It decides nothing of what is installed, and is no part of a digest: an interpreter has it or not.
+/// It does not affect the installed packages and is not in a digest: an interpreter fits it or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RequiresPython {
@@ -56,7 +56,7 @@ fn behind_a_name(marker: &str) -> Option<Requirement> {
 }
 
 impl RequiresPython {
-    /// None if the text is no list of specifiers.
+    /// Returns none if the text is no list of specifiers.
     pub(crate) fn new(file: &Path, versions: &str) -> Option<Self> {
         let found = Self { file: file.to_owned(), versions: versions.to_owned(), package: None };
         found.requirement().map(|_| found)
@@ -73,7 +73,7 @@ impl RequiresPython {
         self.requirement().is_some_and(|requirement| requirement.accepts(version))
     }
 
-    /// The specifiers behind a name, since that is where they are read.
+    /// Returns the specifiers after a name, since a requirement parses them.
     fn requirement(&self) -> Option<Requirement> {
         let requirement: Requirement = format!("python {}", self.versions).parse().ok()?;
         let is_plain = matches!(&requirement.target, Target::Index { name, .. } if name == "python")

@@ -11,10 +11,10 @@ use crate::install::Redacted;
 use crate::packages::{PackageList, Packages};
 use crate::tool::Tool;
 
-/// How long the set-up of an environment may take by default, in seconds, as in Ray.
+/// Default time limit for the set-up of an environment, in seconds, as in Ray.
 pub(crate) const DEFAULT_SETUP_TIMEOUT: u64 = 600;
 
-/// The fields that only Ray serves; they are carried as they are.
+/// The fields that only Ray serves; they are passed on unchanged.
 ///
 /// `java_jars` and the names with an underscore are Ray's internal ones, which its own
 /// `RuntimeEnv.to_dict` may write.
@@ -32,14 +32,14 @@ pub(crate) const ENGINE_FIELDS: [&str; 11] = [
     "_inject_current_ray",
 ];
 
-/// What a stage's Python environment is made of, in the shape of Ray's `runtime_env`.
+/// The spec of a stage's Python environment, in the format of Ray's `runtime_env`.
 ///
-/// A spec only records what was written, paths included; [`RuntimeEnv::load`] reads what they name.
-/// An empty spec asks for the base environment. `None`, an empty list and an empty table count as
-/// not set.
+/// A spec only records what was written, including paths; [`RuntimeEnv::load`] reads the files. An
+/// empty spec asks for the base environment. `None`, an empty list and an empty table count as not
+/// set.
 ///
-/// Serialized it is the dict that Ray takes, with credentials as they were given; debug output
-/// hides them.
+/// Its serialized form is the dict that Ray takes, with credentials as given; debug output hides
+/// them.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct RuntimeEnv {
@@ -75,12 +75,12 @@ pub(crate) enum SetupTimeout {
 }
 
 impl RuntimeEnv {
-    /// The empty spec: the base environment.
+    /// Creates the empty spec: the base environment.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks pip for packages, each given as a line of a requirements file.
+    /// Creates a spec with packages that pip installs, each given as a line of a requirements file.
     ///
     /// ```
     /// use envspec::RuntimeEnv;
@@ -93,18 +93,18 @@ impl RuntimeEnv {
         Self::new().with_lines(Tool::Pip, lines)
     }
 
-    /// Asks uv for packages, each given as a line of a requirements file.
+    /// Creates a spec with packages that uv installs, each given as a line of a requirements file.
     pub fn uv<L: Into<String>>(lines: impl IntoIterator<Item = L>) -> Self {
         Self::new().with_lines(Tool::Uv, lines)
     }
 
-    /// Runs a prebuilt interpreter; nothing is built.
+    /// Creates a spec of a prebuilt interpreter; nothing is built.
     pub fn python(path: impl Into<PathBuf>) -> Self {
         Self { python: Some(path.into()), ..Self::default() }
     }
 
-    /// Asks `tool` for what a requirements file lists. A relative path starts at the folder that
-    /// the spec is loaded for.
+    /// Creates a spec with the packages of a requirements file, which `tool` installs. A relative
+    /// path starts at the folder that the spec is loaded for.
     pub fn requirements_file(tool: Tool, path: impl Into<PathBuf>) -> Self {
         let packages = Packages::new(tool, PackageList::File(path.into()));
         Self { packages: Some(packages), ..Self::default() }
@@ -120,7 +120,7 @@ impl RuntimeEnv {
         self
     }
 
-    /// The same with one more environment variable for the workers, or another value of it.
+    /// Sets an environment variable of the workers. Other variables stay.
     ///
     /// Names that start with `PIP_` or `UV_` reach the package manager too.
     pub fn with_env_var(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -128,7 +128,7 @@ impl RuntimeEnv {
         self
     }
 
-    /// The same with these environment variables in place of all others.
+    /// Sets the environment variables of the workers, in place of all others.
     pub fn with_env_vars<N: Into<String>, V: Into<String>>(
         mut self,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -137,14 +137,14 @@ impl RuntimeEnv {
         self
     }
 
-    /// The same with a folder that the workers run in: a path, or a URI that only Ray serves.
+    /// Sets the folder that the workers run in: a path, or a URI that only Ray serves.
     pub fn with_working_dir(mut self, dir: impl Into<String>) -> Self {
         self.working_dir = Some(dir.into());
         self
     }
 
-    /// The same with these folders, files and wheels on the workers' `PYTHONPATH`: paths, or URIs
-    /// that only Ray serves.
+    /// Sets the folders, files and wheels on the workers' `PYTHONPATH`: paths, or URIs that only
+    /// Ray serves.
     pub fn with_py_modules<M: Into<String>>(
         mut self,
         modules: impl IntoIterator<Item = M>,
@@ -153,31 +153,31 @@ impl RuntimeEnv {
         self
     }
 
-    /// The same with these patterns (gitignore) left out when Ray ships folders.
+    /// Sets the patterns (gitignore) of files that Ray leaves out when it ships folders.
     pub fn with_excludes<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.excludes = patterns.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the interpreter: a prebuilt one, or, in the spec of a base, the one that its packages are
-    /// installed over. A stage's spec takes no packages beside it.
+    /// Sets the interpreter: a prebuilt one, or, in the spec of a base, the one below its packages.
+    /// A stage's spec takes no packages beside it.
     pub fn with_python(self, path: impl Into<PathBuf>) -> Self {
         Self { python: Some(path.into()), ..self }
     }
 
-    /// Leaves the interpreter to the base.
+    /// Removes the interpreter, so that the base's is used.
     pub fn without_python(self) -> Self {
         Self { python: None, ..self }
     }
 
-    /// The same with a command line that starts the workers' interpreter, as in Ray.
+    /// Sets a command line that starts the workers' interpreter, as in Ray.
     pub fn with_py_executable(mut self, command: impl Into<String>) -> Self {
         self.py_executable = Some(command.into());
         self
     }
 
-    /// The same with a limit on the whole set-up of the environment, in whole seconds, rounded up,
-    /// one at least. By default, 600 seconds.
+    /// Sets the time limit for the whole set-up of the environment, in whole seconds, rounded up,
+    /// at least one. Default: 600 seconds.
     pub fn with_setup_timeout(mut self, limit: Duration) -> Self {
         let seconds = limit.as_secs().saturating_add(u64::from(limit.subsec_nanos() > 0)).max(1);
         // Ray's field is a signed number.
@@ -185,26 +185,26 @@ impl RuntimeEnv {
         self
     }
 
-    /// The same with no limit on the set-up of the environment.
+    /// Removes the time limit for the set-up of the environment.
     pub fn without_setup_timeout(mut self) -> Self {
         self.config.setup_timeout = SetupTimeout::Never;
         self
     }
 
-    /// The same with or without a dependency check after the installation (`pip check`). By
-    /// default, none. Has no effect on a spec that asks for no packages.
+    /// Sets whether dependencies are checked after the installation (`pip check`). Default: false.
+    /// Has no effect on a spec without packages.
     pub fn with_check(self, check: bool) -> Self {
         self.with_packages(|packages| packages.check = check)
     }
 
-    /// The same with a package manager of these versions (`==24.1.2`). By default, any will do.
-    /// Has no effect on a spec that asks for no packages.
+    /// Sets the versions of the package manager (`==24.1.2`). Default: any. Has no effect on a spec
+    /// without packages.
     pub fn with_tool_version(self, specifier: impl Into<String>) -> Self {
         self.with_packages(|packages| packages.version = Some(specifier.into()))
     }
 
-    /// The same with these options for the package manager. By default, none. Has no effect on a
-    /// spec that asks for no packages.
+    /// Sets options for the package manager. Default: none. Has no effect on a spec without
+    /// packages.
     pub fn with_tool_options<O: Into<String>>(self, options: impl IntoIterator<Item = O>) -> Self {
         let options = options.into_iter().map(Into::into).collect();
         self.with_packages(|packages| packages.options = Some(options))
@@ -217,32 +217,32 @@ impl RuntimeEnv {
         self
     }
 
-    /// The same with versions that a resolution must respect without asking for the package.
+    /// Sets versions that a resolution must respect without asking for the package.
     pub fn with_constraints<L: Into<String>>(mut self, lines: impl IntoIterator<Item = L>) -> Self {
         self.constraints = PackageList::Lines(lines.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The same with versions that replace what any package asks for.
+    /// Sets versions that replace the requirements of any package.
     pub fn with_overrides<L: Into<String>>(mut self, lines: impl IntoIterator<Item = L>) -> Self {
         self.overrides = PackageList::Lines(lines.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The same with names of base packages whose versions must not move.
+    /// Sets the names of base packages whose versions must not change.
     pub fn with_keep<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.keep = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The same with names of environment variables of the spec that reach the package manager and
-    /// the key. By default, those that start with `PIP_` or `UV_` alone.
+    /// Sets the names of environment variables of the spec that reach the package manager and the
+    /// key. Default: only those that start with `PIP_` or `UV_`.
     pub fn with_build_env<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.config.build_env = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The same with a field that only Ray serves (`conda`, `image_uri`, …), as it is.
+    /// Sets a field that only Ray serves (`conda`, `image_uri`, …); it is passed on unchanged.
     ///
     /// A name that Ray does not know is refused when the spec is loaded or serialized.
     pub fn with_engine_field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -250,73 +250,73 @@ impl RuntimeEnv {
         self
     }
 
-    /// Whether nothing is set, so that the spec asks for the base environment.
+    /// Returns whether nothing is set, so that the spec asks for the base environment.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The `pip` or `uv` field.
+    /// Returns the `pip` or `uv` field.
     #[must_use]
     pub fn packages(&self) -> Option<&Packages> {
         self.packages.as_ref()
     }
 
-    /// The path of a prebuilt interpreter.
+    /// Returns the path of a prebuilt interpreter.
     #[must_use]
     pub fn python_path(&self) -> Option<&Path> {
         self.python.as_deref()
     }
 
-    /// The command line that starts the workers' interpreter.
+    /// Returns the command line that starts the workers' interpreter.
     #[must_use]
     pub fn py_executable(&self) -> Option<&str> {
         self.py_executable.as_deref()
     }
 
-    /// The environment variables.
+    /// Returns the environment variables.
     #[must_use]
     pub fn env_vars(&self) -> &BTreeMap<String, String> {
         &self.env_vars
     }
 
-    /// The folder that workers run in, as it was written.
+    /// Returns the folder that workers run in, as written.
     #[must_use]
     pub fn working_dir(&self) -> Option<&str> {
         self.working_dir.as_deref()
     }
 
-    /// The modules on the workers' `PYTHONPATH`, as they were written.
+    /// Returns the modules on the workers' `PYTHONPATH`, as written.
     #[must_use]
     pub fn py_modules(&self) -> &[String] {
         &self.py_modules
     }
 
-    /// The patterns that are left out when Ray ships folders.
+    /// Returns the patterns of files that Ray leaves out when it ships folders.
     #[must_use]
     pub fn excludes(&self) -> &[String] {
         &self.excludes
     }
 
-    /// Versions that a resolution must respect.
+    /// Returns versions that a resolution must respect.
     #[must_use]
     pub fn constraints(&self) -> &PackageList {
         &self.constraints
     }
 
-    /// Versions that replace what any package asks for.
+    /// Returns versions that replace the requirements of any package.
     #[must_use]
     pub fn overrides(&self) -> &PackageList {
         &self.overrides
     }
 
-    /// Names of base packages whose versions must not move, as they were written.
+    /// Returns the names of base packages whose versions must not change, as written.
     #[must_use]
     pub fn keep(&self) -> &[String] {
         &self.keep
     }
 
-    /// The limit on the whole set-up; `None` for no limit. By default, 600 seconds.
+    /// Returns the time limit for the whole set-up; `None` for no limit. Default: 600 seconds.
     #[must_use]
     pub fn setup_timeout(&self) -> Option<Duration> {
         match self.config.setup_timeout {
@@ -326,25 +326,26 @@ impl RuntimeEnv {
         }
     }
 
-    /// Ray's `config.eager_install`, where it is given.
+    /// Returns Ray's `config.eager_install`, if given.
     #[must_use]
     pub fn eager_install(&self) -> Option<bool> {
         self.config.eager_install
     }
 
-    /// Ray's `config.log_files`.
+    /// Returns Ray's `config.log_files`.
     #[must_use]
     pub fn log_files(&self) -> &[String] {
         &self.config.log_files
     }
 
-    /// Names of environment variables that reach the package manager besides `PIP_*` and `UV_*`.
+    /// Returns the names of environment variables that reach the package manager besides `PIP_*`
+    /// and `UV_*`.
     #[must_use]
     pub fn build_env(&self) -> &[String] {
         &self.config.build_env
     }
 
-    /// The fields that only Ray serves.
+    /// Returns the fields that only Ray serves.
     #[must_use]
     pub fn engine_fields(&self) -> &BTreeMap<String, Value> {
         &self.engine_fields
@@ -367,7 +368,7 @@ impl fmt::Debug for RuntimeEnv {
             config,
             engine_fields,
         } = self;
-        // What only Ray reads may hold anything (a container's options, say), so its values stay
+        // Ray's own fields may hold any value (such as a container's options), so their values stay
         // out.
         let engine_fields: Vec<_> = engine_fields.keys().collect();
         f.debug_struct("RuntimeEnv")

@@ -1,4 +1,4 @@
-//! The JSON Schema of a spec, from the same lists of names that its reader has.
+//! The JSON Schema of a spec, from the lists of names that its reader uses.
 
 use std::borrow::Cow;
 
@@ -41,7 +41,7 @@ impl JsonSchema for RuntimeEnv {
     }
 }
 
-/// A field of the spec. What is not listed here is carried as it is.
+/// Returns the schema of a field. Fields that are not listed here are passed on unchanged.
 fn field(name: &str) -> Value {
     let (description, schema) = match name {
         "pip" => ("Packages that pip installs.", packages(Tool::Pip)),

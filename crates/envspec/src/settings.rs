@@ -1,9 +1,9 @@
-//! What each setting of pip and uv is to an installation: the one account of it.
+//! The effect of each setting of pip and uv on an installation, in one table.
 //!
-//! A setting has one meaning in whatever way it comes: as an option of a spec, as a variable of the
-//! spec or of the process (`PIP_RETRIES`, `UV_HTTP_RETRIES`), or as a key of a configuration file.
-//! What a table here does not list is refused by name where a spec gives it, and left out and told
-//! where the machine does. A test asks real pips and uvs for all that they have.
+//! A setting has one meaning in every form: as an option of a spec, as a variable of the spec or of
+//! the process (`PIP_RETRIES`, `UV_HTTP_RETRIES`), or as a key of a configuration file. A setting
+//! that no table here lists is refused by name in a spec, and left out with a warning on the
+//! machine. A test asks real pips and uvs for all their settings.
 
 mod command_line;
 mod pip;
@@ -16,64 +16,64 @@ use crate::tool::Tool;
 
 pub use command_line::{Given, parse};
 
-/// What becomes of a setting.
+/// The effect of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// Never in force: it says where packages go, for which Python they are, or whether any are
+    /// Never in force: it decides where packages go, for which Python they are, or whether any are
     /// installed.
     Refused,
-    /// In force, and a part of the key: it decides what an environment holds.
+    /// In force, and in the key: it decides the contents of an environment.
     Counts,
-    /// In force, and no part of the key: it says how the tool gets there.
+    /// In force, and not in the key: it does not change the contents.
     Quiet,
-    /// Left out: Curator says it itself, or it is of no matter to an installation. An option of a spec
-    /// that asks for something else than is done is refused ([`instead`](field@Setting::instead)).
+    /// Left out: Curator sets it itself, or it does not matter to an installation. An option of a
+    /// spec that contradicts Curator's setting is refused ([`instead`](field@Setting::instead)).
     Ours,
 }
 
-/// What a setting takes.
+/// The value of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
-    /// Nothing, or yes or no.
+    /// No value, or yes or no.
     Flag,
-    /// A text that names nothing on this machine.
+    /// A text that names no file on this machine.
     Text,
-    /// A file or folder whose contents are of no matter.
+    /// A file or folder whose contents do not count.
     Path,
     /// Files whose contents count.
     Files,
     /// Pages or folders of archives.
     Links,
-    /// Indexes, perhaps each behind a name and `=`.
+    /// Indexes, each with an optional name and `=` before it.
     Indexes,
 }
 
-/// One setting, in every way in which it can be given.
+/// One setting, in all its forms.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Setting {
-    /// The option without its dashes, which is also the key in configuration files. A variable that
-    /// has no option goes by its own name.
+    /// The option without its dashes, which is also the key in configuration files. A variable
+    /// without an option has its own name here.
     pub name: &'static str,
     /// Other spellings of the option.
     pub others: &'static [&'static str],
     /// The option's letter.
     pub short: Option<char>,
-    /// What it takes.
+    /// Its value.
     pub value: Value,
-    /// What becomes of it.
+    /// Its effect.
     pub effect: Effect,
     /// uv's variables for it; pip's are its names in capitals.
     pub variables: &'static [&'static str],
-    /// What is done in its place, where a spec that gives it would be passed over otherwise.
+    /// Curator's own setting, for a spec that gives this one and would otherwise be ignored.
     pub instead: Option<Instead>,
 }
 
-/// Why an option that is [`Effect::Ours`] cannot be had.
+/// Why an option that is [`Effect::Ours`] is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instead {
-    /// The value that asks for just what is done, where there is one.
+    /// The value that agrees with Curator's own setting, if there is one.
     pub same: Option<&'static str>,
-    /// What is done in its place, in words.
+    /// Curator's own setting, in words.
     pub reason: &'static str,
 }
 
@@ -82,14 +82,14 @@ const NOT_OF_INSTALL: &str = "it is of no installation, and the package manager 
 const REPORTED: &str =
     "Curator reads what the package manager tells, and tells it in its own report";
 
-/// Something on this machine that a setting names, and how it counts.
+/// A file or folder of this machine that a setting names, and how it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// A file, by its contents.
     File(PathBuf),
-    /// A folder of archives, by those in it, or a page of links.
+    /// A folder of archives, by those archives, or a page of links.
     Links(PathBuf),
-    /// A folder that is an index, by all that is in it.
+    /// A folder that is an index, by all its files.
     Index(PathBuf),
 }
 
@@ -126,7 +126,7 @@ impl Setting {
         Self { instead: Some(Instead { same: None, reason }), ..self }
     }
 
-    /// Of no installation: of other commands, or a key of configuration files alone.
+    /// Marks a setting of other commands, or a key of configuration files alone.
     const fn of_others(self) -> Self {
         self.instead(NOT_OF_INSTALL)
     }
@@ -139,14 +139,14 @@ impl Setting {
         [self.name].into_iter().chain(self.others.iter().copied())
     }
 
-    /// Whether it can be given as an option, and not only as a variable.
+    /// Returns whether it can be given as an option, and not only as a variable.
     #[must_use]
     pub fn is_option(&self) -> bool {
         !self.name.starts_with(|letter: char| letter.is_ascii_uppercase())
     }
 }
 
-/// All settings of a tool.
+/// Returns all settings of a tool.
 #[must_use]
 pub fn all(tool: Tool) -> &'static [Setting] {
     match tool {
@@ -155,13 +155,13 @@ pub fn all(tool: Tool) -> &'static [Setting] {
     }
 }
 
-/// The setting of a key in a configuration file, or of an option by its whole name.
+/// Returns the setting of a key in a configuration file, or of an option by its full name.
 #[must_use]
 pub fn by_name(tool: Tool, name: &str) -> Option<&'static Setting> {
     all(tool).iter().find(|setting| setting.is_option() && setting.names().any(|one| one == name))
 }
 
-/// Whether a variable of this name is for the tool at all.
+/// Returns whether a variable of this name is for the tool at all.
 #[must_use]
 pub fn is_variable_of(tool: Tool, variable: &str) -> bool {
     match tool {
@@ -170,7 +170,7 @@ pub fn is_variable_of(tool: Tool, variable: &str) -> bool {
     }
 }
 
-/// The setting of a variable.
+/// Returns the setting of a variable.
 #[must_use]
 pub fn by_variable(tool: Tool, variable: &str) -> Option<&'static Setting> {
     let exact = all(tool)
@@ -185,22 +185,22 @@ pub fn by_variable(tool: Tool, variable: &str) -> Option<&'static Setting> {
     }
 }
 
-/// The character between the items of a variable that holds several.
+/// Returns the character between the items of a variable that holds several.
 #[must_use]
 pub fn separator(variable: &str) -> char {
     if variable == "UV_FIND_LINKS" { ',' } else { ' ' }
 }
 
 impl Value {
-    /// The text with relative paths made absolute from `dir`, and what of this machine it names. With
-    /// a separator, it holds several items.
+    /// Returns the text with relative paths made absolute from `dir`, and the local files that it
+    /// names. With a separator, the text holds several items.
     #[must_use]
     pub fn absolute(self, text: &str, separator: Option<char>, dir: &Path) -> (String, Vec<Named>) {
         let mut named = Vec::new();
         let separator = separator.filter(|_| self.is_list());
         let items: Vec<&str> = match separator {
             None => vec![text],
-            // pip and uv take any blank for a space.
+            // pip and uv accept any kind of blank as a space.
             Some(' ') => text.split_whitespace().collect(),
             Some(separator) => text.split(separator).filter(|item| !item.is_empty()).collect(),
         };
@@ -268,7 +268,7 @@ fn is_index_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
-/// A path or URL that has the separator of a list in it, as a URL that has not.
+/// Returns a path or URL that contains the separator of a list as a URL without it.
 #[must_use]
 pub fn one_word(value: &str, separator: char) -> String {
     if !value.contains(separator) {

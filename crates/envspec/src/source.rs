@@ -1,4 +1,4 @@
-//! Where the files that a spec refers to are read from.
+//! Sources of the files that a spec refers to.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,20 +26,20 @@ use std::path::{Path, PathBuf};
 /// # }
 /// ```
 pub trait Source {
-    /// The contents of a file.
+    /// Returns the contents of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The contents of a file that people write, a list of requirements: a source may refuse one that
-    /// is larger than any such list. By default, the same.
+    /// Returns the contents of a list of requirements, written by people; a source may refuse a
+    /// file that is larger than any such list. Default: [`Source::read`].
     fn read_text(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.read(path)
     }
 
-    /// Every file at any depth below a folder, sorted, each as an absolute path.
+    /// Returns every file at any depth below a folder, sorted, each as an absolute path.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// The folder with no link in its path, which is what `..` is seen from; by default the path as
-    /// it is, for sources that know no links.
+    /// Returns the folder without links in its path, which `..` is relative to. Default: the path
+    /// itself, for sources without links.
     fn real_dir(&self, dir: &Path) -> io::Result<PathBuf> {
         Ok(dir.to_owned())
     }

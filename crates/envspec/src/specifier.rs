@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use pep440_rs::Version;
 
-/// How a specifier compares.
+/// The comparison of a specifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Operator {
     Equal,
@@ -19,7 +19,7 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// Longest first, so that none hides behind its own prefix.
+    /// Longest first, so that no operator is taken for its prefix.
     const SPELLED: [(&'static str, Self); 8] = [
         ("===", Self::Arbitrary),
         ("==", Self::Equal),
@@ -31,7 +31,7 @@ impl Operator {
         (">", Self::Greater),
     ];
 
-    /// The operator that `text` starts with, and what follows it.
+    /// Returns the operator that `text` starts with, and the rest of the text.
     pub(crate) fn split(text: &str) -> Option<(Self, &str)> {
         Self::SPELLED
             .iter()
@@ -51,7 +51,7 @@ impl Operator {
         }
     }
 
-    /// The same comparison with its sides exchanged, where there is one.
+    /// Returns the comparison with its sides exchanged, if there is one.
     pub(crate) fn mirrored(self) -> Option<Self> {
         Some(match self {
             Self::Equal | Self::NotEqual | Self::Arbitrary => self,
@@ -66,9 +66,9 @@ impl Operator {
 
 /// One version specifier in normal form: `>=1.0`, `==2.*`.
 ///
-/// Trailing zeros of a release mean nothing to `==`, `!=`, `<`, `<=`, `>` and `>=`; the normal form
-/// keeps two numbers (`==1` and `==1.0.0` are `==1.0`). They mean something to `~=` and before
-/// `.*`, and are kept there. What follows `===` is compared as text, ignoring case.
+/// Trailing zeros of a release are insignificant to `==`, `!=`, `<`, `<=`, `>` and `>=`; the normal
+/// form keeps two numbers (`==1` and `==1.0.0` are `==1.0`). They are significant to `~=` and
+/// before `.*`, and are kept there. `===` compares text, ignoring case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Specifier {
     operator: Operator,
@@ -78,28 +78,29 @@ pub struct Specifier {
 }
 
 impl Specifier {
-    /// The comparison: `==`, `!=`, `<`, `<=`, `>`, `>=`, `~=` or `===`.
+    /// Returns the comparison: `==`, `!=`, `<`, `<=`, `>`, `>=`, `~=` or `===`.
     #[must_use]
     pub fn operator(&self) -> &'static str {
         self.operator.as_str()
     }
 
-    /// The version in normal form, without the `.*` of [`Specifier::is_prefix`].
+    /// Returns the version in normal form, without the `.*` of [`Specifier::is_prefix`].
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Whether only the start of the release is compared (`==1.2.*`).
+    /// Returns whether only the start of the release is compared (`==1.2.*`).
     #[must_use]
     pub fn is_prefix(&self) -> bool {
         self.is_prefix
     }
 
-    /// Whether an installed `version` is one of those asked for, by the rules of `packaging` 26 (and
-    /// of uv); pre-releases count as any other. Older ones take fewer around pre- and post-releases.
+    /// Returns whether an installed `version` fits, by the rules of `packaging` 26 and of uv;
+    /// pre-releases count as any other version. Older releases of `packaging` accept fewer around
+    /// pre- and post-releases.
     ///
-    /// A text that is no version (PEP 440) is accepted by `===` alone.
+    /// Only `===` accepts a text that is no version (PEP 440).
     #[must_use]
     pub fn accepts(&self, version: &str) -> bool {
         if self.operator == Operator::Arbitrary {
@@ -123,10 +124,10 @@ impl Specifier {
             Operator::LessOrEqual => public <= asked,
             Operator::GreaterOrEqual => public >= asked,
             Operator::Less if asked.any_prerelease() => public < asked,
-            // No pre-release of it either.
+            // Pre-releases of the named version are excluded, too.
             Operator::Less => public < asked.with_dev(Some(0)),
             Operator::Greater if asked.is_post() || asked.is_dev() => public > asked,
-            // No post-release of it either.
+            // Post-releases of the named version are excluded, too.
             Operator::Greater => {
                 public > asked && !(compare_release(&found, &asked) && found.pre() == asked.pre())
             }
@@ -138,7 +139,7 @@ impl Specifier {
         }
     }
 
-    /// Whether a `===` names the same version in another spelling.
+    /// Returns whether a `===` names the same version in another spelling.
     pub(crate) fn accepts_as_version(&self, version: &str) -> bool {
         let asked = Version::from_str(&self.version);
         self.operator == Operator::Arbitrary
@@ -163,7 +164,7 @@ impl Specifier {
             Some(release) => (release, true),
             None => (text, false),
         };
-        // The version parser trims nothing, but a caller's whitespace must not pass as part of it.
+        // The version parser trims nothing, but surrounding blanks must not become part of it.
         let version = Version::from_str(release)
             .map_err(|_| format!("`{release}` is no version by PEP 440"))?;
         let may_be_prefix = matches!(operator, Operator::Equal | Operator::NotEqual);
@@ -226,7 +227,7 @@ fn compare_release(one: &Version, other: &Version) -> bool {
     has_prefix(one, other, one.release().len().max(other.release().len()))
 }
 
-/// Whether the first `length` numbers of both releases agree, missing ones being zero.
+/// Returns whether the first `length` numbers of both releases agree; missing numbers are zero.
 fn has_prefix(found: &Version, asked: &Version, length: usize) -> bool {
     found.epoch() == asked.epoch()
         && (0..length).all(|index| release_number(found, index) == release_number(asked, index))

@@ -1,4 +1,4 @@
-//! Projects whose `pyproject.toml` alone says what an installation in place makes of them.
+//! Projects whose `pyproject.toml` alone decides the result of an installation in place.
 
 use std::path::Path;
 
@@ -7,9 +7,8 @@ use toml::{Table, Value};
 use crate::local_project::get;
 use crate::source::Source;
 
-/// Build backends that run no code of a project, with the package that each comes in, the table that
-/// steers it, and what may begin the fields in it: those that say no more than what is a part of the
-/// project.
+/// Build backends that run no code of a project: the backend, its package, its table, and the
+/// prefixes of the table's fields that do not change that.
 const BACKENDS: [(&str, &str, &str, &[&str]); 4] = [
     (
         "setuptools.build_meta",
@@ -48,15 +47,15 @@ const BACKENDS: [(&str, &str, &str, &[&str]); 4] = [
     ),
 ];
 
-/// A project that a build reads no module of.
+/// A project whose modules the build does not read.
 pub(crate) struct StaticProject {
-    /// The file that is the project's description.
+    /// The file with the project's description.
     readme: Option<String>,
 }
 
 impl StaticProject {
-    /// The project, if it surely is one: of a known backend without plugins, with every field of its
-    /// metadata in `pyproject.toml`, and without a file that older ways to build go by.
+    /// Returns the project if it certainly is one: with a known backend without plugins, all
+    /// metadata in `pyproject.toml`, and no files of older build tools.
     pub(crate) fn read(dir: &Path, source: &dyn Source) -> Option<Self> {
         let text = |name| String::from_utf8(source.read(&dir.join(name)).ok()?).ok();
         if source.read(&dir.join("setup.py")).is_ok() {
@@ -75,7 +74,7 @@ impl StaticProject {
         if !is_text("name") || !is_text("version") || !project.get("dynamic").is_none_or(is_empty) {
             return None;
         }
-        // These name files by patterns.
+        // These fields name files by patterns.
         if project.contains_key("license-files")
             || project.get("license").is_some_and(Value::is_table)
         {
@@ -105,7 +104,7 @@ impl StaticProject {
         Some(Self { readme: readme.map(str::to_owned) })
     }
 
-    /// Whether a build reads the contents of this file.
+    /// Returns whether a build reads the contents of this file.
     pub(crate) fn reads(&self, below: &Path) -> bool {
         let is_beside = below.parent().is_some_and(|parent| parent.as_os_str().is_empty());
         let name = below.to_string_lossy().to_ascii_uppercase();
@@ -120,7 +119,7 @@ impl StaticProject {
     }
 }
 
-/// The dotted names of all values in a table.
+/// Collects the dotted names of all values in a table.
 fn paths_in(value: Option<&Value>, path: &str, found: &mut Vec<String>) {
     match value {
         Some(Value::Table(table)) => {

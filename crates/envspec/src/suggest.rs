@@ -1,10 +1,10 @@
-//! The nearest known name to one that is not known.
+//! The nearest known name to an unknown one.
 
-/// Longer texts are no misspelt names, and comparing them is quadratic.
+/// Longer texts are no misspelt names, and a comparison takes quadratic time.
 const LONGEST: usize = 64;
 
-/// The candidate that `name` most likely stands for, if any is near: about a third of the letters
-/// may differ. For errors about names that are not known.
+/// Returns the candidate that `name` most likely stands for, if one is near: about a third of the
+/// letters may differ. For errors about unknown names.
 ///
 /// ```
 /// assert_eq!(envspec::nearest("bacth_size", ["batch_size", "resources"]), Some("batch_size"));
@@ -22,7 +22,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Case and the choice between `-` and `_` are the cheapest mistakes.
+/// Differences in case, and between `-` and `_`, cost the least.
 fn distance(left: &str, right: &str) -> usize {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     strsim::damerau_levenshtein(&plain(left), &plain(right))

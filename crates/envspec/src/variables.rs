@@ -1,14 +1,14 @@
 //! `${NAME}` in requirements.
 //!
-//! pip and uv replace it by the environment they run in, which would let that environment decide
-//! what is installed without any trace in the key. So it is replaced, or refused, when the spec is
-//! loaded:
+//! pip and uv replace it from their own environment, which would then decide what is installed
+//! without a trace in the key. So it is replaced or refused when the spec is loaded:
 //!
-//! - in the user and password of a URL, and in a token or signature of its query, by the spec's own `env_vars`, or else kept for the package
-//!   manager: credentials are no part of a key;
-//! - `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`, which Ray documents for requirements files, by the
-//!   spec's `working_dir`;
-//! - anything else is refused.
+//! - In the user and password of a URL, and in a token or signature of its query, the spec's own
+//!   `env_vars` replace it; otherwise it is kept for the package manager, since credentials are not
+//!   in a key.
+//! - `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`, which Ray documents for requirements files, becomes
+//!   the spec's `working_dir`.
+//! - Any other use is refused.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ impl Variables<'_> {
     }
 }
 
-/// Every `${NAME}` that pip and uv would replace, as start, name and end.
+/// Returns every `${NAME}` that pip and uv would replace, as start, name and end.
 fn uses(text: &str) -> Vec<(usize, &str, usize)> {
     let mut uses = Vec::new();
     let mut from = 0;

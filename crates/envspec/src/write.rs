@@ -1,4 +1,4 @@
-//! Writing a spec in Ray's shape.
+//! Writing a spec in Ray's format.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer, ser};
@@ -8,7 +8,7 @@ use crate::packages::{Fields, PackageList, Packages};
 use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
 
 impl Serialize for RuntimeEnv {
-    /// Writes the fields that are set, `pip` and `uv` as a list or path where no option is given.
+    /// Writes the fields that are set; `pip` and `uv` become a list or path if no option is given.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // No `..`: a new field is written here, or refused here with a reason.
         let Self {
@@ -69,8 +69,8 @@ impl Serialize for RuntimeEnv {
     }
 }
 
-/// A JSON value in a format that may be another one, such as TOML: its numbers are numbers there,
-/// too, as far as their digits say just that.
+/// A JSON value in another format, such as TOML: its numbers become numbers there, if they keep
+/// exactly their digits.
 struct Plain<'a>(&'a Value);
 
 impl Serialize for Plain<'_> {

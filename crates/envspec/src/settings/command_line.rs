@@ -1,4 +1,4 @@
-//! Options as pip and uv read them from their command lines.
+//! Command-line options, as pip and uv read them.
 
 use super::{Effect, Setting, Value, all};
 use crate::error::Error;
@@ -6,18 +6,18 @@ use crate::redact::redact;
 use crate::suggest::nearest;
 use crate::tool::Tool;
 
-/// An option that was given, in whatever spelling.
+/// A given option, in any spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// Which one it is.
+    /// The setting of the option.
     pub setting: &'static Setting,
-    /// Its value, with credentials; none where it takes none.
+    /// Its value, with credentials; none if it takes none.
     pub value: Option<String>,
 }
 
 impl Given {
-    /// Fails where a spec cannot have the option: because it says where packages go, or because
-    /// something else is done in any case, so that it would be passed over.
+    /// Fails if a spec cannot have the option: because it decides where packages go, or because
+    /// Curator's own setting would override it.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl Given {
         }
     }
 
-    /// The one spelling of it, as one word, with credentials.
+    /// Returns its one spelling, as one word, with credentials.
     #[must_use]
     pub fn word(&self) -> String {
         let name = self.setting.name;
@@ -46,13 +46,13 @@ impl Given {
     }
 }
 
-/// Reads the words of a command line: values that are attached or stand apart, letters that share a
-/// dash, and for pip names that are cut short, since `optparse` takes them.
+/// Reads the words of a command line: attached and separate values, letters that share a dash, and
+/// for pip shortened names, which `optparse` takes.
 ///
 /// # Errors
 ///
-/// On what is no option, or none that the tables have, on a name that several may be meant by, and on
-/// a value that is missing or too much.
+/// On a word that is no option, an unknown option, an ambiguous name, and a missing or superfluous
+/// value.
 pub fn parse(tool: Tool, words: &[String]) -> Result<Vec<Given>, Error> {
     let mut given = Vec::new();
     let mut words = words.iter().map(String::as_str);
@@ -74,7 +74,7 @@ pub fn parse(tool: Tool, words: &[String]) -> Result<Vec<Given>, Error> {
                 let rest = letters.as_str();
                 let mut attached = None;
                 if setting.value != Value::Flag && !rest.is_empty() {
-                    // clap drops what separates name and value elsewhere.
+                    // clap drops a `=` between a letter and its value.
                     let bare = rest.strip_prefix('=').filter(|_| tool == Tool::Uv);
                     attached = Some(bare.unwrap_or(rest));
                     letters = "".chars();

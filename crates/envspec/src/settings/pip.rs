@@ -5,7 +5,7 @@ use super::Value::{Files, Indexes, Links};
 use super::{COMPILED, REPORTED, Setting, flag, path, setting, text};
 
 pub(super) const SETTINGS: &[Setting] = &[
-    // Where, for what, and whether.
+    // Where packages go, for which Python, and whether any are installed.
     text("abi", Refused),
     flag("break-system-packages", Refused),
     flag("dry-run", Refused),
@@ -27,7 +27,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     path("target", Refused).short('t'),
     flag("user", Refused),
     flag("version", Refused).short('V'),
-    // What is found, chosen and built.
+    // Which packages are found, chosen and built.
     text("all-releases", Counts),
     setting("build-constraint", Files, Counts),
     text("build-option", Counts),
@@ -60,7 +60,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     text("use-feature", Counts),
     flag("use-pep517", Counts),
     setting("PIP_CONFIG_FILE", Files, Counts),
-    // How it gets there.
+    // How pip works, without an effect on the contents.
     path("cache-dir", Quiet),
     path("cert", Quiet),
     path("client-cert", Quiet),
@@ -73,7 +73,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     text("retries", Quiet),
     text("timeout", Quiet).or(&["default-timeout"]),
     text("trusted-host", Quiet),
-    // How it talks, and other commands.
+    // pip's output, and other commands.
     flag("compile", Ours),
     flag("debug", Ours),
     path("dest", Ours).of_others(),

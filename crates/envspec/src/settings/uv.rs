@@ -10,7 +10,7 @@ const COPIED: &str = "files are always copied out of uv's cache (`copy`), since 
 const PYTHON: &str = "the base's interpreter is the one that packages are installed for";
 
 pub(super) const SETTINGS: &[Setting] = &[
-    // Where, for what, and whether.
+    // Where packages go, for which Python, and whether any are installed.
     flag("all-extras", Refused),
     flag("break-system-packages", Refused).var(&["UV_BREAK_SYSTEM_PACKAGES"]),
     flag("check", Refused),
@@ -36,7 +36,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("user", Refused),
     flag("version", Refused).short('V'),
     flag("UV_NO_INSTALLER_METADATA", Refused),
-    // What is found, chosen and built.
+    // Which packages are found, chosen and built.
     flag("binary", Counts),
     flag("build", Counts),
     setting("build-constraint", Files, Counts)
@@ -112,7 +112,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("UV_INSECURE_NO_ZIP_VALIDATION", Counts),
     text("UV_LIBC", Counts),
     flag("UV_SKIP_WHEEL_FILENAME_CHECK", Counts),
-    // How it gets there.
+    // How uv works, without an effect on the contents.
     text("allow-insecure-host", Quiet).or(&["trusted-host"]).var(&["UV_INSECURE_HOST"]),
     path("cache-dir", Quiet).var(&["UV_CACHE_DIR"]),
     path("cert", Quiet),
@@ -147,7 +147,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     text("UV_REQUEST_TIMEOUT", Quiet),
     text("UV_S3_ENDPOINT_URL", Quiet),
     text("UV_UPLOAD_HTTP_TIMEOUT", Quiet),
-    // How it talks, how files are placed, which Python is looked for, and other commands.
+    // uv's output, the placement of files, the choice of Python, and other commands.
     text("add-bounds", Ours).of_others(),
     flag("allow-empty-requirements", Ours).of_others(),
     flag("allow-python-downloads", Ours).instead(PYTHON),
@@ -208,11 +208,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     text("workspace", Ours).of_others(),
 ];
 
-/// Variables that go by a pattern: the start and the end of the name.
+/// Variables with a pattern: the start and the end of the name.
 const PATTERNS: &[(&str, &str, Setting)] = &[
     ("UV_INDEX_", "_PASSWORD", text("UV_INDEX_*_PASSWORD", Quiet)),
     ("UV_INDEX_", "_USERNAME", text("UV_INDEX_*_USERNAME", Quiet)),
-    // Of other commands, and of uv's own installation.
+    // Settings of other commands, and of uv's own installation.
     ("UV_DEV", "", text("UV_DEV", Ours)),
     ("UV_DOWNLOAD_", "", text("UV_DOWNLOAD_*", Ours)),
     ("UV_ENV_FILE", "", text("UV_ENV_FILE", Ours)),

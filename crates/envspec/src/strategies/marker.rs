@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use super::spelling::{Spelling, spelling};
 
-/// What a marker means, apart from how it is written.
+/// The meaning of a marker, without its spelling.
 #[derive(Clone, Debug)]
 pub(super) enum MarkerModel {
     /// Variable, operator and text.
@@ -36,7 +36,8 @@ pub(super) fn marker_model() -> impl Strategy<Value = MarkerModel> {
     })
 }
 
-/// An environment marker (PEP 508), such as `python_version >= '3.9' and os_name == 'posix'`.
+/// Generates an environment marker (PEP 508), such as `python_version >= '3.9' and os_name ==
+/// 'posix'`.
 pub fn marker() -> impl Strategy<Value = String> {
     (marker_model(), spelling()).prop_map(|(model, mut spelling)| model.spell(&mut spelling))
 }

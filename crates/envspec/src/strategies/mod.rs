@@ -1,8 +1,8 @@
 //! Strategies for property tests: specs, requirements, and requirements files.
 //!
-//! What they generate is text or JSON as an author writes it, so that a suite can put it through
-//! its own front door. Valid means that this crate, pip and uv read it; no strategy names a package
-//! that exists, so nothing here is fit for an installation.
+//! They generate text or JSON as an author writes it, so that a suite can pass it through its own
+//! parsers. Valid means that this crate, pip and uv can read it. No strategy names an existing
+//! package, so its output cannot be installed.
 //!
 //! | strategy | gives |
 //! |---|---|

@@ -8,32 +8,32 @@ use proptest::sample::{Index, select};
 use super::marker::{MarkerModel, marker_model};
 use super::spelling::{Spelling, spelling};
 
-/// A distribution's name, such as `Foo.bar-2`; not in normal form.
+/// Generates a distribution's name, such as `Foo.bar-2`; not in normal form.
 pub fn package_name() -> impl Strategy<Value = String> {
     "[A-Za-z0-9]([A-Za-z0-9._-]{0,8}[A-Za-z0-9])?"
 }
 
-/// A version (PEP 440), such as `1!2.0.1rc3.post4.dev5`; without a local part.
+/// Generates a version (PEP 440), such as `1!2.0.1rc3.post4.dev5`; without a local part.
 pub fn version() -> impl Strategy<Value = String> {
     version_model().prop_map(|version| version.plain())
 }
 
-/// A requirement for a distribution from an index, as a line of a requirements file.
+/// Generates a requirement for a distribution from an index, as a line of a requirements file.
 pub fn requirement() -> impl Strategy<Value = String> {
     spellings(1).prop_map(|mut spellings| spellings.remove(0))
 }
 
-/// `count` spellings of one requirement: case, separators, blanks, order, doubles, quotes, zeros at
-/// the end of versions, comments.
+/// Generates `count` spellings of one requirement: case, separators, blanks, order, duplicates,
+/// quotes, zeros at the end of versions, comments.
 pub fn spellings(count: usize) -> impl Strategy<Value = Vec<String>> {
     (requirement_model(), vec(spelling(), count)).prop_map(|(model, spellings)| {
         spellings.into_iter().map(|mut spelling| model.spell(&mut spelling)).collect()
     })
 }
 
-/// A requirement in which one character was dropped, doubled or replaced.
+/// Generates a requirement with one character dropped, doubled or replaced.
 ///
-/// About a third of them is valid all the same.
+/// About a third of them are still valid.
 pub fn nearly_valid_requirement() -> impl Strategy<Value = String> {
     let replacement =
         select(&['-', '[', ']', ';', '=', ',', '@', '\'', '(', ' ', '#', 'é', '\0'][..]);
@@ -51,7 +51,7 @@ pub fn nearly_valid_requirement() -> impl Strategy<Value = String> {
     )
 }
 
-/// What a requirement means, apart from how it is written.
+/// The meaning of a requirement, without its spelling.
 #[derive(Clone, Debug)]
 pub(super) struct RequirementModel {
     /// Parts of the name, in lower case, between separators.
@@ -124,7 +124,7 @@ impl VersionModel {
     }
 
     fn spell(&self, operator: &str, spelling: &mut Spelling) -> String {
-        // What follows `===` is text, and has one spelling.
+        // `===` compares text, which has one spelling.
         let mut plain = Spelling::plain();
         let is_text = operator == "===";
         let spelling = if is_text { &mut plain } else { spelling };
@@ -170,7 +170,7 @@ impl RequirementModel {
             }
             line.push_str(&spelling.letters(part));
         }
-        // A name that ends as an archive's file name does would be read as a path.
+        // A name with an archive's suffix would be read as a path.
         if self.extras.is_empty() && self.specifiers.is_empty() && line.contains('.') {
             line = line.replace('.', "-");
         }

@@ -14,7 +14,7 @@ use crate::packages::Fields;
 use crate::runtime_env::RuntimeEnv;
 use crate::tool::Tool;
 
-/// Any JSON, without floating-point numbers; about 24 values at most.
+/// Generates any JSON without floating-point numbers, with about 24 values at most.
 pub fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -31,9 +31,9 @@ pub fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A valid spec as JSON, in any of the forms that Ray takes: at most one of `pip`, `uv`, `conda`,
-/// `python` and `py_executable`, and any of the other fields. It loads where its folder holds a
-/// `requirements.txt`.
+/// Generates a valid spec as JSON, in any of the forms that Ray takes: at most one of `pip`, `uv`,
+/// `conda`, `python` and `py_executable`, and any of the other fields. It loads if its folder holds
+/// a `requirements.txt`.
 pub fn spec_json() -> impl Strategy<Value = Value> {
     let interpreter = prop_oneof![
         1 => Just(None),
@@ -71,7 +71,7 @@ pub fn spec_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A valid spec; it loads where its folder holds a `requirements.txt`.
+/// Generates a valid spec; it loads if its folder holds a `requirements.txt`.
 pub fn runtime_env() -> impl Strategy<Value = RuntimeEnv> {
     let timeout = option::of(option::of((1_u64..10_000).prop_map(Duration::from_secs)));
     (spec_json(), timeout).prop_map(|(value, timeout)| {
@@ -84,8 +84,8 @@ pub fn runtime_env() -> impl Strategy<Value = RuntimeEnv> {
     })
 }
 
-/// A spec as JSON in which one field has another name, or one value another type; some are valid
-/// all the same.
+/// Generates a spec as JSON with one field renamed, or one value of another type; some are still
+/// valid.
 pub fn nearly_valid_spec_json() -> impl Strategy<Value = Value> {
     (spec_json(), any::<Index>(), option::of(json()), field_name()).prop_map(
         |(spec, index, value, name)| {
@@ -97,7 +97,7 @@ pub fn nearly_valid_spec_json() -> impl Strategy<Value = Value> {
                 fields.insert(changed, value);
             } else {
                 let value = fields.remove(&changed).unwrap_or(Value::Null);
-                // One letter short, as when it is misspelt.
+                // One letter short, like a typing error.
                 fields.insert(changed[..changed.len() - 1].to_owned(), value);
             }
             Value::Object(fields)
@@ -137,7 +137,7 @@ fn packages() -> impl Strategy<Value = (&'static str, Value)> {
         })
 }
 
-/// A line that may stand among constraints and overrides too.
+/// Generates a line that may also stand among constraints and overrides.
 fn plain_requirement() -> impl Strategy<Value = String> {
     (package_name(), super::version()).prop_map(|(name, version)| format!("{name}=={version}"))
 }
@@ -170,7 +170,7 @@ fn config() -> impl Strategy<Value = Value> {
         })
 }
 
-/// JSON that TOML has too, so without null.
+/// Generates JSON that TOML has, too, so without null.
 fn engine_value() -> impl Strategy<Value = Value> {
     json().prop_map(|value| without_nulls(&value))
 }

@@ -1,10 +1,10 @@
-//! Choices between spellings that mean the same.
+//! Choices between spellings with the same meaning.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A source of choices. With none left it always takes the first, which is the plain spelling; so
-/// a failing case shrinks to plain spellings.
+/// A source of choices. When it is used up, it always takes the first choice, the plain spelling,
+/// so that a failing case shrinks to plain spellings.
 #[derive(Clone, Debug)]
 pub(super) struct Spelling {
     choices: std::vec::IntoIter<u8>,
@@ -19,7 +19,7 @@ impl Spelling {
         Self { choices: Vec::new().into_iter() }
     }
 
-    /// A number below `count`.
+    /// Returns a number below `count`.
     pub(super) fn choose(&mut self, count: usize) -> usize {
         usize::from(self.choices.next().unwrap_or(0)) % count
     }
@@ -28,12 +28,12 @@ impl Spelling {
         texts[self.choose(texts.len())]
     }
 
-    /// Blanks that may stand there or not.
+    /// Returns optional blanks.
     pub(super) fn blank(&mut self) -> &'static str {
         self.one_of(&["", " ", "  ", "\t"])
     }
 
-    /// The same letters, some of another case.
+    /// Returns the letters, some in another case.
     pub(super) fn letters(&mut self, text: &str) -> String {
         match self.choose(3) {
             0 => text.to_owned(),
@@ -46,7 +46,7 @@ impl Spelling {
         }
     }
 
-    /// The same items in another order, one of them twice perhaps.
+    /// Returns the items in another order, possibly with one of them twice.
     pub(super) fn reorder<T: Clone>(&mut self, items: &[T]) -> Vec<T> {
         let mut items = items.to_vec();
         if items.is_empty() {

@@ -10,13 +10,13 @@ use super::requirement::requirement_model;
 use super::spelling::{Spelling, spelling};
 use crate::memory_source::MemorySource;
 
-/// Requirements files below `/project`, and what they add up to.
+/// Requirements files below `/project`, and their combined contents.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RequirementsTree {
     /// Holds the files, in several folders.
     pub source: MemorySource,
-    /// The file that includes all others, perhaps by way of others: by `-r`, or by `-c`.
+    /// The file that includes all others, directly or not: by `-r`, or by `-c`.
     pub root: PathBuf,
     /// The requirements in all files, in other spellings and another order.
     pub requirements: Vec<String>,
@@ -24,18 +24,19 @@ pub struct RequirementsTree {
     pub constraints: Vec<String>,
 }
 
-/// Requirements files with nested ones, comments and continued lines; none includes itself.
+/// Generates requirements files with nested ones, comments and continued lines; none includes
+/// itself.
 pub fn requirements_tree() -> impl Strategy<Value = RequirementsTree> {
     files().prop_map(|(files, spelling)| build(&files, spelling, None))
 }
 
-/// The same, but the last file includes one that it is included by, or itself.
+/// Generates such files, but the last one includes itself or a file that includes it.
 pub fn cyclic_requirements_tree() -> impl Strategy<Value = RequirementsTree> {
     (files(), any::<Index>())
         .prop_map(|((files, spelling), target)| build(&files, spelling, Some(target)))
 }
 
-/// One file: its folder, its lines, which earlier file includes it, and whether as constraints.
+/// One file: its folder, its lines, the earlier file that includes it, and whether as constraints.
 #[derive(Clone, Debug)]
 struct File {
     folder: &'static str,
@@ -77,7 +78,7 @@ fn build(files: &[File], mut spelling: Spelling, cycle: Option<Index>) -> Requir
             let list = if is_constraint { &mut tree.constraints } else { &mut tree.requirements };
             list.insert(0, line.spell(spelling));
         }
-        // The way up to `/project` from the file's own folder.
+        // The path up to `/project` from the file's own folder.
         let up = "../".repeat(file.folder.matches('/').count());
         let mut include = |option: &str, target: usize| {
             lines.push(format!(
@@ -102,7 +103,7 @@ fn build(files: &[File], mut spelling: Spelling, cycle: Option<Index>) -> Requir
     tree
 }
 
-/// The line, broken at one of its blanks perhaps.
+/// Returns the line, possibly broken at one of its blanks.
 fn continued(line: &str, spelling: &mut Spelling) -> String {
     match line.find(' ') {
         Some(blank) if spelling.choose(3) == 1 && !line[..blank].contains(['#', '\'', '"']) => {
