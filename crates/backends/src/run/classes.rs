@@ -1,12 +1,12 @@
-//! Which stages may declare settings, told from the text of their files alone: a stage that plainly
-//! declares nothing costs no more than this look.
+//! Detects from a stage's file alone whether the stage may declare settings. A stage that clearly
+//! declares nothing costs no more than this check.
 
 use stage::declarable;
 
 /// Names of settings that much else has: they count where something is defined. Other names of
 /// settings count wherever they stand.
 const COMMON: [&str; 4] = ["name", "inputs", "outputs", "resources"];
-/// Words of a file that may define what does not stand in it.
+/// Words of a file that may define names without a definition in the text.
 const DYNAMIC: [&str; 9] = [
     "setattr",
     "__setattr__",
@@ -18,11 +18,11 @@ const DYNAMIC: [&str; 9] = [
     "vars",
     "type",
 ];
-/// Classes whose attributes are known to be no settings.
+/// Base classes without settings.
 const BARE: [&str; 4] = ["object", "ABC", "abc.ABC", "Protocol"];
 
-/// Whether the class or function of this name may declare settings: a name of one stands in the text,
-/// or the class has a base, a decorator or a metaclass from elsewhere, or is itself from there.
+/// Returns whether the class or function of this name may declare settings: its text has the name
+/// of one, or the class has an imported base, decorator or metaclass, or is imported itself.
 pub(crate) fn may_declare(text: &str, name: &str) -> bool {
     let mut todo = vec![name.split('.').next_back().unwrap_or(name).to_owned()];
     let mut seen = Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn may_declare(text: &str, name: &str) -> bool {
     text.lines().any(may_set)
 }
 
-/// Whether a line may set a setting.
+/// Returns whether a line may set a setting.
 fn may_set(line: &str) -> bool {
     let mut at = 0;
     for word in line.split(|letter: char| letter != '_' && !letter.is_alphanumeric()) {
@@ -59,8 +59,8 @@ fn may_set(line: &str) -> bool {
     false
 }
 
-/// The bases of a class, none for a function; `None` where they, or what else makes it, cannot be told
-/// from the text.
+/// Returns the bases of a class, none for a function; `None` if the text does not show them, or
+/// does not show how the class is made.
 fn bases(text: &str, name: &str) -> Option<Vec<String>> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = None;
@@ -78,11 +78,11 @@ fn bases(text: &str, name: &str) -> Option<Vec<String>> {
         }
         found = Some(if words.starts_with("class") { in_parentheses(rest)? } else { Vec::new() });
     }
-    // It may be imported, or assigned.
+    // The name may be imported or assigned.
     found
 }
 
-/// Whether the last statement of these lines is a decorator.
+/// Returns whether the last statement of these lines is a decorator.
 fn is_decorated(lines: &[&str]) -> bool {
     let mut open = 0_usize;
     for line in lines.iter().rev().map(|line| line.trim()) {
@@ -101,7 +101,7 @@ fn is_decorated(lines: &[&str]) -> bool {
     false
 }
 
-/// The names between the parentheses behind a class's name, if all are plain.
+/// Returns the names between the parentheses after a class's name, if all are plain.
 fn in_parentheses(rest: &str) -> Option<Vec<String>> {
     let rest = rest.trim_start();
     if rest.starts_with(':') {

@@ -1,5 +1,5 @@
-//! A look at a stage's Python file, without Python: whether it is there, and may define what the stage
-//! names.
+//! Checks a stage's Python file without Python: whether the file exists, and may define the stage's
+//! name.
 
 use std::io::ErrorKind;
 
@@ -8,13 +8,13 @@ use stage::PythonSource;
 use super::error::Error;
 use super::plan::PlannedStage;
 
-/// Words of a file that may define names which do not stand in it as definitions.
+/// Words of a file that may define names without a definition in the text.
 const DYNAMIC: [&str; 6] = ["__getattr__", "exec", "globals", "locals", "setattr", "vars"];
 
 impl PlannedStage {
-    /// Refuses a stage whose file is not there, or plainly does not define what the stage names. A
-    /// worker would find that out, once its environment is built; what this lets pass may still fail
-    /// there.
+    /// Refuses a stage whose file is missing, or clearly does not define the stage's name. A worker
+    /// would find that out too, but only after its environment is built. A stage that passes may
+    /// still fail there.
     ///
     /// # Errors
     ///
@@ -36,8 +36,8 @@ impl PlannedStage {
     }
 }
 
-/// Whether a text may define this name: by `class`, `def`, an assignment or an import, or in a way
-/// that cannot be told from outside.
+/// Returns whether a text may define this name: by `class`, `def`, an assignment or an import, or
+/// in a way that the text does not show.
 fn may_define(text: &str, name: &str) -> bool {
     let is_letter = |letter: char| letter == '_' || letter.is_alphanumeric();
     text.lines().any(|line| {
@@ -53,7 +53,7 @@ fn may_define(text: &str, name: &str) -> bool {
             }
             let last = before.trim_end();
             let is_named = ["class", "def", "import", "as"].iter().any(|word| last.ends_with(word));
-            // In a list of imports, or of targets of an assignment.
+            // The name stands in a list of imports, or of assignment targets.
             let next = after.trim_start().chars().next();
             is_named || next.is_none_or(|next| matches!(next, '=' | ':' | ',' | ')' | ';' | '\\'))
         })

@@ -1,5 +1,5 @@
-//! What a stage's code declares about itself, held against the plan: the plan decides, and nothing
-//! that the code says otherwise passes in silence.
+//! Compares the declarations of a stage's code with the plan: the plan decides, and no difference
+//! passes silently.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,23 +13,23 @@ use super::DiskSource;
 use super::error::Error;
 use crate::worker::wire::{Found, Loaded};
 
-/// The longest that a value is shown, in characters.
+/// Maximum length of a shown value, in characters.
 const LONGEST: usize = 400;
 
-/// What the plan says of a stage, as it was before a lock or an engine changed anything.
+/// The plan's settings for a stage, from before a lock or an engine changed them.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    /// What becomes of what the code declares.
+    /// The policy for declarations.
     pub(crate) declared: Declared,
     /// The settings that the stage's own entry in the pipeline sets.
     pub(crate) given: BTreeSet<String>,
-    /// What tells the `runtime_env` that the plan has from the code: it may hold credentials.
+    /// The digest of the `runtime_env` that the plan has from the code, which may hold credentials.
     pub(crate) read_env: Option<String>,
-    /// The default of the pipeline.
+    /// The pipeline's default.
     pub(crate) default: RuntimeEnv,
-    /// What comes of both.
+    /// The stage's spec over the default.
     pub(crate) effective: RuntimeEnv,
-    /// That, loaded.
+    /// The same spec, loaded.
     pub(crate) env: LoadedEnv,
     /// The folder that relative paths start at.
     pub(crate) dir: PathBuf,
@@ -38,8 +38,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// What is to be told of what the code of a stage declares. Another `runtime_env` than the one
-    /// that the stage runs in is an error, unless its entry has set that one.
+    /// Returns the warnings about the declarations of a stage's code. A `runtime_env` that differs
+    /// from the stage's is an error, unless the stage's entry has set that one.
     pub(crate) fn check(
         &self,
         settings: &Settings,
@@ -49,7 +49,7 @@ impl Wanted {
         if self.declared == Declared::Ignore {
             return Ok(told);
         }
-        // A name is the pipeline's, where two would have the same one.
+        // The pipeline renames a stage if two would have the same name.
         for (name, found) in declared.settings.iter().filter(|(name, _)| *name != "name") {
             if self.declared == Declared::Forbid {
                 return Err(Error::forbidden(&settings.name, name, found));
@@ -90,13 +90,13 @@ impl Wanted {
         Err(Error::DeclaredEnv { stage: stage.to_owned(), declared, planned })
     }
 
-    /// Whether a declared `runtime_env` means the one of the plan.
+    /// Returns whether a declared `runtime_env` means the one of the plan.
     fn is_env(&self, declared: &Value) -> bool {
         if self.read_env.as_ref() == Some(&digest_of(declared)) {
             return true;
         }
         let Ok(declared) = RuntimeEnv::from_value(declared.clone()) else { return false };
-        // Written alike, it need not be read, and where its files are not there it cannot be.
+        // Equal texts need no reading of files, which may be missing here.
         declared == self.effective
             || self.loads_to_it(&declared)
             || !declared.is_empty() && self.loads_to_it(&declared.over(&self.default))
@@ -105,7 +105,7 @@ impl Wanted {
     fn loads_to_it(&self, env: &RuntimeEnv) -> bool {
         let parts = |env: &LoadedEnv| {
             let mut rest = env.clone();
-            // How long an environment may take does not change it.
+            // The time limit of the set-up does not change an environment.
             (rest.install, rest.setup_timeout) = (None, None);
             (env.install.as_ref().map(Install::digest), rest)
         };
@@ -126,7 +126,7 @@ impl Wanted {
             let planned = planned.map_or(Value::Null, Value::from);
             (value.as_f64() != planned.as_f64()).then(|| or_none(&planned))
         };
-        #[expect(clippy::cast_precision_loss, reason = "nobody counts that far")]
+        #[expect(clippy::cast_precision_loss, reason = "no amount is that large")]
         let count = |planned: Option<u64>| {
             let differs = value.as_f64() != planned.map(|planned| planned as f64);
             differs.then(|| planned.map_or_else(|| "none".to_owned(), |count| count.to_string()))
@@ -166,7 +166,8 @@ impl Wanted {
         ))
     }
 
-    /// Whether these are the resources of the plan; other engines' classes have more amounts.
+    /// Returns whether these are the resources of the plan; classes for other engines have more
+    /// amounts.
     fn has(&self, value: &Value) -> bool {
         let Value::Object(amounts) = value else { return false };
         let Resources { cpus, gpus, gpu_memory_gb } = self.resources;
@@ -187,13 +188,13 @@ impl Wanted {
     }
 }
 
-/// What tells a declared value from another.
+/// Returns the digest that distinguishes declared values.
 pub(crate) fn digest_of(value: &Value) -> String {
     Digest::of(value.to_string().as_bytes()).to_string()
 }
 
 impl Error {
-    /// A declaration that the pipeline forbids.
+    /// Returns the error for a declaration that the pipeline forbids.
     pub(crate) fn forbidden(stage: &str, setting: &str, found: &Found) -> Self {
         let declared = match found {
             Found::Value(value) => shown(value),
@@ -226,7 +227,7 @@ fn or_none(value: &Value) -> String {
     if value.is_null() { "none".to_owned() } else { shown(value) }
 }
 
-/// A value as a person sees it, without what looks secret.
+/// Returns a value as people see it, without parts that look secret.
 fn shown(value: &Value) -> String {
     short(&redacted(value).to_string())
 }

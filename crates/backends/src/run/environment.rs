@@ -1,11 +1,11 @@
-//! An environment, as a run tells of it.
+//! Environments in events and reports.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How an environment was come by.
+/// The origin of an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EnvState {
@@ -27,21 +27,21 @@ pub struct EnvironmentReport {
     pub stages: Vec<String>,
     /// Its key; none for the base and for prebuilt environments.
     pub key: Option<String>,
-    /// How it was come by.
+    /// Its origin.
     pub state: EnvState,
-    /// What the lookup, the wait for others and the build took.
+    /// Time spent looking up, waiting for other builds, and building.
     #[serde(rename = "seconds", with = "crate::run::seconds")]
     pub duration: Duration,
-    /// The disk that is its own, in bytes; 0 for the base and for prebuilt environments.
+    /// Its own disk space, in bytes; 0 for the base and for prebuilt environments.
     pub own_bytes: u64,
     /// How it adds to the base.
     pub strategy: Option<String>,
     /// Its interpreter.
     pub python: PathBuf,
-    /// What was installed into it, as `name==version`.
+    /// The installed packages, as `name==version`.
     pub added: Vec<String>,
-    /// What that replaced of the base, as `name==version`.
+    /// The packages of the base that these replaced, as `name==version`.
     pub replaced: Vec<String>,
-    /// Packages of the base that do not get what they ask for any more.
+    /// Packages of the base whose requirements are no longer met.
     pub warnings: Vec<String>,
 }

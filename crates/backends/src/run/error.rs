@@ -1,7 +1,7 @@
-//! What can go wrong with a run, cut by what the caller can do next.
+//! Errors of a run, by what the caller can do next.
 //!
-//! Long because it is one enum: what each error holds, and its message. `advice` has the hints, `report`
-//! what people read.
+//! The file is long because it is one enum: the fields of each error, and its message. `advice` has
+//! the hints, `report` the text for people.
 
 mod advice;
 mod report;
@@ -20,27 +20,27 @@ use crate::worker::wire::Phase;
 pub use report::Report;
 pub(crate) use report::Words;
 
-/// Why a pipeline could not be run to its end.
+/// Why a pipeline could not run to its end.
 ///
-/// The message never holds its cause; walk [`source`](std::error::Error::source) to print the
-/// chain, and ask [`hint`](Self::hint) for advice and [`detail`](Self::detail) for tracebacks and
-/// log lines.
+/// The message never contains its cause; walk [`source`](std::error::Error::source) to print the
+/// chain. [`hint`](Self::hint) returns advice, and [`detail`](Self::detail) tracebacks and log
+/// lines.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The pipeline itself is wrong.
+    /// The pipeline itself is invalid.
     #[error("the pipeline cannot be run")]
     Pipeline {
-        /// What is wrong with it.
+        /// The fault in it.
         source: Box<stage::Error>,
     },
 
-    /// A `runtime_env` is wrong, or a file that it names cannot be read.
+    /// A `runtime_env` is invalid, or a file that it names cannot be read.
     #[error("the runtime_env of {owner} cannot be used")]
     Spec {
-        /// Whose it is: a stage, or the base.
+        /// Its owner: a stage, or the base.
         owner: String,
-        /// What is wrong with it.
+        /// The fault in it.
         source: Box<envspec::Error>,
     },
 
@@ -63,42 +63,42 @@ pub enum Error {
     NoDevice {
         /// The stage.
         stage: String,
-        /// What it asks for: `1 GPU`.
+        /// The devices that it asks for: `1 GPU`.
         wanted: String,
-        /// How many there are.
+        /// The number of devices on this machine.
         there: usize,
     },
 
-    /// A stage's Python file is not there, or does not define what the stage names.
+    /// A stage's Python file is missing, or does not define the stage's name.
     #[error("the code of stage `{stage}`, `{}`, {problem}", path.display())]
     NoCode {
         /// The stage.
         stage: String,
         /// Its file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         problem: String,
     },
 
-    /// `working_dir` or `py_modules` name what is not on this machine.
+    /// `working_dir` or `py_modules` name a path that is missing here.
     #[error("`{field}` names `{}`, which is {found}", path.display())]
     NoFolder {
         /// The field.
         field: &'static str,
-        /// What it names.
+        /// The path.
         path: PathBuf,
-        /// What is there: `not there`, `no folder`.
+        /// The fault: `not there`, `no folder`.
         found: &'static str,
     },
 
-    /// `py_executable` is no command line.
+    /// `py_executable` is not a command line.
     #[error("`py_executable` is `{command}`, which is no command line")]
     PyExecutable {
         /// Its text, without credentials.
         command: String,
     },
 
-    /// A file that a spec names is for other Pythons than the one that it would run in.
+    /// A file that a spec names requires another Python than that of its environment.
     #[error(
         "`requires-python` of {}`{}` is `{versions}`, and `{}` is Python {version}",
         package.as_ref().map(|it| format!("`{it}` in ")).unwrap_or_default(),
@@ -138,12 +138,12 @@ pub enum Error {
     #[error("a managed base must name packages under `pip` or `uv`")]
     EmptyManagedBase,
 
-    /// The environment of some stages could not be had.
+    /// The environment of some stages is not available.
     #[error("no environment for {}", stages_text(stages))]
     Environment {
         /// The stages; empty for the base of all.
         stages: Vec<String>,
-        /// Why not.
+        /// The cause.
         source: Box<Self>,
     },
 
@@ -155,47 +155,47 @@ pub enum Error {
     #[error(transparent)]
     Install(Box<installer::Error>),
 
-    /// The package manager succeeded, but what was asked for is not there.
+    /// The package manager succeeded, but a requested package is missing.
     #[error("the package manager reported success, but `{requirement}` {problem}")]
     Misinstalled {
         /// The requirement.
         requirement: String,
-        /// What is the matter with it.
+        /// The fault.
         problem: String,
     },
 
-    /// A package came from a folder or an archive of this machine that the spec does not tell of.
+    /// A package came from a folder or an archive of this machine that the spec does not name.
     #[error(
         "`{package}` came from `{place}`, which the build of another package named: no key tells what is there"
     )]
     UnknownPlace {
         /// The package.
         package: String,
-        /// Where it came from.
+        /// Its folder or archive.
         place: String,
     },
 
-    /// `pip_check` or `uv_check` found packages that do not get what they ask for.
+    /// `pip_check` or `uv_check` found packages whose requirements are not met.
     #[error("the packages do not fit together: {}", conflicts.join("; "))]
     Conflicts {
         /// Each conflict that the base does not have, in the tool's words.
         conflicts: Vec<String>,
     },
 
-    /// The base has Ray, and the environment cannot import it any more.
+    /// The base has Ray, and the environment can no longer import it.
     #[error("with {} in the environment, Ray cannot be imported: {words}", added.join(", "))]
     RayBroken {
-        /// What was installed.
+        /// The installed packages.
         added: Vec<String>,
         /// The last line of the traceback.
         words: String,
     },
 
-    /// A build was given up because the run had ended.
+    /// A build was cancelled because the run had ended.
     #[error("the environment was given up, since the run had ended")]
     Stopped,
 
-    /// Somebody installed into the base while an environment was being built over it.
+    /// Another program installed into the base while an environment was being built over it.
     #[error("the base `{}` changed while an environment was being built over it", python.display())]
     BaseChanged {
         /// The base's interpreter.
@@ -217,24 +217,24 @@ pub enum Error {
     WrongEnvironment {
         /// The stage.
         stage: String,
-        /// What differs.
+        /// The difference.
         mismatch: String,
     },
 
-    /// A stage's code declares another `runtime_env` than the one that the plan gives the stage.
+    /// A stage's code declares another `runtime_env` than the plan has.
     #[error(
         "the code of stage `{stage}` declares the runtime_env {declared}, and the plan has {planned}"
     )]
     DeclaredEnv {
         /// The stage.
         stage: String,
-        /// What its code declares, as JSON, without credentials.
+        /// The declaration of its code, as JSON, without credentials.
         declared: String,
-        /// What the plan has, likewise.
+        /// The plan's value, in the same form.
         planned: String,
     },
 
-    /// The environment that a stage's class declares cannot be found out before it is there.
+    /// The environment that a stage's class declares cannot be determined before it exists.
     #[error(
         "the runtime_env that the code of stage `{stage}` declares is no literal, and the code does \
          not run in the base: {problem}"
@@ -242,9 +242,9 @@ pub enum Error {
     DeclareLiterally {
         /// The stage.
         stage: String,
-        /// What the base lacks, if that is known.
+        /// The module that the base lacks, if known.
         missing: Option<String>,
-        /// What went wrong.
+        /// The fault.
         problem: String,
     },
 
@@ -257,18 +257,18 @@ pub enum Error {
         stage: String,
         /// The setting.
         setting: String,
-        /// What its code declares, as JSON, without credentials.
+        /// The declaration of its code, as JSON, without credentials.
         declared: String,
     },
 
     /// A worker process could not be started.
     #[error("failed to {action} for stage `{stage}`")]
     Worker {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
         /// The stage.
         stage: String,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 
@@ -279,22 +279,22 @@ pub enum Error {
         stage: String,
         /// The key of its environment; none for the base environment.
         environment: Option<String>,
-        /// How it ended.
+        /// How its process ended.
         exit: Exit,
         /// The last lines that it printed.
         log: Vec<String>,
     },
 
-    /// A stage's Python code could not be loaded, or a set-up hook of it raised.
+    /// A stage's Python code could not be loaded, or one of its set-up hooks raised.
     #[error("stage `{stage}` {}: {error}", phase_text(*phase))]
     WorkerSetup {
         /// The stage.
         stage: String,
-        /// How far it came.
+        /// The phase that failed.
         phase: Phase,
         /// The key of its environment; none for the base environment.
         environment: Option<String>,
-        /// What was raised.
+        /// The exception.
         error: Box<PythonError>,
         /// The last lines that the worker printed.
         log: Vec<String>,
@@ -305,20 +305,20 @@ pub enum Error {
     RustSetup {
         /// The stage.
         stage: String,
-        /// Why.
+        /// The cause.
         cause: Cause,
     },
 
-    /// A worker does not keep to the protocol.
+    /// A worker violates the protocol.
     #[error("a worker of stage `{stage}` does not keep to the protocol: {problem}")]
     Protocol {
         /// The stage.
         stage: String,
-        /// What it did.
+        /// The violation.
         problem: String,
     },
 
-    /// A task failed, and the policy is to stop then.
+    /// A task failed under the policy to stop at the first failure.
     #[error("{0}")]
     Task(Box<FailedTask>),
 
@@ -327,20 +327,20 @@ pub enum Error {
     Sink {
         /// The task.
         task: String,
-        /// What it said.
+        /// The sink's error.
         source: BoxError,
     },
 
-    /// An input task cannot travel, or an output of a worker is no JSON.
+    /// An input task cannot be sent, or an output of a worker is not JSON.
     #[error("task {task} holds data that is no JSON")]
     Data {
         /// The task.
         task: String,
-        /// What is wrong with it.
+        /// The fault in it.
         source: serde_json::Error,
     },
 
-    /// A worker of Ray cannot live in the environment.
+    /// A worker of Ray cannot run in the environment.
     #[error("the environment has {found}, but the worker is to join {wanted}")]
     WrongRay {
         /// The Ray in the environment.
@@ -349,7 +349,7 @@ pub enum Error {
         wanted: String,
     },
 
-    /// A package of the base that must not move would have to.
+    /// A base package that must not change would have to.
     #[error(
         "`{package}` is kept at the base's {version}, but `{requirement}` asks for another{}",
         wanted.as_ref().map(|wanted| format!(" (`{wanted}`)")).unwrap_or_default()
@@ -359,27 +359,27 @@ pub enum Error {
         package: String,
         /// The version that the base has.
         version: String,
-        /// The requirements of the spec that it would have to move for.
+        /// The requirements of the spec that would change it.
         requirement: String,
-        /// What is asked for and by which package, where that is not the requirement itself.
+        /// The conflicting requirement and its package, if it is not the spec's own.
         wanted: Option<String>,
-        /// What the package manager said, where it was asked.
+        /// The package manager's error, if it was asked.
         source: Option<Box<installer::Error>>,
     },
 
-    /// A spec cannot be locked: what comes from a folder or a repository has no hash.
+    /// A spec cannot be locked: a package from a folder or a repository has no hash.
     #[error("{} without a hash, so the spec cannot be locked", sources_text(packages))]
     Unlockable {
         /// Their requirements.
         packages: Vec<String>,
     },
 
-    /// An environment that is to be built anew is in use.
+    /// An environment that is to be rebuilt is in use.
     #[error("the answer for environment `{key}` has changed, but it is in use")]
     RefreshInUse {
         /// Its key.
         key: String,
-        /// What changes, as `name==version`, with `-` before what goes and `+` before what comes.
+        /// The changes, as `name==version`, with `-` for a removed and `+` for an added package.
         changes: Vec<String>,
     },
 
@@ -387,7 +387,7 @@ pub enum Error {
     #[error("this program does not serve as a worker, and a cluster needs one")]
     NoWorkerProgram,
 
-    /// A Rust stage that no other process could make.
+    /// A Rust stage that no other process can create.
     #[error("the Rust stage `{stage}` cannot run on a cluster: no registry has made it")]
     UnregisteredStage {
         /// The stage.
@@ -403,7 +403,7 @@ pub enum Error {
         name: String,
     },
 
-    /// A field that Ray cannot serve by itself.
+    /// A field that Ray itself cannot serve.
     #[error("Ray has nothing for `{field}` in the runtime_env of stage `{stage}`")]
     NotNative {
         /// The stage.
@@ -421,32 +421,32 @@ pub enum Error {
         field: String,
     },
 
-    /// A setting of a connection or an engine has a value that it cannot have.
+    /// A setting of a connection or an engine has an invalid value.
     #[error("`{setting}` {problem}")]
     EngineSetting {
         /// The setting.
         setting: String,
-        /// What is wrong with it.
+        /// The fault in it.
         problem: String,
     },
 
-    /// The base lacks what an engine needs.
+    /// The base lacks a package that an engine needs.
     #[error("{engine} needs `{requirement}` in the base, which has {found}")]
     EngineMissing {
         /// The engine.
         engine: String,
         /// The requirement to add to the base.
         requirement: String,
-        /// What is there: `none`, or a version.
+        /// The version in the base: `none`, or a version.
         found: String,
     },
 
     /// An engine failed, in its own words.
     #[error("the engine failed: {words}")]
     Engine {
-        /// What it said first.
+        /// Its first message.
         words: String,
-        /// All that it said.
+        /// All its messages.
         log: Vec<String>,
     },
 
@@ -455,31 +455,31 @@ pub enum Error {
     Driver {
         /// The engine.
         engine: String,
-        /// What happened to it.
+        /// How it ended, or why it did not start.
         problem: String,
         /// The last lines that it printed.
         log: Vec<String>,
     },
 
-    /// Something failed on a node of a cluster.
+    /// A failure on a node of a cluster.
     #[error("{message}")]
     OnNode {
-        /// The stages that it is about; empty if it is about none, or all.
+        /// Its stages; empty for none or all.
         stages: Vec<String>,
-        /// What failed.
+        /// The message.
         message: String,
-        /// Why.
+        /// The cause.
         source: Option<BoxError>,
-        /// What would overflow a message.
+        /// Details that would overflow a message.
         detail: Option<String>,
-        /// What to do about it.
+        /// The way out.
         hint: Option<String>,
     },
 
-    /// A folder that a run would write into is somebody else's. Nothing in it was touched.
+    /// A destination folder of a run belongs to another program. Nothing in it was touched.
     #[error("`{}` is no {what}: it holds `{}`", dir.display(), found.display())]
     NotOurs {
-        /// What it should have been.
+        /// What the folder should have been.
         what: &'static str,
         /// The folder.
         dir: PathBuf,
@@ -494,39 +494,39 @@ pub enum Error {
         dir: PathBuf,
     },
 
-    /// The checkpoint is of another pipeline, or of one whose code, packages or settings were others.
+    /// The checkpoint is of another pipeline, or of one with other code, packages or settings.
     #[error("the checkpoint `{}` is of another pipeline: {difference}", dir.display())]
     OtherPipeline {
         /// Its folder.
         dir: PathBuf,
-        /// What differs.
+        /// The difference.
         difference: String,
     },
 
-    /// The checkpoint has finished another task than the one that was handed in now.
+    /// The checkpoint has finished another task than the one that is handed in now.
     #[error("input task {index} is not the one that was finished under the checkpoint")]
     OtherInput {
         /// The task's number, from 0.
         index: u64,
     },
 
-    /// The checkpoint has finished tasks that are not handed in any more.
+    /// The checkpoint has finished tasks that are no longer handed in.
     #[error("the checkpoint has finished input task {}, and the input has only {now}", finished - 1)]
     ShorterInput {
-        /// How many tasks there were at least.
+        /// The least number of tasks in earlier runs.
         finished: u64,
-        /// How many there are now.
+        /// The number of tasks now.
         now: u64,
     },
 
-    /// A stage or the base asks for other packages than when the record was made.
+    /// A stage or the base asks for other packages than in the recorded run.
     #[error("{owner} asks for other packages than in the recorded run")]
     OtherSpec {
         /// The stage, or the base.
         owner: String,
     },
 
-    /// What a package of the recorded run came from holds something else, or is gone.
+    /// The source of a recorded package has other contents now, or is gone.
     #[error("`{package}` of {owner} came from `{}`, which is not what it was in the recorded run", path.display())]
     SourceChanged {
         /// The stage, or the base.
@@ -542,20 +542,20 @@ pub enum Error {
     OtherPlatform {
         /// The platform of the record.
         then: String,
-        /// This one.
+        /// The platform of this machine.
         now: String,
     },
 
-    /// An environment does not hold what it held in the recorded run.
+    /// An environment differs from that of the recorded run.
     #[error("{owner} is not what it was in the recorded run: {difference}")]
     NotReproduced {
         /// Which one.
         owner: String,
-        /// What differs; `-` before what was there, `+` before what is.
+        /// The difference: `-` for what was there, `+` for what is there now.
         difference: String,
     },
 
-    /// An executor gave a task without telling what it was made of.
+    /// An executor returned a task without its sources.
     #[error("executor `{executor}` does not tell what task {task} was made of")]
     Unfollowed {
         /// The executor.
@@ -564,14 +564,14 @@ pub enum Error {
         task: String,
     },
 
-    /// The operating system refused something.
+    /// The operating system refused an operation.
     #[error("failed to {action} `{what}`")]
     Io {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
-        /// What it was tried on.
+        /// Its object.
         what: String,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -585,7 +585,7 @@ impl Error {
         Self::Io { action, what: what.into(), source }
     }
 
-    /// What fails where the system gives no more threads.
+    /// The action that fails when the system allows no more threads.
     const THREAD: &str = "start a thread for";
 
     pub(crate) fn no_thread(source: io::Error) -> Self {
@@ -600,7 +600,7 @@ impl Error {
         Self::Install(Box::new(source))
     }
 
-    /// The stages that this is about, by their names; empty if it is about none, or all.
+    /// Returns the names of its stages; empty for none or all.
     pub fn stages(&self) -> Vec<&str> {
         match self {
             Self::Task(failed) => vec![&failed.stage],
@@ -626,10 +626,10 @@ impl Error {
         }
     }
 
-    /// The same, said of these stages.
+    /// Adds these stages to the error.
     pub(crate) fn of_stages(self, stages: Vec<String>) -> Self {
         match self {
-            // These say it already.
+            // These name their stages already.
             Self::Spec { .. } | Self::EngineField { .. } | Self::Environment { .. } => self,
             source => Self::Environment { stages, source: Box::new(source) },
         }

@@ -1,4 +1,4 @@
-//! What happens during a run, as one stream.
+//! The events of a run, as one stream.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::environment::EnvState;
 use super::failure::FailedTask;
 use crate::worker::Exit;
 
-/// Which of a worker's outputs a line came from.
+/// The output of a worker that a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
@@ -18,47 +18,47 @@ pub enum Stream {
     Stderr,
 }
 
-/// Something that happened. Durations are in seconds where they are written as JSON.
+/// An event of a run. Durations are in seconds in JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// The environment of these stages is being looked up, and built if it is not there.
+    /// The environment of these stages is being looked up, and built if it is missing.
     EnvironmentPreparing {
         /// The stages that share it.
         stages: Vec<String>,
     },
-    /// It is known which environment that is: the base is there, and what the spec asks for is looked
-    /// for under this key.
+    /// The key of the environment is known: the base is ready, and the spec's packages are looked
+    /// up under this key.
     EnvironmentKeyed {
         /// The stages that share it.
         stages: Vec<String>,
-        /// Its key; none where nothing is built for it.
+        /// Its key; none if nothing is built.
         key: Option<String>,
     },
-    /// The build of an environment has come to its next phase, or further in it. What is in the
-    /// cache has none.
+    /// The build of an environment has reached its next phase, or progressed in it. A cached
+    /// environment has no such event.
     EnvironmentBuilding {
         /// Its key.
         key: String,
-        /// What is being done from now on.
+        /// The phase that begins or continues.
         phase: BuildPhase,
-        /// How many packages that concerns, where it is known.
+        /// Number of packages in the phase, if known.
         packages: Option<usize>,
-        /// With how many of them it is done, where packages are counted.
+        /// Number of packages that are done, if counted.
         done: Option<usize>,
-        /// How many bytes have been fetched, or added, where they are counted.
+        /// Number of bytes fetched or added, if counted.
         bytes: Option<u64>,
-        /// Of how many, where it is known.
+        /// Total number of bytes, if known.
         total_bytes: Option<u64>,
     },
     /// The build of an environment, or of a managed base, is complete.
     EnvironmentBuilt {
         /// Its key.
         key: String,
-        /// The disk that is its own, in bytes.
+        /// Its own disk space, in bytes.
         own_bytes: u64,
-        /// How long it took, the wait for others included.
+        /// Its time, including the wait for other builds.
         #[serde(with = "seconds")]
         duration: Duration,
     },
@@ -68,17 +68,17 @@ pub enum Event {
         stages: Vec<String>,
         /// Its key; none for the base environment.
         key: Option<String>,
-        /// Whether it was there, or had to be built.
+        /// Whether it was cached or built.
         state: EnvState,
-        /// How long that took.
+        /// The time until then.
         #[serde(with = "seconds")]
         duration: Duration,
     },
-    /// Something that a user should know and that stops nothing.
+    /// A warning that stops nothing.
     Warning {
-        /// The stage that it is about, if it is about one.
+        /// The stage that it is about, if any.
         stage: Option<String>,
-        /// What it is.
+        /// The text.
         message: String,
     },
     /// A worker that starts has come so far; Rust stages do not tell.
@@ -96,9 +96,9 @@ pub enum Event {
         stage: String,
         /// Its number in the stage, from 0.
         worker: usize,
-        /// Its process; none for a Rust stage, which has none of its own.
+        /// Its process; none for a Rust stage without a process of its own.
         pid: Option<i32>,
-        /// From the start of the process to the end of `setup`.
+        /// Time from the start of the process to the end of `setup`.
         #[serde(with = "seconds")]
         duration: Duration,
     },
@@ -119,7 +119,7 @@ pub enum Event {
         stage: String,
         /// Its number in the stage.
         worker: usize,
-        /// Where it printed it.
+        /// The output that it came from.
         stream: Stream,
         /// The line.
         line: String,
@@ -137,8 +137,8 @@ pub enum Event {
         /// The time in the stage's own code.
         #[serde(with = "seconds")]
         duration: Duration,
-        /// The time that it took to bring the batch to the worker and what came of it back, as far
-        /// as the worker had nothing else to do meanwhile. None for a Rust stage.
+        /// Time to bring the batch to the worker and the outputs back, as far as the worker was
+        /// idle meanwhile. None for a Rust stage.
         #[serde(with = "seconds")]
         transfer: Duration,
     },
@@ -148,23 +148,23 @@ pub enum Event {
         stage: String,
         /// Tasks in it.
         tasks: usize,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A task has failed for good.
     TaskFailed(FailedTask),
-    /// Nothing will become of some tasks, since the run was asked to [stop](crate::Stop). It is told
-    /// before they are dropped.
+    /// Some tasks are dropped without a result, since the run was asked to [stop](crate::Stop). The
+    /// event comes before they are dropped.
     Dropped {
         /// The stage that they waited for.
         stage: String,
-        /// How many they are.
+        /// Number of tasks.
         tasks: usize,
-        /// The numbers of the [tasks handed in](stage::SourceTask) that they were made of.
+        /// The numbers of the [tasks handed in](stage::SourceTask) that they were made from.
         sources: Vec<u64>,
     },
-    /// The run ends before its end, because something failed: what is under way is dropped from now
-    /// on. It may be told more than once.
+    /// The run ends early because of a failure: tasks under way are dropped from now on. The event
+    /// may come more than once.
     Stopping,
     /// A stage has seen its last task.
     StageFinished {
@@ -195,18 +195,18 @@ pub enum BuildPhase {
     Creating,
     /// Finds out which packages to install.
     Resolving,
-    /// Fetches them.
+    /// Fetches the packages.
     Downloading,
-    /// Puts them into the environment.
+    /// Puts the packages into the environment.
     Installing,
-    /// Looks whether what was asked for is there, and what the base says to it.
+    /// Checks that the requested packages are there, and that they fit the base.
     Checking,
-    /// Compiles what was added.
+    /// Compiles the added packages.
     Compiling,
 }
 
 impl BuildPhase {
-    /// Its name, in lower case.
+    /// Returns its name, in lower case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -221,13 +221,13 @@ impl BuildPhase {
     }
 }
 
-/// Sees what happens, as it happens, from several threads at once; it should be quick.
+/// Receives events as they happen, from several threads at once; it should return quickly.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Receives an event.
     fn on_event(&self, event: &Event);
 }
 
-/// Sees nothing.
+/// Ignores events.
 impl Observer for () {
     fn on_event(&self, _: &Event) {}
 }
@@ -252,7 +252,8 @@ pub(crate) mod seconds {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
-        // What `serde` has looked at before, to find the tag, is a number that only its own type reads.
+        // `serde` buffers the value to find the tag; the buffered number is only readable by its
+        // own type.
         let number = serde_json::Number::deserialize(deserializer)?;
         let seconds = number.as_f64().unwrap_or(f64::NAN);
         Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)

@@ -1,4 +1,4 @@
-//! What every executor does, and what every program asks of it.
+//! The interface of every executor, for engines and for programs.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use super::event::Observer;
 use super::plan::Plan;
 use super::report::RunReport;
 
-/// Takes finished tasks, in the order in which they come out of the last stage, one at a time on
-/// the thread that runs the pipeline. An error ends the run.
+/// Takes finished tasks in the order in which they leave the last stage, one at a time, on the
+/// thread that runs the pipeline. An error ends the run.
 pub type Sink<'a> = dyn FnMut(Task) -> Result<(), BoxError> + 'a;
 
 /// Runs pipelines: tasks stream in and out.
 ///
-/// This trait is what an engine implements; programs call [`ExecutorExt`].
+/// An engine implements this trait; programs call [`ExecutorExt`].
 pub trait Executor: Send + Sync {
     /// The engine's name: `local`, `ray-data`, ….
     fn name(&self) -> &'static str;
 
     /// Runs the stages of `plan` over `tasks`.
     ///
-    /// The i-th task gets the id `0_i`. Tasks are pulled as there is room for them, so an endless
-    /// iterator is fine; it is pulled on another thread, and a run that fails waits for a call of
-    /// it that is under way. The report holds no outputs: those went to `sink`.
+    /// The i-th task gets the id `0_i`. Tasks are pulled when there is room for them, so an endless
+    /// iterator is fine. Another thread pulls them, and a run that fails waits for the current call
+    /// of the iterator. The report holds no outputs: those went to `sink`.
     ///
-    /// A task's [sources](Task::sources) live as long as anything made of it is under way, on
-    /// whatever machine, and what fails names them; [`Event::Stopping`](crate::Event::Stopping) is
-    /// told before tasks are dropped that nothing has become of. [`Intake`](crate::run::Intake) and
-    /// [`Checkpoint`](crate::Checkpoint) rely on it.
+    /// A task's [sources](Task::sources) live as long as anything made from it is under way, on any
+    /// machine, and failures name them. The observer receives
+    /// [`Event::Stopping`](crate::Event::Stopping) before tasks are dropped without a result.
+    /// [`Intake`](crate::run::Intake) and [`Checkpoint`](crate::Checkpoint) rely on both.
     fn execute(
         &self,
         plan: &Plan,
@@ -42,11 +42,11 @@ pub trait Executor: Send + Sync {
 
 const _: Option<&dyn Executor> = None; // Stays object-safe, or does not compile.
 
-/// What programs call on every executor.
+/// Methods for programs, on every executor.
 pub trait ExecutorExt: Executor {
-    /// Runs a pipeline over some tasks and collects what comes out, in the order of the ids.
+    /// Runs a pipeline over some tasks and collects the outputs, in the order of the ids.
     ///
-    /// It fails if the pipeline is wrong, an environment cannot be had, a worker does not start,
+    /// Fails if the pipeline is invalid, an environment is not available, a worker does not start,
     /// or, by the default policy, at the first task that fails.
     fn run<I>(&self, pipeline: &Pipeline, tasks: I) -> Result<RunReport, Error>
     where
@@ -56,7 +56,7 @@ pub trait ExecutorExt: Executor {
         self.run_observed(pipeline, tasks, Arc::new(()))
     }
 
-    /// The same, while `observer` sees what happens.
+    /// Runs a pipeline like [`run`](Self::run), and sends events to `observer`.
     fn run_observed<I>(
         &self,
         pipeline: &Pipeline,

@@ -1,4 +1,4 @@
-//! Why a task failed.
+//! Failures of tasks.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,26 +16,26 @@ use crate::worker::Exit;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cause {
-    /// The stage's Python code raised, or returned what cannot be sent.
+    /// The stage's Python code raised, or returned a value that cannot be sent.
     Raised(PythonError),
     /// The worker process ended while it had the task.
     Died(Exit),
-    /// The task took longer than the stage's limit, and its worker was ended.
+    /// The task took longer than the stage's limit, and its worker was killed.
     Deadline(Duration),
-    /// A Rust stage returned an error: its text, and that of each of its sources.
+    /// A Rust stage returned an error: its text, and those of its sources.
     Failed(Vec<String>),
     /// A Rust stage panicked with this text.
     Panicked(String),
     /// The task lacks this input, which the stage declares.
     MissingInput(String),
-    /// A Rust stage looked at data that Rust cannot hold as a value: where it is, and why.
+    /// A Rust stage read data that Rust cannot represent as a value: its place, and the reason.
     Unreadable(String),
-    /// What the worker sent back is not what the protocol says.
+    /// The worker's answer violates the protocol.
     Protocol(String),
 }
 
 impl Cause {
-    /// What to do about it, where there is something to say.
+    /// Returns the way out, if there is one.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::Died(Exit::Signal(9)) => {
@@ -81,22 +81,22 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A task that came to nothing.
+/// A task without a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailedTask {
     /// The task, or several that failed together in one `process_batch`.
     pub tasks: Vec<TaskId>,
-    /// The numbers of the tasks handed in that it was made of, where these are
+    /// The numbers of the tasks handed in that it was made from, if they are
     /// [followed](crate::run::Intake).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<u64>,
     /// The stage that it failed in.
     pub stage: String,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
     /// The key of the environment that the stage ran in; none for the base environment.
     pub environment: Option<String>,
-    /// How often it was tried.
+    /// Number of attempts.
     pub tries: u32,
     /// The last lines that the worker printed.
     pub log: Vec<String>,
@@ -118,7 +118,7 @@ impl fmt::Display for FailedTask {
     }
 }
 
-/// The numbers of the tasks handed in that tasks were made of, each once.
+/// Returns the numbers of the tasks handed in that tasks were made from, each once.
 pub(crate) fn numbers<'a>(sources: impl Iterator<Item = &'a Arc<SourceTask>>) -> Vec<u64> {
     let mut numbers: Vec<u64> = sources.map(|source| source.index()).collect();
     numbers.sort_unstable();
@@ -127,7 +127,7 @@ pub(crate) fn numbers<'a>(sources: impl Iterator<Item = &'a Arc<SourceTask>>) ->
 }
 
 impl FailedTask {
-    /// The whole story in lines: what happened, the traceback, and the last log lines.
+    /// Returns all details in lines: the failure, the traceback, and the last log lines.
     #[must_use]
     pub fn detail(&self) -> String {
         let mut text = self.to_string();
@@ -140,7 +140,7 @@ impl FailedTask {
     }
 }
 
-/// Adds the last log lines of a worker to a report, where there are any.
+/// Adds the last log lines of a worker to a report, if there are any.
 pub(crate) fn append_log(text: &mut String, log: &[String]) {
     if log.is_empty() {
         return;

@@ -1,5 +1,5 @@
-//! Tasks that were handed in and share what came out, which is right only where all of them went
-//! well.
+//! Groups of source tasks with shared outputs, which are valid only if all tasks of the group
+//! succeeded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,43 +8,43 @@ use stage::Task;
 use super::failure::FailedTask;
 use super::intake::Ended;
 
-/// Gathers what comes out until all the tasks that it was made of have ended.
+/// Collects outputs until all the tasks that they were made from have ended.
 ///
-/// What a task became is kept or done again as a whole: if one of its children fails, what the
-/// others became must not be kept, or doing the task again would give it twice. An aggregate ties
-/// the tasks together that it was made of.
+/// The outputs of a task are kept or redone as a whole. If one of its children fails, the outputs
+/// of the others must not be kept, or redoing the task would produce them twice. An aggregate joins
+/// the tasks that it was made from.
 #[derive(Debug, Default)]
 pub struct Groups {
     open: BTreeMap<u64, Open>,
-    /// The group that a task is in, where that has come out with others.
+    /// The group of each task that has outputs in common with others.
     group_of: BTreeMap<u64, u64>,
 }
 
-/// By the number of one of its members.
+/// A group, stored by the number of one of its members.
 #[derive(Debug, Default)]
 struct Open {
     members: BTreeSet<u64>,
     group: Group,
 }
 
-/// Tasks that share what has come out, and so are finished together.
+/// Tasks with shared outputs, which are finished together.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Group {
     /// The tasks, by their numbers.
     pub tasks: BTreeMap<u64, Ended>,
-    /// What came out of them.
+    /// The outputs of these tasks.
     pub outputs: Vec<Task>,
 }
 
 impl Group {
-    /// Whether all of its tasks went all the way.
+    /// Returns whether all of its tasks succeeded completely.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.tasks.values().all(|ended| ended.is_complete && ended.failures.is_empty())
     }
 
-    /// What of its tasks failed, each once.
+    /// Returns the failures of its tasks, each once.
     #[must_use]
     pub fn failures(&self) -> Vec<&FailedTask> {
         let mut seen = BTreeSet::new();
@@ -54,17 +54,17 @@ impl Group {
 }
 
 impl Groups {
-    /// Keeps a task that came out, which is [followed](crate::run::Intake). It is to be dropped after
-    /// that, or what it was made of does not end.
+    /// Keeps an output, which is [followed](crate::run::Intake). The caller must drop the output
+    /// afterwards; otherwise its sources never end.
     pub fn came_out(&mut self, task: &Task) {
         let members = task.sources().iter().map(|source| source.index());
         if let Some((_, open)) = self.open(members) {
-            // Without its sources, which would never end then.
+            // Without its sources, which would never end otherwise.
             open.group.outputs.push(task.clone().without_source());
         }
     }
 
-    /// Notes the end of a task, and gives its group if that was the last of it.
+    /// Notes the end of a task, and returns its group if that was the last task of it.
     pub fn ended(&mut self, ended: Ended) -> Option<Group> {
         let (name, open) = self.open(std::iter::once(ended.index))?;
         open.group.tasks.insert(ended.index, ended);
@@ -78,12 +78,12 @@ impl Groups {
         Some(open.group)
     }
 
-    /// The group of these tasks, made one if they were several.
+    /// Returns the group of these tasks, and merges their groups if there were several.
     fn open(&mut self, members: impl Iterator<Item = u64>) -> Option<(u64, &mut Open)> {
         let members: BTreeSet<u64> = members.collect();
         let known = members.iter().filter_map(|member| self.group_of.get(member).copied());
         let parts: BTreeSet<u64> = known.collect();
-        // The largest takes the others in, so that nothing is moved often.
+        // The largest takes in the others, so that few entries move.
         let size = |name: &u64| self.open.get(name).map_or(0, Open::size);
         let name = parts.iter().copied().max_by_key(size).or(members.first().copied())?;
         let mut more = Open { members, ..Open::default() };

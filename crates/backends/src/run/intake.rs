@@ -1,4 +1,4 @@
-//! Following tasks from the moment they are handed in until nothing made of them is left.
+//! Follows tasks from their hand-in until nothing made from them is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,10 +9,10 @@ use stage::{SourceTask, Task};
 use super::event::{Event, Observer};
 use super::failure::FailedTask;
 
-/// Follows tasks from the moment they are handed in until nothing made of them is left.
+/// Follows tasks from their hand-in until nothing made from them is left.
 ///
-/// Each task goes through [`hand_in`](Self::hand_in) on its way to an executor, which has the intake
-/// among its observers. A copy of every task is kept until it has ended.
+/// Each task passes through [`hand_in`](Self::hand_in) on its way to an executor, which has the
+/// intake among its observers. A copy of every task is kept until it has ended.
 ///
 /// ```
 /// use std::sync::{Arc, mpsc};
@@ -39,7 +39,7 @@ pub struct Intake {
     shared: Arc<Shared>,
 }
 
-/// A task that was handed in, and that nothing is left of.
+/// A task that was handed in, and of which nothing is left.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Ended {
@@ -47,9 +47,9 @@ pub struct Ended {
     pub index: u64,
     /// The task, as it was handed in.
     pub task: Task,
-    /// What of it failed for good.
+    /// The final failures of its parts.
     pub failures: Vec<FailedTask>,
-    /// Whether it went all the way; if not, the run had failed before, or was asked to stop.
+    /// Whether all of it was processed; if not, the run had failed earlier, or was asked to stop.
     pub is_complete: bool,
 }
 
@@ -61,33 +61,34 @@ struct Shared {
 #[derive(Default)]
 struct State {
     open: BTreeMap<u64, (Task, Vec<FailedTask>)>,
-    /// Those of them of which a part was dropped.
+    /// The tasks with a dropped part.
     dropped: BTreeSet<u64>,
     is_stopping: bool,
 }
 
 impl Intake {
-    /// Calls `on_end` for each task that has ended, from several threads, also for those that a run
-    /// that fails has dropped.
+    /// Creates an intake that calls `on_end` for each task that has ended, from several threads,
+    /// also for tasks that a failing run drops.
     pub fn new(on_end: impl Fn(Ended) + Send + Sync + 'static) -> Self {
         Self { shared: Arc::new(Shared { state: Mutex::default(), on_end: Box::new(on_end) }) }
     }
 
-    /// The task under this number, followed from now on. A number must not be given twice.
+    /// Follows the task under this number from now on, and returns it. A number must not be given
+    /// twice.
     ///
-    /// If others follow it already they go on, under this number.
+    /// An intake that already follows the task continues, under this number.
     pub fn hand_in(&self, index: u64, task: Task) -> Task {
         let (shared, others) = (self.shared.clone(), task.sources().to_vec());
         let task = task.without_source();
         self.shared.lock().open.insert(index, (task.clone(), Vec::new()));
         task.with_source(SourceTask::new(index, move |index| {
             shared.end(index);
-            // They end with this.
+            // The other followers end with this one.
             let _ = &others;
         }))
     }
 
-    /// How many tasks have been handed in and not ended.
+    /// Returns the number of tasks that have been handed in and have not ended.
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.shared.lock().open.len()

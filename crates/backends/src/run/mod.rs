@@ -1,10 +1,10 @@
-//! A run: what goes into it, what is told of it, and what comes out. Every executor speaks this.
+//! A run: its input, its events, and its result. Every executor uses these types.
 //!
-//! Read it as a run goes: a [`Plan`] is a pipeline made ready, an [`Executor`] takes it with the
-//! tasks of an [`Intake`], tells an [`Observer`] of each [`Event`], and gives a [`RunReport`] or an
-//! [`Error`]. A task that cannot be done is a [`FailedTask`]. The rest serves these: [`DiskSource`]
-//! reads what specs refer to, [`Stop`] ends a run early, [`Groups`] keeps what came of a source task
-//! together, and `secrets` keeps what must not be shown out of all of it.
+//! Read it in the order of a run: a [`Plan`] is a pipeline made ready. An [`Executor`] takes it
+//! with the tasks of an [`Intake`], sends each [`Event`] to an [`Observer`], and returns a
+//! [`RunReport`] or an [`Error`]. A task that cannot be processed is a [`FailedTask`]. The other
+//! types help: [`DiskSource`] reads the files of specs, [`Stop`] ends a run early, [`Groups`] keeps
+//! the outputs of a source task together, and `secrets` keeps secrets out of all of it.
 
 mod classes;
 mod code;

@@ -1,5 +1,5 @@
-//! A pipeline made ready to run: checked, expanded, and with everything read that its specs refer
-//! to. From here on nobody reads those files again.
+//! A pipeline made ready to run: checked, expanded, and with the contents of all files that its
+//! specs refer to. These files are not read again.
 
 mod answers;
 
@@ -23,13 +23,13 @@ pub struct Plan {
     name: String,
     stages: Vec<PlannedStage>,
     base: Option<PlannedBase>,
-    /// What it is made of; none where the stages have been made ready elsewhere.
+    /// The pipeline that it was made from; none if the stages were made ready elsewhere.
     built: Option<Box<BuiltPipeline>>,
-    /// Stages whose code may declare what the plan does not have yet.
+    /// Stages whose code may declare settings that the plan does not have yet.
     unread: Vec<usize>,
 }
 
-/// A base with everything read that it refers to.
+/// A base with the contents of all files that it refers to.
 #[derive(Clone, Debug)]
 pub(crate) enum PlannedBase {
     Python(PathBuf),
@@ -37,10 +37,10 @@ pub(crate) enum PlannedBase {
 }
 
 impl PlannedBase {
-    /// Reads what a base refers to; relative paths are relative to `dir`.
+    /// Reads the files that a base refers to; relative paths are relative to `dir`.
     ///
-    /// In a base, `python` beside packages is the interpreter that they are installed over; alone it
-    /// is the base itself.
+    /// In a base, `python` beside packages is the interpreter below them; alone, it is the base
+    /// itself.
     pub(crate) fn load(base: &Base, dir: &Path) -> Result<Self, Error> {
         let env = match base {
             Base::Python(path) => return Ok(Self::Python(dir.join(path))),
@@ -63,24 +63,25 @@ impl PlannedBase {
 pub struct PlannedStage {
     pub(crate) settings: Settings,
     pub(crate) behaviour: Behaviour,
-    /// What its environment is made of; none where the stage runs in the base environment.
+    /// Its environment's spec; none if the stage runs in the base environment.
     pub(crate) env: Option<LoadedEnv>,
-    /// What its code is held against; none where that is Rust.
+    /// The settings that its code is compared with; none for Rust code.
     pub(crate) wanted: Option<Box<Wanted>>,
-    /// What its code is known to declare.
+    /// The known declarations of its code.
     pub(crate) declared: Vec<DeclaredSetting>,
-    /// Where what its code declares is kept.
+    /// The file that keeps the declarations of its code.
     pub(crate) kept: Option<PathBuf>,
 }
 
 impl Plan {
-    /// Checks a pipeline and reads what it refers to.
+    /// Checks a pipeline and reads the files that it refers to.
     ///
-    /// Relative paths are relative to the pipeline's folder, or, if it has none, to the current one.
+    /// Relative paths are relative to the pipeline's folder, or, if it has none, to the current
+    /// one.
     ///
-    /// What the code of its stages declares is not in it before
-    /// [`Provisioner::read_declared`](crate::Provisioner::read_declared) has read that, which
-    /// executors do.
+    /// The plan lacks the declarations of its stages' code until
+    /// [`Provisioner::read_declared`](crate::Provisioner::read_declared) reads them; executors call
+    /// that.
     pub fn new(pipeline: &Pipeline) -> Result<Self, Error> {
         let built = pipeline.build().map_err(Error::pipeline)?;
         let mut plan = Self::of(built)?;
@@ -135,32 +136,32 @@ impl Plan {
         Ok(Self { name, stages, base, built: Some(Box::new(built)), unread: Vec::new() })
     }
 
-    /// Whether all that the code of its stages may declare has been
+    /// Returns whether all possible declarations of its stages' code have been
     /// [read](crate::Provisioner::read_declared).
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.unread.is_empty()
     }
 
-    /// What the code of its stages is known to declare, and what became of that.
+    /// Returns the known declarations of its stages' code, and their effect.
     #[must_use]
     pub fn declared(&self) -> Vec<DeclaredSetting> {
         self.stages.iter().flat_map(|stage| stage.declared.clone()).collect()
     }
 
-    /// A text that shows the stages with all their settings, those that their code declares
-    /// included; see [`Pipeline::describe`].
+    /// Returns a text with the stages and all their settings, including those that their code
+    /// declares; see [`Pipeline::describe`].
     #[must_use]
     pub fn describe(&self) -> String {
         self.built.as_ref().map(|built| built.pipeline().describe()).unwrap_or_default()
     }
 
-    /// Stages that have been made ready elsewhere.
+    /// Creates a plan of stages that were made ready elsewhere.
     pub(crate) fn of_stages(stages: Vec<PlannedStage>) -> Self {
         Self { name: String::new(), stages, base: None, built: None, unread: Vec::new() }
     }
 
-    /// The plan of one of its stages alone, over the same base.
+    /// Returns the plan of one stage alone, over the same base.
     pub(crate) fn only(&self, index: usize) -> Self {
         let stages = vec![self.stages[index].clone()];
         Self {
@@ -172,13 +173,13 @@ impl Plan {
         }
     }
 
-    /// The pipeline's name.
+    /// Returns the pipeline's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The stages, in order.
+    /// Returns the stages, in order.
     #[must_use]
     pub fn stages(&self) -> &[PlannedStage] {
         &self.stages
@@ -188,8 +189,8 @@ impl Plan {
         self.base = Some(base);
     }
 
-    /// Puts these in place of what the stages, in their order, have installed; where there is none,
-    /// it stays.
+    /// Replaces the packages of the stages, in their order; a stage without a replacement keeps its
+    /// own.
     pub(crate) fn set_installs(&mut self, installs: Vec<Option<Install>>) {
         for (stage, install) in self.stages.iter_mut().zip(installs) {
             if let (Some(env), Some(install)) = (&mut stage.env, install) {
@@ -208,22 +209,22 @@ fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
         .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
 }
 
-/// The settings that a stage's entry sets.
+/// Returns the settings that a stage's entry sets.
 fn given(stage: &AnyStage) -> BTreeSet<String> {
     let settings = declarable().filter(|setting| *setting != "name");
     settings.filter(|setting| stage.source(setting) == Source::Entry).map(str::to_owned).collect()
 }
 
-/// The packages that the block (PEP 723) at the head of a stage's file names.
+/// Returns the packages in the block (PEP 723) at the head of a stage's file.
 fn own_block(behaviour: &Behaviour, dir: &Path) -> Option<RuntimeEnv> {
     let PythonSource::File(file) = behaviour.as_python()?.source() else { return None };
     let file = dir.join(file);
-    // One that cannot be read is told by whoever runs it.
+    // Running the file reports it if it cannot be read.
     let text = files::read_file_text(&file, files::MOST_TEXT).ok()?;
     names_packages(&text).then(|| RuntimeEnv::requirements_file(Tool::Uv, file))
 }
 
-/// Code with its path made absolute: workers run in other folders.
+/// Returns code with an absolute path, since workers run in other folders.
 fn rooted(behaviour: &Behaviour, dir: &Path) -> Behaviour {
     match behaviour {
         Behaviour::Python(code) if matches!(code.source(), PythonSource::File(_)) => {
@@ -234,31 +235,32 @@ fn rooted(behaviour: &Behaviour, dir: &Path) -> Behaviour {
 }
 
 impl PlannedStage {
-    /// The stage's settings.
+    /// Returns the stage's settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Returns what it does: its Python code, or its Rust code.
+    /// Returns its code: Python or Rust.
     #[must_use]
     pub fn behaviour(&self) -> &Behaviour {
         &self.behaviour
     }
 
-    /// What its environment is made of; none where the stage runs in the base environment.
+    /// Returns its environment's spec; none if the stage runs in the base environment.
     #[must_use]
     pub fn env(&self) -> Option<&LoadedEnv> {
         self.env.as_ref()
     }
 
-    /// What its code is known to declare, and what became of that.
+    /// Returns the known declarations of its code, and their effect.
     #[must_use]
     pub fn declared(&self) -> &[DeclaredSetting] {
         &self.declared
     }
 
-    /// Whether its code may declare settings. What runs it tells of a file that cannot be read.
+    /// Returns whether its code may declare settings. Running the code reports a file that cannot
+    /// be read.
     fn may_declare(&self) -> bool {
         let Some(code) = self.behaviour.as_python() else { return false };
         if code.declared() == Declared::Ignore {
@@ -273,19 +275,20 @@ impl PlannedStage {
         }
     }
 
-    /// Devices that a worker wants, as whole ones or a part of one.
+    /// Returns the devices that a worker needs, as whole ones or a part of one.
     pub(crate) fn gpus(&self) -> f64 {
-        // How much memory a device has is not asked for: NeMo Curator takes 24 GB then, too.
+        // The memory of devices is not queried: NeMo Curator assumes 24 GB then, too.
         self.settings.resources.gpu_share(None)
     }
 
-    /// How many tasks make a batch.
+    /// Returns the number of tasks in a batch.
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.settings.batch_size.unwrap_or(1)
     }
 
-    /// Whether it needs an interpreter: Python code does, and Rust code with packages of its own.
+    /// Returns whether it needs an interpreter: Python code does, and Rust code with packages of
+    /// its own.
     pub(crate) fn needs_python(&self) -> bool {
         self.behaviour.as_python().is_some() || self.env.is_some()
     }

@@ -1,4 +1,4 @@
-//! Exceptions of Python, as they are told.
+//! Exceptions of Python, as text.
 
 use std::fmt;
 
@@ -12,16 +12,15 @@ pub struct PythonError {
     pub kind: String,
     /// Its text.
     pub message: String,
-    /// The traceback, from the stage's own code on, as Python prints it.
+    /// The traceback, from the stage's own code on, in Python's format.
     pub traceback: String,
-    /// The exception itself, in a form that a stage's own code has made for the program that the
-    /// stage came from. Nothing here reads it.
+    /// The exception itself, in a form that only the program behind the stage can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pickled: Option<String>,
 }
 
 impl PythonError {
-    /// The traceback, where it says more than the message.
+    /// Returns the traceback, if it says more than the message.
     pub(crate) fn trace(&self) -> &str {
         let text = self.traceback.trim();
         if text == self.to_string() { "" } else { text }

@@ -1,4 +1,4 @@
-//! What a run leaves behind.
+//! The report of a run.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::event::{Event, Observer};
 use super::failure::FailedTask;
 use super::plan::Plan;
 
-/// A run, as it ended.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RunReport {
@@ -18,26 +18,25 @@ pub struct RunReport {
     pub pipeline: String,
     /// The executor's name.
     pub executor: String,
-    /// What came out of the last stage, sorted by id; empty where a sink took it.
+    /// The outputs of the last stage, sorted by id; empty if a sink took them.
     pub outputs: Vec<Task>,
-    /// Tasks that failed for good; only where the policy is to record them.
+    /// Tasks that failed for good; only with the policy to record them.
     pub failed: Vec<FailedTask>,
     /// The stages, in the order of the pipeline.
     pub stages: Vec<StageReport>,
     /// The environments, each once.
     pub environments: Vec<EnvironmentReport>,
-    /// What the code of its stages was known to declare before it began, and what became of that.
+    /// The declarations of its stages' code that were known before it began, and their effect.
     pub declared: Vec<DeclaredSetting>,
-    /// Whether it was asked to [stop](crate::Stop) before its end: nothing became of what was waiting
-    /// then.
+    /// Whether it was asked to [stop](crate::Stop) before its end: waiting tasks were dropped then.
     pub is_stopped: bool,
-    /// From the call to the last output.
+    /// Time from the call to the last output.
     #[serde(rename = "wall_seconds", with = "crate::run::seconds")]
     pub wall: Duration,
 }
 
 impl RunReport {
-    /// Returns the report of a run in which nothing has happened yet, for an executor to fill in.
+    /// Returns an empty report, for an executor to fill in.
     #[must_use]
     pub fn new(plan: &Plan, executor: &str) -> Self {
         Self {
@@ -53,7 +52,7 @@ impl RunReport {
         }
     }
 
-    /// Adds an environment; one that is there already has more stages then.
+    /// Adds an environment. A known one gets the additional stages.
     pub fn add_environment(&mut self, environment: EnvironmentReport) {
         let same = self
             .environments
@@ -65,26 +64,26 @@ impl RunReport {
         }
     }
 
-    /// Tells of stages that dropped all that they got: a filter may, but it is also what a `process`
-    /// without `return` does. For an executor, at the end of a run that came to its end.
+    /// Warns of stages that dropped all their tasks: a filter may, but a `process` without `return`
+    /// does so, too. An executor calls this at the end of a complete run.
     pub fn tell_dropped(&self, plan: &Plan, observer: &dyn Observer) {
         tell_dropped(plan, &self.stages, observer);
     }
 
-    /// The environment that a stage ran in.
+    /// Returns the environment that a stage ran in.
     #[must_use]
     pub fn environment_of(&self, stage: &str) -> Option<&EnvironmentReport> {
         self.environments.iter().find(|env| env.stages.iter().any(|name| name == stage))
     }
 }
 
-/// What a stage did in a run.
+/// The work of a stage in a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageReport {
     /// Its name.
     pub name: String,
-    /// Tasks that went in and were done with, those that failed on the way included.
+    /// Tasks that went in and were completed, including those that failed on the way.
     pub tasks: u64,
     /// Tasks that came out.
     pub outputs: u64,
@@ -92,7 +91,7 @@ pub struct StageReport {
     pub failed: u64,
     /// Batches.
     pub batches: u64,
-    /// Workers that were set up, replacements included.
+    /// Workers that were set up, including replacements.
     pub workers: u64,
     /// Workers that were forked from a template, which had imported their packages.
     #[serde(default)]
@@ -103,13 +102,13 @@ pub struct StageReport {
     /// Time in the stage's own code, summed over its workers.
     #[serde(rename = "process_seconds", with = "crate::run::seconds")]
     pub process: Duration,
-    /// Time for bringing tasks to its workers and back, as far as these had nothing else to do.
+    /// Time to bring tasks to its workers and back, as far as these were idle meanwhile.
     #[serde(rename = "transfer_seconds", with = "crate::run::seconds")]
     pub transfer: Duration,
 }
 
-/// Tells of stages that dropped all that they got: a filter may, but it is also what a `process`
-/// without `return` does. For an executor, at the end of a run that came to its end.
+/// Warns of stages that dropped all their tasks: a filter may, but a `process` without `return`
+/// does so, too. Called at the end of a complete run.
 pub(crate) fn tell_dropped(plan: &Plan, stages: &[StageReport], observer: &dyn Observer) {
     for (planned, stage) in plan.stages().iter().zip(stages) {
         if !stage.dropped_all() {
@@ -129,7 +128,7 @@ pub(crate) fn tell_dropped(plan: &Plan, stages: &[StageReport], observer: &dyn O
     }
 }
 
-/// Where the time of a batch went.
+/// How the time of a batch was spent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spent {
     /// In the stage's own code.
@@ -139,7 +138,7 @@ pub(crate) struct Spent {
 }
 
 impl StageReport {
-    /// Returns the report of a stage that has done nothing yet.
+    /// Returns the empty report of a stage.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -156,7 +155,7 @@ impl StageReport {
         }
     }
 
-    /// Adds what another process did of the same stage.
+    /// Adds the work of another process on the same stage.
     pub fn add(&mut self, other: &Self) {
         // No `..`: a new field is summed here.
         let Self {
@@ -182,7 +181,7 @@ impl StageReport {
         self.transfer += *transfer;
     }
 
-    /// Whether nothing came of any task that it did not fail on, and there were some.
+    /// Returns whether it had tasks, and none of those that did not fail had an output.
     #[must_use]
     pub fn dropped_all(&self) -> bool {
         self.tasks > self.failed && self.outputs == 0

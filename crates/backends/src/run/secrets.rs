@@ -1,8 +1,7 @@
-//! Keeping secrets out of what is shown and written.
+//! Keeps secrets out of everything that is shown and written.
 //!
-//! What stages say is hidden where it comes in: lines that workers print, what they raise, and what
-//! Rust stages return as errors. So no event, error, report, record or file holds more. Data is
-//! none of this: it stays as it is.
+//! Text of stages is cleaned where it comes in: lines that workers print, exceptions, and errors of
+//! Rust stages. So no event, error, report, record or file contains a secret. Data stays unchanged.
 
 use std::borrow::Cow;
 use std::env;
@@ -17,9 +16,9 @@ use super::failure::{Cause, FailedTask};
 use super::plan::Plan;
 use super::python_error::PythonError;
 
-/// What is shown in place of a secret.
+/// The text in place of a secret.
 const HIDDEN: &str = "<hidden>";
-/// Shorter ones are words that stand anywhere.
+/// Shorter values are common words.
 const SHORTEST: usize = 6;
 
 /// Texts that must not be shown. Cheap to clone.
@@ -27,14 +26,14 @@ const SHORTEST: usize = 6;
 pub(crate) struct Secrets(Arc<Vec<String>>);
 
 impl Secrets {
-    /// What is in the environment variables of a plan's stages, and of this process, whose names
-    /// look secret.
+    /// Collects the values of environment variables of a plan's stages, and of this process, that
+    /// have the name of a secret.
     pub(crate) fn from_env(plan: &Plan) -> Self {
         let mut secrets = Known::default();
         let vars = plan.stages().iter().filter_map(|stage| stage.env()).flat_map(|it| &it.env_vars);
         for (_, value) in vars.filter(|(name, _)| envspec::names_a_secret(name)) {
             secrets.add(value);
-            // `${NAME}` is replaced in workers by what this process has under that name.
+            // Workers replace `${NAME}` by this process's value of that name.
             for name in value.split("${").skip(1).filter_map(|rest| rest.split('}').next()) {
                 secrets.add(&env::var(name).unwrap_or_default());
             }
@@ -49,7 +48,7 @@ impl Secrets {
         secrets.sorted()
     }
 
-    /// A text without any of them, and without the credentials of URLs.
+    /// Returns a text without any secret, and without the credentials of URLs.
     pub(crate) fn text<'t>(&self, text: impl Into<Cow<'t, str>>) -> String {
         let text = text.into();
         let mut text = match envspec::redact(&text) {
@@ -76,7 +75,7 @@ impl Secrets {
             traceback: self.text(error.traceback),
             pickled: error.pickled,
         };
-        // What is hidden in its text would stand in the exception itself.
+        // A secret in its text would stand in the exception itself, too.
         if [&told.kind, &told.message, &told.traceback] != said.each_ref() {
             told.pickled = None;
         }
@@ -99,7 +98,7 @@ impl Secrets {
         FailedTask { cause, log, ..failed }
     }
 
-    /// An error with what a stage said in it.
+    /// Returns an error with secrets removed from the stage's text in it.
     pub(crate) fn error(&self, error: Error) -> Error {
         match error {
             Error::WorkerSetup { stage, phase, environment, error, log } => Error::WorkerSetup {
@@ -120,7 +119,7 @@ impl Secrets {
         }
     }
 
-    /// An event with what a stage said in it.
+    /// Returns an event with secrets removed from the stage's text in it.
     pub(crate) fn event<'e>(&self, event: &'e Event) -> Cow<'e, Event> {
         Cow::Owned(match event {
             Event::Warning { stage, message } => {
@@ -130,12 +129,12 @@ impl Secrets {
                 Event::Retried { stage: stage.clone(), tasks: *tasks, reason: self.text(reason) }
             }
             Event::TaskFailed(failed) => Event::TaskFailed(self.failed(failed.clone())),
-            // Lines are hidden where they are read, and all else is ours.
+            // Lines are cleaned where they are read, and the other text is ours.
             event => return Cow::Borrowed(event),
         })
     }
 
-    /// The same value without any of them.
+    /// Returns the value without secrets.
     pub(crate) fn hidden(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.text(&text)),
@@ -148,7 +147,7 @@ impl Secrets {
     }
 }
 
-/// What is gathered.
+/// The secrets collected so far.
 #[derive(Default)]
 struct Known(Vec<String>);
 
@@ -158,7 +157,7 @@ impl Known {
         if value.contains("${") || Path::new(value).exists() {
             return;
         }
-        // Where it is printed line by line, and where it is quoted.
+        // A secret may be printed line by line, and may be quoted.
         let quoted = value.escape_debug().to_string();
         let forms = value.lines().map(str::trim).chain([value, quoted.as_str()]);
         self.0.extend(forms.filter(|form| form.len() >= SHORTEST).map(ToOwned::to_owned));

@@ -1,21 +1,21 @@
-//! Ending a run before its end because its caller wants that.
+//! Ending a run early on the caller's request.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long workers may take to finish what they have in their hands, by default.
+/// Default time for workers to finish their current tasks.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(20);
-/// How often somebody looks whether the run is to stop.
+/// Poll interval for the request to stop.
 const TICK: Duration = Duration::from_millis(25);
 
-/// Ends runs before their end, from whatever thread.
+/// Ends runs early, from any thread.
 ///
-/// An executor is given a copy, by its `with_stop`. A run that is asked to stop takes no more tasks;
-/// what its workers have in their hands is finished, and what waits is dropped
-/// ([`Event::Dropped`](crate::Event::Dropped)). It is no failure: the report tells what was done, and
-/// that it was [stopped](crate::RunReport::is_stopped). Under a [`Checkpoint`](crate::Checkpoint)
-/// what was dropped is done by the next run.
+/// An executor takes a copy by its `with_stop`. After the request, a run takes no more tasks; its
+/// workers finish their current tasks, and waiting tasks are dropped
+/// ([`Event::Dropped`](crate::Event::Dropped)). This is no failure: the report has the results so
+/// far, and says that the run was [stopped](crate::RunReport::is_stopped). With a
+/// [`Checkpoint`](crate::Checkpoint), the next run takes the dropped tasks.
 ///
 /// ```
 /// use backends::{ExecutorExt, LocalExecutor, Stop};
@@ -45,44 +45,44 @@ const IN_ORDER: u8 = 1;
 const AT_ONCE: u8 = 2;
 
 impl Stop {
-    /// Of no run yet.
+    /// Creates a request that belongs to no run yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Has runs end once their workers have finished what they have in their hands, or once the grace
-    /// period of their executor is over.
+    /// Ends runs once their workers have finished their current tasks, or once the executor's grace
+    /// period is over.
     pub fn in_order(&self) {
         self.0.fetch_max(IN_ORDER, Ordering::SeqCst);
     }
 
-    /// Has runs end at once: workers are killed.
+    /// Ends runs at once: workers are killed.
     pub fn at_once(&self) {
         self.0.fetch_max(AT_ONCE, Ordering::SeqCst);
     }
 
-    /// Whether runs are to end, in whichever way.
+    /// Returns whether runs are to end, in either way.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= IN_ORDER
     }
 
-    /// Whether they are to end at once.
+    /// Returns whether runs are to end at once.
     #[must_use]
     pub fn is_wanted_at_once(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= AT_ONCE
     }
 }
 
-/// Whether a run is over, for those who look after it.
+/// Whether a run is over, for the threads that watch it.
 #[derive(Default)]
 pub(crate) struct Over {
     is_over: Mutex<bool>,
     changed: Condvar,
 }
 
-/// Says that the run is over, when it is dropped.
+/// Marks the run as over when it is dropped.
 pub(crate) struct EndsRun<'a>(&'a Over);
 
 impl Drop for EndsRun<'_> {
@@ -97,8 +97,8 @@ impl Over {
         EndsRun(self)
     }
 
-    /// Has the run wound down once that is wanted, and killed when the grace period is over, or at
-    /// once if that is wanted. Returns when the run is over, or has been killed.
+    /// Winds the run down on the first request, and kills it after the grace period, or at once on
+    /// the second request. Returns when the run is over or has been killed.
     pub(crate) fn watch(
         &self,
         stop: &Stop,

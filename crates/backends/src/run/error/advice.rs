@@ -1,4 +1,4 @@
-//! What a person can do about each error.
+//! The way out of each error.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::Error;
 use crate::worker::wire::Phase;
 
 impl Error {
-    /// What the person who reads the message can do, where there is something.
+    /// Returns the way out for the reader of the message, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
@@ -39,7 +39,7 @@ impl Error {
         }
     }
 
-    /// The hint of an error that says the same whatever it holds.
+    /// Returns the hint of an error whose hint does not depend on its fields.
     fn advice(&self) -> Option<&'static str> {
         let text = match self {
             Self::EngineField { .. } => {
@@ -113,7 +113,7 @@ impl Error {
                 "ask for it by its spec, which builds it over the base as it is now; `curator env \
                  remove KEY` frees the old one"
             }
-            Self::BaseChanged { .. } => "run again once nobody installs into the base any more",
+            Self::BaseChanged { .. } => "run again when no other program installs into the base",
             Self::WrongEnvironment { .. } => {
                 "look for a `sitecustomize`, a `.pth` file or a variable that leads the interpreter \
                  elsewhere; if the environment was changed by hand, remove it from the cache"
@@ -143,7 +143,7 @@ impl Error {
         Some(text)
     }
 
-    /// The hint of an error about what a stage's code declares.
+    /// Returns the hint of an error about the declarations of a stage's code.
     fn advice_on_declarations(&self) -> Option<&'static str> {
         Some(match self {
             Self::DeclareLiterally { missing: Some(_), .. } => {
@@ -166,7 +166,7 @@ impl Error {
     }
 }
 
-/// What to do about a stage's code that raised this kind of exception before the first task.
+/// Returns the hint for a stage's code that raised this kind of exception before the first task.
 fn setup_hint(phase: Phase, kind: &str) -> Option<&'static str> {
     match (phase, kind) {
         (_, "ModuleNotFoundError") => Some(

@@ -1,4 +1,4 @@
-//! Errors as people read them, also where they end a program.
+//! Errors for people, also at the end of a program.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,7 +10,7 @@ use super::super::failure::{Cause, append_log};
 use super::Error;
 
 impl Error {
-    /// What belongs to the error but would overflow a message: a traceback, a worker's last lines.
+    /// Returns details that would overflow a message: a traceback, a worker's last lines.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         let mut text = String::new();
@@ -35,7 +35,7 @@ impl Error {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// The messages of the error and of all its causes, on one line.
+    /// Returns the messages of the error and of all its causes, on one line.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
@@ -47,18 +47,18 @@ impl Error {
         text
     }
 
-    /// Returns everything for a person: the chain of messages, the details, the hint.
+    /// Returns the full text for a person: the chain of messages, the details, the hint.
     #[must_use]
     pub fn report(&self) -> String {
         envspec::report(self, self.detail().as_deref(), self.hint().as_deref())
     }
 }
 
-/// An error that ends a program, and prints as people read it: the error of a `main` that uses this
+/// An error that ends a program and prints as text for people: the error of a `main` that uses this
 /// library.
 ///
-/// Any error becomes one by `?`, also a text. Rust prints the error of a `main` by its `Debug`, which
-/// here is the [report](Error::report): the chain of causes, the details, the hint.
+/// The operator `?` turns any error or text into it. Rust prints the error of a `main` by its
+/// `Debug`, which here is the [report](Error::report): the chain of causes, the details, the hint.
 ///
 /// ```no_run
 /// use backends::{ExecutorExt, LocalExecutor, Report};
@@ -87,7 +87,7 @@ impl<E: Into<BoxError>> From<E> for Report {
     }
 }
 
-/// The hint of an error that is one of ours.
+/// Returns the hint of an error, if it is one of ours.
 fn hint<'e>(error: &'e (dyn StdError + 'static)) -> Option<Cow<'e, str>> {
     if let Some(error) = error.downcast_ref::<envspec::Error>() {
         return error.hint();
@@ -101,7 +101,7 @@ fn hint<'e>(error: &'e (dyn StdError + 'static)) -> Option<Cow<'e, str>> {
     if let Some(error) = error.downcast_ref::<venv_cache::Error>() {
         return error.hint();
     }
-    // What an I/O error carries is no cause of it: it speaks in its place.
+    // The error inside an I/O error is not its cause, but replaces its message.
     if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         return hint(inner);
     }
@@ -116,12 +116,12 @@ impl fmt::Display for Report {
 
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What ends a `main` is printed after `Error: `.
+        // Rust prints `Error: ` before the error of a `main`.
         f.write_str(self.text.strip_prefix("error: ").unwrap_or(&self.text))
     }
 }
 
-/// An error's causes as they were told by another process.
+/// The causes of an error from another process.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Words {
@@ -130,7 +130,7 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// A chain of causes, the outermost first.
+    /// Returns a chain of causes, the outermost first.
     pub(crate) fn chain(texts: impl DoubleEndedIterator<Item = String>) -> Option<BoxError> {
         let chain = texts.rfold(None, |source, text| Some(Box::new(Self { text, source })));
         chain.map(|words| words as BoxError)

@@ -1,4 +1,4 @@
-//! What the code of a plan's stages declares, put into the plan.
+//! Puts the declarations of the stages' code into a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,13 @@ use crate::run::declared::digest_of;
 use crate::worker::wire::Found;
 
 impl Plan {
-    /// The places of stages whose code may declare what the plan does not have yet.
+    /// Returns the places of stages whose code may declare settings that the plan does not have
+    /// yet.
     pub(crate) fn unread(&self) -> Vec<usize> {
         self.unread.clone()
     }
 
-    /// The same plan with what the code of its stages declares, by their places.
+    /// Returns the plan with the declarations of its stages' code, by their places.
     pub(crate) fn with_answers(&self, answers: &BTreeMap<usize, Answer>) -> Result<Self, Error> {
         let Some(built) = &self.built else { return Ok(self.clone()) };
         let mut stages = built.stages().to_vec();
@@ -49,8 +50,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Forgets what a stage's code declared where a worker has found that it declares something else
-    /// now, so that the next run asks anew.
+    /// Forgets the declarations of a stage's code if a worker has found other ones, so that the
+    /// next run asks again.
     pub(crate) fn forget(&self, error: &Error) {
         let Error::DeclaredEnv { stage: name, .. } = error else { return };
         let stages = self.stages.iter().filter(|stage| stage.settings.name == *name);
@@ -62,7 +63,7 @@ impl Plan {
     }
 }
 
-/// The stages that may be called as their code says: names differ in a pipeline.
+/// Returns the stages that may get the name from their code: names in a pipeline differ.
 fn names(stages: &[AnyStage], answers: &BTreeMap<usize, Answer>) -> BTreeSet<usize> {
     let wanted = |place: usize| match answers.get(&place)?.found.settings.get("name") {
         Some(Found::Value(Value::String(name)))
@@ -80,7 +81,7 @@ fn names(stages: &[AnyStage], answers: &BTreeMap<usize, Answer>) -> BTreeSet<usi
     places.filter(|place| wanted(*place).is_some_and(|name| is_free(*place, name))).collect()
 }
 
-/// Refuses what a stage's code declares and may not, and a `runtime_env` that cannot be found out.
+/// Refuses forbidden declarations of a stage's code, and a `runtime_env` that cannot be determined.
 fn refuse(stage: &AnyStage, answer: &Answer) -> Result<(), Error> {
     let declared = stage.behaviour().as_python().map(PythonCode::declared).unwrap_or_default();
     if declared == Declared::Forbid {
