@@ -1,4 +1,4 @@
-//! Runs that can be taken up again where they were broken off.
+//! Runs that continue where an earlier run was interrupted.
 
 mod code;
 mod journal;
@@ -19,25 +19,25 @@ use crate::run::{
 use journal::{Entry, Journal, Opened};
 use question::Answer;
 
-/// A folder in which runs keep which tasks are finished, and what came of them.
+/// A folder in which runs record their finished tasks and the outputs.
 ///
-/// A task that was handed in is finished once all that was made of it has come out of the last
-/// stage or was dropped by one. A run under a checkpoint passes over those that are finished
-/// already, and hands what came out, of this run and of those before it, to its sink at its end, in
-/// the order in which the tasks were handed in. A task that failed is not finished, and neither is
-/// one that shares an aggregate with it: they are done again.
+/// A task that was handed in is finished once everything made from it has left the last stage or
+/// was dropped by a stage. A run with a checkpoint skips the finished tasks. At its end, it hands
+/// the outputs of this run and of earlier ones to its sink, in the order in which the tasks were
+/// handed in. A task that failed is not finished, nor is a task that shares an aggregate with it:
+/// both run again.
 ///
-/// The record outlives the end of the process at any instant: what is finished by then is kept, and
-/// only what was under way is done again. After a loss of power so are the last second's tasks.
-/// What an aggregate holds depends on which tasks are left, so that a run that was broken off may
-/// give other aggregates than one that was not.
+/// The record survives `kill -9` at any instant: only tasks under way run again. After a power
+/// loss, the tasks of the last second run again, too. The contents of an aggregate depend on the
+/// remaining tasks, so an interrupted run may produce other aggregates than an uninterrupted one.
 ///
-/// Results of different work are not put together: a checkpoint is refused where the tasks, or what
-/// decides what comes of them, have changed. That is, of each stage, its Python files (its own, and
-/// those that it names of its folder, of `working_dir` and of `py_modules`), its arguments, packages,
-/// variables, batch size, inputs and outputs; and the base. What is not seen: the text of Rust code,
-/// and files of data that a stage reads from elsewhere than `py_modules`, since it may write them too. The folder holds digests of these, of variables and arguments
-/// such that a secret could only be guessed, at some cost for each guess.
+/// Results of different work are not mixed: a checkpoint is refused if the tasks, or anything that
+/// decides their outputs, have changed. For each stage, that is its Python files (its own, and the
+/// files of its folder, of `working_dir` and of `py_modules` that they name), its arguments,
+/// packages, variables, batch size, inputs and outputs; and the base. It does not see the text of
+/// Rust code, nor data files that a stage reads outside of `py_modules`, since the stage may write
+/// them, too. The folder holds digests of all these. Digests of variables and arguments are slow to
+/// compute, so that a secret in them is costly to guess.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -68,15 +68,15 @@ use question::Answer;
 /// ```
 pub struct Checkpoint {
     dir: PathBuf,
-    /// What is finished, with the digests of the tasks that it was made of.
+    /// The finished tasks, with the digests of their inputs.
     finished: BTreeMap<u64, String>,
     journal: Journal,
     on_unfinished: Option<OnUnfinished>,
-    /// Lines of the record that were damaged, by their numbers.
+    /// The numbers of damaged lines of the record.
     damaged: Vec<usize>,
-    /// Whether tasks may have changed.
+    /// Whether changed tasks are accepted.
     accepts: bool,
-    /// Held for as long as this lives.
+    /// Held for the lifetime of this value.
     _lock: File,
 }
 
@@ -85,21 +85,21 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::NotOurs`] if it holds something that is no checkpoint, [`Error::CheckpointInUse`] if
-    /// another run has it open, [`Error::OtherPipeline`] if it was made by other work,
-    /// [`Error::Cache`] if the base cannot be used, and [`Error::Io`], also if a stranger owns the
-    /// folder or a file in it, or could have written there. Nothing is made or touched then.
+    /// [`Error::NotOurs`] if it holds files that are no checkpoint, [`Error::CheckpointInUse`] if
+    /// another run has it open, [`Error::OtherPipeline`] if it belongs to other work,
+    /// [`Error::Cache`] if the base cannot be used, and [`Error::Io`], also if another user owns
+    /// the folder or a file in it, or could have written there. Nothing is made or touched then.
     pub fn open(dir: impl Into<PathBuf>, plan: &Plan) -> Result<Self, Error> {
         Self::open_as(dir.into(), plan, false)
     }
 
-    /// The same for work that may have changed: what is finished stays so, as if it had been done by
-    /// what is asked for now. A task that has changed itself is done again, and what came of tasks
-    /// that are no longer handed in is not handed on.
+    /// Opens the folder for work that may have changed. Finished tasks stay finished, as if the
+    /// current work had done them. A task that has itself changed runs again, and the outputs of
+    /// tasks that are no longer handed in are dropped.
     ///
     /// # Errors
     ///
-    /// As of [`open`](Self::open), but for what may have changed.
+    /// Those of [`open`](Self::open), except for the allowed changes.
     pub fn open_changed(dir: impl Into<PathBuf>, plan: &Plan) -> Result<Self, Error> {
         Self::open_as(dir.into(), plan, true)
     }
@@ -130,33 +130,34 @@ impl Checkpoint {
         Ok(Self { dir, finished, journal, on_unfinished: None, damaged, accepts, _lock: lock })
     }
 
-    /// The same, telling of tasks that a run leaves unfinished, with those that share what came out
-    /// of them, from several threads. By default, nobody is told.
+    /// Sets a function that receives the tasks that a run leaves unfinished, with those that share
+    /// outputs with them, from several threads. Default: none.
     #[must_use]
     pub fn with_unfinished(self, on_unfinished: impl Fn(&Group) + Send + 'static) -> Self {
         Self { on_unfinished: Some(Box::new(on_unfinished)), ..self }
     }
 
-    /// How many tasks are finished.
+    /// Returns the number of finished tasks.
     #[must_use]
     pub fn finished(&self) -> usize {
         self.finished.len()
     }
 
-    /// The folder.
+    /// Returns the folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Runs what is left of these tasks, which are the same as in the runs before, and perhaps more.
+    /// Runs the remaining ones of these tasks, which are those of earlier runs, possibly with more
+    /// at the end.
     ///
-    /// The report tells of this run alone.
+    /// The report covers this run alone.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherInput`] if a task that is finished has changed, [`Error::ShorterInput`] if one is
-    /// not handed in any more; else as [`Executor::execute`]. `sink` is given nothing then.
+    /// [`Error::OtherInput`] if a finished task has changed, and [`Error::ShorterInput`] if one is
+    /// no longer handed in; `sink` receives nothing then. Otherwise those of [`Executor::execute`].
     pub fn run(
         self,
         executor: &dyn Executor,
@@ -175,7 +176,7 @@ impl Checkpoint {
         let observer: Arc<dyn Observer> = {
             let intake = intake.clone();
             Arc::new(move |event: &Event| {
-                // First, so that what it says is known before anything comes of it.
+                // First, so that it is noted before its effects.
                 intake.on_event(event);
                 observer.on_event(event);
             })
@@ -204,7 +205,7 @@ impl Checkpoint {
                     return Err(Error::Unfollowed { executor, task }.into());
                 }
                 lock(&keeper).came_out(&task);
-                // It is told of its end when it is dropped, which needs the lock.
+                // Dropping the task reports its end, which needs the lock.
                 drop(task);
                 lock(&keeper).take_error().map_or(Ok(()), |error| Err(error.into()))
             };
@@ -216,7 +217,7 @@ impl Checkpoint {
         }
         let done = lock(&keeper).finish();
         done.map_err(|source| Error::io("write the checkpoint", dir, source))?;
-        // A run that was stopped may not have come to the end of its input.
+        // A stopped run may not have reached the end of its input.
         let is_whole = seen.is_over && !report.is_stopped;
         let last = seen.finished.last_key_value().map(|(index, _)| *index);
         if let Some(last) = last.filter(|last| is_whole && *last >= seen.next && !self.accepts) {
@@ -246,19 +247,19 @@ struct Left<'a> {
     tasks: &'a mut (dyn Iterator<Item = Task> + Send),
     intake: &'a Intake,
     seen: &'a mut Seen,
-    /// Whether a task that has changed is done again.
+    /// Whether a changed task runs again.
     accepts: bool,
 }
 
-/// What is known of the tasks, against those that are handed in now.
+/// The known tasks, compared with those that are handed in now.
 struct Seen {
     finished: BTreeMap<u64, String>,
-    /// Those that are others now, with their digests, and are done again.
+    /// The changed tasks, with their digests, which run again.
     redone: BTreeMap<u64, String>,
-    /// A task that is finished, and is another one now.
+    /// A finished task that has changed.
     changed: Option<u64>,
     next: u64,
-    /// Whether there are no more.
+    /// Whether the input has ended.
     is_over: bool,
 }
 
@@ -272,7 +273,7 @@ impl Iterator for Left<'_> {
                 seen.is_over = true;
                 break;
             };
-            // Where lines of the input were passed over, whoever read them knows the number.
+            // If lines of the input were skipped, the reader has set the number.
             let index = task.sources().first().map_or(seen.next, |source| source.index());
             seen.next = index + 1;
             let Some(known) = seen.finished.get(&index) else {
@@ -292,16 +293,16 @@ impl Iterator for Left<'_> {
     }
 }
 
-/// Writes down what has come out of tasks that have ended.
+/// Records the outputs of tasks that have ended.
 struct Keeper {
     journal: Journal,
     groups: Groups,
-    /// Told what is not kept, since something of it failed.
+    /// Receives the tasks that are not kept because a part failed.
     on_unfinished: Option<OnUnfinished>,
     error: Option<io::Error>,
 }
 
-/// Told of tasks that are not finished.
+/// Receives unfinished tasks.
 type OnUnfinished = Box<dyn Fn(&Group) + Send>;
 
 impl Keeper {

@@ -1,8 +1,8 @@
-//! What keeps something of a run that others do: a report, results, packages.
+//! Observers that keep parts of a run: the report, the results, the packages.
 //!
-//! A [`Recorder`] is an observer that makes a [`RunProfile`], the report as a page and as JSON. A
-//! [`Checkpoint`] stands around an executor and keeps what came out, so that a run can be taken up
-//! again. A [`RunRecord`] pins the packages that a run had.
+//! A [`Recorder`] makes a [`RunProfile`], the report as a page and as JSON. A [`Checkpoint`] wraps
+//! an executor and keeps the outputs, so that a run can be continued. A [`RunRecord`] pins the
+//! packages of a run.
 
 mod checkpoint;
 mod profile;

@@ -1,4 +1,4 @@
-//! The record of a run: what its environments held, so that they can be made again.
+//! The record of a run: the contents of its environments, so that they can be made again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader};
@@ -16,27 +16,27 @@ use crate::provision::{
 };
 use crate::run::{Error, Plan, PlannedBase, PlannedStage, RunReport};
 
-/// The number of this form of a record.
+/// The version of a record's format.
 const FORMAT: u32 = 1;
-/// The file within the folder of a record.
+/// The file in the folder of a record.
 const FILE: &str = "record.json";
-/// By which the folder of a record is known.
+/// The mark of a record's folder.
 const MARK: Mark =
     Mark { name: "RECORD.TAG", text: "This folder holds the record of a run of Curator.\n" };
 
-/// As much of a record as is read; it holds the report of a run.
+/// Maximum bytes that are read of a record, which includes the report of a run.
 const MOST_BYTES: u64 = 1 << 28;
 
-/// What a run ran in: the packages of every stage with their versions and digests, pinned by lines
-/// with hashes, the base, and how long everything took. It holds no credentials.
+/// The environments of a run: the packages of every stage with their versions and digests, pinned
+/// by lines with hashes, the base, and all durations. It contains no credentials.
 ///
-/// [`lock`](Self::lock) has another run of the same pipeline use just these packages.
+/// [`lock`](Self::lock) makes another run of the same pipeline use exactly these packages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunRecord {
     format: u32,
     /// The version of this library.
     version: String,
-    /// When the record was made, in seconds since 1970.
+    /// Creation time, in seconds since 1970.
     created: u64,
     platform: String,
     pipeline: String,
@@ -52,22 +52,22 @@ pub struct RunRecord {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct RecordedStage {
     name: String,
-    /// None where it ran in the base, or in an interpreter of its own.
+    /// None if it ran in the base, or in an interpreter of its own.
     environment: Option<RecordedEnv>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct RecordedEnv {
-    /// The digest of the spec that asked for it.
+    /// The digest of its spec.
     spec: String,
     key: String,
     tool: String,
     tool_version: String,
-    /// What was installed.
+    /// The installed packages.
     added: Vec<RecordedPackage>,
-    /// The lines that install it again.
+    /// The lines that install them again.
     requirements: Vec<String>,
-    /// Whether these have hashes; what comes from a folder or a repository has none.
+    /// Whether the lines have hashes; packages from a folder or a repository have none.
     has_hashes: bool,
 }
 
@@ -75,12 +75,12 @@ struct RecordedEnv {
 struct RecordedPackage {
     name: String,
     version: String,
-    /// The SHA-256 of its `RECORD`. Scripts name the folder that they lie in, so it is not the same
-    /// everywhere.
+    /// The SHA-256 of its `RECORD`. Scripts contain the path of their folder, so the digest differs
+    /// between folders.
     record: Option<String>,
     source: Option<String>,
     commit: Option<String>,
-    /// Of the folder or archive that it came from. Earlier versions told none.
+    /// The digest of its source folder or archive. Earlier versions have none.
     #[serde(default)]
     digest: Option<String>,
     /// Whether it was installed in place.
@@ -91,7 +91,7 @@ struct RecordedPackage {
 impl RecordedPackage {
     fn new(added: Added) -> Self {
         let Added { name, version, record, source, commit, digest, editable } = added;
-        // What is installed in place is what it was in the run, not when it was built.
+        // A package that is installed in place counts as it was in the run, not as it was built.
         let path = source.as_deref().filter(|_| editable && commit.is_none()).and_then(local_path);
         let digest = digest.or_else(|| digest_now(&path?, true));
         Self { name, version, record, source, commit, digest, editable }
@@ -101,7 +101,7 @@ impl RecordedPackage {
         asks_for(requirement, &self.name, self.source.as_deref())
     }
 
-    /// The folder or archive that it came from.
+    /// Returns its source folder or archive.
     fn path(&self) -> Option<PathBuf> {
         self.source.as_deref().filter(|_| self.commit.is_none()).and_then(local_path)
     }
@@ -126,9 +126,9 @@ impl RecordedEnv {
         })
     }
 
-    /// What is in an environment and not in the other, in words; nothing if they hold the same.
+    /// Returns the differences of an environment's contents in words; none if there are none.
     fn difference(&self, details: &Details) -> Option<String> {
-        // The digest counts where both have one.
+        // The digest counts if both have one.
         let digest = |name: &str| {
             let then = self.added.iter().find(|it| it.name == name && !it.editable)?;
             let now = details.added.iter().find(|it| it.name == name && !it.editable)?;
@@ -161,17 +161,18 @@ impl RecordedEnv {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
-    /// Fails if a folder or archive that a package came from holds something else than then; of an
-    /// environment that `is_there` as it was, only what is installed in place is looked at.
+    /// Fails if the source folder or archive of a package has changed. If the environment
+    /// `is_there` unchanged, only packages installed in place are checked.
     fn check_sources(&self, owner: &str, install: &Install, is_there: bool) -> Result<(), Error> {
         let is_other = install.digest().to_string() != self.spec;
         let own = || install.requirements.iter().filter(|it| it.is_local());
-        // A project counts as changed, too, when another one that it depends on by its place has.
+        // A project also counts as changed when a project that it depends on by its path has
+        // changed.
         let (mut changed, mut brought) = (None, None);
         for package in self.added.iter().filter(|it| it.editable || !is_there) {
             let Some(recorded) = package.path() else { continue };
             let named = own().find(|it| package.is_asked_by(it));
-            // The spec itself tells.
+            // The spec itself decides.
             if named.is_some() && package.digest.is_none() {
                 continue;
             }
@@ -186,7 +187,7 @@ impl RecordedEnv {
             if !is_same {
                 let path = named.and_then(Requirement::path).unwrap_or(&recorded);
                 let found = Some((package, path.to_owned()));
-                // What another spec does not name may come from elsewhere.
+                // A package that another spec does not name may come from elsewhere.
                 if named.is_none() {
                     brought = brought.or(found);
                 } else {
@@ -207,10 +208,10 @@ impl RecordedEnv {
         }
     }
 
-    /// What asks for just this, in place of what asked for it then.
+    /// Returns a request for exactly these packages, in place of the original request.
     ///
-    /// What comes from elsewhere than an index is asked for as it is in the spec, whose credentials
-    /// no record has, and never by its name and version.
+    /// A package that does not come from an index is requested as in the spec, whose credentials no
+    /// record has, and never by its name and version.
     fn locked(&self, owner: &str, install: &Install) -> Result<Install, Error> {
         if install.digest().to_string() != self.spec {
             return Err(Error::OtherSpec { owner: owner.to_owned() });
@@ -248,7 +249,7 @@ impl RecordedEnv {
             Some(package) => package.source.is_none() && !is_asked(package),
             None => !is_direct(line),
         }));
-        // pip wants hashes of all or of none.
+        // pip wants hashes for all requirements or for none.
         if install.tool == Tool::Pip && requirements.iter().any(|it| it.hashes().len() == 0) {
             requirements = requirements.iter().map(Requirement::without_hashes).collect();
         }
@@ -257,8 +258,8 @@ impl RecordedEnv {
 }
 
 impl RunRecord {
-    /// The record of a run that has ended. `provisioner` is that of its executor, whose environments
-    /// it finds in the cache; what they hold is resolved once more, for the hashes.
+    /// Creates the record of a run that has ended. `provisioner` is that of its executor, and finds
+    /// the environments in the cache; their packages are resolved once more, for the hashes.
     pub fn new(plan: &Plan, provisioner: &Provisioner, report: &RunReport) -> Result<Self, Error> {
         let needs_python = plan.stages().iter().any(PlannedStage::needs_python);
         let managed_base = match plan.base() {
@@ -306,11 +307,12 @@ impl RunRecord {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], also if a stranger owns the folder or the record, or could have written there.
+    /// [`Error::Io`], also if another user owns the folder or the record, or could have written
+    /// there.
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE);
         let failed = |source| Error::io("read the record", path.display().to_string(), source);
-        // What it says decides what is installed, so a stranger may not have said it.
+        // The record decides the packages, so no other user may have written it.
         let access = Access::of_root(dir).map_err(failed)?;
         let text = access.read(&path, MOST_BYTES).map_err(failed)?;
         let record: Self = serde_json::from_slice(&text).map_err(|it| failed(it.into()))?;
@@ -322,17 +324,17 @@ impl RunRecord {
         Err(failed(io::Error::other(problem)))
     }
 
-    /// Makes the folder one for a record, before a run that may take long.
+    /// Prepares the folder for a record, before a run that may take long.
     ///
     /// # Errors
     ///
-    /// [`Error::NotOurs`] if it holds something else. Nothing in it is touched then.
+    /// [`Error::NotOurs`] if it holds other files. Nothing in it is touched then.
     pub fn claim(dir: &Path) -> Result<(), Error> {
         claim(dir).map(drop)
     }
 
-    /// Writes it into a folder, which is [claimed](Self::claim) if need be, in place of one that is
-    /// there.
+    /// Writes the record into a folder, in place of an earlier record. [Claims](Self::claim) the
+    /// folder if needed.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let folder = claim(dir)?;
         let write = || draft().write_in(&folder, FILE, &serde_json::to_vec_pretty(self)?);
@@ -341,20 +343,20 @@ impl RunRecord {
         })
     }
 
-    /// The plan with the packages of the record in place of what its specs would resolve to now.
+    /// Returns the plan with the record's packages in place of those that its specs resolve to now.
     ///
-    /// An environment that is in the cache and holds them is used as it is.
+    /// An environment in the cache with these packages is used unchanged.
     ///
     /// # Errors
     ///
     /// [`Error::OtherSpec`] if a stage or the base asks for other packages than then, and
-    /// [`Error::SourceChanged`] if a folder or archive that one came from holds something else.
+    /// [`Error::SourceChanged`] if the source folder or archive of a package has changed.
     pub fn lock(&self, plan: &Plan, cache_dir: Option<&Path>) -> Result<Plan, Error> {
         let opened = |plan: &Plan| Provisioner::builder().base_of(plan).cache_dir(cache_dir).open();
         if platform() != self.platform {
             return Err(Error::OtherPlatform { then: self.platform.clone(), now: platform() });
         }
-        // What the classes declare was a part of the run.
+        // The declarations of the classes were a part of the run.
         let mut plan =
             if plan.is_read() { plan.clone() } else { opened(plan)?.read_declared(plan)? };
         if let (Some(PlannedBase::Managed(env)), Some(recorded)) = (plan.base(), &self.managed_base)
@@ -394,12 +396,12 @@ impl RunRecord {
         Ok(plan)
     }
 
-    /// Builds the environments of a plan that was [locked](Self::lock), and compares them with the
-    /// record.
+    /// Builds the environments of a [locked](Self::lock) plan, and compares them with the record.
     ///
     /// # Errors
     ///
-    /// [`Error::NotReproduced`] if one holds something else; else as [`Provisioner::prepare`].
+    /// [`Error::NotReproduced`] if the contents of one differ; otherwise those of
+    /// [`Provisioner::prepare`].
     pub fn verify(&self, plan: &Plan, provisioner: &Provisioner) -> Result<(), Error> {
         let differs = |owner: String, difference| Err(Error::NotReproduced { owner, difference });
         if plan.stages().iter().any(PlannedStage::needs_python) {
@@ -441,7 +443,8 @@ impl RunRecord {
     }
 }
 
-/// For others to read; what a group may write unasked, no run would trust.
+/// Readable by other users; no run would trust a file that a group may write without being asked
+/// to.
 fn draft() -> Draft<'static> {
     Draft::default().with_mode(0o644)
 }
@@ -449,7 +452,7 @@ fn draft() -> Draft<'static> {
 fn claim(dir: &Path) -> Result<Folder, Error> {
     let failed =
         |source, path: &Path| Error::io("write the record", path.display().to_string(), source);
-    // Others may read it, and nobody else may write to it.
+    // Readable by other users, writable by the owner only.
     Folder::make(dir, 0o755).map_err(|source| failed(source, dir))?;
     let access = Access::of_root(dir).map_err(|source| failed(source, dir))?;
     MARK.claim_with(dir, |folder| has_record(folder, access), &draft()).map_err(|error| match error
@@ -461,13 +464,13 @@ fn claim(dir: &Path) -> Result<Folder, Error> {
     })
 }
 
-/// Whether a record lies there that is older than the mark.
+/// Returns whether the folder has a record from before the mark existed.
 fn has_record(folder: &Folder, access: Access) -> bool {
     let file = access.open(&folder.path().join(FILE));
     file.is_ok_and(|file| serde_json::from_reader::<_, RunRecord>(BufReader::new(file)).is_ok())
 }
 
-/// What a stage's environment is built from, if it is built.
+/// Returns the spec of a stage's environment, if it is built.
 fn built(stage: &PlannedStage) -> Option<(&LoadedEnv, &Install)> {
     let env = stage.env.as_ref()?;
     let is_built = env.python.is_none() && env.py_executable.is_none();

@@ -1,9 +1,9 @@
-//! The Python code of a stage as far as it is the user's own: the stage's file, and what that
-//! imports from its folder, from `working_dir` and from `py_modules`.
+//! The user's own Python code of a stage: the stage's file, and the modules that it imports from
+//! its folder, from `working_dir` and from `py_modules`.
 //!
-//! What is imported is not asked of Python: that would run the code. A module counts if its name
-//! stands anywhere in what counts already, be it in an `import`, in the text that
-//! `importlib.import_module` is given, or by chance, which costs no more than a question too many.
+//! Python is not asked for the imports, since that would run the code. A module counts if its name
+//! stands anywhere in a counted file: in an `import`, in the argument of `importlib.import_module`,
+//! or by chance, which costs at most one needless refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,13 +17,13 @@ use walkdir::WalkDir;
 
 use crate::run::PlannedStage;
 
-/// The digests of a stage's own files, by names that a person knows them by.
+/// Returns the digests of a stage's own files, by names that people recognize.
 pub(super) fn of_stage(stage: &PlannedStage) -> io::Result<BTreeMap<String, String>> {
     let mut walk = Closure::default();
     if let Some(code) = stage.behaviour.as_python() {
         match code.source() {
             PythonSource::File(file) => {
-                // One that is not there is the worker's to tell.
+                // The worker reports a missing file.
                 if file.is_file() {
                     let folder = file.parent().unwrap_or(Path::new("."));
                     walk.add_folder(folder, "")?;
@@ -49,21 +49,21 @@ pub(super) fn of_stage(stage: &PlannedStage) -> io::Result<BTreeMap<String, Stri
     Ok(walk.digests)
 }
 
-/// What has been found to count, and where more may be.
+/// The counted files so far, and the places of more.
 #[derive(Default)]
 struct Closure {
     digests: BTreeMap<String, String>,
-    /// All names that stand in what counts.
+    /// All names in the counted files.
     words: BTreeSet<String>,
-    /// Modules that may be imported from the folders that count, each under the name that it is
-    /// imported by, with the name that it is shown under.
+    /// Modules that may be imported from the counted folders, each with its import name and its
+    /// shown name.
     modules: Vec<(String, PathBuf, String)>,
     folders: BTreeSet<PathBuf>,
     taken: BTreeSet<PathBuf>,
 }
 
 impl Closure {
-    /// Modules in this folder may be imported by their names from now on.
+    /// Adds the modules in this folder, which may be imported by their names from now on.
     fn add_folder(&mut self, folder: &Path, shown: &str) -> io::Result<()> {
         if !self.folders.insert(fs::canonicalize(folder)?) {
             return Ok(());
@@ -81,7 +81,7 @@ impl Closure {
         Ok(())
     }
 
-    /// Follows names until no more come.
+    /// Follows names until no more are found.
     fn close(&mut self) -> io::Result<()> {
         loop {
             let (named, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.modules)
@@ -102,8 +102,8 @@ impl Closure {
         }
     }
 
-    /// A package counts whole, since it may look for its modules itself; of a folder that is none,
-    /// what is named does.
+    /// Counts a package as a whole, since it may search for its modules itself; in another folder,
+    /// only the named modules count.
     fn take_package(&mut self, dir: &Path, shown: &str) -> io::Result<()> {
         let is_package = dir.join("__init__.py").is_file();
         self.add_folder(dir, &format!("{shown}/"))?;
@@ -124,7 +124,7 @@ impl Closure {
         Ok(())
     }
 
-    /// A file of code counts, and what it names may.
+    /// Counts a file of code, and the names in it.
     fn take(&mut self, file: &Path, shown: &str, folder: &Path) -> io::Result<()> {
         if !self.taken.insert(fs::canonicalize(file)?) {
             return Ok(());
@@ -135,12 +135,12 @@ impl Closure {
         self.add_folder(folder, folder_of(shown))
     }
 
-    /// What is given to a stage as a module of its own counts to the last file.
+    /// Counts a module that a stage is given, with all its files.
     fn take_whole(&mut self, module: &Path) -> io::Result<()> {
         let name = name_of(module);
         let mut whole = Sha256::new();
         for entry in WalkDir::new(module).follow_links(true).sort_by_file_name() {
-            // What cannot be read is the worker's to tell, if it needs it.
+            // The worker reports an unreadable file, if it needs it.
             let Ok(entry) = entry else { continue };
             let below = entry.path().strip_prefix(module).unwrap_or(entry.path());
             let has = |below: &Path| module.join(below).is_file();
@@ -156,7 +156,7 @@ impl Closure {
         Ok(())
     }
 
-    /// Takes note of the names in a text.
+    /// Notes the names in a text.
     fn read(&mut self, text: &[u8]) {
         let text = String::from_utf8_lossy(text);
         let words = text.split(|letter: char| letter != '_' && !letter.is_alphanumeric());
@@ -168,7 +168,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The part of a shown name before its last one, with its slash.
+/// Returns the part of a shown name before its last one, with its slash.
 fn folder_of(shown: &str) -> &str {
     shown.rfind('/').map_or("", |end| &shown[..=end])
 }

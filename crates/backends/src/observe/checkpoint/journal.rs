@@ -1,4 +1,5 @@
-//! The record of what is finished: a file that only grows, a line for each task or group of tasks.
+//! The record of finished tasks: a file that only grows, with a line for each task or group of
+//! tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,42 +16,42 @@ use super::question::of_bytes;
 use crate::run::{Error, Sink};
 
 const FILE: &str = "journal.jsonl";
-/// A journal of the sound lines alone, before it is put in the place of the other.
+/// The journal with only the sound lines, before it replaces the damaged one.
 const MENDED: &str = "journal.jsonl.new";
 
-/// How much of what was written a loss of power may take.
+/// Maximum time of writes that a power loss may take.
 const UNSYNCED: Duration = Duration::from_secs(1);
 
-/// Tasks that are finished, and what came of them.
+/// Finished tasks, and their outputs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Their digests by their numbers.
+    /// Their digests, by their numbers.
     pub(super) tasks: BTreeMap<u64, String>,
     pub(super) outputs: Vec<Task>,
 }
 
-/// What a line begins with: the digest of all that follows, as far as the line's end.
+/// The beginning of a line: the digest of the rest of the line.
 const SUM: &str = "{\"sum\":\"";
-/// How long that digest is.
+/// Length of that digest.
 const SUM_LENGTH: usize = 32;
 
-/// An entry as a line, without its end.
+/// Returns an entry as a line, without its end.
 fn write(entry: &Entry) -> serde_json::Result<Vec<u8>> {
     let text = serde_json::to_vec(entry)?;
-    // It goes on where the opening brace stood.
+    // It continues in place of the opening brace.
     let rest = text.get(1..).unwrap_or_default();
     let sum = of_bytes(rest);
     Ok([SUM.as_bytes(), sum.as_bytes(), b"\",", rest].concat())
 }
 
-/// Whether a line, without its end, is as it was written.
+/// Returns whether a line, without its end, is undamaged.
 fn is_sound(line: &[u8]) -> bool {
     let (sum, rest) = (line.get(SUM.len()..), line.get(SUM.len() + SUM_LENGTH + 2..));
     line.starts_with(SUM.as_bytes())
         && sum.zip(rest).is_some_and(|(sum, rest)| sum.starts_with(of_bytes(rest).as_bytes()))
 }
 
-/// The file, open for more.
+/// The file, open for appending.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
@@ -58,17 +59,17 @@ pub(super) struct Journal {
     synced: Instant,
 }
 
-/// A journal, and what it says.
+/// A journal, and its contents.
 pub(super) struct Opened {
     pub(super) journal: Journal,
     pub(super) finished: BTreeMap<u64, String>,
-    /// The numbers of lines that were damaged. They are gone now.
+    /// The numbers of damaged lines, which have been removed.
     pub(super) damaged: Vec<usize>,
 }
 
 impl Journal {
-    /// Opens the file, or makes it, and tells what is finished. A last line that was broken off, as a
-    /// crash leaves it, is cut away; others that are not as they were written are left out, and told.
+    /// Opens the file, or makes it, and returns the finished tasks. A partial last line, as a crash
+    /// leaves it, is cut off; other damaged lines are removed and reported.
     pub(super) fn open(folder: &Folder, access: Access) -> io::Result<Opened> {
         let path = folder.path().join(FILE);
         match access.open(&path) {
@@ -98,7 +99,7 @@ impl Journal {
         Ok(Opened { journal, finished, damaged })
     }
 
-    /// Puts a journal of the lines that are sound in the place of one with others.
+    /// Replaces a damaged journal by one with only the sound lines.
     fn mended(folder: &Folder, access: Access, mut file: &File) -> io::Result<File> {
         folder.unlink(MENDED)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
@@ -122,7 +123,7 @@ impl Journal {
         &self.path
     }
 
-    /// Adds a line in one piece: once this has returned it outlives the process.
+    /// Appends a line in one piece: after this has returned, it survives the process.
     pub(super) fn add(&mut self, entry: &Entry) -> io::Result<()> {
         let mut line = write(entry)?;
         line.push(b'\n');
@@ -133,26 +134,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Has all of it outlive a loss of power, too.
+    /// Flushes the file, so that it survives a power loss, too.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.synced = Instant::now();
         self.file.sync_data()
     }
 }
 
-/// An entry without what came of it, which may be large.
+/// An entry without its outputs, which may be large.
 #[derive(Deserialize)]
 struct Finished {
     tasks: BTreeMap<u64, String>,
 }
 
-/// What a line says, with its end; none if it is not as it was written.
+/// Reads a line with its end; returns none if it is damaged.
 fn read(line: &[u8]) -> Option<Finished> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     if is_sound(line) { serde_json::from_slice(line).ok() } else { None }
 }
 
-/// Lines that are whole, with their lengths.
+/// Complete lines, with their lengths.
 struct Lines<R>(R);
 
 impl<R: BufRead> Lines<R> {
@@ -174,8 +175,8 @@ impl<R: BufRead> Iterator for Lines<R> {
     }
 }
 
-/// Hands out all that came of the tasks whose numbers are below `end`, in the order of the tasks. Of
-/// those that were `redone`, that is what came of them with this digest.
+/// Hands out all outputs of the tasks whose numbers are below `end`, in the order of the tasks. For
+/// `redone` tasks, only the outputs of this digest count.
 pub(super) fn hand_out(
     path: &Path,
     end: u64,
@@ -184,7 +185,7 @@ pub(super) fn hand_out(
 ) -> Result<(), Error> {
     let failed = |source| Error::io("read the checkpoint", path.display().to_string(), source);
     let mut file = File::open(path).map_err(failed)?;
-    // Where the last line of each task is: what came of them stays on the disk.
+    // Keeps the place of each task's last line: the outputs stay on the disk.
     let mut last = BTreeMap::new();
     let mut place = 0;
     for line in Lines::new(BufReader::new(&file)) {
@@ -194,7 +195,7 @@ pub(super) fn hand_out(
         }
         place += length;
     }
-    // By the least of its tasks, each once.
+    // Ordered by the least number of its tasks, each once.
     let mut handed_out = BTreeSet::new();
     for (_, place) in last.range(..end) {
         if !handed_out.insert(*place) {
@@ -210,7 +211,7 @@ pub(super) fn hand_out(
         };
         let gone = entry.tasks.iter().find(|task| is_gone(*task)).map(|(task, _)| *task);
         match gone {
-            // What they share with a task that has changed, or is handed in no more, is neither's.
+            // Outputs shared with a changed or missing task belong to neither.
             Some(index) if entry.tasks.len() > 1 => return Err(Error::OtherInput { index }),
             Some(_) => continue,
             None => {}
@@ -229,7 +230,7 @@ pub(super) fn hand_out(
 mod tests {
     use super::*;
 
-    /// A journal of so many tasks, one a line.
+    /// Returns a journal of `count` tasks, one for each line.
     fn journal(dir: &Path, count: u64) -> PathBuf {
         let mut journal = opened(dir).journal;
         for index in 0..count {
@@ -245,7 +246,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever happens to one line, it is told, and what the others say stays.
+        /// A damaged line is reported, and the other lines keep their meaning.
         #[test]
         fn damage_costs_what_stands_there(
             line in 0_usize..10, at in 0_usize..60, byte in proptest::prelude::any::<u8>(),
@@ -262,7 +263,7 @@ mod tests {
             proptest::prop_assert_eq!(&opened.damaged, &[line + 1]);
             let left: Vec<u64> = (0..10).filter(|index| *index != line as u64).collect();
             proptest::prop_assert_eq!(opened.finished.into_keys().collect::<Vec<_>>(), left);
-            // It is told once.
+            // It is reported only once.
             proptest::prop_assert!(self::opened(dir.path()).damaged.is_empty());
         }
     }

@@ -1,4 +1,4 @@
-//! What a checkpoint is the record of: a pipeline with its code, and tasks.
+//! The work that a checkpoint belongs to: a pipeline with its code, and tasks.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,28 +16,28 @@ use venv_cache::{Base, Interpreter};
 use super::code;
 use crate::run::{Error, Plan, PlannedBase, PlannedStage};
 
-/// The number of this form of a checkpoint.
+/// The version of the checkpoint's format.
 const FORMAT: u32 = 2;
 
-/// The file within a checkpoint that makes it one.
+/// The file that makes a folder a checkpoint.
 const FILE: &str = "checkpoint.json";
 
-/// More than any of them has.
+/// A limit far above the size of any such file.
 const LONGEST: u64 = 64 << 20;
 
-/// How often a digest of what may be secret is digested again: about a hundredth of a second, for
-/// each guess of somebody who has the file.
+/// Number of repeated digests of a possible secret: about 10 ms for each guess of an attacker who
+/// has the file.
 const STRETCH: u32 = 10_000;
 
-/// What decides what comes of a task: digests of it by names that people know it by. How many
-/// workers do it is not a part of it.
+/// Everything that decides the outputs of a task: digests by names that people recognize. The
+/// number of workers is not in it.
 #[derive(Serialize, Deserialize)]
 struct Question {
     format: u32,
-    /// What the digests are made with, so that equal secrets of other checkpoints look different.
+    /// Makes digests of equal secrets differ between checkpoints.
     salt: String,
     pipeline: String,
-    /// None where no stage needs one.
+    /// None if no stage needs a base.
     base: BTreeMap<String, String>,
     stages: Vec<AskedStage>,
 }
@@ -48,7 +48,7 @@ struct AskedStage {
     parts: BTreeMap<String, String>,
 }
 
-/// What a checkpoint of earlier runs holds: nothing yet, or what can be asked of it.
+/// The contents of a checkpoint of earlier runs: none yet, or the work that they belong to.
 enum Known {
     None,
     Readable(Box<Question>),
@@ -73,7 +73,7 @@ impl Question {
         Ok(Self { format: FORMAT, salt, pipeline, base, stages })
     }
 
-    /// What differs from what is asked now, in words; nothing if nothing does.
+    /// Returns the differences from the current work in words; none if there are none.
     fn difference(&self, now: &Self) -> Option<String> {
         if self.pipeline != now.pipeline {
             return Some(format!("it is of pipeline `{}`", self.pipeline));
@@ -97,20 +97,20 @@ impl Question {
     }
 }
 
-/// The parts that differ, or that only one has.
+/// Returns the parts that differ, or that only one side has.
 fn changed(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<String> {
     let names = then.keys().chain(now.keys().filter(|name| !then.contains_key(*name)));
     let mut changed: Vec<&str> =
         names.filter(|name| then.get(*name) != now.get(*name)).map(String::as_str).collect();
-    // What says most comes first: other code, arguments and packages.
+    // The most helpful ones come first: other code, arguments and packages.
     changed.sort_by_key(|name| name.starts_with("another"));
     (!changed.is_empty()).then(|| changed.join(", "))
 }
 
-/// The argument that stands for all of them, where there is one.
+/// The argument that stands for all others, if there is one.
 const DIGEST: &str = "__digest__";
 
-/// What decides what a stage makes of a task.
+/// Returns the parts of a stage that decide its outputs.
 fn stage_parts(stage: &PlannedStage, salt: &str) -> io::Result<BTreeMap<String, String>> {
     let mut parts = BTreeMap::new();
     let mut add = |name: String, digest: String| parts.insert(name, digest);
@@ -119,15 +119,15 @@ fn stage_parts(stage: &PlannedStage, salt: &str) -> io::Result<BTreeMap<String, 
             add("another class or function".to_owned(), of_bytes(code.name().as_bytes()));
             code.args().clone()
         }
-        // Its text is the program's.
+        // The program compiles its text.
         Behaviour::Rust(code) => {
             let name = code.origin().map_or_else(|| code.short_name(), |origin| &*origin.name);
             add("other Rust code".to_owned(), of_bytes(name.as_bytes()));
             code.origin().map(|origin| origin.args.clone()).unwrap_or_default()
         }
     };
-    // Their order means nothing.
-    // A stage that another program has sent differs in every run, and says itself what it is.
+    // The order of arguments has no meaning. A stage that another program has sent differs in every
+    // run, and brings its own digest.
     if let Some(digest) = args.get_mut(DIGEST) {
         args = digest.take();
     }
@@ -167,7 +167,7 @@ fn stage_parts(stage: &PlannedStage, salt: &str) -> io::Result<BTreeMap<String, 
     Ok(parts)
 }
 
-/// What the base is, and has.
+/// Returns the parts of the base: its identity, and its packages.
 fn base_parts(
     base: Option<&PlannedBase>,
     records: Option<&Path>,
@@ -201,18 +201,18 @@ fn base_parts(
     .into())
 }
 
-/// What a folder is found to be the checkpoint of, against what is asked now.
+/// The comparison of a folder's checkpoint with the current work.
 pub(super) struct Answer {
     question: Question,
-    /// Whether it has to be written down.
+    /// Whether the work is still to be written down.
     is_new: bool,
-    /// What the folder said then; none if it was empty or not there.
+    /// The earlier text of the folder; none if it was empty or missing.
     seen: Option<Vec<u8>>,
 }
 
 impl Answer {
-    /// Compares what is asked now with what was asked before. What has changed is refused, unless
-    /// the caller accepts it.
+    /// Compares the current work with the earlier one. A change is refused unless the caller
+    /// accepts it.
     pub(super) fn find(dir: &Path, plan: &Plan, accepts: bool) -> Result<Self, Error> {
         let refused = |difference| Err(Error::OtherPipeline { dir: dir.to_owned(), difference });
         let broken = || "what it was made for cannot be read".to_owned();
@@ -221,7 +221,7 @@ impl Answer {
             Known::Readable(known) => known.salt.clone(),
             Known::None | Known::Broken => salt()?,
         };
-        // What interpreters say of themselves is kept beside it, once there is a folder.
+        // The descriptions of interpreters are kept beside it, once the folder exists.
         let records = dir.join("interpreters");
         let records = matches!(known, Known::Readable(_)).then_some(records.as_path());
         let question = Question::of(plan, &salt, records)?;
@@ -240,17 +240,17 @@ impl Answer {
         }
     }
 
-    /// Makes the folder a checkpoint, if it is empty, by the question that is written down in it
-    /// before all else. Gives the folder, and whose files are trusted in it.
+    /// Makes the folder a checkpoint, if it is empty: the work is written down before anything
+    /// else. Returns the folder, and whose files are trusted in it.
     pub(super) fn claim(&mut self, dir: &Path) -> Result<(Folder, Access), Error> {
         let failed = |action, source| Error::io(action, dir.display().to_string(), source);
-        // For this user alone: what is in it is trusted by the next run.
+        // For this user alone, since the next run trusts its contents.
         Folder::make(dir, 0o700).map_err(|error| failed("make the checkpoint", error))?;
         let open = || Ok((Folder::open(dir)?, Access::of_root(dir)?));
         let (folder, access) = open().map_err(|error| failed("read the checkpoint", error))?;
         if self.seen.is_none() {
             match self.write(&folder, draft().new_only()) {
-                // Another run was quicker. Which of them goes on, the lock tells.
+                // Another run was faster. The lock decides which one continues.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 other => other.map_err(|error| failed("write the checkpoint", error))?,
             }
@@ -258,7 +258,7 @@ impl Answer {
         Ok((folder, access))
     }
 
-    /// Whether the folder says what it said when it was looked at, or when it was claimed.
+    /// Returns whether the folder is unchanged since it was read or claimed.
     pub(super) fn still_holds(&self, folder: &Folder, access: Access) -> Result<bool, Error> {
         let now = read(folder.path(), access).map_err(|source| {
             Error::io("read the checkpoint", folder.path().display().to_string(), source)
@@ -266,7 +266,7 @@ impl Answer {
         Ok(now.is_some() && now == self.seen)
     }
 
-    /// Writes it down, where that is not done yet.
+    /// Writes the work down, if that is still to be done.
     pub(super) fn keep(&mut self, folder: &Folder) -> Result<(), Error> {
         if !self.is_new {
             return Ok(());
@@ -284,13 +284,13 @@ impl Answer {
     }
 }
 
-/// For nobody else's eyes: its digests may be guessed at.
+/// Readable by its owner only, since its digests can be guessed.
 fn draft() -> Draft<'static> {
     Draft::default().with_mode(0o600).synced()
 }
 
-/// What a folder is the checkpoint of, and the text that says so. One that holds something else is
-/// refused, and so is one that a stranger could have written; nothing in it is touched.
+/// Returns the work that a folder is the checkpoint of, and its text. A folder with other contents
+/// is refused, and so is one that another user could have written; nothing in it is touched.
 fn known(dir: &Path) -> Result<(Known, Option<Vec<u8>>), Error> {
     let failed = |source| Error::io("read the checkpoint", dir.display().to_string(), source);
     let folder = match Folder::open(dir) {
@@ -300,7 +300,7 @@ fn known(dir: &Path) -> Result<(Known, Option<Vec<u8>>), Error> {
     let access = Access::of_root(dir).map_err(failed)?;
     let occupants = folder.occupants().map_err(failed)?;
     let Some(found) = occupants.into_iter().next() else { return Ok((Known::None, None)) };
-    // Another run may be about to write it down, which comes first.
+    // Another run may be writing it at the moment, and would win.
     let text = read(dir, access).map_err(failed)?;
     let Some(value) = text.as_deref().and_then(parsed) else {
         return Err(Error::NotOurs { what: "checkpoint", dir: dir.to_owned(), found });
@@ -308,12 +308,12 @@ fn known(dir: &Path) -> Result<(Known, Option<Vec<u8>>), Error> {
     Ok((said(&value), text))
 }
 
-/// What the text of a checkpoint says.
+/// Reads the text of a checkpoint.
 fn said(value: &Value) -> Known {
     if let Ok(question) = serde_json::from_value::<Question>(value.clone()) {
         return Known::Readable(Box::new(question));
     }
-    // Another version's has other fields.
+    // Another version has other fields.
     let format = value["format"].as_u64().and_then(|format| u32::try_from(format).ok());
     match format.filter(|format| *format != FORMAT) {
         Some(format) => Known::Readable(Box::new(Question {
@@ -327,7 +327,7 @@ fn said(value: &Value) -> Known {
     }
 }
 
-/// What is written down, if anything is.
+/// Returns the text, if there is one.
 fn read(dir: &Path, access: Access) -> io::Result<Option<Vec<u8>>> {
     match access.read(&dir.join(FILE), LONGEST) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -335,25 +335,25 @@ fn read(dir: &Path, access: Access) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The same as a value, if that is the question of a checkpoint.
+/// Returns the text as a value, if it is that of a checkpoint.
 fn parsed(text: &[u8]) -> Option<Value> {
     let value: Value = serde_json::from_slice(text).ok()?;
     let is_one = ["format", "pipeline", "stages"].iter().all(|field| value.get(field).is_some());
     is_one.then_some(value)
 }
 
-/// The digest of a task that is handed in.
+/// Returns the digest of a task that is handed in.
 pub(super) fn digest(task: &Task) -> String {
     of_bytes(task.to_json_line().as_bytes())
 }
 
-/// As much of a SHA-256 as tells tasks of one run apart.
+/// Returns enough of a SHA-256 to distinguish the tasks of one run.
 pub(super) fn of_bytes(bytes: &[u8]) -> String {
     short(&Sha256::digest(bytes).into())
 }
 
-/// The same of what may be secret: the digest tells it to nobody who does not guess it, and each
-/// guess costs.
+/// Returns the digest of a possible secret, which can only be found by guessing, and each guess is
+/// costly.
 fn of_secret(bytes: &[u8], salt: &str) -> String {
     let mut digest: [u8; 32] =
         Sha256::new().chain_update(salt).chain_update(bytes).finalize().into();

@@ -1,11 +1,11 @@
 //! Sums over time in a bounded number of bins.
 
-/// The most bins that a series has.
+/// Maximum number of bins of a series.
 const BINS: usize = 400;
-/// How long a bin is at first, in seconds.
+/// Initial length of a bin, in seconds.
 const WIDTH: f64 = 0.005;
 
-/// How long the bins of all series are: as time goes on they are joined two by two.
+/// The length of the bins of all series. As time goes on, bins are joined in pairs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     width: f64,
@@ -41,7 +41,7 @@ impl Scale {
     }
 }
 
-/// A sum per bin; bins after the last one that has something are left out.
+/// A sum for each bin; empty bins at the end are left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Series(Vec<f64>);
 
@@ -51,7 +51,7 @@ impl Series {
         *self.at(scale.bin(seconds)) += amount;
     }
 
-    /// Adds, to each bin, how much of it lies in a span, in seconds.
+    /// Adds to each bin its part of a span, in seconds.
     pub(super) fn add_span(&mut self, scale: Scale, begin: f64, end: f64) {
         for bin in scale.bin(begin)..=scale.bin(end) {
             let left = scale.width * bin as f64;
@@ -69,19 +69,19 @@ impl Series {
         &mut self.0[bin]
     }
 
-    /// Joins bins two by two, so often.
+    /// Joins bins in pairs, `folds` times.
     pub(super) fn fold(&mut self, folds: usize) {
         for _ in 0..folds {
             self.0 = self.0.chunks(2).map(|pair| pair.iter().sum()).collect();
         }
     }
 
-    /// The sums, with three decimals.
+    /// Returns the sums, with three decimals.
     pub(super) fn rounded(&self) -> Vec<f64> {
         self.0.iter().copied().map(rounded).collect()
     }
 
-    /// A digit of base 36 per bin: how much of it is filled.
+    /// Returns how full each bin is, as a digit of base 36.
     pub(super) fn shares(&self, scale: Scale) -> String {
         let digit = |sum: &f64| {
             #[expect(
@@ -96,7 +96,7 @@ impl Series {
     }
 }
 
-/// A number with three decimals, which is all that anybody reads.
+/// Returns a number with three decimals, which are enough for people.
 pub(super) fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever the order and the length of what is added, nothing is lost and nothing appears,
-        /// and the number of bins is bounded.
+        /// In any order and with any length of spans, nothing is lost or added, and the number of
+        /// bins is bounded.
         #[test]
         fn sums_survive_any_number_of_folds(
             spans in prop::collection::vec((0.0..5000.0_f64, 0.0..50.0_f64), 0..40),

@@ -1,4 +1,4 @@
-//! What is told of a run, as JSON.
+//! The data of the report, as JSON.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,37 +15,37 @@ use super::waterfall;
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::run::{Cause, Error, FailedTask, Secrets};
 
-/// The number of this form.
+/// The version of the format.
 const FORMAT: u32 = 1;
-/// How much of one text is shown, in bytes; of a traceback its end, which tells most.
+/// Maximum bytes of one text; of a traceback, the end is shown, which is the most helpful part.
 const LONGEST: usize = 12 * 1024;
-/// How much is shown of all failed tasks together, in bytes of the page.
+/// Maximum bytes of all failed tasks together on the page.
 const FAILED_BYTES: usize = 512 * 1024;
-/// How many ids of one failure are shown.
+/// Maximum number of ids of one failure.
 const IDS: usize = 20;
-/// How many packages of one environment are shown.
+/// Maximum number of packages of one environment.
 const PACKAGES: usize = 500;
 
-/// What a run did over time: stages, environments, workers and failed tasks.
+/// The course of a run: stages, environments, workers and failed tasks over time.
 ///
-/// It serializes as JSON, holds no outputs, and names no secret that is known as one.
+/// It serializes as JSON, contains no outputs, and no known secret.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct RunProfile(Value);
 
 impl RunProfile {
-    /// One HTML page that needs nothing else, from the network or the disk.
+    /// Returns one HTML page that needs no other file, from the network or the disk.
     #[must_use]
     pub fn to_html(&self) -> String {
         page::html(&self.0)
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 pub(super) struct Ending<'a> {
     pub(super) pipeline: &'a str,
     pub(super) executor: &'a str,
-    /// Since 1970.
+    /// Time since 1970.
     pub(super) started: Duration,
     pub(super) seconds: f64,
     pub(super) error: Option<&'a Error>,
@@ -134,9 +134,9 @@ fn stage_value(
         "transfer_seconds": rounded(report.transfer.as_secs_f64()),
         "up_seconds": rounded(up),
         "active": active.map(|(first, last)| [rounded(first), rounded(last)]),
-        // Tasks in a second, from the first one's begin to the last one's end.
+        // Tasks in a second, from the begin of the first one to the end of the last one.
         "throughput": ratio(report.tasks as f64, active_seconds),
-        // Of the time that its workers were up, the part in the stage's own code.
+        // The share of its workers' time that was spent in the stage's own code.
         "utilisation": ratio(report.process.as_secs_f64(), up).map(|it| it.min(1.0)),
         "wait_seconds": { "mean": mean(cost.wait), "max": seconds(cost.longest_wait, cost.tasks) },
         "task_seconds": {
@@ -150,7 +150,7 @@ fn stage_value(
     })
 }
 
-/// A mean in seconds, with microseconds; none of nothing.
+/// Returns a mean in seconds, with microseconds; none for a count of zero.
 fn ratio_of(sum: Duration, count: u64) -> Option<f64> {
     (count > 0).then(|| micros(sum.as_secs_f64() / count as f64))
 }
@@ -179,7 +179,7 @@ fn lane_value(worker: usize, lane: &Lane, state: &State) -> Value {
 
 fn making_value(making: &Making, error: Option<&Error>) -> Value {
     let Making { stages, key, begin, end, phases, is_built, is_base } = making;
-    // Without stages it is a base that is built: what fails then are the stages that wait for it.
+    // Without stages, it is a base: the stages that wait for it fail then.
     let has_failed = end.is_none()
         && matches!(error, Some(Error::Environment { stages: of, .. })
             if of == stages || stages.is_empty());
@@ -208,7 +208,7 @@ fn environment_value(report: &EnvironmentReport) -> Value {
     })
 }
 
-/// The failures that fit, and how many tasks are in them.
+/// Returns the failures that fit, and the number of tasks in them.
 fn failures(failed: &[(f64, FailedTask)]) -> (Vec<Value>, usize) {
     let (mut values, mut bytes, mut tasks) = (Vec::new(), 0, 0);
     for (at, failed) in failed {
@@ -243,7 +243,7 @@ fn failure_value(at: f64, failed: &FailedTask) -> Value {
     })
 }
 
-/// A text, or the end of a long one.
+/// Returns a text, or the end of a long one.
 fn last(text: &str) -> String {
     if text.len() <= LONGEST {
         return text.to_owned();

@@ -6,10 +6,10 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page with this data.
+/// Returns the page with this data.
 pub(super) fn html(data: &Value) -> String {
     let title = data["pipeline"].as_str().unwrap_or_default();
-    // What is put in is not looked at again, so that it may hold these words itself.
+    // Inserted text is not searched again, so it may contain these words itself.
     let parts = [
         ("{{title}}", escaped(title)),
         ("{{style}}", STYLE.to_owned()),
@@ -26,13 +26,13 @@ pub(super) fn html(data: &Value) -> String {
     page + rest
 }
 
-/// Text as HTML.
+/// Returns text as HTML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// JSON that cannot end the element that it stands in, nor begin a comment there. These characters
-/// only stand in strings.
+/// Returns JSON that can neither end the element around it nor begin a comment there. These
+/// characters stand only in strings.
 pub(super) fn as_script_data(data: &Value) -> String {
     data.to_string()
         .replace('<', "\\u003c")
@@ -73,7 +73,7 @@ mod tests {
             assert_eq!(TEMPLATE.matches(mark).count(), 1, "{mark}");
             assert!(!page.contains(mark));
         }
-        // Nothing is fetched from anywhere.
+        // The page fetches no other file.
         assert!(!page.contains("://"));
     }
 }

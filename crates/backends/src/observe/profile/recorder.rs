@@ -1,4 +1,4 @@
-//! Gathers what happens in a run.
+//! Collects the events of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use super::tallies::StageTally;
 use crate::provision::{EnvState, EnvironmentReport};
 use crate::run::{Error, Event, Observer, Plan, RunReport, Secrets};
 
-/// Gathers what happens in a run, in bounded memory, for a [`RunProfile`].
+/// Collects the events of a run, in bounded memory, for a [`RunProfile`].
 ///
-/// It is one of the run's observers. The tasks that come out tell how long they waited: whoever
-/// takes them shows them to [`see`](Self::see).
+/// It is one of the run's observers. Finished tasks carry their waiting times, so the sink must
+/// pass them to [`see`](Self::see).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -45,14 +45,14 @@ pub struct Recorder {
     begun: Instant,
     started: SystemTime,
     secrets: Secrets,
-    /// What the code of the stages declares.
+    /// The declarations of the stages' code.
     declared: Vec<DeclaredSetting>,
     state: Mutex<State>,
 }
 
 impl Recorder {
-    /// Begins now. Values of environment variables whose names look secret, of the plan and of this
-    /// process, will not be shown.
+    /// Starts recording. The report hides values of environment variables, of the plan and of this
+    /// process, that have the name of a secret.
     #[must_use]
     pub fn from_env(plan: &Plan, executor: &str) -> Self {
         let names = plan.stages().iter().map(|stage| stage.settings().name.as_str());
@@ -81,7 +81,7 @@ impl Recorder {
         }
     }
 
-    /// Notes what the stages cost a task that came out of the run.
+    /// Notes the costs of an output in the stages.
     pub fn see(&self, task: &Task) {
         let mut state = self.lock();
         state.outputs += 1;
@@ -96,8 +96,8 @@ impl Recorder {
         }
     }
 
-    /// The keys of the environments that were ready, of which it is not known yet what is in them:
-    /// all, before a run has ended well.
+    /// Returns the keys of ready environments with unknown contents: all of them, before a run has
+    /// succeeded.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         let state = self.lock();
@@ -105,13 +105,13 @@ impl Recorder {
         keys.filter_map(|making| making.key.clone()).collect()
     }
 
-    /// Whether the base itself was ready for a stage.
+    /// Returns whether the base itself was ready for a stage.
     #[must_use]
     pub fn has_base(&self) -> bool {
         self.lock().makings.iter().any(|making| making.is_base && making.end.is_some())
     }
 
-    /// Tells what is in an environment, or the base. A run that ends well tells it itself.
+    /// Notes the contents of an environment, or of the base. A run that succeeds does so itself.
     pub fn describe(&self, mut report: EnvironmentReport) {
         let mut state = self.lock();
         let mut makings = state.makings.iter().filter(|making| making.end.is_some());
@@ -127,7 +127,7 @@ impl Recorder {
         state.reports.push(report);
     }
 
-    /// What the run did, which ended so. Its outputs are left out.
+    /// Returns the course of a run with this result. Its outputs are left out.
     #[must_use]
     pub fn finish(&self, result: Result<&RunReport, &Error>) -> RunProfile {
         let now = self.now();
@@ -161,7 +161,7 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn on_event(&self, event: &Event) {
-        // Under the lock, so that times grow.
+        // Under the lock, so that times are ascending.
         let mut state = self.lock();
         state.event(self.now(), event);
     }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::run::{Cause, FailedTask, PythonError, StartStep};
 
-    /// A recorder of a run with so many stages.
+    /// Returns a recorder of a run with this many stages.
     fn recorder(stages: usize) -> Recorder {
         let stage = |index: usize| {
             let pass = |task: Task, _: &mut Context| Ok::<_, stage::Error>(task);
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    /// Two stages share what is built; what is said of its build comes under its key alone.
+    /// Two stages share an environment; events of its build come under its key alone.
     #[test]
     fn a_build_is_told_of_from_the_wish_to_the_end() {
         let recorder = recorder(2);
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(made, whole);
     }
 
-    /// The environment that a run failed for is one, of its stage, and the base is another.
+    /// The environment that a run failed for belongs to its stage, and differs from the base.
     #[test]
     fn what_a_run_failed_for_is_told_from_the_base() {
         let recorder = recorder(2);

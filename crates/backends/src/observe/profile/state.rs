@@ -1,4 +1,4 @@
-//! What is known of a run so far: each event, added up.
+//! The state of a run so far: the sums of its events.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use super::bins::Scale;
 use super::tallies::{Lane, Life, Making, StageTally};
 use crate::run::{EnvState, EnvironmentReport, Event, FailedTask, Spent};
 
-/// The most lanes of workers that are kept; those of the first workers are.
+/// Maximum number of lanes of workers; the first ones are kept.
 const LANES: usize = 256;
-/// The most workers of one lane.
+/// Maximum number of workers in one lane.
 const LIVES: usize = 32;
-/// The most failed tasks and warnings that are kept in full. All are counted.
+/// Maximum number of failed tasks and warnings that are kept in full. All are counted.
 const KEPT: usize = 200;
-/// The most environments.
+/// Maximum number of environments.
 const MAKINGS: usize = 256;
 
-/// What has happened so far.
+/// The state so far.
 pub(super) struct State {
     pub(super) scale: Scale,
     pub(super) names: BTreeMap<String, usize>,
     pub(super) stages: Vec<StageTally>,
-    /// By stage and number of the worker.
+    /// Lanes by stage and number of the worker.
     pub(super) lanes: BTreeMap<(usize, usize), Lane>,
     pub(super) lanes_left_out: usize,
     pub(super) makings: Vec<Making>,
@@ -124,7 +124,7 @@ impl State {
                 }
             }
             Event::TaskFailed(failed) => self.task_failed(now, failed),
-            // What a worker prints is for logs: it may be anything, and any amount.
+            // A worker's lines are for logs: they may be of any kind and number.
             Event::Log { .. }
             | Event::Dropped { .. }
             | Event::Stopping
@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    /// Notes one more environment; one too many takes the place of the last.
+    /// Notes one more environment; above the maximum, it replaces the last one.
     pub(super) fn making(&mut self, making: Making) -> &mut Making {
         if self.makings.len() >= MAKINGS {
             self.makings.pop();
@@ -177,8 +177,8 @@ impl State {
         &mut self.makings[last]
     }
 
-    /// The environment with this key. Only the end of a preparation tells for which stages it was:
-    /// until then, one with a key stands apart from those that are wanted.
+    /// Returns the environment with this key. Its stages are known only at the end of its
+    /// preparation; until then, it stands apart from the requested ones.
     pub(super) fn making_of_key(&mut self, now: f64, key: &str) -> &mut Making {
         let place = self.makings.iter().position(|it| it.key.as_deref() == Some(key));
         match place {

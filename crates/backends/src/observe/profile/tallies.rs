@@ -1,4 +1,4 @@
-//! What is kept of each stage, worker and environment while a run goes on.
+//! The data of each stage, worker and environment during a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::run::{BuildPhase, Spent, StageReport, StartStep};
 #[derive(Debug)]
 pub(super) struct StageTally {
     pub(super) report: StageReport,
-    /// Tasks that were done, over time.
+    /// Completed tasks, over time.
     pub(super) done: Series,
     /// Time in the stage's own code, over time, summed over its workers.
     pub(super) busy: Series,
@@ -18,7 +18,7 @@ pub(super) struct StageTally {
     pub(super) failed: Series,
     /// Batches that were tried again.
     pub(super) retries: u64,
-    /// When its first batch began and its last one ended.
+    /// The begin of its first batch and the end of its last one.
     pub(super) active: Option<(f64, f64)>,
     /// The first batch of which something came.
     pub(super) first: Option<First>,
@@ -26,11 +26,11 @@ pub(super) struct StageTally {
     pub(super) starting: BTreeMap<usize, Vec<(f64, StartStep)>>,
     /// What it cost the tasks that came out of the run.
     pub(super) cost: Cost,
-    /// The workers that are up, by number: since when.
+    /// The running workers by number, with their start times.
     pub(super) up: BTreeMap<usize, f64>,
-    /// The time that workers were up, of those that have ended.
+    /// The total time of workers that have ended.
     pub(super) up_seconds: f64,
-    /// The most workers at once.
+    /// Maximum number of workers at once.
     pub(super) most_workers: usize,
 }
 
@@ -107,13 +107,13 @@ impl StageTally {
         }
     }
 
-    /// The time that workers were up until now.
+    /// Returns the total time of workers until now.
     pub(super) fn up_until(&self, now: f64) -> f64 {
         self.up_seconds + self.up.values().map(|since| (now - since).max(0.0)).sum::<f64>()
     }
 }
 
-/// One slot for workers of a stage: the workers that were in it one after the other.
+/// One slot for workers of a stage: its workers, one after another.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub(super) lives: Vec<Life>,
@@ -124,18 +124,18 @@ pub(super) struct Lane {
 /// One worker.
 #[derive(Debug)]
 pub(super) struct Life {
-    /// When its process was started.
+    /// Start of its process.
     pub(super) begin: f64,
     pub(super) ready: f64,
     /// When it had come how far, in between.
     pub(super) steps: Vec<(f64, StartStep)>,
     pub(super) end: Option<f64>,
     pub(super) pid: Option<i32>,
-    /// How it ended, where that was not in order.
+    /// How it ended, if not in order.
     pub(super) trouble: Option<String>,
 }
 
-/// One environment, or managed base, that was wanted.
+/// One environment, or managed base, that was requested.
 #[derive(Debug, Default)]
 pub(super) struct Making {
     pub(super) stages: Vec<String>,
@@ -143,7 +143,7 @@ pub(super) struct Making {
     pub(super) begin: f64,
     /// When it was ready; none if it never was.
     pub(super) end: Option<f64>,
-    /// What its build was at, from when on.
+    /// The phases of its build, with their start times.
     pub(super) phases: Vec<(f64, BuildPhase)>,
     pub(super) is_built: bool,
     /// Whether it is known to be the base.
