@@ -21,8 +21,8 @@ fn one_task() -> Vec<Task> {
     vec![Task::new(json!({}))]
 }
 
-/// The version that a stage saw, which module, metadata, distributions and child processes must
-/// agree on.
+/// Returns the version that a stage saw. The module, the metadata, the distributions and child
+/// processes must agree on it.
 fn version<'a>(seen: &'a Value, stage: &str) -> &'a str {
     let seen = &seen[stage];
     let version = seen["module"].as_str().unwrap_or_else(|| panic!("`{stage}` saw {seen}"));
@@ -32,8 +32,8 @@ fn version<'a>(seen: &'a Value, stage: &str) -> &'a str {
     version
 }
 
-/// Three versions of one package in one pipeline, one of them from each package manager, and one
-/// environment that two stages share; what only the base has is there for all.
+/// Three versions of one package in one pipeline, at least one from each package manager, and one
+/// environment that two stages share. All of them see the packages of the base alone.
 pub(super) fn three_versions(setting: &Setting<'_>) {
     let uv = || RuntimeEnv::uv(["packaging==24.0"]);
     let pipeline = pipeline([
@@ -62,8 +62,8 @@ pub(super) fn three_versions(setting: &Setting<'_>) {
     assert_ne!(seen["by_uv"]["prefix"], seen["base"]["prefix"]);
 }
 
-/// A stage keeps the pipeline's default, replaces it, or leaves it for the base; an override leaves
-/// the stage that it was made of as it is.
+/// A stage keeps the pipeline's default, replaces it, or opts out for the base; an override leaves
+/// its original stage unchanged.
 pub(super) fn overrides(setting: &Setting<'_>) {
     let original = look(setting, "kept");
     let replaced = original.with_(

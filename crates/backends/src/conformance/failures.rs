@@ -1,4 +1,4 @@
-//! What goes wrong in a stage.
+//! Failures in a stage.
 
 use envspec::RuntimeEnv;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn failing(raises: &[u64], dies: &[u64]) -> Pipeline {
     Pipeline::new("conformance").with_stage(fail).with_stage(python("Increment", Value::Null))
 }
 
-/// Tasks that raise or kill their worker are recorded with their cause, and the others go on.
+/// Tasks that raise or kill their worker are recorded with their cause, and the others continue.
 pub(super) fn recorded(setting: &Setting<'_>) {
     let result = setting.run(FailurePolicy::Record, &failing(&[3, 5], &[10]), numbers(16));
     let report = result.unwrap_or_else(|error| panic!("{}", error.report()));
@@ -53,7 +53,7 @@ pub(super) fn fail_fast(setting: &Setting<'_>) {
     assert!(report.contains("in process"), "{report}");
 }
 
-/// A `setup` that raises ends the run, and says so.
+/// A `setup` that raises ends the run, and the error says so.
 pub(super) fn set_up(setting: &Setting<'_>) {
     let pipeline = Pipeline::new("conformance").with_stage(python("NoSetup", Value::Null));
     let error = setting.must_fail(&pipeline, numbers(1));
@@ -63,8 +63,8 @@ pub(super) fn set_up(setting: &Setting<'_>) {
     assert!(report.contains("NoSetup"), "{report}");
 }
 
-/// What a stage's code declares holds: its `runtime_env` is the one that its workers see, and its entry
-/// overrides it with a warning that is told once.
+/// Declarations of a stage's code are in force: its workers run in its `runtime_env`. The stage's
+/// entry overrides it with one warning.
 pub(super) fn declared(setting: &Setting<'_>) {
     let stage = python("Declares", Value::Null).with_num_workers(2);
     let pipeline = Pipeline::new("conformance").with_stage(stage.clone());
@@ -81,7 +81,7 @@ pub(super) fn declared(setting: &Setting<'_>) {
     }
 }
 
-/// A stage that dropped all that it got is told of at the end, with how many that were.
+/// A stage that drops all its tasks leads to a warning at the end, with their number.
 pub(super) fn dropped(setting: &Setting<'_>) {
     let pipeline = Pipeline::new("conformance").with_stage(python("Forgets", Value::Null));
     let warnings = setting.warnings(&pipeline, numbers(5));

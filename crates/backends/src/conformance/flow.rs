@@ -24,8 +24,8 @@ pub(super) fn hooks(setting: &Setting<'_>) {
     assert_eq!(notes.count("teardown"), setups, "{lines:?}");
 }
 
-/// Tasks multiply and vanish, through Python, Rust and Python again, and their ids tell where they
-/// come from.
+/// Tasks multiply and vanish, through Python, Rust and Python again, and their ids show their
+/// origin.
 pub(super) fn fan_out(setting: &Setting<'_>) {
     let pipeline = pipeline()
         .with_stage(python("Range", Value::Null))
@@ -56,8 +56,8 @@ pub(super) fn aggregate(setting: &Setting<'_>) {
     assert!(report.outputs.iter().all(|task| task.id().to_string().starts_with('r')));
 }
 
-/// What no stage changes comes out with the same digits, keys in the same order and the same escapes,
-/// through Python, Rust that looks and writes, and Python again.
+/// Unchanged data comes out with the same digits, keys in the same order and the same escapes,
+/// through Python, Rust that reads and writes, and Python again.
 pub(super) fn exact(setting: &Setting<'_>) {
     let tasks: Vec<String> = samples();
     let given = tasks.iter().map(|line| Task::from_json_line(line).expect("a task"));
@@ -77,7 +77,7 @@ pub(super) fn exact(setting: &Setting<'_>) {
     }
 }
 
-/// Objects with a number `n`, as Python's `json` writes them.
+/// Returns objects with a number `n`, as Python's `json` writes them.
 fn samples() -> Vec<String> {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut next = move || {
@@ -101,7 +101,7 @@ fn samples() -> Vec<String> {
     (0..100).map(sample).collect()
 }
 
-/// A double as Python's `repr` has it.
+/// Returns a double as Python's `repr` prints it.
 fn as_python(number: f64) -> String {
     let text = format!("{number:e}");
     let (digits, exponent) = text.split_once('e').expect("an exponent");
@@ -114,8 +114,8 @@ fn as_python(number: f64) -> String {
     }
 }
 
-/// Many small tasks through three stages with different batch sizes: none is lost, none comes
-/// twice, none is mixed up.
+/// Many small tasks through three stages with different batch sizes: none is lost, doubled or mixed
+/// up.
 pub(super) fn thousand(setting: &Setting<'_>) {
     let stage =
         |name: &str, size| python("Increment", Value::Null).with_name(name).with_batch_size(size);
@@ -135,7 +135,7 @@ pub(super) fn thousand(setting: &Setting<'_>) {
     assert_eq!(report.stages.iter().map(|stage| stage.tasks).collect::<Vec<_>>(), [1000; 3]);
 }
 
-/// One large payload comes through two stages byte by byte.
+/// One large payload passes through two stages unchanged.
 pub(super) fn large(setting: &Setting<'_>) {
     let bytes: Vec<u8> = (0..50_000_000_u32).map(|at| (at % 251) as u8).collect();
     let stage = |name: &str| python("Reverse", Value::Null).with_name(name);
@@ -145,7 +145,7 @@ pub(super) fn large(setting: &Setting<'_>) {
     assert!(task.data.as_bytes() == Some(&bytes[..]), "the bytes changed on the way");
 }
 
-/// Tables come through stages batch by batch, small ones and large ones.
+/// Tables pass through stages batch by batch, small ones and large ones.
 #[cfg(feature = "arrow")]
 pub(super) fn tables(setting: &Setting<'_>) {
     let tables = [0, 3, 200_000].map(table);
@@ -157,8 +157,8 @@ pub(super) fn tables(setting: &Setting<'_>) {
     assert!(back == tables.each_ref().map(Some), "the tables changed on the way");
 }
 
-/// Tables come through Python stages: cut in two and put together by one that has `pyarrow` where
-/// the base has it, by one that has none, and by one that only passes them on.
+/// Tables pass through Python stages: one with `pyarrow`, if the base has it, cuts and joins them;
+/// one without it does, too; and one only passes them on.
 #[cfg(feature = "arrow")]
 pub(super) fn columns(setting: &Setting<'_>) {
     let double = |name: &str, has_pyarrow: bool| {
@@ -179,7 +179,7 @@ pub(super) fn columns(setting: &Setting<'_>) {
     assert!(back == expected, "the tables changed on the way");
 }
 
-/// A table in two batches, with a row more in the second.
+/// Returns a table in two batches, the second with one row more.
 #[cfg(feature = "arrow")]
 fn table(rows: i64) -> stage::Table {
     use std::sync::Arc;
@@ -199,7 +199,7 @@ fn table(rows: i64) -> stage::Table {
     stage::Table::new(batches[0].schema(), batches).expect("batches of one schema")
 }
 
-/// No tasks, and a stage that drops all: neither is an error.
+/// No tasks, and a stage that drops all tasks: neither is an error.
 pub(super) fn nothing(setting: &Setting<'_>) {
     let pipeline = pipeline()
         .with_stage(python("Range", Value::Null))

@@ -1,8 +1,8 @@
-//! What every executor must do, as a list of cases that run on any of them.
+//! The duties of every executor, as a list of cases that run on any of them.
 //!
 //! A case makes pipelines, runs them on the executor under test with real packages and real
-//! processes, and panics where something is not as it must be. The executors of this crate all pass;
-//! whoever writes another runs the list over it:
+//! processes, and panics at a violation. The executors of this crate all pass. The author of
+//! another executor runs the list over it:
 //!
 //! ```no_run
 //! use backends::conformance::{Setting, cases};
@@ -18,8 +18,8 @@
 //! }
 //! ```
 //!
-//! The base must have `packaging` in a version other than 23.2 and 24.0, and one more module that no
-//! stage brings. A program that is the worker of such an executor serves [`registry`].
+//! The base must have `packaging` in a version other than 23.2 and 24.0, and one more module that
+//! no stage installs. A program that is the worker of such an executor serves [`registry`].
 
 mod environments;
 mod failures;
@@ -38,12 +38,12 @@ use crate::run::{Error, Event, Executor, ExecutorExt, FailurePolicy, RunReport};
 
 pub use stages::registry;
 
-/// One thing that every executor must do.
+/// One duty of every executor.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// What it is, in `snake_case`.
+    /// Its name, in `snake_case`.
     pub name: &'static str,
-    /// Whether stages in it bring packages of their own, so that it matters who makes environments.
+    /// Whether its stages have packages of their own, so that the maker of environments matters.
     pub has_environments: bool,
     run: fn(&Setting<'_>),
 }
@@ -53,13 +53,13 @@ impl Case {
     ///
     /// # Panics
     ///
-    /// If the executor does not do what it must.
+    /// If the executor violates its duty.
     pub fn run(&self, setting: &Setting<'_>) {
         (self.run)(setting);
     }
 }
 
-/// All cases.
+/// Returns all cases.
 #[must_use]
 pub fn cases() -> Vec<Case> {
     let case = |name, has_environments, run| Case { name, has_environments, run };
@@ -86,14 +86,15 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// What the cases run on.
+/// The executor under test and its base.
 pub struct Setting<'a> {
     executor: &'a dyn Fn(FailurePolicy) -> Box<dyn Executor>,
     base_module: &'a str,
 }
 
 impl<'a> Setting<'a> {
-    /// The executor under test, for either policy, and a module that only the base has.
+    /// Creates a setting of the executor under test, for either policy, and a module that only the
+    /// base has.
     #[must_use]
     pub fn new(
         executor: &'a dyn Fn(FailurePolicy) -> Box<dyn Executor>,
@@ -111,7 +112,7 @@ impl<'a> Setting<'a> {
         (self.executor)(policy).run(pipeline, tasks)
     }
 
-    /// Runs a pipeline that must succeed, and gives what it warned of.
+    /// Runs a pipeline that must succeed, and returns its warnings.
     fn warnings(&self, pipeline: &Pipeline, tasks: Vec<Task>) -> Vec<String> {
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let seen = warnings.clone();
@@ -147,7 +148,7 @@ impl fmt::Debug for Setting<'_> {
     }
 }
 
-/// A file that stages add lines to, from whatever process they run in.
+/// A file that stages add lines to, from any process.
 struct Notes(TempDir);
 
 impl Notes {
@@ -169,12 +170,12 @@ impl Notes {
     }
 }
 
-/// The data of all outputs.
+/// Returns the data of all outputs.
 fn data(report: &RunReport) -> Vec<Value> {
     report.outputs.iter().filter_map(|task| task.data.as_json().cloned()).collect()
 }
 
-/// Tasks that hold the numbers from 0.
+/// Returns tasks that hold the numbers from 0.
 fn numbers(count: u64) -> Vec<Task> {
     (0..count).map(|number| Task::new(serde_json::json!({ "n": number }))).collect()
 }

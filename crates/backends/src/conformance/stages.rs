@@ -1,16 +1,16 @@
-//! The stages that the cases are made of.
+//! The stages of the cases.
 
 use serde_json::{Value, json};
 use stage::{BoxError, Context, Output, PythonStage, Registry, RustStage, Stage, Task};
 
 const SOURCE: &str = include_str!("stages.py");
 
-/// A stage of the Python file, under its own name.
+/// Returns a stage of the Python file, under its own name.
 pub(super) fn python(class: &str, args: Value) -> PythonStage {
     PythonStage::from_source(SOURCE, class).with_args(args)
 }
 
-/// The Rust stages of the cases, for a program that serves as a worker.
+/// Returns the Rust stages of the cases, for a program that serves as a worker.
 pub fn registry() -> Registry {
     let registry = Registry::new().with("multiply", |args: &Value| {
         let factor = args["factor"].as_u64().ok_or("`factor` is no number")?;
@@ -21,7 +21,7 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// Turns the order of a table's batches round.
+/// Returns a stage that reverses the order of a table's batches.
 #[cfg(feature = "arrow")]
 pub(super) fn reverse(name: &str) -> RustStage {
     registry().stage("reverse", Value::Null).expect("it is registered").with_name(name)
@@ -40,7 +40,7 @@ impl Stage for Reverse {
     }
 }
 
-/// Multiplies the number of a task.
+/// Returns a stage that multiplies the number of a task.
 pub(super) fn multiply(factor: u64) -> RustStage {
     registry().stage("multiply", json!({ "factor": factor })).expect("it is registered")
 }
