@@ -1,4 +1,4 @@
-//! Which Ray to use, and how.
+//! The Ray of a run, and its arguments.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::run::Error;
 
-/// Arguments of `ray.init` that have a setting of their own.
+/// Arguments of `ray.init` with a setting of their own.
 const OWN: [&str; 4] = ["address", "num_cpus", "num_gpus", "runtime_env"];
 
-/// Which Ray to use.
+/// The Ray of a run.
 ///
-/// By default, a Ray of its own is started on this machine with what the machine has, and ended with
-/// the run. With an address, the cluster there is used and left running.
+/// Default: a private Ray on this machine with all of its resources, which ends with the run. With
+/// an address, the cluster there is used and left running.
 ///
 /// ```
 /// use backends::Connection;
@@ -33,44 +33,43 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A Ray of its own on this machine.
+    /// Connects to a private Ray on this machine.
     pub fn local() -> Self {
         Self::default()
     }
 
-    /// The cluster at this address: `host:port`, or `auto` for the one of this machine. What
-    /// `ray.init` takes.
+    /// Connects to the cluster at this address, as `ray.init` takes it: `host:port`, or `auto` for
+    /// the one of this machine.
     pub fn to(address: impl Into<String>) -> Self {
         Self { address: Some(address.into()), ..Self::default() }
     }
 
-    /// The same with that many processor cores for a Ray of its own. By default, those of the
-    /// machine.
+    /// Sets the number of processor cores of a private Ray. Default: those of the machine.
     pub fn with_num_cpus(self, num_cpus: f64) -> Self {
         Self { num_cpus: Some(num_cpus), ..self }
     }
 
-    /// The same with that many GPUs for a Ray of its own. By default, those of the machine.
+    /// Sets the number of GPUs of a private Ray. Default: those of the machine.
     pub fn with_num_gpus(self, num_gpus: f64) -> Self {
         Self { num_gpus: Some(num_gpus), ..self }
     }
 
-    /// The same with another argument of `ray.init`, as it is.
+    /// Sets another argument of `ray.init`, passed on unchanged.
     pub fn with_init(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.init.insert(name.into(), value.into());
         self
     }
 
-    /// The same with a runtime env for the whole job: `working_dir` and `py_modules`, which Ray
-    /// ships to all nodes, `excludes`, and `env_vars`. By default, none.
+    /// Sets a runtime env for the whole job: `working_dir` and `py_modules`, which Ray ships to all
+    /// nodes, `excludes`, and `env_vars`. Default: none.
     ///
     /// Packages belong to the pipeline or its stages, and are refused here: they would reach every
-    /// stage, also one that asks for the base environment.
+    /// stage, even one that asks for the base environment.
     pub fn with_runtime_env(self, runtime_env: RuntimeEnv) -> Self {
         Self { runtime_env: Some(runtime_env), ..self }
     }
 
-    /// Refuses values that Ray would refuse later, or take without effect.
+    /// Refuses values that Ray would refuse later, or would ignore.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |setting: &str, problem: &str| {
             Err(Error::EngineSetting { setting: setting.to_owned(), problem: problem.to_owned() })
@@ -111,7 +110,7 @@ impl Connection {
         }
     }
 
-    /// The arguments of `ray.init`. They may hold secrets.
+    /// Returns the arguments of `ray.init`. They may contain secrets.
     pub(crate) fn init_args(&self) -> Value {
         let mut args = self.init.clone();
         let mut add = |name: &str, value: Value| args.insert(name.to_owned(), value);
@@ -141,7 +140,7 @@ impl Connection {
     }
 }
 
-/// Whole amounts as whole numbers: a `8.0` of `num_cpus` is printed everywhere by Ray.
+/// Turns whole amounts into whole numbers, since Ray would print `8.0` for `num_cpus` everywhere.
 fn whole(amount: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "it is checked")]
     if amount.fract() == 0.0 && amount.abs() < 1e15 { json!(amount as i64) } else { json!(amount) }

@@ -24,24 +24,24 @@ const FILES: [(&str, &str); 7] = [
     ("curator_ray_xenna.py", include_str!("../../python/curator_ray_xenna.py")),
     ("curator_frames.py", include_str!("../../python/curator_frames.py")),
 ];
-/// How long the driver may take to shut the engine down when the run is over.
+/// Time limit for the driver to shut the engine down when the run is over.
 const LEAVE_LIMIT: Duration = Duration::from_mins(1);
-/// How long it may take when the run has failed or was given up.
+/// Time limit for the driver when the run has failed or was cancelled.
 const ABORT_LIMIT: Duration = Duration::from_secs(30);
 
-/// The one of them that ends a run whose driver is gone.
+/// The module that ends a run whose driver is gone.
 const NODE: &str = "curator_ray_node.py";
 
 /// A running driver.
 pub(crate) struct Driver {
     process: Process,
     engine: String,
-    /// Ends what is left of the run on this machine.
+    /// Ends the run's remaining processes on this machine.
     end: duct::Expression,
 }
 
 impl Driver {
-    /// Starts a driver in the base environment and tells it the job.
+    /// Starts a driver in the base environment and sends it the job.
     pub(crate) fn start(base: &Environment, shims: &Shims, job: &Job<'_>) -> Result<Self, Error> {
         let failed = |problem: String| Error::Driver {
             engine: job.engine.to_owned(),
@@ -53,7 +53,7 @@ impl Driver {
         let launch =
             base.launch(None).map_err(|error| failed(format!("could not be prepared: {error}")))?;
         let mut launch = Launch { shim, ..launch };
-        // The lines of the hosts' own notes are what a person should see, not Ray's copies of them.
+        // People should see the lines of the hosts' own notes, not Ray's copies of them.
         launch.vars.entry("RAY_DEDUP_LOGS".into()).or_insert_with(|| "0".into());
         let node = launch.shim.with_file_name(NODE);
         let words = launch.python[1..].iter().cloned().chain([node.into(), (&job.run).into()]);
@@ -65,8 +65,8 @@ impl Driver {
             .stderr_null()
             .unchecked();
         let start = |_group: i32| serde_json::to_vec(job);
-        // Ray quotes the command lines of package managers, with the indexes in them, which are cut
-        // without knowing any secret.
+        // Ray quotes the command lines of package managers, including the indexes. Their
+        // credentials are cut without knowing any secret.
         let secrets = Secrets::default();
         let process = Process::spawn(&launch, start, &base.leases(), secrets, |_, line: &str| {
             tracing::debug!(target: "curator::engine", "{line}");
@@ -75,7 +75,7 @@ impl Driver {
         Ok(Self { process, engine: job.engine.to_owned(), end })
     }
 
-    /// A second handle to its socket, to write from another thread.
+    /// Returns a second handle to its socket, for writing from another thread.
     pub(crate) fn writer(&self) -> io::Result<UnixStream> {
         self.process.writer()
     }
@@ -85,12 +85,12 @@ impl Driver {
         self.process.receive(None, None)
     }
 
-    /// Waits for a driver that has said its last word.
+    /// Waits for a driver that has sent its last frame.
     pub(crate) fn finish(mut self) {
         self.wait(LEAVE_LIMIT);
     }
 
-    /// Has it end the engine's work and leave, in order if it can.
+    /// Makes it end the engine's work and exit, in order if possible.
     pub(crate) fn abort(mut self) {
         self.process.shut_down(Shutdown::Write);
         self.wait(ABORT_LIMIT);
@@ -102,13 +102,13 @@ impl Driver {
         }
     }
 
-    /// Does what a driver that was killed can do no more.
+    /// Cleans up after a driver that was killed.
     fn end_run(&self) {
         // The run is over whether this succeeds or not.
         drop(self.end.run());
     }
 
-    /// The error for a driver that ended by itself.
+    /// Returns the error for a driver that ended by itself.
     pub(crate) fn lost(mut self, problem: Option<String>) -> Error {
         let exit = self.process.finish(Duration::from_secs(1));
         self.end_run();
@@ -120,7 +120,7 @@ impl Driver {
     }
 }
 
-/// What a thread writes to the driver.
+/// A thread's frames to the driver.
 pub(crate) fn send(
     mut socket: &UnixStream,
     kind: Kind,
@@ -132,7 +132,7 @@ pub(crate) fn send(
     io::Write::write_all(&mut socket, &buffer)
 }
 
-/// Writes the driver's modules into one folder, named by what they hold; returns the first.
+/// Writes the driver's modules into one folder, named by their contents; returns the first.
 fn write_files(shims: &Shims) -> io::Result<PathBuf> {
     let all: String = FILES.iter().flat_map(|(name, text)| [*name, *text]).collect();
     let folder = format!("ray-{}", &Digest::of(all.as_bytes()).to_string()[..16]);

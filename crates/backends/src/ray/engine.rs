@@ -1,13 +1,13 @@
-//! The engines on Ray, and who makes the environments there.
+//! The engines on Ray, and the makers of environments there.
 
-/// Who makes the environments of the stages on a cluster.
+/// The maker of the stages' environments on a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RayEnv {
-    /// This crate, out of the cache on each node, where they outlive the run. What it must build, it
-    /// builds over the Python that Ray's workers run.
+    /// This crate, from the cache on each node, where environments outlive the run. It builds
+    /// missing ones over the Python of Ray's workers.
     #[default]
     Cached,
-    /// Ray: each node builds what the `runtime_env` says, once per session.
+    /// Ray: each node builds the `runtime_env` once for each session.
     Native,
 }
 
@@ -26,7 +26,7 @@ mod private {
 #[derive(Clone, Copy, Debug)]
 pub enum RayData {}
 
-/// A pool of Ray actors for each stage, one stage after the other.
+/// A pool of Ray actors for each stage, one stage after another.
 #[derive(Clone, Copy, Debug)]
 pub enum RayActorPool {}
 

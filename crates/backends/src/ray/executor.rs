@@ -32,15 +32,17 @@ pub type XennaExecutor = RayExecutor<Xenna>;
 
 /// Runs pipelines on an engine on Ray.
 ///
-/// The base environment must have `ray` (from 2.50 and below 3; 2.60 is what is tested), Ray Data
-/// also `pyarrow` and `pandas`, and Xenna `ray[default]` and `cosmos-xenna` (0.2 or 0.3). A driver
-/// in it connects to Ray; on each node, the program itself serves as the worker, so its first line
-/// must be [`serve_if_asked`](crate::serve_if_asked). It is shipped where it is not found.
+/// The base environment must have `ray` (from 2.50 and below 3; 2.60 is tested), Ray Data also
+/// `pyarrow` and `pandas`, and Xenna `ray[default]` and `cosmos-xenna` (0.2 or 0.3). A driver in it
+/// connects to Ray. On each node, the program itself serves as the worker, so its first line must
+/// be [`serve_if_asked`](crate::serve_if_asked). The program is shipped to nodes that do not have
+/// it.
 ///
-/// What the engine decides by itself it decides as NeMo Curator has it: Ray Data and Xenna stream,
-/// the actor pools run one stage after the other; a stage without a fixed number of workers gets as
-/// many as the engine gives it. Hooks, the proof of the environment, retries of tasks, deadlines and
-/// ids are those of [`LocalExecutor`](crate::LocalExecutor), since its machinery runs on the nodes.
+/// The engine's own decisions are those that it makes for NeMo Curator: Ray Data and Xenna stream,
+/// the actor pools run one stage after another, and a stage without a fixed number of workers gets
+/// as many as the engine gives it. Hooks, the proof of the environment, retries of tasks, deadlines
+/// and ids are those of [`LocalExecutor`](crate::LocalExecutor), since its machinery runs on the
+/// nodes.
 #[must_use]
 pub struct RayExecutor<E> {
     connection: Connection,
@@ -56,7 +58,8 @@ pub struct RayExecutor<E> {
 }
 
 impl<E: RayEngine> RayExecutor<E> {
-    /// An executor on this Ray. Nothing is started before a run; what cannot be is refused here.
+    /// Creates an executor on this Ray. Nothing starts before a run; invalid settings are refused
+    /// here.
     pub fn connect(connection: impl Into<Connection>) -> Result<Self, Error> {
         let connection = connection.into();
         connection.check()?;
@@ -74,36 +77,36 @@ impl<E: RayEngine> RayExecutor<E> {
         })
     }
 
-    /// The same with environments made by another. By default, [`RayEnv::Cached`].
+    /// Sets the maker of environments. Default: [`RayEnv::Cached`].
     pub fn with_ray_env(self, ray_env: RayEnv) -> Self {
         Self { ray_env, ..self }
     }
 
-    /// The same with the driver in another base, whatever the pipelines ask for. By default, the
-    /// pipeline's. On the nodes of a cluster the base is what Ray runs there.
+    /// Sets the base of the driver, in place of the pipelines' own. Default: the pipeline's. On the
+    /// nodes of a cluster, the base is the Python of Ray there.
     pub fn with_base(self, base: impl Into<Base>) -> Self {
         Self { base: Some(base.into()), ..self }
     }
 
-    /// The same with another environment cache, on this machine and on the nodes. By default,
-    /// `$CURATOR_CACHE_DIR`, else `curator` in the user's cache folder.
+    /// Sets the environment cache, on this machine and on the nodes. Default: `$CURATOR_CACHE_DIR`,
+    /// else `curator` in the user's cache folder.
     pub fn with_cache_dir(self, dir: impl Into<PathBuf>) -> Self {
         Self { cache_dir: Some(dir.into()), ..self }
     }
 
-    /// The same with another answer to failing tasks. By default, [`FailurePolicy::FailFast`].
+    /// Sets the policy for failing tasks. Default: [`FailurePolicy::FailFast`].
     pub fn with_failure_policy(self, failure_policy: FailurePolicy) -> Self {
         Self { failure_policy, ..self }
     }
 
-    /// The same with another program as the worker on the nodes: one that calls
-    /// [`serve_if_asked`](crate::serve_if_asked), such as the command `curator`. By default, this
+    /// Sets the program that is the worker on the nodes: one that calls
+    /// [`serve_if_asked`](crate::serve_if_asked), such as the command `curator`. Default: this
     /// program.
     pub fn with_worker_program(self, program: impl Into<PathBuf>) -> Self {
         Self { worker_program: Some(program.into()), ..self }
     }
 
-    /// The same with an option of the engine: for Xenna the fields of its `PipelineConfig`
+    /// Sets an option of the engine: for Xenna the fields of its `PipelineConfig`
     /// (`execution_mode`, `cpu_allocation_percentage`, …) and of its `StreamingSpecificSpec`
     /// (`autoscale_interval_s`, …); for the actor pools `resource_wait_timeout_s` (60),
     /// `reserved_cpus` and `reserved_gpus` (0). An unknown one ends the run with an error.
@@ -112,21 +115,21 @@ impl<E: RayEngine> RayExecutor<E> {
         self
     }
 
-    /// The same with somebody who may end runs before their end. What the engine has been given by
-    /// then it goes on with until the grace period is over. By default, nobody does.
+    /// Sets a request that may end runs early. The engine continues with the tasks that it already
+    /// has until the grace period is over. Default: none.
     pub fn with_stop(self, stop: Stop) -> Self {
         Self { stop: Some(stop), ..self }
     }
 
-    /// The same with another limit on how long the engine may go on with what it has been given when
-    /// a run is asked to [stop](Self::with_stop). By default, 20 s.
+    /// Sets how long the engine may continue with its tasks after a request to
+    /// [stop](Self::with_stop). Default: 20 s.
     pub fn with_stop_grace(self, stop_grace: Duration) -> Self {
         Self { stop_grace, ..self }
     }
 
-    /// Refuses a plan that could not run here, as far as can be told without the cluster: stages
-    /// whose code cannot travel, and specs that Ray would have to make and cannot. [`execute`] does
-    /// the same first.
+    /// Refuses a plan that cannot run here, as far as this can be decided without the cluster:
+    /// stages whose code cannot be sent, and specs that Ray would have to build and cannot.
+    /// [`execute`] checks this first, too.
     ///
     /// [`execute`]: Executor::execute
     pub fn check(&self, plan: &Plan) -> Result<(), Error> {
@@ -134,7 +137,7 @@ impl<E: RayEngine> RayExecutor<E> {
         self.worker_program(&stages).map(drop)
     }
 
-    /// The program that is the worker, checked to know the Rust stages.
+    /// Returns the program that is the worker, after checking that it knows the Rust stages.
     fn worker_program(&self, stages: &[JobStage<'_>]) -> Result<PathBuf, Error> {
         let wanted = stages
             .iter()
@@ -160,7 +163,7 @@ impl<E: RayEngine> RayExecutor<E> {
     }
 }
 
-/// The Rust stages that another program knows.
+/// Returns the Rust stages that another program knows.
 fn names_of(program: &Path) -> Result<Vec<String>, Error> {
     let failed =
         |source| Error::io("ask for its Rust stages", program.display().to_string(), source);
@@ -217,7 +220,7 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
     }
 }
 
-/// Sixteen random hexadecimal digits.
+/// Returns sixteen random hexadecimal digits.
 fn run_id() -> Result<String, Error> {
     let failed = |source| Error::io("read", "/dev/urandom", source);
     let mut random = [0; 8];

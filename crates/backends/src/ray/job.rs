@@ -1,4 +1,4 @@
-//! What the driver is told of a run.
+//! The messages about a run to the driver.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::host::{Code, StageRequest};
 use super::native;
 use crate::run::{Error, FailurePolicy, Plan, PlannedStage};
 
-/// A run, for the driver. It holds the credentials of the stages' specs.
+/// A run, for the driver. It contains the credentials of the stages' specs.
 #[derive(Serialize)]
 pub(crate) struct Job<'a> {
     pub(crate) engine: &'a str,
@@ -25,7 +25,8 @@ pub(crate) struct Job<'a> {
     pub(crate) stages: Vec<JobStage<'a>>,
 }
 
-/// A stage, for the driver: what it lays out, and what it passes on to the nodes.
+/// A stage, for the driver: the parts that it uses itself, and those that it passes on to the
+/// nodes.
 #[derive(Serialize)]
 pub(crate) struct JobStage<'a> {
     name: &'a str,
@@ -36,7 +37,7 @@ pub(crate) struct JobStage<'a> {
     num_workers_per_node: Option<f64>,
     ray_stage_spec: &'a Map<String, Value>,
     xenna_stage_spec: &'a Map<String, Value>,
-    /// What Ray starts the stage's actors in.
+    /// The `runtime_env` of the stage's actors.
     runtime_env: Map<String, Value>,
     /// Whether Ray makes the environment.
     is_native: bool,
@@ -44,7 +45,7 @@ pub(crate) struct JobStage<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// The stages of a plan, each checked to be able to travel.
+    /// Returns the stages of a plan, after checking that each can be sent.
     pub(crate) fn stages(
         engine: &str,
         plan: &'a Plan,
@@ -90,7 +91,7 @@ impl<'a> JobStage<'a> {
         self.name
     }
 
-    /// The name under which a Rust stage is registered.
+    /// Returns the name under which a Rust stage is registered.
     pub(crate) fn registered_name(&self) -> Option<&str> {
         match &self.request.code {
             Code::Rust { name, .. } => Some(name),
@@ -99,8 +100,8 @@ impl<'a> JobStage<'a> {
     }
 }
 
-/// Has the options of the engine that say how often a task is tried, and how long a worker lives,
-/// decide where the stage's own settings do not: both happen beside the engine's workers.
+/// Applies the engine's options for retries of tasks and the lifetime of workers if the stage's own
+/// settings do not decide: both happen beside the engine's workers.
 fn take_options(engine: &str, settings: &mut Settings) {
     let count = |options: &Map<String, Value>, name: &str| options.get(name)?.as_u64();
     if engine == Xenna::NAME {

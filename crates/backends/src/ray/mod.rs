@@ -1,9 +1,9 @@
 //! Executors on Ray: Ray Data, a pool of Ray actors, and Xenna.
 //!
-//! A Python *driver* in the base environment connects to Ray and lays the stages out as the engine
-//! has them. Its actors do not run the stages' code themselves: beside each runs a *host* (see
-//! `host`), and tasks cross the engine as bytes that nobody there looks into. Notes on what happens
-//! come back through one small actor, and errors and outputs through the driver.
+//! A Python *driver* in the base environment connects to Ray and sets the stages up for the engine.
+//! Its actors do not run the stages' code themselves: beside each runs a *host* (see `host`). Tasks
+//! cross the engine as bytes that it does not read. Events come back through one small actor, and
+//! errors and outputs through the driver.
 
 mod connection;
 mod driver;

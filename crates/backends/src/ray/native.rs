@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use crate::run::Error;
 
-/// The `runtime_env` for Ray, with credentials; empty where there is nothing for Ray to do.
+/// Returns the `runtime_env` for Ray, with credentials; empty if Ray has nothing to do.
 ///
-/// `packages` is what the spec's files held when they were read. Folders and modules on the path are
-/// not in it: Ray takes local ones for a whole job only, so the host sees to them.
+/// The packages come from the spec's files as they were read. Folders and modules on the path are
+/// left out: Ray takes local ones only for a whole job, so the host handles them.
 pub(crate) fn runtime_env(stage: &str, env: &LoadedEnv) -> Result<Map<String, Value>, Error> {
     let mut fields: Map<String, Value> =
         env.engine_fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -48,7 +48,7 @@ fn packages(stage: &str, install: &Install) -> Result<Value, Error> {
     if !overrides.is_empty() {
         return refuse("overrides");
     }
-    // `ray` is what Ray keeps by itself.
+    // Ray keeps `ray` by itself.
     if keep.iter().any(|name| name != "ray") {
         return refuse("keep");
     }

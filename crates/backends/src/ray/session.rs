@@ -1,4 +1,4 @@
-//! The talk with a driver during a run.
+//! The conversation with a driver during a run.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -21,27 +21,27 @@ use crate::run::{
 use crate::worker::Incoming;
 use crate::worker::wire::{Frame, Kind};
 
-/// Tasks and bytes that go to the driver in one frame.
+/// Maximum number of tasks and of bytes that go to the driver in one frame.
 const MOST_TASKS: usize = 1024;
 const MOST_BYTES: usize = 1 << 20;
 
-/// A note as the driver passes it on.
+/// An event that the driver passes on.
 #[derive(Deserialize)]
 struct Passed {
-    /// The host that it comes from, unique in the run; empty for what no host says.
+    /// The host that it comes from, unique in the run; empty if it comes from no host.
     host: String,
     note: Note,
 }
 
-/// Why the driver gives up.
+/// Why the driver stops.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum GivenUp {
-    /// Something failed on a node.
+    /// A failure on a node.
     Fault(Fault),
-    /// The base lacks something.
+    /// A package that the base lacks.
     Missing { requirement: String, found: String },
-    /// A setting that the engine does not take.
+    /// A setting that the engine refuses.
     Setting { setting: String, problem: String },
     /// The cluster's own job has an installer.
     JobInstaller { field: String },
@@ -49,32 +49,32 @@ enum GivenUp {
     Engine { words: String, detail: String },
 }
 
-/// What a run is known to have done so far.
+/// The known state of a run so far.
 pub(crate) struct RayRun<'a> {
     plan: &'a Plan,
     policy: FailurePolicy,
     observer: Arc<dyn Observer>,
-    /// Those of this process, which the nodes do not know.
+    /// The secrets of this process, which the nodes do not know.
     secrets: Secrets,
-    /// What each host of a stage has done, as it last said.
+    /// The last reported work of each host of a stage.
     tallies: HashMap<String, StageReport>,
     /// The number of each host in its stage.
     numbers: HashMap<String, usize>,
     counts: HashMap<String, usize>,
     environments: BTreeMap<String, EnvironmentReport>,
     failed: Vec<FailedTask>,
-    /// The warnings.
+    /// The warnings so far.
     told: HashSet<(Option<String>, String)>,
-    /// Who may end the run before its end, and how long it has then.
+    /// The request that may end the run early, and the grace period then.
     stop: Option<(crate::Stop, Duration)>,
 }
 
-/// What is left of a run.
+/// The result of a run.
 pub(crate) struct Outcome {
     pub(crate) stages: Vec<StageReport>,
     pub(crate) environments: Vec<EnvironmentReport>,
     pub(crate) failed: Vec<FailedTask>,
-    /// Whether it was asked to end before its end.
+    /// Whether it was asked to end early.
     pub(crate) is_stopped: bool,
 }
 
@@ -95,12 +95,12 @@ impl<'a> RayRun<'a> {
         }
     }
 
-    /// The same with somebody who may end the run before its end.
+    /// Sets a request that may end the run early.
     pub(crate) fn with_stop(self, stop: Option<(crate::Stop, Duration)>) -> Self {
         Self { stop, ..self }
     }
 
-    /// Feeds the driver and takes what comes out, to the end of the run.
+    /// Feeds the driver and takes its outputs, to the end of the run.
     pub(crate) fn run(
         mut self,
         mut driver: Driver,
@@ -115,7 +115,7 @@ impl<'a> RayRun<'a> {
         };
         let writer = driver.writer().map_err(lost)?;
         let trouble = Mutex::new(None);
-        // What happens to each task happens elsewhere: none has ended before the run has.
+        // The tasks are processed elsewhere, so their sources stay alive until the run has ended.
         let sources = Mutex::new(Vec::new());
         let observer = self.observer.clone();
         let (over, stop) = (&Over::default(), self.stop.take());
@@ -138,13 +138,13 @@ impl<'a> RayRun<'a> {
             let feeding = std::thread::Builder::new().name("curator-feed".to_owned()).spawn_scoped(
                 scope,
                 || {
-                    // None is taken that would then be lost.
+                    // No task is taken that would then be lost.
                     let wanted = || !is_stopped.load(Ordering::Relaxed);
                     let mut tasks = std::iter::from_fn(|| wanted().then(|| tasks.next()).flatten());
                     if let Err(error) = feed(&writer, &mut tasks, &sources) {
                         observer.on_event(&Event::Stopping);
                         *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                        // Whoever waits for the driver's answers is to stop.
+                        // Threads that wait for the driver's answers must stop.
                         let _ = writer.shutdown(std::net::Shutdown::Both);
                     }
                 },
@@ -221,7 +221,7 @@ impl<'a> RayRun<'a> {
         let Passed { host, note } = serde_json::from_slice(&frame.meta)
             .map_err(|error| Stop::Lost(Some(format!("passed on nonsense: {error}"))))?;
         match note {
-            // What a stage's code declares, each of its hosts tells.
+            // Each host reports the declarations of its stage's code.
             Note::Event(Event::Warning { stage, message })
                 if !self.told.insert((stage.clone(), message.clone())) => {}
             Note::Event(event) => {
@@ -234,7 +234,7 @@ impl<'a> RayRun<'a> {
             }
             Note::Failed(failed) => {
                 let failed = self.secrets.failed(failed);
-                // What an actor had done when it died is done once more by another.
+                // Another actor repeats the work of an actor that died.
                 if self
                     .failed
                     .iter()
@@ -252,8 +252,8 @@ impl<'a> RayRun<'a> {
         Ok(())
     }
 
-    /// The event with the worker's number among all workers of its stage, where it has one: a host
-    /// has only one worker, which it calls 0.
+    /// Returns the event with the worker's number among all workers of its stage, if it has one. A
+    /// host has only one worker, number 0 to itself.
     fn numbered(&mut self, host: &str, mut event: Event) -> Event {
         let (Event::WorkerReady { stage, worker, .. }
         | Event::WorkerEnded { stage, worker, .. }
@@ -271,8 +271,8 @@ impl<'a> RayRun<'a> {
         event
     }
 
-    /// Notes an environment, which several nodes and workers may tell of: where one of them had to
-    /// build it, that is what is told.
+    /// Notes an environment that several nodes and workers may report. If one of them had to build
+    /// it, that report counts.
     fn take_environment(&mut self, mut report: EnvironmentReport) {
         let key = match &report.key {
             Some(key) => key.clone(),
@@ -316,10 +316,10 @@ impl<'a> RayRun<'a> {
     }
 }
 
-/// Why the talk ends before the run does.
+/// Why the conversation ends before the run does.
 enum Stop {
     Failed(Box<Error>),
-    /// The driver is gone, or makes no sense.
+    /// The driver has ended, or its frames make no sense.
     Lost(Option<String>),
 }
 
@@ -341,7 +341,7 @@ fn given_up(frame: &Frame) -> Stop {
         }
         Ok(GivenUp::JobInstaller { field }) => Error::JobInstaller { field }.into(),
         Ok(GivenUp::Engine { words, detail }) => {
-            // Ray quotes the command lines of package managers, with the indexes in them.
+            // Ray quotes the command lines of package managers, including the indexes.
             let words = envspec::redact(&words).into_owned();
             let log = envspec::redact(&detail).lines().map(str::to_owned).collect();
             Error::Engine { words, log }.into()
@@ -350,7 +350,7 @@ fn given_up(frame: &Frame) -> Stop {
     }
 }
 
-/// Sends all tasks, many to a frame.
+/// Sends all tasks, many in each frame.
 fn feed(
     socket: &UnixStream,
     tasks: &mut (dyn Iterator<Item = Task> + Send),
@@ -374,13 +374,13 @@ fn feed(
         }
     }
     if flush(socket, &mut lengths, &mut body) {
-        // A driver that is gone is found out by who listens to it.
+        // The reading thread notices a driver that has ended.
         let _ = send(socket, Kind::Finish, b"{}", &[]);
     }
     Ok(())
 }
 
-/// Sends what has gathered; false if nobody takes it any more.
+/// Sends the collected tasks; returns false if the driver no longer reads.
 fn flush(socket: &UnixStream, lengths: &mut Vec<usize>, body: &mut Vec<u8>) -> bool {
     if lengths.is_empty() {
         return true;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::run::{Error, FailedTask, PythonError, Words};
 use crate::worker::wire::Phase;
 
-/// An error as it travels: what a program can act on as it is, everything else in words.
+/// An error in the form that is sent: errors that a program can handle unchanged, all others as
+/// text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Fault {

@@ -21,18 +21,18 @@ enum Line {
     Fault(Fault),
 }
 
-/// Reads a request from the standard input, and answers with a line of JSON for all that happens.
-/// The end of the standard input ends this program.
+/// Reads a request from the standard input, and answers with a line of JSON for every event. The
+/// end of the standard input ends this program.
 pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
-    // A program's own code may print while it makes its stages: that is no answer.
+    // A program's own code may print while it makes its stages; that must not mix with the answer.
     let answer = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdout(io::stderr())?;
     let answer = Arc::new(answer);
-    // It goes on after the request.
+    // The input stays open after the request.
     let mut input = serde_json::Deserializer::from_reader(io::stdin());
     let PrepareRequest { place, stages } = PrepareRequest::deserialize(&mut input)?;
-    // Who asked keeps the other end: once that closes, nobody wants the environments any more, or
-    // all has been said.
+    // The requester keeps the other end open. When it closes, the environments are no longer
+    // wanted, or the request is complete.
     std::thread::Builder::new().name("curator-asker".to_owned()).spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(0);
@@ -59,7 +59,7 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     Ok(())
 }
 
-/// Who does not listen any more wants no answer.
+/// If the requester has gone, the answer is dropped.
 fn say(mut answer: &File, line: &Line) {
     if let Ok(mut text) = serde_json::to_vec(line) {
         text.push(b'\n');

@@ -12,13 +12,13 @@ use crate::ray::host::stage as host;
 /// The first argument of a program that is started as a worker.
 pub(crate) const ROLE: &str = "curator-worker";
 
-/// What this program can make, if it serves as a worker.
+/// The stages that this program can make, if it serves as a worker.
 static REGISTERED: OnceLock<Registry> = OnceLock::new();
 
-/// Makes this program a worker when it is started as one; otherwise notes that it can be.
+/// Makes this program a worker if it is started as one; otherwise notes that it can be.
 ///
 /// Executors on a cluster start the program itself on its nodes, to make environments there and to
-/// run stages: this must be the first line of its `main`. Started as a worker it does not return.
+/// run stages, so this must be the first line of its `main`. In a worker, it does not return.
 ///
 /// ```no_run
 /// use backends::serve_if_asked;
@@ -38,11 +38,11 @@ pub fn serve_if_asked(registry: &Registry) {
         let role = arguments.next().unwrap_or_default();
         std::process::exit(i32::from(serve(role.to_str(), registry) != ExitCode::SUCCESS));
     }
-    // Called twice, the first call holds.
+    // If it is called twice, the first call counts.
     let _ = REGISTERED.set(registry.clone());
 }
 
-/// The registry of this program, if it serves as a worker.
+/// Returns the registry of this program, if it serves as a worker.
 pub(crate) fn registered() -> Option<&'static Registry> {
     REGISTERED.get()
 }
@@ -64,8 +64,8 @@ fn serve(role: Option<&str>, registry: &Registry) -> ExitCode {
     }
 }
 
-/// Starts a host that is no child of who asked: Ray kills the children of an actor that ends, and
-/// a host must first tear its stage down.
+/// Starts a host that is no child of the requester: Ray kills the children of an actor that ends,
+/// and a host must first tear its stage down.
 fn start() -> io::Result<()> {
     let program = std::env::current_exe()?;
     duct::cmd(program, [ROLE, "stage"])
@@ -77,14 +77,14 @@ fn start() -> io::Result<()> {
         .map(drop)
 }
 
-#[expect(clippy::print_stdout, reason = "it is the answer to who started this process")]
+#[expect(clippy::print_stdout, reason = "it is the answer to the starter of this process")]
 fn list(registry: &Registry) -> io::Result<()> {
     let names: Vec<&str> = registry.names().collect();
     println!("{}", serde_json::to_string(&names)?);
     Ok(())
 }
 
-#[expect(clippy::print_stderr, reason = "the actor's log is all that there is")]
+#[expect(clippy::print_stderr, reason = "the actor's log is the only place for it")]
 fn complain(error: &io::Error) {
     eprintln!("{ROLE}: {error}");
 }

@@ -1,4 +1,4 @@
-//! What a node is told of a run, and what it tells.
+//! Messages about a run between the program and a node.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use stage::{AnyStage, Behaviour, Declared, PythonCode, PythonSource, Registry, S
 use crate::provision::EnvironmentReport;
 use crate::run::{Error, Event, FailedTask, FailurePolicy, PlannedStage, StageReport, Wanted};
 
-/// To a host, first: what it runs.
+/// The first message to a host: its stage.
 #[derive(Debug, Deserialize)]
 pub(crate) struct HostRequest {
     pub(crate) place: Place,
     pub(crate) stage: StageRequest,
     pub(crate) policy: FailurePolicy,
-    /// Whether Ray has made the environment: `place.base` is its interpreter then.
+    /// Whether Ray has made the environment; then `place.base` is its interpreter.
     pub(crate) is_native: bool,
 }
 
-/// To a node: the environments that the run needs.
+/// A request to a node: the environments that the run needs.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PrepareRequest {
     pub(crate) place: Place,
     pub(crate) stages: Vec<StageRequest>,
 }
 
-/// Where a run is on a node.
+/// The place of a run on a node.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Place {
     /// The interpreter of the base.
@@ -37,33 +37,34 @@ pub(crate) struct Place {
     pub(crate) node: String,
     /// The folder of the run on this node.
     pub(crate) run_dir: PathBuf,
-    /// The environment cache; the user's by default.
+    /// The environment cache; none for the user's.
     pub(crate) cache_dir: Option<PathBuf>,
-    /// What the job has put on `PYTHONPATH`.
+    /// The job's entries of `PYTHONPATH`.
     pub(crate) python_path: String,
 }
 
-/// One stage, as it travels.
+/// One stage, in the form that is sent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StageRequest {
     pub(crate) settings: Settings,
     pub(crate) code: Code,
     /// A [`LoadedEnv`] with its credentials; null for the base environment.
     pub(crate) env: Value,
-    /// What its code is held against; none where that is Rust.
+    /// The settings that its code is compared with; none for Rust code.
     #[serde(default)]
     pub(crate) wanted: Option<WantedRequest>,
 }
 
 #[cfg(test)]
 impl WantedRequest {
-    /// As if the stage's entry had no `runtime_env`.
+    /// Treats the stage's entry as one without a `runtime_env`.
     pub(crate) fn unset_env(&mut self) {
         self.given.remove("runtime_env");
     }
 }
 
-/// What a stage's code is held against, as it travels: the rest is in the stage's settings.
+/// The settings that a stage's code is compared with, in the form that is sent; the others are in
+/// the stage's settings.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WantedRequest {
     declared: Declared,
@@ -76,7 +77,7 @@ pub(crate) struct WantedRequest {
     dir: PathBuf,
 }
 
-/// A stage's code, as it travels.
+/// A stage's code, in the form that is sent.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Code {
@@ -108,7 +109,7 @@ pub(crate) enum Code {
     },
 }
 
-/// Values as text, which the driver passes on unread: its Python would write other digits.
+/// Values as text, which the driver passes on unread, since its Python would write other digits.
 mod as_text {
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -125,22 +126,22 @@ mod as_text {
     }
 }
 
-/// From a node: something that happened there.
+/// An event from a node.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Note {
     Event(Event),
     Environment(EnvironmentReport),
-    /// What a host has done so far.
+    /// The work of a host so far.
     Stage(StageReport),
     Failed(FailedTask),
 }
 
 impl StageRequest {
-    /// A stage made ready to travel. Its code must be there, and a Rust stage be a registered one.
+    /// Prepares a stage for sending. Its code must exist, and a Rust stage must be registered.
     pub(crate) fn new(planned: &PlannedStage) -> Result<Self, Error> {
         let mut settings = planned.settings.clone();
-        // What it was loaded to travels, with the credentials that settings hide.
+        // The loaded spec is sent, with the credentials that settings hide.
         settings.runtime_env = None;
         let code = match &planned.behaviour {
             Behaviour::Python(code) => {
@@ -178,7 +179,7 @@ impl StageRequest {
         Ok(Self { settings, code, env, wanted })
     }
 
-    /// The stage, ready to run on this node.
+    /// Returns the stage, ready to run on this node.
     pub(crate) fn into_planned(
         self,
         place: &Place,
@@ -262,16 +263,16 @@ fn write_file(place: &Place, path: &Path, text: &str) -> std::io::Result<PathBuf
     Ok(file)
 }
 
-/// The environment as this node must prepare it.
+/// Returns the environment as this node must prepare it.
 fn local_env(env: Option<LoadedEnv>, place: &Place, is_native: bool) -> Option<LoadedEnv> {
     if env.is_none() && place.python_path.is_empty() && !is_native {
         return None;
     }
     let mut env = env.unwrap_or_default();
-    // The engine has served these by giving this process what they ask for.
+    // The engine has served these by giving this process the resources.
     env.engine_fields.clear();
     if is_native {
-        // Ray has made the environment that this runs in, and set its variables.
+        // Ray has made the environment of this process, and set its variables.
         env.python = Some(place.base.clone());
         for (name, value) in &mut env.env_vars {
             if let Ok(set) = std::env::var(name) {

@@ -18,10 +18,10 @@ use crate::provision::EnvState;
 use crate::run::{Error, Event, Observer, Plan};
 use crate::worker::wire::{self, Frame, FrameReader, Kind};
 
-/// How long a batch may still take when the actor is gone.
+/// Time limit for the current batch after the actor has ended.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The executor that makes environments and runs stages on a node.
+/// Returns the executor that makes environments and runs stages on a node.
 pub(super) fn executor(place: &Place) -> LocalExecutor {
     let executor = LocalExecutor::default()
         .with_base(Base::Python(place.base.clone()))
@@ -32,16 +32,16 @@ pub(super) fn executor(place: &Place) -> LocalExecutor {
     }
 }
 
-/// Serves the actor on the other end of the standard input until it is gone.
+/// Serves the actor on the other end of the standard input until it ends.
 pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // What a stage starts must not hold the socket open.
+    // Processes that a stage starts must not hold the socket open.
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
     serve_on(socket, registry)
 }
 
-/// Serves the actor on the other end of this socket until it is gone.
+/// Serves the actor on the other end of this socket until it ends.
 fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
     let mut frames = Frames { socket: socket.try_clone()?, reader: FrameReader::default() };
     let Some(start) = frames.next()? else { return Ok(()) };
@@ -60,8 +60,8 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
     let run = Run::of_stage(&plan, policy, Arc::new(watch), Devices::new(Vec::new()), node)?;
     let over = place.run_dir.join("over");
     std::thread::Builder::new().name("curator-over".to_owned()).spawn(move || {
-        // The run may be over although nobody has ended the actor, which then listens no more:
-        // whoever waits for room to write to it, holding the writer, must be let go as well.
+        // The run may be over while the actor still exists without reading. A thread that waits to
+        // write to it, and holds the writer, must be released as well.
         while !over.exists() {
             std::thread::sleep(LOOK);
         }
@@ -78,15 +78,15 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
             Ok(())
         },
     );
-    // Nobody may be there to hear it.
+    // The actor may be gone.
     let _ = writer.send(Kind::Bye, b"{}", &[]);
     Ok(())
 }
 
-/// How often a host looks whether its run is over.
+/// Poll interval of a host for the end of its run.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Holds a lock for as long as this host lives, so that the end of the run can wait for it.
+/// Holds a lock for the lifetime of this host, so that the end of the run can wait for it.
 fn announce(place: &Place) -> io::Result<std::fs::File> {
     let dir = place.run_dir.join("hosts");
     std::fs::create_dir_all(&dir)?;
@@ -110,7 +110,7 @@ struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// Takes calls off the socket until its end; then what is under way has a moment left.
+    /// Reads calls from the socket until it closes; then the current batch has a short time left.
     fn read(&self, mut frames: Frames, calls: Sender<Frame>) {
         while let Ok(Some(frame)) = frames.next() {
             if calls.send(frame).is_err() {
@@ -125,7 +125,7 @@ impl Host<'_> {
         }
     }
 
-    /// Answers calls, one after the other, until there are no more.
+    /// Answers calls, one after another, until there are no more.
     fn answer(&self, stages: &[StageRun<'_>], calls: &Receiver<Frame>) {
         let Some(stage) = stages.first() else { return };
         let stage = &StageRunner::new(self.run, stage);
@@ -158,7 +158,7 @@ impl Host<'_> {
         }
     }
 
-    /// Runs one batch, whatever its size: the engine has cut it.
+    /// Runs one batch of any size: the engine has cut it.
     fn process(&self, stage: &StageRunner<'_>, call: &Frame) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let nonsense = |words: String| Error::Engine { words, log: Vec::new() };
         let lengths: Vec<usize> = serde_json::from_slice(&call.meta)
@@ -184,7 +184,7 @@ impl Host<'_> {
     }
 }
 
-/// Frames off a socket.
+/// The frames of a socket.
 struct Frames {
     socket: UnixStream,
     reader: FrameReader,
@@ -215,14 +215,14 @@ impl Writer {
     }
 
     fn note(&self, note: &Note) {
-        // Who is gone need not be told.
+        // An actor that has gone needs no message.
         if let Ok(text) = serde_json::to_vec(note) {
             let _ = self.send(Kind::Note, &text, &[]);
         }
     }
 }
 
-/// Passes on what the program that runs the pipeline wants to know.
+/// Passes on the events for the program that runs the pipeline.
 struct Relay {
     writer: Writer,
 }
@@ -233,11 +233,11 @@ impl Observer for Relay {
             Event::EnvironmentPreparing { .. }
             | Event::EnvironmentKeyed { .. }
             | Event::StageFinished { .. }
-            // Of this host alone.
+            // These concern this host alone.
             | Event::Stopping
-            // They travel with the answer.
+            // These are sent with the answer.
             | Event::TaskFailed(_) => false,
-            // Every worker of a stage looks its environment up: news is only what it had to build.
+            // Every worker of a stage looks up its environment: only a build is news.
             Event::EnvironmentReady { state, .. } => *state == EnvState::Built,
             _ => true,
         };
@@ -272,7 +272,7 @@ mod tests {
         Registry::new().with("echo", |_: &Value| Ok(Echo))
     }
 
-    /// The actor's end of a host that runs on a thread.
+    /// Starts a host on a thread, and returns the actor's end of its socket.
     fn host(run_dir: &Path) -> (UnixStream, thread::JoinHandle<io::Result<()>>) {
         let stage = json!({
             "settings": Settings::new("s"),
@@ -290,7 +290,7 @@ mod tests {
         let request = json!({
             "place": {
                 "base": base, "node": "n", "run_dir": run_dir, "cache_dir": run_dir.join("cache"),
-                // With something on it, a stage has an environment of its own on the node.
+                // With an entry, a stage has an environment of its own on the node.
                 "python_path": if stage["wanted"].is_null() { "" } else { "/somewhere" },
             },
             "stage": stage,
@@ -343,7 +343,7 @@ mod tests {
         running.join().unwrap().unwrap();
     }
 
-    /// What a host says until it is told to end: the kinds of its frames, and their texts.
+    /// Returns the frames of a host until it is told to end: their kinds and texts.
     fn told(text: &str, runtime_env: &RuntimeEnv) -> Vec<(Kind, String)> {
         let dir = tempfile::tempdir().unwrap();
         let python = which::which("python3").unwrap();
@@ -371,8 +371,8 @@ mod tests {
         told
     }
 
-    /// On a node the environment is not the plan's any more: it has the node's variables, and the
-    /// engine has given the worker its resources. What is declared is held against the plan.
+    /// On a node, the environment differs from the plan's: it has the node's variables, and the
+    /// engine has given the worker its resources. Declarations are compared with the plan.
     #[test]
     fn what_code_declares_is_held_against_the_plan_on_a_node() {
         let text = "class Stage:\n    runtime_env = {'env_vars': {'A': '1'}}\n    batch_size = 5\n    \
@@ -390,12 +390,12 @@ mod tests {
         assert!(warnings[0].1.contains("`batch_size` 5"), "{warnings:?}");
     }
 
-    /// The actor of a run that is over may be there still and listen no more.
+    /// The actor of a run that is over may still exist without reading.
     #[test]
     fn a_host_that_nobody_listens_to_ends_with_its_run() {
         let dir = tempfile::tempdir().unwrap();
         let (socket, running) = host(dir.path());
-        // Far more than the socket holds of answers.
+        // Far more answers than the socket holds.
         (0..5_000).for_each(|index| call(&socket, index));
         std::fs::write(dir.path().join("over"), "").unwrap();
         running.join().unwrap().unwrap();
