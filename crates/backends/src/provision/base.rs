@@ -16,14 +16,14 @@ use crate::run::Error;
 #[derive(Debug)]
 pub(crate) struct OpenBase {
     pub(crate) base: venv_cache::Base,
-    /// The environment of the cache that it is, if it is a managed one.
+    /// Its environment in the cache, if it is a managed one.
     pub(crate) managed: Option<CachedEnv>,
     pub(crate) core: Arc<Core>,
-    /// What is kept of it outside; none of a managed one, which is built with its own.
+    /// Its bytecode outside of its folder; none for a managed base, which is built with bytecode.
     pub(crate) bytecode: Option<Arc<BaseBytecode>>,
 }
 
-/// A managed base that is to be, or is.
+/// A managed base, built or not.
 pub(crate) struct Managed<'e> {
     /// The bare interpreter.
     pub(crate) interpreter: Interpreter,
@@ -32,13 +32,13 @@ pub(crate) struct Managed<'e> {
     pub(crate) settings: Settings,
 }
 
-/// The folder that relative paths start at.
+/// Returns the folder that relative paths start at.
 pub(crate) fn current_dir() -> Result<PathBuf, Error> {
     std::env::current_dir().map_err(|source| Error::io("find", "the current folder", source))
 }
 
 impl OpenBase {
-    /// A base that is an environment of the cache.
+    /// Opens a base that is an environment of the cache.
     pub(crate) fn managed(
         cached: CachedEnv,
         records: Option<&Path>,

@@ -1,4 +1,4 @@
-//! What a provisioner is made by.
+//! The builder of a provisioner.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::provisioner::Provisioner;
 use crate::run::{Error, Observer, Plan, PlannedBase};
 use crate::worker::Shims;
 
-/// Makes a [`Provisioner`]; got by [`Provisioner::builder`].
+/// Makes a [`Provisioner`]; [`Provisioner::builder`] returns it.
 #[must_use]
 pub struct ProvisionerBuilder {
     base: Choice,
@@ -29,7 +29,7 @@ pub struct ProvisionerBuilder {
     importers: Vec<Importer>,
 }
 
-/// Where the base comes from.
+/// The origin of the base.
 #[derive(Debug)]
 enum Choice {
     Discovered,
@@ -66,8 +66,7 @@ impl Default for ProvisionerBuilder {
 }
 
 impl Provisioner {
-    /// Returns what a provisioner is made by: the base of this process and the user's cache, unless it
-    /// is told otherwise.
+    /// Returns a builder with the base of this process and the user's cache as defaults.
     pub fn builder() -> ProvisionerBuilder {
         ProvisionerBuilder::default()
     }
@@ -82,7 +81,7 @@ impl ProvisionerBuilder {
         Self { base: Choice::Named(base.into()), ..self }
     }
 
-    /// Sets the base to the one that a plan asks for, where it asks for one.
+    /// Sets the base that a plan asks for, if it asks for one.
     pub fn base_of(self, plan: &Plan) -> Self {
         match plan.base() {
             Some(base) => Self { base: Choice::Planned(base.clone()), ..self },
@@ -104,25 +103,25 @@ impl ProvisionerBuilder {
         Self { cache_dir: dir.into().map(Path::to_owned), ..self }
     }
 
-    /// Sets where pip and uv come from, and the variables and configuration files that they run under.
-    /// Default: those of this process, with what must be fetched kept in the cache.
+    /// Sets the sources of pip and uv, and their variables and configuration files. Default: those
+    /// of this process; tools that must be fetched are kept in the cache.
     ///
-    /// A test gives a uv that installs nothing: `installer::testing::FakeUv::tools`.
+    /// A test passes a uv that installs nothing: `installer::testing::FakeUv::tools`.
     pub fn tools(self, tools: Tools) -> Self {
         Self { tools: Some(tools), ..self }
     }
 
-    /// Sets the way in which environments add to their base; no other is tried where it cannot be
-    /// done. Default: chosen by probing the file systems.
+    /// Sets the way in which environments add to their base. If it is not possible, no other way is
+    /// tried. Default: chosen by probing the file systems.
     ///
-    /// Such environments have keys of their own. Under full isolation every file is copied, whatever
-    /// is asked for here; to ask for [`Strategy::Copy`] is to ask for full isolation.
+    /// Such environments have keys of their own. Under full isolation, every file is copied in any
+    /// case; [`Strategy::Copy`] is a request for full isolation.
     pub fn strategy(self, strategy: Strategy) -> Self {
         Self { strategy: Some(strategy), ..self }
     }
 
-    /// Sets the budget that the cache is pruned to after each build; `None` never prunes. What is in
-    /// use stays in any case. Default: [`Budget::from_env`].
+    /// Sets the budget that the cache is pruned to after each build; `None` never prunes.
+    /// Environments in use stay in any case. Default: [`Budget::from_env`].
     pub fn budget(self, budget: Option<Budget>) -> Self {
         self.eviction(Eviction::of(budget))
     }
@@ -137,13 +136,13 @@ impl ProvisionerBuilder {
         Self { observer, ..self }
     }
 
-    /// Sets a flag that ends builds under way soon after it becomes true; nothing of them stays, and
-    /// what is asked for then fails with [`Error::Stopped`]. Default: none.
+    /// Sets a flag that cancels builds soon after it becomes true. Nothing of them stays, and the
+    /// requests then fail with [`Error::Stopped`]. Default: none.
     pub fn stop(self, stop: Arc<AtomicBool>) -> Self {
         Self { stop, ..self }
     }
 
-    /// Has the base's bytecode compiled in the order in which the stages of a plan import it.
+    /// Compiles the base's bytecode in the order in which the stages of a plan import it.
     pub(crate) fn for_stages_of(self, plan: &Plan) -> Self {
         Self { importers: importers(plan), ..self }
     }

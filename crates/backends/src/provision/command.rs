@@ -13,27 +13,27 @@ use super::vars::joined;
 
 /// A command in an environment, ready to be started: plain data, nothing runs yet.
 ///
-/// Whoever starts it keeps the [`Environment`], or hands the process a duplicate of each of
-/// [`Environment::leases`], so that the environment stays for as long as the process lives.
+/// The caller that starts it keeps the [`Environment`], or gives the process a duplicate of each of
+/// [`Environment::leases`], so that the environment stays for the lifetime of the process.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EnvCommand {
-    /// The program; a name without a folder where the environment and `PATH` have none such.
+    /// The program; a bare name if neither the environment nor `PATH` has it.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
     /// All variables of the process. Values may be secret.
     pub vars: BTreeMap<OsString, OsString>,
-    /// The folder to run in, where the spec names one; else the current one is left.
+    /// The folder to run in, if the spec names one; otherwise the current folder.
     pub dir: Option<PathBuf>,
 }
 
 impl Environment {
-    /// How to start a command of the user's own in the environment, as after an activation.
+    /// Returns a command of the user's own in the environment, as after an activation.
     ///
-    /// `python` and `python3` are the environment's interpreter, and every other name is looked
-    /// for among the environment's programs first. A `PYTHONPATH` of this process is kept, behind
-    /// the spec's: Ray finds its own modules by it. (Workers of a pipeline do not get it.)
+    /// `python` and `python3` are the environment's interpreter, and every other name is searched
+    /// for among the environment's programs first. A `PYTHONPATH` of this process is kept, after
+    /// the spec's, since Ray finds its own modules by it. (Workers of a pipeline do not get it.)
     #[must_use]
     pub fn command(&self, program: &OsStr, arguments: &[OsString]) -> EnvCommand {
         let mut vars = self.vars().clone();
@@ -58,7 +58,7 @@ impl Environment {
         }
     }
 
-    /// The locks that a process holds for as long as it lives in the environment.
+    /// Returns the locks that a process holds for its lifetime in the environment.
     ///
     /// A process keeps one by a duplicate of the descriptor without the close-on-exec flag.
     #[must_use]
@@ -67,7 +67,7 @@ impl Environment {
     }
 }
 
-/// The program of this name on a search path, or the name itself.
+/// Returns the program of this name on a search path, or the name itself.
 fn find(program: &OsStr, path: Option<&OsStr>) -> OsString {
     // A name with a folder in it is a path already.
     if Path::new(program).components().count() == 1 && !program.as_encoded_bytes().contains(&b'/') {

@@ -1,4 +1,5 @@
-//! A prepared environment: how to start an interpreter in it, and how to know that it did.
+//! A prepared environment: starting an interpreter in it, and checking that the interpreter is in
+//! it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ use crate::run::{EnvState, EnvironmentReport, Error};
 use crate::worker::wire::Proof;
 use crate::worker::{Launch, Shims};
 
-/// What is the same for all stages that share an environment.
+/// The parts of an environment that all its stages share.
 #[derive(Debug)]
 pub(crate) struct Core {
     /// The interpreter, with arguments if the spec gives a command line.
@@ -31,19 +32,19 @@ pub(crate) struct Core {
     /// Whether the interpreter is known to have `-P` (3.11).
     pub(crate) has_safe_path: bool,
     pub(crate) state: EnvState,
-    /// What took the lookup, the wait and the build.
+    /// Time spent looking up, waiting and building.
     pub(crate) duration: Duration,
     /// The environment in the cache: this one, or the managed base.
     pub(crate) cached: Option<CachedEnv>,
     pub(crate) record: Option<Record>,
-    /// What a prebuilt interpreter must see, where a spec says so.
+    /// The packages that a prebuilt interpreter must have, if a spec names some.
     pub(crate) wanted: Vec<Requirement>,
     /// Bytecode of the base that is kept outside of it.
     pub(crate) bytecode: Option<Offer>,
 }
 
 impl Core {
-    /// The base environment itself.
+    /// Returns the base environment itself.
     pub(crate) fn base(
         interpreter: &Interpreter,
         cached: Option<CachedEnv>,
@@ -64,8 +65,9 @@ impl Core {
         }
     }
 
-    /// An environment of the cache. Its base is not looked at here: where it is found by its key alone
-    /// and made of links, [`Provisioner::find`](super::provisioner::Provisioner::find) does.
+    /// Returns an environment of the cache. Its base is not checked here;
+    /// [`Provisioner::find`](super::provisioner::Provisioner::find) does so for an environment made
+    /// of links that is found by its key alone.
     pub(crate) fn cached(env: CachedEnv, duration: Duration) -> Self {
         let state = match env.state() {
             State::Hit => EnvState::Hit,
@@ -87,17 +89,17 @@ impl Core {
         }
     }
 
-    /// Offers it bytecode that is kept outside of the base.
+    /// Adds bytecode that is kept outside of the base.
     pub(crate) fn with_bytecode(self, offer: Offer) -> Self {
         Self { bytecode: Some(offer), ..self }
     }
 
-    /// A prebuilt interpreter, described, and what it must see.
+    /// Returns a prebuilt interpreter, described, and the packages that it must have.
     pub(crate) fn prebuilt(interpreter: &Interpreter, install: Option<&Install>) -> Self {
         let base = Self::base(interpreter, None, Duration::ZERO);
         let wanted = install.map_or(&[][..], |install| &install.requirements);
-        // Whether a marker holds there, only that interpreter could say; and an override takes the
-        // place of what is asked for.
+        // Only that interpreter could decide whether a marker holds, and an override replaces a
+        // requirement.
         let overrides = install.map_or(&[][..], |install| &install.overrides);
         let is_overridden = |name: &str| overrides.iter().any(|it| it.name() == Some(name));
         let is_wanted = |it: &&Requirement| {
@@ -107,7 +109,7 @@ impl Core {
         Self { state: EnvState::Prebuilt, wanted: wanted.collect(), ..base }
     }
 
-    /// A command line that starts some interpreter.
+    /// Returns a command line that starts an interpreter.
     pub(crate) fn command(command: Vec<String>) -> Self {
         Self {
             python: command.into_iter().map(Into::into).collect(),
@@ -124,7 +126,7 @@ impl Core {
         }
     }
 
-    /// The key of the environment; none for the base and for prebuilt ones.
+    /// Returns the key of the environment; none for the base and for prebuilt ones.
     fn key(&self) -> Option<&Key> {
         match self.state {
             EnvState::Hit | EnvState::Built => self.cached.as_ref().map(CachedEnv::key),
@@ -155,7 +157,7 @@ impl Core {
     }
 }
 
-/// Whether a Python of this version has `-P`.
+/// Returns whether a Python of this version has `-P`.
 fn has_safe_path(version: &str) -> bool {
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (3, 11)
@@ -163,7 +165,7 @@ fn has_safe_path(version: &str) -> bool {
 
 /// An environment that is ready, with the variables and folders of one stage.
 ///
-/// While it or a worker in it lives, it is not evicted.
+/// As long as this value or a worker in the environment lives, it is not evicted.
 #[derive(Clone, Debug)]
 pub struct Environment {
     core: Arc<Core>,
@@ -224,56 +226,56 @@ impl Environment {
         })
     }
 
-    /// How it was come by.
+    /// Returns its origin.
     #[must_use]
     pub fn state(&self) -> EnvState {
         self.core.state
     }
 
-    /// Its key; none for the base and for prebuilt environments.
+    /// Returns its key; none for the base and for prebuilt environments.
     #[must_use]
     pub fn key(&self) -> Option<&Key> {
         self.core.key()
     }
 
-    /// The interpreter; where the spec gives a command line, its program.
+    /// Returns the interpreter; if the spec gives a command line, its program.
     #[must_use]
     pub fn python(&self) -> &Path {
         self.core.python.first().map_or(Path::new(""), Path::new)
     }
 
-    /// All variables that a process in it is started with. Values may be secret.
+    /// Returns all variables of a process in it. Values may be secret.
     #[must_use]
     pub fn vars(&self) -> &BTreeMap<OsString, OsString> {
         &self.vars
     }
 
-    /// How it was made and what is in it; none for the base and for prebuilt environments.
+    /// Returns how it was made, and its contents; none for the base and for prebuilt environments.
     #[must_use]
     pub fn details(&self) -> Option<Details> {
         self.key()?;
         self.core.cached.as_ref().and_then(Details::of)
     }
 
-    /// The environment in the cache that it is, or over which it is the bare base; none where
-    /// nothing of the cache is in use. Its lease is what keeps it.
+    /// Returns the environment in the cache: this one, or the managed base that it uses. None if
+    /// nothing of the cache is in use. Its lease keeps it from being evicted.
     #[must_use]
     pub fn cached(&self) -> Option<&CachedEnv> {
         self.core.cached.as_ref()
     }
 
-    /// It, as it stands in a report.
+    /// Returns a summary for a run report.
     #[must_use]
     pub fn report(&self) -> EnvironmentReport {
         self.core.report(Vec::new())
     }
 
-    /// It, as a Rust stage sees it.
+    /// Returns the view of it for a Rust stage.
     pub(crate) fn view(&self) -> EnvView {
         EnvView::new(self.python(), self.own_vars.as_ref().clone())
     }
 
-    /// Where a worker in it finds bytecode of the base.
+    /// Returns where a worker in it finds bytecode of the base.
     pub(crate) fn bytecode(&self) -> Option<Value> {
         self.core.bytecode.as_ref().and_then(Offer::told)
     }
@@ -282,18 +284,18 @@ impl Environment {
         self.key().map(ToString::to_string)
     }
 
-    /// What tells the variables and the folder that are its own from others'.
+    /// Returns a digest of the variables and the folder that are its own.
     pub(crate) fn own_digest(&self) -> String {
         let own = self.own_vars.iter().filter(|(name, _)| *name != "PATH");
         let text = format!("{:?}{:?}", own.collect::<Vec<_>>(), self.working_dir);
         envspec::Digest::of(text.as_bytes()).to_string()
     }
 
-    /// How to start a worker in it.
+    /// Returns the start of a worker in it.
     pub(crate) fn launch(&self, visible_devices: Option<String>) -> io::Result<Launch> {
         let mut vars = self.vars.as_ref().clone();
         if let Some(devices) = visible_devices {
-            // A spec that sets it itself knows better, as on NeMo Curator.
+            // A spec that sets this variable decides itself, as on NeMo Curator.
             if !self.own_vars.contains_key("CUDA_VISIBLE_DEVICES") {
                 vars.insert("CUDA_VISIBLE_DEVICES".into(), devices.into());
             }
@@ -307,7 +309,7 @@ impl Environment {
         })
     }
 
-    /// Where a worker finds a stage's code.
+    /// Returns where a worker finds a stage's code.
     pub(crate) fn locate(&self, code: &PythonCode) -> io::Result<Value> {
         Ok(match code.source() {
             PythonSource::File(file) => json!({ "file": file, "name": code.name() }),
@@ -318,7 +320,7 @@ impl Environment {
         })
     }
 
-    /// The interpreter, with arguments if the spec gives a command line.
+    /// Returns the interpreter, with arguments if the spec gives a command line.
     pub(crate) fn interpreter_words(&self) -> &[OsString] {
         &self.core.python
     }
@@ -334,7 +336,7 @@ impl Environment {
         self.working_dir.as_deref()
     }
 
-    /// The distributions whose versions a worker must report.
+    /// Returns the distributions whose versions a worker must report.
     pub(crate) fn package_names(&self) -> Vec<String> {
         let expected = self.expected().into_iter().flatten().map(|(name, _)| name.as_str());
         let wanted = self.core.wanted.iter().filter_map(Requirement::name);
@@ -349,7 +351,7 @@ impl Environment {
         self.core.record.as_ref().map(|record| &record.expected)
     }
 
-    /// Whether a worker is where it should be; if not, what differs.
+    /// Checks that a worker is in the right environment; the error is the difference.
     pub(crate) fn verify(&self, proof: &Proof) -> Result<(), String> {
         if proof.version < [3, 9, 0] {
             let [major, minor, _] = proof.version;

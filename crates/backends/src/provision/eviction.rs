@@ -1,13 +1,13 @@
-//! How much the cache may hold once environments have been built.
+//! The size of the cache after builds.
 
 use venv_cache::{Budget, Cache};
 
 use crate::run::{Error, Event, Observer};
 
-/// To what the cache is pruned after a build.
+/// The budget that the cache is pruned to after a build.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Eviction {
-    /// What [`Budget::from_env`] says then.
+    /// The budget of [`Budget::from_env`] at that time.
     #[default]
     FromEnv,
     To(Budget),
@@ -15,12 +15,12 @@ pub(crate) enum Eviction {
 }
 
 impl Eviction {
-    /// To a budget, or never.
+    /// Returns a budget, or never.
     pub(crate) fn of(budget: Option<Budget>) -> Self {
         budget.map_or(Self::Never, Self::To)
     }
 
-    /// Prunes a cache. It never fails a run: what goes wrong is a warning.
+    /// Prunes a cache. A failure is only a warning, and never fails a run.
     pub(crate) fn prune(&self, cache: &Cache, observer: &dyn Observer) {
         let budget = match self {
             Self::Never => return,

@@ -1,19 +1,19 @@
-//! The name of an environment: everything that decides what is in it.
+//! The key of an environment: everything that decides its contents.
 
 use envspec::Install;
 use installer::Settings;
 use stage::Isolation;
 use venv_cache::{Base, Interpreter, Key, Strategy};
 
-/// Returns the key of an environment over a base: a digest over everything that decides what is
-/// installed.
+/// Returns the key of an environment over a base: a digest over everything that decides its
+/// contents.
 ///
-/// [`Provisioner::key`](super::Provisioner::key) is this for a spec. Whatever else keeps environments
-/// in the same way takes its keys from here too: a key without, say, the settings that are in force is
-/// found again under other settings, and with it what they no longer allow.
+/// [`Provisioner::key`](super::Provisioner::key) returns it for a spec. A program that stores
+/// environments in its own way must use this key, too. A key without, say, the settings that are in
+/// force would find the environment under other settings, with packages that these forbid.
 ///
-/// A strategy is a part of it only where one was asked for, so that what a probe finds out about file
-/// systems leaves keys alone.
+/// A strategy is part of the key only if one was requested, so that probing file systems does not
+/// change keys.
 #[must_use]
 pub fn environment_key(
     base: &Base,
@@ -45,7 +45,7 @@ pub fn environment_key(
     Key::derive("curator/environment/v1", &parts)
 }
 
-/// The key of a managed base.
+/// Returns the key of a managed base.
 pub(crate) fn managed_base(
     interpreter: &Interpreter,
     install: &Install,
@@ -62,7 +62,7 @@ pub(crate) fn managed_base(
     )
 }
 
-/// Which interpreter, which build of it, and for which platform.
+/// Returns the interpreter, its build, and its platform.
 fn interpreter_identity(interpreter: &Interpreter) -> String {
     let libc = interpreter.libc().map(ToString::to_string).unwrap_or_default();
     [

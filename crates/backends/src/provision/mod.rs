@@ -1,13 +1,13 @@
 //! From specs to environments: the only place where the cache and the package managers meet.
 //!
 //! A [`Provisioner`] stands for one base and one cache. It looks an environment up by its key, and
-//! builds it if it is not there: created over the base, installed into in one call, checked,
-//! compiled, and recorded. What it gives is an [`Environment`], which knows how to start an
-//! interpreter in it and keeps it from being evicted.
+//! builds it if it is missing: created over the base, installed into in one call, checked,
+//! compiled, and recorded. It returns an [`Environment`], which can start an interpreter in it and
+//! keeps it from being evicted.
 //!
-//! Read `provisioner`, then `environment`; `build` is what happens if the cache has none, `inspect`
-//! looks at those that there are, and `again` makes them once more. `classes` asks stages' code what it
-//! declares, and `bytecode` is what the base lacks.
+//! Read `provisioner`, then `environment`. `build` makes a missing environment, `inspect` looks at
+//! existing ones, and `again` rebuilds them. `classes` asks stages' code for its declarations, and
+//! `bytecode` compiles what the base lacks.
 
 mod again;
 mod base;

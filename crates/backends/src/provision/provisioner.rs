@@ -1,4 +1,4 @@
-//! One base and one cache, and the environments that they make together.
+//! One base and one cache, and their environments.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +19,12 @@ use super::key;
 use crate::run::{BuildPhase, DiskSource, EnvState, Error, Event, Observer, PlannedBase};
 use crate::worker::Shims;
 
-/// How often it looks around while others build.
+/// Poll interval while other processes build.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Makes environments: one base, one cache.
 ///
-/// Threads may share it; distinct environments are built side by side, and each is built once.
+/// Threads may share it. Different environments are built in parallel, and each is built once.
 ///
 /// ```no_run
 /// use backends::Provisioner;
@@ -42,15 +42,15 @@ pub struct Provisioner {
     pub(super) cache: Cache,
     pub(super) tools: Tools,
     pub(super) shims: Arc<Shims>,
-    /// Where the base comes from; none where it is to be discovered.
+    /// The origin of the base; none to discover it.
     pub(super) choice: Option<PlannedBase>,
     pub(super) base: Mutex<Option<Arc<OpenBase>>>,
     pub(super) strategy: Option<Strategy>,
     pub(super) eviction: Eviction,
     pub(super) observer: Arc<dyn Observer>,
-    /// Ends builds, and waits for those of others, soon after it becomes true.
+    /// Cancels builds, and waits for those of others, soon after it becomes true.
     pub(super) stop: Arc<AtomicBool>,
-    /// Whether it has built an environment, so that there may be too much in the cache.
+    /// Whether it has built an environment, so that the cache may need pruning.
     pub(super) has_built: AtomicBool,
     /// Programs whose imports are compiled before the rest of the base.
     pub(super) importers: Vec<Importer>,
@@ -58,13 +58,13 @@ pub struct Provisioner {
 }
 
 impl Provisioner {
-    /// The cache.
+    /// Returns the cache.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
-    /// Where the Python side of workers is written.
+    /// Returns the folder for the Python side of workers.
     pub(crate) fn shims(&self) -> &Arc<Shims> {
         &self.shims
     }
@@ -73,26 +73,27 @@ impl Provisioner {
         &self.tools
     }
 
-    /// The base that was asked for.
+    /// Returns the requested base.
     pub(crate) fn choice(&self) -> Option<&PlannedBase> {
         self.choice.as_ref()
     }
 
-    /// Over another base, which may be open already.
+    /// Returns the provisioner over another base, which may be open already.
     pub(crate) fn with_base(self, choice: PlannedBase, open: Option<Arc<OpenBase>>) -> Self {
         Self { choice: Some(choice), base: Mutex::new(open), ..self }
     }
 
-    /// The base environment itself, with the variables and folders of `env`.
+    /// Returns the base environment itself, with the variables and folders of `env`.
     pub fn base_environment(&self, env: &LoadedEnv) -> Result<Environment, Error> {
         let open = self.open_base()?;
         Environment::new(open.core.clone(), env, &self.shims)
     }
 
-    /// Returns the environment for a spec whose files lie in the current folder: looked up, and built
-    /// if it is not there.
+    /// Returns the environment for a spec whose files lie in the current folder. It is looked up,
+    /// and built if missing.
     ///
-    /// [`prepare`](Self::prepare) takes a spec that was loaded from another folder, and the isolation.
+    /// [`prepare`](Self::prepare) takes a spec that was loaded from another folder, and the
+    /// isolation.
     pub fn environment(&self, spec: &RuntimeEnv) -> Result<Environment, Error> {
         let env = spec.load(&DiskSource, &current_dir()?).map_err(|source| {
             let owner = "the environment".to_owned();
@@ -101,10 +102,10 @@ impl Provisioner {
         self.prepare(&env, Isolation::Shared)
     }
 
-    /// Returns the environment for a loaded spec: looked up, and built if it is not there.
+    /// Returns the environment for a loaded spec. It is looked up, and built if missing.
     ///
-    /// A spec that asks for no packages is the base environment with its own variables; one that
-    /// names an interpreter is that.
+    /// A spec without packages is the base environment with its own variables; a spec with an
+    /// interpreter is that interpreter.
     pub fn prepare(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Environment, Error> {
         let core = self.prepare_core(env, isolation)?;
         Environment::new(core, env, &self.shims)
@@ -158,7 +159,7 @@ impl Provisioner {
         self.eviction.prune(&self.cache, &*self.observer);
     }
 
-    /// Prunes the cache once more, now that what was built is no longer in use.
+    /// Prunes the cache again after the built environments are no longer in use.
     pub(crate) fn settle(&self) {
         self.compiling.end();
         if self.has_built.load(Ordering::Relaxed) {
@@ -166,7 +167,7 @@ impl Provisioner {
         }
     }
 
-    /// The key of an environment over the base.
+    /// Returns the key of an environment over the base.
     pub(crate) fn key_of(
         &self,
         open: &OpenBase,
@@ -177,7 +178,7 @@ impl Provisioner {
         Ok(self.key_with(open, install, isolation, &settings).0)
     }
 
-    /// The same, and how far it is really kept apart from the base.
+    /// Returns the key, and the actual isolation from the base.
     fn key_with(
         &self,
         open: &OpenBase,
@@ -192,13 +193,13 @@ impl Provisioner {
         (key::environment_key(&open.base, install, isolation, strategy, settings), isolation)
     }
 
-    /// Returns the key under which the environment for a spec is, or would be; none where nothing is
-    /// built for it. A managed base is built for this if need be.
+    /// Returns the key of a spec's environment, whether it exists or not; none if nothing is built
+    /// for it. Builds a managed base if needed.
     ///
-    /// It is a digest over everything that decides what is installed: the spec with the contents of the
-    /// files that it names, the base with its fingerprint, the interpreter's build and platform, the
-    /// isolation, a strategy that was asked for, and the settings of pip or uv that are in force by
-    /// variables and configuration files (`UV_CONSTRAINT`, `pip.conf`).
+    /// The key is a digest over everything that decides the contents: the spec with the contents of
+    /// the files that it names, the base with its fingerprint, the interpreter's build and
+    /// platform, the isolation, a requested strategy, and the settings of pip or uv that are in
+    /// force by variables and configuration files (`UV_CONSTRAINT`, `pip.conf`).
     pub fn key(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Option<Key>, Error> {
         if env.python.is_some() || env.py_executable.is_some() {
             return Ok(None);
@@ -239,7 +240,7 @@ impl Provisioner {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
-            // The wait for somebody else's build is cut into pieces, to look around in between.
+            // The wait for another process's build is cut into pieces, with checks in between.
             let wait = LOOK.min(patience.saturating_sub(begun.elapsed()));
             let options = BuildOptions::default().with_wait(wait);
             let closure = |site: &Site<'_>| {

@@ -9,26 +9,26 @@ use super::command::EnvCommand;
 use super::environment::Environment;
 use crate::run::Error;
 
-/// What Ray's own interpreter runs instead of the worker, and why.
+/// The program that Ray's own interpreter runs instead of the worker, and that reports the reason.
 const REFUSAL_PY: &str = include_str!("../../python/curator_ray_refusal.py");
 
-/// Where the worker's program is in Ray's package.
+/// The worker's program in Ray's package.
 const WORKER_PY: &str = "ray/_private/workers/default_worker.py";
 
 /// A command by which Ray starts a worker: `python SITE/ray/…/default_worker.py ARGUMENTS`.
 ///
-/// Ray waits a minute for a worker that ends before it has registered, starts it once more, and
-/// does so for ever. So a launcher must not just fail.
+/// Ray waits a minute for a worker that ends before it has registered, starts it again, and repeats
+/// that forever. So a launcher must not simply fail.
 #[derive(Debug)]
 pub struct RayWorker<'c> {
     /// The program and its arguments.
     words: &'c [OsString],
-    /// The folder with the packages of the Ray whose worker it is.
+    /// The folder with the packages of the worker's Ray.
     site: PathBuf,
 }
 
 impl<'c> RayWorker<'c> {
-    /// It, if this command starts a worker of Ray.
+    /// Returns the worker, if this command starts one of Ray.
     #[must_use]
     pub fn of(command: &'c [OsString]) -> Option<Self> {
         let [python, worker, ..] = command else { return None };
@@ -41,8 +41,8 @@ impl<'c> RayWorker<'c> {
         Some(Self { words: &command[1..], site })
     }
 
-    /// Fails if the environment has another Ray than the worker's, or none, or another Python. What
-    /// is no environment of the cache is not looked at.
+    /// Fails if the environment has another Ray than the worker's, or none, or another Python.
+    /// Environments outside of the cache are not checked.
     pub fn check(&self, environment: &Environment) -> Result<(), Error> {
         environment.cached().map_or(Ok(()), |cached| self.compare(cached.dir()))
     }
@@ -57,10 +57,10 @@ impl<'c> RayWorker<'c> {
         Err(Error::WrongRay { found: text(found), wanted: text(wanted) })
     }
 
-    /// In place of the worker, whose environment cannot be had: one that fails what it is sent with
-    /// this report, and runs no code of the user's. It needs nothing but Ray itself.
+    /// Returns a replacement for a worker whose environment is not available. It fails its tasks
+    /// with this report, and runs no code of the user's. It needs only Ray itself.
     ///
-    /// `None` if there is no interpreter where the one of that Ray should be.
+    /// Returns `None` if the interpreter of that Ray is missing.
     #[must_use]
     pub fn refusal(&self, report: &str) -> Option<EnvCommand> {
         let script = [OsString::from("-c"), REFUSAL_PY.into()];
@@ -73,7 +73,7 @@ impl<'c> RayWorker<'c> {
         })
     }
 
-    /// `PREFIX/bin/python3.N` for the packages in `PREFIX/lib/python3.N/site-packages`.
+    /// Returns `PREFIX/bin/python3.N` for the packages in `PREFIX/lib/python3.N/site-packages`.
     fn interpreter(&self) -> Option<PathBuf> {
         let library = self.site.parent()?;
         let name = library.file_name()?;
@@ -83,7 +83,7 @@ impl<'c> RayWorker<'c> {
     }
 }
 
-/// The Ray among these packages, as people read it.
+/// Returns the Ray among these packages, in words.
 fn ray_of(packages: &Installed) -> Option<String> {
     let python = packages.python_version().unwrap_or_default();
     packages.version("ray").map(|version| format!("Ray {version} on Python {python}"))

@@ -9,10 +9,10 @@ use envspec::{Digest, LoadedEnv};
 
 use crate::worker::Shims;
 
-/// All variables for a process in an environment, from those of this program.
+/// Returns all variables of a process in an environment, from those of this program.
 ///
 /// A `PYTHONPATH`, `PYTHONHOME` or `VIRTUAL_ENV` of this program is not passed on, since it would
-/// lead the interpreter elsewhere; the spec may set its own `PYTHONPATH`.
+/// misdirect the interpreter; the spec may set its own `PYTHONPATH`.
 pub(crate) fn for_process(
     inherited: impl Iterator<Item = (OsString, OsString)>,
     prefix: Option<&Path>,
@@ -28,7 +28,7 @@ pub(crate) fn for_process(
         vars.insert("VIRTUAL_ENV".into(), prefix.into());
     }
     if let Some(scripts) = scripts {
-        // The environment's programs come first, so that child processes land in it too.
+        // The environment's programs come first, so that child processes use it too.
         let path = joined(
             [scripts.as_os_str()]
                 .into_iter()
@@ -76,10 +76,11 @@ fn expand(text: &str, vars: &BTreeMap<OsString, OsString>) -> OsString {
     expanded
 }
 
-/// What to put on `PYTHONPATH` so that a module of `py_modules` can be imported, and nothing else.
+/// Returns the entry of `PYTHONPATH` that makes a module of `py_modules` importable, and nothing
+/// else.
 ///
 /// A folder or a `.py` file is imported by its own name, as on Ray: it is linked into a folder of
-/// its own, so that its neighbours stay out of sight. An archive is importable as it is.
+/// its own, which hides its neighbours. An archive is importable itself.
 pub(crate) fn module_entry(shims: &Shims, module: &Path) -> io::Result<PathBuf> {
     let is_file = std::fs::metadata(module)?.is_file();
     if is_file && module.extension().is_none_or(|extension| extension != "py") {

@@ -1,5 +1,5 @@
-//! Environments once more: resolved anew (`refresh`), from the record of a run (`reproduce`), and with
-//! the base that their manifest names (`recorded`).
+//! Existing environments again: resolved again (`refresh`), built from the record of a run
+//! (`reproduce`), and used with the base in their manifest (`recorded`).
 
 mod recorded;
 mod refresh;

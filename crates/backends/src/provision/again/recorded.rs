@@ -1,4 +1,4 @@
-//! The base and the strategy that an environment of the cache was made with, from its manifest.
+//! The base and the strategy of an environment in the cache, from its manifest.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::provision::provisioner::Provisioner;
 use crate::run::{Error, PlannedBase};
 
 impl Environment {
-    /// Whether it is an environment that others are made over.
+    /// Returns whether it is a managed base of other environments.
     #[must_use]
     pub fn is_managed_base(&self) -> bool {
         let manifest = self.cached().map(CachedEnv::manifest);
@@ -24,11 +24,11 @@ impl Environment {
 }
 
 impl Provisioner {
-    /// The same over the base that an environment of its cache was made over, and by the strategy
-    /// that was asked for then; over a managed base itself where the environment is one.
+    /// Returns the provisioner with the base and the requested strategy of an environment in its
+    /// cache. If the environment is a managed base, that becomes the base.
     ///
     /// The base is taken as it is now: if it has changed, so has the [`key`](Self::key) of the
-    /// environment's spec over it.
+    /// environment's spec.
     pub fn like(self, environment: &Environment) -> Result<Self, Error> {
         let Some(cached) = environment.cached() else { return Ok(self) };
         let like = match &cached.manifest().base {
@@ -44,7 +44,7 @@ impl Provisioner {
         like.with_strategy_of(environment, cached.manifest())
     }
 
-    /// The key of its managed base; none if its base is another interpreter.
+    /// Returns the key of its managed base; none if its base is another interpreter.
     pub fn base_key(&self) -> Result<Option<Key>, Error> {
         match self.choice() {
             Some(PlannedBase::Managed(env)) => self.managed(env).map(|managed| Some(managed.key)),
@@ -52,8 +52,8 @@ impl Provisioner {
         }
     }
 
-    /// Over a managed base of the cache, which needs no spec for that. What it was made of is
-    /// needed only to build it anew.
+    /// Returns the provisioner over a managed base of the cache, which needs no spec for that. The
+    /// base's own spec is needed only to build it again.
     fn over(self, base: &CachedEnv) -> Result<Self, Error> {
         let records = self.cache().interpreters_dir();
         let interpreter =
@@ -65,8 +65,8 @@ impl Provisioner {
         Ok(self.with_base(PlannedBase::Managed(Box::new(spec)), Some(open)))
     }
 
-    /// A strategy is a part of the key only where somebody asked for it, so one of the two keys is
-    /// the environment's; neither is if more than that is different.
+    /// A strategy is part of the key only on request, so one of the two keys is the environment's.
+    /// Neither is if something else differs, too.
     fn with_strategy_of(self, environment: &Environment, made: &Manifest) -> Result<Self, Error> {
         let strategies = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
         let strategy = strategies.into_iter().find(|it| it.to_string() == made.strategy);

@@ -1,4 +1,4 @@
-//! Unpinned specs: writing down what they resolve to, and resolving them again.
+//! Unpinned specs: locking the versions that they resolve to, and resolving them again.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,18 +19,18 @@ use crate::provision::provisioner::Provisioner;
 use crate::run::{EnvState, Error, PlannedBase};
 
 impl Provisioner {
-    /// Everything that a spec resolves to over the base, as lines of a requirements file with
-    /// hashes: all that it needs, what the base has included, so that the lines are a spec of their
-    /// own, also with `--require-hashes` and over another base. Nothing is built.
+    /// Returns everything that a spec resolves to over the base, as lines of a requirements file
+    /// with hashes. The lines include the base's packages that the spec needs, so they are a spec
+    /// of their own, also with `--require-hashes` and over another base. Nothing is built.
     ///
-    /// Versions of the base are taken where the spec allows them. Credentials are left out of the
-    /// lines, and where packages come from (`--index-url`) is for whoever uses them to add. A spec
-    /// without packages has no lines.
+    /// Versions of the base are taken if the spec allows them. Credentials and indexes
+    /// (`--index-url`) are left out of the lines; their user must add them. A spec without packages
+    /// has no lines.
     ///
     /// # Errors
     ///
-    /// [`Error::Unlockable`] for what comes from a folder or a repository, or did so into the base; else what the resolver
-    /// says.
+    /// [`Error::Unlockable`] for a package from a folder or a repository, also in the base;
+    /// otherwise the resolver's errors.
     pub fn lock(&self, env: &LoadedEnv) -> Result<Vec<String>, Error> {
         self.check_python(env)?;
         let Some(install) = &env.install else { return Ok(Vec::new()) };
@@ -39,22 +39,22 @@ impl Provisioner {
         Ok(locked.iter().map(ToString::to_string).collect())
     }
 
-    /// The same as the text of a `pylock.toml` (PEP 751), with the addresses of all archives. What
-    /// comes from a folder, an archive or a repository has tables of its own: folders are named by
-    /// their absolute paths, repositories by their commits. It holds for the base's interpreter and
-    /// this platform.
+    /// Returns the lock as the text of a `pylock.toml` (PEP 751), with the addresses of all
+    /// archives. A package from a folder, an archive or a repository has tables of its own: folders
+    /// are named by their absolute paths, repositories by their commits. The lock is for the base's
+    /// interpreter and this platform.
     ///
     /// # Errors
     ///
-    /// [`Error::Unlockable`] for what came from a folder or a repository into the base; else what
-    /// the resolver says.
+    /// [`Error::Unlockable`] for a package that the base has from a folder or a repository;
+    /// otherwise the resolver's errors.
     pub fn lock_file(&self, env: &LoadedEnv) -> Result<String, Error> {
         self.check_python(env)?;
         let mut pinned = Install::new(Tool::Uv, Vec::new());
         if let Some(install) = &env.install {
             let locked = self.locked(env, install, false)?;
             self.check_lockable(&locked, |_| true)?;
-            // pip wants hashes of all or of none.
+            // pip wants hashes for all requirements or for none.
             let has_hashes = locked.iter().all(|it| it.hashes().len() > 0);
             let hashed =
                 |it: &Requirement| if has_hashes { it.clone() } else { it.without_hashes() };
@@ -67,14 +67,15 @@ impl Provisioner {
         self.resolve(env, &pinned, |tool, request| tool.lock_file(&request, &here))
     }
 
-    /// Fails if something that a spec resolves to is no answer to take elsewhere.
+    /// Fails if a package that a spec resolves to cannot be installed elsewhere.
     fn check_lockable(
         &self,
         locked: &[Requirement],
         is_known: impl Fn(&Requirement) -> bool,
     ) -> Result<(), Error> {
         let base = base_packages(self.open_base()?.base.interpreter());
-        // By its name and version, what the base has from a folder would be somebody else's.
+        // The name and version of a package that the base has from a folder may be a stranger's on
+        // an index.
         let source = |requirement: &Requirement| {
             let name = requirement.name().filter(|_| !is_direct(requirement))?;
             let found = base.get(name).filter(|found| requirement.accepts(&found.version))?;
@@ -90,24 +91,23 @@ impl Provisioner {
         if packages.is_empty() { Ok(()) } else { Err(Error::Unlockable { packages }) }
     }
 
-    /// Resolves a spec again, and builds its environment anew if the answer has changed.
+    /// Resolves a spec again, and rebuilds its environment if the answer has changed.
     ///
     /// The environment keeps its key, which names the question and not the answer. If the answer is
-    /// the one that it was built from, it is left alone, which its
-    /// [`state`](Environment::state) tells; if it is not there, it is built. The commit of a
-    /// repository is a part of the answer.
+    /// unchanged, the environment stays, and its [`state`](Environment::state) says so; if it is
+    /// missing, it is built. The commit of a repository is part of the answer.
     ///
-    /// A spec without packages stands for the base. A managed one is resolved and built anew in the
-    /// same way, and the environments over it go with it: they are built anew when they are next
-    /// asked for. Any other base is somebody else's, and left alone.
+    /// A spec without packages stands for the base. A managed base is resolved and rebuilt in the
+    /// same way, and the environments over it are removed with it: they are built again at their
+    /// next use. Any other base is left alone.
     ///
-    /// The old environment is removed before the new one is built in its place: should that build
-    /// fail (it has been resolved by then), there is none until the next one.
+    /// The old environment is removed before the new one is built in its place. If that build fails
+    /// after the resolution, there is none until the next build.
     ///
     /// # Errors
     ///
-    /// [`Error::RefreshInUse`] if the answer has changed while somebody uses the environment, which
-    /// stays as it is. Else the same as of [`Provisioner::prepare`].
+    /// [`Error::RefreshInUse`] if the answer has changed while a process uses the environment,
+    /// which stays unchanged. Otherwise those of [`Provisioner::prepare`].
     pub fn refresh(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Environment, Error> {
         if env.python.is_some() || env.py_executable.is_some() {
             return self.prepare(env, isolation);
@@ -123,7 +123,8 @@ impl Provisioner {
         let key = self.key_of(&open, install, isolation)?;
         Known::forget(&self.cache().interpreters_dir(), &key);
         let cached = self.cache().get(&key).map_err(Error::cache)?;
-        // One that somebody else made says nothing of its packages, and is built anew.
+        // An environment without a record of its packages was made by another program, and is
+        // rebuilt.
         if let Some(cached) = cached {
             let record = Record::of(cached.manifest());
             let changes = match &record {
@@ -138,7 +139,7 @@ impl Provisioner {
         self.prepare(env, isolation)
     }
 
-    /// The same for a managed base.
+    /// Refreshes a managed base.
     fn refresh_base(&self, base: &LoadedEnv) -> Result<Environment, Error> {
         self.close_base();
         let managed = self.managed(base)?;
@@ -168,7 +169,7 @@ impl Provisioner {
         Environment::new(Arc::new(core), &LoadedEnv::default(), self.shims())
     }
 
-    /// How the answer differs from the one that a managed base was built from.
+    /// Returns the difference from the answer that a managed base was built from.
     fn base_changes(
         &self,
         env: &LoadedEnv,
@@ -184,7 +185,7 @@ impl Provisioner {
             Request::new(install, python).with_settings(settings).with_deadline(deadline).fresh();
         let locked = tool.lock(&request, &[]).map_err(Error::install)?;
         let before = packages_of(record);
-        // What comes from elsewhere than an index is a part of the key, but for commits.
+        // The sources of packages from outside an index are part of the key, except commits.
         let like_before = |requirement: &Requirement| {
             let by_place = || {
                 let mut added = record.added.iter();
@@ -221,7 +222,7 @@ impl Provisioner {
         Ok(())
     }
 
-    /// How the answer differs from the one that an environment was built from.
+    /// Returns the difference from the answer that an environment was built from.
     fn changes(
         &self,
         env: &LoadedEnv,
@@ -243,8 +244,8 @@ impl Provisioner {
         let outcome =
             tool.resolve(&request).map_err(|error| kept.blame(&tool, &request, install, error))?;
         let before = packages_of(record);
-        // Of what would be built only the name is known; its sources are compared below, or are a
-        // part of the key.
+        // For a package that would be built, only the name is known; its sources are compared
+        // below, or are part of the key.
         let like_before = |package: &Package| {
             let known = before.iter().find(|it| it.name == package.name);
             known.filter(|_| package.version.is_empty()).unwrap_or(package).to_string()
@@ -257,7 +258,8 @@ impl Provisioner {
             new.extend(locked.iter().filter_map(commit));
             old.extend(record.added.iter().filter_map(|it| it.commit.clone()));
         }
-        // What the spec names is a part of the key, and what that brings from other places is not.
+        // Packages that the spec names are part of the key; those that they require from other
+        // places are not.
         for added in record.added.iter().filter(|it| !it.editable && it.commit.is_none()) {
             let Some(path) = added.source.as_deref().and_then(local_path) else { continue };
             let Some(then) = &added.digest else { continue };
@@ -284,7 +286,7 @@ impl Provisioner {
         })
     }
 
-    /// Has the tool that a spec names resolve what is asked for.
+    /// Resolves the requirements with the tool of a spec.
     fn resolve<T>(
         &self,
         env: &LoadedEnv,
@@ -321,14 +323,14 @@ fn unrecorded() -> Vec<String> {
     vec!["what is in it is not recorded".to_owned()]
 }
 
-/// What goes, with `-`, and what comes, with `+`.
+/// Returns removed packages with `-`, and added ones with `+`.
 fn differences(old: &[String], new: &[String]) -> Vec<String> {
     let minus = old.iter().filter(|it| !new.contains(it)).map(|it| format!("-{it}"));
     let plus = new.iter().filter(|it| !old.contains(it)).map(|it| format!("+{it}"));
     minus.chain(plus).collect()
 }
 
-/// What was installed then.
+/// Returns the packages that were installed then.
 fn packages_of(record: &Record) -> Vec<Package> {
     record.added.iter().map(|it| Package::new(&it.name, it.version.as_str())).collect()
 }
@@ -347,7 +349,7 @@ fn is_repository(requirement: &Requirement) -> bool {
         .is_some_and(|url| url.split_once("://").is_some_and(|(scheme, _)| scheme.contains('+')))
 }
 
-/// The commit that a requirement on a repository is pinned to.
+/// Returns the commit that a requirement on a repository is pinned to.
 fn commit(requirement: &Requirement) -> Option<String> {
     let url = requirement.url().filter(|_| is_repository(requirement))?;
     let (_, commit) = url.split('#').next()?.rsplit_once('@')?;

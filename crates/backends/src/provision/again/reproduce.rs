@@ -1,4 +1,4 @@
-//! What a record of a run needs to know of environments, and how one is built again from it.
+//! The parts of environments that a record of a run needs, and builds from a record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::provision::provisioner::Provisioner;
 use crate::run::Error;
 
 impl Provisioner {
-    /// The versions of the base's distributions, by normal name, and a word on those that came from
-    /// no index. A managed base is built if need be.
+    /// Returns the versions of the base's distributions, by normal name, with a note on those that
+    /// came from no index. Builds a managed base if needed.
     pub(crate) fn base_versions(&self) -> Result<BTreeMap<String, String>, Error> {
         let open = self.open_base()?;
         let installed = base_packages(open.base.interpreter());
@@ -24,12 +24,12 @@ impl Provisioner {
         Ok(installed.iter().map(|(name, it)| (name.to_owned(), version(it))).collect())
     }
 
-    /// What is known of the managed base; none for another base. It is built if need be.
+    /// Returns the details of the managed base; none for another base. Builds it if needed.
     pub(crate) fn managed_base(&self) -> Result<Option<Details>, Error> {
         Ok(self.open_base()?.managed.as_ref().and_then(Details::of))
     }
 
-    /// What is known of an environment that is in the cache, and of a managed base that is.
+    /// Returns the details of an environment in the cache, and of a managed base if it exists.
     pub(crate) fn peek(
         &self,
         env: &LoadedEnv,
@@ -41,16 +41,18 @@ impl Provisioner {
         Ok(self.cache().get(&key).map_err(Error::cache)?.as_ref().and_then(Details::of))
     }
 
-    /// The managed base as far as it is in the cache.
+    /// Returns the managed base, if it is in the cache.
     pub(crate) fn peek_managed_base(&self) -> Result<Option<Details>, Error> {
         let open = self.peek_base()?;
         Ok(open.and_then(|open| open.managed.as_ref().and_then(Details::of)))
     }
 
-    /// The lines that install just what an environment holds, and whether all of them have hashes.
+    /// Returns the lines that install exactly the packages of an environment, and whether all of
+    /// them have hashes.
     ///
-    /// What came from a folder, an archive or a repository is asked for in the words of the spec, a
-    /// repository at its commit: by its name and version it would be somebody else's package. What
+    /// A package from a folder, an archive or a repository is requested in the words of the spec, a
+    /// repository at its commit: its name and version could be a stranger's package on an index.
+    /// Packages that another one brings from such a place come with that one.
     /// another package brings from such a place comes with that one.
     pub(crate) fn pin(
         &self,
@@ -81,7 +83,7 @@ impl Provisioner {
         let wanted = with_requirements(install, wanted);
         pinned.install = Some(wanted.clone());
         let locked = match self.locked(&pinned, &wanted, false) {
-            // What the base has may be on no index.
+            // A package of the base may be on no index.
             Err(Error::Install(error)) if is_no_answer(&error) => Vec::new(),
             locked => locked?,
         };
@@ -95,11 +97,11 @@ impl Provisioner {
         for (name, pin) in &pins {
             let answer =
                 locked.iter().find(|it| it.name().is_some() && it.name() == name.as_deref());
-            // An answer from elsewhere than was asked for is none.
+            // An answer from another source than the requested one does not count.
             let answer = answer.filter(|it| is_direct(it) == is_direct(pin));
             lines.push(answer.map_or_else(|| pin.clone(), |answer| pin.with_hashes_of(answer)));
         }
-        // What the base has, and archives that other packages bring.
+        // Packages of the base, and archives that other packages bring.
         let others = locked.into_iter().filter(|it| it.hashes().len() > 0);
         lines.extend(others.filter(|it| match it.name() {
             Some(name) if is_direct(it) => !names.contains(name),
@@ -113,7 +115,7 @@ impl Provisioner {
     }
 }
 
-/// The same at the commit that was installed, where it is a repository.
+/// Returns the requirement at the installed commit, if it is for a repository.
 fn at_commit(requirement: &Requirement, added: Option<&Added>) -> Requirement {
     match added.and_then(|it| Some((&it.name, it.commit.as_ref()?))) {
         Some((name, commit)) => requirement.at_commit(name, commit),
@@ -125,7 +127,7 @@ fn is_no_answer(error: &installer::Error) -> bool {
     matches!(error, installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. })
 }
 
-/// The same asking for other requirements. What the old ones were resolved by has been decided.
+/// Returns a request for other requirements. Options for resolving the old ones are dropped.
 pub(crate) fn with_requirements(install: &Install, requirements: Vec<Requirement>) -> Install {
     let mut install = install.clone();
     install.requirements = requirements;

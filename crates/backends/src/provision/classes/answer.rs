@@ -1,4 +1,4 @@
-//! What is known of a stage's class, and what that depends on.
+//! The known declarations of a stage's class, and their sources.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::worker::wire::Loaded;
 
-/// What is known of what a stage's class declares.
+/// The known declarations of a stage's class.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) found: Loaded,
-    /// Why the class could not be constructed, where its text alone was read.
+    /// Why the class could not be constructed, if only its text was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<Obstacle>,
-    /// What the text declares in a way that it does not tell.
+    /// The declarations whose values the text does not show.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) others: Vec<String>,
-    /// Where the answer is kept.
+    /// The file that keeps the answer.
     #[serde(skip)]
     pub(crate) kept: PathBuf,
 }
@@ -24,19 +24,19 @@ pub(crate) struct Answer {
 /// Why a class could not be constructed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Obstacle {
-    /// Whether its file was imported, or its constructor called.
+    /// The failed step: the import of its file, or the call of its constructor.
     pub(crate) phase: String,
     /// The module that is missing, if one is.
     pub(crate) missing: Option<String>,
-    /// The error, in a line.
+    /// The error, in one line.
     pub(crate) text: String,
 }
 
-/// What answers depend on.
+/// The files and variables that answers depend on.
 #[derive(Clone, Deserialize)]
 pub(super) struct Sources {
     /// Files, with their digests.
     pub(super) digests: Vec<(PathBuf, String)>,
-    /// Whether one of them looks at variables.
+    /// Whether one of them reads variables.
     pub(super) has_variables: bool,
 }

@@ -1,4 +1,5 @@
-//! The process that is asked: it runs in the base, and reads or imports the files of stages.
+//! The process that answers questions: it runs in the base, and reads or imports the files of
+//! stages.
 
 use std::time::{Duration, Instant};
 
@@ -13,34 +14,34 @@ use crate::run::{Error, Plan, Secrets};
 use crate::worker::wire::Kind;
 use crate::worker::{CLASSES, Incoming, Process};
 
-/// The longest that a file and its classes may take, in seconds: large libraries are imported.
+/// Time limit for a file and its classes, in seconds: large libraries are imported.
 const LIMIT: u64 = 120;
 
-/// A stage that is asked about.
+/// A question about a stage.
 pub(super) struct Question<'a> {
     /// Its place in the plan.
     pub(super) place: usize,
     pub(super) code: &'a PythonCode,
-    /// Where its code is, as a worker is told.
+    /// The place of its code, as for a worker.
     pub(super) location: serde_json::Value,
     pub(super) environment: Environment,
     pub(super) kept: Kept,
 }
 
-/// What is said of one file.
+/// The answers about one file.
 #[derive(Deserialize)]
 struct Said {
-    /// Of its stages, in their order.
+    /// The answers for its stages, in their order.
     answers: Vec<Answer>,
-    /// What they depend on, if that can be told.
+    /// The files that they depend on, if known.
     files: Option<Sources>,
 }
 
 /// Questions about one file, in one environment.
 type File<'q, 'a> = Vec<&'q Question<'a>>;
 
-/// Asks about stages, and keeps what can be kept. Stages with other variables are asked about in
-/// processes of their own.
+/// Asks about stages, and keeps the answers if possible. Stages with other variables are asked
+/// about in processes of their own.
 pub(super) fn ask(plan: &Plan, questions: &[Question<'_>]) -> Result<Vec<(usize, Answer)>, Error> {
     let mut answers = Vec::new();
     let mut left: Vec<&Question<'_>> = questions.iter().collect();
@@ -74,7 +75,7 @@ fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, Answ
     let spawned = Process::spawn(&launch, start, &leases, secrets.clone(), |_, _| {});
     let mut process = match spawned {
         Ok(process) => process,
-        // Where none can be started the run fails at its workers, which have the last word.
+        // If no process can be started, the run fails at its workers, which have the last word.
         Err(error) => {
             tracing::warn!(%error, "no class can be asked");
             return Ok(Vec::new());
@@ -82,7 +83,7 @@ fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, Answ
     };
     let mut answers = Vec::new();
     for file in files {
-        // The process keeps the limit itself; this is for one that does not.
+        // The process keeps the limit itself; this deadline is for one that does not.
         let deadline = Instant::now() + Duration::from_secs(LIMIT + 10);
         let said: Option<Said> = match process.receive(Some(deadline), None) {
             Incoming::Frame(frame) if frame.kind == Kind::Loaded => {
@@ -108,7 +109,7 @@ fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, Answ
     Ok(answers)
 }
 
-/// An answer whose problem shows no secret.
+/// Returns an answer without secrets in its problem.
 fn hidden(mut answer: Answer, secrets: &Secrets) -> Answer {
     if let Some(problem) = &mut answer.problem {
         problem.text = secrets.text(problem.text.as_str());
@@ -122,7 +123,7 @@ impl Question<'_> {
     }
 }
 
-/// Stages of one file together: it is imported once.
+/// Returns the stages of each file together, since it is imported once.
 fn by_file<'q, 'a>(questions: Vec<&'q Question<'a>>) -> Vec<File<'q, 'a>> {
     let mut files: Vec<File<'q, 'a>> = Vec::new();
     for question in questions {

@@ -1,5 +1,5 @@
-//! Answers that are kept: by the stage's code and arguments, the base, and the variables, for as long
-//! as the files that they came from are what they were.
+//! Kept answers: by the stage's code and arguments, the base, and the variables, as long as their
+//! source files are unchanged.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -22,7 +22,7 @@ const LONGEST: u64 = 1 << 20;
 /// How many records there may be: each change of a class makes another one.
 const MOST: usize = 1024;
 
-/// Where the answer about one stage is kept.
+/// The place of the answer about one stage.
 pub(super) struct Kept {
     file: PathBuf,
 }
@@ -30,9 +30,9 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Record {
     answer: Answer,
-    /// The files that it came from, with their digests.
+    /// Its source files, with their digests.
     files: Vec<(PathBuf, String)>,
-    /// What tells all variables, where one of the files looks at any.
+    /// The digest of all variables, if one of the files reads any.
     #[serde(default)]
     variables: Option<String>,
 }
@@ -60,7 +60,7 @@ impl Kept {
             bytes.extend_from_slice(part.as_bytes());
         }
         let name = format!("class-{}.json", &Digest::of(&bytes).to_string()[..32]);
-        // What an interpreter says of a class, beside what it says of itself.
+        // Answers about classes are kept beside the descriptions of interpreters.
         Self { file: cache.interpreters_dir().join(name) }
     }
 
@@ -68,7 +68,7 @@ impl Kept {
         &self.file
     }
 
-    /// The answer, if there is one and its files are what they were.
+    /// Returns the answer, if there is one and its files are unchanged.
     pub(super) fn read(&self, environment: &Environment) -> Option<Answer> {
         let access = Access::of(self.file.parent()?).ok()?;
         let bytes = access.read(&self.file, LONGEST).ok()?;
@@ -83,7 +83,7 @@ impl Kept {
         files.iter().all(is_same).then(|| Answer { kept: self.file.clone(), ..answer })
     }
 
-    /// Keeps an answer, unless it holds what looks secret. It is asked for again where that fails.
+    /// Keeps an answer, unless it may contain a secret. If that fails, the next run asks again.
     pub(super) fn write(&self, answer: &Answer, sources: Sources, environment: &Environment) {
         if !is_open(answer) {
             return;
@@ -128,7 +128,7 @@ fn digest_of_vars(environment: &Environment) -> String {
     Digest::of(format!("{:?}", environment.vars()).as_bytes()).to_string()
 }
 
-/// Whether nothing in an answer looks secret.
+/// Returns whether nothing in an answer looks secret.
 fn is_open(answer: &Answer) -> bool {
     let is_open_text = |text: &str| envspec::redact(text) == text;
     answer.found.settings.values().all(|found| match found {

@@ -1,7 +1,7 @@
-//! What the classes of stages declare, found out in the base before a run is planned.
+//! Reads the declarations of stages' classes in the base before a run is planned.
 //!
-//! `ask` has a Python process read the files, or import them; `kept` keeps what it answers, so that
-//! the same stage is asked about once.
+//! `ask` has a Python process read the files, or import them; `kept` keeps its answers, so that
+//! each stage is asked about once.
 
 mod answer;
 mod ask;
@@ -22,16 +22,15 @@ use super::provisioner::Provisioner;
 use crate::run::{Error, Plan, PlannedBase, PlannedStage, may_declare};
 
 impl Provisioner {
-    /// Gives the plan what the classes of its stages declare. That is read from their files, or asked of
-    /// the classes in the base, which is built if need be. Executors do it first; a program that looks at
-    /// a plan before it runs does it, too. What has been found out before is not asked again, and a plan
-    /// whose stages plainly declare nothing costs nothing.
+    /// Returns the plan with the declarations of its stages' classes. They are read from the files,
+    /// or the classes are asked in the base, which is built if needed. Executors do this first, as
+    /// must a program that inspects a plan before a run. Kept answers are not asked for again, and
+    /// a plan whose stages clearly declare nothing costs nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::DeclareLiterally`] where the environment that a class declares cannot be found out,
-    /// [`Error::ForbiddenDeclaration`] where a class declares what it may not, and what makes a plan
-    /// fail.
+    /// [`Error::DeclareLiterally`] if the environment that a class declares cannot be determined,
+    /// [`Error::ForbiddenDeclaration`] for a forbidden declaration, and the errors of a plan.
     pub fn read_declared(&self, plan: &Plan) -> Result<Plan, Error> {
         let stages = plan.unread();
         if stages.is_empty() {
@@ -40,16 +39,17 @@ impl Provisioner {
         match self.open_base() {
             Ok(base) => self.read(plan, &stages, &base),
             Err(error) if matches!(self.choice(), Some(PlannedBase::Managed(_))) => Err(error),
-            // Stages with interpreters of their own need none; the others tell of it.
+            // Stages with interpreters of their own need no base; other stages report the error.
             Err(_) => Ok(plan.clone()),
         }
     }
 
-    /// Does that without building a managed base: where that is not there, the plan stays as it is.
+    /// Returns the same without building a managed base: if that is missing, the plan stays
+    /// unchanged.
     ///
     /// # Errors
     ///
-    /// As [`read_declared`](Self::read_declared).
+    /// Those of [`read_declared`](Self::read_declared).
     pub fn peek_declared(&self, plan: &Plan) -> Result<Plan, Error> {
         let stages = plan.unread();
         if stages.is_empty() {
@@ -84,7 +84,7 @@ impl Provisioner {
         plan.with_answers(&answers)
     }
 
-    /// The base with the variables and folders of a stage, which its class may look at.
+    /// Returns the base with the variables and folders of a stage, which its class may read.
     fn environment_of(&self, stage: &PlannedStage, base: &OpenBase) -> Result<Environment, Error> {
         let mut env: LoadedEnv = stage.env.clone().unwrap_or_default();
         (env.install, env.python, env.py_executable) = (None, None, None);
@@ -92,11 +92,11 @@ impl Provisioner {
     }
 }
 
-/// Whether the text of a module that the base has plainly declares nothing. Files have been looked
-/// at when the plan was made.
+/// Returns whether the text of a module in the base clearly declares nothing. Files were checked
+/// when the plan was made.
 fn plainly_declares_nothing(code: &PythonCode, stage: &PlannedStage, base: &OpenBase) -> bool {
     let PythonSource::Module(module) = code.source() else { return false };
-    // What a variable or a folder of the spec puts first, this does not see.
+    // This does not see modules that a variable or a folder of the spec puts first.
     let is_led_away = stage.env.as_ref().is_some_and(|env| {
         !env.py_modules.is_empty()
             || env.working_dir.is_some()

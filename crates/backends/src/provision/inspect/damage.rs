@@ -1,4 +1,4 @@
-//! Whether an environment is still what was built.
+//! Checks that an environment is still as it was built.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,18 +15,18 @@ use crate::provision::build::{Installed, Record};
 use crate::provision::environment::Environment;
 use crate::run::Error;
 
-/// A file of an environment that is not what was built.
+/// A file of an environment that differs from the built one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Damage {
     /// The file, relative to the environment's folder.
     pub path: PathBuf,
-    /// What is the matter with it.
+    /// The problem.
     #[serde(flatten)]
     pub problem: Problem,
 }
 
-/// What is the matter with a file.
+/// The problem of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "problem", rename_all = "lowercase")]
 #[non_exhaustive]
@@ -35,25 +35,25 @@ pub enum Problem {
     Gone,
     /// It has another length, in bytes.
     Length {
-        /// What it was when the environment was built.
+        /// The length when the environment was built.
         recorded: u64,
-        /// What it is now.
+        /// The current length.
         found: u64,
     },
-    /// Its contents are not what its package's list of files (`RECORD`) says.
+    /// Its contents differ from its package's list of files (`RECORD`).
     Contents,
     /// It is a package's list of files, and not the one that was installed.
     List,
-    /// It is the whole environment, made of links into a base that has changed since.
+    /// The whole environment is made of links into a base that has changed since.
     Base,
 }
 
 impl Environment {
-    /// Compares the environment with what was recorded when it was built: the length of every
-    /// file, bytecode aside, and the contents of the files that were installed into it.
+    /// Compares the environment with its record: the length of every file except bytecode, and the
+    /// contents of the files that were installed into it.
     ///
-    /// What was added since is no damage, and an edit of one of the base's files that keeps its
-    /// length is not seen. Nothing is compared for the base and for prebuilt environments.
+    /// An added file is no damage, and an edit of one of the base's files that keeps its length is
+    /// not detected. The base and prebuilt environments are not compared.
     pub fn damage(&self) -> Result<Vec<Damage>, Error> {
         let Some(cached) = self.cached().filter(|_| self.key().is_some()) else {
             return Ok(Vec::new());
@@ -72,7 +72,7 @@ impl Environment {
         let installed = Installed::of_environment(cached.dir());
         let bytecode = self.record().and_then(|record| record.bytecode.as_ref());
         for added in self.details().into_iter().flat_map(|details| details.added) {
-            // One that is gone has left its files behind, in the list above.
+            // A removed package has left its files in the list above.
             let Some(distribution) = installed.get(&added.name) else { continue };
             let list = distribution.record_file();
             check_package(cached.dir(), &list, added.record.as_deref(), bytecode, &mut damage)
@@ -87,7 +87,7 @@ impl Environment {
     }
 }
 
-/// Compares the files of one package with its list, and the list with what was recorded.
+/// Compares the files of one package with its list, and the list with its recorded digest.
 fn check_package(
     dir: &Path,
     list: &Path,
@@ -127,8 +127,8 @@ fn check_package(
     Ok(())
 }
 
-/// Which of these packages, by name and list of files, have a file that its list does not agree
-/// with.
+/// Returns which of these packages, by name and list of files, have a file that differs from its
+/// list.
 pub(crate) fn altered(
     dir: &Path,
     packages: impl IntoIterator<Item = (String, PathBuf)>,
@@ -145,7 +145,7 @@ pub(crate) fn altered(
     Ok(altered)
 }
 
-/// Whether the contents of a file have this digest. A large one is read in pieces.
+/// Returns whether the contents of a file have this digest. A large file is read in pieces.
 fn holds(path: &Path, digest: &[u8]) -> io::Result<bool> {
     let mut file = fs::File::open(path)?;
     let mut hasher = Sha256::new();
@@ -160,8 +160,8 @@ fn holds(path: &Path, digest: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// The digests of bytecode that packages brought with them, where it is not what they brought any
-/// more: it was compiled anew after the installation.
+/// Returns the digests of bytecode that packages brought with them, if it has changed since: it was
+/// compiled again after the installation.
 pub(crate) fn brought_bytecode(
     dir: &Path,
     installed: &Installed,
@@ -191,8 +191,8 @@ fn is_bytecode(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "pyc")
 }
 
-/// A line of a `RECORD`: the path, and the SHA-256 where it has one. Bytecode and what was written
-/// after the installation has none.
+/// Reads a line of a `RECORD`: the path, and the SHA-256 if there is one. Bytecode, and files
+/// written after the installation, have none.
 fn entry(line: &str) -> Option<(String, Vec<u8>)> {
     let (rest, _size) = line.rsplit_once(',')?;
     let (path, digest) = rest.rsplit_once(',')?;
@@ -202,7 +202,7 @@ fn entry(line: &str) -> Option<(String, Vec<u8>)> {
     Some((quoted.map_or_else(|| path.to_owned(), |path| path.replace("\"\"", "\"")), digest))
 }
 
-/// The path without `..`, which here never leads over a link.
+/// Returns the path without `..`, which here never crosses a link.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {

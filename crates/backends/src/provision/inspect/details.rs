@@ -1,4 +1,4 @@
-//! What is known of an environment of the cache: what was asked for, and what came of it.
+//! The details of an environment in the cache: its spec, and its contents.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use venv_cache::{BaseRecord, CachedEnv, Key, Listed, Manifest};
 
 use crate::provision::build::{Added, Installed, Record, Replaced};
 
-/// How an environment was made, and which packages a process in it sees.
+/// How an environment was made, and the packages that a process in it sees.
 ///
-/// It holds no credentials: none is recorded.
+/// It contains no credentials: none is recorded.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Details {
@@ -24,51 +24,51 @@ pub struct Details {
     pub python: PathBuf,
     /// The version of Python, such as `3.11.7`.
     pub python_version: String,
-    /// When it was complete, in seconds since 1970.
+    /// Completion time, in seconds since 1970.
     pub created: u64,
     /// The spec in normal form, as an [`Install`] serializes.
     pub spec: Value,
     /// The package manager that built it: `pip` or `uv`.
     pub tool: String,
-    /// The version of that.
+    /// The version of the package manager.
     pub tool_version: String,
-    /// What was installed, by name.
+    /// The installed packages, by name.
     pub added: Vec<Added>,
-    /// What that replaced of the base, by name.
+    /// The packages of the base that these replaced, by name.
     pub replaced: Vec<Replaced>,
-    /// The versions that a worker must see of what was asked for, by normal name.
+    /// The versions of the requested packages that a worker must see, by normal name.
     pub expected: BTreeMap<String, String>,
-    /// Packages of the base that do not get what they ask for any more, in words.
+    /// Packages of the base whose requirements are no longer met, in words.
     pub warnings: Vec<String>,
     /// How it adds to its base: `hardlink`, `symlink`, `copy`, or `bare` for a managed base.
     pub strategy: String,
-    /// Why by that, in words that follow "because".
+    /// The reason for the strategy, in words that follow "because".
     pub strategy_reason: Option<String>,
-    /// How long each phase of the build took, in seconds.
+    /// Duration of each phase of the build, in seconds.
     pub seconds: BTreeMap<String, f64>,
     /// Its base; none for a managed base.
     pub base: Option<BaseRecord>,
-    /// The disk that is its own, in bytes.
+    /// Its own disk space, in bytes.
     pub own_bytes: u64,
-    /// The length of all its files in bytes, those included that it shares with its base.
+    /// The length of all its files in bytes, including those that it shares with its base.
     pub bytes: u64,
     /// The distributions that a process in it sees, with their versions, by normal name: those of
-    /// the base and those that were added, as they lie on the disk at this moment.
+    /// the base and the added ones, as they are on the disk now.
     pub packages: BTreeMap<String, String>,
 }
 
 impl Details {
-    /// What is known of an environment that is held.
+    /// Returns the details of an environment that is held.
     ///
-    /// Nothing if it was not made by a [`Provisioner`](crate::Provisioner).
+    /// Returns none if it was not made by a [`Provisioner`](crate::Provisioner).
     #[must_use]
     pub fn of(env: &CachedEnv) -> Option<Self> {
         Self::read(env.dir(), env.manifest())
     }
 
-    /// What is known of an environment as [`Cache::list`](venv_cache::Cache::list) gives it.
+    /// Returns the details of an environment from [`Cache::list`](venv_cache::Cache::list).
     ///
-    /// Nothing if it was not made by a [`Provisioner`](crate::Provisioner).
+    /// Returns none if it was not made by a [`Provisioner`](crate::Provisioner).
     #[must_use]
     pub fn of_listed(listed: &Listed) -> Option<Self> {
         Self::read(&listed.dir, &listed.manifest)
@@ -103,8 +103,8 @@ impl Details {
         })
     }
 
-    /// The spec: what the package manager was asked to do, as far as it is recorded (credentials
-    /// are not). Nothing if a later version wrote it.
+    /// Returns the spec: the request to the package manager, as far as it is recorded (credentials
+    /// are not). Returns none if a later version wrote it.
     #[must_use]
     pub fn install(&self) -> Option<Install> {
         serde_json::from_value(self.spec.clone()).ok()

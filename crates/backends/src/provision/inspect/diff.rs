@@ -1,4 +1,4 @@
-//! How two environments differ.
+//! Differences between two environments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,22 +7,21 @@ use serde_json::Value;
 
 use super::details::Details;
 
-/// How two environments differ; `left` and `right` in the order in which they were given.
+/// The differences between two environments; `left` and `right` in the order of the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Diff {
-    /// Packages that only one of them has, or each in another version, by name.
+    /// Packages that only one of them has, or that differ in version, by name.
     pub packages: Vec<Change>,
-    /// Requirements, constraints (`-c …`), overrides (`--override …`) that only the left one asks
-    /// for.
+    /// Requirements, constraints (`-c …`), overrides (`--override …`) of the left one only.
     pub only_left: Vec<String>,
-    /// Those that only the right one asks for.
+    /// Those of the right one only.
     pub only_right: Vec<String>,
-    /// What else of how they were made differs: the field, and the two values in words.
+    /// Other differences: the field, and the two values in words.
     pub settings: Vec<Change>,
 }
 
-/// Something that is different in two environments.
+/// A difference between two environments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
@@ -35,7 +34,7 @@ pub struct Change {
 }
 
 impl Details {
-    /// How this environment, the left one, differs from another.
+    /// Returns the differences between this environment, the left one, and another.
     #[must_use]
     pub fn diff(&self, right: &Self) -> Diff {
         let names: BTreeSet<&String> = self.packages.keys().chain(right.packages.keys()).collect();
@@ -63,7 +62,7 @@ impl Details {
         }
     }
 
-    /// What the spec asks for, as lines.
+    /// Returns the requirements of the spec, as lines.
     fn asked(&self) -> BTreeSet<String> {
         let list = |field: &str, option: &'static str| {
             let items = self.spec.get(field).and_then(Value::as_array).into_iter().flatten();
@@ -76,7 +75,7 @@ impl Details {
             .collect()
     }
 
-    /// Everything else that tells one environment from another, in words.
+    /// Returns all other differences between environments, in words.
     fn settings(&self) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::from([
             ("strategy".to_owned(), self.strategy.clone()),

@@ -1,4 +1,4 @@
-//! Whether a machine has what environments need, and what to do where it has not.
+//! Checks whether a machine has everything that environments need, with advice.
 
 use std::borrow::Cow;
 use std::panic::resume_unwind;
@@ -16,51 +16,51 @@ use crate::provision::builder::ProvisionerBuilder;
 use crate::provision::provisioner::Provisioner;
 use crate::run::Error;
 
-/// How long a registry may take to answer.
+/// Time limit for a registry's answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long a package manager may take to pass the question on, on a machine that is busy.
+/// Time limit for a package manager that asks, on a busy machine.
 const ASKING: Duration = Duration::from_secs(15);
-/// How long a package manager may take to be fetched.
+/// Time limit for fetching a package manager.
 const FETCH: Duration = Duration::from_mins(1);
-/// With less free space than this, builds of any size fail.
+/// With less free space, all builds fail.
 const LITTLE_SPACE: u64 = 100 << 20;
-/// With less than this, large ones do.
+/// With less free space, large builds fail.
 const SOME_SPACE: u64 = 5 << 30;
-/// No registry has this, so that nothing but an answer of the registry can come of asking for it.
+/// No registry has this version, so a refusal proves that the registry has answered.
 const UNKNOWN: &str = "packaging===0.0.0+curator.doctor";
 
-/// What an examination found out about one thing.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was examined: `cache`, `base`, `uv`, ….
+    /// What was checked: `cache`, `base`, `uv`, ….
     pub subject: &'static str,
-    /// Whether it is as it should be.
+    /// The status.
     pub status: Status,
-    /// What was found, in words.
+    /// The result, in words.
     pub message: String,
-    /// What to do, where something is wrong.
+    /// The way out, if there is a problem.
     pub advice: Option<String>,
 }
 
-/// Whether something is as it should be.
+/// The status of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It is.
+    /// No problem.
     Good,
-    /// Environments can be had, but not as well as they could.
+    /// Environments are possible, with a limitation.
     Warning,
-    /// Environments cannot be had, or some of them.
+    /// Some or all environments are impossible.
     Bad,
 }
 
 impl ProvisionerBuilder {
-    /// Looks whether this machine has what environments need: the cache and its file system, free
-    /// space, the base and Ray in it, pip and uv, and the registry that they ask.
+    /// Checks whether this machine has everything that environments need: the cache and its file
+    /// system, free space, the base and Ray in it, pip and uv, and their registry.
     ///
-    /// It changes nothing of the base. A managed base is built, and a package manager that the
-    /// machine lacks is fetched into the cache, as a build would do it.
+    /// The base stays unchanged. A managed base is built, and a missing package manager is fetched
+    /// into the cache, as in a build.
     #[must_use]
     pub fn examine(self) -> Vec<Finding> {
         let provisioner = match self.open() {
@@ -78,7 +78,7 @@ impl ProvisionerBuilder {
             }
         };
         provisioner.examine_base(&open, &mut findings);
-        // Most of it is waiting for others.
+        // Most of the time is spent waiting for other processes.
         thread::scope(|scope| {
             let examine = |tool| provisioner.examine_tool(tool, &open);
             let pip = thread::Builder::new()
@@ -87,7 +87,7 @@ impl ProvisionerBuilder {
             findings.extend(examine(Tool::Uv));
             findings.extend(match pip {
                 Ok(pip) => pip.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                // Without threads one after the other.
+                // Without threads, one after another.
                 Err(_) => examine(Tool::Pip),
             });
         });
@@ -200,7 +200,7 @@ impl Provisioner {
     }
 }
 
-/// Asks the registry by way of the package manager, whose settings say which one that is.
+/// Asks the registry through the package manager, whose settings choose the registry.
 fn registry(
     installer: &Installer,
     open: &OpenBase,
@@ -217,7 +217,7 @@ fn registry(
         .with_patience(PATIENCE)
         .fresh();
     match installer.resolve(&request) {
-        // That there is no such version is the registry's answer.
+        // The answer that there is no such version proves that the registry has answered.
         Ok(_) | Err(installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. }) => {
             Finding::good(subject, "it answers".to_owned())
         }
@@ -238,12 +238,12 @@ fn registry(
     }
 }
 
-/// That a registry does not answer, with as much of a tool's words as says which one and why.
+/// Says that a registry does not answer, with the tool's words on which one and why.
 fn silence(words: &str) -> String {
     let mut lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
     let address = lines.clone().find_map(|line| {
         let (before, _) = line.split_once("://")?;
-        // What comes before it is the beginning of our own words, or of a tool's.
+        // Before it come our own words, or the tool's.
         let start = ["error: ", "WARNING: "]
             .iter()
             .filter_map(|word| before.rfind(word).map(|at| at + word.len()));

@@ -1,4 +1,4 @@
-//! Environments by what the cache calls them, without the spec and the base that they were made of.
+//! Environments found by their keys, without their spec and base.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::provision::provisioner::Provisioner;
 use crate::run::Error;
 
 impl Provisioner {
-    /// The environment that the cache has under a key; none if it has none.
+    /// Returns the environment of the cache under a key; none if there is none.
     ///
-    /// The base is looked at only where the environment is made of links into it.
+    /// The base is checked only if the environment is made of links into it.
     ///
     /// # Errors
     ///
@@ -30,8 +30,8 @@ impl Provisioner {
         }
     }
 
-    /// The environment that the cache has under a key, to be looked at and not to be used: its base
-    /// may have changed ([`Environment::damage`] tells).
+    /// Returns the environment of the cache under a key, for inspection and not for use: its base
+    /// may have changed ([`Environment::damage`] checks).
     pub fn inspect(&self, key: &Key) -> Result<Option<Environment>, Error> {
         let begun = Instant::now();
         let Some(cached) = self.cache().get(key).map_err(Error::cache)? else { return Ok(None) };
@@ -39,12 +39,12 @@ impl Provisioner {
         Environment::new(core, &LoadedEnv::default(), self.shims()).map(Some)
     }
 
-    /// The one environment whose key starts with these digits.
+    /// Returns the one environment whose key starts with these digits.
     ///
     /// Fails if the text is no start of a key, and if none or several environments match.
     pub fn find_by_prefix(&self, prefix: &str) -> Result<Environment, Error> {
         let no_match = || Error::cache(venv_cache::Error::NoMatch { prefix: prefix.to_owned() });
-        // A whole key needs no look at the others.
+        // A whole key needs no search.
         let key = match prefix.parse() {
             Ok(key) => key,
             Err(_) => self.cache().find(prefix).map_err(Error::cache)?,
@@ -54,8 +54,8 @@ impl Provisioner {
 }
 
 impl Environment {
-    /// Whether it is made of links into a base that has changed, or is gone. What shares a managed
-    /// base goes with that.
+    /// Returns whether it is made of links into a base that has changed, or is gone. An environment
+    /// that shares files with a managed base is removed with the base.
     pub(crate) fn has_stale_links(&self) -> bool {
         let Some(base) = self.base_record().filter(|base| base.key.is_none()) else {
             return false;
@@ -73,7 +73,7 @@ impl Environment {
         self.cached()?.manifest().base.as_ref()
     }
 
-    /// The spec that it was made from, as its manifest has it: in normal form and without
+    /// Returns the spec that it was made from, as in its manifest: in normal form and without
     /// credentials. None for the base and for prebuilt environments.
     #[must_use]
     pub fn spec(&self) -> Option<LoadedEnv> {

@@ -1,8 +1,8 @@
-//! Looking at environments that there are, or that a run would build. Nothing here builds.
+//! Inspection of environments that exist, or that a run would build. Nothing here builds.
 //!
-//! `details` is what is known of one, and the others ask it: `why` a package is there, the `diff` of
-//! two, the `damage` since it was built. `found` opens one by what the cache calls it, `preview` says
-//! what a run would do, and `doctor` whether anything could be built here at all.
+//! `details` describes one environment, and the others use it: `why` a package is there, the `diff`
+//! of two, the `damage` since the build. `found` opens one by its key, `preview` predicts a run,
+//! and `doctor` checks whether builds are possible here at all.
 
 mod damage;
 mod details;

@@ -1,4 +1,4 @@
-//! What a run of a plan would do about its environments, found out without doing it.
+//! The effect of a plan's run on its environments, determined without running it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,34 +14,34 @@ use crate::provision::environment::Core;
 use crate::provision::provisioner::Provisioner;
 use crate::run::{Error, Plan, PlannedStage};
 
-/// What a run would do about one stage's environment.
+/// The effect of a run on one stage's environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Preview {
     /// The stage.
     pub stage: String,
-    /// The environment's key; none for the base, for prebuilt environments, and where the managed
-    /// base is not built yet.
+    /// The environment's key; none for the base, for prebuilt environments, and if the managed base
+    /// is not built yet.
     pub key: Option<String>,
-    /// What a run would find.
+    /// The state at the start of a run.
     pub state: PreviewState,
-    /// What would be installed, as `name==version`; where that cannot be known yet, what is asked
-    /// for.
+    /// The packages that would be installed, as `name==version`; the requirements if the versions
+    /// cannot be known yet.
     pub added: Vec<String>,
-    /// What of the base that would replace, as `name==version`.
+    /// The packages of the base that these would replace, as `name==version`.
     pub replaced: Vec<String>,
-    /// The disk that is its own, in bytes, where it is in the cache.
+    /// Its own disk space, in bytes, if it is in the cache.
     pub own_bytes: Option<u64>,
 }
 
-/// What a run would find.
+/// The state at the start of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PreviewState {
     /// The stage runs in the base environment.
     Base,
-    /// The spec names an interpreter.
+    /// The spec names a prebuilt interpreter.
     Prebuilt,
     /// The environment is in the cache.
     Hit,
@@ -53,8 +53,8 @@ pub enum PreviewState {
     None,
 }
 
-/// Previews of stages, one after another, with what was resolved for earlier ones: stages of one
-/// environment have one answer.
+/// Previews of stages, one after another, with the resolutions for earlier ones: stages of one
+/// environment share an answer.
 #[derive(Debug)]
 pub struct Previews<'a> {
     provisioner: &'a Provisioner,
@@ -62,20 +62,20 @@ pub struct Previews<'a> {
 }
 
 impl Provisioner {
-    /// What a run of the plan would do about its environments, stage by stage. Nothing is built and
-    /// the base is not touched; requirements are resolved, so a package manager may be fetched into
-    /// the cache, and an impossible one is found out here.
+    /// Returns the effect of a plan's run on its environments, stage by stage. Nothing is built and
+    /// the base is not touched. Requirements are resolved, so a package manager may be fetched into
+    /// the cache, and an impossible requirement is an error.
     pub fn preview(&self, plan: &Plan) -> Result<Vec<Preview>, Error> {
         let mut previews = self.previews();
         plan.stages().iter().map(|stage| previews.stage(stage)).collect()
     }
 
-    /// The same for one stage.
+    /// Returns the preview of one stage.
     pub fn preview_stage(&self, stage: &PlannedStage) -> Result<Preview, Error> {
         self.previews().stage(stage)
     }
 
-    /// The same for stages of the caller's choice, with what is wrong told stage by stage.
+    /// Returns previews of stages that the caller chooses, with errors stage by stage.
     #[must_use]
     pub fn previews(&self) -> Previews<'_> {
         Previews { provisioner: self, resolved: BTreeMap::new() }
@@ -83,8 +83,8 @@ impl Provisioner {
 }
 
 impl Previews<'_> {
-    /// What a run would do about the environment of this stage. An environment is resolved once,
-    /// however many stages are in it.
+    /// Returns the effect of a run on this stage's environment. An environment is resolved once for
+    /// all its stages.
     pub fn stage(&mut self, stage: &PlannedStage) -> Result<Preview, Error> {
         let name = stage.settings.name.clone();
         let isolation = stage.settings.isolation.unwrap_or(Isolation::Shared);

@@ -1,4 +1,4 @@
-//! Who brought a package into an environment.
+//! Why a package is in an environment.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,24 +16,24 @@ pub struct Why {
     pub package: String,
     /// Its version.
     pub version: String,
-    /// Whether it was installed for this environment or is the base's.
+    /// Whether it was installed for this environment or belongs to the base.
     pub origin: Origin,
-    /// The base's version that it took the place of.
+    /// The base's version that it replaced.
     pub replaced: Option<String>,
-    /// Where it came from, if not from an index: a URL or path without credentials. Not told of the
-    /// base's.
+    /// Its source, if not an index: a URL or path without credentials. None for a package of the
+    /// base.
     pub source: Option<String>,
     /// The requirements of the spec that ask for it.
     pub requested_by: Vec<String>,
-    /// The packages of the environment that ask for it, with what they ask for; those whose
-    /// requirement holds here.
+    /// The packages of the environment that require it, with their requirements; only those whose
+    /// requirement applies here.
     pub required_by: Vec<Dependent>,
-    /// The shortest way to it from a requirement of the spec: the requirement, then package by
-    /// package. Empty if nothing that the spec asks for leads to it.
+    /// The shortest path to it from a requirement of the spec: the requirement, then package by
+    /// package. Empty if no requirement of the spec leads to it.
     pub path: Vec<String>,
 }
 
-/// Where a package of an environment comes from.
+/// The origin of a package in an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -43,19 +43,19 @@ pub enum Origin {
     Base,
 }
 
-/// A package that asks for another one.
+/// A package that requires another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Dependent {
-    /// It, as `name==version`.
+    /// The package, as `name==version`.
     pub package: String,
-    /// What it asks for.
+    /// Its requirement.
     pub requires: String,
 }
 
 impl Details {
-    /// Why a package is in the environment: asked for by a requirement, brought by another package,
-    /// or the base's. Nothing if it is not in it.
+    /// Returns why a package is in the environment: requested by a requirement, required by another
+    /// package, or the base's. Returns none if it is not there.
     ///
     /// Reads the metadata of the packages on disk.
     #[must_use]
@@ -111,7 +111,8 @@ impl Details {
         })
     }
 
-    /// The normal name of what a requirement asks for: it may name a folder or a repository alone.
+    /// Returns the normal name of a requirement's package: it may name only a folder or a
+    /// repository.
     fn name_of(&self, requirement: &Requirement) -> Option<String> {
         let by_place = || {
             let mut added = self.added.iter();
@@ -122,13 +123,13 @@ impl Details {
     }
 }
 
-/// A requirement of the spec, and the normal name of the package that it is for.
+/// A requirement of the spec, and the normal name of its package.
 struct Asked {
     name: Option<String>,
     requirement: Requirement,
 }
 
-/// What each package asks for: the names, each with the requirement in words.
+/// The requirements of each package: the names, each with the requirement in words.
 type Edges = BTreeMap<String, BTreeMap<String, String>>;
 
 fn edges(asks: Asks) -> Edges {
@@ -139,7 +140,7 @@ fn edges(asks: Asks) -> Edges {
     asks.into_iter().map(|(name, requirements)| (name, words(requirements))).collect()
 }
 
-/// The shortest way from a requirement of the spec, if one leads there.
+/// Returns the shortest path from a requirement of the spec, if there is one.
 fn path(
     requirements: &[Asked],
     edges: &Edges,
