@@ -1,4 +1,4 @@
-//! Everything that can be wrong with stages, tasks, pipelines and their files.
+//! Errors of stages, tasks, pipelines and their files.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,16 +7,16 @@ use envspec::nearest;
 
 use crate::task::TaskId;
 
-/// What a stage's own code may fail with.
+/// The error of a stage's own code.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What is wrong with a stage, a task, a pipeline or its file.
+/// An error of a stage, a task, a pipeline or its file.
 ///
-/// No variant holds a value of `env_vars` or of a stage's arguments, which may be secret.
+/// No variant contains a value of `env_vars` or of a stage's arguments, which may be secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A pipeline or a composite stage holds nothing to run.
+    /// A pipeline or a composite stage is empty.
     #[error("{owner} has no stages")]
     NoStages {
         /// The pipeline or composite stage, as ``pipeline `name` ``.
@@ -28,11 +28,11 @@ pub enum Error {
     DuplicateName {
         /// The pipeline or composite stage, as ``pipeline `name` ``.
         owner: String,
-        /// The name that stands twice.
+        /// The name that occurs twice.
         name: String,
     },
 
-    /// An override of a composite stage names a child that is not there.
+    /// An override of a composite stage names a missing child.
     #[error("composite stage `{composite}` has no stage named `{name}`")]
     UnknownChild {
         /// The composite stage.
@@ -46,20 +46,20 @@ pub enum Error {
     /// A name is empty or holds a control character.
     #[error("`{}` is not a name for a {what}", name.escape_debug())]
     Name {
-        /// What was to be named: `stage`, `pipeline`.
+        /// The named thing: `stage`, `pipeline`.
         what: &'static str,
         /// The name as given.
         name: String,
     },
 
-    /// A setting of a stage has a value that it cannot have.
+    /// A setting of a stage has an invalid value.
     #[error("stage `{stage}`: `{setting}` {problem}")]
     Setting {
         /// The stage.
         stage: String,
         /// The setting, by its name in a pipeline file.
         setting: &'static str,
-        /// What is wrong with its value.
+        /// The fault in its value.
         problem: String,
     },
 
@@ -76,7 +76,7 @@ pub enum Error {
         nearest: Option<String>,
     },
 
-    /// An engine option has a value that the engine would not take.
+    /// An engine option has a value that the engine would refuse.
     #[error("stage `{stage}`: option `{option}` of `{spec}` {problem}")]
     Option {
         /// The stage.
@@ -85,11 +85,11 @@ pub enum Error {
         spec: &'static str,
         /// The option.
         option: String,
-        /// What is wrong with its value.
+        /// The fault in its value.
         problem: String,
     },
 
-    /// A stage needs a key that nothing before it is declared to give.
+    /// A stage needs a key that no earlier stage declares.
     #[error("stage `{stage}` needs `{input}`, which no stage before it needs or gives")]
     MissingInput {
         /// The stage that needs the key.
@@ -111,7 +111,7 @@ pub enum Error {
         missing: Vec<String>,
     },
 
-    /// A text is no task id.
+    /// A text is not a task id.
     #[error("`{}` is not a task id", text.escape_debug())]
     TaskId {
         /// The text, cut to 64 characters.
@@ -123,7 +123,7 @@ pub enum Error {
     PythonCode {
         /// The text, cut to 200 characters.
         text: String,
-        /// What is wrong with it.
+        /// The fault in it.
         problem: &'static str,
     },
 
@@ -136,48 +136,48 @@ pub enum Error {
         given: usize,
     },
 
-    /// A task's data is not what a typed stage takes.
+    /// A task's data has another type than a typed stage takes.
     #[error("the data is no `{expected}`")]
     Input {
         /// The Rust type that the stage takes.
         expected: &'static str,
-        /// Why it could not be read as one.
+        /// The cause.
         source: BoxError,
     },
 
-    /// What a typed stage returned cannot be written as JSON.
+    /// The output of a typed stage cannot be written as JSON.
     #[error("the stage's `{given}` cannot be written as JSON")]
     Output {
         /// The Rust type that the stage returned.
         given: &'static str,
-        /// Why it could not be written.
+        /// The cause.
         source: serde_json::Error,
     },
 
     /// A pipeline file cannot be read.
     ///
-    /// The parser's own error quotes the line, which may hold a secret, so only its position and
-    /// its words are kept.
+    /// The parser's own error quotes the line, which may contain a secret, so only its position and
+    /// its message are kept.
     #[error("line {line}, column {column}: {message}")]
     File {
         /// The line, from 1.
         line: usize,
         /// The column in characters, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The fault there.
         message: String,
         /// The name that was probably meant.
         nearest: Option<String>,
     },
 
-    /// What a pipeline file says of a stage makes no sense.
+    /// A stage in a pipeline file is invalid.
     #[error("line {line}, column {column}: {source}")]
     At {
         /// The line, from 1.
         line: usize,
         /// The column in characters, from 1.
         column: usize,
-        /// What is wrong there; a part of the message.
+        /// The fault there; part of the message.
         source: Box<Self>,
     },
 
@@ -190,12 +190,12 @@ pub enum Error {
         nearest: Option<String>,
     },
 
-    /// A change to a pipeline file is wrong, or what comes of it.
+    /// A change to a pipeline file, or its result, is invalid.
     #[error("{}{problem}", in_front(key))]
     Assignment {
-        /// The field that was to be changed; empty if the text names none.
+        /// The field that the change is for; empty if the text names none.
         key: String,
-        /// What is wrong with it.
+        /// The fault in it.
         problem: String,
     },
 
@@ -204,7 +204,7 @@ pub enum Error {
     ToFile {
         /// The pipeline.
         pipeline: String,
-        /// Why: a value that TOML does not have, for instance `null`.
+        /// The cause: a value that TOML lacks, such as `null`.
         source: toml::ser::Error,
     },
 
@@ -236,7 +236,7 @@ pub enum Error {
     Constructor {
         /// The name in the registry.
         name: String,
-        /// What the constructor said.
+        /// The constructor's error.
         source: BoxError,
     },
 
@@ -247,9 +247,9 @@ pub enum Error {
         stage: String,
         /// `setup_on_node`, `setup`, `process` or `teardown`.
         hook: &'static str,
-        /// The first task of the batch, where the hook had one.
+        /// The first task of the batch, if the hook had one.
         task: Option<TaskId>,
-        /// What the code said.
+        /// The code's error.
         source: BoxError,
     },
 }
@@ -263,7 +263,7 @@ fn on(task: Option<&TaskId>) -> String {
 }
 
 impl Error {
-    /// What to do about it, where there is something to say beyond the message.
+    /// Returns the way out, if the message does not already say it.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
@@ -313,7 +313,7 @@ impl Error {
         Some(hint.into())
     }
 
-    /// Returns everything for a person: the message, those of all causes, and the hint.
+    /// Returns the full text for a person: the message, those of all causes, and the hint.
     #[must_use]
     pub fn report(&self) -> String {
         envspec::report(self, None, self.hint().as_deref())

@@ -1,4 +1,4 @@
-//! JSON values read from a format that has more than JSON, without losing anything in silence.
+//! JSON values read from a format with more types than JSON, without a silent loss.
 //!
 //! `serde_json` itself turns a `nan` of TOML into `null`, and a date into an object with a private
 //! key.
@@ -9,19 +9,19 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
-/// How the `toml` crate names the only key of the map that stands for a date.
+/// The key by which the `toml` crate marks a map that stands for a date.
 const DATE_KEY: &str = "$__toml_private_datetime";
 
-/// How `serde_json` names the only key of the map that stands for a number of other digits than Rust
+/// The key by which `serde_json` marks a map that stands for a number with other digits than Rust
 /// writes.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
-/// A JSON value; a number that is none and a date are refused.
+/// Reads a JSON value; refuses dates, and numbers that JSON lacks.
 pub(crate) fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
     Strict::deserialize(from).map(|strict| strict.0)
 }
 
-/// A JSON object.
+/// Reads a JSON object.
 pub(crate) fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
     match value(from)? {
         Value::Object(object) => Ok(object),
@@ -29,7 +29,7 @@ pub(crate) fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, V
     }
 }
 
-/// A JSON value as a format writes it that has integers of 64 bits and doubles alone.
+/// A JSON value for a format that has only integers of 64 bits and doubles.
 pub(crate) struct AsToml<'a>(pub(crate) &'a Value);
 
 impl Serialize for AsToml<'_> {
@@ -53,13 +53,13 @@ impl Serialize for AsToml<'_> {
     }
 }
 
-/// Whether a number is the one that its digits say, and not only the nearest to it.
+/// Returns whether a number equals its digits exactly, instead of being the nearest one.
 fn is_exact(digits: &str, number: f64) -> bool {
     decimal(digits) == decimal(&format!("{number:e}"))
 }
 
-/// A number as its sign, its digits from the first to the last that is not zero, and the power of
-/// ten of the last one.
+/// Returns a number as its sign, its digits without zeros at the end, and the power of ten of the
+/// last one.
 fn decimal(number: &str) -> Option<(bool, String, i64)> {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let exponent: i64 = exponent.parse().ok()?;

@@ -1,8 +1,8 @@
 //! Stages, tasks and pipelines, as plain data and one trait.
 //!
-//! A [`Pipeline`] is a row of stages through which [`Task`]s flow. A stage is code with
+//! A [`Pipeline`] is a sequence of stages through which [`Task`]s flow. A stage is code with
 //! [`Settings`]: a Python class or function ([`PythonStage`]), or a Rust type that implements
-//! [`Stage`] ([`RustStage`]). Each may bring its own Python packages, as a
+//! [`Stage`] ([`RustStage`]). Each may have its own Python packages, as a
 //! [`RuntimeEnv`](envspec::RuntimeEnv) over the pipeline's default. A [`CompositeStage`] is one
 //! stage to its user and several to an executor. [`Overrides`] are changes to a stage, always made
 //! on a copy.
@@ -28,8 +28,8 @@
 //!
 //! # What it does not do
 //!
-//! It starts no process, builds no environment and runs no pipeline: executors do, in the crate
-//! `backends`. (The feature `testing` has one for unit tests, which runs Rust stages in one
+//! The crate starts no process, builds no environment and runs no pipeline: executors do, in the
+//! crate `backends`. (The feature `testing` has one for unit tests, which runs Rust stages in one
 //! thread.)
 //!
 //! # Features
@@ -71,6 +71,6 @@ pub use task::{
 };
 #[cfg(feature = "arrow")]
 pub use task::{IpcParts, Table};
-/// What the API of [`Table`] speaks of, in the version that it is built with.
+/// The crates behind the API of [`Table`], in the version that it uses.
 #[cfg(feature = "arrow")]
 pub use {arrow_array, arrow_schema};

@@ -1,13 +1,13 @@
-//! What must not be shown: values under names that look secret, and credentials in URLs.
+//! Hides secrets: values with the name of a secret, and credentials in URLs.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// What is shown in place of a secret.
+/// The text in place of a secret.
 pub(crate) const HIDDEN: &str = "<hidden>";
 
-/// The same value with nothing secret in it.
+/// Returns the value with secrets hidden.
 ///
 /// Numbers, booleans and `null` stay under any name: `max_tokens` is no secret.
 #[must_use]
@@ -31,7 +31,7 @@ pub fn redacted(value: &Value) -> Value {
     }
 }
 
-/// Options as debug output shows them.
+/// Options in debug output.
 pub(crate) struct Shown<'a>(pub(crate) &'a Map<String, Value>);
 
 impl fmt::Debug for Shown<'_> {

@@ -8,12 +8,12 @@ use crate::{
     Settings, Stage, Task, Timing,
 };
 
-/// Runs the Rust stages of a pipeline one after the other in the calling thread.
+/// Runs the Rust stages of a pipeline one after another in the calling thread.
 ///
-/// Hooks are called as a real executor calls them: `setup_on_node`, `setup`, the batches, and
-/// `teardown` also after an error, each stage with one worker. Batch sizes, numbers of attempts,
-/// declared inputs, ids and timings are heeded; what needs processes or several workers (timeouts,
-/// recycling, resources) is not.
+/// Hooks are called as in a real executor: `setup_on_node`, `setup`, the batches, and `teardown`
+/// also after an error, each stage with one worker. Batch sizes, numbers of attempts, declared
+/// inputs, ids and timings take effect. Settings that need processes or several workers (timeouts,
+/// recycling, resources) do not.
 ///
 /// ```
 /// use serde_json::json;
@@ -37,18 +37,17 @@ pub struct InMemoryExecutor {
 }
 
 impl InMemoryExecutor {
-    /// The same with an environment that the stage of that name finds in its context. By default,
-    /// it finds none.
+    /// Sets an environment for the context of the stage of that name. Default: none.
     #[must_use]
     pub fn with_environment(mut self, stage: impl Into<String>, environment: EnvView) -> Self {
         self.environments.insert(stage.into(), environment);
         self
     }
 
-    /// Runs the pipeline over the tasks and returns what comes out, sorted by id.
+    /// Runs the pipeline over the tasks and returns the outputs, sorted by id.
     ///
-    /// Fails as [`Pipeline::build`] does, with [`Error::PythonOnly`] before anything runs if a
-    /// stage is Python code, and with the first error of a stage, after that stage's `teardown`.
+    /// Fails like [`Pipeline::build`], with [`Error::PythonOnly`] before anything runs if a stage
+    /// is Python code, and with the first error of a stage, after that stage's `teardown`.
     pub fn run<I>(&self, pipeline: &Pipeline, tasks: I) -> Result<Vec<Task>, Error>
     where
         I: IntoIterator<Item: Into<Task>>,
@@ -77,8 +76,8 @@ impl InMemoryExecutor {
                 source,
             }
         };
-        // A node's context is its own: what `setup_on_node` keeps in memory is on no other worker
-        // either.
+        // A node's context is separate: a value that `setup_on_node` keeps in memory is in no
+        // worker elsewhere, either.
         stage.setup_on_node(&mut self.context(settings)).map_err(failed("setup_on_node"))?;
         let mut context = self.context(settings);
         stage.setup(&mut context).map_err(failed("setup"))?;
@@ -149,7 +148,7 @@ fn attempt(
         if let Ok(output) = stage.process_batch(batch.clone(), context) {
             return Ok(output);
         }
-        // What a failed attempt recorded is not what the tasks cost.
+        // The metrics of a failed attempt are not part of the tasks' costs.
         drop(context.take_metrics());
     }
     stage.process_batch(batch, context).map_err(|source| Error::Stage {

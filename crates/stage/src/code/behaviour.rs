@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{PythonCode, RustCode};
 
-/// What a stage does. Executors match on it.
+/// The code of a stage. Executors match on it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Behaviour {
     /// A Python class or function, run in a worker process of the stage's environment.
@@ -14,7 +14,7 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// The Python code, if it is some.
+    /// Returns the Python code, if it is Python.
     #[must_use]
     pub fn as_python(&self) -> Option<&PythonCode> {
         match self {
@@ -23,7 +23,7 @@ impl Behaviour {
         }
     }
 
-    /// The Rust code, if it is some.
+    /// Returns the Rust code, if it is Rust.
     #[must_use]
     pub fn as_rust(&self) -> Option<&RustCode> {
         match self {

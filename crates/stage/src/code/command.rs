@@ -1,4 +1,4 @@
-//! A stage's environment as its Rust code sees it, and programs to be started in it.
+//! A stage's environment for its Rust code, and programs to start in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -15,10 +15,10 @@ pub struct EnvView {
 }
 
 impl EnvView {
-    /// The environment of an interpreter at `<prefix>/bin/python`.
+    /// Creates the environment of an interpreter at `<prefix>/bin/python`.
     ///
-    /// `vars` are the variables that its programs are started with, besides those they inherit; the
-    /// executor puts `PATH` and the spec's `env_vars` there.
+    /// `vars` are the variables of its programs, besides inherited ones; the executor puts `PATH`
+    /// and the spec's `env_vars` there.
     #[must_use]
     pub fn new(python: impl Into<PathBuf>, vars: BTreeMap<String, String>) -> Self {
         let python = python.into();
@@ -27,34 +27,34 @@ impl EnvView {
         Self { python, bin, prefix, vars }
     }
 
-    /// The interpreter.
+    /// Returns the interpreter.
     #[must_use]
     pub fn python(&self) -> &Path {
         &self.python
     }
 
-    /// The folder of its programs.
+    /// Returns the folder of its programs.
     #[must_use]
     pub fn bin(&self) -> &Path {
         &self.bin
     }
 
-    /// What Python calls `sys.prefix`.
+    /// Returns Python's `sys.prefix`.
     #[must_use]
     pub fn prefix(&self) -> &Path {
         &self.prefix
     }
 
-    /// Variables that its programs are started with. Values may be secret.
+    /// Returns the variables of its programs. Values may be secret.
     #[must_use]
     pub fn vars(&self) -> &BTreeMap<String, String> {
         &self.vars
     }
 
-    /// A program of this environment, or, if it has none of that name, the one that `PATH` finds.
+    /// Returns a program of this environment, or, if it has none of that name, the one on `PATH`.
     ///
-    /// `VIRTUAL_ENV` is set as activating would set it; `PYTHONHOME` is not inherited, since it
-    /// would move every interpreter.
+    /// `VIRTUAL_ENV` is set as by an activation. `PYTHONHOME` is not inherited, since it would
+    /// misdirect every interpreter.
     pub fn command(&self, program: &str) -> Command {
         let own = self.bin.join(program);
         let is_name = Path::new(program).components().count() == 1;
@@ -79,7 +79,7 @@ impl fmt::Debug for EnvView {
     }
 }
 
-/// A program to be started, as plain data: give it to whatever starts your processes.
+/// A program to start, as plain data, for the caller's own way to start processes.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Command {
@@ -90,8 +90,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// A program, by its path or by a name for `PATH`, without arguments and with the inherited
-    /// environment.
+    /// Creates a command for a program, by its path or by a name for `PATH`, without arguments and
+    /// with the inherited environment.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -101,19 +101,19 @@ impl Command {
         }
     }
 
-    /// The same with one more argument.
+    /// Adds an argument.
     pub fn add_arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// The same with more arguments.
+    /// Adds arguments.
     pub fn add_args<I: IntoIterator<Item: Into<OsString>>>(mut self, args: I) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// The same with a variable set. By default, the environment is inherited as it is.
+    /// Sets a variable. Default: the environment is inherited unchanged.
     pub fn with_env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let name = name.into();
         self.env_removed.remove(&name);
@@ -121,7 +121,7 @@ impl Command {
         self
     }
 
-    /// The same with a variable removed from what is inherited.
+    /// Removes a variable from the inherited environment.
     pub fn without_env(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.env.remove(&name);
@@ -129,25 +129,25 @@ impl Command {
         self
     }
 
-    /// The program.
+    /// Returns the program.
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.program
     }
 
-    /// Its arguments.
+    /// Returns its arguments.
     #[must_use]
     pub fn args(&self) -> &[OsString] {
         &self.args
     }
 
-    /// Variables to be set. Values may be secret.
+    /// Returns the variables to set. Values may be secret.
     #[must_use]
     pub fn env(&self) -> &BTreeMap<String, String> {
         &self.env
     }
 
-    /// Variables to be removed from what is inherited.
+    /// Returns the variables to remove from the inherited environment.
     #[must_use]
     pub fn env_removed(&self) -> &BTreeSet<String> {
         &self.env_removed

@@ -1,4 +1,4 @@
-//! What a hook of a Rust stage is given besides its tasks.
+//! The input of a Rust stage's hooks besides the tasks.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::{Command, EnvView};
 
-/// The worker that a hook runs in, and a place to keep what it needs between tasks.
+/// The worker that a hook runs in, and a store for values that it needs between tasks.
 ///
 /// ```
 /// use stage::Context;
@@ -27,7 +27,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of the first worker of a stage, on a node named `local`, in the base
+    /// Creates the context of the first worker of a stage, on a node named `local`, in the base
     /// environment.
     #[must_use]
     pub fn new(stage_name: impl Into<String>) -> Self {
@@ -41,75 +41,77 @@ impl Context {
         }
     }
 
-    /// The same for another worker. By default, 0.
+    /// Sets the worker's number. Default: 0.
     #[must_use]
     pub fn with_worker_index(self, worker_index: usize) -> Self {
         Self { worker_index, ..self }
     }
 
-    /// The same on another node. By default, `local`.
+    /// Sets the node. Default: `local`.
     #[must_use]
     pub fn with_node_id(self, node_id: impl Into<String>) -> Self {
         Self { node_id: node_id.into(), ..self }
     }
 
-    /// The same with a prepared environment. By default, there is none.
+    /// Sets the prepared environment. Default: none.
     #[must_use]
     pub fn with_environment(self, environment: EnvView) -> Self {
         Self { environment: Some(environment), ..self }
     }
 
-    /// The stage's name in the pipeline.
+    /// Returns the stage's name in the pipeline.
     #[must_use]
     pub fn stage_name(&self) -> &str {
         &self.stage_name
     }
 
-    /// The node that the worker runs on.
+    /// Returns the node that the worker runs on.
     #[must_use]
     pub fn node_id(&self) -> &str {
         &self.node_id
     }
 
-    /// The worker's number among the stage's workers on this node, from 0; 0 in `setup_on_node`.
+    /// Returns the worker's number among the stage's workers on this node, from 0; 0 in
+    /// `setup_on_node`.
     #[must_use]
     pub fn worker_index(&self) -> usize {
         self.worker_index
     }
 
-    /// The stage's prepared environment; `None` for a stage that has no `runtime_env`.
+    /// Returns the stage's prepared environment; `None` for a stage without a `runtime_env`.
     #[must_use]
     pub fn environment(&self) -> Option<&EnvView> {
         self.environment.as_ref()
     }
 
-    /// A program to be started in the stage's environment, as data: this crate starts no process.
+    /// Returns a program to start in the stage's environment, as data: this crate starts no
+    /// process.
     ///
-    /// Without an environment it is that program as `PATH` finds it.
+    /// Without an environment, it is the program on `PATH`.
     pub fn command(&self, program: &str) -> Command {
         self.environment
             .as_ref()
             .map_or_else(|| Command::new(program), |environment| environment.command(program))
     }
 
-    /// Keeps a value for this worker's later hooks, in place of the one kept before.
+    /// Keeps a value for this worker's later hooks, in place of the previous one.
     pub fn keep<T: Any + Send>(&mut self, value: T) {
         self.state = Some(Box::new(value));
     }
 
-    /// What was kept, if it is a `T`.
+    /// Returns the kept value, if it is a `T`.
     #[must_use]
     pub fn kept<T: Any>(&self) -> Option<&T> {
         self.state.as_deref()?.downcast_ref()
     }
 
-    /// What was kept, to be changed, if it is a `T`.
+    /// Returns the kept value for changes, if it is a `T`.
     #[must_use]
     pub fn kept_mut<T: Any>(&mut self) -> Option<&mut T> {
         self.state.as_deref_mut()?.downcast_mut()
     }
 
-    /// Takes what was kept, if it is a `T`; anything else stays.
+    /// Takes the kept value, if it is a `T`; any other value stays.
     pub fn take_kept<T: Any>(&mut self) -> Option<T> {
         match self.state.take()?.downcast() {
             Ok(value) => Some(*value),
@@ -120,12 +122,12 @@ impl Context {
         }
     }
 
-    /// Adds `value` to a metric of the batch at hand; it ends in the tasks' timings.
+    /// Adds `value` to a metric of the current batch; the metric is part of the tasks' timings.
     pub fn record(&mut self, metric: impl Into<String>, value: f64) {
         *self.metrics.entry(metric.into()).or_default() += value;
     }
 
-    /// Takes what was recorded since the last call. For executors, after each batch.
+    /// Takes the metrics recorded since the last call. For executors, after each batch.
     #[must_use]
     pub fn take_metrics(&mut self) -> BTreeMap<String, f64> {
         std::mem::take(&mut self.metrics)

@@ -1,26 +1,25 @@
-//! What becomes of what the code of a stage declares about itself.
+//! The policy for settings that a stage's code declares.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What becomes of the settings that a Python class declares about itself, such as a class variable
-/// `runtime_env`.
+/// The policy for settings that a Python class declares, such as a class variable `runtime_env`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Declared {
-    /// They hold where the stage's entry in the pipeline sets nothing else.
+    /// They apply if the stage's entry in the pipeline does not set them.
     #[default]
     Use,
-    /// They have no effect, and nothing is told of them.
+    /// They are ignored without a message.
     Ignore,
-    /// They end the run, by an error that names them.
+    /// They end the run with an error that names them.
     Forbid,
 }
 
 impl Declared {
-    /// Its name, as a pipeline file has it.
+    /// Returns its name in a pipeline file.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

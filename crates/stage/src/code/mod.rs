@@ -1,4 +1,4 @@
-//! What a stage does: Rust or Python code, and what it is given.
+//! The code of a stage, in Rust or Python, and its input.
 
 mod behaviour;
 mod command;

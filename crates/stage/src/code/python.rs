@@ -1,4 +1,4 @@
-//! Stages that are Python code: where the code is, what it is called, and its arguments.
+//! Stages of Python code: the place of the code, its name, and its arguments.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::declared::Declared;
 use crate::{Error, secret};
 
-/// A Python class or function, by where it is and what it is called.
+/// A Python class or function, by its place and name.
 ///
-/// As text it is `file.py:Name` or `package.module:Name`. Whether the code is there, only a worker
-/// finds out.
+/// Its text form is `file.py:Name` or `package.module:Name`. Only a worker finds out whether the
+/// code exists.
 ///
 /// ```
 /// use stage::PythonCode;
@@ -30,7 +30,7 @@ pub struct PythonCode {
     declared: Declared,
 }
 
-/// Where Python code is.
+/// The place of Python code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PythonSource {
     /// A `.py` file. Its folder is appended to `sys.path`, so that it can import its neighbours.
@@ -42,17 +42,18 @@ pub enum PythonSource {
 }
 
 impl PythonCode {
-    /// A class or function of a `.py` file; a relative path is relative to the pipeline's folder.
+    /// Names a class or function of a `.py` file; a relative path is relative to the pipeline's
+    /// folder.
     pub fn from_file(file: impl Into<PathBuf>, name: impl Into<String>) -> Self {
         Self::new(PythonSource::File(file.into()), name)
     }
 
-    /// A class or function of a module that the stage's environment can import.
+    /// Names a class or function of a module that the stage's environment can import.
     pub fn from_module(module: impl Into<String>, name: impl Into<String>) -> Self {
         Self::new(PythonSource::Module(module.into()), name)
     }
 
-    /// A class or function of a module given as text.
+    /// Names a class or function of a module given as text.
     pub fn from_source(text: impl Into<String>, name: impl Into<String>) -> Self {
         Self::new(PythonSource::Inline(text.into()), name)
     }
@@ -61,20 +62,20 @@ impl PythonCode {
         Self { source, name: name.into(), args: Value::Null, declared: Declared::Use }
     }
 
-    /// The same with arguments for the class: a JSON object gives keyword arguments, an array
-    /// positional ones.
+    /// Sets arguments for the class: a JSON object gives keyword arguments, an array positional
+    /// ones.
     ///
-    /// By default, `null`: the class is constructed without arguments. A function takes none.
+    /// Default: `null`, which constructs the class without arguments. A function takes none.
     pub fn with_args(self, args: impl Into<Value>) -> Self {
         Self { args: args.into(), ..self }
     }
 
-    /// Says what becomes of what the code declares about itself. By default, [`Declared::Use`].
+    /// Sets the policy for settings that the code declares. Default: [`Declared::Use`].
     pub fn with_declared(self, declared: Declared) -> Self {
         Self { declared, ..self }
     }
 
-    /// The same with a file's relative path put under `dir`.
+    /// Returns the code with a file's relative path put under `dir`.
     pub fn within(mut self, dir: &Path) -> Self {
         if let PythonSource::File(file) = &mut self.source {
             *file = dir.join(&*file);
@@ -82,37 +83,37 @@ impl PythonCode {
         self
     }
 
-    /// Where the code is.
+    /// Returns the place of the code.
     #[must_use]
     pub fn source(&self) -> &PythonSource {
         &self.source
     }
 
-    /// What it is called there; dotted for a class within a class.
+    /// Returns its name there; dotted for a class within a class.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The last part of the name: a stage's name unless it is given another.
+    /// Returns the last part of the name, which is a stage's default name.
     #[must_use]
     pub fn short_name(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or(&self.name)
     }
 
-    /// The arguments: `null`, an object or an array. Values may be secret.
+    /// Returns the arguments: `null`, an object or an array. Values may be secret.
     #[must_use]
     pub fn args(&self) -> &Value {
         &self.args
     }
 
-    /// What becomes of what the code declares about itself.
+    /// Returns the policy for settings that the code declares.
     #[must_use]
     pub fn declared(&self) -> Declared {
         self.declared
     }
 
-    /// What is wrong with the text form, if anything.
+    /// Fails if the text form is invalid.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |problem| {
             let text = self.to_string().chars().take(200).collect();
@@ -136,7 +137,7 @@ impl PythonCode {
 impl FromStr for PythonCode {
     type Err = Error;
 
-    /// Reads `file.py:Name` or `package.module:Name`; anything else is [`Error::PythonCode`].
+    /// Reads `file.py:Name` or `package.module:Name`; any other text is [`Error::PythonCode`].
     fn from_str(text: &str) -> Result<Self, Error> {
         let Some((place, name)) = text.rsplit_once(':') else {
             let text = text.chars().take(200).collect();

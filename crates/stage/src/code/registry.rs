@@ -1,4 +1,4 @@
-//! Rust stages that can be made in another process of the same program.
+//! Rust stages that another process of the same program can create.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use crate::{BoxError, Error, RustStage, Settings};
 
 type Constructor = Arc<dyn Fn(&Value) -> Result<RustCode, BoxError> + Send + Sync>;
 
-/// The Rust stages of a program, by name: what another process of the same program needs to make
-/// one of them.
+/// The Rust stages of a program, by name, with which another process of the same program creates
+/// them.
 ///
-/// A stage that a registry made remembers its name and its arguments, so that an engine can run it
-/// on another machine, where the program itself is the worker. One that is made in any other way
-/// runs on the local executor only.
+/// A stage that a registry creates remembers its name and its arguments. So an engine can run it on
+/// another machine, where the program itself is the worker. A stage created in any other way runs
+/// on the local executor only.
 ///
 /// ```
 /// use serde_json::{Value, json};
@@ -45,14 +45,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry without stages.
+    /// Creates a registry without stages.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with one more stage, or with another constructor under a name that it has. The
-    /// constructor is called with the arguments that a pipeline gives, in every process that runs
-    /// the stage.
+    /// Adds a stage, or replaces the constructor of an existing name. The constructor is called
+    /// with the arguments from the pipeline, in every process that runs the stage.
     pub fn with<S, F>(mut self, name: impl Into<String>, constructor: F) -> Self
     where
         S: Stage + 'static,
@@ -63,13 +62,13 @@ impl Registry {
         self
     }
 
-    /// The names, in alphabetical order.
+    /// Returns the names, in alphabetical order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.constructors.keys().map(String::as_str)
     }
 
-    /// Makes a stage, called as it is registered. It is an error if nothing is registered under the
-    /// name, or if the constructor refuses the arguments.
+    /// Creates a stage, named as it is registered. Fails if nothing is registered under the name,
+    /// or if the constructor refuses the arguments.
     pub fn stage(&self, name: &str, args: impl Into<Value>) -> Result<RustStage, Error> {
         let args = args.into();
         let Some(constructor) = self.constructors.get(name) else {

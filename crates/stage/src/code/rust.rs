@@ -1,4 +1,4 @@
-//! Stages that are Rust code.
+//! Stages of Rust code.
 
 use std::any::type_name;
 use std::fmt;
@@ -10,10 +10,10 @@ use crate::{BatchOutput, BoxError, Context, Output, Task};
 
 /// A stage in Rust. Only [`process`](Self::process) is required.
 ///
-/// One value serves all workers of a stage at once, each with its own [`Context`]; what a worker
-/// needs for itself (a model, a connection) it makes in [`setup`](Self::setup) and keeps in the
-/// context. Each hook is called exactly once: `setup_on_node` per node and stage, `setup` per
-/// worker, `teardown` per worker that ends in order, also after an error.
+/// One value serves all workers of a stage at once, each with its own [`Context`]. A worker's own
+/// objects (a model, a connection) are made in [`setup`](Self::setup) and kept in the context. Each
+/// hook is called exactly once: `setup_on_node` for each node and stage, `setup` for each worker,
+/// and `teardown` for each worker that ends in order, also after an error.
 ///
 /// ```
 /// use serde_json::json;
@@ -30,13 +30,12 @@ use crate::{BatchOutput, BoxError, Context, Output, Task};
 /// }
 /// ```
 pub trait Stage: Send + Sync {
-    /// Makes of one task another, several or none.
+    /// Turns one task into another, several or none.
     fn process(&self, task: Task, context: &mut Context) -> Result<Output, BoxError>;
 
-    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each
-    /// task, in order.
+    /// Processes a batch. Default: [`process`](Self::process) is called on each task, in order.
     ///
-    /// This is what executors call. A batch holds at least one task and at most the stage's batch
+    /// Executors call this method. A batch holds at least one task and at most the stage's batch
     /// size.
     fn process_batch(
         &self,
@@ -47,19 +46,19 @@ pub trait Stage: Send + Sync {
         entries.collect::<Result<_, _>>().map(BatchOutput::PerTask)
     }
 
-    /// Prepares the node, for instance by downloading a model. By default, nothing.
+    /// Prepares the node, for instance by downloading a model. Default: does nothing.
     fn setup_on_node(&self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
     }
 
-    /// Prepares a worker before its first task. By default, nothing.
+    /// Prepares a worker before its first task. Default: does nothing.
     fn setup(&self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
     }
 
-    /// Ends a worker. By default, nothing; the context and its state are dropped after it.
+    /// Ends a worker. Default: does nothing; the context and its state are dropped after it.
     fn teardown(&self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
@@ -68,7 +67,7 @@ pub trait Stage: Send + Sync {
 
 const _: Option<&dyn Stage> = None; // stays object-safe, or does not compile
 
-/// Rust code as a pipeline holds it: shared by the copies of a stage, and equal only to itself.
+/// Rust code in a pipeline: shared by the copies of a stage, and equal only to itself.
 #[derive(Clone)]
 pub struct RustCode {
     type_name: &'static str,
@@ -86,13 +85,13 @@ pub struct Origin {
 }
 
 impl RustCode {
-    /// The code of a stage.
+    /// Wraps the code of a stage.
     #[must_use]
     pub fn new<S: Stage + 'static>(stage: S) -> Self {
         Self::of_type::<S>(stage)
     }
 
-    /// The stage, to call its hooks.
+    /// Returns the stage, for calls of its hooks.
     #[must_use]
     pub fn stage(&self) -> &dyn Stage {
         &*self.stage
@@ -114,14 +113,14 @@ impl RustCode {
         Self { origin: Some(Arc::new(origin)), ..self }
     }
 
-    /// The type's name without its path and parameters: a stage's name unless it is given another.
+    /// Returns the type's name without its path and parameters, which is a stage's default name.
     #[must_use]
     pub fn short_name(&self) -> &str {
         let path = self.type_name.split('<').next().unwrap_or(self.type_name);
         path.rsplit("::").next().unwrap_or(path)
     }
 
-    /// The code of a closure.
+    /// Wraps a closure.
     pub(crate) fn from_fn<F, O, E>(function: F) -> Self
     where
         F: Fn(Task, &mut Context) -> Result<O, E> + Send + Sync + 'static,

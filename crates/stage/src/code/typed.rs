@@ -1,4 +1,4 @@
-//! Stages that take and give Rust types instead of tasks.
+//! Stages that take and return Rust types instead of tasks.
 
 use std::any::type_name;
 
@@ -11,23 +11,22 @@ use crate::{BatchOutput, BoxError, Context, Data, Error, Json, Output, Task};
 /// A stage in Rust that sees its tasks' data as Rust values.
 ///
 /// The data travels as JSON between stages, so that a stage before or after may be Python or run
-/// elsewhere. What comes out keeps the task's data set and metadata. Made a stage by
-/// [`RustStage::typed`](crate::RustStage::typed).
+/// elsewhere. Outputs keep the task's data set and metadata.
+/// [`RustStage::typed`](crate::RustStage::typed) makes a stage of it.
 pub trait TypedStage: Send + Sync {
-    /// What a task's JSON is read as.
+    /// The type that a task's JSON is read as.
     type In: DeserializeOwned;
-    /// What is written as a task's JSON.
+    /// The type that is written as a task's JSON.
     type Out: Serialize;
 
-    /// Makes of one value another, several or none.
+    /// Turns one value into another, several or none.
     fn process(
         &self,
         input: Self::In,
         context: &mut Context,
     ) -> Result<Output<Self::Out>, BoxError>;
 
-    /// Makes of a batch what it becomes. By default, [`process`](Self::process) is called on each
-    /// value, in order.
+    /// Processes a batch. Default: [`process`](Self::process) is called on each value, in order.
     ///
     /// An aggregate has the first task's data set and no metadata.
     fn process_batch(
@@ -39,19 +38,19 @@ pub trait TypedStage: Send + Sync {
         entries.collect::<Result<_, _>>().map(BatchOutput::PerTask)
     }
 
-    /// Prepares the node. By default, nothing.
+    /// Prepares the node. Default: does nothing.
     fn setup_on_node(&self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
     }
 
-    /// Prepares a worker before its first task. By default, nothing.
+    /// Prepares a worker before its first task. Default: does nothing.
     fn setup(&self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
     }
 
-    /// Ends a worker. By default, nothing.
+    /// Ends a worker. Default: does nothing.
     fn teardown(&self, context: &mut Context) -> Result<(), BoxError> {
         let _ = context;
         Ok(())
@@ -120,8 +119,8 @@ fn read<T: DeserializeOwned>(task: &mut Task) -> Result<T, Error> {
     }
 }
 
-/// The tasks that `task` became, each with its metadata, which is copied only where there is more
-/// than one.
+/// Returns the outputs of `task` as tasks, each with its metadata, which is copied only if there is
+/// more than one.
 fn written<T: Serialize>(output: Output<T>, task: Task) -> Result<Output, Error> {
     match output {
         Output::Dropped => Ok(Output::Dropped),

@@ -1,4 +1,4 @@
-//! A change to a pipeline file from outside of it: `stage.NAME.batch_size=8`.
+//! Changes to a pipeline file from outside: `stage.NAME.batch_size=8`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use crate::{Error, json};
 use envspec::nearest;
 
-/// A field of a pipeline file, and another value for it.
+/// A field of a pipeline file, and a new value for it.
 ///
-/// As text it is `KEY=VALUE`, both as in TOML. The parts of the key are the fields on the way, and
-/// for a stage its name: `failure_policy="record"`, `engine.cpus=2`, `stage.clean.batch_size=8`,
-/// `stage."v2.0".args.depth=3`.
+/// Its text form is `KEY=VALUE`, both as in TOML. The parts of the key are the fields on the path,
+/// and for a stage its name: `failure_policy="record"`, `engine.cpus=2`,
+/// `stage.clean.batch_size=8`, `stage."v2.0".args.depth=3`.
 ///
 /// ```
 /// use stage::{Assignment, PipelineFile};
@@ -29,11 +29,11 @@ pub struct Assignment {
     value: Value,
 }
 
-/// Fields of which a stage has one at most: to give one is to take the other back.
+/// Fields of which a stage has at most one: setting one removes the other.
 const EITHER: [&str; 2] = ["num_workers", "num_workers_per_node"];
 
 impl Assignment {
-    /// The key, as it was given but for quotes and spaces.
+    /// Returns the key, as given except for quotes and spaces.
     #[must_use]
     pub fn key(&self) -> String {
         self.path.join(".")
@@ -70,8 +70,8 @@ impl Assignment {
         Error::Assignment { key: self.key(), problem: problem.to_owned() }
     }
 
-    /// Whether a field that is wrong is this one, is within it, or holds it. `path` has a stage's
-    /// place where the key has its name, so that names are given by `stages`.
+    /// Returns whether a faulty field is this one, is within it, or contains it. `path` has a
+    /// stage's place instead of the name in the key, so `stages` lists the names.
     pub(super) fn touches(&self, path: &str, stages: &[String]) -> bool {
         let mut key = self.path.clone();
         if let Some(index) = (key.len() > 1 && key[0] == "stage")
@@ -87,7 +87,7 @@ impl Assignment {
 
 const NO_TABLE: &str = "what it is a field of is no table";
 
-/// The stage of that name; if there is none, the nearest name.
+/// Returns the stage of that name; if there is none, the nearest name.
 fn find<'a>(file: &'a mut Value, name: &str) -> Result<&'a mut Value, Option<String>> {
     let stages = file["stage"].as_array_mut().ok_or(None)?;
     if let Some(position) = stages.iter().position(|stage| stage["name"] == name) {
@@ -106,7 +106,7 @@ impl FromStr for Assignment {
             problem: problem.to_owned(),
         };
         let Some((key, value)) = split(text) else {
-            // What stands there may be a secret.
+            // The text may be a secret.
             return Err(wrong("", "there is no `=` between key and value"));
         };
         let path = path(key).ok_or_else(|| wrong(key, "is no key, as TOML writes it"))?;
@@ -115,7 +115,7 @@ impl FromStr for Assignment {
     }
 }
 
-/// Splits at the first `=` that is not within quotes.
+/// Splits at the first `=` outside of quotes.
 fn split(text: &str) -> Option<(&str, &str)> {
     let mut quote = None;
     for (place, letter) in text.char_indices() {
@@ -153,7 +153,7 @@ fn value_of(text: &str) -> Result<Value, &'static str> {
     let read: Result<Only, _> = toml::from_str(&format!("value = {}", text.trim()));
     let is_text =
         || text.trim().starts_with(|letter: char| letter.is_alphabetic() || letter == '/');
-    // TOML's integers end somewhere, and JSON's do not.
+    // TOML limits integers; JSON does not.
     let number = || text.trim().parse().ok().map(Value::Number);
     read.ok().map(|only| only.value).or_else(number).ok_or_else(|| {
         if is_text() {
@@ -164,7 +164,7 @@ fn value_of(text: &str) -> Result<Value, &'static str> {
     })
 }
 
-/// Without the value, which may be secret.
+/// Leaves out the value, which may be secret.
 impl fmt::Debug for Assignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Assignment({} = …)", self.key())

@@ -1,4 +1,4 @@
-//! The environment that a pipeline's environments stand on.
+//! The base of a pipeline's environments.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for Base {
     }
 }
 
-/// By hand, since an untagged enum forgets what was wrong within the table.
+/// Written by hand, since an untagged enum loses errors within the table.
 struct BaseVisitor;
 
 impl<'de> Visitor<'de> for BaseVisitor {

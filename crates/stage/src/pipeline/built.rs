@@ -1,4 +1,4 @@
-//! A pipeline that was checked, with its composite stages expanded: what executors run.
+//! A checked pipeline with expanded composite stages, for executors.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::settings::check_name;
 use crate::{AnyStage, Error};
 use envspec::nearest;
 
-/// A pipeline that was checked, with its composite stages expanded: what executors run.
+/// A checked pipeline with expanded composite stages, for executors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BuiltPipeline {
     pipeline: Pipeline,
@@ -33,49 +33,49 @@ impl BuiltPipeline {
         Ok(Self { pipeline: pipeline.clone(), stages })
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.pipeline.name()
     }
 
-    /// The stages in order, at least one.
+    /// Returns the stages in order, at least one.
     pub fn stages(&self) -> &[AnyStage] {
         &self.stages
     }
 
-    /// The stage of that name.
+    /// Returns the stage of that name.
     #[must_use]
     pub fn stage(&self, name: &str) -> Option<&AnyStage> {
         self.stages.iter().find(|stage| stage.name() == name)
     }
 
-    /// The environment that a stage runs in; see [`Pipeline::effective_runtime_env`].
+    /// Returns the environment that a stage runs in; see [`Pipeline::effective_runtime_env`].
     pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
         self.pipeline.effective_runtime_env(stage)
     }
 
-    /// The base that the pipeline asks for, if it does.
+    /// Returns the base that the pipeline asks for, if any.
     #[must_use]
     pub fn base(&self) -> Option<&Base> {
         self.pipeline.base()
     }
 
-    /// The folder that relative paths are relative to, if it is set.
+    /// Returns the folder that relative paths are relative to, if set.
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
         self.pipeline.dir()
     }
 
-    /// The same pipeline with these stages in place of its own, checked anew.
+    /// Returns the pipeline with these stages in place of its own, checked again.
     ///
-    /// Fails as [`Pipeline::build`] does.
+    /// Fails like [`Pipeline::build`].
     pub fn with_stages<I: IntoIterator<Item = AnyStage>>(&self, stages: I) -> Result<Self, Error> {
         let stages = stages.into_iter().map(Into::into).collect();
         Pipeline { stages, ..self.pipeline.clone() }.build()
     }
 
-    /// What it was built from.
+    /// Returns the pipeline that it was built from.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
     }
@@ -107,7 +107,7 @@ fn effective_runtime_env(own: Option<&RuntimeEnv>, default: Option<&RuntimeEnv>)
     match (own, default) {
         (None, None) => RuntimeEnv::default(),
         (None, Some(default)) => default.clone(),
-        // An empty environment is an answer, not a question: it opts out of the default.
+        // An empty environment is a decision: it opts out of the default.
         (Some(own), Some(default)) if !own.is_empty() => own.over(default),
         (Some(own), _) => own.clone(),
     }

@@ -6,10 +6,11 @@ use crate::settings::check_name;
 use crate::{AnyStage, Error, Overrides, PythonStage, RustStage};
 use envspec::nearest;
 
-/// Several stages under one name, put in their place when a pipeline is built.
+/// Several stages under one name, which replace it when a pipeline is built.
 ///
-/// Overrides reach the stages within by their names. A composite stage may hold others: what counts
-/// is the flat list of stages that comes out, inner overrides first. One stage expands like many.
+/// Overrides reach the stages within by their names. A composite stage may contain others: the
+/// result is the flat list of stages, with inner overrides applied first. One stage expands like
+/// many.
 ///
 /// ```
 /// use stage::{CompositeStage, Overrides, PythonStage};
@@ -41,7 +42,7 @@ pub enum PipelineStage {
 }
 
 impl CompositeStage {
-    /// These stages, in order.
+    /// Creates a composite of these stages, in order.
     pub fn new<I>(name: impl Into<String>, stages: I) -> Self
     where
         I: IntoIterator<Item: Into<PipelineStage>>,
@@ -53,21 +54,21 @@ impl CompositeStage {
         }
     }
 
-    /// The same with one more stage at the end, of whatever kind.
+    /// Adds a stage of any kind at the end.
     pub fn with_stage(mut self, stage: impl Into<PipelineStage>) -> Self {
         self.stages.push(stage.into());
         self
     }
 
-    /// A copy in which the stage of that name is changed.
+    /// Returns a copy in which the stage of that name is changed.
     ///
-    /// A stage that an earlier call renamed is known by its new name. That there is one of that
-    /// name, and that all names differ afterwards, is checked on expansion.
+    /// A stage that an earlier call renamed has its new name. Expansion checks that the name
+    /// exists, and that all names differ afterwards.
     pub fn with_(&self, stage: impl Into<String>, overrides: Overrides) -> Self {
         self.with_all([(stage, overrides)])
     }
 
-    /// A copy in which several stages are changed at once: each is known by the name it had before
+    /// Returns a copy in which several stages are changed at once. Each has the name from before
     /// this call, so that two may swap names.
     pub fn with_all<I, N>(&self, overrides: I) -> Self
     where
@@ -80,13 +81,13 @@ impl CompositeStage {
         copy
     }
 
-    /// The name. It is for messages: the stages within keep theirs.
+    /// Returns the name. It is for messages: the stages within keep theirs.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The stages that it stands for, with the overrides made.
+    /// Returns the stages that it stands for, with the overrides applied.
     ///
     /// Fails with [`Error::Name`], [`Error::NoStages`], [`Error::DuplicateName`] or
     /// [`Error::UnknownChild`].
@@ -116,12 +117,12 @@ impl CompositeStage {
         Ok(stages)
     }
 
-    /// What the first stage within needs. Fails as [`expand`](Self::expand) does.
+    /// Returns the inputs of the first stage within. Fails like [`expand`](Self::expand).
     pub fn inputs(&self) -> Result<Vec<String>, Error> {
         Ok(self.expand()?.first().map(|first| first.settings().inputs.clone()).unwrap_or_default())
     }
 
-    /// What the last stage within gives. Fails as [`expand`](Self::expand) does.
+    /// Returns the outputs of the last stage within. Fails like [`expand`](Self::expand).
     pub fn outputs(&self) -> Result<Vec<String>, Error> {
         Ok(self.expand()?.last().map(|last| last.settings().outputs.clone()).unwrap_or_default())
     }
@@ -163,7 +164,7 @@ pub(super) fn expand_all(stages: &[PipelineStage]) -> Result<Vec<AnyStage>, Erro
     Ok(flat)
 }
 
-/// Where each name is; fails if one stands twice.
+/// Returns the place of each name; fails if one occurs twice.
 pub(super) fn positions_by_name(
     stages: &[AnyStage],
     owner: impl Fn() -> String,

@@ -82,7 +82,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The stages by name, where a composite stage cannot be expanded.
+    /// Writes the stages by name, if a composite stage cannot be expanded.
     fn unexpanded(&mut self, stages: &[PipelineStage]) -> fmt::Result {
         for (number, stage) in (1..).zip(stages) {
             let (name, kind) = match stage {
@@ -125,8 +125,7 @@ fn stage_env(pipeline: &Pipeline, stage: &AnyStage) -> String {
     }
 }
 
-/// Where a setting comes from, where that is not plain: from the stage's code, or in place of what
-/// that declares.
+/// Returns the origin of a setting if it is not obvious: from the stage's code, or overriding it.
 fn origin(stage: &AnyStage, setting: &str) -> String {
     match stage.overridden(setting) {
         Some(declared) => format!(" (overrides the class's {})", json(declared)),

@@ -13,9 +13,9 @@ use crate::json::AsToml;
 use crate::settings::Entry;
 use crate::{AnyStage, Behaviour, Declared, Error, PythonCode, PythonSource, PythonStage};
 
-/// A pipeline file: a pipeline, and how it is to be run.
+/// A pipeline file: a pipeline, and its settings for a run.
 ///
-/// Two forms of the same fields, TOML and JSON. What is at its default may be left out.
+/// TOML and JSON are two forms of the same fields. Fields with their default value may be left out.
 ///
 /// ```
 /// use stage::{FailurePolicy, PipelineFile};
@@ -40,7 +40,7 @@ pub struct PipelineFile {
     places: Places,
 }
 
-/// A pipeline as it is written.
+/// A pipeline in written form.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(title = "A pipeline of Curator"))]
@@ -48,19 +48,19 @@ pub struct PipelineFile {
 pub(super) struct File {
     /// The pipeline's name.
     name: String,
-    /// Some words on what it does.
+    /// A short description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
-    /// What the environments of all stages stand on: the path of a Python or of a virtualenv's
-    /// folder, or a table with `pip` or `uv` for one that is made and kept in the cache. By default,
-    /// the virtualenv that `$VIRTUAL_ENV` names, else `python3` on PATH.
+    /// The base of all stages' environments: the path of a Python or of a virtualenv's folder, or a
+    /// table with `pip` or `uv` for one that is built and kept in the cache. By default, the
+    /// virtualenv in `$VIRTUAL_ENV`, else `python3` on PATH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<Base>,
-    /// The environment of every stage that has none of its own.
+    /// The environment of every stage without one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     runtime_env: Option<RuntimeEnv>,
-    /// What a run does about a task that fails: stop (`fail-fast`, the default), or write it down
-    /// and go on (`record`).
+    /// The policy for a task that fails: stop (`fail-fast`, the default), or record it and continue
+    /// (`record`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure_policy: Option<FailurePolicy>,
     /// The engine that runs it.
@@ -75,7 +75,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A stage as it is written, with its code understood.
+/// A stage in written form, with its code parsed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Entry", into = "Entry")]
 struct FileStage(PythonStage);
@@ -134,16 +134,15 @@ impl From<FileStage> for Entry {
     }
 }
 
-/// What is wrong with a stage as a whole; it reaches the user through the parser, which knows
-/// where.
+/// An error of a stage as a whole; it passes through the parser, which adds the position.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct WrongStage(String);
 
 impl PipelineFile {
-    /// Reads a pipeline file in TOML. Paths in it are relative to `dir`, the folder that it lies in.
+    /// Reads a pipeline file in TOML. Paths in it are relative to `dir`, its folder.
     ///
-    /// Fails with [`Error::File`] at the line and column of what is wrong.
+    /// Fails with [`Error::File`] at the line and column of the fault.
     pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let read = toml::Deserializer::parse(text).map_err(|error| (String::new(), error));
         let read = read.and_then(|toml| {
@@ -168,8 +167,8 @@ impl PipelineFile {
 
     /// Reads a pipeline file in JSON: the same fields, as an object.
     ///
-    /// Fails with [`Error::File`] at the line and column where the parser saw that something is
-    /// wrong, which is at the end of a value or behind it.
+    /// Fails with [`Error::File`] at the line and column where the parser noticed the fault, at the
+    /// end of a value or after it.
     pub fn from_json(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let mut json = serde_json::Deserializer::from_str(text);
         let read = serde_path_to_error::deserialize(&mut json)
@@ -179,14 +178,14 @@ impl PipelineFile {
             });
         let written = read.map_err(|(path, error)| {
             let message = error.to_string();
-            // The place is told by itself.
+            // The error has the position in fields of its own.
             let message = message.split(" at line ").next().unwrap_or_default();
             wrong((error.line().max(1), error.column().max(1)), &path, message)
         })?;
         Ok(Self { written, dir: dir.into(), places: Places::default() })
     }
 
-    /// The same with other values for some fields, the last one winning.
+    /// Returns the file with other values for some fields; the last assignment wins.
     ///
     /// Fails with [`Error::UnknownStage`] or [`Error::Assignment`].
     pub fn with_assignments(&self, assignments: &[Assignment]) -> Result<Self, Error> {
@@ -195,7 +194,7 @@ impl PipelineFile {
         }
         let stages: Vec<String> =
             self.written.stage.iter().map(|stage| stage.0.name().to_owned()).collect();
-        // Plain data with JSON's values only, since it was read from such.
+        // The file was read from JSON-like data, so it has only JSON's values.
         let mut value = serde_json::to_value(&self.written).unwrap_or_default();
         for assignment in assignments {
             assignment.apply(&mut value)?;
@@ -212,11 +211,11 @@ impl PipelineFile {
         for (before, FileStage(now)) in self.written.stage.iter().zip(&mut written.stage) {
             now.keep_name_of(&before.0);
         }
-        // What was changed does not stand in the text.
+        // Changed fields have no place in the text.
         Ok(Self { written, dir: self.dir.clone(), places: Places::default() })
     }
 
-    /// The pipeline.
+    /// Returns the pipeline.
     pub fn pipeline(&self) -> Pipeline {
         let (file, dir) = (&self.written, &self.dir);
         let mut pipeline = Pipeline::new(&file.name).with_dir(dir);
@@ -230,8 +229,8 @@ impl PipelineFile {
         pipeline.with_stages(stages)
     }
 
-    /// Checks the pipeline, as [`Pipeline::build`] does; what is wrong with a stage is told with its
-    /// place in a file in TOML ([`Error::At`]).
+    /// Checks the pipeline like [`Pipeline::build`]. For a file in TOML, an error of a stage has
+    /// its position ([`Error::At`]).
     pub fn build(&self) -> Result<BuiltPipeline, Error> {
         self.pipeline().build().map_err(|error| {
             self.places.locate(error, |name| {
@@ -240,19 +239,19 @@ impl PipelineFile {
         })
     }
 
-    /// What a run does about a task that fails, if the file says so.
+    /// Returns the policy for a task that fails, if the file sets it.
     #[must_use]
     pub fn failure_policy(&self) -> Option<FailurePolicy> {
         self.written.failure_policy
     }
 
-    /// The engine that runs it, and its options.
+    /// Returns the engine that runs it, and its options.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.written.engine
     }
 
-    /// The JSON Schema of a pipeline file, for editors.
+    /// Returns the JSON Schema of a pipeline file, for editors.
     #[cfg(feature = "schema")]
     #[must_use]
     pub fn schema() -> serde_json::Value {
@@ -311,8 +310,8 @@ fn to_file(stage: &AnyStage) -> Result<FileStage, Error> {
     Ok(FileStage(stage.clone().with_behaviour(code.clone())))
 }
 
-/// Whether the text form means the same code. It does not for a module `py` of a package: `a.py` is
-/// a file.
+/// Returns whether the text form means the same code. It does not for a module `py` of a package:
+/// `a.py` is a file.
 fn reads_back(code: &PythonCode) -> bool {
     let read = code.to_string().parse::<PythonCode>();
     read.is_ok_and(|read| {
@@ -320,11 +319,11 @@ fn reads_back(code: &PythonCode) -> bool {
     })
 }
 
-/// The parser's error without the line that it quotes.
+/// Returns the parser's error without the line that it quotes.
 fn wrong((line, column): (usize, usize), path: &str, message: &str) -> Error {
     let message = without_values(message);
     let nearest = nearest_field(&message);
-    // `.` and `?` are how a path that leads nowhere is written.
+    // A path that leads nowhere consists of `.` and `?`.
     let message = match path.trim_end_matches(['?', '.']) {
         "" => message,
         path => format!("`{path}`: {message}"),
@@ -342,7 +341,7 @@ fn without_values(message: &str) -> String {
     without_types(&format!("{before}: string{expected}"))
 }
 
-/// Says what is expected in words, where serde has the name of a type of Rust.
+/// Says in words what is expected, in place of serde's names of Rust types.
 fn without_types(message: &str) -> String {
     let Some((before, expected)) = message.split_once(", expected ") else {
         return message.to_owned();

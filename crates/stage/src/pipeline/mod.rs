@@ -1,4 +1,4 @@
-//! Stages in a row: composing, checking, describing and writing them down.
+//! Pipelines: composing, checking, describing and writing sequences of stages.
 
 mod assignment;
 mod base;

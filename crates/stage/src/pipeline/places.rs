@@ -1,5 +1,5 @@
-//! Where in a pipeline file the fields of its stages stand, so that what is found wrong with a
-//! stage after reading can be told with its line.
+//! Positions of the stages' fields in a pipeline file, so that errors found after reading have a
+//! line number.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::Error;
 
-/// The lines and columns of the stages' fields, by the stages' order. A stage itself stands under
-/// the empty name.
+/// The lines and columns of the stages' fields, by the stages' order. A stage itself has the empty
+/// name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places(Vec<BTreeMap<String, (usize, usize)>>);
 
 impl Places {
-    /// Those of a text that was read.
+    /// Returns the positions in a text.
     pub(super) fn of_toml(text: &str) -> Self {
         let Ok(table) = DeTable::parse(text) else { return Self::default() };
         let Some(DeValue::Array(stages)) = table.get_ref().get("stage").map(toml::Spanned::get_ref)
@@ -21,7 +21,7 @@ impl Places {
             return Self::default();
         };
         let mut places = vec![BTreeMap::new(); stages.len()];
-        // In the order of the text, so that it is gone through once.
+        // In the order of the text, so that one pass is enough.
         let mut starts = Vec::new();
         for (index, stage) in stages.iter().enumerate() {
             starts.push((stage.span().start, index, String::new()));
@@ -42,14 +42,14 @@ impl Places {
         Self(places)
     }
 
-    /// The line and the column of a byte, both from 1.
+    /// Returns the line and the column of a byte, both from 1.
     pub(super) fn at(text: &str, start: usize) -> (usize, usize) {
         let before = text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// Says where an error is, if it is one of a stage; `index` gives a stage's place by its name.
+    /// Adds the position to an error of a stage; `index` returns a stage's place by its name.
     pub(super) fn locate(&self, error: Error, index: impl Fn(&str) -> Option<usize>) -> Error {
         let (stage, field) = match &error {
             Error::Setting { stage, setting, .. } => (stage, *setting),

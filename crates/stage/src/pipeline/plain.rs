@@ -1,4 +1,4 @@
-//! A pipeline as its user puts it together.
+//! A pipeline as its user composes it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use envspec::RuntimeEnv;
 use super::base::Base;
 use super::composite::PipelineStage;
 
-/// Stages in a row, and what they have in common.
+/// A sequence of stages, and their common settings.
 ///
-/// Plain data: nothing is checked before it is [built](Self::build), and stages given to it are
-/// never changed.
+/// Plain data: nothing is checked before it is [built](Self::build), and the stages that it is
+/// given never change.
 ///
 /// ```
 /// use envspec::RuntimeEnv;
@@ -35,7 +35,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline without stages.
+    /// Creates a pipeline without stages.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -52,72 +52,69 @@ impl Pipeline {
         Self { description: Some(description.into()), ..self }
     }
 
-    /// The same with one more stage at the end.
+    /// Adds a stage at the end.
     pub fn with_stage(mut self, stage: impl Into<PipelineStage>) -> Self {
         self.stages.push(stage.into());
         self
     }
 
-    /// The same with more stages at the end.
+    /// Adds stages at the end.
     pub fn with_stages<I: IntoIterator<Item: Into<PipelineStage>>>(mut self, stages: I) -> Self {
         self.stages.extend(stages.into_iter().map(Into::into));
         self
     }
 
-    /// The same with a default environment for its stages, replaced whole. By default, there is
-    /// none.
+    /// Sets the default environment of its stages, replaced as a whole. Default: none.
     pub fn with_runtime_env(self, runtime_env: RuntimeEnv) -> Self {
         Self { runtime_env: Some(runtime_env), ..self }
     }
 
-    /// The same with no default environment.
+    /// Removes the default environment.
     pub fn without_runtime_env(self) -> Self {
         Self { runtime_env: None, ..self }
     }
 
-    /// The same on another base. By default, the executor finds one (`$VIRTUAL_ENV`, else
-    /// `python3`).
+    /// Sets the base. Default: the executor finds one (`$VIRTUAL_ENV`, else `python3`).
     pub fn with_base(self, base: impl Into<Base>) -> Self {
         Self { base: Some(base.into()), ..self }
     }
 
-    /// The same with a folder that relative paths are relative to. By default, the current one when
-    /// it runs.
+    /// Sets the folder that relative paths are relative to. Default: the current folder of the run.
     pub fn with_dir(self, dir: impl Into<PathBuf>) -> Self {
         Self { dir: Some(dir.into()), ..self }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Some words on what it does, if it has any.
+    /// Returns the short description, if it has one.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// What it is made of; [`build`](Self::build) gives the stages that these stand for.
+    /// Returns its parts; [`build`](Self::build) returns the stages that these stand for.
     #[must_use]
     pub fn stages(&self) -> &[PipelineStage] {
         &self.stages
     }
 
-    /// The default environment of its stages, if it has one.
+    /// Returns the default environment of its stages, if it has one.
     #[must_use]
     pub fn runtime_env(&self) -> Option<&RuntimeEnv> {
         self.runtime_env.as_ref()
     }
 
-    /// The base that it asks for, if it does.
+    /// Returns the base that it asks for, if any.
     #[must_use]
     pub fn base(&self) -> Option<&Base> {
         self.base.as_ref()
     }
 
-    /// The folder that relative paths are relative to, if it is set.
+    /// Returns the folder that relative paths are relative to, if set.
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()

@@ -1,4 +1,4 @@
-//! How a pipeline is to be run, as a pipeline file says it.
+//! Settings for a run, in a pipeline file.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What a run does about a task that fails.
+/// The policy for a task that fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -14,25 +14,25 @@ pub enum FailurePolicy {
     /// Stop at the first task that fails for good; the run's result is that failure.
     #[default]
     FailFast,
-    /// Record it, go on with the others, and leave it to the reader of the report.
+    /// Record it and continue; the report lists it.
     Record,
 }
 
-/// The engine that runs a pipeline, and its options: those of the engines that it is not are
-/// without effect, so that the command line can choose another.
+/// The engine that runs a pipeline, and its options. Options of other engines have no effect, so
+/// that the command line can choose another engine.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Engine {
-    /// Which one. By default, `local`.
+    /// The engine's name. By default, `local`.
     pub backend: Backend,
-    /// For `local`, how many cores it shares out among the stages. By default, what the machine has.
+    /// For `local`, the number of cores that the stages share. By default, those of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cpus: Option<usize>,
-    /// For `local`, the devices that it shares out, by the names that `CUDA_VISIBLE_DEVICES` takes.
-    /// By default, those that are there.
+    /// For `local`, the devices that the stages share, by the names that `CUDA_VISIBLE_DEVICES`
+    /// takes. By default, those of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<Vec<String>>,
     /// For `local`, whether workers are forked from processes that have imported their packages. By
@@ -40,21 +40,21 @@ pub struct Engine {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub templates: Option<bool>,
     /// For those on Ray, the cluster to use: `host:port`, or `auto` for the one of this machine. By
-    /// default, a Ray of its own that ends with the run.
+    /// default, a private Ray that ends with the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// For those on Ray, the cores of a Ray of its own. By default, those of the machine.
+    /// For those on Ray, the cores of a private Ray. By default, those of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub num_cpus: Option<f64>,
-    /// For those on Ray, the GPUs of a Ray of its own. By default, those of the machine.
+    /// For those on Ray, the GPUs of a private Ray. By default, those of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub num_gpus: Option<f64>,
     /// For those on Ray, other arguments of `ray.init`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub init: Map<String, Value>,
-    /// For those on Ray, who makes the stages' environments. By default, `cached`.
+    /// For those on Ray, the maker of the stages' environments. By default, `cached`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ray_env: Option<RayEnvironments>,
     /// Options of the engine itself: for `xenna` those of its `PipelineConfig`, for `ray-actor-pool`
@@ -94,18 +94,18 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Who makes the environments of the stages on a Ray cluster.
+/// The maker of the stages' environments on a Ray cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RayEnvironments {
     /// The cache on each node, where they outlive the run.
     Cached,
-    /// Ray itself, once per session and node.
+    /// Ray itself, once for each session and node.
     Native,
 }
 
-/// What runs the stages.
+/// The engine that runs the stages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -115,17 +115,17 @@ pub enum Backend {
     Local,
     /// Ray Data: streaming, each stage a `map_batches`.
     RayData,
-    /// A pool of Ray actors for each stage, one stage after the other.
+    /// A pool of Ray actors for each stage, one stage after another.
     RayActorPool,
     /// Xenna: streaming, with workers that are added where the pipeline is slow.
     Xenna,
 }
 
 impl Backend {
-    /// All there are.
+    /// All backends.
     pub const ALL: [Self; 4] = [Self::Local, Self::RayData, Self::RayActorPool, Self::Xenna];
 
-    /// Its name, as a pipeline file has it.
+    /// Returns its name in a pipeline file.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -143,7 +143,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A text is the name of no backend.
+/// A text is not the name of a backend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no such backend; there are {}", names())]
 pub struct UnknownBackend;

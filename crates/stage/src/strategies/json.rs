@@ -4,23 +4,23 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-/// Any JSON value, a few levels deep.
+/// Generates any JSON value, a few levels deep.
 pub fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![Just(Value::Null), any::<u64>().prop_map(Value::from), toml_leaf()];
     nested(leaf.boxed())
 }
 
-/// Any JSON object.
+/// Generates any JSON object.
 pub fn json_object() -> impl Strategy<Value = Map<String, Value>> {
     object(json().boxed())
 }
 
-/// A JSON object of values that TOML has too: no `null`, no integer above `i64::MAX`.
+/// Generates a JSON object of values that TOML has, too: no `null`, no integer above `i64::MAX`.
 pub fn toml_object() -> impl Strategy<Value = Map<String, Value>> {
     object(nested(toml_leaf().boxed()).boxed())
 }
 
-/// A number that decimal digits hold exactly.
+/// Generates a number that decimal digits represent exactly.
 pub(super) fn dyadic() -> impl Strategy<Value = f64> {
     any::<i32>().prop_map(|eighths| f64::from(eighths) / 8.0)
 }

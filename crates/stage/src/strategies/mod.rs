@@ -1,8 +1,8 @@
 //! Strategies that generate tasks, settings, overrides and pipelines, for property tests here and
 //! elsewhere.
 //!
-//! Unless their words say otherwise they generate valid values only: settings pass
-//! [`Settings::check`](crate::Settings::check), pipelines [build](crate::Pipeline::build).
+//! Unless their documentation says otherwise, they generate only valid values: settings pass
+//! [`Settings::check`](crate::Settings::check), and pipelines [build](crate::Pipeline::build).
 //! Floating-point numbers are dyadic, so that they survive every text form exactly.
 //!
 //! ```

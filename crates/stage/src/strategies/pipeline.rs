@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use super::settings::{any_stage, python_stage, resources, runtime_env};
 use crate::{AnyStage, Base, CompositeStage, Overrides, Pipeline, PipelineStage};
 
-/// A composite stage that expands, with some overrides.
+/// Generates a composite stage that expands, with some overrides.
 pub fn composite() -> impl Strategy<Value = CompositeStage> {
     composite_and_children().prop_map(|(composite, _)| composite)
 }
 
-/// A composite stage without overrides, and the stages that it expands to.
+/// Generates a composite stage without overrides, and the stages that it expands to.
 ///
 /// Some are nested; the names of the stages differ.
 pub fn composite_and_children() -> impl Strategy<Value = (CompositeStage, Vec<AnyStage>)> {
@@ -30,7 +30,7 @@ pub fn composite_and_children() -> impl Strategy<Value = (CompositeStage, Vec<An
     })
 }
 
-/// A pipeline that builds, with stages of every kind.
+/// Generates a pipeline that builds, with stages of every kind.
 pub fn pipeline() -> impl Strategy<Value = Pipeline> {
     let changes = vec((any::<prop::sample::Index>(), harmless()), 0..3);
     (frame(), stages(any_stage().boxed()), 0_usize..5, changes).prop_map(
@@ -49,13 +49,13 @@ pub fn pipeline() -> impl Strategy<Value = Pipeline> {
     )
 }
 
-/// A pipeline of Python stages that can be written as a file.
+/// Generates a pipeline of Python stages that can be written as a file.
 pub fn python_pipeline() -> impl Strategy<Value = Pipeline> {
     (frame(), stages(python_stage().prop_map(AnyStage::from).boxed()))
         .prop_map(|(pipeline, stages)| pipeline.with_stages(stages))
 }
 
-/// A pipeline without stages.
+/// Generates a pipeline without stages.
 fn frame() -> impl Strategy<Value = Pipeline> {
     let base = prop_oneof![
         "[a-z]{1,8}(/[a-z0-9.]{1,8}){0,2}".prop_map(|path| Base::Python(PathBuf::from(path))),
@@ -79,7 +79,7 @@ fn frame() -> impl Strategy<Value = Pipeline> {
         })
 }
 
-/// One to four stages with different names, whose declared keys agree.
+/// Generates one to four stages with different names and consistent declared keys.
 fn stages(stage: BoxedStrategy<AnyStage>) -> impl Strategy<Value = Vec<AnyStage>> {
     vec(stage, 1..5).prop_map(|stages| {
         let mut known: Vec<String> = Vec::new();
@@ -99,7 +99,7 @@ fn stages(stage: BoxedStrategy<AnyStage>) -> impl Strategy<Value = Vec<AnyStage>
     })
 }
 
-/// Changes after which valid settings are still valid, and under the same name.
+/// Generates changes that keep valid settings valid, and keep the name.
 fn harmless() -> impl Strategy<Value = Overrides> {
     (option::of(1_usize..9), option::of(runtime_env()), option::of(resources())).prop_map(
         |(batch_size, runtime_env, resources)| {

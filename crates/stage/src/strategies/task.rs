@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::json::{dyadic, json, json_object};
 use crate::{Data, Task, TaskId, Timing};
 
-/// An id: of the root, of an aggregate, or of a descendant of either.
+/// Generates an id: of the root, of an aggregate, or of a descendant of either.
 pub fn task_id() -> impl Strategy<Value = TaskId> {
     let index = || prop_oneof![4 => 0_u64..12, 1 => any::<u64>()];
     let origin = prop_oneof![
@@ -22,7 +22,7 @@ pub fn task_id() -> impl Strategy<Value = TaskId> {
         .prop_map(|(origin, path)| path.into_iter().fold(origin, |id, index| id.child(index)))
 }
 
-/// JSON or bytes, or, with the feature `arrow`, a table.
+/// Generates JSON or bytes, or, with the feature `arrow`, a table.
 pub fn data() -> impl Strategy<Value = Data> {
     let data =
         prop_oneof![json().prop_map(Data::from), vec(any::<u8>(), 0..64).prop_map(Data::Bytes)];
@@ -31,7 +31,7 @@ pub fn data() -> impl Strategy<Value = Data> {
     data
 }
 
-/// A table of one batch: numbers that may be missing, and texts.
+/// Generates a table of one batch: numbers with missing ones, and texts.
 #[cfg(feature = "arrow")]
 pub fn table() -> impl Strategy<Value = crate::Table> {
     use std::sync::Arc;
@@ -51,7 +51,7 @@ pub fn table() -> impl Strategy<Value = crate::Table> {
     })
 }
 
-/// What a stage cost a task.
+/// Generates the costs of a stage for a task.
 pub fn timing() -> impl Strategy<Value = Timing> {
     let time = || (0_u64..1 << 40).prop_map(Duration::from_nanos);
     (any::<String>(), time(), time(), btree_map(any::<String>(), dyadic(), 0..3)).prop_map(
@@ -61,7 +61,7 @@ pub fn timing() -> impl Strategy<Value = Timing> {
     )
 }
 
-/// A task somewhere in a run.
+/// Generates a task somewhere in a run.
 pub fn task() -> impl Strategy<Value = Task> {
     (task_id(), any::<String>(), data(), json_object(), vec(timing(), 0..3)).prop_map(
         |(id, dataset_name, data, metadata, timings)| {

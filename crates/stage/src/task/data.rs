@@ -1,4 +1,4 @@
-//! What a task carries.
+//! The data of a task.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,35 +9,35 @@ use super::json::{Json, JsonError};
 #[cfg(feature = "arrow")]
 use super::table::Table;
 
-/// What a task carries: a JSON value, bytes that no executor looks into, or, with the feature
+/// The data of a task: a JSON value, bytes that executors do not read, or, with the feature
 /// `arrow`, a table.
 ///
-/// As JSON it reads `{"json": …}`, `{"base64": "…"}` or `{"arrow": "…"}`, an Arrow IPC stream in
-/// base 64.
+/// In JSON it is `{"json": …}`, `{"base64": "…"}` or `{"arrow": "…"}`, an Arrow IPC stream in base
+/// 64.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Data {
-    /// A JSON value; most often an object, whose keys are what stages declare as inputs and
-    /// outputs.
+    /// A JSON value, usually an object whose keys are the declared inputs and outputs of stages.
     Json(Json),
     /// Bytes.
     #[serde(rename = "base64", serialize_with = "to_base64", deserialize_with = "from_base64")]
     Bytes(Vec<u8>),
-    /// A table, whose columns are what stages declare as inputs and outputs.
+    /// A table, whose columns are the declared inputs and outputs of stages.
     #[cfg(feature = "arrow")]
     #[serde(rename = "arrow")]
     Table(Table),
 }
 
 impl Data {
-    /// The JSON value, if this is one that Rust can hold; [`json`](Self::json) says why not.
+    /// Returns the JSON value, if it is one that Rust can represent; [`json`](Self::json) returns
+    /// why not.
     #[must_use]
     pub fn as_json(&self) -> Option<&Value> {
         self.json()?.ok()
     }
 
-    /// The JSON value, if this is one; the error says why Rust cannot hold it.
+    /// Returns the JSON value, if it is one; the error says why Rust cannot represent it.
     #[must_use]
     pub fn json(&self) -> Option<Result<&Value, JsonError>> {
         match self {
@@ -46,7 +46,7 @@ impl Data {
         }
     }
 
-    /// The bytes, if these are some.
+    /// Returns the bytes, if it is bytes.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
@@ -55,7 +55,7 @@ impl Data {
         }
     }
 
-    /// The table, if this is one.
+    /// Returns the table, if it is one.
     #[cfg(feature = "arrow")]
     #[must_use]
     pub fn as_table(&self) -> Option<&Table> {
@@ -65,7 +65,7 @@ impl Data {
         }
     }
 
-    /// Whether this is a JSON object with that key, or a table with that column.
+    /// Returns whether it is a JSON object with that key, or a table with that column.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         #[cfg(feature = "arrow")]
@@ -77,7 +77,7 @@ impl Data {
 }
 
 impl Default for Data {
-    /// JSON `null`.
+    /// Returns JSON `null`.
     fn default() -> Self {
         Self::Json(Json::default())
     }

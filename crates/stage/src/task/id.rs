@@ -1,4 +1,4 @@
-//! The ids of tasks: where a task comes from, in a form that is the same on every run.
+//! The ids of tasks: their origin, in a form that is the same on every run.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 /// Where a task comes from; it displays as `0`, `0_3_1` or `r0f3a…_2`.
 ///
-/// Ids are given by the executor and depend on nothing but the input's order and what the stages
-/// returned: the root is `0`, the i-th task that a user hands in is `0_i`, what a stage makes of a
-/// task is `parent_i`, and what it makes of a whole batch is `r` with 12 hex digits of the SHA-256
-/// over the parents' ids. (`nemo_curator` names the last kind at random.) Ids sort naturally, `0_9`
-/// before `0_10`, and a task sorts before its children.
+/// The executor gives ids, which depend only on the order of the input and on the outputs of the
+/// stages. The root is `0`, the i-th task that a user hands in is `0_i`, the outputs for a task are
+/// `parent_i`, and the output for a whole batch is `r` with 12 hex digits of the SHA-256 over the
+/// parents' ids. (`nemo_curator` names the last kind at random.) Ids sort naturally, `0_9` before
+/// `0_10`, and a task sorts before its children.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TaskId {
@@ -29,13 +29,13 @@ enum Origin {
 const DIGEST_LEN: usize = 6;
 
 impl TaskId {
-    /// The id `0`, of the empty task that a pipeline without input starts with.
+    /// Returns the id `0`, of the empty task that starts a pipeline without input.
     #[must_use]
     pub const fn root() -> Self {
         Self { origin: Origin::Root, path: Vec::new() }
     }
 
-    /// The id of the `index`-th task (from 0) made of this one.
+    /// Returns the id of the `index`-th task (from 0) made from this one.
     #[must_use]
     pub fn child(&self, index: u64) -> Self {
         let mut path = Vec::with_capacity(self.path.len() + 1);
@@ -44,10 +44,10 @@ impl TaskId {
         Self { origin: self.origin, path }
     }
 
-    /// The id of a task made of several.
+    /// Returns the id of a task made from several.
     ///
-    /// It depends on which tasks they were and not on their order, because not every engine keeps
-    /// the order in a batch.
+    /// It depends on the set of tasks and not on their order, since some engines reorder tasks in a
+    /// batch.
     #[must_use]
     pub fn aggregate<'a>(parents: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut parents: Vec<&Self> = parents.into_iter().collect();
@@ -65,8 +65,8 @@ impl TaskId {
         Self { origin: Origin::Aggregate(short), path: Vec::new() }
     }
 
-    /// The task that this one was made of: `None` for the root and for an aggregate, which has
-    /// several.
+    /// Returns the task that this one was made from: `None` for the root, and for an aggregate,
+    /// which has several.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         let (_, path) = self.path.split_last()?;
@@ -75,7 +75,7 @@ impl TaskId {
 }
 
 impl Default for TaskId {
-    /// The root.
+    /// Returns the root.
     fn default() -> Self {
         Self::root()
     }

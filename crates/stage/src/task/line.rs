@@ -1,4 +1,4 @@
-//! A task as one line of JSON, which is how files of tasks hold them.
+//! A task as one line of JSON, in files of tasks.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -6,16 +6,16 @@ use serde_json::{Map, Value};
 use super::unit::Whole;
 use crate::{Data, Json, Task};
 
-/// The fields of a whole task besides `data`. What a run wrote about a task that failed stands
-/// under `failures`, and is not read again.
+/// The fields of a whole task besides `data`. A run writes the failures of a task under `failures`,
+/// which is not read back.
 const FIELDS: [&str; 5] = ["id", "dataset_name", "metadata", "timings", "failures"];
 
 impl Task {
     /// Reads a line of a JSON Lines file.
     ///
-    /// A line is the task's data, whatever JSON it is; the exception is a whole task, as `Task`
-    /// serializes: an object whose `data` is `{"json": …}`, `{"base64": "…"}` or `{"arrow": "…"}`, and
-    /// that has no fields but a task's.
+    /// A line is the task's data, in any JSON. The exception is a whole task, as `Task` serializes:
+    /// an object whose `data` is `{"json": …}`, `{"base64": "…"}` or `{"arrow": "…"}`, with no
+    /// fields except a task's.
     ///
     /// ```
     /// use stage::Task;
@@ -27,7 +27,7 @@ impl Task {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     ///
-    /// Fails if the line is no JSON, or a whole task with a field that is wrong.
+    /// Fails if the line is not JSON, or a whole task with an invalid field.
     pub fn from_json_line(line: &str) -> Result<Self, serde_json::Error> {
         let json = Json::from_text(line)?;
         if !is_whole(&json) {
@@ -38,7 +38,7 @@ impl Task {
     }
 
     /// Writes the line that [`from_json_line`](Self::from_json_line) reads back, without id and
-    /// timings: the data alone where that says everything, else the whole task.
+    /// timings: the data alone if that is complete, else the whole task.
     #[must_use]
     pub fn to_json_line(&self) -> String {
         if let Data::Json(json) = &self.data

@@ -1,4 +1,4 @@
-//! Tasks: what flows between stages.
+//! Tasks, which flow between stages.
 
 mod data;
 mod id;

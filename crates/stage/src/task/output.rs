@@ -1,8 +1,8 @@
-//! What a stage makes of a task or of a batch, and the ids that follow from it.
+//! The outputs of a stage for a task or a batch, and their ids.
 
 use crate::{Error, Lineage, Task};
 
-/// What a stage makes of one task: another, several, or none.
+/// The output of a stage for one task: another, several, or none.
 ///
 /// ```
 /// use serde_json::json;
@@ -15,7 +15,7 @@ use crate::{Error, Lineage, Task};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output<T = Task> {
-    /// The task goes no further.
+    /// The task is dropped.
     Dropped,
     /// The task becomes another.
     One(T),
@@ -24,7 +24,7 @@ pub enum Output<T = Task> {
 }
 
 impl<T> Output<T> {
-    /// How many tasks come out.
+    /// Returns the number of output tasks.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -34,13 +34,13 @@ impl<T> Output<T> {
         }
     }
 
-    /// Whether the task is dropped.
+    /// Returns whether the task is dropped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The tasks that come out, in order.
+    /// Returns the output tasks, in order.
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {
         match self {
@@ -50,7 +50,7 @@ impl<T> Output<T> {
         }
     }
 
-    /// The same with each task changed; the first error ends it.
+    /// Changes each task; the first error ends it.
     pub fn try_map<U, E>(self, mut change: impl FnMut(T) -> Result<U, E>) -> Result<Output<U>, E> {
         Ok(match self {
             Self::Dropped => Output::Dropped,
@@ -63,7 +63,7 @@ impl<T> Output<T> {
 }
 
 impl Output {
-    /// The tasks with their ids: `parent_0`, `parent_1`, …, also for a single one.
+    /// Returns the tasks with their ids: `parent_0`, `parent_1`, …, also for a single one.
     #[must_use]
     pub fn into_tasks(self, parent: &Lineage) -> Vec<Task> {
         (0..)
@@ -91,23 +91,24 @@ impl<T> From<Option<T>> for Output<T> {
     }
 }
 
-/// What a stage makes of a batch.
+/// The output of a stage for a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BatchOutput<T = Task> {
-    /// One entry per task of the batch, in its order: the i-th entry is what the i-th task became.
+    /// One entry for each task of the batch, in its order: the i-th entry is the output for the
+    /// i-th task.
     PerTask(Vec<Output<T>>),
-    /// What the batch as a whole became.
+    /// The output for the batch as a whole.
     Aggregate(Output<T>),
 }
 
 impl BatchOutput {
-    /// The tasks with their ids.
+    /// Returns the tasks with their ids.
     ///
     /// An entry's tasks are children of its own task, so a dropped task leaves its number unused
-    /// and moves no other. An aggregate's single task has the [aggregate
-    /// id](crate::TaskId::aggregate) of the batch; of several, each is its child.
+    /// and changes no other id. An aggregate's single task has the [aggregate
+    /// id](crate::TaskId::aggregate) of the batch; several are its children.
     ///
-    /// Fails with [`Error::EntryCount`] unless there is one entry per parent.
+    /// Fails with [`Error::EntryCount`] unless there is one entry for each parent.
     pub fn into_tasks(self, parents: &[Lineage]) -> Result<Vec<Task>, Error> {
         match self {
             Self::PerTask(entries) if entries.len() != parents.len() => {

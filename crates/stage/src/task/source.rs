@@ -1,13 +1,13 @@
-//! Which of the tasks that were handed in a task was made of, and when nothing of one is left.
+//! The source tasks of a task, and the end of each source task.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// A task that was handed in, as what is made of it remembers it.
+/// A task that was handed in, in the memory of the tasks made from it.
 ///
-/// It travels with the task and everything that stages make of it. When the last of these is gone
-/// (out of the pipeline and dropped by whoever took it, dropped by a stage, failed, or lost with the
-/// run) it calls back. Two are equal if their numbers are.
+/// It travels with the task and everything that stages make from it. It calls back when the last of
+/// these is gone: dropped by the caller after it left the pipeline, dropped by a stage, failed, or
+/// lost with the run. Two are equal if their numbers are.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -29,13 +29,13 @@ pub struct SourceTask {
 }
 
 impl SourceTask {
-    /// The `index`-th task that is handed in, from 0. `on_end` is called with the number when
-    /// nothing made of it is left, on whatever thread that happens.
+    /// Creates the `index`-th task that is handed in, from 0. `on_end` is called with the number
+    /// when nothing made from it is left, on any thread.
     pub fn new(index: u64, on_end: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { index, on_end: Box::new(on_end) }
     }
 
-    /// Its number among the tasks handed in, from 0.
+    /// Returns its number among the tasks handed in, from 0.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
@@ -60,8 +60,7 @@ impl fmt::Debug for SourceTask {
     }
 }
 
-/// The tasks handed in that a task was made of: none where nobody follows them, one, or, for an
-/// aggregate, several.
+/// The source tasks of a task: none if they are not followed, one, or, for an aggregate, several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Sources {
     #[default]
@@ -75,7 +74,7 @@ impl Sources {
         Self::One(Arc::new(source))
     }
 
-    /// Those of several tasks, each once.
+    /// Joins those of several tasks, each once.
     pub(super) fn together<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
         let mut sources: Vec<Arc<SourceTask>> = parts.flat_map(Self::as_slice).cloned().collect();
         sources.sort_by_key(|source| source.index);

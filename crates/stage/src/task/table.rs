@@ -1,4 +1,4 @@
-//! A table of columns, as Arrow has them.
+//! A table of columns, in Arrow's format.
 
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,11 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Record batches of one schema: what Python sees as a `pyarrow.Table`, or as a
-/// `curator_table.Table` where there is no `pyarrow`.
+/// Record batches of one schema. In Python, it is a `pyarrow.Table`, or a `curator_table.Table`
+/// without `pyarrow`.
 ///
 /// Between processes it travels as an Arrow IPC stream. Two tables are equal if their schemas and
-/// their batches are: how the rows are cut into batches counts.
+/// their batches are: the division of the rows into batches counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     schema: SchemaRef,
@@ -24,7 +24,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of these batches, maybe none.
+    /// Creates a table of these batches, which may be none.
     ///
     /// Fails if one of them has another schema.
     pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self, ArrowError> {
@@ -36,34 +36,34 @@ impl Table {
         }
     }
 
-    /// What the columns are.
+    /// Returns the schema of the columns.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The rows, as they are cut.
+    /// Returns the rows, in their batches.
     #[must_use]
     pub fn batches(&self) -> &[RecordBatch] {
         &self.batches
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
-    /// Whether it has a column of that name.
+    /// Returns whether it has a column of that name.
     #[must_use]
     pub fn has(&self, column: &str) -> bool {
         self.schema.column_with_name(column).is_some()
     }
 
-    /// Reads an Arrow IPC stream, whose memory the table keeps and does not copy.
+    /// Reads an Arrow IPC stream, whose memory the table keeps without a copy.
     ///
-    /// All of it is checked, so bytes from anywhere are fine: they are a table or an error.
-    /// Compressed streams are an error.
+    /// All of it is checked, so untrusted bytes are safe: they are a table or an error. Compressed
+    /// streams are an error.
     pub fn from_ipc(bytes: Vec<u8>) -> Result<Self, ArrowError> {
         let read = AssertUnwindSafe(|| {
             let mut bytes = Buffer::from_vec(bytes);
@@ -79,7 +79,7 @@ impl Table {
             })?;
             Self::new(schema, batches)
         });
-        // The reader returns errors; of its panics, if there are any, others must not die.
+        // The reader returns errors; a panic in it, if any, must not end other threads.
         catch_unwind(read).unwrap_or_else(|_| {
             Err(ArrowError::IpcError("a stream that makes no sense".to_owned()))
         })
@@ -87,14 +87,14 @@ impl Table {
 
     /// Writes an Arrow IPC stream.
     ///
-    /// Fails for a type that has no form there.
+    /// Fails for a type without a form there.
     pub fn to_ipc(&self) -> Result<Vec<u8>, ArrowError> {
         Ok(self.to_ipc_parts()?.concat())
     }
 
-    /// The same stream in parts, which share the memory of the columns.
+    /// Returns the stream in parts, which share the memory of the columns.
     ///
-    /// Fails for a type that has no form there.
+    /// Fails for a type without a form there.
     pub fn to_ipc_parts(&self) -> Result<IpcParts, ArrowError> {
         let mut encoder = StreamEncoder::try_new(&self.schema)?;
         let mut parts = Vec::new();
@@ -106,23 +106,23 @@ impl Table {
     }
 }
 
-/// An Arrow IPC stream that nothing has been copied for.
+/// An Arrow IPC stream that shares memory instead of copying.
 #[derive(Clone, Debug)]
 pub struct IpcParts(Vec<Buffer>);
 
 impl IpcParts {
-    /// How many bytes the stream has.
+    /// Returns the length of the stream in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.0.iter().map(Buffer::len).sum()
     }
 
-    /// Its parts in order.
+    /// Returns its parts in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(Buffer::as_slice)
     }
 
-    /// The whole stream, copied.
+    /// Returns the whole stream, copied.
     #[must_use]
     pub fn concat(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.size());
@@ -138,13 +138,13 @@ impl From<RecordBatch> for Table {
 }
 
 impl Default for Table {
-    /// No columns and no rows.
+    /// Returns a table without columns and rows.
     fn default() -> Self {
         Self { schema: Schema::empty().into(), batches: Vec::new() }
     }
 }
 
-/// Values are compared by their bytes, so a table equals itself whatever numbers are in it.
+/// Values are compared by their bytes, so a table equals itself even with NaN in it.
 impl Eq for Table {}
 
 impl Hash for Table {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// A table that was written is read the same, as a stream and as a line of JSON.
+        /// A written table is read back the same, as a stream and as a line of JSON.
         #[test]
         fn a_table_survives_its_forms(table in tables()) {
             prop_assert_eq!(&Table::from_ipc(table.to_ipc().unwrap()).unwrap(), &table);
@@ -217,7 +217,7 @@ mod tests {
             prop_assert_eq!(Task::from_json_line(&task.to_json_line()).unwrap().data, task.data);
         }
 
-        /// Whatever somebody makes of a stream, reading it is a table or an error.
+        /// A damaged stream is a table or an error.
         #[test]
         fn a_damaged_stream_is_an_error_or_a_table(
             table in tables(), cut in any::<prop::sample::Index>(),
@@ -229,7 +229,7 @@ mod tests {
                 bytes[at] = byte;
             }
             if let Ok(read) = Table::from_ipc(bytes.clone()) {
-                // What was accepted can be used.
+                // An accepted table can be used.
                 let _ = format!("{read:?}");
                 let _ = read.to_ipc();
             }

@@ -1,11 +1,11 @@
-//! What a stage cost one task.
+//! The costs of a stage for one task.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What one stage cost one task; a task carries one of these per stage it went through, in order.
+/// The costs of one stage for one task; a task has one for each stage that it passed, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -15,34 +15,34 @@ pub struct Timing {
     /// Time in the stage's own code: the batch's, divided by the number of its tasks.
     #[serde(rename = "process_seconds", with = "seconds")]
     pub process: Duration,
-    /// Time between the end of the stage before and the start of this one.
+    /// Time between the end of the previous stage and the start of this one.
     #[serde(rename = "wait_seconds", with = "seconds", default)]
     pub wait: Duration,
-    /// What the stage's code recorded with [`Context::record`](crate::Context::record).
+    /// The metrics that the stage's code recorded with [`Context::record`](crate::Context::record).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
 }
 
 impl Timing {
-    /// The time that `stage` worked on a task, with no waiting and no metrics.
+    /// Creates the costs of `stage` with this time in its code, without waiting and metrics.
     #[must_use]
     pub fn new(stage: impl Into<String>, process: Duration) -> Self {
         Self { stage: stage.into(), process, wait: Duration::ZERO, metrics: BTreeMap::new() }
     }
 
-    /// The same with the time that the task waited before the stage. By default, none.
+    /// Sets the time that the task waited before the stage. Default: none.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// The same with what the stage's code recorded. By default, nothing.
+    /// Sets the metrics that the stage's code recorded. Default: none.
     #[must_use]
     pub fn with_metrics(self, metrics: BTreeMap<String, f64>) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Adds the cost of another task in the same stage, as an aggregate of both has cost them.
+    /// Adds the costs of another task in the same stage, for an aggregate of both.
     fn add(&mut self, other: &Self) {
         self.process = self.process.saturating_add(other.process);
         self.wait = self.wait.saturating_add(other.wait);
@@ -51,8 +51,8 @@ impl Timing {
         }
     }
 
-    /// The costs of several tasks as one: summed by stage, in the order in which stages first
-    /// appear.
+    /// Returns the costs of several tasks as one: summed by stage, in the order in which stages
+    /// first appear.
     pub(crate) fn sum<'a>(timings: impl IntoIterator<Item = &'a Self>) -> Vec<Self> {
         let mut sums: Vec<Self> = Vec::new();
         for timing in timings {
@@ -65,7 +65,7 @@ impl Timing {
     }
 }
 
-/// A duration as a number of seconds, which is how Ray, `nemo_curator` and Python write one.
+/// A duration as a number of seconds, as Ray, `nemo_curator` and Python write it.
 pub(crate) mod seconds {
     use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The task itself, and what of it outlives the stage that consumes it.
+//! The task itself, and the parts of it that outlive the consuming stage.
 
 use std::sync::Arc;
 
@@ -10,11 +10,10 @@ use super::json::Json;
 use super::source::{SourceTask, Sources};
 use crate::{Data, TaskId, Timing};
 
-/// What flows between stages: some data, and where it comes from.
+/// The unit that flows between stages: some data, and its origin.
 ///
-/// A stage changes `data`, `dataset_name` and `metadata` as it likes. The id and the timings belong
-/// to the executor: it gives every task that a stage returns a new id, whatever task the stage made
-/// it from.
+/// A stage may change `data`, `dataset_name` and `metadata`. The id and the timings belong to the
+/// executor: it gives every output of a stage a new id, whatever task the stage made it from.
 ///
 /// ```
 /// use serde_json::json;
@@ -30,14 +29,14 @@ use crate::{Data, TaskId, Timing};
 pub struct Task {
     #[serde(default)]
     id: TaskId,
-    /// The data set that the task belongs to; empty for none. What a stage returns without one
-    /// inherits its parent's.
+    /// The data set that the task belongs to; empty for none. An output without one inherits its
+    /// parent's.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dataset_name: String,
-    /// What the task carries.
+    /// The data.
     pub data: Data,
-    /// Anything else that should travel with the data. A stage that makes a new task from nothing
-    /// gives it none.
+    /// Any other values that should travel with the data. A stage that creates a new task leaves it
+    /// empty.
     #[serde(default, skip_serializing_if = "Map::is_empty", deserialize_with = "object")]
     pub metadata: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,18 +46,18 @@ pub struct Task {
 }
 
 impl Task {
-    /// A task with this data, and no data set and metadata.
+    /// Creates a task with this data, and no data set and metadata.
     pub fn new(data: impl Into<Data>) -> Self {
         Self { data: data.into(), ..Self::default() }
     }
 
-    /// The task that a pipeline without input starts with: id `0`, data `null`.
+    /// Creates the task that starts a pipeline without input: id `0`, data `null`.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Gives the tasks that a user hands in their ids: the i-th is `0_i`, and one that
-    /// [knows](Self::with_source) its number has that.
+    /// Gives ids to the tasks that a user hands in: the i-th is `0_i`, and one that
+    /// [has](Self::with_source) its own number keeps it.
     pub fn numbered<I: IntoIterator<Item: Into<Self>>>(
         tasks: I,
     ) -> impl Iterator<Item = Self> + use<I> {
@@ -70,73 +69,72 @@ impl Task {
         })
     }
 
-    /// The same task as one that a user hands in under a number of its own, and that is followed
-    /// until nothing made of it is left. By default, a task is numbered by its place, and nobody
-    /// follows it.
+    /// Makes it a task that a user hands in under a number of its own, and that is followed until
+    /// nothing made from it is left. Default: a task is numbered by its place and not followed.
     pub fn with_source(self, source: SourceTask) -> Self {
         Self { sources: Sources::of(source), ..self }
     }
 
-    /// The same task as one that was made of these; see [`with_source`](Self::with_source).
+    /// Makes it a task that was made from these; see [`with_source`](Self::with_source).
     pub fn with_sources(self, sources: impl IntoIterator<Item = SourceTask>) -> Self {
         let sources: Vec<Sources> = sources.into_iter().map(Sources::of).collect();
         Self { sources: Sources::together(sources.iter()), ..self }
     }
 
-    /// The same task, followed by nobody.
+    /// Stops following the task.
     pub fn without_source(self) -> Self {
         Self { sources: Sources::None, ..self }
     }
 
-    /// The tasks handed in that this one was made of, as far as they are followed.
+    /// Returns the source tasks of this one, if they are followed.
     #[must_use]
     pub fn sources(&self) -> &[Arc<SourceTask>] {
         self.sources.as_slice()
     }
 
-    /// The same task with other data; metadata, data set and history stay.
+    /// Sets the data; metadata, data set and history stay.
     pub fn with_data(self, data: impl Into<Data>) -> Self {
         Self { data: data.into(), ..self }
     }
 
-    /// The same task in another data set. By default, a task is in none.
+    /// Sets the data set. Default: none.
     pub fn with_dataset_name(self, dataset_name: impl Into<String>) -> Self {
         Self { dataset_name: dataset_name.into(), ..self }
     }
 
-    /// The same task with other metadata. By default, there is none.
+    /// Sets the metadata. Default: none.
     pub fn with_metadata(self, metadata: Map<String, Value>) -> Self {
         Self { metadata, ..self }
     }
 
-    /// The same task under another id. For executors: what a stage sets here is not kept.
+    /// Sets the id. For executors: an id that a stage sets is not kept.
     pub fn with_id(self, id: TaskId) -> Self {
         Self { id, ..self }
     }
 
-    /// The same task with one more timing. For executors: what a stage adds here is not kept.
+    /// Adds a timing. For executors: a timing that a stage adds is not kept.
     pub fn add_timing(mut self, timing: Timing) -> Self {
         self.timings.push(timing);
         self
     }
 
-    /// Where the task comes from.
+    /// Returns the task's id, which shows its origin.
     #[must_use]
     pub fn id(&self) -> &TaskId {
         &self.id
     }
 
-    /// What each stage so far has cost this task, in order. Tasks that a stage made of one share
-    /// its history.
+    /// Returns the costs of each stage so far for this task, in order. Tasks that a stage made from
+    /// one share its history.
     #[must_use]
     pub fn timings(&self) -> &[Timing] {
         &self.timings
     }
 
-    /// What the tasks that a stage makes of this one inherit.
+    /// Returns the values that the outputs of a stage for this task inherit.
     ///
-    /// Taken before the stage consumes the task, given to
-    /// [`Output::into_tasks`](crate::Output::into_tasks) after.
+    /// The executor takes it before the stage consumes the task, and passes it to
+    /// [`Output::into_tasks`](crate::Output::into_tasks) afterwards.
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         Lineage {
@@ -154,7 +152,7 @@ impl From<Value> for Task {
     }
 }
 
-/// An object with its numbers and the order of its keys as they were written.
+/// Reads an object with its numbers and the order of its keys as written.
 fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
     match Json::deserialize(from)?.into_value().map_err(D::Error::custom)? {
         Value::Object(object) => Ok(object),
@@ -162,7 +160,7 @@ fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::E
     }
 }
 
-/// A task as a file holds it, perhaps with what a run wrote about its failures.
+/// A task in a file, possibly with the failures that a run wrote.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Whole {
@@ -186,8 +184,8 @@ impl Whole {
     }
 }
 
-/// What a task leaves to the tasks that a stage makes of it: its id, its data set, its timings, and
-/// the tasks handed in that it was made of.
+/// The values that the outputs of a stage inherit from a task: its id, its data set, its timings,
+/// and its source tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lineage {
     pub(super) id: TaskId,
@@ -197,21 +195,21 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// The id of the task that it was taken of.
+    /// Returns the id of its task.
     #[must_use]
     pub fn id(&self) -> &TaskId {
         &self.id
     }
 
-    /// The same with one more timing: the one of the stage that consumes the task.
+    /// Adds a timing: that of the stage that consumes the task.
     #[must_use]
     pub fn add_timing(mut self, timing: Timing) -> Self {
         self.timings.push(timing);
         self
     }
 
-    /// What an aggregate of several tasks inherits: the first one's data set, and what all of them
-    /// have cost.
+    /// Returns the values that an aggregate of several tasks inherits: the first one's data set,
+    /// and the costs of all of them.
     pub(super) fn aggregate(parents: &[Self]) -> Self {
         Self {
             id: TaskId::aggregate(parents.iter().map(|parent| &parent.id)),

@@ -1,4 +1,4 @@
-//! A JSON value as text, which nobody makes a tree of until Rust code asks for one.
+//! JSON values as text, which is parsed only when Rust code asks for the value.
 
 mod parse;
 mod read;
@@ -17,15 +17,15 @@ pub use parse::JsonError;
 use tokens::{Token, Tokens};
 
 /// A JSON value: the text as it came, checked and without white space between its parts, or the
-/// [`Value`] that it was made of.
+/// [`Value`] that it was made from.
 ///
-/// The text is parsed when the value is first asked for, and a value is written when its text is;
-/// so what Rust code does not look at, and what it looks at and passes on, stays as it was written:
-/// numbers of any size and precision, the order of keys, keys that come twice, escapes.
+/// The text is parsed when the value is first requested, and a value is written when its text is.
+/// So data that Rust code does not read, or only reads and passes on, stays as it was written:
+/// numbers of any size and precision, the order of keys, repeated keys, escapes.
 ///
-/// Two are equal, and hash alike, if they hold the same value: neither the order of keys nor
-/// escapes matter, and numbers are the same if they are written with the same digits. What Rust
-/// [cannot hold](JsonError) as a value is equal to the same text.
+/// Two are equal, and hash alike, if they have the same value. The order of keys and escapes do not
+/// matter, and numbers are equal if they have the same digits. A value that Rust [cannot
+/// represent](JsonError) equals the same text.
 ///
 /// ```
 /// use stage::Json;
@@ -37,15 +37,15 @@ use tokens::{Token, Tokens};
 /// ```
 #[derive(Clone)]
 pub struct Json {
-    /// One of both is there.
+    /// At least one of the two is set.
     text: OnceLock<Arc<String>>,
     value: OnceLock<Result<Value, JsonError>>,
-    /// Where Rust may not be able to hold the value: why it could not, once it was asked for it.
+    /// For a value that Rust may be unable to represent: the error, once the value was requested.
     refused: Option<Arc<OnceLock<JsonError>>>,
 }
 
 impl Json {
-    /// The value that a text is; fails if it is no JSON.
+    /// Reads a text; fails if it is not JSON.
     pub fn from_text(text: impl Into<String>) -> Result<Self, serde_json::Error> {
         let mut text = text.into();
         let mut tokens = Tokens::of(&text);
@@ -64,13 +64,13 @@ impl Json {
         Ok(Self { text: Arc::new(text).into(), value: OnceLock::new(), refused })
     }
 
-    /// The same of bytes.
+    /// Reads bytes; fails if they are not JSON.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, serde_json::Error> {
         let text = String::from_utf8(bytes).map_err(serde_json::Error::custom)?;
         Self::from_text(text)
     }
 
-    /// The text, without white space between its parts.
+    /// Returns the text, without white space between its parts.
     #[must_use]
     pub fn text(&self) -> &str {
         self.shared()
@@ -85,15 +85,15 @@ impl Json {
         })
     }
 
-    /// The same, as what shares it.
+    /// Returns the text in shared form.
     #[must_use]
     pub fn into_text(self) -> Arc<String> {
         self.shared();
         self.text.into_inner().unwrap_or_default()
     }
 
-    /// The value, with its numbers and the order of its keys as they were written; fails if Rust
-    /// cannot hold it.
+    /// Returns the value, with its numbers and the order of its keys as written; fails if Rust
+    /// cannot represent it.
     pub fn value(&self) -> Result<&Value, JsonError> {
         let value = self.value.get_or_init(|| parse::parse(self.text()));
         value.as_ref().map_err(|error| self.note(error))
@@ -106,32 +106,32 @@ impl Json {
         error.clone()
     }
 
-    /// Whether it is not certain that Rust can hold the value.
+    /// Returns whether Rust may be unable to represent the value.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         self.refused.is_some()
     }
 
-    /// Why this value, or a clone's, was refused to Rust code that asked for it.
+    /// Returns the error of Rust code that requested the value of this one or a clone.
     #[must_use]
     pub fn refused(&self) -> Option<&JsonError> {
         self.refused.as_ref()?.get()
     }
 
-    /// The value; fails if Rust cannot hold it.
+    /// Returns the value; fails if Rust cannot represent it.
     pub fn into_value(self) -> Result<Value, JsonError> {
         self.value()?;
         self.value.into_inner().unwrap_or(Ok(Value::Null))
     }
 
-    /// The same without the tree, if it has both.
+    /// Returns it without the parsed value, if it has the text, too.
     #[must_use]
     pub fn without_value(self) -> Self {
         let refused = self.refused.clone();
         Self { text: self.into_text().into(), value: OnceLock::new(), refused }
     }
 
-    /// Whether it is an object with that key.
+    /// Returns whether it is an object with that key.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         if let Some(Ok(value)) = self.value.get() {
@@ -145,8 +145,8 @@ impl Json {
         found
     }
 
-    /// Shows each entry of an object until that is enough: its key, unless Rust cannot hold it, and
-    /// the text of its value. Of anything else, nothing.
+    /// Shows the entries of an object until `show` returns false: the key, unless Rust cannot
+    /// represent it, and the text of the value. Other values have no entries.
     pub(super) fn each_entry(&self, mut show: impl FnMut(Option<&str>, &str) -> bool) {
         let text = self.text();
         let mut tokens = Tokens::of(text);
@@ -165,7 +165,7 @@ impl Json {
     }
 }
 
-/// What is wrong with a text that is no JSON.
+/// Returns the error of a text that is not JSON.
 fn wrong(text: &str, place: usize) -> serde_json::Error {
     let rest = text.get(place..).unwrap_or_default();
     let number = ["NaN", "Infinity", "-Infinity"].into_iter().find(|it| rest.starts_with(it));
@@ -182,7 +182,7 @@ fn wrong(text: &str, place: usize) -> serde_json::Error {
     }
 }
 
-/// JSON without the white space between its tokens.
+/// Returns JSON without the white space between its tokens.
 fn without_space(text: &str) -> String {
     let (mut is_text, mut is_escaped) = (false, false);
     let is_kept = |letter: &char| {
@@ -198,7 +198,7 @@ fn without_space(text: &str) -> String {
 }
 
 impl Default for Json {
-    /// `null`.
+    /// Returns `null`.
     fn default() -> Self {
         Value::Null.into()
     }

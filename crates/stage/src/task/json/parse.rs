@@ -1,4 +1,4 @@
-//! Text that is JSON, as a value.
+//! Parses JSON text into a value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,27 +7,27 @@ use serde_json::{Map, Value};
 
 use super::tokens::{Token, Tokens};
 
-/// How deep a value may be for Rust to hold it, which frees, copies and writes a level by a call
-/// within that of the level above it. Python holds no more by default.
+/// Maximum depth of a value that Rust can represent: it frees, copies and writes each level by a
+/// nested call. Python's limit is no higher by default.
 pub(super) const DEEPEST: usize = 1024;
 
-/// JSON that Rust cannot hold as a value, though it is JSON.
+/// JSON that Rust cannot represent as a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
     /// It is nested too deeply.
     #[error("the value is nested deeper than {DEEPEST} levels, which is as deep as Rust looks")]
     TooDeep,
-    /// A text in it is none in Unicode.
+    /// A text in it is not Unicode.
     #[error("{place} holds half of a surrogate pair, which no text of Rust can")]
     Surrogate {
-        /// Where it stands.
+        /// Its place.
         place: String,
     },
 }
 
 impl JsonError {
-    /// What to do about it.
+    /// Returns the way out.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
@@ -44,14 +44,13 @@ impl JsonError {
     }
 }
 
-/// An array or object that is not complete.
+/// An incomplete array or object.
 enum Open {
     Array(Vec<Value>),
     Object(Map<String, Value>, String),
 }
 
-/// The value of a text that is JSON. Of a key that comes several times the last one counts, as in
-/// Python.
+/// Parses a JSON text. The last value of a repeated key counts, as in Python.
 pub(super) fn parse(text: &str) -> Result<Value, JsonError> {
     let mut tokens = Tokens::of(text);
     let mut open: Vec<Open> = Vec::new();
@@ -101,7 +100,7 @@ pub(super) fn parse(text: &str) -> Result<Value, JsonError> {
     unreachable!("the text was checked")
 }
 
-/// What a text in quotes says; none if it is no Unicode.
+/// Returns the contents of a text in quotes; none if it is not Unicode.
 pub(super) fn unescaped(quoted: &str, is_escaped: bool) -> Option<String> {
     if is_escaped {
         serde_json::from_str(quoted).ok()
@@ -114,7 +113,7 @@ fn surrogate(open: &[Open]) -> JsonError {
     JsonError::Surrogate { place: Path(open).to_string() }
 }
 
-/// Where the next value stands, as Python would have it.
+/// The place of the next value, in Python's notation.
 struct Path<'a>(&'a [Open]);
 
 impl fmt::Display for Path<'_> {

@@ -1,4 +1,4 @@
-//! JSON as a type of the user's.
+//! JSON as a type of the user.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value};
@@ -7,15 +7,15 @@ use super::Json;
 use crate::BoxError;
 
 impl Json {
-    /// The value as a type.
+    /// Reads the value as a type.
     ///
-    /// Where serde has to look at a value before it knows what it is (`flatten`, `untagged`), the
-    /// text's numbers are in a form that only [`Value`] understands, unless they are integers of 64
-    /// bits; so a type that wants an `f64` there gets one on a second try.
+    /// In some cases (`flatten`, `untagged`), serde buffers a value before it knows the type. The
+    /// text's numbers then have a form that only [`Value`] understands, unless they are integers of
+    /// 64 bits. So a type with an `f64` there is read on a second attempt.
     pub(crate) fn read<T: DeserializeOwned>(self) -> Result<T, BoxError> {
         match serde_json::from_str(self.text()) {
             Ok(read) => return Ok(read),
-            // It is a call in a call for each level.
+            // Each level is a nested call.
             Err(error) if error.to_string().starts_with("recursion limit") => {
                 return Err(error.into());
             }
@@ -27,7 +27,7 @@ impl Json {
     }
 }
 
-/// Has every floating-point number be written as Rust writes it.
+/// Rewrites every floating-point number as Rust writes it.
 fn as_rust_writes(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {

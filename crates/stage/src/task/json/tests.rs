@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::strategies::json;
 
-/// Texts that are JSON, with white space here and there, numbers of any size and every escape.
+/// Generates JSON texts with white space, numbers of any size and every escape.
 fn text() -> impl Strategy<Value = String> {
     let space = || "[ \n\r\t]{0,2}";
     let word = r#""([a-zé\u{10348}]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}){0,6}""#;
@@ -29,8 +29,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// A text is JSON here if it is JSON to `serde_json`, and what is taken out is white space that
-    /// means nothing: the parser of others sees the same.
+    /// A text is JSON here exactly if `serde_json` accepts it, and only insignificant white space
+    /// is removed: other parsers see the same.
     #[test]
     fn texts_are_checked_and_compact(text in prop_oneof![4 => text(), 1 => "[\\[\\]{}\",:0-9a-z\\\\ .+-]{0,12}"]) {
         let known = serde_json::from_str::<&RawValue>(&text);
@@ -44,7 +44,7 @@ proptest! {
         }
     }
 
-    /// A value is what `serde_json` reads, and is an error only where that is one.
+    /// A value is the one that `serde_json` reads, with an error only where it has one.
     #[test]
     fn values_are_those_that_others_read(text in text()) {
         let json = Json::from_text(text.as_str()).unwrap();
@@ -60,7 +60,7 @@ proptest! {
         }
     }
 
-    /// What was made of a value reads back as that value, and equal values hash alike.
+    /// The text of a value reads back as that value, and equal values hash alike.
     #[test]
     fn values_survive_their_text(value in json()) {
         use std::hash::{DefaultHasher, Hash, Hasher};
@@ -75,7 +75,7 @@ proptest! {
         prop_assert_eq!(read.into_value(), Ok(value));
     }
 
-    /// Whatever a text is, looking at it is no panic.
+    /// No text makes the reader panic.
     #[test]
     fn garbage_is_an_error(text in "\\PC{0,40}") {
         drop(Json::from_text(text));
@@ -103,7 +103,7 @@ fn what_rust_cannot_hold_is_an_error_with_its_place() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(Json::from_text(deep(1024)).unwrap().value().is_ok());
     assert!(wrong(&deep(1025)).contains("deeper than 1024 levels"));
-    // Nobody looks at it.
+    // The value is never requested.
     assert_eq!(Json::from_text(deep(1 << 20)).unwrap().text().len(), 2 << 20);
 }
 
@@ -156,7 +156,7 @@ fn numbers_are_given_to_types_that_look_twice() {
         assert_eq!((row.id, row.rest.count), (7, -3));
         assert_eq!(row.rest.score.to_bits(), score.parse::<f64>().unwrap().to_bits());
     }
-    // Who wants a value gets every digit.
+    // A reader of a value gets every digit.
     let text = r#"{"id":7,"b":0.10,"a":123456789012345678901234567890,"c":1e-05}"#;
     let open: Open = Json::from_text(text).unwrap().read().unwrap();
     assert_eq!(serde_json::to_string(&open).unwrap(), text);

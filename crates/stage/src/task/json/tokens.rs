@@ -1,24 +1,24 @@
-//! JSON text, token by token, at whatever depth: nothing here recurses.
+//! Splits JSON text into tokens, at any depth, without recursion.
 
 use std::ops::Range;
 
-/// What stands at a place of the text.
+/// The token at a place of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Null,
     Bool(bool),
-    /// Where its digits are.
+    /// The place of its digits.
     Number(Range<usize>),
-    /// Where it is, with its quotes, and whether there are escapes in it.
+    /// Its place, with its quotes, and whether it has escapes.
     Text(Range<usize>, bool),
-    /// The same, before a colon.
+    /// A text before a colon.
     Key(Range<usize>, bool),
     BeginArray,
     BeginObject,
     End,
 }
 
-/// What may come next.
+/// The tokens that may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Value,
@@ -29,7 +29,7 @@ enum Next {
     Nothing,
 }
 
-/// There is no JSON at this place.
+/// The text is not JSON at this place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoJson;
 
@@ -38,9 +38,9 @@ pub(super) struct Tokens<'a> {
     bytes: &'a [u8],
     at: usize,
     next: Next,
-    /// What closes each of the arrays and objects that are open.
+    /// The closing character of each open array and object.
     open: Vec<u8>,
-    /// Whether there was white space, which means nothing, between tokens.
+    /// Whether there was white space between tokens, which is insignificant.
     pub(super) has_space: bool,
     /// Whether there was an escape of a surrogate, which may be half of a pair.
     pub(super) has_surrogate: bool,
@@ -60,17 +60,17 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// In how many arrays and objects the next token is.
+    /// Returns the number of arrays and objects around the next token.
     pub(super) fn depth(&self) -> usize {
         self.open.len()
     }
 
-    /// Behind the last token; where there is no JSON, at what is wrong.
+    /// Returns the place after the last token, or the place of the fault.
     pub(super) fn place(&self) -> usize {
         self.at
     }
 
-    /// The next token; none at the end of a text that is one value.
+    /// Returns the next token; none at the end of a text that is one value.
     pub(super) fn next(&mut self) -> Result<Option<Token>, NoJson> {
         if self.next == Next::CommaOrEnd {
             return match self.skip_space() {
@@ -185,7 +185,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The length of the escape that begins here.
+    /// Returns the length of the escape that begins here.
     fn escape(&mut self) -> Result<usize, NoJson> {
         match self.bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
@@ -222,7 +222,7 @@ impl<'a> Tokens<'a> {
         Ok(start..self.at)
     }
 
-    /// At least one digit.
+    /// Reads at least one digit.
     fn digits(&mut self) -> Result<(), NoJson> {
         let rest = &self.bytes[self.at..];
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -231,12 +231,12 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// How many bytes of a text come before a quote, a backslash or a control character: most of them,
-/// so eight are looked at at once.
+/// Returns the number of bytes before a quote, a backslash or a control character. Most bytes are
+/// plain, so eight are checked at once.
 fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
-    // Bytes that are zero, and perhaps some above the first of them.
+    // Marks bytes that are zero, and possibly some above the first of them.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let mut length = 0;
     let (words, _) = bytes.as_chunks::<8>();
