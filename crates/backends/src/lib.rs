@@ -1,11 +1,11 @@
-//! Executors, and what joins environments to stages.
+//! Executors, and the connection between environments and stages.
 //!
 //! An [`Executor`] runs the stages of a [`Plan`], which is a pipeline made ready: checked, and with
-//! all read that its specs refer to. [`ExecutorExt::run`] is what a program calls. A
-//! [`Provisioner`] makes the environments: it looks each up in the cache by all that decides what
-//! is in it, and builds it if it is not there. Python code runs in worker processes, each of which
-//! proves its environment before it gets a task; Rust code runs on threads. What happens on the way
-//! is one stream of [`Event`]s to an [`Observer`], and what is left at the end a [`RunReport`].
+//! the contents of all files that its specs refer to. Programs call [`ExecutorExt::run`]. A
+//! [`Provisioner`] makes the environments: it looks each up in the cache by everything that decides
+//! its contents, and builds it if it is missing. Python code runs in worker processes, each of
+//! which proves its environment before it gets a task; Rust code runs on threads. A run sends one
+//! stream of [`Event`]s to an [`Observer`], and returns a [`RunReport`].
 //!
 //! ```
 //! use backends::{ExecutorExt, LocalExecutor};
@@ -31,35 +31,36 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | run a pipeline and collect what comes out | [`ExecutorExt::run`] |
+//! | run a pipeline and collect the outputs | [`ExecutorExt::run`] |
 //! | stream tasks in and out | [`Executor::execute`] with a [`Plan`] and a [`Sink`] |
-//! | go on after failed tasks | [`LocalExecutor::with_failure_policy`], [`FailedTask`] |
-//! | watch | an [`Observer`], which any closure over [`Event`] is |
+//! | continue after failed tasks | [`LocalExecutor::with_failure_policy`], [`FailedTask`] |
+//! | watch | an [`Observer`]; any closure over [`Event`] is one |
 //! | write a report as a page or as JSON | a [`Recorder`] among the observers, [`RunProfile`] |
 //! | survive the end of the process | a [`Checkpoint`] |
-//! | have the same packages again | a [`RunRecord`] |
+//! | use the same packages again | a [`RunRecord`] |
 //! | see what a run would build | [`Plan`], [`Provisioner`], [`provision::Preview`] |
 //! | run a program in an environment | [`Provisioner::environment`], [`Environment::command`] |
-//! | tell people what went wrong | [`Error::report`]: causes, traceback, log, hint; [`Report`] for `main` |
+//! | report errors to people | [`Error::report`]: causes, traceback, log, hint; [`Report`] for `main` |
 //!
 //! # Where it is
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`run`] | what every executor speaks: plans, events, reports, errors |
-//! | [`provision`] | specs to environments, and what there is to know of those |
-//! | [`worker`] | Python processes, and what is said to them |
+//! | [`run`] | types that every executor uses: plans, events, reports, errors |
+//! | [`provision`] | specs to environments, and inspection of environments |
+//! | [`worker`] | Python processes, and the messages to them |
 //! | [`local`], [`ray`] | the executors |
-//! | [`observe`] | what keeps something of a run: profile, checkpoint, record |
+//! | [`observe`] | keeps parts of a run: profile, checkpoint, record |
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! - **The right environment or no run.** A worker's first message tells its interpreter, its
-//!   environment's key and the versions of what its stage asked for. A mismatch ends the run.
-//! - **Each hook once, in the stage's environment**: `setup_on_node` per node and stage, `setup` per
-//!   worker, `teardown` per worker that ends in order, also after a failed task.
-//! - **A task is never lost and never done twice in the output.** What a dead worker held is tried
-//!   again; the task that kills its worker is found and fails alone.
+//! - **The right environment or no run.** A worker's first message reports its interpreter, its
+//!   environment's key and the versions of its stage's packages. A mismatch ends the run.
+//! - **Each hook once, in the stage's environment**: `setup_on_node` for each node and stage,
+//!   `setup` for each worker, `teardown` for each worker that ends in order, also after a failed
+//!   task.
+//! - **A task is never lost, and never twice in the output.** The tasks of a dead worker are tried
+//!   again; a task that kills its worker is found and fails alone.
 //! - **Nothing outlives a run**: workers and the processes that they started end with it, also when
 //!   the program is killed. A child that opened a session of its own is the exception.
 //!
@@ -67,13 +68,13 @@
 //!
 //! - `arrow`: tasks that are Arrow tables, for Rust stages and the program itself. Between Python
 //!   stages, which see a `pyarrow.Table` or a `curator_table.Table`, they need no feature.
-//! - `conformance`: the cases that every executor must pass, for those who write one.
-//! - `browser`: tests of this crate's own that open a report in Chromium.
+//! - `conformance`: the cases that every executor must pass, for authors of executors.
+//! - `browser`: this crate's own tests that open a report in Chromium.
 //!
 //! # What it does not do
 //!
-//! It installs no signal handler, changes no variable or folder of the process, prints nothing, and
-//! never executes what a worker sends: there is no pickle.
+//! The crate installs no signal handler, changes no variable or folder of the process, prints
+//! nothing, and never executes data from a worker: there is no pickle.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -84,7 +85,7 @@ pub mod ray;
 pub mod run;
 pub mod worker;
 
-// What most programs name; the rest is in the modules.
+// The names that most programs use; the others are in the modules.
 pub use local::LocalExecutor;
 pub use observe::{Checkpoint, Recorder, RunProfile, RunRecord};
 pub use provision::{EnvState, Environment, EnvironmentReport, Provisioner};

@@ -1,4 +1,4 @@
-//! The arenas of one worker, and the parts of them that each batch gets.
+//! The arenas of one worker, and each batch's parts of them.
 
 use std::io;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use super::parcel::Batch;
 use super::spare;
 use crate::worker::wire::{Arena, Kind, Outbox, Region, Shares, aligned};
 
-/// From how many bytes on a payload goes through shared memory. Tasks of one stage in a second, shared
-/// and over the socket, on 2 cores (`benches/data_path.rs`): 62 751 and 52 097 of 8 KiB, 44 613 and
-/// 32 802 of 16 KiB, 19 398 and 13 932 of 64 KiB, 5 779 and 2 422 of 256 KiB, 1 095 and 555 of 1 MiB.
-/// Below, the two are within what measurements vary by, and small payloads are better off in few
-/// system calls than in a page each.
+/// The least number of bytes of a payload that goes through shared memory. Measured tasks of one
+/// stage in a second, shared and over the socket, on 2 cores (`benches/data_path.rs`): 62 751 and
+/// 52 097 of 8 KiB, 44 613 and 32 802 of 16 KiB, 19 398 and 13 932 of 64 KiB, 5 779 and 2 422 of
+/// 256 KiB, 1 095 and 555 of 1 MiB. For smaller payloads, the difference is within the noise, and
+/// few system calls are better than a page each.
 pub(crate) const ARENAS_FROM: usize = 16 << 10;
-/// How large the arenas of a worker are at first. What is not touched takes no memory.
+/// Initial size of a worker's arenas. Untouched pages take no memory.
 const LEAST: usize = 64 << 20;
-/// How large they may become, each. What stays in them would else be elsewhere in memory.
+/// Maximum size of each arena. Data that does not fit would take memory elsewhere.
 const MOST: usize = 4 << 30;
-/// What one batch gets of an arena at the most.
+/// Maximum bytes of an arena that one batch gets.
 const MOST_OF_ONE: usize = 512 << 20;
 
-/// What one batch has of the arenas until its result has been read.
+/// A batch's parts of the arenas until its result has been read.
 #[derive(Debug)]
 pub(crate) struct Berth {
     input: Option<Arc<Region>>,
     pub(crate) output: Option<Arc<Region>>,
-    /// Which of the batch's payloads stand in `input`.
+    /// The batch's payloads that are in `input`.
     pub(crate) is_shared: Vec<bool>,
 }
 
@@ -39,12 +39,12 @@ impl Berth {
         )
     }
 
-    /// What is left of it once its outputs have been read.
+    /// Returns the input's region, after the outputs have been read.
     pub(crate) fn into_input(self) -> Option<Arc<Region>> {
         self.input
     }
 
-    /// The bytes that it takes up, both ways.
+    /// Returns its size in bytes, both ways.
     pub(crate) fn size(&self) -> usize {
         [&self.input, &self.output].into_iter().flatten().map(|region| region.len()).sum()
     }
@@ -54,20 +54,20 @@ impl Berth {
 #[derive(Debug)]
 pub(crate) struct Arenas {
     from: Option<usize>,
-    /// How large they may become.
+    /// Their maximum size.
     most: usize,
     pair: Option<(Arc<Arena>, Arc<Arena>)>,
 }
 
 impl Arenas {
-    /// For payloads of at least so many bytes, or for none.
+    /// Creates arenas for payloads of at least `from` bytes, or for none.
     pub(crate) fn new(from: Option<usize>) -> Self {
         Self { from, most: MOST, pair: None }
     }
 
-    /// Puts the large payloads of a batch where its worker can read them, and sets room aside for
-    /// what may come back. None where all of it goes over the socket: it is small, or there is no
-    /// room, or no shared memory here.
+    /// Puts the large payloads of a batch into its worker's input arena, and reserves room for the
+    /// outputs. Returns none if all data goes over the socket: it is small, there is no room, or
+    /// there is no shared memory.
     pub(crate) fn berth(
         &mut self,
         batch: &mut Batch,
@@ -90,7 +90,7 @@ impl Arenas {
             return None;
         }
         self.fill(batch, is_shared, input, output, outbox).unwrap_or_else(|error| {
-            // What the machine does not allow once it will not allow the next time.
+            // If the machine refuses once, it will refuse again.
             tracing::debug!("large payloads go over the socket, without shared memory: {error}");
             self.from = None;
             None
@@ -109,7 +109,7 @@ impl Arenas {
         if regions.is_none() && self.grow(input.max(output), outbox)? {
             regions = self.take(input, output);
         }
-        // Better one way than none.
+        // One way is better than none.
         let regions = regions.or_else(|| self.take(input, 0).filter(|_| input > 0));
         let Some((input, output)) = regions else { return Ok(None) };
         let (input, output) = (input.map(Arc::new), output.map(Arc::new));
@@ -120,7 +120,7 @@ impl Arenas {
                 let end = at + parcel.size();
                 parcel.payload.write_to(region, at)?;
                 if end - at > spare::MOST {
-                    // It is not needed twice, and there it cannot change.
+                    // One copy is enough, and in the arena it cannot change.
                     parcel.payload.move_to(region, at..end);
                 }
                 at = aligned(end);
@@ -129,7 +129,7 @@ impl Arenas {
         Ok(Some(Berth { input, output, is_shared }))
     }
 
-    /// Regions of these lengths, where both arenas have room.
+    /// Takes regions of these lengths, if both arenas have room.
     fn take(&self, input: usize, output: usize) -> Option<(Option<Region>, Option<Region>)> {
         let (inputs, outputs) = self.pair.as_ref()?;
         let take = |arena: &Arc<Arena>, length| match length {
@@ -139,11 +139,12 @@ impl Arenas {
         Some((take(inputs, input)?, take(outputs, output)?))
     }
 
-    /// Makes larger arenas, and has the worker told of them; false if they are as large as they may
-    /// be. The old ones live on until the batches in them are done.
+    /// Makes larger arenas, and sends them to the worker; returns false at the maximum. The old
+    /// ones live on until the batches in them are done.
     fn grow(&mut self, need: usize, outbox: &mut Outbox) -> io::Result<bool> {
         let have = self.pair.as_ref().map_or(0, |(inputs, _)| inputs.size());
-        // Room for what is under way, for what waits for the next stage, and for what that has.
+        // Room for the batches under way, for those that wait for the next stage, and for those
+        // there.
         let size = (4 * need).max(2 * have).next_power_of_two().clamp(LEAST, MOST).min(self.most);
         if size <= have {
             return Ok(false);

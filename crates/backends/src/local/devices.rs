@@ -1,10 +1,9 @@
-//! GPU tokens: which worker may use which device.
+//! GPU tokens: the assignment of devices to workers.
 //!
-//! A worker holds its devices for as long as its process lives, because memory on a device is
-//! freed only when the process ends. Where workers of several stages want the same device they
-//! take turns: one that has nothing to do, or that the next stage holds up, ends and gives its device
-//! up. Only a stage that has something to do waits for a device, so that idle ones do not chase each
-//! other.
+//! A worker holds its devices for the lifetime of its process, because memory on a device is freed
+//! only when the process ends. Workers of several stages that want the same device take turns: a
+//! worker that is idle, or that waits for the next stage, ends and gives its device up. Only a
+//! stage with work waits for a device, so that idle stages do not displace each other.
 
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,7 +23,7 @@ pub(crate) struct Devices {
 #[derive(Debug)]
 struct State {
     free: Vec<u32>,
-    /// The stages that wait, each as often as workers of it do.
+    /// The waiting stages, each as often as it has waiting workers.
     waiting: Vec<usize>,
 }
 
@@ -36,7 +35,7 @@ pub(crate) struct Allotment<'a> {
 }
 
 impl Allotment<'_> {
-    /// The value of `CUDA_VISIBLE_DEVICES`.
+    /// Returns the value of `CUDA_VISIBLE_DEVICES`.
     pub(crate) fn visible(&self) -> String {
         let names: Vec<&str> =
             self.shares.iter().map(|(at, _)| self.devices.names[*at].as_str()).collect();
@@ -60,8 +59,8 @@ impl Devices {
         Self { names, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// The devices that this program may see: those of `CUDA_VISIBLE_DEVICES`, else one for each
-    /// `/dev/nvidia0`, `/dev/nvidia1`, ….
+    /// Returns the devices that this program may see: those of `CUDA_VISIBLE_DEVICES`, else one for
+    /// each `/dev/nvidia0`, `/dev/nvidia1`, ….
     pub(crate) fn detect() -> Vec<String> {
         if let Ok(visible) = std::env::var("CUDA_VISIBLE_DEVICES") {
             return visible
@@ -84,13 +83,13 @@ impl Devices {
         self.names.len()
     }
 
-    /// Whether a worker of another stage waits for what this one's hold.
+    /// Returns whether a worker of another stage waits for a device that this stage's workers hold.
     pub(crate) fn is_wanted_beside(&self, stage: usize) -> bool {
         self.lock().waiting.iter().any(|other| *other != stage)
     }
 
-    /// Takes `gpus` devices, or a part of one; more than there are is cut to what there is.
-    /// Waits for at most `patience`; without any, it does not go ahead of those who wait.
+    /// Takes `gpus` devices, or a part of one; a larger number is cut to the existing ones. Waits
+    /// for at most `patience`; without patience, it does not overtake waiting workers.
     pub(crate) fn take(
         &self,
         stage: usize,

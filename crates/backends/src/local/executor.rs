@@ -27,25 +27,25 @@ use crate::run::{
 };
 use crate::worker::Cancel;
 
-/// How long a thread waits before it looks around.
+/// Poll interval of a waiting thread.
 const TICK: Duration = Duration::from_millis(25);
-/// For how many ticks on end it must be a stage's turn before it gets another worker.
+/// Consecutive ticks that a stage must qualify before it gets another worker.
 const PATIENCE: u32 = 2;
-/// What waits in front of a stage at the most.
+/// Maximum size of the queue in front of a stage.
 const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
 
 /// Runs pipelines on this machine, in this process and its worker processes.
 ///
 /// Each Python stage has warm workers in its environment; Rust stages run on threads. All stages
-/// work at once, and distinct environments are built side by side while stages that are ready
-/// work. A stage without a fixed number of workers gets more of them where it holds the others up,
-/// as long as the machine has cores to spare. Every stage has at least one worker, however much its
-/// [`Resources`](stage::Resources) ask for: where that is more than the machine has, the stages
-/// share it. Devices are held by one worker at a time, and stages take turns at them; a stage that asks
-/// for more of them than there are is refused.
+/// work at once, and different environments are built in parallel while ready stages work. A stage
+/// without a fixed number of workers gets more of them when it holds the others up, as long as the
+/// machine has spare cores. Every stage has at least one worker, whatever its
+/// [`Resources`](stage::Resources): if they exceed the machine, the stages share it. One worker at
+/// a time holds a device, and stages take turns at devices; a stage that asks for more devices than
+/// there are is refused.
 ///
-/// By default, the base is the pipeline's own, else the one that `$VIRTUAL_ENV` names, else `python3`
-/// on `PATH`; the cache is the user's; the first failed task ends the run.
+/// Defaults: the base is the pipeline's own, else that of `$VIRTUAL_ENV`, else `python3` on `PATH`;
+/// the cache is the user's; the first failed task ends the run.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct LocalExecutor {
@@ -81,46 +81,46 @@ impl Default for LocalExecutor {
 }
 
 impl LocalExecutor {
-    /// The same over another base, whatever the pipelines ask for: an interpreter, the folder of a
-    /// virtualenv, or packages for a managed base. By default, the pipeline's.
+    /// Sets the base, in place of the pipelines' own: an interpreter, the folder of a virtualenv,
+    /// or packages for a managed base. Default: the pipeline's.
     pub fn with_base(self, base: impl Into<Base>) -> Self {
         Self { base: Some(base.into()), ..self }
     }
 
-    /// The same with another cache. By default, `$CURATOR_CACHE_DIR`, else `curator` in the user's
+    /// Sets the folder of the cache. Default: `$CURATOR_CACHE_DIR`, else `curator` in the user's
     /// cache folder.
     pub fn with_cache_dir(self, dir: impl Into<PathBuf>) -> Self {
         Self { cache_dir: Some(dir.into()), ..self }
     }
 
-    /// The same with another answer to failing tasks. By default, [`FailurePolicy::FailFast`].
+    /// Sets the policy for failing tasks. Default: [`FailurePolicy::FailFast`].
     pub fn with_failure_policy(self, failure_policy: FailurePolicy) -> Self {
         Self { failure_policy, ..self }
     }
 
-    /// The same with another number of cores to share out. By default, what the machine has.
+    /// Sets the number of cores that the stages share. Default: those of the machine.
     pub fn with_cpus(self, cpus: usize) -> Self {
         Self { cpus: Some(cpus), ..self }
     }
 
-    /// The same with these devices, by the names that `CUDA_VISIBLE_DEVICES` takes: stages that ask
-    /// for more get these, or none where there are none. By default, those that this process sees,
-    /// and a stage that asks for more is [refused](Self::check).
+    /// Sets the devices, by the names that `CUDA_VISIBLE_DEVICES` takes. Stages that ask for more
+    /// get these, or none if there are none. Default: those that this process sees, and a stage
+    /// that asks for more is [refused](Self::check).
     pub fn with_devices<I: IntoIterator<Item: Into<String>>>(self, devices: I) -> Self {
         Self { devices: Some(devices.into_iter().map(Into::into).collect()), ..self }
     }
 
-    /// The same with the cache pruned to this budget after builds and at the end of a run, or
-    /// never. By default, it is pruned to [`Budget::from_env`].
+    /// Sets the budget that the cache is pruned to after builds and at the end of a run; `None`
+    /// never prunes. Default: [`Budget::from_env`].
     pub fn with_budget(self, budget: Option<Budget>) -> Self {
         Self { eviction: Eviction::of(budget), ..self }
     }
 
-    /// The same with another limit on how long a worker may have nothing to do while its stage has
-    /// others: then it ends in order. One that took longer than a third of that to start may idle
-    /// for three times its start. By default, 10 s.
+    /// Sets how long a worker may be idle while its stage has other workers; then it ends in order.
+    /// A worker that took longer than a third of that to start may be idle for three times its
+    /// start. Default: 10 s.
     ///
-    /// It concerns Python stages whose number of workers is not fixed.
+    /// It affects Python stages without a fixed number of workers.
     pub fn with_idle_limit(self, idle_limit: Duration) -> Self {
         Self { idle_limit, ..self }
     }
@@ -137,20 +137,20 @@ impl LocalExecutor {
         Self { stop: Some(stop), ..self }
     }
 
-    /// The same with another limit on how long workers may take to finish what they have in their
-    /// hands when a run is asked to [stop](Self::with_stop); then they are killed. By default, 20 s.
+    /// Sets how long workers may take to finish their tasks after a request to
+    /// [stop](Self::with_stop); then they are killed. Default: 20 s.
     pub fn with_stop_grace(self, stop_grace: Duration) -> Self {
         Self { stop_grace, ..self }
     }
 
-    /// The same with data of at least so many bytes crossing to Python workers and back in memory
-    /// that is shared with them, or with none that does. Where the system has no such memory, data
-    /// of any size goes over the worker's socket. By default, 16 KiB.
+    /// Sends payloads of at least `bytes` to Python workers and back through shared memory; `None`
+    /// disables it. If the system has no such memory, all data goes over the worker's socket.
+    /// Default: 16 KiB.
     pub fn with_arenas_from(self, bytes: Option<usize>) -> Self {
         Self { arenas_from: bytes, ..self }
     }
 
-    /// Where environments come from for a plan: this executor's base and cache.
+    /// Returns the provisioner of a plan: with this executor's base and cache.
     pub fn provisioner(&self, plan: &Plan) -> Result<Provisioner, Error> {
         self.provisioner_builder(plan).open()
     }
@@ -162,15 +162,15 @@ impl LocalExecutor {
             .eviction(self.eviction.clone())
     }
 
-    /// Refuses a plan with a stage that asks for devices which this machine does not have. Where this
-    /// executor was [told](Self::with_devices) which there are, stages get what of these they can.
-    /// [`execute`](Executor::execute) does the same first.
+    /// Refuses a plan with a stage that asks for devices which this machine does not have. With
+    /// [explicit](Self::with_devices) devices, stages get as many of them as possible instead.
+    /// [`execute`](Executor::execute) checks this first, too.
     pub fn check(&self, plan: &Plan) -> Result<(), Error> {
         if self.devices.is_some() || plan.stages().iter().all(|stage| stage.gpus() <= 0.0) {
             return Ok(());
         }
         let there = Devices::detect().len();
-        #[expect(clippy::cast_precision_loss, reason = "nobody has that many devices")]
+        #[expect(clippy::cast_precision_loss, reason = "no machine has that many devices")]
         let short = plan.stages().iter().find(|stage| stage.gpus() > there as f64);
         match short {
             Some(stage) => {
@@ -185,7 +185,7 @@ impl LocalExecutor {
         Devices::new(self.devices.clone().unwrap_or_else(Devices::detect))
     }
 
-    /// A run with what is set for all runs of this executor.
+    /// Returns a run with this executor's settings.
     pub(crate) fn configured(&self, run: Run) -> Run {
         run.with_arenas_from(self.arenas_from)
             .with_idle_limit(self.idle_limit)
@@ -237,7 +237,7 @@ impl Executor for LocalExecutor {
         );
         let failed = run.take_failed();
         for stage in &mut stages {
-            // Also those whose data nobody could read, which turned out when the stage was done.
+            // Also tasks with unreadable data, which is noticed after the stage has finished.
             let own = failed.iter().filter(|failed| failed.stage == stage.name);
             stage.failed = own.map(|failed| failed.tasks.len() as u64).sum();
         }
@@ -245,7 +245,7 @@ impl Executor for LocalExecutor {
             plan.forget(&error);
             Err(error)
         } else {
-            // It may have come too late for anything to be dropped, but ended the input.
+            // The request may have come too late to drop a task, but it ended the input.
             let is_stopped = run.is_stopped() || self.stop.as_ref().is_some_and(Stop::is_wanted);
             if !is_stopped {
                 tell_dropped(plan, &stages, &*run.observer);
@@ -255,7 +255,7 @@ impl Executor for LocalExecutor {
             (report.is_stopped, report.wall) = (is_stopped, begun.elapsed());
             Ok(report)
         };
-        // While it ran, none of its environments could go.
+        // The run kept its environments until here.
         drop(run);
         if let Some(provisioner) = provisioner {
             provisioner.settle();
@@ -264,7 +264,7 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// What is left when the stages of a run have ended.
+/// The results of a run's stages.
 pub(crate) struct Driven {
     pub(crate) provisioner: Option<Provisioner>,
     pub(crate) environments: Vec<EnvironmentReport>,
@@ -288,9 +288,8 @@ impl LocalExecutor {
         run.take_error().map_or(Ok(environments), Err)
     }
 
-    /// Runs the stages of a plan until all are finished or the run is cancelled, while `feed` fills
-    /// the first queue on a thread of its own, and `drain` empties the last one on this
-    /// thread.
+    /// Runs the stages of a plan until all are finished or the run is cancelled. `feed` fills the
+    /// first queue on a thread of its own, and `drain` empties the last one on this thread.
     pub(crate) fn drive(
         &self,
         plan: &Plan,
@@ -313,7 +312,7 @@ impl LocalExecutor {
                     .map(drop)
             });
             let _ends = over.on_drop();
-            // To the end of all its threads: a stage may be at work when the last one is not.
+            // Until all threads end: a stage may be at work after the last one has finished.
             std::thread::scope(|scope| {
                 let _guard = StopOnPanic(run);
                 let thread = |name: &str| Builder::new().name(name.to_owned());
@@ -345,8 +344,8 @@ impl LocalExecutor {
         Driven { provisioner, environments, stages }
     }
 
-    /// Tells of a stage that asks for more than it can have, and runs with less.
-    #[expect(clippy::cast_precision_loss, reason = "nobody has that many")]
+    /// Warns of a stage that asks for more than the machine has, and runs with less.
+    #[expect(clippy::cast_precision_loss, reason = "no machine has that many")]
     fn tell_what_is_short(&self, stage: &StageRun<'_>) {
         let (cores, there) = (stage.planned.settings.resources.cpus, self.cpus());
         if cores > there as f64 {
@@ -373,7 +372,7 @@ impl LocalExecutor {
         scope: &'scope Scope<'scope, 'env>,
     ) {
         self.tell_what_is_short(stage);
-        // The stage does not end before its first slot, nor between the start of one and the next.
+        // The stage must not end before its first slot, nor between the start of one and the next.
         let _hold = stage.hold();
         let environment = if stage.planned.needs_python() {
             let Some(environment) = stage.run.environments[stage.index].wait() else { return };
@@ -423,7 +422,7 @@ fn gpus_text(gpus: f64) -> String {
     if (gpus - 1.0).abs() < f64::EPSILON { "1 GPU".to_owned() } else { format!("{gpus} GPUs") }
 }
 
-/// Tells of what a person may have set in the belief that the stages would see it.
+/// Warns of variables that a person may have set for the stages, which do not see them.
 fn warn_of_variables(run: &Run) {
     for name in ["PYTHONPATH", "PYTHONHOME"] {
         if std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
@@ -454,7 +453,7 @@ fn feed(run: &Run, first: Option<&PlannedStage>, tasks: &mut (dyn Iterator<Item 
     run.queues[0].close();
 }
 
-/// Moves what leaves the last queue into the sink, until the run is over.
+/// Moves the tasks of the last queue into the sink, until the run is over.
 fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<(), Error> {
     let Some(queue) = run.queues.last() else { return Ok(()) };
     loop {
@@ -464,11 +463,11 @@ fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<
             Taken::Batch(batch) => {
                 for parcel in batch.parcels {
                     let id = parcel.head.id().clone();
-                    // What is followed must not end before it is known to have failed.
+                    // A followed task must not end before it is known to have failed.
                     let sources = parcel.head.sources().to_vec();
                     match parcel.unpack() {
                         Ok(task) => {
-                            // It knows its own, and may be the last that does.
+                            // The failure has its own sources, which may be the last ones.
                             drop(sources);
                             sink(task)
                                 .map_err(|source| Error::Sink { task: id.to_string(), source })?;
@@ -482,7 +481,7 @@ fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<
     }
 }
 
-/// Ends the run if the thread panics, so that nobody waits for it for ever.
+/// Ends the run if the thread panics, so that no other thread waits for it forever.
 struct StopOnPanic<'a>(&'a Run);
 
 impl Drop for StopOnPanic<'_> {

@@ -1,12 +1,12 @@
-//! What a thread that feeds a worker does next: a decision about what it sees, which does nothing.
+//! The next step of a thread that feeds a worker: a pure decision about what it sees.
 
-/// What the queue had.
+/// The queue's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     Batch,
     /// Nothing for now.
     Nothing,
-    /// Nothing, and nothing will come.
+    /// Nothing now or later.
     Finished,
 }
 
@@ -20,26 +20,26 @@ pub(crate) struct Sight {
     pub(crate) has_room: bool,
     /// The worker has no batch.
     pub(crate) is_idle: bool,
-    /// The worker has had as many tasks as it may.
+    /// The worker has reached its maximum number of tasks.
     pub(crate) is_used_up: bool,
     /// Another stage waits for a device that this worker holds.
     pub(crate) is_device_wanted: bool,
     /// The next stage takes nothing more for now.
     pub(crate) is_next_full: bool,
-    /// The worker has had nothing to do for as long as it may.
+    /// The worker has been idle for the maximum time.
     pub(crate) is_past_idle: bool,
     /// None before the queue was asked.
     pub(crate) offer: Option<Offer>,
 }
 
-/// What it does then.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// It leaves a worker that is over.
     Leave,
     /// It looks again.
     Look,
-    /// It looks again once something has changed.
+    /// It looks again after a change.
     Wait,
     /// It asks the queue.
     Ask,
@@ -47,9 +47,9 @@ pub(crate) enum Step {
     Send,
     /// It tells the worker to end.
     End,
-    /// It tells the worker to end, once all that the worker has is settled.
+    /// It tells the worker to end, once all batches of the worker are settled.
     Settle,
-    /// It tells the worker to end, which nothing needs for now.
+    /// It tells the worker to end, since the worker is not needed for now.
     Spare,
 }
 
@@ -58,15 +58,17 @@ impl Sight {
         match self.offer {
             _ if self.is_over => Step::Leave,
             None if !self.has_room => Step::Look,
-            // While the next stage takes nothing more, another one may need the device to go on.
+            // While the next stage takes nothing more, another stage may need the device to
+            // continue.
             None if self.is_used_up || self.is_device_wanted && self.is_next_full => {
                 if self.is_idle { Step::End } else { Step::Wait }
             }
             None => Step::Ask,
             Some(Offer::Batch) => Step::Send,
-            // A run that was asked to stop gives out nothing more, and wants what is here.
+            // A run that was asked to stop gives out nothing more, but still wants the current
+            // batches.
             Some(Offer::Finished) => Step::Settle,
-            // Others wait for the device that this idle worker holds.
+            // Other stages wait for the device of this idle worker.
             Some(Offer::Nothing) if self.is_idle && self.is_device_wanted => Step::End,
             Some(Offer::Nothing) if self.is_idle && self.is_past_idle => Step::Spare,
             Some(Offer::Nothing) => Step::Look,
@@ -78,7 +80,7 @@ impl Sight {
 mod tests {
     use super::*;
 
-    /// Every sight, with the words for what it shows.
+    /// Returns every sight, with the words for it.
     fn sights() -> impl Iterator<Item = Sight> {
         let offers = [None, Some(Offer::Batch), Some(Offer::Nothing), Some(Offer::Finished)];
         offers.into_iter().flat_map(|offer| {
@@ -133,7 +135,7 @@ mod tests {
         }
     }
 
-    /// Whatever else a thread sees.
+    /// In every other respect, any sight.
     #[test]
     fn no_batch_is_lost_and_none_is_asked_for_in_vain() {
         for sight in sights() {

@@ -1,4 +1,4 @@
-//! What a worker has in its hands, and whether it may have more.
+//! The batches of a worker, and whether it may have more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use super::arenas::Berth;
 use super::parcel::Batch;
 
-/// Batches that may be in a worker at once.
+/// Maximum number of batches in a worker.
 const MOST_BATCHES: usize = 32;
-/// Bytes that may be in a worker at once, where more than two batches are.
+/// Maximum bytes in a worker with more than two batches.
 pub(crate) const MOST_BYTES: usize = 1 << 16;
-/// Bytes of its arenas that may be in use at once, likewise.
+/// Maximum bytes in use of the arenas of such a worker.
 const MOST_SHARED: usize = 64 << 20;
-/// The same for two batches: larger ones come one at a time, since the copy that waiting costs is
-/// little beside the memory.
+/// Maximum bytes in use of the arenas of a worker with two batches. Larger batches come one at a
+/// time, since the wait for a copy is cheap compared with the memory.
 const MOST_SHARED_BY_TWO: usize = 256 << 20;
-/// Work that is sent ahead at the most, by the time that batches have taken so far.
+/// Maximum work that is sent ahead, by the durations of earlier batches.
 const AHEAD: Duration = Duration::from_millis(20);
 /// A batch that the worker has.
 pub(crate) struct Flight {
@@ -25,23 +25,22 @@ pub(crate) struct Flight {
     pub(crate) berth: Option<Berth>,
     /// Its bytes that went over the socket.
     pub(crate) bytes: usize,
-    /// The bytes of the arenas that it was given.
+    /// The bytes of its part of the arenas.
     pub(crate) shared: usize,
-    /// How long it took to put its data there.
+    /// The time to write its data there.
     pub(crate) placing: Duration,
 }
 
 pub(crate) struct State {
-    /// What the worker has, in the order in which it got it.
+    /// The worker's batches, in the order in which it got them.
     pub(crate) in_flight: VecDeque<Arc<Flight>>,
     pub(crate) bytes: usize,
     pub(crate) shared: usize,
-    /// What the large outputs of a batch take up, by those that have come, recent ones counting
-    /// more.
+    /// Average size of a batch's large outputs; recent ones count more.
     pub(crate) outputs: usize,
-    /// The mean duration of a batch so far, recent ones counting more.
+    /// Average duration of a batch; recent ones count more.
     pub(crate) pace: Option<Duration>,
-    /// When the first batch in flight can have been begun.
+    /// Earliest possible start of the first batch in flight.
     pub(crate) front_since: Instant,
     pub(crate) told_to_end: Option<Instant>,
     pub(crate) has_answered: bool,
@@ -50,7 +49,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A worker that has nothing yet.
+    /// Creates the state of a worker without batches.
     pub(crate) fn new() -> Self {
         Self {
             in_flight: VecDeque::new(),
@@ -66,7 +65,7 @@ impl State {
         }
     }
 
-    /// Whether the worker may have another batch.
+    /// Returns whether the worker may have another batch.
     pub(crate) fn has_room(&self) -> bool {
         let count = self.in_flight.len();
         if count == 0 {
@@ -85,7 +84,7 @@ impl State {
             }
     }
 
-    /// Room for the large outputs of a batch, with some to spare: what is not used costs nothing.
+    /// Returns room for the large outputs of a batch, with a margin: unused room costs nothing.
     pub(crate) fn expected_outputs(&self, input: usize) -> usize {
         let likely = self.outputs.max(input);
         likely + likely / 4

@@ -1,8 +1,8 @@
-//! A value that is set once and that others wait for.
+//! A value that is set once, for threads that wait for it.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Closed until somebody opens it with a value, or shuts it for good.
+/// Closed until a thread opens it with a value, or shuts it for good.
 #[derive(Debug)]
 pub(crate) struct Gate<T> {
     state: Mutex<State<T>>,
@@ -25,7 +25,7 @@ impl<T: Clone> Gate<T> {
         self.change(State::Open(value));
     }
 
-    /// There will be no value: the run is over. One that is there already stays.
+    /// Shuts it without a value, since the run is over. An existing value stays.
     pub(crate) fn shut(&self) {
         self.change(State::Shut);
     }
@@ -38,7 +38,7 @@ impl<T: Clone> Gate<T> {
         self.changed.notify_all();
     }
 
-    /// What it was opened with, if it is open.
+    /// Returns the value, if it is open.
     pub(crate) fn peek(&self) -> Option<T> {
         match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Open(value) => Some(value.clone()),
@@ -46,7 +46,7 @@ impl<T: Clone> Gate<T> {
         }
     }
 
-    /// Waits; `None` once it is shut.
+    /// Waits for the value; returns `None` once it is shut.
     pub(crate) fn wait(&self) -> Option<T> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self

@@ -1,15 +1,15 @@
-//! What the workers of a stage are seen to be at, which decides about more of them.
+//! The observed load of a stage's workers, which decides whether the stage gets more.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What the workers of a stage are at, and how quick they are.
+/// The work of a stage's workers, and their speed.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     /// Workers that are set up.
     ready: AtomicUsize,
-    /// Those of them that have a batch at hand.
+    /// Ready workers with a batch.
     busy: AtomicUsize,
     /// Those that pass outputs on.
     passing_on: AtomicUsize,
@@ -18,9 +18,9 @@ pub(crate) struct Load {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    /// The time of a batch in the stage's own code, recent ones counting more.
+    /// Average time of a batch in the stage's own code; recent ones count more.
     batch: Option<Duration>,
-    /// The start of the last worker.
+    /// Start-up time of the last worker.
     start: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Drop for Counted<'_> {
 }
 
 impl Load {
-    /// A worker is set up, until what this gives is dropped.
+    /// Counts a worker as ready, until the result is dropped.
     pub(crate) fn worker_ready(&self, start: Duration) -> Counted<'_> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).start = start;
         Counted::new(&self.ready)
@@ -56,7 +56,7 @@ impl Load {
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A worker waits for room in the next queue, until what this gives is dropped.
+    /// Counts a worker as waiting for room in the next queue, until the result is dropped.
     pub(crate) fn passing_on(&self) -> Counted<'_> {
         Counted::new(&self.passing_on)
     }
@@ -67,27 +67,27 @@ impl Load {
         pace.batch = Some((7 * before + process) / 8);
     }
 
-    /// The workers that are set up.
+    /// Returns the number of ready workers.
     pub(crate) fn ready(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
     }
 
-    /// Those of them that have a batch at hand.
+    /// Returns the number of ready workers with a batch.
     pub(crate) fn busy(&self) -> usize {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Those that wait for room in the next queue.
+    /// Returns the number of workers that wait for room in the next queue.
     pub(crate) fn waiting(&self) -> usize {
         self.passing_on.load(Ordering::Relaxed)
     }
 
-    /// The time of a batch in the stage's own code; none before the first result.
+    /// Returns the time of a batch in the stage's own code; none before the first result.
     pub(crate) fn batch_time(&self) -> Option<Duration> {
         self.pace().batch
     }
 
-    /// How long the last worker took to start.
+    /// Returns the start-up time of the last worker.
     pub(crate) fn start(&self) -> Duration {
         self.pace().start
     }

@@ -9,44 +9,44 @@ use std::time::Duration;
 use envspec::Digest;
 use rustix::fs::FlockOperation;
 
-/// How long who waits for another's hook sleeps before it looks around.
+/// Poll interval while another worker runs `setup_on_node`.
 const TICK: Duration = Duration::from_millis(50);
-/// What the file of a stage whose hook has run holds.
+/// The contents of the file of a stage whose hook has run.
 const DONE: &[u8] = b"done\n";
 
 /// The node that stages run on.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// What hooks see as its name.
+    /// Its name for hooks.
     pub(crate) name: String,
-    /// Where the processes of a run that share the node note whose hook has run; none where the
-    /// run has one process.
+    /// The folder in which the processes of a run on the node note the hooks that have run; none if
+    /// the run has one process.
     notes: Option<PathBuf>,
 }
 
 impl Node {
-    /// This machine, which runs the whole pipeline in one process.
+    /// Returns this machine, which runs the whole pipeline in one process.
     pub(crate) fn local() -> Self {
         Self { name: "local".to_owned(), notes: None }
     }
 
-    /// A node of a cluster, and the folder on it that the processes of a run share.
+    /// Returns a node of a cluster, with a folder that the processes of a run share.
     pub(crate) fn of_cluster(name: String, notes: PathBuf) -> Self {
         Self { name, notes: Some(notes) }
     }
 
     pub(crate) fn setup_of(&self, stage: &str) -> NodeSetup {
-        // Names of stages may hold anything, and be long.
+        // Names of stages may be long and contain any character.
         let digest = Digest::of(stage.as_bytes()).to_string();
         let file = self.notes.as_ref().map(|dir| dir.join(format!("setup-{}", &digest[..16])));
         NodeSetup { file, state: Mutex::default(), changed: Condvar::new() }
     }
 }
 
-/// Sees to it that `setup_on_node` runs once on a node, before any worker's `setup`.
+/// Makes sure that `setup_on_node` runs once on a node, before any worker's `setup`.
 #[derive(Debug)]
 pub(crate) struct NodeSetup {
-    /// Its lock is held by the process whose worker runs the hook.
+    /// The process whose worker runs the hook holds its lock.
     file: Option<PathBuf>,
     state: Mutex<State>,
     changed: Condvar,
@@ -61,8 +61,8 @@ enum State {
 }
 
 impl NodeSetup {
-    /// Whether the caller is the one to run it, and must then report with `end`; if not, it has been
-    /// done. `None` if `is_over` said so while waiting for another worker's.
+    /// Returns whether the caller must run the hook, and then report with `end`; false if it has
+    /// already run. `None` if `is_over` became true while another worker ran it.
     pub(crate) fn begin(&self, is_over: impl Fn() -> bool) -> io::Result<Option<bool>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -97,7 +97,7 @@ impl NodeSetup {
         }
     }
 
-    /// It ran; or, if its worker died in it, it is due again.
+    /// Notes that the hook has run, or, if its worker died, that it must run again.
     pub(crate) fn end(&self, is_done: bool) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *state, if is_done { State::Done } else { State::Due });
@@ -111,7 +111,7 @@ impl NodeSetup {
     }
 }
 
-/// Whose the hook of a stage is among the processes of a node.
+/// The holder of a stage's hook among the processes of a node.
 enum Locked {
     Done,
     Mine(File),

@@ -1,5 +1,5 @@
-//! A task on its way between stages: its data as bytes, so that what one Python stage gives and
-//! the next one takes is never parsed in between.
+//! A task on its way between stages, with its data as bytes. Data from one Python stage to the next
+//! is never parsed in between.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::run::numbers;
 pub(crate) struct Parcel {
     pub(crate) head: Task,
     pub(crate) payload: Payload,
-    /// When it left the stage before.
+    /// When it left the previous stage.
     pub(crate) ready: Instant,
 }
 
@@ -38,7 +38,7 @@ impl Parcel {
         Ok(Self { head: task, payload, ready: Instant::now() })
     }
 
-    /// Unpacks the task; fails if a worker's data is no JSON, or no table.
+    /// Unpacks the task; fails if a worker's data is not JSON, or not a table.
     pub(crate) fn unpack(self) -> Result<Task, serde_json::Error> {
         let data = match self.payload.format {
             Format::Json => Data::Json(self.payload.into_json()?),
@@ -58,7 +58,7 @@ fn read_table(payload: Payload) -> Result<Data, serde_json::Error> {
     table.map(Data::Table).map_err(serde::de::Error::custom)
 }
 
-/// Between Python stages tables pass unread; only here a program must know them.
+/// Between Python stages, tables pass unread; only here the program must read them.
 #[cfg(not(feature = "arrow"))]
 fn read_table(_: Payload) -> Result<Data, serde_json::Error> {
     Err(serde::de::Error::custom(
@@ -66,15 +66,15 @@ fn read_table(_: Payload) -> Result<Data, serde_json::Error> {
     ))
 }
 
-/// Tasks that are processed together, and how often that has been tried.
+/// Tasks that are processed together, and the number of attempts.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) parcels: Vec<Parcel>,
-    /// When its stage took it up.
+    /// When its stage took it.
     pub(crate) taken: Instant,
-    /// Tries of just these tasks that a worker did not survive or that raised.
+    /// Attempts with exactly these tasks that raised, or killed the worker.
     pub(crate) failures: u32,
-    /// Whether it must be alone in its worker, so that it is known what kills it.
+    /// Whether it must be alone in its worker, to find out what kills the worker.
     pub(crate) is_suspect: bool,
 }
 
@@ -87,12 +87,12 @@ impl Batch {
         self.parcels.iter().map(|parcel| parcel.head.id().clone()).collect()
     }
 
-    /// The numbers of the tasks handed in that its tasks were made of.
+    /// Returns the numbers of the source tasks of its tasks.
     pub(crate) fn sources(&self) -> Vec<u64> {
         numbers(self.parcels.iter().flat_map(|parcel| parcel.head.sources()))
     }
 
-    /// What the outputs of each task inherit, the cost of this stage included.
+    /// Returns what the outputs of each task inherit, including the costs of this stage.
     pub(crate) fn lineages(
         &self,
         stage: &str,
@@ -108,13 +108,13 @@ impl Batch {
         self.parcels.iter().map(lineage).collect()
     }
 
-    /// One task of it, as a batch of its own.
+    /// Returns one of its tasks as a batch.
     pub(crate) fn single(&self, index: usize) -> Self {
         let parcels = vec![self.parcels[index].clone()];
         Self { failures: self.failures, ..Self::new(parcels) }
     }
 
-    /// Two halves, to find the task that kills its worker.
+    /// Returns two halves, to find the task that kills its worker.
     pub(crate) fn split(mut self) -> [Self; 2] {
         let right = self.parcels.split_off(self.parcels.len() / 2);
         [self.parcels, right].map(|parcels| Self { is_suspect: true, ..Self::new(parcels) })

@@ -1,4 +1,4 @@
-//! A task's data on its way between stages: bytes that nobody on the way looks into.
+//! A task's data on its way between stages, as bytes that are not read on the way.
 
 use std::io;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use stage::Json;
 
 use crate::worker::wire::{Bytes, Region};
 
-/// How the data is written.
+/// The encoding of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// JSON text.
@@ -22,7 +22,7 @@ pub(crate) enum Format {
 impl Format {
     const ALL: [Self; 3] = [Self::Json, Self::Bytes, Self::Table];
 
-    /// How the wire names it.
+    /// Returns its name on the wire.
     pub(crate) fn tag(self) -> &'static str {
         match self {
             Self::Json => "j",
@@ -31,7 +31,7 @@ impl Format {
         }
     }
 
-    /// How the wire names it where it is shared.
+    /// Returns its name on the wire for shared data.
     pub(crate) fn shared_tag(self) -> &'static str {
         match self {
             Self::Json => "J",
@@ -45,7 +45,7 @@ impl Format {
     }
 }
 
-/// A task's data, encoded. A clone has the same bytes, not others.
+/// A task's data, encoded. A clone shares the bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
     pub(crate) format: Format,
@@ -55,14 +55,14 @@ pub(crate) struct Payload {
 #[derive(Clone, Debug)]
 enum Place {
     Here(Arc<Vec<u8>>),
-    /// Text that Rust has checked, or written.
+    /// Text that Rust has checked or written.
     Json(Json),
-    /// The program's own table, and the stream of it, which is in its columns.
+    /// The program's own table, and its stream, which shares the memory of the columns.
     #[cfg(feature = "arrow")]
     Table(Arc<(stage::Table, stage::IpcParts)>),
-    /// Where a worker reads it, or where the worker that made it wrote it and may go on writing:
-    /// good enough to be handed to another worker, which is as little trusted, and copied out before
-    /// anybody else sees it.
+    /// Bytes in the arena from which a worker reads them, or into which the worker that made them
+    /// wrote, and may still be writing. They may be passed to another worker, which is no more
+    /// trusted, and are copied out before any other code sees them.
     Arena(Arc<Region>, Range<usize>),
 }
 
@@ -71,12 +71,12 @@ impl Payload {
         Self { format, place: Place::Here(Arc::new(bytes)) }
     }
 
-    /// JSON of the program; nothing is copied.
+    /// Wraps JSON of the program; nothing is copied.
     pub(crate) fn of_json(json: Json) -> Self {
         Self { format: Format::Json, place: Place::Json(json.without_value()) }
     }
 
-    /// The JSON that it is; fails if it is none.
+    /// Returns the JSON; fails if it is not JSON.
     pub(crate) fn into_json(self) -> Result<Json, serde_json::Error> {
         match self.place {
             Place::Json(json) => Ok(json),
@@ -84,13 +84,13 @@ impl Payload {
         }
     }
 
-    /// A table of the program, and the stream of it; nothing is copied.
+    /// Wraps a table of the program, and its stream; nothing is copied.
     #[cfg(feature = "arrow")]
     pub(crate) fn of_table(table: stage::Table, stream: stage::IpcParts) -> Self {
         Self { format: Format::Table, place: Place::Table(Arc::new((table, stream))) }
     }
 
-    /// The program's own table, if it is one.
+    /// Returns the program's own table, if it is one.
     #[cfg(feature = "arrow")]
     pub(crate) fn table(&self) -> Option<&stage::Table> {
         match &self.place {
@@ -99,8 +99,8 @@ impl Payload {
         }
     }
 
-    /// What a worker wrote there; none if it is not all inside of the region. The region must not
-    /// shrink below it.
+    /// Wraps a worker's output in an arena; returns none if it is not entirely inside of the
+    /// region. The region must not shrink below it.
     pub(crate) fn in_arena(
         format: Format,
         region: &Arc<Region>,
@@ -120,14 +120,14 @@ impl Payload {
         }
     }
 
-    /// Has it be what was written there, and gives up where it was.
+    /// Points it to the copy in the region, and releases its former place.
     pub(crate) fn move_to(&mut self, region: &Arc<Region>, range: Range<usize>) {
         if let Some(moved) = Self::in_arena(self.format, region, range) {
             *self = moved;
         }
     }
 
-    /// Writes it that far into a region.
+    /// Writes it to this place in a region.
     pub(crate) fn write_to(&self, region: &Region, at: usize) -> io::Result<()> {
         match &self.place {
             Place::Here(bytes) => region.write(at, bytes),
@@ -145,7 +145,7 @@ impl Payload {
         }
     }
 
-    /// The bytes, which are copied if they are in an arena or in a table.
+    /// Returns the bytes, which are copied if they are in an arena or in a table.
     pub(crate) fn bytes(&self) -> Bytes {
         match &self.place {
             Place::Here(bytes) => Bytes::Raw(Arc::clone(bytes)),
@@ -160,7 +160,7 @@ impl Payload {
         }
     }
 
-    /// The bytes, which are copied if anybody else has them.
+    /// Returns the bytes, which are copied if they are shared.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         let bytes = self.bytes();
         drop(self);
@@ -170,7 +170,7 @@ impl Payload {
         }
     }
 
-    /// The bytes, if nobody else has them.
+    /// Returns the bytes, if they are not shared.
     pub(crate) fn into_own_bytes(self) -> Option<Vec<u8>> {
         match self.place {
             Place::Here(bytes) => Arc::into_inner(bytes),

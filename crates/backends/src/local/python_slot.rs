@@ -297,9 +297,9 @@ impl PythonSlot<'_> {
         Ok(())
     }
 
-    /// Holds a batch responsible if it was the one at work beyond doubt. Of several batches in a
-    /// dead worker nobody knows which one it was at: all go back, and the guilty one will be alone
-    /// the next time.
+    /// Blames a batch if it certainly was the one at work. If a dead worker had several batches, it
+    /// is unknown which one was at work: all go back, and the guilty one will be alone the next
+    /// time.
     fn blame(&self, mut held: Vec<Batch>, cause: Option<Cause>, process: &Process) {
         if let Some(cause) = cause
             && (held.len() == 1 || matches!(cause, Cause::Deadline(_)) && !held.is_empty())

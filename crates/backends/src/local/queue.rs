@@ -1,8 +1,8 @@
-//! The bounded queue in front of a stage, and the account of what is still owed for it.
+//! The bounded queue in front of a stage, and the number of its unsettled batches.
 //!
-//! A stage is finished when nothing more will come, nothing is queued, nothing waits for another
-//! try, and every batch that was taken has been settled: only then may the next stage's queue
-//! close, because until then a batch may still come back from a worker that died.
+//! A stage is finished when its input has ended, the queue is empty, no batch waits for another
+//! attempt, and every batch that was taken has been settled. Only then may the next stage's queue
+//! close, because a batch may still come back from a worker that died.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use super::parcel::{Batch, Parcel};
 
-/// How often a push that waits asks whether it is urgent by now.
+/// Poll interval of a waiting push for `is_urgent`.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The run is over; nobody wants the task any more.
+/// The run is over; the task is no longer wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cancelled;
 
-/// What a worker finds in the queue.
+/// The queue's answer to a worker.
 #[derive(Debug)]
 pub(crate) enum Taken {
     /// A batch, which must be settled or given back.
@@ -28,12 +28,12 @@ pub(crate) enum Taken {
     Finished,
 }
 
-/// How much may wait in a queue.
+/// The size limits of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Tasks; raised to twice the batch size where that is more.
+    /// Tasks; raised to twice the batch size if that is more.
     pub(crate) tasks: usize,
-    /// Bytes of data. One task is always let in, whatever its size.
+    /// Bytes of data. One task always fits, whatever its size.
     pub(crate) bytes: usize,
 }
 
@@ -45,7 +45,8 @@ pub(crate) struct Queue {
     filled: Condvar,
     /// Room to push, or the end.
     drained: Condvar,
-    /// The end. Who waits for it alone must not be woken in place of who waits for tasks.
+    /// The end. A separate condvar, so that `notify_one` never wakes a thread that waits only for
+    /// the end.
     ended: Condvar,
     batch_size: usize,
     limits: Limits,
@@ -58,7 +59,7 @@ struct State {
     retries: VecDeque<Batch>,
     taken: usize,
     is_open: bool,
-    /// Whether nothing more is given out, while what was taken is still settled.
+    /// Whether nothing more is given out; batches that were taken may still be settled.
     is_stopped: bool,
     is_cancelled: bool,
 }
@@ -99,7 +100,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds tasks in order; waits for room before each. Gives back those that come after a stop.
+    /// Adds tasks in order; waits for room before each. Returns those that come after a stop.
     pub(crate) fn push(
         &self,
         parcels: impl IntoIterator<Item = Parcel>,
@@ -107,7 +108,8 @@ impl Queue {
         self.push_unless(parcels, || false)
     }
 
-    /// The same, but does not wait for room where `is_urgent` says that there is no time.
+    /// Adds tasks like [`push`](Self::push), but does not wait for room while `is_urgent` returns
+    /// true.
     pub(crate) fn push_unless(
         &self,
         parcels: impl IntoIterator<Item = Parcel>,
@@ -149,8 +151,8 @@ impl Queue {
         Ok(late)
     }
 
-    /// Waits until a task may come that is small enough, so that whoever makes large ones need not
-    /// have one more than fits.
+    /// Waits until a task may come that is small enough, so that a producer of large tasks does not
+    /// hold one that has no room.
     pub(crate) fn wait_for_room(&self) -> Result<(), Cancelled> {
         let is_over = |state: &State| state.is_cancelled || state.is_stopped;
         let has_no_room = |state: &mut State| !is_over(state) && self.is_full(state, 1);
@@ -162,38 +164,39 @@ impl Queue {
     fn is_full(&self, state: &State, size: usize) -> bool {
         let is_over = state.bytes + size > self.limits.bytes;
         state.tasks.len() >= self.limits.tasks
-            // A whole batch must fit, or it would never be complete.
+            // A whole batch must fit; otherwise it would never be complete.
             || (is_over && state.tasks.len() >= self.batch_size)
     }
 
-    /// Adds a batch as it is, whatever the batch size.
+    /// Adds a batch of any size.
     pub(crate) fn push_batch(&self, batch: Batch) {
         self.lock().retries.push_back(batch);
         self.filled.notify_one();
     }
 
-    /// Waits until all that was pushed has been settled; false if the run is cancelled.
+    /// Waits until all tasks that were pushed are settled; returns false if the run is cancelled.
     pub(crate) fn wait_settled(&self) -> bool {
         let is_busy = |state: &mut State| !state.is_cancelled && !state.is_settled();
         let state = self.ended.wait_while(self.lock(), is_busy);
         !state.unwrap_or_else(PoisonError::into_inner).is_cancelled
     }
 
-    /// Takes all that is queued, without asking for it to be settled.
+    /// Takes all queued tasks, without a need to settle them.
     pub(crate) fn take_all(&self) -> Vec<Parcel> {
         let mut state = self.lock();
         state.bytes = 0;
         state.tasks.drain(..).collect()
     }
 
-    /// No more tasks will be pushed.
+    /// Marks the end of the input.
     pub(crate) fn close(&self) {
         self.lock().is_open = false;
         self.filled.notify_all();
         self.ended.notify_all();
     }
 
-    /// Gives out nothing more, and gives back what is queued. What was taken may still be settled.
+    /// Gives out nothing more, and returns the queued tasks. Batches that were taken may still be
+    /// settled.
     pub(crate) fn stop(&self) -> Vec<Parcel> {
         let mut state = self.lock();
         state.is_stopped = true;
@@ -206,7 +209,7 @@ impl Queue {
         left
     }
 
-    /// Ends all waiting; what is queued is dropped.
+    /// Ends all waiting; queued tasks are dropped.
     pub(crate) fn cancel(&self) {
         let mut state = self.lock();
         state.is_cancelled = true;
@@ -217,7 +220,7 @@ impl Queue {
         self.ended.notify_all();
     }
 
-    /// Takes a batch; waits for at most `patience` until there is one.
+    /// Takes a batch; waits for one for at most `patience`.
     pub(crate) fn take(&self, patience: Duration) -> Taken {
         let mut state = self.lock();
         loop {
@@ -262,19 +265,19 @@ impl Queue {
         Some(Batch::new(parcels))
     }
 
-    /// A batch that was taken is done with.
+    /// Settles a batch that was taken.
     pub(crate) fn settle(&self) {
         let mut state = self.lock();
         state.taken -= 1;
         if state.is_settled() {
-            // Either nothing more will come, or somebody waits for just this.
+            // Either the input has ended, or a thread waits for this.
             self.filled.notify_all();
             self.ended.notify_all();
         }
     }
 
-    /// A batch that was taken comes back, perhaps in pieces, before anything else is given out.
-    /// After a stop it is the caller's again.
+    /// Returns a batch that was taken, possibly in parts, to the front of the queue. After a stop,
+    /// the caller gets it back.
     pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) -> Vec<Parcel> {
         let mut state = self.lock();
         state.taken -= 1;
@@ -288,19 +291,19 @@ impl Queue {
         late
     }
 
-    /// Whether nothing more will come out.
+    /// Returns whether nothing more will come out.
     pub(crate) fn is_finished(&self) -> bool {
         self.lock().is_finished()
     }
 
-    /// Waits for at most `patience`, and says whether nothing more will come out.
+    /// Waits for at most `patience`, and returns whether nothing more will come out.
     pub(crate) fn wait_finished(&self, patience: Duration) -> bool {
         let state = self.lock();
         let waited = self.ended.wait_timeout_while(state, patience, |state| !state.is_finished());
         waited.unwrap_or_else(PoisonError::into_inner).0.is_finished()
     }
 
-    /// Waits for at most `patience` until there is a batch to take, and says whether there is.
+    /// Waits for at most `patience` for a batch, and returns whether there is one.
     pub(crate) fn wait_for_batch(&self, patience: Duration) -> bool {
         let has_batch = |state: &State| {
             let least = if state.is_open { self.batch_size } else { 1 };
@@ -313,13 +316,13 @@ impl Queue {
         has_batch(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Complete batches that wait now.
+    /// Returns the number of complete batches in the queue.
     pub(crate) fn backlog(&self) -> usize {
         let state = self.lock();
         state.retries.len() + state.tasks.len() / self.batch_size
     }
 
-    /// Whether whoever pushes has to wait.
+    /// Returns whether a push has to wait.
     pub(crate) fn is_at_limit(&self) -> bool {
         let state = self.lock();
         state.tasks.len() >= self.limits.tasks || state.bytes >= self.limits.bytes
@@ -385,7 +388,7 @@ mod tests {
         let first = batch(queue.take(Duration::ZERO));
         queue.push([parcel(2, 1)]).unwrap();
         std::thread::scope(|scope| {
-            // It waits for room, and is let go.
+            // The push waits for room, and is released.
             let late = scope.spawn(|| queue.push([parcel(3, 1)]).unwrap().len());
             std::thread::sleep(Duration::from_millis(20));
             assert_eq!(queue.stop().len(), 2);

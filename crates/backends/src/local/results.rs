@@ -14,21 +14,21 @@ use crate::worker::wire::{
     Answer, BatchResult, Entry, Frame, Outcome, OutputRecord, Region, aligned,
 };
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// Its outputs, and the tasks that failed, by their place in the batch.
     Done { outputs: Vec<Parcel>, failed: Vec<(usize, Cause)> },
-    /// Nothing came of any of its tasks.
+    /// No task of it has an output.
     Failed(Cause),
 }
 
-/// What a worker answered about a batch.
+/// A worker's answer about a batch.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) duration: Duration,
     pub(crate) verdict: Verdict,
-    /// The batches whose part of the input arena the worker still looks at.
+    /// The batches whose part of the input arena the worker still uses.
     pub(crate) kept: Vec<u64>,
     /// The keys that the stage promises and an output lacks.
     pub(crate) lacking: Vec<String>,
@@ -36,19 +36,20 @@ pub(crate) struct Answered {
     pub(crate) large: usize,
 }
 
-/// Where the large outputs of a batch are, and what becomes of them.
+/// The place of a batch's large outputs, and the rules for it.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     /// The batch's part of the arena that its worker writes.
     pub(crate) region: Option<&'a Arc<Region>>,
-    /// From how many bytes on they stay there until they are needed; others are copied out.
+    /// The least number of bytes of an output that stays there until it is needed; others are
+    /// copied out.
     pub(crate) stay_from: usize,
-    /// From how many bytes on an output goes there.
+    /// The least number of bytes of an output that goes there.
     pub(crate) from: usize,
 }
 
-/// Reads an answer, with what the worker wrote into its part of the arena; a text that says what is
-/// wrong if it makes no sense.
+/// Reads an answer, with the outputs in the worker's part of the arena; the error says what is
+/// wrong.
 pub(crate) fn read(
     stage: &str,
     batch: &Batch,
@@ -92,7 +93,7 @@ pub(crate) fn read(
     Ok(Answered { duration, verdict, kept, lacking, large })
 }
 
-/// Gives the outputs their ids and history, and their data back.
+/// Gives the outputs their ids, history and data.
 fn join(
     outputs: BatchOutput,
     lineages: &[Lineage],
@@ -107,14 +108,14 @@ fn join(
         .collect())
 }
 
-/// The data of a result: what came with it, what is in the arena, and what is the batch's own.
+/// The data of a result: in the frame, in the arena, or the batch's own.
 struct Body<'a> {
     batch: &'a Batch,
     bytes: Vec<u8>,
     at: usize,
     room: &'a Room<'a>,
     room_at: usize,
-    /// Where those end that stay in the arena.
+    /// End of the outputs that stay in the arena.
     stay_end: usize,
     large: usize,
     spare: &'a mut Spare,
@@ -166,7 +167,7 @@ impl Body<'_> {
         Ok(Payload::new(format, bytes))
     }
 
-    /// The next data in the arena.
+    /// Takes the next data in the arena.
     fn take_shared(&mut self, format: Format, length: usize) -> Result<Payload, String> {
         let region =
             self.room.region.ok_or("a result in an arena of which its batch has no part")?;
@@ -187,7 +188,7 @@ impl Body<'_> {
             .map_err(|error| format!("a result in an arena: {error}"))
     }
 
-    /// What the large outputs take up, once all have been read.
+    /// Returns the size of the large outputs, once all have been read.
     fn end(&self) -> Result<usize, String> {
         if self.at != self.bytes.len() {
             return Err(format!(
@@ -197,7 +198,7 @@ impl Body<'_> {
             ));
         }
         if let Some(region) = self.room.region {
-            // What is behind them is free.
+            // The rest is free.
             region.shrink(self.stay_end);
         }
         Ok(self.large)
@@ -261,7 +262,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a worker answers, reading it is an answer or an error, never a panic.
+        /// Reading any answer of a worker gives an answer or an error, never a panic.
         #[test]
         fn any_answer_is_read_without_a_panic(
             meta in "\\PC{0,60}", length in any::<u64>(), body in prop::collection::vec(any::<u8>(), 0..20)

@@ -1,4 +1,4 @@
-//! What all stages of a run share: the order to stop, the policy, and who is told what.
+//! The shared state of a run's stages: the order to stop, the policy, and the observer.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -32,8 +32,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Tells of a worker's line. Whoever reads them must read on, or the worker would choke on its
-    /// own output; so a panic here is kept for the next who tells of anything else.
+    /// Reports a worker's line. Its reading thread must continue, or the worker would block on its
+    /// own output; so a panic here is kept for the next thread that reports another event.
     pub(crate) fn on_line(&self, event: &Event) {
         let told = catch_unwind(AssertUnwindSafe(|| self.observer.on_event(event)));
         if let Err(panic) = told {
@@ -57,7 +57,7 @@ pub(crate) struct Run {
     pub(crate) cancel: Cancel,
     pub(crate) policy: FailurePolicy,
     pub(crate) observer: Arc<Watch>,
-    /// What nobody is told of what stages say.
+    /// The secrets that are removed from the stages' text.
     pub(crate) secrets: Secrets,
     /// The queue in front of each stage, and behind the last one.
     pub(crate) queues: Vec<Queue>,
@@ -178,7 +178,7 @@ impl Run {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody waits for workers to end in order.
+    /// Returns whether workers are killed instead of ending in order.
     pub(crate) fn is_hurried(&self) -> bool {
         self.is_hurried.load(Ordering::Relaxed)
     }
@@ -192,8 +192,8 @@ impl Run {
         }
     }
 
-    /// What a stage returned turns out to be data that Rust cannot read, such as a number beyond all
-    /// bounds: between Python stages nobody looks at it. Without a stage, it is the caller's.
+    /// Reports a stage's output that Rust cannot read, such as a number out of range: between
+    /// Python stages, it is not read. Without a stage, it is the caller's task.
     pub(crate) fn unreadable(
         &self,
         producer: Option<&PlannedStage>,

@@ -1,4 +1,4 @@
-//! One stage of a plan, run for an engine that lays the stages out itself.
+//! One stage of a plan, run for an engine that arranges the stages itself.
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use crate::provision::EnvironmentReport;
 use crate::run::{Error, FailedTask, FailurePolicy, Observer, Plan, Secrets, StageReport};
 use crate::worker::Cancel;
 
-/// The engine decides how much is under way.
+/// The engine decides how many tasks are under way.
 const UNLIMITED: Limits = Limits { tasks: usize::MAX / 4, bytes: usize::MAX / 4 };
 
-/// A stage at work, which takes batches one call after the other; see [`LocalExecutor::run_stage`].
+/// A running stage, which takes batches one call after another; see [`LocalExecutor::run_stage`].
 pub struct StageRunner<'a> {
     run: &'a Run,
     stage: &'a StageRun<'a>,
 }
 
-/// What a stage left when it ended. It may travel.
+/// The result of a stage that has ended. It can be sent to another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageEnd {
-    /// What it did.
+    /// Its work.
     pub report: StageReport,
-    /// Tasks that failed for good; only where the policy is to record them.
+    /// Tasks that failed for good; only with the policy to record them.
     pub failed: Vec<FailedTask>,
-    /// The environment that it ran in; none where it needs none.
+    /// The environment that it ran in; none if it needs none.
     pub environment: Option<EnvironmentReport>,
 }
 
@@ -42,13 +42,13 @@ impl<'a> StageRunner<'a> {
         Self { run, stage }
     }
 
-    /// Runs tasks through the stage, in batches of the stage's size, and returns what comes out of
-    /// them: in the order in which it comes out, and without what failed.
+    /// Runs tasks through the stage, in batches of the stage's size, and returns the outputs in the
+    /// order in which they come, without those of failed tasks.
     ///
     /// # Errors
     ///
-    /// What ended the stage: by default the first task that failed, else a set-up or an environment
-    /// that cannot be had. Each later call fails, too.
+    /// The error that ended the stage: by default the first failed task, else a failed set-up or
+    /// environment. Each later call fails, too.
     pub fn process(&self, tasks: impl IntoIterator<Item = Task>) -> Result<Vec<Task>, Error> {
         let parcels = tasks.into_iter().map(|task| {
             let id = task.id().to_string();
@@ -70,7 +70,7 @@ impl<'a> StageRunner<'a> {
         }
     }
 
-    /// The same with tasks as they travel, in batches of this size.
+    /// Runs packed tasks through the stage, in batches of this size.
     pub(crate) fn process_parcels(
         &self,
         parcels: Vec<Parcel>,
@@ -92,7 +92,7 @@ impl<'a> StageRunner<'a> {
         Ok(outputs.take_all())
     }
 
-    /// Returns what the stage has done so far.
+    /// Returns the work of the stage so far.
     #[must_use]
     pub fn report(&self) -> StageReport {
         self.stage.report()
@@ -118,7 +118,7 @@ impl std::fmt::Debug for StageRunner<'_> {
 }
 
 impl Run {
-    /// The run of the one stage of a plan, whose batches somebody else cuts.
+    /// Creates the run of one stage of a plan, for an engine that cuts the batches.
     pub(crate) fn of_stage(
         plan: &Plan,
         policy: FailurePolicy,
@@ -133,16 +133,16 @@ impl Run {
 }
 
 impl LocalExecutor {
-    /// Runs one stage of a plan on this machine, for an engine that lays the stages out itself: makes
-    /// its environment, starts its workers, has `body` give it tasks, and tears it down.
+    /// Runs one stage of a plan on this machine, for an engine that arranges the stages itself:
+    /// makes its environment, starts its workers, lets `body` give it tasks, and tears it down.
     ///
-    /// Hooks, the proof of the environment, retries, deadlines and the search for a task that kills its
-    /// worker are those of a whole run; the hosts on the nodes of Ray run stages in this way.
+    /// Hooks, the proof of the environment, retries, deadlines and the search for a task that kills
+    /// its worker are those of a whole run; the hosts on the nodes of Ray run stages in this way.
     ///
     /// # Errors
     ///
-    /// What `body` returns, and what ended the stage. [`Event::Stopping`](crate::Event::Stopping) is
-    /// told before what the stage held is dropped.
+    /// The error of `body`, and the one that ended the stage. The observer receives
+    /// [`Event::Stopping`](crate::Event::Stopping) before the stage's tasks are dropped.
     ///
     /// # Panics
     ///

@@ -13,7 +13,7 @@ use super::stage_run::{StageRun, Trouble};
 use crate::provision::Environment;
 use crate::run::{Cause, Error, Spent};
 
-/// How long a thread waits before it looks around.
+/// Poll interval of a waiting thread.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs the slot until the stage is finished or the run is cancelled.
@@ -62,7 +62,7 @@ struct RustSlot<'a> {
 }
 
 impl RustSlot<'_> {
-    /// Runs the set-up hooks; false if the run was cancelled meanwhile.
+    /// Runs the set-up hooks; returns false if the run was cancelled meanwhile.
     fn set_up(&self, context: &mut Context) -> Result<bool, Cause> {
         let hooks = self.code.stage();
         let noted = |error: io::Error| Cause::Failed(vec![error.to_string()]);
@@ -91,7 +91,7 @@ impl RustSlot<'_> {
         let missing = tasks
             .iter()
             .find_map(|task| stage.planned.settings.check_task(task.id(), &task.data).err());
-        // What Rust may not be able to hold, which is an error if the stage looks at it.
+        // Rust may be unable to represent these, which is an error if the stage reads them.
         let doubtful: Vec<Json> = tasks.iter().filter_map(doubtful).collect();
         let result = match missing {
             Some(error) => Err(Cause::MissingInput(error.to_string())),
@@ -105,7 +105,7 @@ impl RustSlot<'_> {
                 .map_err(|problem| Cause::Failed(vec![problem]))
         });
         match outputs {
-            // A cancelled run wants nothing more.
+            // A cancelled run wants no more outputs.
             Ok(outputs) => {
                 let spent = Spent { process: duration, transfer: Duration::ZERO };
                 drop(stage.done(self.index, batch.parcels.len(), outputs, spent, Vec::new()));
@@ -114,7 +114,8 @@ impl RustSlot<'_> {
         }
     }
 
-    /// The tasks of a batch. What cannot be read leaves the batch: it is its producer's failure.
+    /// Returns the tasks of a batch. An unreadable task leaves the batch, as a failure of its
+    /// producer.
     fn unpack(&self, batch: &mut Batch) -> Vec<Task> {
         let mut tasks = Vec::with_capacity(batch.parcels.len());
         batch.parcels.retain(|parcel| match parcel.clone().unpack() {
@@ -159,7 +160,7 @@ fn doubtful(task: &Task) -> Option<Json> {
     }
 }
 
-/// Calls a hook; an error or a panic of it becomes a cause.
+/// Calls a hook; turns an error or a panic into a cause.
 fn guarded<T>(hook: impl FnOnce() -> Result<T, BoxError>) -> Result<T, Cause> {
     match catch_unwind(AssertUnwindSafe(hook)) {
         Ok(Ok(value)) => Ok(value),

@@ -1,11 +1,11 @@
-//! Which stage gets another worker, by what stages are seen to need.
+//! Decides which stage gets another worker, by the observed load.
 //!
-//! A stage is a candidate while batches wait for it, its workers are all at work, and the next stage
-//! takes what comes. Of the candidates the one gets a worker whose batches would wait longest, if
-//! that is longer than a worker takes to start, and if there are cores that nobody uses. A worker
-//! that waits for room in the next queue uses none.
+//! A stage is a candidate while batches wait for it, its workers are all at work, and the next
+//! stage has room. The candidate whose batches would wait longest gets a worker, if that is longer
+//! than a worker takes to start, and if there are unused cores. A worker that waits for room in the
+//! next queue uses no core.
 
-#![expect(clippy::cast_precision_loss, reason = "nobody has that many cores or workers")]
+#![expect(clippy::cast_precision_loss, reason = "no machine has that many cores or workers")]
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use stage::Workers;
 use super::stage_run::StageRun;
 use crate::run::PlannedStage;
 
-/// How many workers a stage starts with, and may come to have on so many cores.
+/// Returns the initial number of a stage's workers, and the maximum on this many cores.
 pub(crate) fn worker_counts(planned: &PlannedStage, cpus: usize) -> (usize, usize) {
     match planned.settings.workers {
         Workers::Fixed(count) => (count, count),
@@ -24,7 +24,7 @@ pub(crate) fn worker_counts(planned: &PlannedStage, cpus: usize) -> (usize, usiz
     }
 }
 
-/// Whether it is this stage's turn to get one more worker.
+/// Returns whether this stage is the next to get one more worker.
 pub(crate) fn wants_worker(stage: &StageRun, stages: &[StageRun], cpus: usize) -> bool {
     let Some(wait) = waiting_time(stage, cpus) else { return false };
     let in_use: f64 = stages.iter().map(|it| cores(it, working(it))).sum();
@@ -34,19 +34,20 @@ pub(crate) fn wants_worker(stage: &StageRun, stages: &[StageRun], cpus: usize) -
         && stages.iter().filter_map(|other| waiting_time(other, cpus)).all(|other| other <= wait)
 }
 
-/// How long what waits for a candidate would keep its workers busy; none if it is no candidate.
+/// Returns how long the waiting batches of a candidate would keep its workers busy; none for other
+/// stages.
 fn waiting_time(stage: &StageRun, cpus: usize) -> Option<Duration> {
     let (load, slots, backlog) = (&stage.load, stage.slot_count(), stage.queue().backlog());
     let ready = load.ready();
     let has_room = slots < worker_counts(stage.planned, cpus).1;
     let is_behind =
         ready > 0 && load.busy() >= ready && backlog > slots && !stage.next_queue().is_at_limit();
-    // Before its first result nobody knows how quick it is.
+    // Before its first result, a stage's speed is unknown.
     let pace = load.batch_time().filter(|_| has_room && is_behind)?;
     Some(pace.mul_f64(backlog as f64 / slots.max(1) as f64))
 }
 
-/// The workers of a stage that use a core: those that start, and those at work.
+/// Returns the number of a stage's workers that use a core: those that start, and those at work.
 fn working(stage: &StageRun) -> usize {
     let load = &stage.load;
     let starting = stage.slot_count().saturating_sub(load.ready());

@@ -1,8 +1,8 @@
 //! The work of one worker process: one thread feeds it batches, another takes its results.
 //!
-//! Small batches are sent ahead, so that the worker never waits for the next one; how far ahead
-//! follows from how long a batch takes, so that a slow worker does not hold what another one could
-//! do. A batch that is under suspicion is sent alone.
+//! Small batches are sent ahead, so that the worker never waits for the next one. How far ahead
+//! depends on the duration of a batch, so that a slow worker does not hold batches that another one
+//! could process. A suspected batch is sent alone.
 
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -22,9 +22,9 @@ use crate::run::{Error, Spent};
 use crate::worker::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
 use crate::worker::{Incoming, LogTail, Process};
 
-/// How long a thread waits before it looks around.
+/// Poll interval of a waiting thread.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a worker may take to tear down once it is told to end.
+/// Time limit of a worker's teardown.
 const TEARDOWN_LIMIT: Duration = Duration::from_secs(30);
 
 /// How a session ended.
@@ -36,11 +36,11 @@ pub(crate) enum End {
     Cancelled,
     /// The process ended by itself.
     Gone,
-    /// A batch took longer than it may; this is the limit of one task.
+    /// A batch exceeded its time limit; this is the limit of one task.
     Deadline(Duration),
     /// The worker was told to end, and did not within the limit.
     Stuck,
-    /// The worker wrote what makes no sense.
+    /// The worker's frames make no sense.
     Broken(String),
 }
 
@@ -49,13 +49,13 @@ pub(crate) struct Session<'a> {
     stage: &'a StageRun<'a>,
     index: usize,
     log: LogTail,
-    /// How long the worker may have nothing to do before it is told to end.
+    /// How long the worker may be idle before it is told to end.
     idle_limit: Option<Duration>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-/// What has been sent to a worker.
+/// The state of sending to a worker.
 struct Sending {
     arenas: Arenas,
     outbox: Outbox,
@@ -65,13 +65,13 @@ struct Sending {
     most_tasks: u64,
 }
 
-/// What is left of a session.
+/// The remains of a session.
 pub(crate) struct Remains {
     /// The batches that the worker still had, in the order in which it got them.
     pub(crate) held: Vec<Batch>,
-    /// Whether the worker was of any use: it answered, or was told to end before it could.
+    /// Whether the worker was useful: it answered, or was told to end before it could.
     pub(crate) was_useful: bool,
-    /// Whether it was told to end because it had nothing to do.
+    /// Whether it was told to end because it was idle.
     pub(crate) is_spare: bool,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let was_useful = state.has_answered || state.told_to_end.is_some();
         let is_spare = state.is_spare;
-        // Whoever looked at one has let go of it.
+        // The threads that used one have released it.
         let held = state.in_flight.into_iter().filter_map(Arc::into_inner);
         Remains { held: held.map(|flight| flight.batch).collect(), was_useful, is_spare }
     }
@@ -110,8 +110,8 @@ impl<'a> Session<'a> {
                 Builder::new().name("curator-results".to_owned()).spawn_scoped(scope, || {
                     let _guard = OverOnPanic(self, &writer);
                     let end = self.take_results(process);
-                    // Whoever feeds may be waiting for room in the socket of a worker that reads no
-                    // more. What it cannot read any more is to it like the order to end.
+                    // The feeding thread may be waiting for room in the socket of a worker that no
+                    // longer reads. To the worker, a closed socket is the order to end.
                     let how = if matches!(end, End::Cancelled) {
                         Shutdown::Write
                     } else {
@@ -135,12 +135,12 @@ impl<'a> Session<'a> {
                 }
             };
             self.feed(&writer);
-            // A panic here is the observer's, and the caller's to see.
+            // A panic here is the observer's, and must reach the caller.
             results.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
-    /// Sends batches while there are any; then tells the worker to end.
+    /// Sends batches as long as there are any; then tells the worker to end.
     fn feed(&self, writer: &UnixStream) {
         let mut sending = Sending {
             arenas: Arenas::new(self.stage.run.arenas_from),
@@ -182,8 +182,8 @@ impl<'a> Session<'a> {
                         return;
                     }
                     if sending.outbox.flush(writer).is_err() {
-                        // The worker is gone, and the thread that takes the results finds out how; or
-                        // it will be.
+                        // The worker has ended or will be ended, and the thread that takes the
+                        // results finds out how.
                         break;
                     }
                 }
@@ -203,7 +203,7 @@ impl<'a> Session<'a> {
         self.wait_until_over();
     }
 
-    /// What there is to see, once the worker has room or is over, or a moment has passed.
+    /// Returns what there is to see, once the worker has room or is over, or after a short wait.
     fn look(&self, sending: &Sending) -> Sight {
         let state = self.lock();
         let (state, _) = self
@@ -226,7 +226,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Readies a batch for the worker, and what may go in the same write; false if it is over.
+    /// Prepares a batch for the worker, with more for the same write; returns false if it is over.
     fn send(&self, mut next: Option<Batch>, sending: &mut Sending) -> bool {
         while let Some(mut batch) = next.take() {
             if batch.is_suspect && !self.wait_until_idle() {
@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
             state.shared += shared;
             let flight = Flight { sequence, batch, berth, bytes, shared, placing };
             state.in_flight.push_back(Arc::new(flight));
-            // Company for the same write, if it is there at once.
+            // More batches for the same write, if there are any at once.
             let has_room = state.has_room();
             drop(state);
             if has_room && sending.outbox.len() < MOST_BYTES && sending.tasks < sending.most_tasks {
@@ -280,7 +280,7 @@ impl<'a> Session<'a> {
         drop(self.changed.wait_while(state, |state| !state.is_over));
     }
 
-    /// Waits until the worker holds nothing; false if it is over.
+    /// Waits until the worker has no batch; returns false if it is over.
     fn wait_until_idle(&self) -> bool {
         let state = self.lock();
         let state = self
@@ -293,7 +293,7 @@ impl<'a> Session<'a> {
     /// Takes results until the worker's end.
     fn take_results(&self, process: &mut Process) -> End {
         let mut spare = Spare::default();
-        // Parts of the input arena that the worker still has tables in, by their batches.
+        // Parts of the input arena in which the worker still has tables, by their batches.
         let mut kept = Vec::new();
         loop {
             match process.receive(Some(self.next_look()), Some(&self.stage.run.cancel)) {
@@ -329,14 +329,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// When to look at the clock again.
+    /// Returns the next time to check the clock.
     fn next_look(&self) -> Instant {
         let tick = Instant::now() + TICK;
         self.task_deadline(&self.lock()).map_or(tick, |deadline| deadline.min(tick))
     }
 
-    /// When the first batch in flight will have taken too long. The limit is one task's, so a batch
-    /// has as many times that.
+    /// Returns the deadline of the first batch in flight. The limit is that of one task, so a batch
+    /// has that time for each of its tasks.
     fn task_deadline(&self, state: &State) -> Option<Instant> {
         let limit = self.stage.planned.settings.task_timeout?;
         let batch = &state.in_flight.front()?.batch;
@@ -363,7 +363,7 @@ impl<'a> Session<'a> {
         spare: &mut Spare,
         kept: &mut Vec<(u64, Arc<Region>)>,
     ) -> Result<(), End> {
-        let unasked = || End::Broken("a result that nobody waits for".to_owned());
+        let unasked = || End::Broken("a result that no batch waits for".to_owned());
         let flight = self.lock().in_flight.front().map(Arc::clone).ok_or_else(unasked)?;
         if flight.sequence != frame.sequence {
             return Err(End::Broken(format!(
@@ -372,11 +372,11 @@ impl<'a> Session<'a> {
             )));
         }
         let region = flight.berth.as_ref().and_then(|berth| berth.output.as_ref());
-        // Half of the arena is for the batches to come.
+        // Half of the arena is for the next batches.
         let is_roomy = |region: &Arc<Region>| region.arena().in_use() <= region.arena().size() / 2;
         let stay_from = match region {
             Some(region) if is_roomy(region) && self.stage.feeds_python => 0,
-            // Memory for so many bytes would be made anew, so it is not made before it is needed.
+            // Memory of this size is always fresh, so it is allocated only when it is needed.
             Some(region) if is_roomy(region) => spare::MOST,
             _ => usize::MAX,
         };
@@ -420,23 +420,24 @@ impl<'a> Session<'a> {
                     })
                     .collect();
                 let spent = Spent { process: duration, transfer };
-                // Before the outputs go on: what is the same in both is then theirs alone.
+                // Before the outputs are passed on, so that data which is the same in both is
+                // theirs alone.
                 let tasks = batch.parcels.len();
                 batch.parcels.into_iter().for_each(|parcel| spare.keep(parcel.payload));
-                // A cancelled run wants nothing more; the next wait says so.
+                // A cancelled run wants no more outputs; the next wait notices it.
                 let _ = self.stage.done(self.index, tasks, outputs, spent, again);
             }
             Verdict::Failed(cause) => {
                 self.stage.batch_trouble(batch, Trouble { cause, log: log() });
             }
         }
-        // Time spent waiting for room downstream is not the worker's.
+        // Time spent waiting for room downstream does not count as the worker's.
         self.lock().front_since = Instant::now();
         Ok(())
     }
 }
 
-/// Stops whoever feeds a worker if the thread that takes its results panics.
+/// Stops the feeding thread if the thread that takes the results panics.
 struct OverOnPanic<'a>(&'a Session<'a>, &'a UnixStream);
 
 impl Drop for OverOnPanic<'_> {
@@ -451,7 +452,7 @@ impl Drop for OverOnPanic<'_> {
     }
 }
 
-/// Adds the frame of a batch; gives the bytes of data in it.
+/// Adds the frame of a batch; returns the number of its data bytes.
 fn encode(outbox: &mut Outbox, sequence: u64, batch: &Batch, berth: Option<&Berth>) -> usize {
     let ids: Vec<String> =
         batch.parcels.iter().map(|parcel| parcel.head.id().to_string()).collect();

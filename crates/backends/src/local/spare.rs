@@ -1,14 +1,14 @@
-//! The memory of large payloads that are done with, for those that come: fresh memory costs a page
-//! fault for each of its pages, which is more than the copy into it.
+//! The memory of finished large payloads, for new ones: fresh memory costs a page fault for each
+//! page, which is more than the copy into it.
 
 use super::payload::Payload;
 
-/// What is kept at the most, in bytes; larger buffers are never used again.
+/// Maximum bytes that are kept; larger buffers are never reused.
 pub(crate) const MOST: usize = 32 << 20;
-/// What is smaller is not worth the trouble.
+/// Smaller buffers are not worth keeping.
 const LEAST: usize = 256 << 10;
 
-/// Buffers of one worker's payloads that nobody needs any more.
+/// Buffers of one worker's payloads that are no longer needed.
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     buffers: Vec<Vec<u8>>,
@@ -16,7 +16,7 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// Keeps the memory of a payload, unless somebody else has it too.
+    /// Keeps the memory of a payload, unless it is shared.
     pub(crate) fn keep(&mut self, payload: Payload) {
         let Some(buffer) = payload.into_own_bytes() else { return };
         if buffer.capacity() >= LEAST && self.bytes + buffer.capacity() <= MOST {
@@ -25,7 +25,7 @@ impl Spare {
         }
     }
 
-    /// A buffer for so many bytes, with whatever it held before; an empty one if none fits.
+    /// Returns a buffer of this length with arbitrary contents; an empty one if none fits.
     pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
         let fits = |buffer: &Vec<u8>| (length..=2 * length).contains(&buffer.capacity());
         let Some(at) = self.buffers.iter().position(fits) else { return Vec::new() };

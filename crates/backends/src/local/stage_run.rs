@@ -1,4 +1,4 @@
-//! One stage during a run: what becomes of its batches, who runs its node hook, and its tally.
+//! One stage during a run: its batches, its node hook, and its tally.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +52,7 @@ impl Slots {
     }
 }
 
-/// Somebody who may open slots of a stage.
+/// The right to open slots of a stage.
 pub(crate) struct Hold<'a, 'b>(&'a StageRun<'b>);
 
 impl Drop for Hold<'_, '_> {
@@ -110,8 +110,8 @@ impl<'a> StageRun<'a> {
             && self.run.devices.is_wanted_beside(self.index)
     }
 
-    /// A batch of so many tasks is done: passes its outputs on and settles it. `again` are those of
-    /// its tasks that are to be tried once more.
+    /// Passes on the outputs of a batch of `tasks` tasks and settles it. `again` are those of its
+    /// tasks that are to be tried once more.
     pub(crate) fn done(
         &self,
         worker: usize,
@@ -137,8 +137,8 @@ impl<'a> StageRun<'a> {
         });
         self.load.batch_done(spent.process);
         let _passing_on = self.load.passing_on();
-        // Whoever makes room may wait for the device that this worker holds until it has passed on
-        // what it has.
+        // The thread that makes room may wait for the device that this worker holds until it has
+        // passed on its outputs.
         let late = self.next_queue().push_unless(outputs, || self.is_device_wanted())?;
         self.run.tell_of_late(self.consumer, &late);
         if again.is_empty() {

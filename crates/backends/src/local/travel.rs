@@ -1,4 +1,4 @@
-//! A task as bytes that nobody on the way has to look into.
+//! A task as bytes that are not read on the way.
 //!
 //! ```text
 //! length of the head   u32, little-endian
@@ -17,8 +17,8 @@ use crate::run::{Error, numbers};
 
 /// Returns tasks as bytes, for another process; [`unpack_tasks`] reads them there.
 ///
-/// Ids, timings, data and the numbers of the [sources](Task::sources) travel, and what waits for the
-/// end of a source does not: whoever sends a task away keeps its sources until all of it is back.
+/// Ids, timings, data and the numbers of the [sources](Task::sources) are sent. The callbacks at
+/// the end of a source are not: the sender keeps a task's sources until all of it is back.
 pub fn pack_tasks(tasks: impl IntoIterator<Item = Task>) -> Result<Vec<u8>, Error> {
     let (mut all, mut one) = (Vec::new(), Vec::new());
     for task in tasks {
@@ -33,11 +33,11 @@ pub fn pack_tasks(tasks: impl IntoIterator<Item = Task>) -> Result<Vec<u8>, Erro
     Ok(all)
 }
 
-/// Reads what [`pack_tasks`] wrote.
+/// Reads the bytes of [`pack_tasks`].
 ///
 /// # Errors
 ///
-/// [`Error::Engine`] for bytes that hold no tasks, whatever they are.
+/// [`Error::Engine`] for any bytes that hold no tasks.
 pub fn unpack_tasks(mut bytes: &[u8]) -> Result<Vec<Task>, Error> {
     let nonsense = |words: String| Error::Engine { words, log: Vec::new() };
     let mut tasks = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn pack(buffer: &mut Vec<u8>, parcel: &Parcel) -> serde_json::Result<
     Ok(())
 }
 
-/// Reads a task; what is wrong with it if it is none.
+/// Reads a task; the error says what is wrong with it.
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Parcel, String> {
     let cut = || "a task that is cut short".to_owned();
     let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(cut)?;
@@ -74,7 +74,8 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Parcel, String> {
     let (head, data) = rest.split_at_checked(length).ok_or_else(cut)?;
     let (tag, head, sources): (String, Task, Vec<u64>) =
         serde_json::from_slice(head).map_err(|error| format!("a task whose head is {error}"))?;
-    // Who follows them is in another process, and has them until the end of the run.
+    // The followers of these sources are in another process, and keep them until the end of the
+    // run.
     let head = head.with_sources(sources.into_iter().map(|index| SourceTask::new(index, |_| {})));
     let format =
         Format::from_tag(&tag).ok_or_else(|| format!("a task with data of the kind {tag:?}"))?;
@@ -82,7 +83,7 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Parcel, String> {
     Ok(Parcel { head, payload, ready: Instant::now() })
 }
 
-/// Cuts bytes at these lengths; what is wrong if they do not add up.
+/// Cuts bytes at these lengths; the error says what is wrong if they do not add up.
 pub(crate) fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Result<Vec<&'a [u8]>, String> {
     let mut parts = Vec::with_capacity(lengths.len());
     for length in lengths {
@@ -101,7 +102,7 @@ mod tests {
     use stage::strategies::task;
 
     proptest! {
-        /// A task that travelled is the task that set out.
+        /// A task that was sent is received unchanged.
         #[test]
         fn a_task_survives_the_way(task in task()) {
             let mut bytes = Vec::new();
@@ -111,13 +112,13 @@ mod tests {
             prop_assert_eq!(unpack_tasks(&two).unwrap(), [task.clone(), task]);
         }
 
-        /// Whatever arrives, reading it is a task or an error, never a panic.
+        /// Reading any bytes gives a task or an error, never a panic.
         #[test]
         fn garbage_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = (unpack(&bytes), unpack_tasks(&bytes));
         }
 
-        /// Bytes are cut where the lengths say, or not at all.
+        /// Bytes are cut according to the lengths, or not at all.
         #[test]
         fn cuts_add_up(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5), 0..5)) {
             let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();

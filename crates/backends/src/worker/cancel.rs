@@ -1,11 +1,11 @@
-//! A run's order to stop, which also wakes whoever waits on files.
+//! A run's order to stop, which also wakes threads that wait for files.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Once cancelled, stays so.
+/// Once cancelled, it stays so.
 #[derive(Debug)]
 pub(crate) struct Cancel {
     is_cancelled: AtomicBool,

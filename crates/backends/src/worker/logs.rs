@@ -1,4 +1,4 @@
-//! What a worker prints: lines for whoever watches, and the last of them for error reports.
+//! A worker's output: lines for observers, and the last lines for error reports.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -11,13 +11,13 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::run::{Secrets, Stream};
 
-/// Lines kept for an error report, and the bytes that they may have together.
+/// Maximum number of lines kept for an error report, and their bytes together.
 const KEPT_LINES: usize = 40;
 const KEPT_BYTES: usize = 16 << 10;
-/// A longer line is cut here, in bytes: a worker may print megabytes without a line break.
+/// Maximum length of a line, in bytes: a worker may print megabytes without a line break.
 const LONGEST_LINE: usize = 4096;
-/// How much is read of one output before anything else is looked at, in chunks: as much as a pipe can
-/// hold, which is 1 MiB where nobody has asked for more.
+/// Maximum number of chunks read from one output in a row: the capacity of a pipe, 1 MiB at most by
+/// default.
 const MOST_CHUNKS: usize = 64;
 
 /// The last lines that a worker printed.
@@ -43,7 +43,7 @@ impl LogTail {
     }
 }
 
-/// A thread that reads what a worker prints until `stop` is called.
+/// A thread that reads a worker's output until `stop` is called.
 #[derive(Debug)]
 pub(crate) struct LogThread {
     stop: Option<PipeWriter>,
@@ -51,7 +51,7 @@ pub(crate) struct LogThread {
 }
 
 impl LogThread {
-    /// Starts to read; each line goes to `tail` and to `on_line`, without `secrets`.
+    /// Starts reading; each line goes to `tail` and to `on_line`, without `secrets`.
     pub(crate) fn spawn(
         stdout: PipeReader,
         stderr: PipeReader,
@@ -92,7 +92,7 @@ impl LogThread {
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Reads what is there by now and ends, whoever else still holds the pipes.
+    /// Reads the rest of the output and ends, even if other processes still hold the pipes.
     pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -108,13 +108,13 @@ impl Drop for LogThread {
     }
 }
 
-/// Waits for output; true once the thread should end.
+/// Waits for output; returns true once the thread should end.
 fn wait(pipes: &[Option<PipeReader>; 2], stopped: &PipeReader) -> bool {
     let mut fds: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN)];
     for pipe in pipes.iter().flatten() {
         fds.push(PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN));
     }
-    // An interrupted wait only makes the caller look once more.
+    // After an interrupted wait, the caller only looks once more.
     let _ = rustix::event::poll(&mut fds, None);
     !fds[0].revents().is_empty()
 }
@@ -124,7 +124,7 @@ struct Lines {
     stream: Stream,
     line: Vec<u8>,
     dropped: usize,
-    /// Whether the last that came is a return, which is one end of a line with a line feed after it.
+    /// Whether the last byte is a carriage return, which ends a line together with a line feed.
     is_drawn: bool,
 }
 
@@ -133,8 +133,8 @@ impl Lines {
         Self { stream, line: Vec::new(), dropped: 0, is_drawn: false }
     }
 
-    /// Reads all there is now, and little more where somebody writes on and on; false at the end of
-    /// the output.
+    /// Reads the available output, and little more if a process writes endlessly; returns false at
+    /// the end of the output.
     fn drain(&mut self, pipe: &mut PipeReader, emit: &mut impl FnMut(Stream, String)) -> bool {
         let mut chunk = [0; 1 << 14];
         for _ in 0..MOST_CHUNKS {
@@ -149,7 +149,7 @@ impl Lines {
     }
 
     fn add(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(Stream, String)) {
-        // What draws a line again and again, such as a progress bar, ends each time with a return.
+        // Programs that redraw a line, such as progress bars, end it with a carriage return.
         while let Some(at) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.keep(&bytes[..at]);
             let is_end = bytes[at] == b'\n' && !self.is_drawn;
@@ -208,7 +208,7 @@ mod tests {
         .unwrap();
         out.write_all(b"one\ntwo").unwrap();
         err.write_all(&[vec![b'x'; LONGEST_LINE + 5], b"\n".to_vec()].concat()).unwrap();
-        // The writers stay open, as those of a child that outlived its parent would.
+        // The writers stay open, like those of a child that outlived its parent.
         thread.stop();
         let seen = seen.lock().unwrap();
         assert!(seen.contains(&(Stream::Stdout, "one".to_owned())));

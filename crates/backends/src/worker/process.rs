@@ -227,8 +227,8 @@ impl Process {
         }
     }
 
-    /// Ends one or both directions of the socket, also for whoever waits in it. A worker that reads
-    /// the end tears down.
+    /// Shuts down one or both directions of the socket, which also wakes threads that wait in it. A
+    /// worker that reads the end tears down.
     pub(crate) fn shut_down(&self, how: Shutdown) {
         // It fails only where there is nothing to end.
         let _ = self.socket.shutdown(how);

@@ -240,12 +240,12 @@ time.sleep(60)
         }
     }
 
-    /// What may not be written and lacks something is made up for by a folder of the process's own,
-    /// which nobody else enters and which goes away.
+    /// If the folder cannot be written and lacks a file, a private folder of the process replaces
+    /// it, which no other user enters and which is removed.
     #[test]
     fn a_folder_that_cannot_be_made_is_replaced_by_one_of_the_process() {
         let dir = tempfile::tempdir().unwrap();
-        // Nobody can make a folder there, not even root.
+        // Even root cannot make a folder there.
         let shims = Shims::new("/sys/shims".into());
         let file = shims.shim().unwrap();
         assert!(FILES.contains(&(MAIN, fs::read_to_string(&file).unwrap().as_str())));

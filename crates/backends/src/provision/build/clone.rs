@@ -17,9 +17,9 @@ impl Build<'_> {
     /// Makes the environment of the base's files. It ends with the build's limit. `on_python` gets the
     /// interpreter before the files are there.
     ///
-    /// Copies take seconds, so the package manager is asked beside them what it would install: where
-    /// that is impossible, both end at once. Links are as fast as the answer, which nobody asks for
-    /// then. An answer that comes later than the files is not waited for.
+    /// Copies take seconds, so the package manager is asked meanwhile what it would install: if
+    /// that is impossible, both end at once. Links are as fast as the answer, so the question is
+    /// skipped then. An answer that comes later than the files is not waited for.
     pub(super) fn clone_of(
         &self,
         base: &Base,
@@ -46,7 +46,7 @@ impl Build<'_> {
         };
         let is_over = || is_refused.load(Ordering::Relaxed) || self.limit.is_over();
         let (created, refusal) = thread::scope(|scope| {
-            // Without a thread nobody asks first, and the installation tells.
+            // Without a thread, the question is skipped, and the installation reports the error.
             let resolver =
                 thread::Builder::new().name("curator-ask".to_owned()).spawn_scoped(scope, ask).ok();
             let created = create_telling(base, dir, strategy, &is_over, on_python);
@@ -60,7 +60,8 @@ impl Build<'_> {
     }
 }
 
-/// Whether asking twice runs no code of anybody's folder: a build there may write beside its sources.
+/// Returns whether asking twice runs no code of a local folder: a build there may write beside its
+/// sources.
 fn is_of_indexes(install: &Install) -> bool {
     install.requirements.iter().all(|it| it.path().is_none() && it.url().is_none())
 }
@@ -70,8 +71,8 @@ fn is_refusal(error: &installer::Error) -> bool {
     matches!(error, installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. })
 }
 
-/// The files were given up because the time of the set-up is over; one that is stopped is told as such
-/// by who asked for it.
+/// The files were cancelled because the time of the set-up is over. If the caller stopped the
+/// build, the caller reports that.
 fn given_up(error: venv_cache::Error) -> Error {
     match error {
         venv_cache::Error::GivenUp => {

@@ -1,4 +1,4 @@
-//! The distributions that a folder of packages holds, read from their metadata.
+//! The distributions in a folder of packages, read from their metadata.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +13,13 @@ use super::markers::Markers;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Distribution {
     pub(crate) version: String,
-    /// Its folder of metadata; what distutils installed may have one file of it instead.
+    /// Its folder of metadata; distutils may have installed one file instead.
     info: PathBuf,
 }
 
-/// The distribution that an entry of a folder of packages stands for, with its name: a `.dist-info`
-/// (PEP 376), an `.egg-info`, as those are that come from distributors of Linux, or an egg, which says
-/// in its name what it is. In an environment of ours an egg's metadata is a `.dist-info`.
+/// Reads the distribution of an entry in a folder of packages, with its name: a `.dist-info` (PEP
+/// 376), an `.egg-info`, as Linux distributors install it, or an egg, which has the data in its
+/// name. In an environment of ours, an egg's metadata is a `.dist-info`.
 fn read_distribution(info: PathBuf) -> Option<(String, Distribution)> {
     let file_name = info.file_name()?.to_str()?;
     let (name, version) = if let Some(stem) = file_name.strip_suffix(".dist-info") {
@@ -63,22 +63,23 @@ fn headers(info: &Path, header: &str) -> Vec<String> {
     values.map(|value| value.trim().to_owned()).collect()
 }
 
-/// What is installed, by normal name (PEP 503).
+/// The installed distributions, by normal name (PEP 503).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Installed {
     distributions: BTreeMap<String, Distribution>,
 }
 
 impl Installed {
-    /// Reads folders in the order of `sys.path`: of a name that stands twice, the first counts.
+    /// Reads folders in the order of `sys.path`: the first of several distributions with one name
+    /// counts.
     ///
-    /// A folder that is not there holds nothing, as for Python itself.
+    /// A missing folder counts as empty, as for Python itself.
     pub(crate) fn read<'a>(folders: impl IntoIterator<Item = &'a Path>) -> Self {
         let mut found = BTreeMap::new();
         for folder in folders {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-            // Python comes to eggs after what lies in the folder itself.
+            // Python searches eggs after the folder itself.
             paths.sort_by_key(|path| path.extension().is_some_and(|it| it == "egg"));
             let mut here: BTreeMap<String, Distribution> = BTreeMap::new();
             for (name, distribution) in paths.into_iter().filter_map(read_distribution) {
@@ -99,7 +100,7 @@ impl Installed {
         Self { distributions: found }
     }
 
-    /// What an environment of ours holds.
+    /// Returns the distributions of an environment of ours.
     pub(crate) fn of_environment(dir: &Path) -> Self {
         // One folder, named after the version of Python.
         let entries = fs::read_dir(dir.join("lib")).into_iter().flatten().flatten();
@@ -113,14 +114,14 @@ impl Installed {
         Self::read(folders.iter().map(PathBuf::as_path))
     }
 
-    /// The `3.12` of the folder that the distributions lie in.
+    /// Returns the `3.12` in the name of the distributions' folder.
     pub(crate) fn python_version(&self) -> Option<String> {
         let distribution = self.distributions.values().next()?;
         let folder = distribution.info.ancestors().nth(2)?.file_name()?.to_str()?;
         folder.strip_prefix("python").map(ToOwned::to_owned)
     }
 
-    /// The implementation of Python that the folder is named after.
+    /// Returns the implementation of Python in the folder's name.
     pub(crate) fn implementation(&self) -> Option<&'static str> {
         let distribution = self.distributions.values().next()?;
         let folder = distribution.info.ancestors().nth(2)?.file_name()?.to_str()?;
@@ -141,33 +142,33 @@ impl Installed {
 }
 
 impl Distribution {
-    /// Its list of files, which not every distribution has.
+    /// Returns its list of files, which some distributions lack.
     pub(crate) fn record_file(&self) -> PathBuf {
         self.info.join("RECORD")
     }
 
-    /// The SHA-256 of its list of files; none where it has no such list.
+    /// Returns the SHA-256 of its list of files; none without a list.
     pub(crate) fn record_digest(&self) -> Option<String> {
         let bytes = fs::read(self.record_file()).ok()?;
         Some(Digest::of(&bytes).to_string())
     }
 
-    /// What it asks of other distributions here, where no extra is asked for. What cannot be read is
-    /// left to the package manager's own check: this list is for warnings.
+    /// Returns its requirements here without extras. Unreadable ones are left to the package
+    /// manager's own check, since this list is for warnings.
     pub(crate) fn requirements(&self, markers: &Markers) -> Vec<Requirement> {
         let mut requirements = self.all_requirements();
         requirements.retain(|requirement| markers.hold(requirement, &BTreeSet::new()));
         requirements
     }
 
-    /// What it asks of other distributions, here or elsewhere, with extras or without. What cannot
-    /// be read is left out.
+    /// Returns all its requirements, here or elsewhere, with and without extras. Unreadable ones
+    /// are left out.
     pub(crate) fn all_requirements(&self) -> Vec<Requirement> {
         let requirements = headers(&self.info, "Requires-Dist:");
         requirements.iter().filter_map(|text| text.parse::<Requirement>().ok()).collect()
     }
 
-    /// Where it came from, if not from an index (PEP 610).
+    /// Returns its source, if not an index (PEP 610).
     pub(crate) fn source(&self) -> Option<Source> {
         let bytes = fs::read(self.info.join("direct_url.json")).ok()?;
         let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
@@ -183,20 +184,20 @@ impl Distribution {
     }
 }
 
-/// Where a distribution came from, if not from an index.
+/// The source of a distribution, if not an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     /// Without credentials.
     pub(crate) url: String,
     /// The commit of a repository.
     pub(crate) commit: Option<String>,
-    /// The SHA-256 of an archive, where the package manager noted it.
+    /// The SHA-256 of an archive, if the package manager noted it.
     pub(crate) hash: Option<String>,
     /// Whether it is installed in place.
     pub(crate) is_editable: bool,
 }
 
-/// A package of the base that no longer gets what it asks for.
+/// A package of the base whose requirements are no longer met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Broken {
     pub(crate) package: String,
@@ -204,7 +205,7 @@ pub(crate) struct Broken {
     pub(crate) found: String,
 }
 
-/// The packages that were content with the base and are not with what took its place.
+/// Returns the packages whose requirements the base met and the environment does not.
 pub(crate) fn broken_by(base: &Installed, now: &Installed, markers: &Markers) -> Vec<Broken> {
     let changed: BTreeSet<&str> = now
         .iter()
@@ -216,7 +217,7 @@ pub(crate) fn broken_by(base: &Installed, now: &Installed, markers: &Markers) ->
         return broken;
     }
     for (name, distribution) in now.iter() {
-        // What was just installed was resolved as a whole.
+        // New packages were resolved together.
         if base.version(name) != Some(distribution.version.as_str()) {
             continue;
         }
@@ -272,7 +273,7 @@ mod tests {
         fs::create_dir_all(site.join("an_egg-2.0-py3.11.egg/EGG-INFO")).unwrap();
         fs::write(site.join("an_egg-2.0-py3.11.egg/EGG-INFO/PKG-INFO"), text).unwrap();
         fs::write(site.join("zipped-2.1-py3.11-linux-x86_64.egg"), "").unwrap();
-        // What is left of one whose metadata is elsewhere.
+        // The leftover of an egg whose metadata is elsewhere.
         fs::create_dir_all(site.join("left-1.0-py3.11.egg")).unwrap();
         fs::create_dir(site.join("PyJWT-1.0-py3.11.egg")).unwrap();
         fs::create_dir(site.join("PyJWT-1.0-py3.11.egg/EGG-INFO")).unwrap();

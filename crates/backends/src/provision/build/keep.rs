@@ -1,4 +1,4 @@
-//! Packages of the base that must not move, and who asks for them to.
+//! Packages of the base that must not change, and the requirements that would change them.
 
 use envspec::{Install, Requirement, normal_name};
 use installer::{Installer, Request};
@@ -6,14 +6,14 @@ use installer::{Installer, Request};
 use super::installed::Installed;
 use crate::run::Error;
 
-/// Names that must not move where the base has them: a worker that Ray starts speaks to a cluster
-/// of just this version.
+/// Names that must not change if the base has them: a worker that Ray starts connects to a cluster
+/// of exactly this version.
 const KEPT: [&str; 1] = ["ray"];
 
-/// As many requirements as are tried one by one to find who is to blame.
+/// Maximum number of requirements that are tried one by one to find the cause.
 const MOST_TRIED: usize = 16;
 
-/// The packages of the base that must not move, with their versions.
+/// The packages of the base that must not change, with their versions.
 #[derive(Debug)]
 pub(crate) struct Kept {
     packages: Vec<(String, String)>,
@@ -21,7 +21,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Those that the spec names and those that are always kept, as far as the base has them.
+    /// Returns those that the spec names and those that are always kept, if the base has them.
     pub(crate) fn of(install: &Install, base: &Installed) -> Self {
         let names = install.keep.iter().map(String::as_str).chain(KEPT).map(normal_name);
         let mut packages: Vec<(String, String)> = names
@@ -36,13 +36,13 @@ impl Kept {
         Self { packages, lines }
     }
 
-    /// As constraint lines.
+    /// Returns them as constraint lines.
     pub(crate) fn lines(&self) -> &[String] {
         &self.lines
     }
 
-    /// Fails if a requirement of the spec itself asks for another version; there is nothing to
-    /// resolve then.
+    /// Fails if a requirement of the spec itself asks for another version; then there is nothing to
+    /// resolve.
     pub(crate) fn check(&self, install: &Install) -> Result<(), Error> {
         for (package, version) in &self.packages {
             let asks = |requirement: &&Requirement| {
@@ -63,8 +63,8 @@ impl Kept {
         Ok(())
     }
 
-    /// The error of an installation that was to keep these; if what was kept is the cause, an error
-    /// that says which package would have moved, and for whom.
+    /// Returns the error of an installation that was to keep these. If a kept package is the cause,
+    /// the error names it, and the requirement that would change it.
     pub(crate) fn blame(
         &self,
         tool: &Installer,
@@ -96,14 +96,14 @@ impl Kept {
         }
     }
 
-    /// Whether the tool speaks of one of these: both name all packages of a conflict. If not,
-    /// another resolution, which takes as long as the one that failed, would tell nothing.
+    /// Returns whether the tool names one of these: both tools name all packages of a conflict. If
+    /// not, another resolution, which takes as long as the failed one, would be useless.
     fn are_named_in(&self, error: &installer::Error) -> bool {
         let words = error.transcript().map(ToString::to_string).unwrap_or_default();
         self.packages.iter().any(|(name, _)| words.contains(name.as_str()))
     }
 
-    /// The requirements of the spec that cannot be had with these packages kept.
+    /// Returns the requirements of the spec that are impossible with these packages kept.
     fn culprit(&self, tool: &Installer, request: &Request<'_>, install: &Install) -> String {
         let all = &install.requirements;
         let is_culprit = |requirement: &&Requirement| {
@@ -116,7 +116,7 @@ impl Kept {
             2..=MOST_TRIED => all.iter().filter(is_culprit).collect(),
             _ => Vec::new(),
         };
-        // It may take several of them together.
+        // The cause may be several of them together.
         let named = if found.is_empty() { all.iter().collect() } else { found };
         let names: Vec<String> = named.iter().map(ToString::to_string).collect();
         names.join("`, `")
@@ -127,8 +127,8 @@ fn is_unsatisfiable(error: &installer::Error) -> bool {
     matches!(error, installer::Error::Unsatisfiable { .. })
 }
 
-/// What a tool says that somebody wants of a package: `A 1.0 depends on B>=2` (pip), `A==1.0 depends
-/// on B>=2` or `all versions of A depend on B>=2` (uv).
+/// Returns the requirement on a package that a tool's message quotes: `A 1.0 depends on B>=2`
+/// (pip), `A==1.0 depends on B>=2` or `all versions of A depend on B>=2` (uv).
 fn wanted(words: &str, package: &str) -> Option<String> {
     let joined = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let asks = [" depends on ", " depend on "];
@@ -139,7 +139,7 @@ fn wanted(words: &str, package: &str) -> Option<String> {
     let version = after.split(' ').next()?.trim_end_matches([',', '.', ';']);
     let mut last = before.rsplit(' ');
     let asker = last.next()?;
-    // pip sets the version of who asks apart by a blank.
+    // pip separates the version of the requiring package by a blank.
     let asker = match last.next() {
         Some(name) if asker.starts_with(|c: char| c.is_ascii_digit()) => format!("{name}=={asker}"),
         _ => asker.to_owned(),

@@ -1,10 +1,10 @@
-//! The values of environment markers (PEP 508) for an interpreter, without starting it.
+//! Values of environment markers (PEP 508) for an interpreter, without starting it.
 
 use std::collections::BTreeSet;
 
 use envspec::Requirement;
 
-/// What the markers of requirements are judged by.
+/// The values for evaluating the markers of requirements.
 pub(crate) struct Markers {
     /// `3.11.7`.
     full_version: String,
@@ -18,8 +18,8 @@ pub(crate) struct Markers {
 }
 
 impl Markers {
-    /// Those of an interpreter of this version (`3.11.7`) and implementation (`cpython`), on this
-    /// machine.
+    /// Returns the values for an interpreter of this version (`3.11.7`) and implementation
+    /// (`cpython`), on this machine.
     pub(crate) fn new(full_version: &str, implementation: &str) -> Self {
         let system = rustix::system::uname();
         Self {
@@ -32,13 +32,13 @@ impl Markers {
         }
     }
 
-    /// Whether a requirement is asked for, given the extras of the package that asks for it.
+    /// Returns whether a requirement applies, given the extras of the package that requires it.
     pub(crate) fn hold(&self, requirement: &Requirement, extras: &BTreeSet<String>) -> bool {
         let holds = |extra: &str| requirement.applies(|variable| self.value(variable, extra));
         holds("") || extras.iter().any(|extra| holds(extra))
     }
 
-    /// The marker of environments that take the same packages.
+    /// Returns the marker of environments that take the same packages.
     pub(crate) fn environment(&self) -> String {
         let names = ["implementation_name", "platform_machine", "python_version", "sys_platform"];
         let part = |name| Some(format!("{name} == '{}'", self.value(name, "")?));
@@ -51,7 +51,7 @@ impl Markers {
             "extra" => extra,
             "python_version" => &self.version,
             "python_full_version" => &self.full_version,
-            // PyPy has versions of its own, which nobody recorded.
+            // PyPy has versions of its own, which are not recorded.
             "implementation_version" if self.implementation == "cpython" => &self.full_version,
             "implementation_name" => &self.implementation,
             "platform_python_implementation" => match &*self.implementation {

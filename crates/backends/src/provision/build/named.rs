@@ -1,5 +1,5 @@
-//! Whether what a requirement names by a path or an address is what was installed: a version alone does
-//! not tell it from what the base has.
+//! Checks that a path or an address in a requirement was really installed: the version alone does
+//! not distinguish it from the base's package.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,10 +14,10 @@ use super::installed::{Distribution, Installed};
 use super::sources;
 use crate::run::Error;
 
-/// Fails where the distribution that a requirement names is not there: it came just now, or is of the
-/// very commit of the repository, and of a wheel here each file is there in its contents.
+/// Fails if the distribution that a requirement names is missing. It must be newly installed, or of
+/// exactly the repository's commit; for a local wheel, each file must have the wheel's contents.
 ///
-/// What is installed in place is its folder's own affair.
+/// A package installed in place is not checked.
 pub(super) fn check_named(
     install: &Install,
     requirement: &Requirement,
@@ -35,7 +35,7 @@ pub(super) fn check_named(
         let source = it.source().map(|source| source.url);
         sources::asks_for(requirement, name, source.as_deref())
     };
-    // What it stands for may be known to nobody but the package manager.
+    // Its name may be known only to the package manager.
     let Some((name, found)) = now.iter().find(is_meant) else { return Ok(()) };
     let is_new = outcome.added.iter().any(|added| added.name == name);
     if !is_new && found.source().is_none_or(|source| source.commit.is_none()) {
@@ -52,8 +52,8 @@ pub(super) fn check_named(
     Ok(())
 }
 
-/// Whether a distribution's list of files has what that of a wheel has. Scripts and data have other
-/// places once they are installed, and the list itself is rewritten.
+/// Returns whether a distribution's list of files contains that of a wheel. Scripts and data move
+/// during installation, and the list itself is rewritten.
 fn holds(distribution: &Distribution, wheel: &Path) -> io::Result<bool> {
     let mut archive = ZipArchive::new(File::open(wheel)?)?;
     let is_list = |name: &str| {
@@ -73,7 +73,7 @@ fn holds(distribution: &Distribution, wheel: &Path) -> io::Result<bool> {
     Ok(wanted.all(|line| there.contains(file_and_digest(line))))
 }
 
-/// A line of a list without the file's length, which not every tool notes.
+/// Returns a line of a list without the file's length, which some tools leave out.
 fn file_and_digest(line: &str) -> &str {
     line.trim_end().rsplit_once(',').map_or(line, |(rest, _)| rest)
 }

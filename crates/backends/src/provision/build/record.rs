@@ -1,4 +1,4 @@
-//! What the manifest of an environment keeps about how it was made.
+//! The record in an environment's manifest of how it was made.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,24 +23,25 @@ pub(crate) struct Record {
     /// The package manager, and its version.
     pub(crate) tool: String,
     pub(crate) tool_version: String,
-    /// What was installed.
+    /// The installed packages.
     pub(crate) added: Vec<Added>,
-    /// What it replaced.
+    /// The packages that these replaced.
     #[serde(default)]
     pub(crate) replaced: Vec<Replaced>,
     /// The versions that a worker must see, by normal name.
     pub(crate) expected: BTreeMap<String, String>,
-    /// The SHA-256 of bytecode that the packages brought, as the build left it: Python compiles anew
-    /// what is older than its source. By path in the environment; earlier versions did not tell.
+    /// The SHA-256 of bytecode that the packages brought, as the build left it, since Python
+    /// compiles bytecode again that is older than its source. By path in the environment; earlier
+    /// versions have none.
     #[serde(default)]
     pub(crate) bytecode: Option<BTreeMap<PathBuf, String>>,
-    /// Packages of the base that do not get what they ask for any more, in words.
+    /// Packages of the base whose requirements are no longer met, in words.
     #[serde(default)]
     pub(crate) warnings: Vec<String>,
     /// Why the strategy was chosen.
     #[serde(default)]
     pub(crate) strategy_reason: Option<String>,
-    /// How long each step took.
+    /// Duration of each step.
     pub(crate) seconds: BTreeMap<String, f64>,
 }
 
@@ -55,14 +56,14 @@ pub struct Added {
     /// The SHA-256 of its `RECORD`, which names its files and their digests.
     #[serde(default)]
     pub record: Option<String>,
-    /// Where it came from, if not from an index: a URL or path without credentials (PEP 610).
+    /// Its source, if not an index: a URL or path without credentials (PEP 610).
     #[serde(default)]
     pub source: Option<String>,
-    /// The commit, where it came from a repository.
+    /// The commit, if it came from a repository.
     #[serde(default)]
     pub commit: Option<String>,
-    /// The SHA-256 of the archive that it came from, or a digest of the folder, where it came from
-    /// one. Of what is installed in place the folder itself is what counts.
+    /// The SHA-256 of its archive, or a digest of its folder. None for a package installed in
+    /// place, whose folder itself counts.
     #[serde(default)]
     pub digest: Option<String>,
     /// Whether it is installed in place.
@@ -70,7 +71,7 @@ pub struct Added {
     pub editable: bool,
 }
 
-/// A distribution of the base that another version took the place of.
+/// A distribution of the base that another version replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Replaced {
@@ -81,7 +82,7 @@ pub struct Replaced {
 }
 
 impl Record {
-    /// What the manifest of an environment says; nothing if somebody else wrote it.
+    /// Returns the record in a manifest; none if another program wrote it.
     pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
         serde_json::from_value(manifest.details.clone()).ok()
     }

@@ -1,4 +1,4 @@
-//! What was installed from a folder, an archive or a repository, and which requirement asked for it.
+//! Packages installed from a folder, an archive or a repository, and the requirements behind them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use installer::{Outcome, address};
 use super::installed::{Installed, Source};
 use crate::run::{DiskSource, Error};
 
-/// Whether a requirement asks for a package of this normal name that came from this source, if not
-/// from an index. One without a name is known by its place.
+/// Returns whether a requirement asks for a package of this normal name from this source, if not
+/// from an index. A requirement without a name is recognized by its path.
 pub(crate) fn asks_for(requirement: &Requirement, name: &str, source: Option<&str>) -> bool {
     match (requirement.name(), requirement.path(), requirement.url(), source) {
         (Some(own), ..) => normal_name(own) == name,
@@ -22,25 +22,25 @@ pub(crate) fn asks_for(requirement: &Requirement, name: &str, source: Option<&st
     }
 }
 
-/// Whether it names a folder, an archive or a repository rather than a package of an index.
+/// Returns whether it names a folder, an archive or a repository rather than a package of an index.
 pub(crate) fn is_direct(requirement: &Requirement) -> bool {
     requirement.is_local() || requirement.url().is_some()
 }
 
-/// The path behind a `file:` URL.
+/// Returns the path of a `file:` URL.
 pub(crate) fn local_path(source: &str) -> Option<PathBuf> {
     source.parse::<Requirement>().ok()?.path().map(Into::into)
 }
 
-/// The digest of a local folder or archive as it is now; none where it cannot be read.
+/// Returns the current digest of a local folder or archive; none if it cannot be read.
 pub(crate) fn digest_now(path: &Path, is_editable: bool) -> Option<String> {
     let digest = envspec::local_digest(path, is_editable, &DiskSource);
     digest.ok().map(|digest| digest.to_string())
 }
 
-/// The digest of what a package was just built from: of what the spec names, as it was when the
-/// spec was read. None of what is installed in place, which may change at any time, and of what
-/// lies elsewhere.
+/// Returns the digest of the source that a package was just built from: that of a path in the spec,
+/// as it was when the spec was read. None for a package installed in place, which may change at any
+/// time, and for sources elsewhere.
 pub(super) fn digest(source: &Source, install: &Install) -> Option<String> {
     if source.is_editable || source.commit.is_some() {
         return None;
@@ -51,7 +51,7 @@ pub(super) fn digest(source: &Source, install: &Install) -> Option<String> {
     known.map(ToString::to_string).or_else(|| digest_now(&path, false))
 }
 
-/// Fails if a package came from a place on this machine that neither the spec nor the build files of
+/// Fails if a package came from a path on this machine that neither the spec nor the build files of
 /// its projects name: its contents are in no key.
 pub(super) fn check_places(
     install: &Install,
@@ -78,7 +78,7 @@ pub(super) fn check_places(
     Ok(())
 }
 
-/// The folders and archives that a spec names, and those that their builds do.
+/// Returns the folders and archives that a spec names, and those that their builds name.
 fn known_places(install: &Install) -> Result<BTreeSet<PathBuf>, Error> {
     let mut known = BTreeSet::new();
     let lists = [&install.requirements, &install.constraints, &install.overrides];

@@ -192,7 +192,8 @@ impl Build<'_> {
         checked?;
         compiled?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
-        // A base that somebody installed into meanwhile is not the one that the key names.
+        // If a program installed into the base meanwhile, the base is not the one that the key
+        // names.
         if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
             return Err(Error::BaseChanged { python: base.python().to_owned() });
         }

@@ -1,5 +1,5 @@
-//! Reading a worker's answer, which may be about millions of outputs: each part is told by what it
-//! begins with, so that nothing is read twice or kept in between.
+//! Reads a worker's answer, which may have millions of outputs. The first token decides the kind of
+//! each part, so that nothing is read twice or buffered.
 
 use std::fmt;
 

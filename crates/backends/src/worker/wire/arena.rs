@@ -1,10 +1,10 @@
-//! Memory that the engine and a worker share: an anonymous file of fixed size, one for each
-//! direction, in which large payloads cross. Both sides have it mapped, so that a payload costs one
-//! copy in and one out.
+//! Memory that the engine and a worker share: an anonymous file of fixed size for each direction,
+//! in which large payloads cross. Both sides have it mapped, so that a payload costs one copy in
+//! and one out.
 //!
-//! The engine decides where everything goes. A worker is told where its input is and where it may
-//! write, and answers with lengths alone: it has no way to name a place that is not its own. What it
-//! wrote is copied out before anybody looks at it, since it may go on writing.
+//! The engine decides all places. A worker is told the place of its input and of its outputs, and
+//! answers with lengths alone: it cannot name a place that is not its own. Its outputs are copied
+//! out before any code reads them, since it may still be writing.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,49 +15,49 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory, VolatileSlice, WriteVolatile};
 
-/// Payloads begin at multiples of this, which is what typed buffers in them want.
+/// Alignment of payloads, as typed buffers in them need it.
 const ALIGNMENT: usize = 64;
-/// Regions begin at multiples of this.
+/// Alignment of regions.
 const PAGE: usize = 1 << 12;
 
-/// Where the next payload begins, after one that ends here.
+/// Returns the start of the next payload, after one that ends here.
 pub(crate) fn aligned(at: usize) -> usize {
     at.next_multiple_of(ALIGNMENT)
 }
 
-/// What a worker may do with an arena.
+/// A worker's rights on an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     Read,
     Write,
 }
 
-/// One direction's memory. Pages are the kernel's to give once they are touched, and all go back
-/// when both sides have let go.
+/// The memory of one direction. The kernel provides pages when they are touched, and frees all of
+/// them when both sides have closed it.
 #[derive(Debug)]
 pub(crate) struct Arena {
     file: Arc<File>,
     memory: MmapRegion,
-    /// What is in use, in order.
+    /// The parts in use, in order.
     used: Mutex<Vec<Range<usize>>>,
 }
 
 impl Arena {
-    /// For what workers read: nobody but this process can write it.
+    /// Creates an arena for workers' input: only this process can write it.
     ///
-    /// Like the other one, it fails where the kernel has no such files, or something forbids them.
+    /// Like the other one, it fails if the kernel has no such files, or a policy forbids them.
     pub(crate) fn to_worker(size: usize) -> io::Result<Arc<Self>> {
         Self::new(size, Access::Read)
     }
 
-    /// For what workers write.
+    /// Creates an arena for workers' outputs.
     pub(crate) fn from_worker(size: usize) -> io::Result<Arc<Self>> {
         Self::new(size, Access::Write)
     }
 
     fn new(size: usize, access: Access) -> io::Result<Arc<Self>> {
         let file = Arc::new(anonymous_file(size)?);
-        // Its size never changes, so what is mapped is always there.
+        // Its size never changes, so the mapping is always valid.
         let memory = MmapRegion::from_file(FileOffset::from_arc(Arc::clone(&file), 0), size);
         let memory = memory.map_err(io::Error::other)?;
         seal(&file, access)?;
@@ -68,18 +68,19 @@ impl Arena {
         self.memory.size()
     }
 
-    /// A descriptor to read and write it.
+    /// Returns a descriptor for reading and writing.
     pub(crate) fn writable(&self) -> io::Result<OwnedFd> {
         Ok(self.file.try_clone()?.into())
     }
 
-    /// A descriptor that can only read it: not a copy, whose mode would be the original's.
+    /// Returns a descriptor for reading only: not a duplicate, which would have the original's
+    /// mode.
     pub(crate) fn read_only(&self) -> io::Result<OwnedFd> {
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         Ok(OpenOptions::new().read(true).open(path)?.into())
     }
 
-    /// The first free region of this length, a page at least; none if there is none.
+    /// Takes the first free region of this length, at least a page; returns none if there is none.
     pub(crate) fn take(self: &Arc<Self>, length: usize) -> Option<Region> {
         let length = length.max(1).checked_next_multiple_of(PAGE)?;
         let mut used = self.lock();
@@ -96,7 +97,7 @@ impl Arena {
         Some(Region { arena: Arc::clone(self), start, length: length.into() })
     }
 
-    /// How many bytes of it are in use.
+    /// Returns the number of bytes in use.
     pub(crate) fn in_use(&self) -> usize {
         self.lock().iter().map(ExactSizeIterator::len).sum()
     }
@@ -106,7 +107,7 @@ impl Arena {
     }
 }
 
-/// A part of an arena that nobody else has; free again when it is dropped.
+/// A part of an arena with one owner; free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Region {
     arena: Arc<Arena>,
@@ -127,8 +128,8 @@ impl Region {
         &self.arena
     }
 
-    /// Gives back all but the first so many bytes, and never all: as long as it is held, no other
-    /// region may begin where this one does, since that is what it is known by.
+    /// Releases all but the first `length` bytes, and never everything. While it is held, no other
+    /// region may begin at its place, which identifies it.
     pub(crate) fn shrink(&self, length: usize) {
         let length = length.max(1).next_multiple_of(PAGE);
         if length < self.len() {
@@ -140,13 +141,13 @@ impl Region {
         }
     }
 
-    /// Writes bytes that far into it.
+    /// Writes bytes at this place.
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
         self.slice(at, bytes.len())?.copy_from(bytes);
         Ok(())
     }
 
-    /// Copies what stands in another region that far into this one.
+    /// Copies bytes of another region to this place.
     pub(crate) fn write_from(
         &self,
         at: usize,
@@ -158,7 +159,7 @@ impl Region {
         Ok(())
     }
 
-    /// A copy of what stands there, in a buffer that is used again if it is large enough.
+    /// Returns a copy of the bytes, in a buffer that is reused if it is large enough.
     pub(crate) fn read(
         &self,
         at: usize,
@@ -187,20 +188,20 @@ impl Drop for Region {
     }
 }
 
-/// A file in memory whose size nobody can change, lest a reader be killed for what is gone.
+/// Creates a file in memory of a fixed size, since shrinking it would kill its readers.
 #[cfg(target_os = "linux")]
 fn anonymous_file(size: usize) -> io::Result<File> {
     use rustix::fs::{MemfdFlags, SealFlags};
     use rustix::io::Errno;
     use rustix::process::{Resource, getrlimit};
 
-    // Past its limit the kernel would not refuse: it would end this program.
+    // Above its limit, the kernel would not return an error but end this program.
     if getrlimit(Resource::Fsize).current.is_some_and(|most| (size as u64) > most) {
         return Err(io::Error::other("larger than the limit of files (`ulimit -f`)"));
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = match rustix::fs::memfd_create("curator", flags | MemfdFlags::NOEXEC_SEAL) {
-        // Kernels before 6.3 do not know it.
+        // Kernels before 6.3 do not know the flag.
         Err(Errno::INVAL) => rustix::fs::memfd_create("curator", flags)?,
         other => other?,
     };
@@ -209,8 +210,8 @@ fn anonymous_file(size: usize) -> io::Result<File> {
     Ok(file.into())
 }
 
-/// Settles how the file may be used from here on. What this process has mapped stays writable; where
-/// workers only read, nothing else can write it any more, not even who opens it anew through `/proc`.
+/// Fixes the later use of the file. The mapping of this process stays writable. If workers only
+/// read, no other process can write it any more, not even one that opens it again through `/proc`.
 #[cfg(target_os = "linux")]
 fn seal(file: &File, access: Access) -> io::Result<()> {
     use rustix::fs::SealFlags;
@@ -218,7 +219,8 @@ fn seal(file: &File, access: Access) -> io::Result<()> {
 
     if access == Access::Read {
         match rustix::fs::fcntl_add_seals(file, SealFlags::FUTURE_WRITE) {
-            // Kernels before 5.1 do not know it: workers' descriptors are read-only there as well.
+            // Kernels before 5.1 do not know the seal; workers' descriptors are read-only there as
+            // well.
             Ok(()) | Err(Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
         }
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn what_is_larger_than_the_limit_of_files_is_refused() {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
-        // Without a limit nothing is too large before the kernel says so.
+        // Without a limit, only the kernel decides what is too large.
         if let Some(most) = limit {
             assert!(Arena::from_worker(usize::try_from(most).unwrap() + 1).is_err());
         }
@@ -299,8 +301,8 @@ mod tests {
     }
 
     proptest! {
-        /// Regions that are in use at once never overlap and never leave the arena, in whatever
-        /// order they come, shrink and go; and what was written into each is read from it.
+        /// Regions in use at once never overlap and never leave the arena, in any order of taking,
+        /// shrinking and dropping, and each keeps the bytes that were written into it.
         #[test]
         fn regions_are_apart(steps in prop::collection::vec(
             (0..3, prop_oneof![Just(0), 1_usize..40_000]), 0..40,

@@ -1,4 +1,4 @@
-//! Frames that are written together: small ones in one go, large payloads from where they are.
+//! Frames that are written together: small ones in one write, large payloads from their own memory.
 
 use std::io::{self, Write};
 use std::ops::Deref;
@@ -9,20 +9,20 @@ use std::sync::Arc;
 use super::frame::{Kind, encode_head};
 use super::socket::send_with_descriptors;
 
-/// A payload from this size on is not copied to stand beside its frame.
+/// The least size of a payload that is not copied into the buffer.
 const LARGE: usize = 1 << 16;
-/// The buffer is kept for the next frames up to this size.
+/// Maximum size of the buffer that is kept for the next frames.
 const KEPT: usize = 1 << 20;
 
 /// Frames that wait to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     buffer: Vec<u8>,
-    /// What goes between the bytes of the buffer, and at which of them.
+    /// The inserts between bytes of the buffer, and their places.
     inserts: Vec<(usize, Insert)>,
 }
 
-/// Bytes that several have.
+/// Bytes that may be shared.
 #[derive(Clone, Debug)]
 pub(crate) enum Bytes {
     Raw(Arc<Vec<u8>>),
@@ -43,7 +43,7 @@ impl Deref for Bytes {
 #[derive(Debug)]
 enum Insert {
     Payload(Bytes),
-    /// They go with the first byte after them.
+    /// They are sent with the first byte after them.
     Descriptors(Vec<OwnedFd>),
 }
 
@@ -67,16 +67,16 @@ impl Outbox {
         encode_head(&mut self.buffer, kind, 0, meta, 0);
     }
 
-    /// The bytes that wait, large payloads aside.
+    /// Returns the waiting bytes, without large payloads.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Writes all that waits.
+    /// Writes all waiting frames.
     pub(crate) fn flush(&mut self, mut socket: &UnixStream) -> io::Result<()> {
         let mut at = 0;
         let mut inserts = self.inserts.drain(..).peekable();
-        // Descriptors go with the bytes up to the next insert, of which there are some: a header.
+        // Descriptors go with the bytes up to the next insert, which always include a header.
         let mut descriptors = Vec::new();
         loop {
             let end = inserts.peek().map_or(self.buffer.len(), |(position, _)| *position);
@@ -100,7 +100,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Forgets all that waits.
+    /// Drops all waiting frames.
     pub(crate) fn clear(&mut self) {
         self.inserts.clear();
         self.buffer.clear();

@@ -7,29 +7,29 @@ use std::os::unix::net::UnixStream;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
-/// The two ends of a control socket: ours, and the one that becomes the worker's standard input.
+/// Returns the two ends of a control socket: ours, and the worker's standard input.
 pub(crate) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = UnixStream::pair()?;
-    // There a worker's end is an error of the socket and no signal, whatever the program has set for
-    // `SIGPIPE`. Elsewhere each message says so.
+    // There, a closed worker's end is an error of the socket and no signal, whatever the program
+    // has set for `SIGPIPE`. Elsewhere, a flag of each message does this.
     #[cfg(target_vendor = "apple")]
     rustix::net::sockopt::set_socket_nosigpipe(&ours, true)?;
     Ok((ours, theirs.into()))
 }
 
-/// How a message is sent: an end that has closed is an error, and no signal to this program.
+/// A flag for sending: a closed end is an error, and no signal to this program.
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-/// Sends bytes, and with the first of them the descriptors; the other side gets copies.
+/// Sends bytes, with the descriptors at the first byte; the other side gets copies.
 pub(crate) fn send_with_descriptors(
     socket: &UnixStream,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    // Eight descriptors are more than a lifeline and an environment with its base need.
+    // A lifeline and an environment with its base need fewer than eight descriptors.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
