@@ -1,4 +1,4 @@
-"""The memory that a worker shares with the engine, in which large data crosses."""
+"""The memory that a worker shares with the engine, for large data."""
 
 import os
 
@@ -8,9 +8,9 @@ ALIGNMENT = 64
 
 
 class Arenas:
-    """The memory that is shared with the engine: one part to read, one to write.
+    """The memory shared with the engine: one part to read, one to write.
 
-    The engine says which bytes of it are whose; what is written is told by its length alone.
+    The engine assigns its bytes; a worker reports only the lengths of what it wrote.
     """
 
     def __init__(self):
@@ -20,7 +20,7 @@ class Arenas:
         self._output = None
 
     def replace(self, files, size):
-        # Whoever still has a view of the old memory keeps it.
+        # Code that still has a view of the old memory keeps it.
         self._input = self._output = None
         for file in self._files:
             if file is not None:
@@ -29,7 +29,7 @@ class Arenas:
         self._size = size
 
     def read(self, start, end):
-        """A view of what stands there, which the engine may change once the batch is answered."""
+        """Returns a view of an input, which the engine may change once the batch is answered."""
         if self._input is None:
             try:
                 import mmap
@@ -41,7 +41,7 @@ class Arenas:
         return self._input[start:end]
 
     def room(self, start, end):
-        """A view to write there; None where there is no room for it in this process."""
+        """Returns a view for writing an output; None if this process has no room for it."""
         if self._output is None:
             try:
                 import mmap
@@ -53,7 +53,7 @@ class Arenas:
 
 
 def let_go(view):
-    """Gives a view back; False if something still looks through it."""
+    """Releases a view; returns False if it is still in use."""
     try:
         view.release()
     except BufferError:

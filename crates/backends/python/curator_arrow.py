@@ -1,9 +1,9 @@
-"""Arrow's IPC streams, read and written with nothing but Python and its standard library.
+"""Reads and writes Arrow's IPC streams with nothing but Python and its standard library.
 
-What is read is a view of the stream's memory, and is written as it is. Whatever the bytes are, they
-are columns or an error: every offset and length is checked before it is used. What is inside of a
-column is nobody's business here, so all types can be passed on; `curator_values.py` makes values of
-most, and `curator_table.py` is what stages see of both.
+Columns that are read are views of the stream's memory, and are written unchanged. Any bytes are
+columns or an error: every offset and length is checked before it is used. The values inside of a
+column are not checked here, so all types can be passed on; `curator_values.py` makes values of most
+types, and `curator_table.py` is the interface of stages.
 """
 
 import struct
@@ -19,7 +19,7 @@ WAY_OUT = "add pyarrow to the stage's runtime_env"
 
 _ALIGNMENT = 64
 _MAX_DEPTH = 64
-# So many rows may be there of which no byte tells, such as nulls without a type.
+# Maximum number of rows without any bytes, such as nulls without a type.
 _MAX_UNBACKED = 1 << 20
 
 # Types. The schema numbers them from 1.
@@ -29,7 +29,7 @@ _KINDS = [
     *("duration", "large_binary", "large_utf8", "large_list", "run_end_encoded", "binary_view"),
     *("utf8_view", "list_view", "large_list_view"),
 ]
-# Their parameters, each with its format in the schema and what it is where it is left out.
+# Their parameters, each with its format in the schema and its default.
 _PARAMETERS = {
     "int": (("i", 0), ("?", False)),  # bits, is signed
     "float": (("h", 0),),
@@ -44,7 +44,7 @@ _PARAMETERS = {
     "map": (("?", False),),
     "duration": (("h", 1),),
 }
-# What fixed-width types take for each row, in bytes; `None` or an error if there is no such type.
+# Bytes of fixed-width types for each row; `None` or an error if there is no such type.
 _WIDTHS = {
     "int": lambda bits, _: {8: 1, 16: 2, 32: 4, 64: 8}.get(bits),
     "dictionary": lambda bits, *_: {8: 1, 16: 2, 32: 4, 64: 8}.get(bits),
@@ -57,8 +57,9 @@ _WIDTHS = {
     "interval": lambda unit: {0: 4, 1: 8, 2: 16}.get(unit),
     "fixed_size_binary": lambda width: width if width >= 0 else None,
 }
-# The buffers of the others: a bit for each row, so many bytes for each row, offsets of 4 bytes
-# (`i`) or 8 (`q`), one more than rows, and data that they cut. The first bits say what is not null.
+# The buffers of the other types: a bit for each row, a number of bytes for each row, offsets of 4
+# bytes (`i`) or 8 (`q`), one more than rows, and the data that the offsets cut. The first bits mark
+# non-null rows.
 _LAYOUTS = {
     "null": (),
     "bool": ("bits", "bits"),
@@ -80,7 +81,7 @@ _LAYOUTS = {
 _CHILDREN = {"list": 1, "large_list": 1, "map": 1, "fixed_size_list": 1, "run_end_encoded": 2}
 _CHILDREN.update({"list_view": 1, "large_list_view": 1, "struct": None, "union": None})
 UNITS = ("s", "ms", "us", "ns")
-# How `pyarrow` prints those whose kind is not their name.
+# The names that `pyarrow` prints, if they differ from the kind's name.
 _TEXTS = {
     "int": lambda bits, is_signed: f"{'' if is_signed else 'u'}int{bits}",
     "float": lambda precision: ("halffloat", "float", "double")[precision],
@@ -118,7 +119,7 @@ class Field(namedtuple("Field", "name nullable kind parameters children metadata
 
     @property
     def format(self):
-        """What `memoryview` calls the numbers that the field is made of; None if it is of none."""
+        """Returns `memoryview`'s format of the field's numbers; None if it has none."""
         if self.kind == "float":
             return "efd"[self.parameters[0]]
         if self.kind not in ("int", "dictionary", "date", "time", "timestamp", "duration"):
@@ -154,14 +155,15 @@ class Field(namedtuple("Field", "name nullable kind parameters children metadata
 
     @property
     def rows_below(self):
-        """How many rows its children have for each of its own; None where other things say so."""
+        """Returns the number of its children's rows for each of its own; None if it is not
+        fixed."""
         if self.kind == "fixed_size_list":
             return self.parameters[0]
         is_side_by_side = self.kind == "struct" or (self.kind == "union" and not self.parameters[0])
         return 1 if is_side_by_side else None
 
     def dictionaries(self):
-        """How many dictionaries there are in it."""
+        """Returns the number of dictionaries in it."""
         inner = sum(child.dictionaries() for child in self.children)
         return inner + (self.kind == "dictionary")
 
@@ -170,20 +172,20 @@ class Field(namedtuple("Field", "name nullable kind parameters children metadata
 
 
 def cut_bits(view, offset, length):
-    """Some bits of a view as a view, and how many of them are 0."""
+    """Returns some bits of a view as a view, and the number of zeros among them."""
     whole = int.from_bytes(view[offset // 8 : (offset + length + 7) // 8], "little")
     bits = whole >> offset % 8 & (1 << length) - 1
     return memoryview(bits.to_bytes((length + 7) // 8, "little")), length - bin(bits).count("1")
 
 
 class Dictionary:
-    """The values that indices stand for. Later batches may add to them."""
+    """The values that indices refer to. Later batches may add to them."""
 
     __slots__ = ("chunks", "lengths", "lock", "values")
 
     def __init__(self):
         self.chunks = []
-        self.lengths = [0]  # of the first so many chunks
+        self.lengths = [0]  # of the first chunks
         self.values = []  # of those that were read
         self.lock = allocate_lock()
 
@@ -192,7 +194,7 @@ class Dictionary:
         self.lengths.append(self.lengths[-1] + chunk.length)
 
     def read(self, chunks, decode):
-        """The values of the first so many chunks, or more."""
+        """Returns the values of at least the first `chunks` chunks."""
         with self.lock:
             for at in range(bisect_left(self.lengths, len(self.values)), chunks):
                 self.values += decode(self.chunks[at])
@@ -200,8 +202,8 @@ class Dictionary:
 
 
 class Chunk:
-    """One piece of a column, as Arrow lays it out. Its buffers are as long as they have to be; what
-    they hold is checked by who looks at it."""
+    """One piece of a column in Arrow's layout. Its buffers have the right lengths; their contents
+    are checked when they are read."""
 
     __slots__ = ("buffers", "children", "dictionary", "field", "length", "nulls")
 
@@ -240,11 +242,11 @@ class Chunk:
         return Chunk(field, length, nulls, buffers, children, self.dictionary)
 
     def numbers(self):
-        """A view of the numbers that it is made of."""
+        """Returns a view of its numbers."""
         return self.buffers[1].cast(self.field.format)
 
     def cuts(self, size):
-        """The offsets, as a list, into so much data."""
+        """Returns the offsets, as a list, into data of this size."""
         cuts = self.buffers[1].cast(self.field.layout[1]).tolist()
         if not (cuts[0] >= 0 and cuts[-1] <= size and cuts == sorted(cuts)):
             name = self.field.name
@@ -252,7 +254,7 @@ class Chunk:
         return cuts
 
     def compact(self):
-        """The same without data that no offset leads to, as slices have it."""
+        """Returns it without data that no offset refers to, as slices have it."""
         layout = self.field.layout
         if "i" not in layout and "q" not in layout:
             return self
@@ -276,7 +278,7 @@ class Chunk:
 
 
 class _Flat:
-    """A table in a flatbuffer. `budget` ends what leads to the same bytes again and again."""
+    """A table in a flatbuffer. `budget` stops references that repeat the same bytes."""
 
     __slots__ = ("at", "budget", "data", "size", "slots")
 
@@ -299,7 +301,7 @@ class _Flat:
         _check(self.budget[0] >= 0, "tables that go in circles")
 
     def slot(self, number):
-        """Where a value stands; 0 if it is left out."""
+        """Returns the place of a value; 0 if it is left out."""
         entry = 4 + 2 * number
         offset = self._get("H", self.slots + entry) if entry + 2 <= self.size else 0
         return self.at + offset if offset else 0
@@ -316,7 +318,7 @@ class _Flat:
         return _Flat(self.data, self._follow(at), self.budget) if at else None
 
     def items(self, slot, size):
-        """Where the items of a vector begin, and their number."""
+        """Returns the place of a vector's first item, and the number of items."""
         at = self.slot(slot)
         if not at:
             return 0, 0
@@ -332,7 +334,7 @@ class _Flat:
         return [_Flat(self.data, self._follow(place), self.budget) for place in places]
 
     def numbers(self, slot, code):
-        """A vector of numbers, or of tuples of them."""
+        """Returns a vector of numbers, or of tuples of them."""
         at, number = self.items(slot, struct.calcsize("<" + code))
         end = at + number * struct.calcsize("<" + code)
         return list(struct.iter_unpack("<" + code, self.data[at:end]))
@@ -342,11 +344,11 @@ class _Flat:
         return bytes(self.data[at : at + size])
 
     def pairs(self, slot):
-        """Metadata, in its order."""
+        """Returns metadata, in its order."""
         return tuple((pair.text(0), pair.text(1)) for pair in self.tables(slot))
 
     def value(self, slot, code, default):
-        """A parameter of a type."""
+        """Returns a parameter of a type."""
         if code == "text":
             return self.text(slot).decode() or default
         if code == "ints":
@@ -386,7 +388,7 @@ def _read_field(flat, depth=0):
 
 @lru_cache(maxsize=4)  # A stage's tables are mostly of one.
 def _read_schema(message):
-    """The fields, the metadata, and of what the dictionaries are, by their numbers."""
+    """Returns the fields, the metadata, and the dictionaries' fields by their numbers."""
     message = _Flat.root(message)
     version, header = message.number(0, "h"), message.table(2)
     _check(version >= 0, f"it is of version {version + 1}")
@@ -408,7 +410,7 @@ def _read_schema(message):
 
 
 class Reader:
-    """Goes through a stream, message by message."""
+    """Reads a stream, message by message."""
 
     def __init__(self, data):
         _check(sys.byteorder == "little", "this machine's numbers are big-endian")
@@ -416,8 +418,8 @@ class Reader:
         self.fields = self.metadata = None
         self.batches = []  # each one its length and its chunks
         self._dictionaries = {}
-        # Of all rows of all columns, on every level, and of the bytes that columns are made of: a
-        # row may be a bit, and several columns may say that they are the same bytes.
+        # Counts all rows of all columns, on every level, and the bytes of columns: a row may be a
+        # bit, and several columns may refer to the same bytes.
         self._limit = 8 * len(data) + _MAX_UNBACKED
         self._rows = self._bytes = 0
         for number, message, header, body in self._messages():
@@ -475,7 +477,7 @@ class Reader:
             raise ValueError(f"{is_much}, which only pyarrow would believe: {WAY_OUT}")
 
     def _count(self, rows, size, name):
-        """Counts what the table is made of, which must not be much more than came."""
+        """Counts the parts of the table, which must not exceed the received bytes by much."""
         self._rows += rows
         self._bytes += size
         for much, what in ((self._rows, "values"), (self._bytes, "bytes of columns")):
@@ -555,18 +557,19 @@ class Reader:
 
 
 def _is_early(chunk):
-    """Whether it has values of a dictionary of which nothing is there yet."""
+    """Returns whether it has values of a dictionary of which nothing has come yet."""
     if chunk.dictionary is not None:
         return chunk.length > chunk.nulls and not chunk.dictionary[1]
     return any(map(_is_early, chunk.children))
 
 
-# Writing one: `_put` makes flatbuffers of what Python has. A dict is a table by its slots, a list
-# is a vector of tables, bytes are a text, and a tuple is the code of a number with one or many.
+# Writing a stream: `_put` makes flatbuffers of Python values. A dict is a table by its slots, a
+# list is a vector of tables, bytes are a text, and a tuple is a number's code with one or many
+# numbers.
 
 
 def _put(out, node):
-    """Appends a node and all below it; gives where it stands. Each slot takes 8 bytes."""
+    """Appends a node and all below it; returns its place. Each slot takes 8 bytes."""
     if isinstance(node, bytes):
         out += bytes(-len(out) % 4)
         at = len(out)
@@ -630,13 +633,13 @@ def _flat_field(field, idents):
 
 
 class Stream:
-    """A table as a stream: first how long it is, to the byte, then its bytes, wherever there is
-    room for them. Nothing is copied before, and buffers begin at multiples of 64 bytes."""
+    """A table as a stream: its exact length is known before its bytes are written to any memory.
+    Nothing is copied before, and buffers begin at multiples of 64 bytes."""
 
     def __init__(self, fields, metadata, batches):
         self._parts = []
         self._size = 0
-        self._dictionaries = {}  # which of them was written under a number, and how much of it
+        self._dictionaries = {}  # the written ones by their number, with their written lengths
         idents = count()
         schema = {0: ("h", 0), 1: [_flat_field(field, idents) for field in fields]}
         if metadata:
@@ -651,7 +654,7 @@ class Stream:
         self._add(struct.pack("<Ii", 0xFFFF_FFFF, 0))
 
     def size(self):
-        """How many bytes it takes."""
+        """Returns its length in bytes."""
         return self._size
 
     def write_into(self, memory):
@@ -676,7 +679,7 @@ class Stream:
             self._add(bytes(-len(buffer) % _ALIGNMENT))
 
     def _lay_out(self, chunk, ident, body):
-        """Adds a chunk to a batch; gives the number of the dictionary that comes next."""
+        """Adds a chunk to a batch; returns the number of the next dictionary."""
         chunk = chunk.compact()
         body.add(chunk)
         if chunk.dictionary is not None:
@@ -687,7 +690,7 @@ class Stream:
         return ident
 
     def _add_dictionary(self, chunk, ident):
-        """Adds what a chunk's dictionary has that was not written yet."""
+        """Adds the part of a chunk's dictionary that was not written yet."""
         dictionary, count = chunk.dictionary
         written, done = self._dictionaries.get(ident, (None, 0))
         done = done if written is dictionary else 0
@@ -707,7 +710,7 @@ class Stream:
 
 
 class _Body:
-    """The buffers of a batch, and what its header says of them."""
+    """Returns the buffers of a batch, and its header."""
 
     def __init__(self):
         self.buffers, self.size = [], 0

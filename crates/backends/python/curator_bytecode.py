@@ -1,8 +1,8 @@
 """Finds the base's bytecode where it is kept outside of the base.
 
-What is kept is told by a hash of its whole source, so a file that was edited, or replaced by
-another version, is never taken for what it was. Only imports by Python's own loader are answered:
-one that changes what it compiles has bytecode of its own.
+The bytecode's key is a hash of its whole source, so the bytecode of a file that was edited or
+replaced is never used. Only imports by Python's own loader are answered: a loader that changes what
+it compiles has bytecode of its own.
 """
 
 import marshal
@@ -13,10 +13,10 @@ __all__ = ["offer"]
 
 
 def offer(folders, library):
-    """Has imports of modules below these folders look into others first.
+    """Makes imports of modules below these folders look into other folders first.
 
-    The folders come in pairs, each with where its bytecode is kept; that of the standard library is
-    kept in another.
+    The folders come in pairs: a folder, and the one with its bytecode. The bytecode of the standard
+    library has a folder of its own.
     """
     if sys.flags.optimize:
         return  # It is kept as it is without `-O`.
@@ -46,7 +46,7 @@ def offer(folders, library):
                 data = read(kept + path[len(folder) :] + "c")
             except OSError:
                 continue
-            # What a crash cut short does not fit the hash at its end.
+            # A file that a crash cut short does not match the hash at its end.
             is_whole = data[:8] == header and data[-8:] == hash_of(memoryview(data)[:-8])
             if is_whole and data[8:16] == hash_of(read(path)):
                 code = loads(memoryview(data)[16:])

@@ -1,10 +1,10 @@
-"""The program that finds out what stages' classes declare, in the base, before a run is planned.
+"""Finds out the declarations of stages' classes, in the base, before a run is planned.
 
-It speaks a worker's frames: after the start it answers with one frame for each file of stages. A
-text that plainly tells is not run. Else the file is imported and its stages are constructed, in a
-child process for each file, so that none sees what another one has imported, and none takes the
-others along when it crashes or hangs. What an instance declares is asked by the worker's own
-function.
+It uses a worker's frames: after the start it answers with one frame for each file of stages. If the
+text alone shows the declarations, the file is not run. Otherwise the file is imported and its
+stages are constructed, in a child process for each file. So no file sees the imports of another
+one, and a crash or hang affects only its own file. The worker's own function reads the declarations
+of an instance.
 """
 
 import os
@@ -12,7 +12,7 @@ import sys
 
 
 def _find(code):
-    """The path of a stage's file; of a module, without importing any of the packages above it."""
+    """Returns the path of a stage's file; for a module, without importing packages above it."""
     if "file" in code:
         return code["file"]
     from importlib.machinery import PathFinder
@@ -42,7 +42,7 @@ def _literal(text, stage):
 
 
 def _constructed(code, stages):
-    """What the instances declare, in a child: `[settings, near]` or the problem, for each stage."""
+    """Returns the instances' declarations, from a child: `[settings, near]` or the problem."""
     from curator_code import construct, declared_by, describe_error, module_of
 
     def problem_of(error, phase):
@@ -66,7 +66,7 @@ def _constructed(code, stages):
 
 
 def _own_files(first):
-    """The files that what was found depends on: those that the base's distributions do not have."""
+    """Returns the files that the answers depend on, except those of the base's distributions."""
     import sysconfig
 
     names = ("stdlib", "platstdlib", "purelib", "platlib")
@@ -85,7 +85,7 @@ def _own_files(first):
 
 
 def _digests(files):
-    """Each file with its digest, and whether any looks at variables; None where one is gone."""
+    """Returns the files' digests, and whether any reads variables; None if a file is gone."""
     import hashlib
 
     digests, has_variables = [], False
@@ -99,7 +99,7 @@ def _digests(files):
 
 
 def _in_child(group, path, limit):
-    """The answers of a child process, and the files that they depend on; or what went wrong."""
+    """Returns a child's answers, and the files that they depend on; or the problem."""
     import json
     import select
     import signal
@@ -177,7 +177,7 @@ def _serve():
     if connected is None:
         return
     channel, start = connected
-    # Last on the path: whatever the base or a stage calls by this name comes first.
+    # Last on the path: modules of the base or a stage with these names come first.
     sys.path.append(folder)
     for group in start["files"]:
         channel.send(LOADED, 0, json.dumps(_answer(group, start["limit"])).encode())

@@ -1,8 +1,8 @@
 """The event loop of a worker whose stage has coroutines.
 
-Workers import this file when the first coroutine or asynchronous generator comes: a stage that has
-none pays nothing. There is one loop for the whole life of a worker, so that a client that `setup`
-has made still works in `process`.
+Workers import this file at the first coroutine or asynchronous generator: a stage without any pays
+nothing. There is one loop for the whole life of a worker, so that a client made in `setup` still
+works in `process`.
 """
 
 import asyncio

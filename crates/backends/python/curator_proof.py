@@ -1,4 +1,4 @@
-"""What a worker tells of its environment, so that no stage runs in another than its own."""
+"""A worker's report about its environment, so that no stage runs in another than its own."""
 
 import os
 import sys
@@ -15,8 +15,8 @@ def _normal_name(name):
 
 
 def visible_versions(wanted):
-    """Every version of the wanted distributions that `sys.path` shows, by folder name alone where
-    that has the version."""
+    """Returns every version of the wanted distributions on `sys.path`, by the folder's name alone
+    if that has the version."""
     found = {name: [] for name in wanted}
     if not found:
         return found
@@ -46,7 +46,7 @@ def visible_versions(wanted):
 
 
 def _version_in(path):
-    """The version that the metadata of a distribution tells."""
+    """Returns the version in the metadata of a distribution."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return next((line[8:].strip() for line in file if line.startswith("Version:")), None)
@@ -55,7 +55,7 @@ def _version_in(path):
 
 
 def environment_key(json):
-    """The key in the manifest of the environment that this interpreter belongs to."""
+    """Returns the key in the manifest of this interpreter's environment."""
     try:
         with open(os.path.join(sys.prefix, "manifest.json"), encoding="utf-8") as file:
             key = json.load(file).get("key")

@@ -1,8 +1,8 @@
 """The driver of an engine on Ray: a process in the base environment, between a program and Ray.
 
-It speaks frames with the program that runs the pipeline, over the socket that it gets as standard
-input: a job, then tasks; notes, outputs and one last word come back. When the socket closes the run
-is given up, and everything that belongs to it is ended.
+It exchanges frames with the program that runs the pipeline, over the socket on its standard input:
+a job, then tasks; notes, outputs and a final message come back. When the socket closes, the run is
+cancelled, and everything that belongs to it is ended.
 """
 
 import importlib
@@ -19,12 +19,13 @@ import traceback
 _START, _BATCH, _FINISH = 1, 3, 4
 _RESULT, _FAILED, _BYE, _NOTE = 67, 68, 69, 70
 
-# The module of each engine, and what the base must have for it: from a version, and below another.
+# The module of each engine, and the base's packages for it: the least version, and the upper
+# bound.
 _RAY = ("ray", "2.50", "3")
 _ENGINES = {
     "ray-data": ("curator_ray_data", [_RAY, ("pyarrow", "10", None), ("pandas", "1", None)]),
     "ray-actor-pool": ("curator_ray_actor_pool", [_RAY]),
-    # Each 0.x may be another; what it calls private is used here.
+    # Each 0.x may break this, since its private functions are used here.
     "xenna": ("curator_ray_xenna", [_RAY, ("cosmos-xenna", "0.2", "0.4")]),
 }
 _EXTRAS = {"ray-data": "[data]", "xenna": "[default]"}
@@ -34,23 +35,23 @@ NEMO_CURATOR_ONLY = dict.fromkeys(
     ("is_raft_actor", "is_lsh_stage", "is_shuffle_stage"), "only stages of NeMo Curator have it"
 )
 
-# What Ray puts before the words of a package manager that failed.
+# Ray's text before the error of a package manager.
 _INSTALLER = "Last 50 lines of stdout:"
-# How long a cluster may take to answer, in seconds.
+# Time limit for a cluster to answer, in seconds.
 _CONNECT_LIMIT = 10
 
 
 class GivenUpError(Exception):
-    """The run cannot go on: its only argument is why, as the program reads it."""
+    """The run cannot continue: its only argument is the reason, as the program reads it."""
 
 
 def setting(name, problem):
-    """A setting that the engine does not take."""
+    """A setting that the engine refuses."""
     return GivenUpError({"setting": {"setting": name, "problem": problem}})
 
 
 def check_resources(stage, cpus, gpus):
-    """Refuses a worker that no node can have: an engine would wait for a place for ever."""
+    """Refuses a worker that fits no node: an engine would wait for a place forever."""
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -64,15 +65,15 @@ def check_resources(stage, cpus, gpus):
 
 
 class Cluster:
-    """What an engine gets: the stages to lay out, the tasks, and a way to give outputs."""
+    """The engine's view of a run: the stages, the tasks, and a way to return outputs."""
 
     def __init__(self, job, tasks, emit, note):
         self.stages = job["stages"]
         self.options = job["options"]
-        # Another cluster may come to have more than it has now.
+        # Another cluster may grow later.
         self.is_own = _is_own(job)
         self.tasks = tasks
-        # What the nodes get: one copy in Ray's store, whatever the number of actors.
+        # The nodes share one copy in Ray's store, whatever the number of actors.
         self.job = None
         self.reporter = None
         self.emit = emit
@@ -82,7 +83,7 @@ class Cluster:
         self._note("", {"event": {"event": "warning", "stage": stage, "message": message}})
 
     def warn_without_effect(self, stage, spec, options):
-        """Warns of what a stage's options ask for and do not get here, with the reason why."""
+        """Warns of a stage's options that have no effect here, with the reason."""
         for name, reason in options.items():
             if stage[spec].get(name):
                 self.warn(stage["name"], f"`{name}` is without effect: {reason}")
@@ -113,7 +114,7 @@ class _Driver:
         self.send(_NOTE, b'{"host":"%s","note":%s}' % (host.encode(), text))
 
     def give_up(self, reason):
-        """Says why, once."""
+        """Warns once."""
         with self._lock:
             if self._is_over:
                 return
@@ -121,7 +122,7 @@ class _Driver:
         self.send(_FAILED, json.dumps(reason).encode())
 
     def cause(self):
-        """The failure on a node that the engine's own words come from, if there is one."""
+        """Returns the failure on a node that caused the engine's error, if there is one."""
         import ray
 
         try:
@@ -145,7 +146,8 @@ class _Driver:
         _check_base(engine)
         threading.Thread(target=self._read, daemon=True).start()
         if _is_own(job) and not job["init"].get("runtime_env") and _cached(job):
-            # The node will be this machine, as it is: what cannot be had is told before Ray is up.
+            # The node will be this machine, so that an impossible stage is reported before Ray
+            # starts.
             self._preparing = threading.Thread(target=self._prepare_here, daemon=True)
             self._preparing.start()
         self._connect(job)
@@ -165,7 +167,7 @@ class _Driver:
             self.send(_BYE, b"{}")
 
     def _read(self):
-        """Takes the tasks; then, and before, the end of the socket is the order to give up."""
+        """Takes the tasks; the end of the socket, at any time, is the order to cancel."""
         try:
             while (frame := self._channel.receive()) is not None:
                 kind, _, meta, body = frame
@@ -185,7 +187,7 @@ class _Driver:
         os._exit(1)
 
     def _prepare_here(self):
-        """Makes the environments on this machine, for a Ray of the run's own."""
+        """Makes the environments on this machine, for a private Ray of the run."""
         import curator_ray_node as node
 
         node.sweep()
@@ -211,10 +213,10 @@ class _Driver:
         if "address" in init:
             _knock(init["address"])
         else:
-            # Without it Ray takes the cluster that `RAY_ADDRESS` names or that was started here.
+            # Without it, Ray takes the cluster in `RAY_ADDRESS`, or one that was started here.
             init["address"] = "local"
             os.environ[node.MARK] = job["run"]
-            # Xenna asks the dashboard about its actors; the others do without its start-up.
+            # Xenna asks the dashboard about its actors; the others save its start-up time.
             init.setdefault("include_dashboard", job["engine"] == "xenna")
         if job["engine"] == "xenna":
             # As Xenna itself starts Ray: it places workers on devices, and lists many actors.
@@ -230,7 +232,8 @@ class _Driver:
                 raise GivenUpError({"job_installer": {"field": field}})
 
     def _share(self, job):
-        """Gives the nodes what they need of the job, and has them make the environments."""
+        """Gives the nodes the parts of the job that they need, and makes them prepare
+        environments."""
         import curator_ray_actor as actor
         import ray
 
@@ -249,7 +252,7 @@ class _Driver:
             ]
 
     def _listen(self):
-        """Passes on what the nodes say, until the run is over."""
+        """Passes on the nodes' notes, until the run is over."""
         import ray
 
         pending = list(self._prepared)
@@ -274,7 +277,7 @@ class _Driver:
                 return
 
     def _finish(self):
-        """Has all nodes end what is left of the run."""
+        """Makes all nodes end the remains of the run."""
         import curator_ray_actor as actor
         import ray
 
@@ -291,7 +294,7 @@ class _Driver:
                 pass  # A node that is gone has nothing left to end.
 
     def clean_up(self):
-        """Ends what is left of a run that failed or was given up, and leaves Ray.
+        """Ends the remains of a run that failed or was cancelled, and leaves Ray.
 
         The end of the socket and the failure that it brings about in the engine may both ask for
         it: the second waits for the first.
@@ -305,11 +308,11 @@ class _Driver:
         import curator_ray_node as node
 
         if _is_own(self.job):
-            # Whatever it is at: none of it is needed any more.
+            # Whatever it does, it is no longer needed.
             node.end_run(self.job["run"], node.ABORT_LIMIT)
             node.end_processes(self.job["run"])
             return
-        # Ray may not let go of this process.
+        # Ray may not release this process.
         threading.Thread(
             target=self._leave_after, args=(node.ABORT_LIMIT * 2,), daemon=True
         ).start()
@@ -317,7 +320,7 @@ class _Driver:
             self._finish_nodes(node.ABORT_LIMIT)
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()
-        # What an actor may have started after its node was done.
+        # For processes that an actor started after its node had finished.
         node.end_run(self.job["run"], 1)
 
     def _finish_nodes(self, limit):
@@ -341,7 +344,7 @@ class _Driver:
         os._exit(1)
 
     def leave(self):
-        """Leaves Ray; of the run, nothing stays."""
+        """Leaves Ray; nothing of the run stays."""
         if self._ended.is_set():
             import curator_ray_node as node
 
@@ -353,17 +356,17 @@ class _Driver:
 
 
 def _is_own(job):
-    """Whether the run has a Ray of its own."""
+    """Returns whether the run has a private Ray."""
     return "address" not in job["init"]
 
 
 def _cached(job):
-    """What the cache makes environments for: all stages that Ray makes none for."""
+    """Returns the stages whose environments come from the cache: those that Ray does not serve."""
     return [stage["request"] for stage in job["stages"] if not stage["is_native"]]
 
 
 def carry(engine):
-    """Has what runs on the nodes travel whole: they have none of our files."""
+    """Sends the code for the nodes as a whole, since they have none of our files."""
     import ray
 
     for name in ("curator_ray_actor", "curator_ray_node", "curator_frames", _ENGINES[engine][0]):
@@ -371,7 +374,7 @@ def carry(engine):
 
 
 def _on(node, what):
-    """A task or an actor of ours on this node, which occupies nothing there."""
+    """Returns a task or an actor of ours on this node, which occupies no resources."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -382,7 +385,7 @@ def _on(node, what):
 
 
 def _knock(address):
-    """Refuses an address where nobody answers: Ray itself would try it for many minutes."""
+    """Refuses an address without an answer: Ray itself would try it for many minutes."""
     host, colon, port = address.rpartition(":")
     if not colon:
         return  # `auto`, or another name that Ray knows.
@@ -393,7 +396,7 @@ def _knock(address):
 
 
 def _fault_of(prepared):
-    """What kept a node from preparing anything, if something did."""
+    """Returns what kept a node from preparing anything, if something did."""
     import curator_ray_actor as actor
     import curator_ray_node as node
     import ray
@@ -406,12 +409,12 @@ def _fault_of(prepared):
             return cause.args[0]
         return node.fault("a node could not be prepared", str(cause))
     except ray.exceptions.RayError:
-        pass  # The node is gone; whatever runs on another is prepared there.
+        pass  # The node is gone; an actor on another node prepares that node.
     return None
 
 
 def _check_base(engine):
-    """Refuses a base that lacks what the engine needs, or has it in a version that is not known."""
+    """Refuses a base that lacks the engine's packages, or has unsupported versions of them."""
     from importlib.metadata import PackageNotFoundError, version
 
     for name, least, below in _ENGINES[engine][1]:
@@ -431,24 +434,24 @@ def _release(version):
 
 
 def _engine_words(job):
-    """What the engine failed with: what it was at and its last words, and all that it said."""
+    """Returns the engine's error: its phase and last message, and all messages."""
     error = sys.exc_info()[1]
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
-    # The innermost that says something; what Ray raises last may have no words.
+    # The innermost one with a message; Ray's last error may have none.
     telling = [cause for cause in chain if str(cause).strip()] or chain
     installing = [cause for cause in telling if _INSTALLER in str(cause)]
     cause = (installing or telling)[-1]
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     words = lines[0] if lines else ""
     if words.endswith(":"):
-        # What it announces is what matters: the versions of a cluster, for one.
+        # A text that it announces is the important one: the versions of a cluster, for one.
         words = " ".join(lines)
     at = None
     if _INSTALLER in lines:
-        # An environment of Ray's own: what the package manager said stands at the end. Whose it
-        # is, Ray does not say.
+        # An environment of Ray's own: the package manager's error is at the end. Ray does not say
+        # which stage it is for.
         words = " ".join(lines[lines.index(_INSTALLER) + 1 :])
         stages = [stage["name"] for stage in job["stages"] if _is_named_in(stage, words)]
         at = f"no environment for stage {' or '.join(stages)}" if stages else None
@@ -462,7 +465,7 @@ def _engine_words(job):
 
 
 def _is_named_in(stage, words):
-    """Whether a package that Ray installs for the stage is named in these words."""
+    """Returns whether the words name a package that Ray installs for the stage."""
     for field in ("pip", "uv"):
         packages = (stage["runtime_env"].get(field) or {}).get("packages", [])
         names = [re.split(r"[\s\[<>=!~;@]", package, maxsplit=1)[0] for package in packages]
@@ -493,10 +496,10 @@ def main():
     except GivenUpError as reason:
         driver.give_up(reason.args[0])
     except BaseException:
-        # Somebody may have said already what it comes from.
+        # The cause may have been reported already.
         driver.give_up(driver.cause() or _engine_words(driver.job))
     driver.leave()
-    # Ray's own farewell has nobody to say it to any more.
+    # The reader of Ray's own final message has gone.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,8 +1,8 @@
-"""What runs on the nodes of a cluster: the host beside an actor, and a node's begin and end.
+"""The code on the nodes of a cluster: the host beside an actor, and a node's begin and end.
 
 An actor does not run a stage's code. It starts the program that runs the pipeline as a *host*,
-hands it tasks as bytes, and passes on what comes back; the code runs in the host's workers. Ray
-carries this module to the nodes by value, with the two of ours that it imports.
+hands it tasks as bytes, and passes on the outputs; the code runs in the host's workers. Ray carries
+this module to the nodes by value, with the two modules of ours that it imports.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import ray
 START, BATCH = 1, 3
 RESULT, FAILED, BYE, NOTE = 67, 68, 69, 70
 
-# How long a stage may tear down when the run is over, in seconds.
+# Time limit for a stage's teardown when the run is over, in seconds.
 TEARDOWN_LIMIT = 30
 
 
@@ -37,13 +37,13 @@ def node_id():
 
 
 def run_dir(job):
-    """The folder of this run on this node; nobody else may write there."""
+    """Returns the folder of this run on this node, which no other user may write."""
     parent = node.parent_dir()
     for path in (parent, os.path.join(parent, f"{job['run']}-{node_id()[:12]}")):
         os.makedirs(path, mode=0o700, exist_ok=True)
         found = os.lstat(path)
         if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-            raise StageFailedError(node.fault(f"`{path}` belongs to somebody else"))
+            raise StageFailedError(node.fault(f"`{path}` belongs to another user"))
         if found.st_mode & 0o022:
             hint = f"`chmod go-w {path}`, after a look at what lies there"
             raise StageFailedError(node.fault(f"`{path}` can be written by others", hint=hint))
@@ -52,7 +52,7 @@ def run_dir(job):
 
 
 def find_program(job, reporter):
-    """The program that runs the pipeline, on this node: the file itself, or a copy of it."""
+    """Returns the program that runs the pipeline, on this node: the file itself, or a copy."""
     program = job["program"]
     path = program["path"]
     if node_id() == program["node"] and os.path.exists(path):
@@ -98,12 +98,12 @@ def _place(job):
 
 
 def _start_host(job, reporter):
-    """Starts the program as a host; the channel to it."""
+    """Starts the program as a host; returns the channel to it."""
     program = find_program(job, reporter)
     ours, theirs = socket.socketpair()
     with theirs:
         try:
-            # What is started here starts the host and ends: Ray kills an actor's children.
+            # This process starts the host and ends, since Ray kills an actor's children.
             subprocess.run([program, node.ROLE, "start"], stdin=theirs, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             ours.close()
@@ -124,7 +124,7 @@ class Host:
         try:
             self._channel = _start_host(job, reporter)
         except StageFailedError as error:
-            # An engine wraps what an actor's start fails with into words of its own.
+            # An engine wraps the error of an actor's start into words of its own.
             ray.get(reporter.fail.remote(error.args[0]))
             raise
         stage = job["stages"][index]
@@ -137,7 +137,7 @@ class Host:
         self._send(START, json.dumps(request).encode())
 
     def call(self, tasks):
-        """What becomes of some tasks; both sides are lists of bytes."""
+        """Returns the outputs for some tasks; both sides are lists of bytes."""
         try:
             self._send(BATCH, json.dumps([len(task) for task in tasks]).encode(), tasks)
         except OSError:
@@ -161,7 +161,7 @@ class Host:
                 notes.append(meta.encode())
                 continue
             if notes:
-                # The run's account must be complete before its result is.
+                # The run's record must be complete before its result.
                 ray.get(self._reporter.report.remote(self._name, notes))
             if kind == FAILED:
                 self._fail(meta)
@@ -172,14 +172,15 @@ class Host:
             return results
 
     def leave_with_run(self):
-        """Ends this process, whatever its threads do, with the run, its node or the actor."""
+        """Ends this process, whatever its threads do, together with the run, its node or the
+        actor."""
         parent, main = os.getppid(), threading.main_thread()
         while os.getppid() == parent and main.is_alive() and os.path.isdir(self._run_dir):
             time.sleep(0.2)
         os._exit(0)
 
     def close(self):
-        """Has the stage tear down, and waits for it."""
+        """Makes the stage tear down, and waits for it."""
         self._channel._socket.shutdown(socket.SHUT_WR)
         notes = []
         while (frame := self._channel.receive()) is not None and frame[0] != BYE:
@@ -199,16 +200,16 @@ class Host:
 
 
 class Reporter:
-    """Gathers what happens on the nodes, for the driver to fetch; it runs on the driver's node."""
+    """Collects events of the nodes, for the driver to fetch; it runs on the driver's node."""
 
     def __init__(self, program):
         import asyncio
 
         try:
-            # Nodes that join late get what has run so far, also where it was built anew since.
+            # Late nodes get the program that runs now, even if its file was rebuilt since.
             self._program = open(program, "rb")  # noqa: SIM115
         except OSError:
-            self._program = None  # Whoever starts it says so.
+            self._program = None  # Its start reports the error.
         self._notes = []
         self._fault = None
         self._digest = None
@@ -219,7 +220,7 @@ class Reporter:
         self._news.set()
 
     async def fail(self, text):
-        """The first failure is the one that is told."""
+        """Keeps the first failure, which is the reported one."""
         self._fault = self._fault or text
         self._news.set()
 
@@ -230,12 +231,12 @@ class Reporter:
         return self._digest
 
     async def program(self):
-        """The program, for a node that does not have it."""
+        """Returns the program, for a node that does not have it."""
         self._program.seek(0)
         return self._program.read()
 
     async def drain(self, patience):
-        """The notes so far, and the first failure; waits a moment for some."""
+        """Returns the notes so far, and the first failure; waits a moment for some."""
         import asyncio
 
         try:
@@ -248,7 +249,7 @@ class Reporter:
 
 
 def prepare_node(job, reporter):
-    """Makes the environments of a run on this node; where one cannot be had, the run is over."""
+    """Makes the environments of a run on this node; a failure ends the run."""
     node.sweep()
     stages = [stage["request"] for stage in job["stages"] if not stage["is_native"]]
     told = []
@@ -264,5 +265,5 @@ def prepare_node(job, reporter):
 
 
 def finish_node(job, limit=TEARDOWN_LIMIT + 5):
-    """Waits until no host of this run is left on this node, and ends those that stay."""
+    """Waits until no host of this run is left on this node, and ends the remaining ones."""
     node.finish_run_dir(run_dir(job), limit)

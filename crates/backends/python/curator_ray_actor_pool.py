@@ -1,4 +1,4 @@
-"""A pool of Ray actors for each stage: one stage after the other, data staying in Ray's store."""
+"""A pool of Ray actors for each stage: one stage after another, with data in Ray's store."""
 
 import itertools
 import math
@@ -10,16 +10,16 @@ from curator_ray_actor import Host
 from ray._private.state import available_resources_per_node
 
 _OPTIONS = {"resource_wait_timeout_s": 60.0, "reserved_cpus": 0.0, "reserved_gpus": 0.0}
-# Options that a pool has nothing for.
+# Options that have no meaning for a pool.
 _WITHOUT_EFFECT = {
     **NEMO_CURATOR_ONLY,
     "min_workers": "a pool has as many workers as there is room for, or `num_workers`",
     "max_workers": "a pool has as many workers as there is room for, or `num_workers`",
     "initial_workers": "a pool has as many workers as there is room for, or `num_workers`",
 }
-# How often a pool that finds no room looks again, in seconds.
+# Poll interval of a pool without room, in seconds.
 _LOOK = 0.2
-# How long an actor may not be reached, in seconds, before the run is given up.
+# Maximum time without a connection to an actor, in seconds, before the run is cancelled.
 _UNAVAILABLE_LIMIT = 60
 
 
@@ -28,8 +28,9 @@ class _Stage:
         self._host = Host(job, index, reporter)
 
     def call(self, *tasks):
-        """Gives each output as an object of its own, so that the next stage can batch anew."""
-        # Ray sends into the generator, which `yield from` would pass on to the list.
+        """Returns each output as an object of its own, so that the next stage can make new
+        batches."""
+        # Ray sends into the generator, and `yield from` would pass that on to the list.
         for output in self._host.call(tasks):  # noqa: UP028
             yield output
 
@@ -51,7 +52,7 @@ def run(cluster):
         try:
             tasks = _run_stage(cluster, index, tasks)
         except ray.exceptions.RayError as error:
-            # Ray's own errors do not always say whose they are.
+            # Ray's own errors do not always name the stage.
             raise RuntimeError(f"stage `{stage['name']}`") from error
     for task in tasks:
         cluster.emit([task if isinstance(task, bytes) else ray.get(task)])
@@ -78,7 +79,7 @@ def _run_stage(cluster, index, tasks):
         for at, _ in itertools.islice(waiting, 1):
             send(at, actor)
 
-    # One batch more than it works on, so that an actor never waits for the next.
+    # One batch more than it works on, so that an actor never waits for the next one.
     for actor in actors + actors:
         give(actor)
     while running:
@@ -87,8 +88,8 @@ def _run_stage(cluster, index, tasks):
         try:
             ray.get(done[0])  # Raises what the stage failed with.
         except ray.exceptions.ActorUnavailableError:
-            # Its node may be gone, which Ray finds out before it starts the actor elsewhere; until
-            # then it does not try a call once more by itself.
+            # Its node may be gone, which Ray notices before it starts the actor elsewhere; until
+            # then, Ray does not repeat a call by itself.
             unavailable[at] += 1
             if unavailable[at] * _LOOK > _UNAVAILABLE_LIMIT:
                 raise
@@ -105,7 +106,7 @@ def _run_stage(cluster, index, tasks):
 
 
 def _start(cluster, index, most):
-    """As many actors as the stage wants and the cluster has room for."""
+    """Returns as many actors as the stage wants and the cluster has room for."""
     stage = cluster.stages[index]
     spec = stage["ray_stage_spec"]
     cpus = stage["cpus"] if spec.get("ray_num_cpus") is None else spec["ray_num_cpus"]
@@ -113,7 +114,7 @@ def _start(cluster, index, most):
     options = {
         "num_cpus": cpus,
         "num_gpus": stage["gpus"],
-        # An actor that dies is Ray's to start again; what it had is done once more.
+        # Ray restarts an actor that dies, and its tasks run again.
         "max_restarts": 3,
         "max_task_retries": 3,
         **(spec.get("ray_remote_args") or {}),
@@ -135,10 +136,10 @@ def _start(cluster, index, most):
 
 
 def _room(option, amounts):
-    """How many workers fit now: a worker is on one node, whatever is free on all together."""
+    """Returns the number of workers that fit now: each must fit on a single node."""
     amounts = [(kind, amount, option[reserved]) for kind, amount, reserved in amounts if amount > 0]
     if not amounts:
-        # Workers that occupy nothing are as many as the cluster has cores.
+        # Workers without resources are as many as the cluster has cores.
         return max(1, int(ray.cluster_resources().get("CPU", 1)))
     nodes = available_resources_per_node().values()
     by_node = sum(
@@ -153,7 +154,7 @@ def _room(option, amounts):
 
 
 def _wait_for_room(cluster, stage, cpus):
-    """How many workers of the stage fit; the stage before may still be leaving."""
+    """Returns the number of workers that fit; the previous stage may still be leaving."""
     option = {**_OPTIONS, **cluster.options}
     deadline = time.monotonic() + option["resource_wait_timeout_s"]
     amounts = [("CPU", cpus, "reserved_cpus"), ("GPU", stage["gpus"], "reserved_gpus")]

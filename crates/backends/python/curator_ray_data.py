@@ -9,7 +9,7 @@ from curator_ray_actor import Host
 from ray.data import ActorPoolStrategy, DataContext
 
 _COLUMN = "task"
-# Blocks of the input for each core: so many that all workers have some.
+# Blocks of the input for each core: enough for all workers.
 _BLOCKS_PER_CPU = 4
 
 
@@ -34,7 +34,7 @@ def run(cluster):
     cluster.tasks = []
     data = ray.data.from_arrow(tables)
     share = _share(cluster, total)
-    # More than one node has is nowhere, and Ray Data would wait for it.
+    # A larger amount than that of any node fits nowhere, and Ray Data would wait for it.
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     largest = max((node.get("CPU", 0) for node in nodes), default=0) or total
     for index, stage in enumerate(cluster.stages):
@@ -72,7 +72,7 @@ def _table(tasks):
 
 
 def _named(name):
-    """The stage's class under the stage's name, which Ray shows."""
+    """Returns the stage's class under the stage's name, which Ray shows."""
     return type(name, (_Stage,), {"__module__": _Stage.__module__})
 
 
@@ -96,7 +96,7 @@ def _pool(stage):
 
 
 def _share(cluster, total):
-    """The part of their cores that the stages get, so that each has its first workers at once."""
+    """Returns the stages' share of their cores that gives each its first workers at once."""
     wanted = 0
     for stage in cluster.stages:
         pool = _pool(stage)

@@ -1,6 +1,6 @@
-"""What a run does on a machine without Ray: it has environments made there, and it ends.
+"""The part of a run on a machine that needs no Ray: making environments, and cleaning up.
 
-Started as a program it ends a run whose driver is gone: `curator_ray_node.py RUN`.
+Started as a program, it ends a run whose driver is gone: `curator_ray_node.py RUN`.
 """
 
 import contextlib
@@ -16,28 +16,29 @@ import sys
 import tempfile
 import time
 
-# The first argument of the program that runs the pipeline, where it is a worker.
+# The first argument of the program that runs the pipeline, if it is a worker.
 ROLE = "curator-worker"
-# The variable by which the processes of a Ray that a run has of its own are known.
+# The variable that marks the processes of a run's private Ray.
 MARK = "CURATOR_RAY_RUN"
 
-# How long hosts may tear down when their run is given up, in seconds.
+# Time limit for hosts to tear down when their run is cancelled, in seconds.
 ABORT_LIMIT = 10
-# How long processes get to end in order, and to be gone once they are killed, in seconds.
+# Time limit for processes to end in order, and to be gone once they are killed, in seconds.
 _GRACE = 1
 _REAPING = 5
-# After how many seconds without use goes away what a run left: a copy of its program, and its
-# folder where nobody was left to end it.
+# Number of seconds without use after which leftovers of a run are removed: a copy of its program,
+# and its folder if the run could not remove it.
 _LIFE = 7 * 24 * 60 * 60
 
 
 def fault(*chain, hint=None):
-    """What failed on a node, and why, as the program that runs the pipeline reads it."""
+    """Returns a failure on a node with its cause, as the program that runs the pipeline reads
+    it."""
     return json.dumps({"other": {"chain": list(chain), "detail": None, "hint": hint}})
 
 
 def cannot_start(program, node, error):
-    """The fault of a program that this machine cannot run."""
+    """Returns the fault of a program that this machine cannot run."""
     return fault(
         f"the worker program `{program}` cannot be started on node {node}",
         str(error),
@@ -46,14 +47,14 @@ def cannot_start(program, node, error):
 
 
 def parent_dir():
-    """The folder of this user for all runs on this machine."""
+    """Returns the folder of this user for all runs on this machine."""
     return os.path.join(tempfile.gettempdir(), f"curator-{os.getuid()}")
 
 
 def prepare(program, place, stages, note):
-    """Makes the environments of these stages here; a fault where one cannot be had.
+    """Makes the environments of these stages here; returns a fault if one is not available.
 
-    `note` is given what happens, as it does.
+    `note` receives each event as it happens.
     """
     request = json.dumps({"place": place, "stages": stages})
     try:
@@ -64,7 +65,7 @@ def prepare(program, place, stages, note):
         return cannot_start(program, place["node"], error)
     # Its standard input stays open: the program ends when that closes, and so with this process.
     with process:
-        with contextlib.suppress(BrokenPipeError):  # How it ended, its code tells.
+        with contextlib.suppress(BrokenPipeError):  # Its exit code tells how it ended.
             process.stdin.write(request.encode())
             process.stdin.flush()
         for line in process.stdout:
@@ -78,13 +79,13 @@ def prepare(program, place, stages, note):
 
 
 def end_run(run, limit):
-    """Ends what there is of a run on this machine but its Ray: its hosts and its folders."""
+    """Ends the remains of a run on this machine except its Ray: its hosts and its folders."""
     for path in _run_dirs(f"{run}-*"):
         finish_run_dir(path, limit)
 
 
 def _run_dirs(pattern):
-    """The folders of runs; none where the one that they lie in is somebody else's."""
+    """Returns the folders of runs; none if their parent belongs to another user."""
     parent = parent_dir()
     if not _is_own_dir(parent):
         return []
@@ -100,10 +101,10 @@ def _is_own_dir(path):
 
 
 def finish_run_dir(path, limit):
-    """Has the hosts of a run tear down, ends those that stay, and removes the run's folder."""
+    """Makes the hosts of a run tear down, ends the remaining ones, and removes the run's folder."""
     hosts = os.path.join(path, "hosts")
     os.makedirs(hosts, exist_ok=True)
-    # Hosts look for it: they tear down although their actors may still be there.
+    # Hosts check for it: they tear down even if their actors still exist.
     with open(os.path.join(path, "over"), "w"):
         pass
     deadline = time.monotonic() + limit
@@ -119,9 +120,9 @@ def finish_run_dir(path, limit):
 
 
 def remove_tree(path):
-    """Deletes a folder and all below it, but for what cannot be deleted.
+    """Deletes a folder and all below it, except what cannot be deleted.
 
-    As the program itself deletes: by open folders, through no link, and on no other file system.
+    It deletes like the program itself: by open folders, through no link, on one file system only.
     """
     parent, name = os.path.split(path)
     with contextlib.suppress(OSError), _opened(parent, 0) as above:
@@ -153,7 +154,7 @@ def _opened(name, flags, above=None):
 
 
 def _mount(folder):
-    """The file system that an open folder is on, and by which mount."""
+    """Returns the file system of an open folder, and its mount."""
     with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{folder}") as file:
         mounts = [line for line in file if line.startswith("mnt_id")]
         return os.fstat(folder).st_dev, mounts
@@ -169,9 +170,9 @@ def _is_free(file):
 
 
 def end_processes(run):
-    """Ends what is left of a Ray that the run had of its own.
+    """Ends the remains of the run's private Ray.
 
-    Some of its processes outlive it for a while, and what has threads of its own for ever.
+    Some of its processes outlive it for a while, and those with threads of their own forever.
     """
     begun, asked = time.monotonic(), set()
     while left := _marked(f"{MARK}={run}".encode()):
@@ -187,7 +188,7 @@ def end_processes(run):
 
 
 def _marked(mark):
-    """The processes that have this among the variables that they were started with."""
+    """Returns the processes that were started with this variable."""
     found = []
     for path in glob.glob("/proc/[0-9]*/environ"):
         process = int(path.split("/")[2])
@@ -195,14 +196,14 @@ def _marked(mark):
             with open(path, "rb") as file:
                 is_marked = mark in file.read().split(b"\0")
         except OSError:
-            continue  # It is gone, or somebody else's.
+            continue  # It is gone, or another user's.
         if is_marked and process != os.getpid():
             found.append(process)
     return found
 
 
 def sweep():
-    """Removes what earlier runs left on this machine and nobody has used for long."""
+    """Removes leftovers of earlier runs on this machine that were not used for long."""
     for path in _run_dirs("*-*"):
         with contextlib.suppress(OSError):  # Another sweeps, too.
             if time.time() - os.stat(path).st_mtime > _LIFE and not _has_hosts(path):

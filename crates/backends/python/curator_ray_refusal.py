@@ -1,9 +1,9 @@
-"""A worker of Ray that could not be given its environment: it tells that to all who send it work.
+"""A worker of Ray without its environment, which reports that to all its tasks.
 
-Ray waits a minute for a worker that ends before it has registered, starts it once more, and does so
-for ever; a task that needs it never ends. So, in the place of the interpreter of an environment,
-Ray's own interpreter runs this with the arguments that Ray starts its workers with. It registers
-like any other, and fails the first task or actor with what went wrong. It runs no code of theirs.
+Ray waits a minute for a worker that ends before it has registered, starts it again, and repeats
+that forever; a task that needs it never ends. So Ray's own interpreter runs this in place of the
+environment's interpreter, with the arguments of Ray's workers. It registers like any other worker,
+and fails the first task or actor with the error. It runs no code of theirs.
 """
 
 import os
@@ -26,7 +26,7 @@ class Refused:
     __init__ = refuse
 
 
-# After one call the worker ends, so that for the next task Ray asks the launcher again.
+# The worker ends after one call, so that Ray asks the launcher again for the next task.
 REFUSAL = function_manager.FunctionExecutionInfo(refuse, "refuse", max_calls=1)
 
 manager = function_manager.FunctionActorManager
@@ -34,7 +34,7 @@ manager.get_execution_info = lambda *_: REFUSAL
 manager.increase_task_counter = lambda *_: None
 manager.get_task_counter = lambda *_: REFUSAL.max_calls
 manager.load_actor_class = lambda *_: Refused
-# Arguments may be of classes that only the environment has.
+# Arguments may have classes that only the environment has.
 worker.Worker.deserialize_objects = refuse
 
 sys.argv.pop(0)

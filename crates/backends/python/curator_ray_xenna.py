@@ -14,7 +14,7 @@ from curator_ray_actor import Host
 
 @attrs.define
 class _RuntimeEnv(xenna.RuntimeEnv):
-    """A `runtime_env` of Ray with the variables that Xenna sets for devices."""
+    """Returns a `runtime_env` of Ray with the variables that Xenna sets for devices."""
 
     fields: dict = attrs.field(factory=dict)
 
@@ -48,7 +48,7 @@ class _Stage(xenna.Stage):
 
     def setup(self, worker_metadata):
         self._host = Host(self._job, self._index, self._reporter)
-        # The threads of Xenna would keep the process of an actor that was told to end.
+        # Xenna's threads would keep the process of an actor alive after it was told to end.
         threading.Thread(target=self._host.leave_with_run, daemon=True).start()
 
     def process_data(self, in_data):
@@ -56,10 +56,10 @@ class _Stage(xenna.Stage):
 
 
 class _NodeMonitor:
-    """What a node is at, for the lines that Xenna logs.
+    """The state of a node, for the lines that Xenna logs.
 
-    Xenna's own actor has a thread for it, which keeps the actor's process for ever once its job is
-    over, and it occupies a core.
+    Xenna's own actor has a thread for it, which keeps the actor's process alive forever after its
+    job, and it occupies a core.
     """
 
     def __init__(self):
@@ -72,7 +72,7 @@ class _NodeMonitor:
 
 
 class _Inputs(list):
-    """The tasks that go in, given away as they are read: one that is done is held nowhere."""
+    """The input tasks, released as they are read: a finished task is kept nowhere."""
 
     def __deepcopy__(self, _memo):
         return self
@@ -84,7 +84,7 @@ class _Inputs(list):
 
 
 class _Outputs:
-    """Takes what the last stage gives, as it does; Xenna puts it there like in a queue."""
+    """Takes the outputs of the last stage as they come; Xenna uses it like a queue."""
 
     def __init__(self, emit):
         self._emit = emit
@@ -93,7 +93,7 @@ class _Outputs:
         self._emit([task])
 
 
-# What decides over failures here, beside Xenna's own options.
+# What decides about failures here, beside Xenna's own options.
 _WITHOUT_EFFECT = {
     "ignore_failures": "the failure policy of the run decides",
     "num_setup_attempts_python": "a set-up that fails ends the run",
@@ -138,14 +138,14 @@ def run(cluster):
 
 
 class _Names:
-    """Classes under the stages' names, which is what Xenna shows."""
+    """Returns classes under the stages' names, which Xenna shows."""
 
     def type_of(self, name):
         return type(name, (_Stage,), {"__module__": _Stage.__module__})
 
 
 def _config(options):
-    """Xenna's settings; those of streaming stand beside the others."""
+    """Returns Xenna's settings; those of streaming stand beside the others."""
     options = dict(options)
     mode = str(options.pop("execution_mode", "streaming")).upper()
     if mode not in ("STREAMING", "BATCH"):

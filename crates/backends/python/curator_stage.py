@@ -1,4 +1,4 @@
-"""What a stage's Python code may import.
+"""The functions and classes that a stage's Python code may import.
 
 A stage is a class or a function in a file of yours:
 
@@ -14,16 +14,16 @@ A stage is a class or a function in a file of yours:
             pass
 
 `process(task)` returns the new data, a `Task`, a list (each item becomes a task of its own), or
-`None` (the task is dropped). `process_batch(tasks)` returns one such entry per task, or an
-`Aggregate` of all of them. `setup_on_node` runs once per node and stage, before any `setup`.
+`None` (the task is dropped). `process_batch(tasks)` returns one such entry for each task, or an
+`Aggregate` of all of them. `setup_on_node` runs once for each node and stage, before any `setup`.
 The hooks may take one argument, the `Context`.
 
-Either may be a generator, which gives what it yields: `process` the tasks that become of one,
-`process_batch` an entry per task. All of these may be `async`; a worker has one event loop, from
-the first coroutine to the end of `teardown`.
+Both may be generators: `process` yields the outputs for its task, `process_batch` an entry for each
+task. All of these may be `async`; a worker has one event loop, from the first coroutine to the end
+of `teardown`.
 
-Nothing in this file needs anything but Python 3.9 and its standard library, and importing it does
-nothing, so a stage can be tested in plain Python, outside any worker:
+This file needs only Python 3.9 and its standard library, and importing it has no effects. So a
+stage can be tested in plain Python, outside of any worker:
 
     from curator_stage import Task
     assert CountWords().process(Task({"text": "a b"})).data["words"] == 2
@@ -33,18 +33,17 @@ __all__ = ["Aggregate", "Context", "Task"]
 
 
 class Task:
-    """One unit of work: its data, and where it comes from.
+    """One unit of work: its data, and its origin.
 
-    `data` is what JSON can hold, `bytes`, or a table; what else becomes JSON and what is refused is
-    in the table "What a stage may return" of `docs/pipeline-files.md`. `metadata` is a dict that
-    travels along. `id` is given by the framework: what a stage writes there is not kept.
+    `data` is a JSON value, `bytes`, or a table; the table "What a stage may return" of
+    `docs/pipeline-files.md` lists other values that become JSON, and refused ones. `metadata` is a
+    dict that travels with the data. The framework sets `id`; an id that a stage sets is not kept.
 
-    A table comes as a `pyarrow.Table` where the stage's environment has `pyarrow`, else as a
-    `curator_table.Table`, which needs nothing and has the same names for the same things. It may be
-    kept for as long as the stage likes: its columns are the memory that it came in, which nobody
-    uses for anything else while any of them is there. What may be returned is a `pyarrow.Table` or
-    `RecordBatch`, a `curator_table.Table` in any environment, or a `pandas.DataFrame` where there
-    is `pyarrow` as well.
+    A table comes as a `pyarrow.Table` if the stage's environment has `pyarrow`, else as a
+    `curator_table.Table`, which needs no package and has the same names for the same things. A
+    stage may keep it as long as it likes: its columns are the memory that it came in, which is not
+    reused while any of them exists. A stage may return a `pyarrow.Table` or `RecordBatch`, a
+    `curator_table.Table` in any environment, or a `pandas.DataFrame` if there is `pyarrow` as well.
     """
 
     __slots__ = ("data", "dataset_name", "id", "metadata")
@@ -57,7 +56,7 @@ class Task:
         self.id = id
 
     def to_pandas(self):
-        """The table as a `pandas.DataFrame`, which is a copy."""
+        """Returns the table as a `pandas.DataFrame`, which is a copy."""
         if hasattr(self.data, "to_pandas"):
             return self.data.to_pandas()
         import pandas
@@ -65,8 +64,8 @@ class Task:
         return pandas.DataFrame(self.to_numpy())
 
     def to_numpy(self):
-        """The columns of the table by name, as numpy arrays: views of it, which are not writable,
-        where a column has numbers in one piece and no nulls, else copies."""
+        """Returns the columns of the table by name, as numpy arrays. A column of numbers in one
+        piece without nulls is a read-only view; others are copies."""
         columns = {}
         for name, column in zip(self.data.column_names, self.data.columns):
             if hasattr(column, "combine_chunks"):
@@ -88,7 +87,7 @@ class Task:
 
 
 class Aggregate:
-    """What `process_batch` returns to turn a whole batch into `outputs`, whatever their number.
+    """Turns a whole batch into `outputs` of any number, when `process_batch` returns it.
 
     Each output is a value or a `Task`; its parents are all the tasks of the batch.
     """
@@ -101,7 +100,7 @@ class Aggregate:
 
 
 class Context:
-    """Where a hook runs: `stage`, `worker` (from 0), `node`, and the environment's key or None."""
+    """The place of a hook: `stage`, `worker` (from 0), `node`, the environment's key or None."""
 
     __slots__ = ("environment", "node", "stage", "worker")
     __module__ = "curator_stage"

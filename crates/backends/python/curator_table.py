@@ -5,14 +5,14 @@
             texts = task.data["text"]     # a column: a sequence of Python values, None for null
             return task.data.append_column("length", [len(text or "") for text in texts])
 
-`Table` has the names that `pyarrow.Table` has where they mean the same. A table never changes: what
-changes it gives another one, which shares the columns that stay. Nothing is decoded before it is
-read, and what is only passed on never is. A column is the memory that it came in, and goes out with
-its own type and bytes; so does one of a type that is not read here (views, unions, intervals, run
-ends), which is an error only for who reads it.
+`Table` has the names of `pyarrow.Table` for everything with the same meaning. A table never
+changes: a change returns a new table, which shares the unchanged columns. Nothing is decoded before
+it is read, and data that is only passed on never is. A column is the memory that it came in, and
+goes out with its own type and bytes. A column of a type that cannot be read here (views, unions,
+intervals, run ends) can be passed on, too; only reading it is an error.
 
-Values are what `to_pylist()` of `pyarrow` gives. A time with nanoseconds that Python's `datetime`
-cannot hold is an error, and never rounded: `column.values` has such times as numbers.
+Values are those of `pyarrow`'s `to_pylist()`. A time with nanoseconds that Python's `datetime`
+cannot represent is an error, and never rounded: `column.values` has such times as numbers.
 
 Needs Python 3.9 and its standard library.
 """
@@ -41,7 +41,7 @@ class Column(Sequence):
 
     @property
     def type(self):
-        """The type, as `pyarrow` prints it."""
+        """Returns the type, as `pyarrow` prints it."""
         return self._field.type
 
     @property
@@ -50,7 +50,7 @@ class Column(Sequence):
 
     @property
     def nbytes(self):
-        """How much memory it is, in bytes, without what its dictionaries hold."""
+        """Returns its memory in bytes, without its dictionaries."""
         return sum(map(_bytes_of, self._chunks))
 
     @property
@@ -59,15 +59,15 @@ class Column(Sequence):
 
     @property
     def chunks(self):
-        """Its pieces, each a column."""
+        """Returns its pieces, each a column."""
         return [Column(self._field, [chunk]) for chunk in self._chunks]
 
     @property
     def values(self):
-        """The numbers as a `memoryview` that is not writable, without a copy: of integers and
-        floating-point numbers, and of dates and times in their unit.
+        """Returns the numbers as a read-only `memoryview` without a copy: integers, floating-point
+        numbers, and dates and times in their unit.
 
-        Only of a column in one piece, where nothing is null.
+        Only for a column in one piece without nulls.
         """
         field = self._field
         code = None if field.kind == "dictionary" else field.format
@@ -87,20 +87,20 @@ class Column(Sequence):
             ) from None
 
     def to_pylist(self):
-        """All values."""
+        """Returns all values."""
         return [value for chunk in self._chunks for value in self._decode(chunk)]
 
     def to_numpy(self):
-        """All values as a numpy array, for which the stage's environment needs `numpy`.
+        """Returns all values as a numpy array; the stage's environment needs `numpy`.
 
-        Integers and floating-point numbers in one piece without nulls are a view, which is not
-        writable; with nulls, they are floating-point numbers with NaN. Timestamps and durations are
-        numpy's, in UTC and with NaT. All else are Python values, and booleans without nulls.
+        Integers and floating-point numbers in one piece without nulls are a read-only view; with
+        nulls, they are floating-point numbers with NaN. Timestamps and durations are numpy's, in
+        UTC and with NaT. Other values are Python's, and so are booleans with nulls.
         """
         return to_numpy(self._field, self._chunks, self.to_pylist)
 
     def slice(self, offset=0, length=None):
-        """Some of the rows, without a copy. What is past the end is left out."""
+        """Returns some of the rows, without a copy. Rows past the end are left out."""
         offset, length = _rows(offset, length)
         end = self._length if length is None else min(self._length, offset + max(length, 0))
         pieces, at = [], 0
@@ -138,7 +138,7 @@ class Column(Sequence):
             if step != 1:
                 raise ValueError("a slice of a column has no step: `to_pylist()` gives a list")
             return self.slice(first, max(last - first, 0))
-        at = index(at)  # numpy's integers would count in their own few bits.
+        at = index(at)  # numpy's integers would overflow their few bits.
         if not -self._length <= at < self._length:
             raise IndexError(f"row {at} of {self._length} in column {self._field.name!r}")
         at %= self._length
@@ -169,7 +169,7 @@ def _bytes_of(chunk):
 
 
 class Table:
-    """Columns of one length, which have names. It never changes."""
+    """Columns of one length, with names. It never changes."""
 
     __slots__ = ("_columns", "_lengths", "_metadata")
 
@@ -182,7 +182,7 @@ class Table:
 
     @classmethod
     def from_stream(cls, data):
-        """The table in an Arrow IPC stream, over the same memory."""
+        """Returns the table in an Arrow IPC stream, over the same memory."""
         # Views of a `memoryview` do not keep it from being released, as those of an object do.
         view = memoryview(PickleBuffer(data)).cast("B").toreadonly()
         try:
@@ -196,7 +196,7 @@ class Table:
 
     @classmethod
     def from_pydict(cls, columns):
-        """A table of columns by name.
+        """Creates a table of columns by name.
 
         They are sequences of Python values, `None` for null; arrays of numbers (`array.array`,
         `memoryview`, numpy), which keep their type; or columns of other tables.
@@ -207,7 +207,7 @@ class Table:
 
     @classmethod
     def from_pylist(cls, rows):
-        """A table of rows, each a dict. What a row does not have is null."""
+        """Creates a table of rows, each a dict. A missing value of a row is null."""
         rows = list(rows)
         names = dict.fromkeys(chain.from_iterable(rows))
         table = cls.from_pydict({name: [row.get(name) for row in rows] for name in names})
@@ -235,39 +235,40 @@ class Table:
 
     @property
     def nbytes(self):
-        """How much memory its columns are, in bytes, without what their dictionaries hold."""
+        """Returns its columns' memory in bytes, without their dictionaries."""
         return sum(column.nbytes for column in self._columns)
 
     def column(self, key):
-        """The column of that name or number."""
+        """Returns the column of that name or number."""
         return self._columns[self._find(key)]
 
     def select(self, keys):
-        """Only these columns, in this order."""
+        """Returns a table of only these columns, in this order."""
         return self._with([self.column(key) for key in keys])
 
     def drop_columns(self, keys):
-        """All other columns."""
+        """Returns a table of all other columns."""
         gone = set(map(self._find, [keys] if isinstance(keys, str) else keys))
         return self._with([column for at, column in enumerate(self._columns) if at not in gone])
 
     def append_column(self, name, values):
-        """With one more column at the end; what `values` may be says `from_pydict`."""
+        """Returns a table with one more column at the end, of the values that `from_pydict`
+        takes."""
         return self.add_column(self.num_columns, name, values)
 
     def add_column(self, i, name, values):
-        """With one more column at this place."""
+        """Returns a table with one more column at this place."""
         if not 0 <= i <= self.num_columns:
             raise IndexError(f"no place {i} for another column among {self.num_columns}")
         return self._with([*self._columns[:i], _made(name, values), *self._columns[i:]])
 
     def set_column(self, i, name, values):
-        """With another column at this place."""
+        """Returns a table with another column at this place."""
         i = self._find(i)
         return self._with([*self._columns[:i], _made(name, values), *self._columns[i + 1 :]])
 
     def rename_columns(self, names):
-        """With other names: all of them in their order, or a dict of new ones by old ones."""
+        """Returns a table with other names: a list of all, or a dict of new ones by old ones."""
         if isinstance(names, dict):
             for name in names:
                 self._find(name)
@@ -277,7 +278,7 @@ class Table:
         return self._with([column._renamed(name) for column, name in zip(self._columns, names)])
 
     def slice(self, offset=0, length=None):
-        """Some of the rows, without a copy. What is past the end is left out."""
+        """Returns some of the rows, without a copy. Rows past the end are left out."""
         offset, length = _rows(offset, length)
         rows = max(self.num_rows - offset, 0)
         rows = rows if length is None else min(rows, max(length, 0))
@@ -285,23 +286,23 @@ class Table:
         return Table(columns, [rows], self._metadata)
 
     def to_pydict(self):
-        """The columns by name, as lists of Python values."""
+        """Returns the columns by name, as lists of Python values."""
         return {column._field.name: column.to_pylist() for column in self._columns}
 
     def to_pylist(self):
-        """The rows, as dicts."""
+        """Returns the rows, as dicts."""
         if not self._columns:
             return [{} for _ in range(self.num_rows)]
         names = self.column_names
         return [dict(zip(names, row)) for row in zip(*map(Column.to_pylist, self._columns))]
 
     def to_stream(self):
-        """An Arrow IPC stream of the table, which tells its size before it is written."""
+        """An Arrow IPC stream of the table, whose size is known before it is written."""
         lengths, columns = self._lengths, self._columns
         cuts = [[chunk.length for chunk in column._chunks] for column in columns]
         pieces = [column._chunks for column in columns]
         if any(cut != list(lengths) for cut in cuts):
-            # Wherever one column is cut, all are.
+            # All columns are cut at the same places.
             ends = sorted(set(chain.from_iterable(map(accumulate, cuts))) - {0})
             lengths = [end - start for start, end in zip([0, *ends], ends)]
             pieces = [_cut_at(column, lengths) for column in columns]
@@ -359,7 +360,7 @@ class Table:
 
 
 def _cut_at(column, lengths):
-    """A column's chunks, cut into pieces of these lengths."""
+    """Returns a column's chunks, cut into pieces of these lengths."""
     chunks, at, pieces = iter(column._chunks), 0, []
     chunk = next(chunks, None)
     for length in lengths:
@@ -371,7 +372,7 @@ def _cut_at(column, lengths):
 
 
 def _rows(offset, length):
-    """What to slice, as integers of Python's."""
+    """Returns the bounds of a slice, as integers of Python's."""
     offset, length = index(offset), None if length is None else index(length)
     if offset < 0:
         raise IndexError("the offset of a slice is negative")

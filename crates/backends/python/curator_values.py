@@ -1,4 +1,4 @@
-"""What the columns of Arrow tables are in Python, and what Python's values are as columns."""
+"""Python values of the columns of Arrow tables, and columns of Python values."""
 
 import struct
 from array import array
@@ -10,12 +10,12 @@ from curator_arrow import UNITS, WAY_OUT, Chunk, Field
 
 _DAY = 86_400_000_000
 
-# From memory to values: a function for each kind, of a chunk and of what is not null in it, which
-# is None if all is not.
+# From memory to values: a function for each kind, of a chunk and its non-null bits, which are
+# None if no value is null.
 
 
 def decode(chunk, live=None):
-    """The values of a chunk. Where `live` says no, whatever is there is not looked at."""
+    """Returns the values of a chunk. Where `live` is false, the bytes are not read."""
     valid = live
     if chunk.nulls and chunk.field.kind != "null":
         valid = _bits(chunk.buffers[0], chunk.length)
@@ -25,7 +25,7 @@ def decode(chunk, live=None):
 
 
 def _bits(view, length):
-    """The first bits of a view, as booleans."""
+    """Returns the first bits of a view, as booleans."""
     return list(islice(chain.from_iterable(map(_BITS_OF.__getitem__, view)), length))
 
 
@@ -39,7 +39,7 @@ def _masked(values, valid):
 
 
 def _converted(convert):
-    """A decoder of numbers that takes each value through a function of the type's parameters."""
+    """Returns a decoder of numbers that passes each value through a function of the parameters."""
 
     def decoder(chunk, valid):
         if valid is not None and not any(valid):  # Then its zone need not be known.
@@ -202,13 +202,13 @@ def _looked_up(chunk, valid):
                 f"{chunk.length} rows that stand for {total} values of a dictionary, of which at"
                 f" most {_MAX_COPIED} are made here: {WAY_OUT}"
             )
-        # Who changes one changes neither the dictionary nor another row.
+        # A change of one must not change the dictionary or another row.
         return [None if index is None else deepcopy(values[index]) for index in indices]
     return [None if index is None else values[index] for index in indices]
 
 
 def _weight(value):
-    """How many values are in one."""
+    """Returns the number of values in one."""
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (list, tuple)):
@@ -245,14 +245,14 @@ _DECODERS = {
 
 
 def unreadable(field):
-    """The type in a field that is not read here, if there is one."""
+    """Returns the type in a field that is not supported here, if there is one."""
     if field.kind not in _DECODERS:
         return field.type
     return next(filter(None, map(unreadable, field.children)), None)
 
 
 def to_numpy(field, chunks, to_pylist):
-    """The values as one numpy array, as `Column.to_numpy` says."""
+    """Returns the values as one numpy array, as for `Column.to_numpy`."""
     try:
         import numpy
     except ImportError as error:
@@ -273,7 +273,7 @@ def to_numpy(field, chunks, to_pylist):
         for at, value in enumerate(values):  # All at once, numpy would look into lists.
             out[at] = value
         return out
-    # An array that is made of the buffer itself would not keep it from being given back.
+    # An array over the buffer itself would keep it from being released.
     parts = [numpy.asarray(chunk.buffers[1]).view(dtype) for chunk in chunks]
     out = parts[0] if len(parts) == 1 else numpy.concatenate([numpy.empty(0, dtype), *parts])
     if any(chunk.nulls for chunk in chunks):
@@ -319,7 +319,7 @@ def _chunk(name, kind, parameters, values, buffers=(), children=()):
 
 
 def _packed(flags):
-    """Booleans as bits."""
+    """Returns booleans as bits."""
     text = "".join(["1" if flag else "0" for flag in flags])
     return memoryview(int(text[::-1] or "0", 2).to_bytes((len(text) + 7) // 8, "little"))
 
@@ -333,7 +333,7 @@ def check_name(name, what):
 
 
 def encode(name, values):
-    """The chunk that a column's values make."""
+    """Returns the chunk of a column's values."""
     if hasattr(values, "mask") and hasattr(values, "tolist"):
         values = values.tolist()  # Its memory does not tell what is masked, which becomes null.
     if not isinstance(values, (list, tuple, str)):
@@ -356,7 +356,7 @@ def encode(name, values):
 
 
 def _infer(name, values, where, depth=0):
-    """The chunk of values, each of which `where` can place for whoever has to look for it."""
+    """Returns the chunk of values; `where` returns the place of each one for errors."""
     if depth > 60:
         raise TypeError(f"{where(0)[:60]} …: lists and dicts more than 60 deep")
     types = {type_: _kind_of(type_) for type_ in set(map(type, values))}
@@ -386,7 +386,7 @@ def _infer(name, values, where, depth=0):
         first = next(value for value in values if value is not None)
         for row, value in enumerate(values):
             try:
-                # With the first one, since some do not go together.
+                # Together with the first one, since some types do not fit together.
                 encoder(name, [first, value])
             except (ValueError, OverflowError, TypeError) as error:
                 raise ValueError(f"{where(row)}: {error}") from None
@@ -394,7 +394,7 @@ def _infer(name, values, where, depth=0):
 
 
 def _kind_of(type_):
-    """What values of a Python type become; `""` if nothing."""
+    """Returns the kind that values of a Python type become; `""` if none."""
     if type_ in _KIND_OF:
         return _KIND_OF[type_]
     if hasattr(type_, "tolist") and type_.__name__ not in ("datetime64", "timedelta64"):
@@ -404,7 +404,7 @@ def _kind_of(type_):
 
 
 def _plain(value):
-    """What Python has for a value of numpy's."""
+    """Returns Python's value for one of numpy's."""
     is_moment = getattr(getattr(value, "dtype", None), "kind", None) in ("M", "m")
     # Those in nanoseconds would be plain numbers.
     return list(value) if is_moment else value.tolist()
@@ -483,7 +483,7 @@ def _time_of_day(value):
 
 
 def _offsets(sizes):
-    """Offsets that cut pieces of these sizes, and what kind of them."""
+    """Returns the offsets that cut pieces of these sizes, and the offsets' kind."""
     cuts = list(accumulate(sizes, initial=0))
     code = "i" if cuts[-1] < 1 << 31 else "q"
     return "" if code == "i" else "large_", array(code, cuts)

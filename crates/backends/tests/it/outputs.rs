@@ -391,7 +391,7 @@ fn what_nobody_would_get_is_refused() {
     for (text, words) in [
         (
             "class Stage:\n def process(self, task):\n  if True: return 1\n  yield 2",
-            "the generator returned a int, which nobody gets",
+            "the generator returned a int, which is lost",
         ),
         (
             "class Stage:\n def process_batch(self, tasks):\n  return [1]\n  yield 2",

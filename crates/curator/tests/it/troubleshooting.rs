@@ -586,7 +586,7 @@ fn scenario(error: &str) -> Option<Run> {
         }
         "data['…'] is nan, which JSON cannot hold (use None)" => code("stages.py:not_a_number"),
         "data has the key …, and keys must be text" => code("stages.py:numbered"),
-        "the generator returned a …, which nobody gets" => code("stages.py:gives_and_returns"),
+        "the generator returned a …, which is lost" => code("stages.py:gives_and_returns"),
         "it raised TypeError: column '…', row 1: str in a column of int" => {
             code("stages.py:a_mixed_column")
         }
