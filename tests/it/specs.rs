@@ -207,7 +207,7 @@ fn inodes(dir: &Path, found: &mut Vec<(u64, String)>) {
 }
 
 #[test]
-fn full_isolation_shares_no_file_with_anybody() {
+fn full_isolation_shares_no_file() {
     let run = |isolation| {
         let stage = versions("stage", &["packaging"])
             .with_runtime_env(RuntimeEnv::uv(["packaging==24.0"]))
@@ -281,7 +281,7 @@ fn a_composite_overrides_its_children_by_name() {
 }
 
 #[test]
-fn a_field_that_nobody_knows_is_refused_with_the_nearest() {
+fn an_unknown_field_is_refused_with_the_nearest() {
     let error = RuntimeEnv::from_json(r#"{"pipp": ["packaging"]}"#).unwrap_err();
     let text = format!("{error} {}", error.hint().unwrap_or_default());
     assert!(text.contains("pipp") && text.contains("`pip`"), "{text}");

@@ -327,7 +327,7 @@ fn a_ray_of_its_own_ends_with_the_run() {
 }
 
 #[test]
-fn what_nobody_has_used_for_long_goes_away() {
+fn leftovers_that_were_not_used_for_long_go_away() {
     let cluster = world::cluster();
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
     let stays = cluster.python(&world::script("sweep.py"), &[python.as_ref()]);

@@ -105,7 +105,7 @@ fn a_base_without_what_the_engine_needs_is_told_what_to_add() {
 }
 
 #[test]
-fn an_address_where_nobody_answers_is_told() {
+fn an_address_without_an_answer_is_reported() {
     let executor = RayDataExecutor::connect("127.0.0.1:1")
         .expect("an address")
         .with_base(world::base().to_owned())

@@ -95,7 +95,7 @@ def declared(stage):
 
 
 def declared_by(stage):
-    """The same for who wants to know it for certain, whatever its names are."""
+    """Returns the declarations for certain, whatever the attributes' names are."""
     return _declared(*_names_of(stage))
 
 

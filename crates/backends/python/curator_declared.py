@@ -45,7 +45,7 @@ def declared(stage, names):
         if setting in names:
             settings[setting] = _read(stage, setting)
         elif is_dynamic:
-            # It may pass on what another stage declares; of other answers nobody knows the meaning.
+            # It may pass on another stage's declaration; other answers have no known meaning.
             found = _read(stage, setting)
             if isinstance(found and found.get("value"), (dict, list, int)):
                 settings[setting] = found

@@ -96,7 +96,7 @@ class Channel:
         return frames
 
     def _fill_to(self, length):
-        """Has so many bytes in the buffer, of which there are fewer; False when the socket closed.
+        """Fills the buffer up to this length; returns False if the socket has closed.
 
         The buffer is larger than any such length.
         """

@@ -40,7 +40,7 @@ def stand_in(value):
 
 
 def _is_of(value, module, *names):
-    """Whether a value is of one of these classes, without importing what nobody has imported."""
+    """Whether a value is of one of these classes, without importing their modules."""
     module = sys.modules.get(module)
     classes = [getattr(module, name, None) for name in names]
     return any(isinstance(value, kind) for kind in classes if isinstance(kind, type))

@@ -210,7 +210,7 @@ def _serve():
     try:
         send(BYE, {"error": problem})
     except OSError:
-        pass  # The parent is gone, and with it whoever wanted to know.
+        pass  # The parent is gone, and with it the reader.
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ fn main() -> Result<(), Report> {
     let provisioner = Provisioner::builder().open()?;
     let environment = provisioner.environment(&RuntimeEnv::uv(packages))?;
 
-    // While `environment` lives nobody evicts it.
+    // As long as `environment` lives, it is not evicted.
     let code = "import importlib.metadata as it; print(*sorted(d.name + '==' + d.version for d in \
                 it.distributions()))";
     let command = environment.command("python".as_ref(), &["-c".into(), code.into()]);

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_above_that_everybody_may_write_needs_the_sticky_bit() {
+    fn a_world_writable_folder_above_needs_the_sticky_bit() {
         let dir = Scratch::new("trust-").unwrap();
         let root = dir.path().join("above/root");
         fs::create_dir_all(&root).unwrap();

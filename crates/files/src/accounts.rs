@@ -57,11 +57,11 @@ mod tests {
         "root:x:0:\nusers:x:100:\nann:x:1002:ann\nbob:x:1003:cy\nteam:x:1010:ann,bob\n";
 
     #[test]
-    fn a_group_is_private_if_the_lists_have_nobody_else_in_it() {
+    fn a_group_is_private_if_the_lists_have_no_other_user_in_it() {
         let is_private = |uid, gid| is_private(uid, gid, PASSWD, GROUP);
         assert!(is_private(1001, 1002), "a group of its own with another number");
-        assert!(!is_private(1003, 1003), "somebody was added to it");
-        assert!(!is_private(1004, 100), "the first group of somebody else, too");
+        assert!(!is_private(1003, 1003), "another user was added to it");
+        assert!(!is_private(1004, 100), "the first group of another user, too");
         assert!(!is_private(1001, 1010));
         assert!(is_private(7001, 7001), "a number without an account, as containers have it");
         assert!(!is_private(7001, 7500), "no list knows who is in it");

@@ -147,8 +147,8 @@ def prepare(drafts, counter):
 
 
 def work():
-    # First, since to import the rest takes as long as to compile a dozen files. Who takes only idle
-    # time (`SCHED_IDLE`) gets nowhere on a machine that is busy with the run itself.
+    # First, since the other imports take as long as compiling a dozen files. A process with only
+    # idle time (`SCHED_IDLE`) would make no progress while the run keeps the machine busy.
     os.nice(19)
     import json
     import warnings

@@ -105,7 +105,7 @@ impl Installer {
     ///
     /// The tool sees the packages of the environment as installed, so only the difference is
     /// fetched. Bytecode is left to [`compile_bytecode`](crate::compile_bytecode). After an error
-    /// the environment may be half changed: build where nobody looks yet.
+    /// the environment may be half changed: build in a place that is not in use yet.
     ///
     /// # Errors
     ///

@@ -64,7 +64,7 @@ pub enum Error {
         path: PathBuf,
         /// How long the wait was.
         waited: Duration,
-        /// Who holds it.
+        /// The process that holds it.
         holder: Holder,
     },
 
@@ -75,7 +75,7 @@ pub enum Error {
         path: PathBuf,
         /// How long the wait was.
         waited: Duration,
-        /// Who holds it.
+        /// The process that holds it.
         holder: Holder,
     },
 

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_leaves_what_somebody_is_deleting() {
+    fn a_sweep_leaves_trees_that_are_being_deleted() {
         let (root, layout) = layout();
         let trash = Trash::new(&layout, Access::Private);
         fs::create_dir(root.path().join("env")).unwrap();

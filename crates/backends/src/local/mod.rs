@@ -5,7 +5,7 @@
 //! other, each of which has a `session`: its thread decides by `feed`, and `flights` is what the worker
 //! has. It comes to that by `birth`, from `templates` where it can. What crosses to it is a `parcel` with a `payload`, in `arenas` where it is large, and comes back
 //! through `results`. `provide` makes the environments, `load` and `scaling` decide about more workers,
-//! `devices` about who holds which. `runner` runs one stage alone, for engines that lay the stages out
+//! `devices` about their holders. `runner` runs one stage alone, for engines that lay the stages out
 //! themselves, and `travel` has tasks as bytes for them.
 
 mod arenas;

@@ -117,7 +117,7 @@ impl Run {
         }
     }
 
-    /// The same with another limit for workers that have nothing to do.
+    /// Sets the limit for idle workers.
     pub(crate) fn with_idle_limit(self, idle_limit: Duration) -> Self {
         Self { idle_limit, ..self }
     }

@@ -41,7 +41,7 @@ mod tests {
     use crate::local::payload::Format;
 
     #[test]
-    fn only_what_fits_and_is_nobody_elses_is_used_again() {
+    fn only_unshared_memory_that_fits_is_used_again() {
         let mut spare = Spare::default();
         let payload = |size| Payload::new(Format::Bytes, vec![1; size]);
         let held = payload(LEAST);

@@ -38,7 +38,7 @@ pub(crate) struct Offer {
     folders: Vec<(PathBuf, usize)>,
 }
 
-/// What a worker is told of an offer.
+/// An offer in the form for a worker.
 #[derive(Serialize)]
 struct Told<'a> {
     /// Each with where the bytecode of its modules is kept.

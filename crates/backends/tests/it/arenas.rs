@@ -102,7 +102,7 @@ fn a_worker_can_change_neither_its_input_nor_the_size_of_an_arena() {
 }
 
 #[test]
-fn a_worker_that_dies_half_way_through_its_output_harms_nobody() {
+fn a_worker_that_dies_half_way_through_its_output_harms_no_other() {
     let harm = "os.pwrite(output, b'x' * 1000, 0); os.kill(os.getpid(), signal.SIGKILL)";
     let report = run_harmful(harm, true);
     assert_eq!((report.outputs.len(), report.failed.len()), (3, 0));
@@ -136,7 +136,7 @@ fn a_worker_that_lies_about_its_output_is_found_out() {
 }
 
 #[test]
-fn a_part_of_the_arena_that_nobody_gave_is_refused() {
+fn a_part_of_the_arena_that_was_not_given_is_refused() {
     let notes = Notes::new();
     let stage = python(&harmful("answer([1, [[['B', 1]]]])")).with_args(json!([notes.path, false]));
     let metadata = [("harm".to_owned(), json!(true))].into_iter().collect();

@@ -261,7 +261,7 @@ fn what_python_cannot_read_is_its_tasks_failure_alone() {
 }
 
 #[test]
-fn keys_that_come_twice_pass_where_nobody_looks() {
+fn keys_that_come_twice_pass_unread() {
     let line = r#"{"a":1,"b":0,"a":2}"#;
     let task = || [Task::from_json_line(line).unwrap()];
     let report = local().run(&Pipeline::new("t").with_stage(look_in_rust("look")), task()).unwrap();

@@ -387,7 +387,7 @@ class Stage:
 }
 
 #[test]
-fn what_nobody_would_get_is_refused() {
+fn values_that_would_be_lost_are_refused() {
     for (text, words) in [
         (
             "class Stage:\n def process(self, task):\n  if True: return 1\n  yield 2",

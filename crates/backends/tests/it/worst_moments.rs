@@ -231,7 +231,7 @@ class Stage:
 }
 
 #[test]
-fn a_worker_that_is_not_needed_any_more_holds_nobody_up() {
+fn a_worker_that_is_no_longer_needed_does_not_hold_up_the_run() {
     let notes = Notes::new();
     let text = r"
 import os, time

@@ -42,7 +42,7 @@ class Pipeline:
         self.runtime_env = runtime_env
 
     def with_(self, changes: Mapping[str, Mapping[str, Any]]) -> "Pipeline":
-        """The same with other settings for some stages, by their names."""
+        """Returns a copy with other settings for some stages, by their names."""
         left = dict(changes)
         names = names_of(self.stages)
         stages: list[Any] = []

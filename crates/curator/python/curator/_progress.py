@@ -103,7 +103,7 @@ class Progress:
 
 
 def _in_notebook() -> bool:
-    """Whether the one who reads has a notebook before them."""
+    """Returns whether the program runs in a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"

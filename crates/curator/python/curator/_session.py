@@ -23,10 +23,10 @@ _frames = shared("curator_frames")
 OPEN, TASK, END, CANCEL = 32, 33, 34, 35
 BYE, NOTE, CREDIT, OUTPUT, SOURCE_DONE, REPORT = 69, 70, 96, 97, 98, 99
 
-# What may wait for whoever takes the outputs; the program waits, too, once that much does.
+# Maximum of waiting outputs; above it, the program waits for the consumer.
 _MOST_FRAMES = 1024
 _MOST_BYTES = 32 << 20
-# How long the program may take to end once nobody listens to it any more.
+# Time limit for the program to end after its client has closed.
 _END_SECONDS = 10
 
 Frame = tuple[int, str, bytes]

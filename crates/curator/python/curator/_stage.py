@@ -153,7 +153,7 @@ class CompositeStage:
         raise NotImplementedError(f"{type(self).__name__} has no `decompose`")
 
     def with_(self, changes: Mapping[str, Mapping[str, Any]]) -> "CompositeStage":
-        """The same with other settings for some of its stages, by their names."""
+        """Returns a copy with other settings for some of its stages, by their names."""
         changed = copy.copy(self)
         before: dict[str, Mapping[str, Any]] = self.__dict__.get("_curator_changes", {})
         merged = {name: {**before.get(name, {}), **change} for name, change in changes.items()}

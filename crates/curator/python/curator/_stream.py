@@ -1,4 +1,4 @@
-"""A run under way: tasks go in and come out, as fast as the one who takes them."""
+"""A run under way: tasks go in and come out, as fast as the consumer takes them."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ def ask(request: dict[str, Any], cache_dir: Optional[str]) -> dict[str, Any]:
 class Stream(Iterator[Task]):
     """The tasks that come out of a pipeline, as they do.
 
-    Whoever stops taking them holds the run up; `close`, the end of a `with` block, and the end of
+    A consumer that stops taking them stops the run; `close`, the end of a `with` block, and the end of
     this object end it. `report` is there once the last one has come.
     """
 

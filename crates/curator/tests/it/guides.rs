@@ -192,7 +192,7 @@ fn the_guide_to_migrating_does_what_it_says() {
 }
 
 #[test]
-fn the_guides_for_rust_have_no_block_that_nobody_runs() {
+fn every_block_of_the_guides_for_rust_is_run() {
     for name in ["property-tests", "rust-programs", "single-crates"] {
         follow_page(name);
     }

@@ -59,7 +59,7 @@ fn kill(signal: &str, pid: &str) {
 /// The client, its program or a worker is killed in the middle: the other processes end, and the
 /// survivor says why.
 #[test]
-fn whoever_is_killed_leaves_nothing_behind() {
+fn a_killed_process_leaves_nothing_behind() {
     for victim in ["client", "engine"] {
         let folder = Folder::new("");
         let text =

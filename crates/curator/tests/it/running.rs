@@ -149,7 +149,7 @@ fn a_failure_ends_the_run_unless_it_is_to_be_recorded() {
 }
 
 #[test]
-fn nobody_waits_for_a_reader_or_a_writer_that_has_gone() {
+fn no_run_waits_for_a_reader_or_a_writer_that_has_gone() {
     let folder = Folder::numbers(0, "{}");
     let shell = |script: &str| {
         let script = format!("set -o pipefail; {script}");

@@ -234,8 +234,8 @@ fn a_cache_that_may_only_be_read_serves_runs() {
 
 /// A user makes a world-writable cache, with good or bad intentions.
 #[test]
-fn what_a_stranger_planted_is_run_by_nobody() {
-    let Some(place) = Place::new("what_a_stranger_planted_is_run_by_nobody") else { return };
+fn a_program_that_a_stranger_planted_is_never_run() {
+    let Some(place) = Place::new("a_program_that_a_stranger_planted_is_never_run") else { return };
     let cache = place.make_cache(STRANGER, STRANGER, 0o700);
     let stranger = User { id: STRANGER, group: STRANGER, umask: 0 };
     place.run(stranger, &CREATE).text();

@@ -136,7 +136,7 @@ fn a_flag_ends_a_fetch_of_a_tool_through_a_dead_proxy() {
 }
 
 #[test]
-fn a_flag_ends_the_wait_for_somebody_else_s_fetch() {
+fn a_flag_ends_the_wait_for_another_process_s_fetch() {
     let environment = Environment::bare();
     let dir = tempfile::tempdir().unwrap();
     let lock = fs::File::create(dir.path().join("bootstrap.lock")).unwrap();

@@ -20,7 +20,7 @@ pub enum Workers {
 impl Workers {
     pub(crate) fn problem(self) -> Option<&'static str> {
         match self {
-            Self::Fixed(0) => Some("is 0, which leaves nobody to do the work"),
+            Self::Fixed(0) => Some("is 0, which leaves no worker for the tasks"),
             Self::PerNode(number) if !number.is_finite() || number <= 0.0 => {
                 Some("is no number above 0")
             }

@@ -162,7 +162,7 @@ impl Placement<'_> {
         let size = if self.shared.strategy == Strategy::Copy { BATCH / 16 } else { BATCH };
         for names in names.chunks(size) {
             let (from, to, target) = (from.clone(), to.clone(), target.clone());
-            // Nobody listens only after the end, when nothing is sent any more.
+            // The receiver closes only after the end, when nothing is sent any more.
             let _ = self.batches.send(Batch { from, to, target, names: names.to_vec() });
         }
     }
@@ -177,7 +177,7 @@ impl Placement<'_> {
         self.aliases.replace(self.aliases.get() + 1)
     }
 
-    /// Whether walking on is in vain: a thread has failed, or nobody wants the environment any more.
+    /// Whether walking on is in vain: a thread has failed, or the environment is no longer wanted.
     pub(super) fn is_stopped(&self) -> bool {
         self.shared.is_stopped()
     }

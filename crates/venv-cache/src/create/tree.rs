@@ -18,7 +18,7 @@ use crate::error::{Error, IoResultExt};
 use crate::interpreter::Interpreter;
 use crate::layout::{MANIFEST, SIZES};
 
-/// Larger files are data, which nobody reads through for a path.
+/// Larger files are data, which is not searched for a path.
 const LONGEST_TEXT: u64 = 256 * 1024;
 
 /// The virtualenv that is cloned.

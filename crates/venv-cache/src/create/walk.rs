@@ -45,7 +45,7 @@ pub(super) enum Verdict {
     Leave,
 }
 
-/// Who decides during a walk.
+/// Decisions during a walk.
 pub(super) trait Visitor {
     /// Called before a folder is listed; may choose another way for its links.
     fn enter(&self, folder: &mut Folder) -> Result<(), Error>;
@@ -86,7 +86,7 @@ pub(super) fn walk(
             } else if kind.is_file() {
                 names.push(name);
             }
-            // A socket or a pipe is somebody's, not the environment's.
+            // A socket or a pipe belongs to a process, not to the environment.
         }
         let target = match folder.way.clone() {
             Way::Direct => folder.from.clone(),

@@ -248,7 +248,7 @@ fn a_wait_ends_with_the_lock_file_and_a_hint() {
 }
 
 #[test]
-fn folders_that_somebody_removed_are_made_anew() {
+fn removed_folders_are_made_anew() {
     let scratch = Scratch::new();
     for entry in fs::read_dir(scratch.cache().root()).unwrap() {
         let path = entry.unwrap().path();

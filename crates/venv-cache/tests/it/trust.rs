@@ -62,7 +62,7 @@ fn untrusted<T: std::fmt::Debug>(result: Result<T, Error>) -> Untrusted {
 }
 
 #[test]
-fn what_everybody_may_write_is_refused_with_the_way_out() {
+fn a_world_writable_cache_is_refused_with_the_way_out() {
     let scratch = Scratch::new();
     let cache = scratch.cache();
     build(cache);
@@ -149,7 +149,7 @@ fn root_is_no_member_of_every_group() {
 }
 
 #[test]
-fn a_folder_above_that_everybody_may_write_is_refused() {
+fn a_world_writable_folder_above_is_refused() {
     let dir = open_dir();
     let above = dir.path().join("above");
     fs::create_dir(&above).unwrap();
@@ -362,7 +362,7 @@ fn a_link_in_the_place_of_a_lock_leaves_its_target_as_it_is() {
 
 /// No process writes into these pipes, so opening one in the usual way waits forever.
 #[test]
-fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
     let scratch = Scratch::new();
     let (cache, root) = (scratch.cache(), scratch.cache().root());
     for name in ["manifest.json", "sizes.json"] {

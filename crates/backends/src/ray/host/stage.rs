@@ -392,7 +392,7 @@ mod tests {
 
     /// The actor of a run that is over may still exist without reading.
     #[test]
-    fn a_host_that_nobody_listens_to_ends_with_its_run() {
+    fn a_host_without_a_reader_ends_with_its_run() {
         let dir = tempfile::tempdir().unwrap();
         let (socket, running) = host(dir.path());
         // Far more answers than the socket holds.

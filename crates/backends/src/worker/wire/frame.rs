@@ -30,7 +30,7 @@ const CHUNK: usize = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// To the worker: who it is; carries the lifeline and the leases.
+    /// To the worker: its identity; carries the lifeline and the leases.
     Start = 1,
     /// To the worker: run the set-up hooks.
     Setup = 2,

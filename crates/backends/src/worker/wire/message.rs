@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::run::PythonError;
 
-/// Engine to worker, once: who it is and what it runs.
+/// Engine to worker, once: its identity and its stage.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Start<'a> {
     pub(crate) stage: &'a str,

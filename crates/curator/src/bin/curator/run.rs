@@ -306,7 +306,7 @@ impl Running<'_> {
         let mut observers = Observers::default();
         observers.add(self.display.clone());
         observers.add(Arc::new(move |event: &Event| {
-            // Whoever waits for input must not wait for ever once nobody wants it.
+            // A thread that waits for input must stop when tasks are no longer wanted.
             if matches!(event, Event::Stopping) {
                 reading.stop.store(true, Ordering::Relaxed);
             }

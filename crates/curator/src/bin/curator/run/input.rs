@@ -14,7 +14,7 @@ use curator::Task;
 use super::malformed::{self, Malformed};
 use crate::failure::Failure;
 
-/// How often it looks whether anybody still wants tasks while none comes.
+/// Poll interval for the end of the run while no input comes.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a line may be, in bytes: a device has none that ends.
 const LONGEST_LINE: u64 = 1 << 28;
@@ -106,7 +106,7 @@ impl Input {
             }
         };
         let (sender, lines) = sync_channel(AHEAD);
-        // It may be blocked in a read when the program ends, so nobody waits for it.
+        // It may be blocked in a read when the program ends, so no thread waits for it.
         let read = move || {
             for (number, line) in (1..).zip(Lines { reader, longest: LONGEST_LINE }) {
                 let line = match line {

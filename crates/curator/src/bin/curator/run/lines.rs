@@ -115,7 +115,7 @@ impl Lines {
         // In one piece, which the buffer never breaks in two.
         let mut written = out.write_all(format!("{line}\n").as_bytes());
         if is_stdout || is_late {
-            // Whoever reads the other end of a pipe may be waiting for it.
+            // The reader at the other end of a pipe may be waiting for it.
             written = written.and_then(|()| out.flush());
             self.flushed = Instant::now();
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-/// What a client is told of an error.
+/// An error in the form for a client.
 #[derive(Debug)]
 pub(super) struct Fault(Value);
 

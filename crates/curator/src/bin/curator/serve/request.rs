@@ -75,7 +75,7 @@ impl Request {
             return Err(Fault::usage("the first frame of a client says what it wants done"));
         }
         let request: Self = serde_json::from_slice(&frame.meta).map_err(|error| {
-            Fault::usage(&format!("a request that nobody understands: {error}"))
+            Fault::usage(&format!("a request that cannot be read: {error}"))
         })?;
         let ours = env!("CARGO_PKG_VERSION");
         if request.version != ours {
