@@ -218,3 +218,38 @@ fn files_speak_of_the_product_alone() {
         }
     }
 }
+
+/// Words that hide the subject of a sentence, and so make a reader read it twice.
+#[test]
+fn sentences_name_their_subject() {
+    // The words are put together here, so that the search does not find this file.
+    let words = [
+        ["who", "ever"],
+        ["some", "body"],
+        ["no", "body"],
+        ["any", "body"],
+        ["every", "body"],
+        ["the same", " with "],
+        ["is told", " of "],
+        ["as it", " stands"],
+    ]
+    .map(|parts| parts.concat());
+    let root = crates().parent().unwrap().to_owned();
+    let mut files = Vec::new();
+    for folder in ["crates", "tests", "bench", "docs"] {
+        files.extend(files_below(&root.join(folder), &["rs", "py", "md"]));
+    }
+    let mut problems = Vec::new();
+    let except = ["docs/STYLE.md", "settings/overrides.rs"];
+    for file in files.iter().filter(|file| !except.iter().any(|it| file.ends_with(it))) {
+        let text = fs::read_to_string(file).unwrap();
+        for (number, line) in (1..).zip(text.lines()) {
+            // The system has a user of this name.
+            let line = line.to_lowercase().replace(&format!("the user `{}`", words[2]), "");
+            if let Some(word) = words.iter().find(|word| line.contains(&***word)) {
+                problems.push(format!("{}:{number} has `{word}`", file.display()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "see docs/STYLE.md:\n{}", problems.join("\n"));
+}

@@ -107,7 +107,7 @@ pub(crate) fn to_file_url(path: &Path) -> String {
     url
 }
 
-/// Returns a user or password as it stands in a URL; percent codes that it already has are kept.
+/// Returns a user or password as it is written in a URL; percent codes that it already has are kept.
 pub(crate) fn encoded_user_info(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

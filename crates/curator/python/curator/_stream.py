@@ -37,8 +37,8 @@ def ask(request: dict[str, Any], cache_dir: Optional[str]) -> dict[str, Any]:
 class Stream(Iterator[Task]):
     """The tasks that come out of a pipeline, as they do.
 
-    A consumer that stops taking them stops the run; `close`, the end of a `with` block, and the end of
-    this object end it. `report` is there once the last one has come.
+    A consumer that stops taking them holds the run up; `close`, the end of a `with` block, and the
+    end of this object end it. `report` is there once the last one has come.
     """
 
     report: Optional[RunReport] = None

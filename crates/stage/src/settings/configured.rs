@@ -126,8 +126,8 @@ impl PythonStage {
         PythonCode::from_source(text, name).into()
     }
 
-    /// The same with arguments for the class: a JSON object gives keyword arguments, an array
-    /// positional ones.
+    /// Sets arguments for the class: a JSON object gives keyword arguments, an array positional
+    /// ones.
     ///
     /// By default, `null`: the class is constructed without arguments.
     pub fn with_args(self, args: impl Into<serde_json::Value>) -> Self {

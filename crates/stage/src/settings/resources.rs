@@ -30,13 +30,13 @@ impl Resources {
         Self { cpus, ..Self::default() }
     }
 
-    /// The same with that many GPUs. By default, 0.
+    /// Sets the number of GPUs. Default: 0.
     #[must_use]
     pub fn with_gpus(self, gpus: f64) -> Self {
         Self { gpus, ..self }
     }
 
-    /// The same with that much memory on one GPU, in GB. By default, 0.
+    /// Sets the memory on one GPU, in GB. Default: 0.
     #[must_use]
     pub fn with_gpu_memory_gb(self, gpu_memory_gb: f64) -> Self {
         Self { gpu_memory_gb, ..self }

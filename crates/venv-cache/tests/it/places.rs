@@ -203,8 +203,8 @@ fn a_base_of_another_owner() {
     fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).unwrap();
     let test = "places::inside_a_base_of_another_owner";
     if rustix::process::geteuid().is_root() {
-        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-        run_test(&nobody, test, folder.path());
+        let unprivileged = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        run_test(&unprivileged, test, folder.path());
     } else {
         // Root's files belong to another owner already.
         fs::remove_dir_all(&dir).unwrap();
