@@ -71,7 +71,7 @@ pub(crate) fn digest_contents(
             Named::Index(path) => (path, folder(path, source, |_, _| true)),
         };
         match digest {
-            // The tools skip dangling links; for an index, they print a warning.
+            // The tools skip missing folders of links, and report a missing index themselves.
             Err(Error::Read { source, .. } | Error::List { source, .. })
                 if !matches!(one, Named::File(_)) && source.kind() == io::ErrorKind::NotFound => {}
             digest => {

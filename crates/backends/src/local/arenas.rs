@@ -15,7 +15,7 @@ use crate::worker::wire::{Arena, Kind, Outbox, Region, Shares, aligned};
 pub(crate) const ARENAS_FROM: usize = 16 << 10;
 /// Initial size of a worker's arenas. Untouched pages take no memory.
 const LEAST: usize = 64 << 20;
-/// Maximum size of each arena. Data that does not fit would take memory elsewhere.
+/// Maximum size of each arena. Data that stays in one would otherwise take memory elsewhere.
 const MOST: usize = 4 << 30;
 /// Maximum bytes of an arena that one batch gets.
 const MOST_OF_ONE: usize = 512 << 20;

@@ -49,7 +49,7 @@ impl Wanted {
         if self.declared == Declared::Ignore {
             return Ok(told);
         }
-        // The pipeline renames a stage if two would have the same name.
+        // The pipeline decides about names if two stages would have the same one.
         for (name, found) in declared.settings.iter().filter(|(name, _)| *name != "name") {
             if self.declared == Declared::Forbid {
                 return Err(Error::forbidden(&settings.name, name, found));

@@ -97,8 +97,8 @@ impl Over {
         EndsRun(self)
     }
 
-    /// Winds the run down on the first request, and kills it after the grace period, or at once on
-    /// the second request. Returns when the run is over or has been killed.
+    /// Winds the run down on the first request, and kills it after the grace period, or at once if
+    /// requested. Returns when the run is over or has been killed.
     pub(crate) fn watch(
         &self,
         stop: &Stop,

@@ -102,7 +102,7 @@ fn a_worker_can_change_neither_its_input_nor_the_size_of_an_arena() {
 }
 
 #[test]
-fn a_worker_that_dies_half_way_through_its_output_harms_no_other() {
+fn a_worker_that_dies_half_way_through_its_output_harms_no_other_worker() {
     let harm = "os.pwrite(output, b'x' * 1000, 0); os.kill(os.getpid(), signal.SIGKILL)";
     let report = run_harmful(harm, true);
     assert_eq!((report.outputs.len(), report.failed.len()), (3, 0));
