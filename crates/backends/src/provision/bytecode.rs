@@ -1,5 +1,5 @@
-//! The bytecode of a base that came without: compiled beside the first run that needs environments
-//! over the base, kept in the cache, and offered to every worker.
+//! The bytecode of a base that came without it: compiled beside the first run that needs
+//! environments over the base, kept in the cache, and offered to every worker.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +15,14 @@ use venv_cache::{Base, Bytecode, Cache, Interpreter};
 
 use crate::run::Plan;
 
-/// How long a run goes on before anything is compiled beside it. Over a base for which compiling is
-/// worth its while, to import alone takes longer; a shorter run is left alone.
+/// How long a run goes on before anything is compiled beside it. A base that is worth compiling
+/// takes longer to import alone; a shorter run is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often it looks whether the run is over.
+/// Poll interval for the end of the run.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What is kept of one base, once there is anything.
+/// The kept bytecode of one base, if any.
 #[derive(Debug, Default)]
 pub(crate) struct BaseBytecode {
     kept: OnceLock<Arc<Bytecode>>,
@@ -30,28 +30,28 @@ pub(crate) struct BaseBytecode {
     has_begun: AtomicBool,
 }
 
-/// The folders of an environment that have modules of the base, and what is kept of that.
+/// The folders of an environment with modules of the base, and their kept bytecode.
 #[derive(Debug)]
 pub(crate) struct Offer {
     base: Arc<BaseBytecode>,
-    /// Each with the number of the base's folder that its modules are from.
+    /// Each with the number of the base's folder that its modules come from.
     folders: Vec<(PathBuf, usize)>,
 }
 
 /// An offer in the form for a worker.
 #[derive(Serialize)]
 struct Told<'a> {
-    /// Each with where the bytecode of its modules is kept.
+    /// Each with the folder of its modules' kept bytecode.
     folders: Vec<(&'a Path, PathBuf)>,
     library: PathBuf,
 }
 
-/// Ends what compiles in the background soon after this is dropped.
+/// Ends background compilation soon after this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Compiling(Arc<AtomicBool>);
 
 impl BaseBytecode {
-    /// What there is of it now.
+    /// Returns the bytecode that exists now.
     pub(crate) fn of(cache: &Cache, base: &Base) -> Self {
         let found = Self::default();
         match cache.bytecode(base) {
@@ -62,8 +62,8 @@ impl BaseBytecode {
         found
     }
 
-    /// Has what is missing compiled in the background, if the run goes on for long enough. Nothing
-    /// depends on it, so whatever goes wrong only costs time.
+    /// Compiles missing bytecode in the background, if the run goes on for long enough. Nothing
+    /// depends on it, so a failure only costs time.
     pub(crate) fn begin(
         self: &Arc<Self>,
         cache: &Cache,
@@ -122,7 +122,7 @@ impl BaseBytecode {
     }
 }
 
-/// Waits, and tells whether a run still goes on then.
+/// Waits, and returns whether the run still goes on.
 fn goes_on(over: &AtomicBool) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -135,14 +135,14 @@ fn goes_on(over: &AtomicBool) -> bool {
 }
 
 impl Offer {
-    /// To the base itself.
+    /// Returns the offer to the base itself.
     pub(crate) fn to_base(base: &Arc<BaseBytecode>, interpreter: &Interpreter) -> Self {
         let folders = interpreter.site_dirs().iter().cloned().zip(0..).collect();
         Self { base: base.clone(), folders }
     }
 
-    /// To an environment over the base: what of that lies outside of its folder is in the one for
-    /// packages there.
+    /// Returns the offer to an environment over the base. The packages of base folders outside of
+    /// the base's own folder are in the environment's one folder for packages.
     pub(crate) fn to_environment(
         base: &Arc<BaseBytecode>,
         interpreter: &Interpreter,
@@ -157,7 +157,7 @@ impl Offer {
         Self { base: base.clone(), folders }
     }
 
-    /// What a worker is told; nothing where nothing is kept.
+    /// Returns the form for a worker; none if nothing is kept.
     pub(crate) fn told(&self) -> Option<Value> {
         let kept = self.base.kept.get().filter(|kept| !kept.is_empty())?;
         let folders = self.folders.iter();
@@ -180,7 +180,7 @@ impl Drop for Compiling {
     }
 }
 
-/// What the stages of a plan import, in their order.
+/// Returns the imports of a plan's stages, in their order.
 pub(crate) fn importers(plan: &Plan) -> Vec<Importer> {
     let codes = plan.stages().iter().filter_map(|stage| stage.behaviour.as_python());
     let importer = |source: &PythonSource| match source {
