@@ -74,9 +74,8 @@ impl Request {
         if frame.kind != Kind::Open {
             return Err(Fault::usage("the first frame of a client says what it wants done"));
         }
-        let request: Self = serde_json::from_slice(&frame.meta).map_err(|error| {
-            Fault::usage(&format!("a request that cannot be read: {error}"))
-        })?;
+        let request: Self = serde_json::from_slice(&frame.meta)
+            .map_err(|error| Fault::usage(&format!("a request that cannot be read: {error}")))?;
         let ours = env!("CARGO_PKG_VERSION");
         if request.version != ours {
             let theirs = &request.version;
