@@ -5,9 +5,9 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::install::Tool;
 use crate::location;
 use crate::settings::{self, Effect, Setting, Value as Kind};
+use crate::tool::Tool;
 
 /// What is in force of them.
 #[derive(Debug, Default)]

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use envspec::Install;
 
+use crate::command::Command;
 use crate::command_line::Program;
 use crate::error::Error;
 use crate::known::Archive;
-use crate::command::Command;
 use crate::process::Waiting;
 use crate::request::Request;
 use crate::scratch::Scratch;

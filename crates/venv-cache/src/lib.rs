@@ -119,9 +119,7 @@ pub use crate::base::{Base, Kind};
 pub use crate::built::Built;
 pub use crate::bytecode::{Bytecode, BytecodeWriter};
 pub use crate::cache::{Cache, Listed};
-pub use crate::create::{
-    Created, create, create_bare, create_telling, create_unless, prevailing,
-};
+pub use crate::create::{Created, create, create_bare, create_telling, create_unless, prevailing};
 pub use crate::error::{BoxError, Error, Result};
 pub use crate::evict::{Budget, Removed, Report};
 pub use crate::file_system::FileSystem;

@@ -55,7 +55,8 @@ AFTER = [
     "Stage = type('Stage', (Stage,), {{'{setting}': {value}}})\n",
     "class Stage(Stage):\n    {setting} = {value}\n",
     "list(map(lambda it: type.__setattr__(it, '{setting}', {value}), [Stage]))\n",
-    "def again():\n    global Stage\n    class Stage(Stage):\n        {setting} = {value}\nagain()\n",
+    "def again():\n    global Stage\n"
+    "    class Stage(Stage):\n        {setting} = {value}\nagain()\n",
 ]
 PROCESS = "    def process(self, task): return task\n"
 

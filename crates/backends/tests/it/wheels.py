@@ -1,7 +1,7 @@
 """Writes small wheels, and installs them without a package manager.
 
-`wheels.py FOLDER`: one wheel per object (name, version, requires, files, extras) of the JSON on standard
-input, always with the same bytes;
+`wheels.py FOLDER`: one wheel per object (name, version, requires, files, extras) of the JSON on
+standard input, always with the same bytes;
 `wheels.py --install SITE WHEEL...`: unpacks wheels into a folder of packages.
 """
 

@@ -170,7 +170,7 @@ fn the_settings_of_uv_in_a_file_hold_for_what_it_names() {
     let project = settings.replace("INDEX", "").replace("PIP", "[tool.uv.pip]\n");
     let project = format!("[dependency-groups]\ndev = ['six']\n[tool.uv]\n{project}{index}");
     let script = project.replace("[dependency-groups]\ndev", "dependencies");
-    let script: String = script.lines().map(|line| format!("# {line}\n")).collect();
+    let script: String = script.lines().flat_map(|line| ["# ", line, "\n"]).collect();
     let script = format!("# /// script\n{script}# ///\n");
     for (name, path, text) in [
         ("pyproject.toml", "pyproject.toml#dev", project.as_str()),
@@ -223,7 +223,7 @@ fn the_settings_of_uv_in_a_file_hold_for_what_it_names() {
         ("sources = { six = { path = '../six' } }", "says where `six` comes from"),
     ] {
         let block = format!("dependencies = ['six']\n[tool.uv]\n{setting}");
-        let block: String = block.lines().map(|line| format!("# {line}\n")).collect();
+        let block: String = block.lines().flat_map(|line| ["# ", line, "\n"]).collect();
         let error = load(Tool::Uv, "run.py", &format!("# /// script\n{block}# ///\n"));
         let error = error.unwrap_err();
         assert!(chain(&error).contains(words), "{}", chain(&error));
