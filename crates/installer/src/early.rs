@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use envspec::Install;
 
@@ -28,9 +27,8 @@ const RUNNER: &str = "__pip-runner__.py";
 /// A package manager that was started for one installation, and waits for it.
 ///
 /// It ends when this is dropped. Made by [`Installer::begin`](crate::Installer::begin).
-#[derive(Clone)]
 #[must_use]
-pub struct Begun(Arc<Mutex<Option<Standing>>>);
+pub struct Begun(Box<Standing>);
 
 /// A process that waits, with all that it was started for.
 pub(crate) struct Standing {
@@ -46,15 +44,14 @@ pub(crate) struct Standing {
 
 impl Begun {
     pub(crate) fn new(standing: Standing) -> Self {
-        Self(Arc::new(Mutex::new(Some(standing))))
+        Self(Box::new(standing))
     }
 
-    /// Returns what waits for these packages, once.
-    pub(crate) fn take(&self, request: &Request<'_>) -> Option<Standing> {
-        let standing = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let Standing { install, held, known, .. } = &standing;
+    /// Returns what waits, if it does so for these packages.
+    pub(crate) fn for_request(self, request: &Request<'_>) -> Option<Standing> {
+        let Standing { install, held, known, .. } = &*self.0;
         (install == request.install && held == request.held && known.as_deref() == request.known)
-            .then_some(standing)
+            .then_some(*self.0)
     }
 }
 

@@ -112,12 +112,26 @@ impl Installer {
     /// Each variant of [`Error`] that has a [`Transcript`], and [`Error::Unsupported`] for overrides
     /// with pip. Failures of the network are retried twice, inside the deadline.
     pub fn install(&self, request: &Request<'_>) -> Result<Outcome, Error> {
-        self.call(request, Mode::Install)
+        self.call(request, Mode::Install, None)
+    }
+
+    /// As [`Installer::install`], by what [`Installer::begin`] started for the same request. Where that
+    /// is for another one, or does not go on, the tool is started as usual.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Installer::install`].
+    pub fn install_begun(
+        &self,
+        request: &Request<'_>,
+        begun: Option<Begun>,
+    ) -> Result<Outcome, Error> {
+        self.call(request, Mode::Install, begun)
     }
 
     /// Starts the tool for an installation that is going to be asked for, as far as it can be before the
     /// environment has its packages; its interpreter must be there. Nothing is installed until
-    /// [`Installer::install`] gets the same request [with this](Request::with_begun).
+    /// [`Installer::install_begun`] gets the same request with this.
     ///
     /// Returns `None` where that is of no use, for instance for uv, which starts in milliseconds.
     #[must_use]
@@ -161,12 +175,12 @@ impl Installer {
     /// The same as of [`Installer::install`].
     pub fn resolve(&self, request: &Request<'_>) -> Result<Outcome, Error> {
         if self.tool() == Tool::Pip {
-            return self.call(request, Mode::DryRun);
+            return self.call(request, Mode::DryRun, None);
         }
         // uv leaves a lock file in a virtualenv even after a dry run.
         let shadow = shadow::of_virtualenv(&request.python)?;
         let python = shadow.as_ref().map_or(request.python.clone(), Shadow::python);
-        self.call(&Request { python, ..request.clone() }, Mode::DryRun)
+        self.call(&Request { python, ..request.clone() }, Mode::DryRun, None)
     }
 
     /// Lists the requirements among the installed packages that are not met, sorted.
@@ -196,13 +210,19 @@ impl Installer {
         Ok(conflicts)
     }
 
-    fn call(&self, request: &Request<'_>, mode: Mode) -> Result<Outcome, Error> {
+    fn call(
+        &self,
+        request: &Request<'_>,
+        mode: Mode,
+        begun: Option<Begun>,
+    ) -> Result<Outcome, Error> {
         if request.install.requirements.is_empty() {
             self.refuse_unsupported(request.install)?;
             let changes = Changes::default();
             return Ok(Outcome::new(self.version(), self.tool(), changes, Duration::ZERO));
         }
-        let Attempt { scratch, finished, .. } = self.attempt(request, mode, |_| Ok(()))?;
+        let Attempt { scratch, finished, .. } =
+            self.attempt_begun(request, mode, |_| Ok(()), begun)?;
         let mut changes = self.changes(&finished, mode, request, &scratch)?;
         let mut elapsed = finished.elapsed;
         if self.tool() == Tool::Pip {
@@ -252,6 +272,18 @@ impl Installer {
         mode: Mode,
         prepare: impl Fn(&Scratch) -> Result<(), Error>,
     ) -> Result<Attempt, Error> {
+        self.attempt_begun(request, mode, prepare, None)
+    }
+
+    /// As [`Installer::attempt`], the first time by what has begun already.
+    fn attempt_begun(
+        &self,
+        request: &Request<'_>,
+        mode: Mode,
+        prepare: impl Fn(&Scratch) -> Result<(), Error>,
+        begun: Option<Begun>,
+    ) -> Result<Attempt, Error> {
+        let mut begun = begun.and_then(|begun| begun.for_request(request));
         let install = request.install;
         self.refuse_unsupported(install)?;
         let settings = self.settings_of(request)?;
@@ -261,12 +293,10 @@ impl Installer {
             if request.limit.is_over() {
                 return Err(Error::Late { action: "the installation" });
             }
-            let begun = request.begun.as_ref().filter(|_| mode == Mode::Install);
-            let begun = begun.and_then(|begun| begun.take(request));
             let command = |scratch: &Scratch| {
                 self.command(request, &settings, mode, scratch, environment.clone())
             };
-            let (scratch, sources, command, waiting) = match begun {
+            let (scratch, sources, command, waiting) = match begun.take() {
                 Some(begun) if begun.is_for(&command(&begun.scratch)?) => {
                     (begun.scratch, begun.sources, begun.command, Some(begun.process))
                 }
@@ -293,13 +323,13 @@ impl Installer {
                     progress(now);
                 }
             };
-            // Nobody is told of it, so nobody has to look.
+            // Without an observer there is nothing to look for.
             let mut watcher: Option<&mut Watcher<'_>> = match request.progress {
                 Some(_) if mode == Mode::Install => Some(&mut watch),
                 _ => None,
             };
-            let begun = waiting.and_then(|it| it.go_on(&request.limit, watcher.as_deref_mut()));
-            let mut finished = match begun {
+            let gone_on = waiting.and_then(|it| it.go_on(&request.limit, watcher.as_deref_mut()));
+            let mut finished = match gone_on {
                 Some(finished) => finished?,
                 None => process::run_watched(&command, streams, &request.limit, watcher)?,
             };

@@ -9,7 +9,6 @@ use std::time::Duration;
 use envspec::Install;
 
 use crate::deadline::{Deadline, Limit};
-use crate::early::Begun;
 use crate::known::Archive;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -31,7 +30,6 @@ pub struct Request<'a> {
     pub(crate) lock: Option<Arc<File>>,
     pub(crate) progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     pub(crate) settings: Option<&'a Settings>,
-    pub(crate) begun: Option<Begun>,
     pub(crate) known: Option<&'a [Archive]>,
 }
 
@@ -54,7 +52,6 @@ impl<'a> Request<'a> {
             lock: None,
             progress: None,
             settings: None,
-            begun: None,
             known: None,
         }
     }
@@ -95,15 +92,6 @@ impl<'a> Request<'a> {
     /// Default: [`Settings::read`] at the call, without a base.
     pub fn with_settings(mut self, settings: &'a Settings) -> Self {
         self.settings = Some(settings);
-        self
-    }
-
-    /// Uses what [`Installer::begin`](crate::Installer::begin) started for the same request. Where it is
-    /// for another one, or was used, the tool is started as usual.
-    ///
-    /// Default: none.
-    pub fn with_begun(mut self, begun: Option<Begun>) -> Self {
-        self.begun = begun;
         self
     }
 
@@ -157,7 +145,7 @@ impl<'a> Request<'a> {
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { install, python, held, limit, is_offline, is_fresh, again, .. } = self;
-        let Self { patience, lock, begun, known, .. } = self;
+        let Self { patience, lock, known, .. } = self;
         f.debug_struct("Request")
             .field("install", install)
             .field("python", python)
@@ -168,7 +156,6 @@ impl fmt::Debug for Request<'_> {
             .field("again", again)
             .field("patience", patience)
             .field("lock", lock)
-            .field("begun", begun)
             .field("known", known)
             .finish_non_exhaustive()
     }

@@ -29,7 +29,7 @@ pub(crate) struct Birth<'a> {
 
 /// There is no worker.
 pub(crate) enum Unborn {
-    /// Nobody needs it any more.
+    /// It is not needed any more.
     Cancelled,
     Failed(Error),
 }

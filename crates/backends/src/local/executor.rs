@@ -125,14 +125,14 @@ impl LocalExecutor {
         Self { idle_limit, ..self }
     }
 
-    /// The same with workers forked from *templates*, which have imported what a stage's file imports
-    /// first and have run nothing of its own, or each started by itself. By default, they are forked
-    /// where a stage can have several, or stages share a file and an environment; on Linux alone.
+    /// Sets whether workers are forked from *templates*, which have imported what a stage's file imports
+    /// first and have run nothing of its own. Default: `true` on Linux, where a stage can have several
+    /// workers, or stages share a file and an environment; elsewhere each is started by itself.
     pub fn with_templates(self, templates: bool) -> Self {
         Self { templates, ..self }
     }
 
-    /// The same with somebody who may end runs before their end. By default, nobody does.
+    /// Sets what may end runs before their end. Default: none.
     pub fn with_stop(self, stop: Stop) -> Self {
         Self { stop: Some(stop), ..self }
     }

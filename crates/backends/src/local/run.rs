@@ -72,7 +72,7 @@ pub(crate) struct Run {
     pub(crate) idle_limit: Duration,
     /// What workers are forked from.
     pub(crate) templates: Templates,
-    /// What ends builds: set once nobody wants environments any more.
+    /// What ends builds: set once environments are not wanted any more.
     pub(crate) builds_over: Arc<AtomicBool>,
     /// Whether the run was asked to end before its end.
     is_stopped: AtomicBool,
@@ -122,12 +122,12 @@ impl Run {
         Self { idle_limit, ..self }
     }
 
-    /// The same with workers that are forked from templates, or not.
+    /// Sets whether workers are forked from templates.
     pub(crate) fn with_templates(self, is_on: bool) -> Self {
         Self { templates: Templates::new(is_on), ..self }
     }
 
-    /// The same with another threshold.
+    /// Sets from how many bytes on data crosses in shared memory.
     pub(crate) fn with_arenas_from(self, arenas_from: Option<usize>) -> Self {
         Self { arenas_from, ..self }
     }

@@ -1,6 +1,6 @@
 //! Errors of a run, by what the caller can do next.
 //!
-//! The file is long because it is one enum: the fields of each error, and its message. `advice` has
+//! Long because it is one enum: the fields of each error, and its message. `advice` has
 //! the hints, `report` the text for people.
 
 mod advice;

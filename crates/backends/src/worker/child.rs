@@ -1,4 +1,4 @@
-//! A process of which somebody else may be the parent: watched, signalled and reaped in one way.
+//! A worker's process, started here or forked from a template: watched, signalled and reaped in one way.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -119,7 +119,7 @@ impl Child {
     }
 
     /// Waits for the rest of the killed group: the kernel takes a moment to end a process. Where
-    /// nobody reaps orphans some members stay as zombies, so the wait is short.
+    /// no process reaps orphans, some members stay as zombies, so the wait is short.
     fn wait_for_group(&self) {
         for _ in 0..100 {
             if rustix::process::test_kill_process_group(self.pid).is_err() {
@@ -143,7 +143,7 @@ impl Drop for Child {
     }
 }
 
-/// Sends a signal to the group of a process that nobody has reaped.
+/// Sends a signal to the group of a process that has not been reaped.
 fn kill_group(pid: Pid, signal: Signal) {
     let _ = rustix::process::kill_process_group(pid, signal);
 }

@@ -13,7 +13,7 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
-    /// In a way that the system told nobody: the process that it was forked from was gone.
+    /// In a way that is not known: the process that it was forked from was gone before it.
     Unknown,
 }
 

@@ -118,7 +118,7 @@ impl Process {
         Self::born(born, start, leases, secrets, on_line)
     }
 
-    /// The same with a process that comes to be in some way.
+    /// Takes up a process that comes to be in some way.
     pub(crate) fn born(
         born: impl FnOnce(Streams) -> io::Result<Child>,
         start: impl FnOnce(i32) -> serde_json::Result<Vec<u8>>,
@@ -172,7 +172,7 @@ impl Process {
         self.send_with(kind, meta, &[])
     }
 
-    /// The same with open files, of which the other side gets copies.
+    /// Sends one small frame with open files, of which the other side gets copies.
     pub(crate) fn send_with(
         &self,
         kind: Kind,
@@ -276,7 +276,7 @@ impl Process {
     }
 
     /// Kills the whole group, and only then has its leader reaped: until it is, its number cannot
-    /// belong to anybody else.
+    /// belong to another process.
     pub(crate) fn reap(&mut self) -> Exit {
         if let Some(exit) = self.exit {
             return exit;

@@ -6,8 +6,8 @@ use std::path::Path;
 use duct::ReaderHandle;
 
 /// Serves the simple pages (PEP 503) of the wheels that are in a folder at the time of a request,
-/// and notes the request beside the folder,
-/// to whoever gives a password that starts as is told in `LOGIN`.
+/// and notes the request beside the folder. Each request must give a password that begins as
+/// `LOGIN` says.
 const PROGRAM: &str = r#"
 import base64, http.server, os, pathlib, re, sys, time
 folder, login = pathlib.Path(sys.argv[1]), os.environ["LOGIN"]

@@ -37,7 +37,7 @@ fn imports(world: &World) -> usize {
 #[test]
 fn ray_is_imported_again_only_where_an_installation_touched_what_it_asks_for() {
     let world = world();
-    // In the first environment nobody knows what it asks for; then it is known, by the base.
+    // In the first environment what it asks for is not known; then it is known, by the base.
     for (packages, expected) in [
         (["apart"], 1),
         (["aside"], 1),

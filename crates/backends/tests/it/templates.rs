@@ -148,7 +148,7 @@ fn with_path(stage: PythonStage, dir: &Path) -> PythonStage {
     stage.with_runtime_env(env)
 }
 
-/// What `preload` names is imported whoever it belongs to; what cannot be forked after is started,
+/// What `preload` names is imported, also the user's own modules; what cannot be forked after is started,
 /// and the report tells why.
 #[test]
 fn what_speaks_against_a_fork_is_told_and_workers_are_started() {
@@ -264,7 +264,7 @@ fn processes(notes: &Notes) -> [i32; 3] {
 }
 
 /// How a forked worker ended is told as if it were a child of this program; where its template is
-/// gone the system tells nobody, and so does the report.
+/// gone that is not known, and the report says so.
 #[test]
 fn how_a_forked_worker_ended_is_told_exactly() {
     for (then, exit) in [

@@ -71,7 +71,7 @@ class Session:
         threading.Thread(target=run, args=arguments, name=name, daemon=True).start()
 
     def _send(self, frames: Iterable[ToSend]) -> bool:
-        """Sends frames; False if nobody takes them any more."""
+        """Sends frames; False if they are not taken any more."""
         with self._sending:
             try:
                 for kind, meta, body in frames:

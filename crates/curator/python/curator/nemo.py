@@ -150,7 +150,7 @@ def _refuse(stage: Any) -> None:
 
 
 def _refuse_base(base: Any, stages: Sequence[Any]) -> None:
-    """A base without NeMo Curator is told of before workers start, unless stages bring it along."""
+    """Refuses a base without NeMo Curator before workers start, unless stages bring it along."""
     if base is None or isinstance(base, Mapping):
         return
     python = os.fspath(base)

@@ -267,7 +267,7 @@ for name in make:
     );
 }
 
-/// A table crosses as Arrow, whoever has `pyarrow`: here nobody has, and the stages have what needs
+/// A table crosses as Arrow, with or without `pyarrow` at the ends: here neither has it, and the stages have what needs
 /// nothing. A frame that cannot become one is refused, and never pickled.
 #[test]
 #[cfg(feature = "arrow")]

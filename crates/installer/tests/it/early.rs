@@ -70,7 +70,7 @@ fn what_was_begun_installs_just_what_an_ordinary_start_does() {
     let request = Request::new(&wanted, &early.python());
     let begun = tool.begin(&request).expect("it is begun");
     let notes = [&early, &usual].map(|it| add_note(it, "distutils-precedence.pth", OF_SETUPTOOLS));
-    let first = tool.install(&request.with_begun(Some(begun))).unwrap();
+    let first = tool.install_begun(&request, Some(begun)).unwrap();
     let second = tool.install(&Request::new(&wanted, &usual.python())).unwrap();
 
     assert_eq!((first.added, first.removed), (second.added, second.removed));
@@ -94,7 +94,7 @@ fn where_the_environment_has_a_say_in_how_python_starts_pip_starts_as_usual() {
         let request = Request::new(&wanted, &environment.python());
         let begun = tool.begin(&request).expect("it is begun");
         let note = add_note(&environment, file, line);
-        let outcome = tool.install(&request.with_begun(Some(begun))).unwrap();
+        let outcome = tool.install_begun(&request, Some(begun)).unwrap();
         assert_eq!(outcome.added.len(), 1, "{file}");
         assert_eq!(noted(&note), "False", "{file}");
     }
@@ -109,13 +109,12 @@ fn what_was_begun_for_something_else_does_not_come_in() {
     let tool = pip(&environment.python());
     let [old, new] = ["local==1.0", "local==2.0"].map(|it| from_folder(wheels.path(), &[it]));
     let begun = tool.begin(&Request::new(&old, &environment.python()));
-    let request = Request::new(&new, &environment.python()).with_begun(begun);
-    tool.install(&request).unwrap();
+    let request = Request::new(&new, &environment.python());
+    tool.install_begun(&request, begun).unwrap();
     assert_eq!(environment.version_of("local"), "2.0");
-    // It is for one installation; the next one starts as usual.
-    let begun = tool.begin(&Request::new(&old, &environment.python()));
-    let request = Request::new(&old, &environment.python()).with_begun(begun);
-    assert_eq!(tool.install(&request).unwrap().added.len(), 1);
+    let request = Request::new(&old, &environment.python());
+    let begun = tool.begin(&request);
+    assert_eq!(tool.install_begun(&request, begun).unwrap().added.len(), 1);
     assert!(tool.install(&request).unwrap().is_unchanged());
 }
 

@@ -261,7 +261,7 @@ impl PipelineFile {
 
 impl Pipeline {
     /// Reads the pipeline of a pipeline file in TOML. How the file would have it run is left to
-    /// whoever runs it: [`PipelineFile`] tells that too.
+    /// the caller: [`PipelineFile`] tells that too.
     ///
     /// Fails with [`Error::File`] at the line and column of what is wrong.
     pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {

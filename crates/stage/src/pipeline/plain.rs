@@ -47,7 +47,7 @@ impl Pipeline {
         }
     }
 
-    /// The same with some words on what it does. By default, none.
+    /// Sets some words on what it does. Default: none.
     pub fn with_description(self, description: impl Into<String>) -> Self {
         Self { description: Some(description.into()), ..self }
     }

@@ -19,7 +19,7 @@ macro_rules! settings {
     )*) => {
         /// What a stage is besides its code.
         ///
-        /// Plain data that anybody may build or change; a value that makes no sense is refused when a
+        /// Plain data, free to build and change; a value that makes no sense is refused when a
         /// pipeline is built. As JSON it has the names of a pipeline file, and what is at its default
         /// is left out. Debug output hides what looks secret.
         #[derive(Clone, PartialEq)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use envspec::{Install, Requirement, Tool};
 use files::Access;
-use installer::{Archive, Installer, Outcome, Package, Request};
+use installer::{Archive, Begun, Installer, Outcome, Package, Request};
 use serde::{Deserialize, Serialize};
 use venv_cache::Key;
 
@@ -81,6 +81,7 @@ impl Known {
         &self,
         tool: &Installer,
         request: &Request<'_>,
+        begun: Option<Begun>,
         folder: &Path,
     ) -> Option<Result<Outcome, installer::Error>> {
         // pip sees nothing but these archives, and uv all that its cache has.
@@ -90,7 +91,7 @@ impl Known {
             return None;
         }
         let before = Installed::read([folder]);
-        let error = match tool.install(request) {
+        let error = match tool.install_begun(request, begun) {
             Ok(outcome) => return Some(Ok(outcome)),
             Err(error) => error,
         };

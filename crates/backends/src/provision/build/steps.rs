@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use envspec::{Install, Tool, normal_name};
 use installer::{
-    Installer, Limit, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
+    Begun, Installer, Limit, Outcome, Progress, Request, Settings, Step, Tools, compile_bytecode,
 };
 use stage::Isolation;
 use venv_cache::{
@@ -40,7 +40,7 @@ pub(crate) struct Build<'a> {
     pub(crate) key: &'a Key,
     /// The folder of what interpreters said.
     pub(crate) records: &'a Path,
-    /// The strategy that somebody asked for.
+    /// The strategy, if one was asked for.
     pub(crate) strategy: Option<Strategy>,
     /// Hears of each phase as it begins, and how far it has come.
     pub(crate) on_phase: &'a (dyn Fn(BuildPhase, Amount) + Sync),
@@ -151,11 +151,13 @@ impl Build<'_> {
         let created =
             steps.time("create", || self.clone_of(base, dir, strategy, (&tool, &kept), &begin))?;
         let request = request(&created.python);
-        let first = request.clone().with_begun(begun.take()).with_known(archives);
+        let first = request.clone().with_known(archives);
         let folder = base.interpreter().purelib_in(dir);
         self.phase(BuildPhase::Resolving);
         let outcome = steps
-            .time("install", || install(&tool, known.as_ref(), (&first, &request), &folder))
+            .time("install", || {
+                install(&tool, known.as_ref(), (&first, &request), begun.take(), &folder)
+            })
             .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
@@ -229,7 +231,7 @@ impl Build<'_> {
         let known = self.known(&tool);
         let first = request.clone().with_known(known.as_ref().map(Known::archives));
         let outcome = steps
-            .time("install", || install(&tool, known.as_ref(), (&first, &request), &folder))
+            .time("install", || install(&tool, known.as_ref(), (&first, &request), None, &folder))
             .map_err(Error::install)?;
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
@@ -324,10 +326,11 @@ fn install(
     tool: &Installer,
     known: Option<&Known>,
     (first, request): (&Request<'_>, &Request<'_>),
+    begun: Option<Begun>,
     folder: &Path,
 ) -> Result<Outcome, installer::Error> {
-    let Some(known) = known else { return tool.install(first) };
-    match known.install(tool, first, folder) {
+    let Some(known) = known else { return tool.install_begun(first, begun) };
+    match known.install(tool, first, begun, folder) {
         Some(result) => result,
         None => tool.install(request),
     }

@@ -83,7 +83,7 @@ pub(super) fn listen(mut frames: Frames, sender: &Sender<Vec<Sent>>, stop: &Stop
     }
     stop.at_once();
     let _ = sender.send(vec![Sent::End]);
-    // Nobody waits for what comes of it now. Workers, and what builds environments, end with this
+    // What comes of it now is not waited for. Workers, and what builds environments, end with this
     // program.
     std::thread::sleep(LAST);
     std::process::exit(1);

@@ -1,7 +1,7 @@
 //! Frames to the client, from several threads.
 //!
 //! A thread of its own writes what has gathered, so that many small frames cost one system call, and
-//! whoever reads them wakes once for all. The first frame after a pause goes at once.
+//! their reader wakes once for all. The first frame after a pause goes at once.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
