@@ -70,6 +70,9 @@ impl Program {
 pub(crate) struct Abilities {
     /// `pip install --report` (22.2), `uv pip install --output-format json` (0.13).
     pub(crate) has_report: bool,
+    /// Whether it trusts kept pages of an index for a while, and can be told to ask again: any uv, and
+    /// pip since 26.2 (`--refresh-package`). Before that, pip always asked.
+    pub(crate) has_refresh: bool,
     /// `UV_DEFAULT_INDEX` instead of `UV_INDEX_URL` (0.4.23).
     pub(crate) has_named_indexes: bool,
     /// Whether it replaces existing files instead of writing into them. Before 0.10.6, uv wrote
@@ -83,11 +86,13 @@ impl Abilities {
         match tool {
             Tool::Pip => Self {
                 has_report: since([22, 2, 0]),
+                has_refresh: since([26, 2, 0]),
                 has_named_indexes: false,
                 replaces_files: true,
             },
             Tool::Uv => Self {
                 has_report: since([0, 13, 0]),
+                has_refresh: true,
                 has_named_indexes: since([0, 4, 23]),
                 replaces_files: since([0, 10, 6]),
             },
@@ -122,6 +127,9 @@ pub(crate) fn argv(
             }
             if mode == Mode::Lock {
                 add(&["--ignore-installed"]);
+            }
+            if request.is_fresh && abilities.has_refresh {
+                add(&["--refresh-package", ":all:"]);
             }
             if request.is_offline || request.known.is_some() || index.no_index {
                 add(&["--no-index"]);
@@ -271,6 +279,19 @@ mod tests {
             "/env/bin/python -I -u -X utf8 -X pycache_prefix=/t/b /tools/pip-20/pip install \
              --no-compile --no-warn-conflicts -r /tmp/scratch/requirements.txt"
         );
+    }
+
+    #[test]
+    fn kept_pages_are_asked_for_again_where_they_are_kept() {
+        let mut install = Install::new(Tool::Pip, vec!["a==1".parse().unwrap()]);
+        let has = |tool: &Program, version, word: &str, install: &Install| {
+            let line = line(tool, version, &request(install).fresh(), Mode::Install);
+            line.contains(word)
+        };
+        assert!(has(&pip(), "26.2", " --refresh-package :all: ", &install));
+        assert!(!has(&pip(), "26.1.2", "--refresh", &install));
+        install.tool = Tool::Uv;
+        assert!(has(&uv(), "0.4.0", " --refresh ", &install));
     }
 
     #[test]

@@ -112,8 +112,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Queries indexes and repositories again instead of trusting uv's cached answers; pip always
-    /// queries. Default: uv trusts its cache for as long as the index allows.
+    /// Queries indexes and repositories again instead of trusting cached answers. Default: uv, and pip
+    /// since 26.2, trust their caches for as long as the index allows.
     pub fn fresh(mut self) -> Self {
         self.is_fresh = true;
         self

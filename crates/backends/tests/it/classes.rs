@@ -184,7 +184,7 @@ fn other_settings_hold_as_well() {
     let report = result.unwrap();
     assert_eq!((report.stages[0].batches, report.stages[0].name.as_str()), (5, "mine"));
     let told = report.declared.iter().filter(|setting| setting.is_overridden);
-    assert_eq!(told.map(|it| it.setting).collect::<Vec<_>>(), ["batch_size", "resources"]);
+    assert_eq!(told.map(|it| it.setting).collect::<Vec<_>>(), ["resources", "batch_size"]);
     let warned = events.iter().filter(|event| {
         matches!(event, Event::Warning { message, .. } if message.contains("overrides the class's"))
     });

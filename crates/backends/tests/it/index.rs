@@ -37,7 +37,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "max-age=600")
+        # Package managers keep pages as well where an index says so.
+        is_kept = parts[:1] == ["files"] or (folder.parent / "kept-pages").exists()
+        self.send_header("Cache-Control", "max-age=600" if is_kept else "max-age=0")
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)

@@ -64,7 +64,8 @@ fn again(provisioner: &Provisioner, spec: &LoadedEnv) -> Environment {
         .key(spec, Isolation::Shared)
         .expect("a file or folder that is there")
         .expect("a file or folder that is there");
-    assert!(provisioner.cache().remove(&key).is_ok());
+    let removed = provisioner.cache().remove(&key).expect("it goes");
+    assert!(removed, "it was there");
     provisioner.prepare(spec, Isolation::Shared).expect("an environment")
 }
 
@@ -125,6 +126,22 @@ fn what_is_not_all_pinned_is_asked_for_and_a_refresh_forgets() {
     asked(&world);
     provisioner.refresh(&pinned, Isolation::Shared).expect("an environment");
     assert!(asked(&world) > 0);
+}
+
+#[test]
+fn a_refresh_asks_again_also_where_pages_of_the_index_are_kept() {
+    for tool in [Tool::Pip, Tool::Uv] {
+        let world = World::new(&[], &[("leaf", "1.0", &[])]);
+        fs::write(world.root.join("kept-pages"), "").unwrap();
+        let index = Index::new(&world.wheels());
+        let free = spec(&world, tool, &index, &["leaf"]);
+        let provisioner = world.provisioner();
+        drop(provisioner.prepare(&free, Isolation::Shared).expect("an environment"));
+        world.add_wheels(&[("leaf", "1.1", &[])]);
+        provisioner.refresh(&free, Isolation::Shared).expect("an environment");
+        let now = provisioner.prepare(&free, Isolation::Shared).expect("an environment");
+        assert_eq!(now.report().added, ["leaf==1.1"], "{tool}");
+    }
 }
 
 #[test]

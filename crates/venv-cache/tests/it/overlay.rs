@@ -16,7 +16,7 @@ fn environments_below_an_overlay_are_removed_and_damaged_ones_built_anew() {
         scratch.cache().get_or_build(&key(number), &BuildOptions::default(), build_fake).unwrap();
     }
     fs::write(scratch.cache().env_dir(&key(3)).join("manifest.json"), "{").unwrap();
-    for name in ["upper", "work", "merged"] {
+    for name in ["upper", "work"] {
         fs::create_dir(scratch.dir().join(name)).unwrap();
     }
     let before = Snapshot::of(scratch.cache().root()).unwrap();
@@ -27,9 +27,9 @@ fn environments_below_an_overlay_are_removed_and_damaged_ones_built_anew() {
     assert_eq!(before.difference(&after), <Vec<String>>::new(), "the image is as it was");
 }
 
-/// In a process whose `merged` is an overlay over `cache`.
+/// In a process that has an overlay over `cache`, in its place.
 pub(crate) fn below_an_overlay(dir: &Path) {
-    let cache = Cache::open(&dir.join("merged")).expect("it works below an overlay");
+    let cache = Cache::open(&dir.join("cache")).expect("it works below an overlay");
     let build = |number| cache.get_or_build(&key(number), &BuildOptions::default(), build_fake);
     assert_eq!(build(1).expect("it works below an overlay").state(), State::Hit);
     assert_eq!(

@@ -75,13 +75,13 @@ pub(crate) fn job_on_small_disk(name: &str, root: &Path, size: &str) -> Option<d
     Some(job.stdin_null().stdout_null().unchecked())
 }
 
-/// Returns such a command where `merged` in this folder is an overlay over `cache`, for this
+/// Returns such a command where `cache` in this folder is below an overlay in its place, for this
 /// process alone. Returns none, and prints a line, if this user may not mount.
 pub(crate) fn job_on_overlay(name: &str, root: &Path) -> Option<duct::Expression> {
     let namespace = ["--user", "--map-root-user", "--mount"].map(str::to_owned);
     let script = r#"cd "$1" && shift && exec "$@""#;
     let mount =
-        "mount -t overlay overlay -o userxattr,lowerdir=cache,upperdir=upper,workdir=work merged";
+        "mount -t overlay overlay -o userxattr,lowerdir=cache,upperdir=upper,workdir=work cache";
     let argv = |rest: Vec<OsString>| {
         let script = script.replace("exec", &format!("{mount} && exec"));
         let mut argv: Vec<OsString> = namespace.iter().cloned().map(Into::into).collect();
