@@ -26,13 +26,13 @@ const SECRET_WORDS: [&str; 10] =
 #[must_use]
 pub fn names_a_secret(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let joined: String = lower.chars().filter(|letter| letter.is_alphanumeric()).collect();
-    // A tokenizer is no token.
-    joined.replace("tokeniz", "").contains("token")
+    let words = || lower.split(|letter: char| !letter.is_alphanumeric());
+    let joined: String = words().collect();
+    // A tokenizer is no token, and is one word: `TOKEN_IZ` is none.
+    let without_tokenizers: String = words().map(|word| word.replace("tokeniz", "")).collect();
+    without_tokenizers.contains("token")
         || SECRET_PARTS.iter().any(|part| joined.contains(part))
-        || lower
-            .split(|letter: char| !letter.is_alphanumeric())
-            .any(|word| SECRET_WORDS.contains(&word))
+        || words().any(|word| SECRET_WORDS.contains(&word))
 }
 
 #[cfg(test)]
@@ -41,7 +41,15 @@ mod tests {
 
     #[test]
     fn names_of_secrets_are_told_from_others() {
-        for name in ["HF_TOKEN", "hftoken", "AWS_SECRET_ACCESS_KEY", "api-key", "Password", "KEY"] {
+        for name in [
+            "HF_TOKEN",
+            "TOKEN_IZ",
+            "hftoken",
+            "AWS_SECRET_ACCESS_KEY",
+            "api-key",
+            "Password",
+            "KEY",
+        ] {
             assert!(names_a_secret(name), "{name}");
         }
         for name in ["tokenizer", "MONKEY", "PATH", "keyword", "author", "compass", ""] {
