@@ -39,8 +39,8 @@ def _yields(generator):
     left = yield from generator
     if left is not None:
         raise TypeError(
-            f"the generator returned a {type(left).__name__}, which is lost: a function with `yield`"
-            " in it gives only what it yields"
+            f"the generator returned a {type(left).__name__}, which is lost: a function with"
+            " `yield` in it gives only what it yields"
         )
 
 

@@ -67,6 +67,7 @@ impl Program {
 
 /// Capabilities of this version of a package manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Abilities {
     /// `pip install --report` (22.2), `uv pip install --output-format json` (0.13).
     pub(crate) has_report: bool,

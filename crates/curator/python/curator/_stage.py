@@ -254,6 +254,10 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
     for name in ("isolation", "max_attempts"):
         if name in names:
             settings[name] = getattr(instance, name)
+    preload = getattr(instance, "preload", None) if "preload" in names else None
+    # A method of this name is the author's own.
+    if isinstance(preload, (bool, list, tuple)):
+        settings["preload"] = list(preload) if isinstance(preload, tuple) else preload
     for name, setting in () if is_quiet else found["near"]:
         import warnings
 

@@ -112,6 +112,14 @@ twice = Pipeline([Version, Version]).with_({"Version_2": {"runtime_env": {"uv": 
 assert seen(twice) == ["26.0", "24.0"]
 assert (seen(changed), seen(default)) == (["24.0", "26.0"], ["24.0", "23.2"])
 
+@stage(preload=["json"], num_workers=2)
+class Preloads(Version):
+    pass
+
+forked = Pipeline([Preloads]).run([none])
+assert forked.stages[0]["forked"] > 0 or forked.stages[0]["not_forked"], forked.stages
+assert "json" in Pipeline([Preloads]).describe()
+
 class Named(Version):
     def __init__(self, name):
         self.name = name
