@@ -79,14 +79,15 @@ fn a_page_opens_at_once_shows_its_tables_and_has_no_script_error() {
         assert_eq!(console, "");
         assert!(!dom.contains("id=\"evil\"") && dom.contains("</script>"), "it broke out");
         for (what, count) in [
-            ("<th scope=\"row\">rust_", 19),
+            // In the table of stages, and in that of the way to the first output.
+            ("<th scope=\"row\">rust_", 2 * 19),
             ("<div class=\"row stage", 20),
             ("Traceback</h4>", 10),
             ("<h1>twenty &lt;/title&gt; stages</h1>", 1),
         ] {
             assert_eq!(dom.matches(what).count(), count, "{what}");
         }
-        for id in ["timeline", "stages", "environments", "failures"] {
+        for id in ["timeline", "stages", "waterfall", "environments", "failures"] {
             assert!(dom.contains(&format!("href=\"#{id}\"")), "{id}");
         }
         let (_, ready) = dom.split_once("data-ready=\"").expect("the script came to its end");
