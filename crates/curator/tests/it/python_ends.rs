@@ -187,7 +187,7 @@ for pid in (name[4:] for name in os.listdir(".") if name.startswith("pid-")):
 fn ctrl_c_ends_a_run_that_a_checkpoint_takes_up_again() {
     let folder = Folder::new("");
     let text = r#"
-import os, sys, time
+import os, signal, sys, time
 from curator import Pipeline
 
 def slow(task):
@@ -196,6 +196,8 @@ def slow(task):
     time.sleep(0.02 if os.path.exists("again") else 0.2)
     return task.data * 2
 
+# These tests may have been started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print(Pipeline([slow]).run(range(30), checkpoint="kept").data == [2 * n for n in range(30)])
 except KeyboardInterrupt:
@@ -281,9 +283,9 @@ def stuck(task):
     return task.data
 
 os.setpgid(0, 0)
-if os.path.exists("ignore"):
-    # As after `nohup`, or in the background of a script.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+# Ignored as after `nohup`, or in the background of a script; these tests may have been started so.
+is_ignored = os.path.exists("ignore")
+signal.signal(signal.SIGINT, signal.SIG_IGN if is_ignored else signal.default_int_handler)
 try:
     print(Pipeline([stuck]).run(range(2)).data)
 except KeyboardInterrupt:
