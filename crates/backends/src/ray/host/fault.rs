@@ -40,6 +40,8 @@ pub(crate) enum Fault {
         source: Box<Self>,
     },
     Other {
+        /// Missing where the driver says it, which has the stage in its words.
+        #[serde(default)]
         stages: Vec<String>,
         /// The message, and those of its causes.
         chain: Vec<String>,
@@ -125,6 +127,13 @@ mod tests {
         assert!(matches!(back, Error::Environment { .. }), "{back:?}");
         assert_eq!(back.stages(), ["s"]);
         assert!(report.contains("stage `s`") && report.contains("the disk is full"), "{report}");
+    }
+
+    #[test]
+    fn the_driver_gives_words_alone() {
+        let text = r#"{"other": {"chain": ["a", "b"], "detail": null, "hint": null}}"#;
+        let back = Error::from(serde_json::from_str::<Fault>(text).unwrap());
+        assert!(back.stages().is_empty() && back.report().contains('a'), "{back:?}");
     }
 
     #[test]
