@@ -2,15 +2,15 @@
 
 import os
 import sys
-from itertools import chain
 
 import curator_streams as streams
 from curator_arenas import ALIGNMENT, Arenas, let_go
 from curator_code import declared, describe_error, load, takes_argument
 from curator_frames import RESULT
+from curator_plain import PLAIN, has_text_keys, of_any_size
 from curator_stage import Aggregate, Context, Task
 
-__all__ = ["Worker", "of_any_size"]
+__all__ = ["Worker"]
 
 
 async def _coroutine():
@@ -44,63 +44,11 @@ def _yields(generator):
         )
 
 
-# What JSON has a form for: of which nothing has to be looked into, and all of it.
-_PLAIN = frozenset((str, int, float, bool, type(None)))
-_KNOWN = (dict, list, tuple, str, int, float, type(None))
-
-
 def _stand_in(value):
     """What JSON has for a value of another kind."""
     from curator_json import stand_in
 
     return stand_in(value)
-
-
-def _has_text_keys(value):
-    """Whether all keys in a value are text. JSON's encoder takes numbers and None for keys, too,
-    and makes text of them, so that they come out as others, or two as one. It has seen the value
-    before: there is no circle in it."""
-    if type(value) is dict:
-        # Most are flat.
-        try:
-            "".join(value)
-        except TypeError:
-            return False
-        if _PLAIN.issuperset(map(type, value.values())):
-            return True
-    level = (value,)
-    while level:
-        keyed = [holder for holder in level if isinstance(holder, dict)]
-        listed = [holder.values() for holder in keyed]
-        if len(keyed) < len(level):
-            listed += [holder for holder in level if isinstance(holder, (list, tuple))]
-            others = [holder for holder in level if not isinstance(holder, _KNOWN)]
-            listed.append([_stand_in(holder) for holder in others])
-        try:
-            "".join(chain.from_iterable(keyed))
-        except TypeError:
-            return False
-        # A level at a time, so that the loops over what is plain are not Python's.
-        if _PLAIN.issuperset(map(type, chain.from_iterable(listed))):
-            return True
-        level = [item for item in chain.from_iterable(listed) if type(item) not in _PLAIN]
-    return True
-
-
-def of_any_size(function, *arguments):
-    """Calls what reads or writes JSON. Python refuses integers of more than some thousand digits,
-    to be safe from strangers' texts; what goes through here is a task's own data."""
-    try:
-        return function(*arguments)
-    except ValueError:
-        if not hasattr(sys, "set_int_max_str_digits"):
-            raise
-    most = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
-    try:
-        return function(*arguments)
-    finally:
-        sys.set_int_max_str_digits(most)
 
 
 def _check_count(tasks, entries):
@@ -534,7 +482,7 @@ class Worker:
                 if name != "data":
                     raise
                 encoded = of_any_size(self._encode_escaped, value).encode()
-            if type(value) in _PLAIN or _has_text_keys(value):
+            if type(value) in PLAIN or has_text_keys(value):
                 return encoded
             error = "a key is no text"
         except Exception as caught:  # A value's own code may raise anything.

@@ -82,8 +82,8 @@ def connect():
     import json
     import struct
 
-    from curator_batches import of_any_size
     from curator_frames import START, Channel
+    from curator_plain import of_any_size
 
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)

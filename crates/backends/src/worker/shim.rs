@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 20] = [
+const FILES: [(&str, &str); 21] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -34,6 +34,7 @@ const FILES: [(&str, &str); 20] = [
     ("curator_literals.py", include_str!("../../python/curator_literals.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
     ("curator_objects.py", include_str!("../../python/curator_objects.py")),
+    ("curator_plain.py", include_str!("../../python/curator_plain.py")),
     ("curator_proof.py", include_str!("../../python/curator_proof.py")),
     ("curator_stage.py", CURATOR_STAGE_PY),
     ("curator_streams.py", include_str!("../../python/curator_streams.py")),

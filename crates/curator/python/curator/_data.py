@@ -1,7 +1,6 @@
 """A task's data on its way to the program and back."""
 
 import json
-import sys
 from typing import Any
 
 from curator._errors import PipelineError
@@ -13,6 +12,7 @@ from curator._table import from_ipc, to_ipc
 __all__ = ["decode", "encode"]
 
 _values = shared("curator_json")
+_plain = shared("curator_plain")
 
 # As `curator_objects.py` has it, which workers read and write such values by.
 _MARK = b"\x93curator\0"
@@ -26,8 +26,7 @@ _FORM: dict[str, Any] = {
 _PLAIN_HEADS = {kind: f'["{kind}","",{{}}]'.encode() for kind in "jbt"}
 _encode = json.JSONEncoder(ensure_ascii=False, **_FORM).encode
 _encode_escaped = json.JSONEncoder(**_FORM).encode
-_PLAIN = frozenset((str, int, float, bool, type(None)))
-_NO_TABLES = frozenset((*_PLAIN, dict, list, tuple))
+_NO_TABLES = frozenset((*_plain.PLAIN, dict, list, tuple))
 # Neither looks for white space around a text, nor for its encoding.
 _decoder: Any = json.JSONDecoder()
 _scan = _decoder.scan_once
@@ -71,7 +70,7 @@ def _encoded(data: Any) -> tuple[str, bytes]:
 
 def _json(value: Any) -> bytes:
     text = _encode(value)
-    if type(value) not in _PLAIN and not _has_text_keys(value):
+    if type(value) not in _plain.PLAIN and not _plain.has_text_keys(value):
         raise TypeError("a key is no text")
     try:
         return text.encode()
@@ -80,34 +79,11 @@ def _json(value: Any) -> bytes:
         return _encode_escaped(value).encode()
 
 
-def _has_text_keys(value: Any) -> bool:
-    """Whether all keys in a value are text: JSON's encoder makes text of numbers and None."""
-    if type(value) is dict:
-        # Most are flat.
-        try:
-            "".join(value)
-        except TypeError:
-            return False
-        if _PLAIN.issuperset(map(type, value.values())):
-            return True
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            return False
-        items: Any = value.values()
-    elif isinstance(value, (list, tuple)):
-        items = value
-    elif type(value) in _PLAIN or isinstance(value, str):
-        return True
-    else:
-        return isinstance(value, (int, float)) or _has_text_keys(_values.stand_in(value))
-    return all(type(item) in _PLAIN or _has_text_keys(item) for item in items)
-
-
 def decode(head: str, body: bytes) -> tuple[Task, Any]:
     """A task that came out, and what it cost."""
-    identity, kind, dataset, metadata, _, timings = _of_any_size(head)
+    identity, kind, dataset, metadata, _, timings = _plain.of_any_size(_read, head)
     if kind == "j":
-        data = _of_any_size(str(body, "utf-8"))
+        data = _plain.of_any_size(_read, str(body, "utf-8"))
     elif kind == "t":
         data = from_ipc(body)
     elif body.startswith(_MARK):
@@ -118,22 +94,6 @@ def decode(head: str, body: bytes) -> tuple[Task, Any]:
     else:
         data = bytes(body)
     return Task(data, metadata, dataset, identity), timings
-
-
-def _of_any_size(text: str) -> Any:
-    """The value of a text of JSON. Python refuses integers of more than some thousand digits, to be
-    safe from strangers' texts; this is the user's own data."""
-    try:
-        return _read(text)
-    except ValueError:
-        if not hasattr(sys, "set_int_max_str_digits"):
-            raise
-    most = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
-    try:
-        return _read(text)
-    finally:
-        sys.set_int_max_str_digits(most)
 
 
 def _read(text: str) -> Any:

@@ -1,0 +1,66 @@
+"""What JSON says as it is, for workers and for the program that they work for.
+
+Every worker imports this file, so it imports next to nothing.
+"""
+
+import sys
+from itertools import chain
+
+__all__ = ["PLAIN", "has_text_keys", "of_any_size"]
+
+# What JSON has a form for: of which nothing has to be looked into, and all of it.
+PLAIN = frozenset((str, int, float, bool, type(None)))
+_KNOWN = (dict, list, tuple, str, int, float, type(None))
+
+
+def has_text_keys(value):
+    """Whether all keys in a value are text. JSON's encoder takes numbers and None for keys, too,
+    and makes text of them, so that they come out as others, or two as one. It has seen the value
+    before: there is no circle in it."""
+    if type(value) is dict:
+        # Most are flat.
+        try:
+            "".join(value)
+        except TypeError:
+            return False
+        if PLAIN.issuperset(map(type, value.values())):
+            return True
+    level = (value,)
+    while level:
+        keyed = [holder for holder in level if isinstance(holder, dict)]
+        listed = [holder.values() for holder in keyed]
+        if len(keyed) < len(level):
+            listed += [holder for holder in level if isinstance(holder, (list, tuple))]
+            others = [holder for holder in level if not isinstance(holder, _KNOWN)]
+            listed.append([_stand_in(holder) for holder in others])
+        try:
+            "".join(chain.from_iterable(keyed))
+        except TypeError:
+            return False
+        # A level at a time, so that the loops over what is plain are not Python's.
+        if PLAIN.issuperset(map(type, chain.from_iterable(listed))):
+            return True
+        level = [item for item in chain.from_iterable(listed) if type(item) not in PLAIN]
+    return True
+
+
+def _stand_in(value):
+    from curator_json import stand_in
+
+    return stand_in(value)
+
+
+def of_any_size(function, *arguments):
+    """Calls what reads or writes JSON. Python refuses integers of more than some thousand digits,
+    to be safe from strangers' texts; what goes through here is a task's own data."""
+    try:
+        return function(*arguments)
+    except ValueError:
+        if not hasattr(sys, "set_int_max_str_digits"):
+            raise
+    most = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return function(*arguments)
+    finally:
+        sys.set_int_max_str_digits(most)
