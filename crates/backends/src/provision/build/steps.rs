@@ -151,13 +151,10 @@ impl Build<'_> {
         let created =
             steps.time("create", || self.clone_of(base, dir, strategy, (&tool, &kept), &begin))?;
         let request = request(&created.python);
-        let first = request.clone().with_known(archives);
         let folder = base.interpreter().purelib_in(dir);
         self.phase(BuildPhase::Resolving);
         let outcome = steps
-            .time("install", || {
-                install(&tool, known.as_ref(), (&first, &request), begun.take(), &folder)
-            })
+            .time("install", || install(&tool, known.as_ref(), &request, begun.take(), &folder))
             .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
@@ -229,9 +226,8 @@ impl Build<'_> {
         self.phase(BuildPhase::Resolving);
         let folder = interpreter.purelib_in(dir);
         let known = self.known(&tool);
-        let first = request.clone().with_known(known.as_ref().map(Known::archives));
         let outcome = steps
-            .time("install", || install(&tool, known.as_ref(), (&first, &request), None, &folder))
+            .time("install", || install(&tool, known.as_ref(), &request, None, &folder))
             .map_err(Error::install)?;
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
@@ -321,16 +317,17 @@ impl Build<'_> {
     }
 }
 
-/// Installs what is known, as the first request has it, and else what the second one asks for.
+/// Installs what is known, and else what is asked for.
 fn install(
     tool: &Installer,
     known: Option<&Known>,
-    (first, request): (&Request<'_>, &Request<'_>),
+    request: &Request<'_>,
     begun: Option<Begun>,
     folder: &Path,
 ) -> Result<Outcome, installer::Error> {
-    let Some(known) = known else { return tool.install_begun(first, begun) };
-    match known.install(tool, first, begun, folder) {
+    let Some(known) = known else { return tool.install_begun(request, begun) };
+    let first = request.clone().with_known(Some(known.archives()));
+    match known.install(tool, &first, begun, folder) {
         Some(result) => result,
         None => tool.install(request),
     }
