@@ -67,7 +67,7 @@ pub(crate) fn nursery_of(
     }
     let launch = environment.launch(None).map_err(|error| error.to_string())?;
     let preload = preload.map_or(&[][..], Preload::modules).to_vec();
-    Ok(stage.run.templates.nursery(launch, file_of(code), preload))
+    Ok(stage.run.templates.nursery(&launch, file_of(code), preload))
 }
 
 /// Whether two stages look as if they could have workers from one template.
@@ -117,11 +117,11 @@ impl Birth<'_> {
         launch: &Launch,
         is_late: impl Fn() -> bool,
     ) -> Result<Option<Process>, Unborn> {
-        let bare = self.launch(None)?;
+        let bare = nursery.launch();
         let template = loop {
             let cancel = &self.stage.run.cancel;
             let verify = |proof: &_| self.environment.verify(proof);
-            match nursery.wait(TICK, cancel, || self.template(&bare), verify) {
+            match nursery.wait(TICK, cancel, || self.template(bare), verify) {
                 Waited::Ready(template) => break template,
                 Waited::NotYet if is_late() => return Err(Unborn::Cancelled),
                 Waited::NotYet => {}

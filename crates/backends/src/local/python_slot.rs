@@ -11,6 +11,7 @@ use super::birth::{Birth, Unborn};
 use super::parcel::Batch;
 use super::session::{End, Remains, Session};
 use super::stage_run::{StageRun, Trouble};
+use super::templates::PROOF_LIMIT;
 use crate::provision::Environment;
 use crate::run::{Cause, Error, StartStep};
 use crate::worker::wire::{Failed, Kind, Proof, Setup};
@@ -18,8 +19,6 @@ use crate::worker::{Exit, Incoming, Process};
 
 /// How long a thread waits before it looks around.
 const TICK: Duration = Duration::from_millis(100);
-/// A worker that has not said which environment it is in by then never will.
-const PROOF_LIMIT: Duration = Duration::from_mins(2);
 /// How long a worker at work may take to finish when the run is cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// How long a worker that has torn down may take to leave: it may have handlers of its own to run.

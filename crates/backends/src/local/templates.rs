@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::worker::wire::{Kind, Preloaded, Proof};
 use crate::worker::{Cancel, Incoming, Launch, Process, Template};
 
-/// How long a template may take to say which environment it is in.
-const PROOF_LIMIT: Duration = Duration::from_mins(2);
+/// A worker or a template that has not said which environment it is in by then never will.
+pub(super) const PROOF_LIMIT: Duration = Duration::from_mins(2);
 
 /// The templates of a run, each shared by the workers that are started in the same way for the same
 /// file. None is made before a worker wants it.
@@ -40,18 +40,20 @@ impl Templates {
     /// Where workers are forked that are started in this way, and have this file as their code.
     pub(crate) fn nursery(
         &self,
-        launch: Launch,
+        launch: &Launch,
         file: String,
         preload: Vec<String>,
     ) -> Arc<Nursery> {
         let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
-        nurseries.entry(Key { launch, file, preload }).or_default().clone()
+        let new = || Arc::new(Nursery { launch: launch.clone(), state: Mutex::default() });
+        nurseries.entry(Key { launch: launch.clone(), file, preload }).or_insert_with(new).clone()
     }
 }
 
 /// Where workers are forked: a template that is made when the first worker wants it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Nursery {
+    launch: Launch,
     state: Mutex<State>,
 }
 
@@ -75,6 +77,11 @@ pub(crate) enum Waited {
 }
 
 impl Nursery {
+    /// How the template is started, which has no devices.
+    pub(crate) fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
     /// Waits a moment for the template, which is started if it has not been.
     pub(crate) fn wait(
         &self,
