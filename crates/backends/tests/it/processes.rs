@@ -6,7 +6,9 @@ use backends::ExecutorExt;
 use serde_json::json;
 use stage::Pipeline;
 
-use crate::support::{Notes, assert_ends, is_alive, local, numbers, python, recording};
+use crate::support::{
+    Notes, as_killed_engine, assert_all_end_with, is_alive, local, numbers, python, recording,
+};
 
 /// Starts a child in its own way, notes both processes, and then does as the test asks.
 const PARENT: &str = r#"
@@ -54,27 +56,12 @@ fn no_child_outlives_a_run_however_it_ends() {
 /// The body of a process that the next test kills: runs a pipeline that never ends.
 #[test]
 fn helper_that_is_killed() {
-    let Some(path) = std::env::var_os("CURATOR_TEST_NOTES") else { return };
-    let args = json!({ "path": path.to_str(), "then": "hang" });
-    let stage = python(PARENT).with_args(args);
-    let _ = local().run(&Pipeline::new("test").with_stage(stage), numbers(1));
+    as_killed_engine(python(PARENT));
 }
 
 #[test]
 fn no_worker_and_no_child_outlives_an_engine_that_is_killed() {
-    let notes = Notes::new();
-    let program = std::env::current_exe().unwrap();
-    let engine = duct::cmd(program, ["--exact", "processes::helper_that_is_killed"])
-        .env("CURATOR_TEST_NOTES", &notes.path)
-        .stdout_null()
-        .stderr_null()
-        .unchecked()
-        .start()
-        .unwrap();
-    let pids = processes(&notes);
-    assert!(pids.iter().all(|pid| is_alive(*pid)));
-    engine.kill().unwrap();
-    pids.into_iter().for_each(assert_ends);
+    assert_all_end_with("processes::helper_that_is_killed", processes);
 }
 
 #[test]

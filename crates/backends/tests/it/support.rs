@@ -94,6 +94,34 @@ impl Notes {
     }
 }
 
+/// The body of a test that is an engine to be killed: where [`assert_all_end_with`] has started it,
+/// it runs this stage, which takes the path of the notes, and never ends.
+pub(crate) fn as_killed_engine(stage: PythonStage) {
+    let Some(path) = std::env::var_os(KILLED) else { return };
+    let stage = stage.with_args(json!({ "path": path.to_str(), "then": "hang" }));
+    let _ = local().run(&Pipeline::new("test").with_stage(stage), numbers(1));
+}
+
+/// Kills an engine, which is that test, and waits for the end of these processes of it.
+pub(crate) fn assert_all_end_with<const N: usize>(test: &str, processes: fn(&Notes) -> [i32; N]) {
+    let notes = Notes::new();
+    let program = std::env::current_exe().expect("this program is somewhere");
+    let engine = duct::cmd(program, ["--exact", test])
+        .env(KILLED, &notes.path)
+        .stdout_null()
+        .stderr_null()
+        .unchecked()
+        .start()
+        .expect("an engine");
+    let pids = processes(&notes);
+    assert!(pids.iter().all(|pid| is_alive(*pid)));
+    engine.kill().expect("it is there");
+    pids.into_iter().for_each(assert_ends);
+}
+
+/// The notes of an engine that is to be killed.
+const KILLED: &str = "CURATOR_TEST_KILLED_ENGINE";
+
 /// Returns whether a process exists and is no zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

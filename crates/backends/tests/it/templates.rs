@@ -8,7 +8,8 @@ use serde_json::json;
 use stage::{Pipeline, PythonStage};
 
 use crate::support::{
-    Notes, assert_ends, is_alive, local, numbers, outputs, python, recording, watched,
+    Notes, as_killed_engine, assert_all_end_with, assert_ends, local, numbers, outputs, python,
+    recording, watched,
 };
 
 /// A stage of so many workers.
@@ -317,27 +318,12 @@ fn a_killed_template_loses_no_task() {
 /// The body of a process that the next test kills: runs a pipeline that never ends.
 #[test]
 fn helper_that_is_killed() {
-    let Some(path) = std::env::var_os("CURATOR_TEST_TEMPLATES") else { return };
-    let args = json!({ "path": path.to_str(), "then": "hang" });
-    let stage = several(ENDS, 2).with_args(args);
-    let _ = local().run(&Pipeline::new("test").with_stage(stage), numbers(1));
+    as_killed_engine(several(ENDS, 2));
 }
 
 #[test]
 fn no_template_worker_or_child_outlives_an_engine_that_is_killed() {
-    let notes = Notes::new();
-    let program = std::env::current_exe().unwrap();
-    let engine = duct::cmd(program, ["--exact", "templates::helper_that_is_killed"])
-        .env("CURATOR_TEST_TEMPLATES", &notes.path)
-        .stdout_null()
-        .stderr_null()
-        .unchecked()
-        .start()
-        .unwrap();
-    let pids = processes(&notes);
-    assert!(pids.iter().all(|pid| is_alive(*pid)));
-    engine.kill().unwrap();
-    pids.into_iter().for_each(assert_ends);
+    assert_all_end_with("templates::helper_that_is_killed", processes);
 }
 
 /// Lines go to the log of the worker that printed them; an error of the stage's file is told as it
