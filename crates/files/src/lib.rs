@@ -42,6 +42,7 @@ mod folder;
 mod mark;
 mod mount;
 mod names;
+mod patience;
 mod scratch;
 mod spread;
 
@@ -54,4 +55,5 @@ pub use crate::doors::is_refusal;
 pub use crate::draft::{Draft, is_draft};
 pub use crate::folder::{Folder, Kind};
 pub use crate::mark::{Foreign, Mark, MarkError};
+pub use crate::patience::patiently;
 pub use crate::scratch::Scratch;

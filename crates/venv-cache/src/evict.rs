@@ -167,9 +167,13 @@ impl Cache {
     /// files were not.
     pub fn remove(&self, key: &Key) -> Result<bool> {
         let trash = self.trash();
-        // The pause comes without the eviction lock: builders could never commit beside evictors that do
-        // nothing but try.
-        let trashed = once_more(|| self.take(&trash, key))?;
+        // The pauses come without the eviction lock: builders could never commit beside evictors that
+        // do nothing but try.
+        let taken = files::patiently(|| match self.take(&trash, key) {
+            Err(Error::InUse { .. }) => Ok(None),
+            other => other.map(Some),
+        })?;
+        let Some(trashed) = taken else { return Err(Error::InUse { key: *key }) };
         let was_there = trashed.is_some();
         let left = delete(&trash, trashed.map(|tree| (*key, tree)).into_iter().collect());
         self.sweep_lock(key);

@@ -113,12 +113,13 @@ impl Checkpoint {
         let (folder, access) = answer.claim(&dir)?;
         let lock = access.open_lock(&dir.join("lock"));
         let lock = lock.map_err(failed("lock the checkpoint"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::CheckpointInUse { dir });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed("lock the checkpoint")(source)),
+        let taken = files::patiently(|| match lock.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed("lock the checkpoint")(source)),
+        })?;
+        if taken.is_none() {
+            return Err(Error::CheckpointInUse { dir });
         }
         // By now another run may have made it a checkpoint, or changed it.
         if !answer.still_holds(&folder, access)? {

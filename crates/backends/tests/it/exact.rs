@@ -116,6 +116,20 @@ fn a_checkpoint_gives_what_it_was_given() {
     }
 }
 
+#[test]
+fn a_checkpoint_that_was_just_closed_may_be_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan::new(&one(PASS)).unwrap();
+    let checkpoint = Checkpoint::open(dir.path(), &plan).unwrap();
+    // As a process has its descriptor between its fork and its exec.
+    let copy = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(checkpoint);
+    });
+    Checkpoint::open(dir.path(), &plan).unwrap();
+    copy.join().unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// A whole task is read from its line and written back unchanged: data that is never parsed,

@@ -38,6 +38,19 @@ fn an_environment_stays_until_its_last_clone_is_gone() {
     assert!(scratch.cache().get(&key(1)).unwrap().is_none());
 }
 
+/// As a descriptor that a process has between its fork and its exec.
+#[test]
+fn a_lease_that_is_held_for_an_instant_longer_is_waited_for() {
+    let scratch = Scratch::new();
+    let env = build(scratch.cache(), &key(1));
+    let copy = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(env);
+    });
+    assert!(scratch.cache().remove(&key(1)).unwrap());
+    copy.join().unwrap();
+}
+
 #[test]
 fn a_duplicate_of_the_descriptor_keeps_the_lease() {
     let scratch = Scratch::new();

@@ -209,9 +209,12 @@ impl Provisioner {
         let in_use =
             |key: &Key| Error::RefreshInUse { key: key.to_string(), changes: changes.to_vec() };
         for key in keys {
-            if self.cache().is_in_use(key).map_err(Error::cache)? {
-                return Err(in_use(key));
-            }
+            let free = files::patiently(|| match self.cache().is_in_use(key) {
+                Ok(true) => Ok(None),
+                Ok(false) => Ok(Some(())),
+                Err(error) => Err(Error::cache(error)),
+            })?;
+            free.ok_or_else(|| in_use(key))?;
         }
         for key in keys {
             match self.cache().remove(key) {
