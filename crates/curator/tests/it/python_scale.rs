@@ -22,15 +22,22 @@ def changed(task):
 
 def most(pid):
     """The most memory that a process has had, in MiB; none of one that has ended."""
-    with open(f"/proc/{pid}/status") as file:
-        found = [line for line in file if line.startswith("VmHWM")]
+    found = [line for line in lines(f"/proc/{pid}/status") if line.startswith("VmHWM")]
     return int(found[0].split()[1]) // 1024 if found else 0
+
+def lines(path):
+    """The lines of a file about a process or a thread; none once it has ended."""
+    try:
+        with open(path) as file:
+            return file.readlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 def children(pid):
     found = []
     for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/children") as file:
-            found += file.read().split()
+        for line in lines(f"/proc/{pid}/task/{thread}/children"):
+            found += line.split()
     return found
 
 frames = {"groups": 0, "credits": 0}
