@@ -16,6 +16,7 @@ _MAX_META = 1 << 28
 _MAX_BODY = 1 << 40
 
 START, SETUP, BATCH, ARENAS, FORK, SIGNAL, REAP = 1, 2, 3, 5, 6, 7, 8
+STAY, VISIT, ASK, LEAVE = 9, 10, 11, 12
 PROOF, READY, RESULT, FAILED, BYE, LOADED, DONE = 65, 66, 67, 68, 69, 71, 72
 
 # Results wait for company until this many bytes or nanoseconds have gathered, but never while the

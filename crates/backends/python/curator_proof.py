@@ -3,7 +3,19 @@
 import os
 import sys
 
-__all__ = ["environment_key", "visible_versions"]
+__all__ = ["proof"]
+
+
+def proof(packages, json):
+    """What this process is, and which versions of these packages it sees."""
+    return {
+        "python": sys.executable,
+        "prefix": sys.prefix,
+        "version": list(sys.version_info[:3]),
+        "environment": environment_key(json),
+        "packages": visible_versions(packages),
+        "pid": os.getpid(),
+    }
 
 
 def _normal_name(name):

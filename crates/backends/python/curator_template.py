@@ -10,8 +10,9 @@ import json
 import os
 import sys
 
-from curator_frames import DONE, FORK, REAP, SIGNAL
+from curator_frames import DONE, FORK, REAP, SIGNAL, STAY
 from curator_imports import leading_imports
+from curator_warm import Warm, now
 
 __all__ = ["Template"]
 
@@ -30,6 +31,11 @@ class Template:
         self._start = start
         # What a child has no use for: the lifeline and the leases of this process.
         self._held, channel.held = channel.held, []
+        self.file = start["file"]
+        # When it began to import, what of the file it imported, and all that it did.
+        self.began = now()
+        self.leading = []
+        self.imported = []
 
     def preload(self):
         """Imports; returns what speaks against forking now, or None."""
@@ -38,12 +44,20 @@ class Template:
         gc.disable()
         before = _open_files()
         problem = self._import_all()
-        return problem or _left_behind(before, self._start["file"])
+        return problem or _left_behind(before) or self.clash(self.file)
+
+    def clash(self, file):
+        """Why the stage's file itself could not be imported by its name, or None."""
+        stem = os.path.splitext(os.path.basename(file or ""))[0]
+        if stem in sys.modules:
+            return f"a module that was imported has the name of the stage's file, `{stem}`"
+        return None
 
     def _import_all(self):
         wanted = [(name, ()) for name in self._start["preload"]]
-        if self._start["file"] is not None:
-            wanted += leading_imports(self._start["file"])
+        if self.file is not None:
+            self.leading = leading_imports(self.file)
+            wanted += self.leading
         for module, names in wanted:
             root = module.partition(".")[0]
             if root in OFFENDERS:
@@ -53,48 +67,99 @@ class Template:
             except BaseException as error:
                 # The worker's own import, which is the same, tells it in full.
                 return f"`import {module}` failed with {type(error).__name__}"
+            self.imported.append(module)
         return None
 
     def serve(self, send):
         """Forks when it is asked to. Returns in the children alone: this process ends here."""
         gc.freeze()
+        children = set()
         while True:
             frame = self._channel.receive()
             if frame is None:
                 os._exit(0)
-            kind, _, meta, _ = frame
-            files, self._channel.descriptors = self._channel.descriptors, []
-            request = json.loads(meta)
-            if kind == FORK:
-                pid, problem = _fork()
-                if pid == 0:
-                    self._become_worker(files, request["vars"])
+            if frame[0] == STAY:
+                problem = self._stay(json.loads(frame[2]))
+                if problem is None:
                     return
-                for file in files:
-                    os.close(file)
-                if pid is not None:
-                    _lead_group(pid)
-                send(DONE, {"pid": pid, "problem": problem})
-            elif kind == SIGNAL:
-                _signal_group(request["pid"], request["signal"])
-                send(DONE, {})
-            elif kind == REAP:
-                # It has ended: who asks has seen it.
-                _, status = os.waitpid(request["pid"], 0)
-                send(DONE, {"status": status})
+                answer = {"problem": problem or None}
             else:
-                raise RuntimeError(f"a template is not told {kind}")
+                answer = self.obey(self._channel, frame, children, self._channel.close)
+                if answer is None:
+                    return
+            send(DONE, answer)
 
-    def _become_worker(self, files, variables):
+    def obey(self, channel, frame, children, close):
+        """Does what an engine orders, whose children these are; None in a worker, which `close`
+        has let go of what is not its own."""
+        kind, _, meta, _ = frame
+        files, channel.descriptors = channel.descriptors, []
+        request = json.loads(meta)
+        if kind == FORK:
+            pid, problem = _fork()
+            if pid == 0:
+                self._become_worker(files, request["vars"], close)
+                return None
+            for file in files:
+                os.close(file)
+            if pid is not None:
+                _lead_group(pid)
+                children.add(pid)
+            return {"pid": pid, "problem": problem}
+        if kind == SIGNAL:
+            if request["pid"] in children:
+                _signal_group(request["pid"], request["signal"])
+            return {}
+        if kind == REAP:
+            if request["pid"] not in children:
+                return {}
+            # It has ended: who asks has seen it.
+            _, status = os.waitpid(request["pid"], 0)
+            children.discard(request["pid"])
+            return {"status": status}
+        raise RuntimeError(f"a template is not told {kind}")
+
+    def _stay(self, request):
+        """Goes on as another process, which is no child of the engine's. Empty once that listens,
+        why it does not, or None in the workers that are forked from it."""
+        reader, writer = os.pipe()
+        pid, problem = _fork()
+        if pid == 0:
+            try:
+                os.close(reader)
+                self._channel.close()
+                # The lifeline is the first: this process has another's life.
+                os.close(self._held.pop(0))
+                warm = Warm(self, request)
+                os.write(writer, b"-")
+                os.close(writer)
+            except BaseException as error:
+                os.write(writer, f"{error}".encode()[:1000])
+                os._exit(1)
+            warm.serve()
+            return None
+        os.close(writer)
+        if pid is None:
+            os.close(reader)
+            return problem
+        with open(reader, "rb") as told:
+            said = told.read().decode(errors="replace")
+        return "" if said == "-" else said or "the process that was to stay ended"
+
+    def _become_worker(self, files, variables, close):
         """Takes the place of a process that was started for this worker alone."""
         _lead_group(os.getpid())
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
-        self._channel.close()
+        close()
         for file in self._held:
             os.close(file)
-        os.environ.update(variables)
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         gc.enable()
         _reseed()
 
@@ -144,7 +209,7 @@ def _open_files():
     return {file for file in files if os.path.lexists(f"/proc/self/fd/{file}")}
 
 
-def _left_behind(before, file):
+def _left_behind(before):
     """What imports have begun that a fork would cut short or share, or None."""
     for number in _open_files() - before:
         try:
@@ -164,9 +229,6 @@ def _left_behind(before, file):
         return f"an import started threads in Python ({names})"
     if _has_children():
         return "an import started a process"
-    stem = os.path.splitext(os.path.basename(file or ""))[0]
-    if stem in sys.modules:
-        return f"a module that was imported has the name of the stage's file, `{stem}`"
     return None
 
 

@@ -121,20 +121,10 @@ def _begin(folder, json):
 
         sys.path.insert(0, folder)
         from curator_frames import PROOF, READY
-        from curator_proof import environment_key, visible_versions
+        from curator_proof import proof
 
         sys.path.remove(folder)
-        send(
-            PROOF,
-            {
-                "python": sys.executable,
-                "prefix": sys.prefix,
-                "version": list(sys.version_info[:3]),
-                "environment": environment_key(json),
-                "packages": visible_versions(start["packages"]),
-                "pid": os.getpid(),
-            },
-        )
+        send(PROOF, proof(start["packages"], json))
         if start["bytecode"] is not None and not has_bytecode:
             sys.path.insert(0, folder)
             from curator_bytecode import offer

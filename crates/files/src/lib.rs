@@ -43,6 +43,7 @@ mod mark;
 mod mount;
 mod names;
 mod patience;
+mod private;
 mod scratch;
 mod spread;
 

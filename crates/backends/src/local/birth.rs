@@ -1,10 +1,13 @@
 //! How a slot comes to its worker: forked from a template, or else started.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use stage::{Preload, PythonCode, PythonSource};
 
 use super::stage_run::StageRun;
@@ -59,7 +62,9 @@ pub(crate) fn nursery_of(
         return no("its interpreter is a command line");
     }
     let mut others = stages.iter().filter(|other| other.index != stage.index);
-    let is_alone = most <= 1
+    // What stays for the next run is for its one worker, too.
+    let is_alone = !stage.run.templates.stay()
+        && most <= 1
         && stage.planned.settings.recycle_after.is_none()
         && !others.any(|other| may_share(stage.planned, other.planned));
     if is_alone {
@@ -67,7 +72,9 @@ pub(crate) fn nursery_of(
     }
     let launch = environment.launch(None).map_err(|error| error.to_string())?;
     let preload = preload.map_or(&[][..], Preload::modules).to_vec();
-    Ok(stage.run.templates.nursery(&launch, file_of(code), preload))
+    let file = template_file(environment, code).map_err(|error| error.to_string())?;
+    let wanted = || environment.wanted(&launch, &preload, file.as_deref());
+    Ok(stage.run.templates.nursery(&launch, file_of(code), preload.clone(), wanted))
 }
 
 /// Whether two stages look as if they could have workers from one template.
@@ -83,6 +90,28 @@ fn file_of(code: &PythonCode) -> String {
         PythonSource::Module(module) => format!("module {module}"),
         PythonSource::Inline(text) => format!("text {text}"),
     }
+}
+
+/// The file whose first imports a template makes; none if the code is in a module.
+fn template_file(environment: &Environment, code: &PythonCode) -> io::Result<Option<PathBuf>> {
+    match code.source() {
+        PythonSource::Module(_) => Ok(None),
+        PythonSource::File(_) | PythonSource::Inline(_) => {
+            let place = environment.locate(code)?;
+            Ok(place.get("file").and_then(Value::as_str).map(PathBuf::from))
+        }
+    }
+}
+
+/// The variables in which a worker differs from its template. One that stayed may have been started
+/// under others that decide nothing.
+fn own_vars(launch: &Launch, bare: &Launch, is_warm: bool) -> BTreeMap<String, Option<String>> {
+    let text = |value: &OsString| value.to_str().map(str::to_owned);
+    let own = launch.vars.iter().filter(|(name, value)| bare.vars.get(*name) != Some(value));
+    let own = own.filter_map(|(name, value)| Some((text(name)?, Some(text(value)?))));
+    let idle = Launch::IDLE_VARS.into_iter().filter(|_| is_warm);
+    let idle = idle.map(|name| (name.to_owned(), launch.vars.get(OsStr::new(name)).and_then(text)));
+    idle.chain(own).collect()
 }
 
 impl Birth<'_> {
@@ -132,10 +161,7 @@ impl Birth<'_> {
                 Waited::Cancelled => return Err(Unborn::Cancelled),
             }
         };
-        let text = |value: &std::ffi::OsString| value.to_str().map(str::to_owned);
-        let own = launch.vars.iter().filter(|(name, value)| bare.vars.get(*name) != Some(value));
-        let own = own.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-        let vars: BTreeMap<String, String> = own.collect();
+        let vars = own_vars(launch, bare, template.is_warm());
         let forked = Process::born(
             |streams| template.fork(&streams, &vars),
             self.start()?,
@@ -145,7 +171,7 @@ impl Birth<'_> {
         );
         match forked {
             Ok(process) => {
-                self.stage.forked();
+                self.stage.forked(template.is_warm());
                 Ok(Some(process))
             }
             Err(error) => {
@@ -160,12 +186,7 @@ impl Birth<'_> {
     fn template(&self, launch: &Launch) -> io::Result<Process> {
         let packages = self.environment.package_names();
         let bytecode = self.environment.bytecode();
-        let file = match self.code.source() {
-            PythonSource::Module(_) => None,
-            PythonSource::File(_) | PythonSource::Inline(_) => {
-                self.environment.locate(self.code)?.get("file").cloned()
-            }
-        };
+        let file = template_file(self.environment, self.code)?;
         let preload = self.stage.planned.settings.preload.as_ref();
         let start = |group| {
             serde_json::to_vec(&StartTemplate {
@@ -173,7 +194,7 @@ impl Birth<'_> {
                 group,
                 packages: &packages,
                 bytecode: bytecode.as_ref(),
-                file: file.as_ref(),
+                file: file.as_deref(),
                 preload: preload.map_or(&[][..], Preload::modules),
             })
         };

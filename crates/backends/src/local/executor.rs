@@ -26,6 +26,7 @@ use crate::run::{
     STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
 };
 use crate::worker::Cancel;
+use crate::worker::warm::KeepWarm;
 
 /// Poll interval of a waiting thread.
 const TICK: Duration = Duration::from_millis(25);
@@ -58,6 +59,7 @@ pub struct LocalExecutor {
     arenas_from: Option<usize>,
     idle_limit: Duration,
     templates: bool,
+    keep_warm: Option<KeepWarm>,
     stop: Option<Stop>,
     stop_grace: Duration,
 }
@@ -74,6 +76,7 @@ impl Default for LocalExecutor {
             arenas_from: Some(ARENAS_FROM),
             idle_limit: IDLE_LIMIT,
             templates: true,
+            keep_warm: None,
             stop: None,
             stop_grace: STOP_GRACE,
         }
@@ -130,6 +133,16 @@ impl LocalExecutor {
     /// workers, or stages share a file and an environment; elsewhere each is started by itself.
     pub fn with_templates(self, templates: bool) -> Self {
         Self { templates, ..self }
+    }
+
+    /// Keeps templates after a run for as long as this since their last use, so that the next run of the
+    /// same stages starts without their imports. A stage with one worker has a template, too. Default: a
+    /// template ends with its run.
+    ///
+    /// What stays is a process of this user's, in which no stage has run: [`KeepWarm`] says how many, and
+    /// [`WarmTemplates`](crate::worker::warm::WarmTemplates) lists and ends them.
+    pub fn with_keep_warm(self, keep_warm: impl Into<KeepWarm>) -> Self {
+        Self { keep_warm: Some(keep_warm.into()), ..self }
     }
 
     /// Sets what may end runs before their end. Default: none.
@@ -189,7 +202,7 @@ impl LocalExecutor {
     pub(crate) fn configured(&self, run: Run) -> Run {
         run.with_arenas_from(self.arenas_from)
             .with_idle_limit(self.idle_limit)
-            .with_templates(self.templates)
+            .with_templates(self.templates, self.keep_warm.clone())
     }
 
     fn cpus(&self) -> usize {
@@ -235,6 +248,7 @@ impl Executor for LocalExecutor {
             || feed(&run, plan.stages().first(), tasks),
             |_| drain(&run, plan.stages().last(), sink),
         );
+        run.templates.keep();
         let failed = run.take_failed();
         for stage in &mut stages {
             // Also tasks with unreadable data, which is noticed after the stage has finished.

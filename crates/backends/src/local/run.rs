@@ -20,6 +20,7 @@ use crate::run::{
     Cause, Error, Event, FailedTask, FailurePolicy, Observer, PlannedStage, Secrets, numbers,
 };
 use crate::worker::Cancel;
+use crate::worker::warm::KeepWarm;
 
 /// How long a worker beside others of its stage may have nothing to do, by default.
 pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(10);
@@ -108,7 +109,7 @@ impl Run {
             node,
             arenas_from: Some(ARENAS_FROM),
             idle_limit: IDLE_LIMIT,
-            templates: Templates::new(true),
+            templates: Templates::new(true, None),
             builds_over: Arc::default(),
             is_stopped: AtomicBool::new(false),
             is_hurried: AtomicBool::new(false),
@@ -122,9 +123,9 @@ impl Run {
         Self { idle_limit, ..self }
     }
 
-    /// Sets whether workers are forked from templates.
-    pub(crate) fn with_templates(self, is_on: bool) -> Self {
-        Self { templates: Templates::new(is_on), ..self }
+    /// Sets whether workers are forked from templates, and how long these stay after the run.
+    pub(crate) fn with_templates(self, is_on: bool, keep: Option<KeepWarm>) -> Self {
+        Self { templates: Templates::new(is_on, keep), ..self }
     }
 
     /// Sets from how many bytes on data crosses in shared memory.

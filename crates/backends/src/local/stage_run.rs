@@ -253,9 +253,11 @@ impl<'a> StageRun<'a> {
         counted
     }
 
-    /// A worker of it has been forked from a template.
-    pub(crate) fn forked(&self) {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).forked += 1;
+    /// A worker of it has been forked from a template, perhaps one that stayed after another run.
+    pub(crate) fn forked(&self, is_warm: bool) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.forked += 1;
+        tally.warm += u64::from(is_warm);
     }
 
     /// A worker of it is started, and not forked.

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::worker::wire::{Kind, Preloaded, Proof};
+use crate::worker::warm::{KeepWarm, Wanted};
+use crate::worker::wire::{Kind, Preloaded, Proof, Stay};
 use crate::worker::{Cancel, Incoming, Launch, Process, Template};
 
 /// A worker or a template that has not said which environment it is in by then never will.
@@ -16,6 +17,8 @@ pub(super) const PROOF_LIMIT: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(crate) struct Templates {
     is_on: bool,
+    /// How long they stay after the run, if they do.
+    keep: Option<KeepWarm>,
     nurseries: Mutex<BTreeMap<Key, Arc<Nursery>>>,
 }
 
@@ -28,13 +31,18 @@ struct Key {
 }
 
 impl Templates {
-    pub(crate) fn new(is_on: bool) -> Self {
-        Self { is_on, nurseries: Mutex::default() }
+    pub(crate) fn new(is_on: bool, keep: Option<KeepWarm>) -> Self {
+        Self { is_on, keep, nurseries: Mutex::default() }
     }
 
     /// Whether any worker is to be forked.
     pub(crate) fn is_on(&self) -> bool {
         self.is_on
+    }
+
+    /// Whether they stay after the run.
+    pub(crate) fn stay(&self) -> bool {
+        self.keep.is_some()
     }
 
     /// Where workers are forked that are started in this way, and have this file as their code.
@@ -43,10 +51,30 @@ impl Templates {
         launch: &Launch,
         file: String,
         preload: Vec<String>,
+        wanted: impl FnOnce() -> Wanted,
     ) -> Arc<Nursery> {
         let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Nursery { launch: launch.clone(), state: Mutex::default() });
+        let new = || {
+            let warm = self.keep.clone().map(|keep| (keep, wanted()));
+            Arc::new(Nursery { launch: launch.clone(), warm, state: Mutex::default() })
+        };
         nurseries.entry(Key { launch: launch.clone(), file, preload }).or_insert_with(new).clone()
+    }
+}
+
+impl Templates {
+    /// Leaves those that are ready to later runs, once this one has no workers any more.
+    pub(crate) fn keep(&self) {
+        let Some(keep) = &self.keep else { return };
+        let nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
+        for nursery in nurseries.values() {
+            if let Err(why) = nursery.keep() {
+                tracing::debug!(why, "a template does not stay");
+            }
+        }
+        if !nurseries.is_empty() {
+            keep.templates().make_room(keep);
+        }
     }
 }
 
@@ -54,6 +82,8 @@ impl Templates {
 #[derive(Debug)]
 pub(crate) struct Nursery {
     launch: Launch,
+    /// How long the template stays after the run, if it does, and what tells it from others.
+    warm: Option<(KeepWarm, Wanted)>,
     state: Mutex<State>,
 }
 
@@ -92,8 +122,11 @@ impl Nursery {
     ) -> Waited {
         let mut state = self.state();
         if matches!(*state, State::New) {
-            *state = match start() {
-                Ok(process) => {
+            let warm = self.warm.as_ref();
+            let found = warm.and_then(|(keep, wanted)| keep.templates().find(wanted, &verify));
+            *state = match found.map_or_else(|| start().map(Err), |visit| Ok(Ok(visit))) {
+                Ok(Ok(visit)) => State::Ready(Template::warm(visit)),
+                Ok(Err(process)) => {
                     State::Starting(Box::new(process), false, Some(Instant::now() + PROOF_LIMIT))
                 }
                 Err(error) => State::Without(format!("no template could be started: {error}")),
@@ -142,6 +175,26 @@ impl Nursery {
             State::Without(why) => Waited::Without(why.clone()),
             State::New | State::Starting(..) => Waited::NotYet,
         }
+    }
+
+    /// Leaves the template to later runs.
+    fn keep(&self) -> Result<(), String> {
+        let (Some((keep, wanted)), State::Ready(template)) = (&self.warm, &*self.state()) else {
+            return Ok(());
+        };
+        let warm = keep.templates();
+        let seconds = keep.idle.as_secs();
+        let (owner, environments) = (keep.owner, &wanted.environments[..]);
+        if template.is_warm() {
+            return template.stay(&Stay { seconds, owner, place: None, environments });
+        }
+        // Another run may have left the same one meanwhile.
+        if warm.find(wanted, |_| Ok(())).is_some() {
+            return Ok(());
+        }
+        let folder = warm.place().map_err(|error| error.to_string())?;
+        let place = Some((folder, wanted.name.as_str()));
+        template.stay(&Stay { seconds, owner, place, environments })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -54,7 +54,9 @@ impl OpenBase {
     pub(crate) fn found(base: venv_cache::Base, cache: &Cache, duration: Duration) -> Self {
         let bytecode = Arc::new(BaseBytecode::of(cache, &base));
         let offer = Offer::to_base(&bytecode, base.interpreter());
-        let core = Core::base(base.interpreter(), None, duration).with_bytecode(offer);
+        let core = Core::base(base.interpreter(), None, duration)
+            .with_bytecode(offer)
+            .with_fingerprint(*base.fingerprint());
         Self { base, managed: None, core: Arc::new(core), bytecode: Some(bytecode) }
     }
 }

@@ -11,13 +11,14 @@ use std::time::Duration;
 use envspec::{Install, LoadedEnv, Requirement};
 use serde_json::{Value, json};
 use stage::{EnvView, PythonCode, PythonSource};
-use venv_cache::{CachedEnv, Interpreter, Key, State};
+use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key, State};
 
 use super::build::Record;
 use super::bytecode::Offer;
 use super::inspect::Details;
 use super::vars;
 use crate::run::{EnvState, EnvironmentReport, Error};
+use crate::worker::warm::Wanted;
 use crate::worker::wire::Proof;
 use crate::worker::{Launch, Shims};
 
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) wanted: Vec<Requirement>,
     /// Bytecode of the base that is kept outside of it.
     pub(crate) bytecode: Option<Offer>,
+    /// What tells a base from what it was before a change; none where a key does.
+    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 impl Core {
@@ -62,6 +65,7 @@ impl Core {
             record: None,
             wanted: Vec::new(),
             bytecode: None,
+            fingerprint: None,
         }
     }
 
@@ -85,6 +89,7 @@ impl Core {
             record,
             wanted: Vec::new(),
             bytecode: None,
+            fingerprint: None,
             cached: Some(env),
         }
     }
@@ -92,6 +97,11 @@ impl Core {
     /// Adds bytecode that is kept outside of the base.
     pub(crate) fn with_bytecode(self, offer: Offer) -> Self {
         Self { bytecode: Some(offer), ..self }
+    }
+
+    /// Adds what tells the base from what it was before a change.
+    pub(crate) fn with_fingerprint(self, fingerprint: Fingerprint) -> Self {
+        Self { fingerprint: Some(fingerprint), ..self }
     }
 
     /// Returns a prebuilt interpreter, described, and the packages that it must have.
@@ -123,6 +133,7 @@ impl Core {
             record: None,
             wanted: Vec::new(),
             bytecode: None,
+            fingerprint: None,
         }
     }
 
@@ -307,6 +318,26 @@ impl Environment {
             dir: self.dir.clone(),
             vars,
         })
+    }
+
+    /// Returns the template that workers in it are forked from, as one that stayed is found.
+    pub(crate) fn wanted(&self, launch: &Launch, preload: &[String], file: Option<&Path>) -> Wanted {
+        // The key names a question: what is there may have been built anew.
+        let cached = self.cached().map(|cached| (cached.key(), &cached.manifest().build));
+        let identity = format!("{cached:?} {:?} {:?}", self.core.prefix, self.core.fingerprint);
+        let all = self.cached().into_iter().flat_map(|it| [it].into_iter().chain(it.needs()));
+        let keys: Vec<String> = all.map(|it| it.key().to_string()).collect();
+        let bytecode = self.bytecode();
+        let packages = self.package_names();
+        Wanted::new(
+            launch,
+            &identity,
+            bytecode.as_ref(),
+            preload,
+            packages,
+            file,
+            keys,
+        )
     }
 
     /// Returns where a worker finds a stage's code.

@@ -96,6 +96,9 @@ pub struct StageReport {
     /// Workers that were forked from a template, which had imported their packages.
     #[serde(default)]
     pub forked: u64,
+    /// Those of them whose template had stayed after another run.
+    #[serde(default)]
+    pub warm: u64,
     /// Why others were not, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_forked: Option<String>,
@@ -149,6 +152,7 @@ impl StageReport {
             batches: 0,
             workers: 0,
             forked: 0,
+            warm: 0,
             not_forked: None,
             process: Duration::ZERO,
             transfer: Duration::ZERO,
@@ -166,6 +170,7 @@ impl StageReport {
             batches,
             workers,
             forked,
+            warm,
             not_forked,
             process,
             transfer,
@@ -176,6 +181,7 @@ impl StageReport {
         self.batches += batches;
         self.workers += workers;
         self.forked += forked;
+        self.warm += warm;
         self.not_forked = self.not_forked.take().or_else(|| not_forked.clone());
         self.process += *process;
         self.transfer += *transfer;

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
 use super::ended::Ended;
@@ -72,15 +71,7 @@ impl Child {
 
     /// Waits until the process has ended, without reaping it; false at the deadline.
     pub(crate) fn wait_for_end(&self, deadline: Instant) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN)];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match rustix::event::poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(0) | Err(_) => return false,
-                Ok(_) => return true,
-            }
-        }
+        self.ended.comes_within(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Sends a signal to the whole group; to the process alone where the number of its group may be

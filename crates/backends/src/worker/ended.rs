@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
 /// Becomes ready in a poll once the process has ended, and stays so.
@@ -34,6 +36,20 @@ impl Ended {
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn signal(&self, _: Signal) {}
 
+    /// Waits for the end for so long; whether it has come.
+    pub(crate) fn comes_within(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut fds = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match rustix::event::poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(0) | Err(_) => return false,
+                Ok(_) => return true,
+            }
+        }
+    }
+
     /// Watches by a thread, where the system has no descriptors of processes that safe code may use.
     /// The thread ends with the process.
     #[cfg(any(test, not(target_os = "linux")))]
@@ -62,14 +78,10 @@ impl AsFd for Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::io::retry_on_intr;
 
     /// Whether the process ends within these seconds.
-    fn is_ready(ended: &Ended, seconds: i64) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(ended.as_fd(), PollFlags::IN)];
-        let patience = Timespec { tv_sec: seconds, tv_nsec: 0 };
-        retry_on_intr(|| poll(&mut fds, Some(&patience))).unwrap() > 0
+    fn is_ready(ended: &Ended, seconds: u64) -> bool {
+        ended.comes_within(Duration::from_secs(seconds))
     }
 
     /// Either way of watching: not ready while the process runs, ready once it has ended, and its

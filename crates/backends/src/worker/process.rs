@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -10,15 +10,14 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::RecvFlags;
 use rustix::process::Signal;
 
 use super::cancel::Cancel;
+use super::channel::{Channel, Incoming};
 use super::child::Child;
 use super::exit::Exit;
 use super::logs::{LogTail, LogThread};
-use super::wire::{self, Frame, FrameReader, Kind};
+use super::wire::{self, Kind};
 use crate::run::Secrets;
 use crate::run::Stream;
 
@@ -35,6 +34,9 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
+    /// Variables that a shell changes from one command to the next, and that decide nothing.
+    pub(crate) const IDLE_VARS: [&str; 3] = ["OLDPWD", "SHLVL", "_"];
+
     /// The command line: no user site, no script folder on the path, no buffered output.
     pub(crate) fn argv(&self) -> Vec<OsString> {
         let mut argv = self.python.clone();
@@ -48,27 +50,11 @@ impl Launch {
     }
 }
 
-/// What a wait for a worker ended with.
-#[derive(Debug)]
-pub(crate) enum Incoming {
-    /// It said something.
-    Frame(Frame),
-    /// Its process is gone, or its end of the socket is; all that it said before has been read.
-    Gone,
-    /// It wrote what is no frame.
-    Broken(io::Error),
-    /// The deadline has passed.
-    Deadline,
-    /// The run is cancelled.
-    Cancelled,
-}
-
 /// A running worker process and the socket to it.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    socket: UnixStream,
-    reader: FrameReader,
+    channel: Channel,
     logs: LogThread,
     tail: LogTail,
     /// Closing it has the kernel kill the worker's group; it closes with this program at the latest.
@@ -143,8 +129,7 @@ impl Process {
         let _ = wire::send_with_descriptors(&socket, &bytes, &descriptors);
         Ok(Self {
             child,
-            socket,
-            reader: FrameReader::default(),
+            channel: Channel::new(socket),
             logs,
             tail,
             lifeline: Some(lifeline),
@@ -164,7 +149,7 @@ impl Process {
 
     /// A second handle to the socket, to write from another thread.
     pub(crate) fn writer(&self) -> io::Result<UnixStream> {
-        self.socket.try_clone()
+        self.channel.socket().try_clone()
     }
 
     /// Sends one small frame.
@@ -179,12 +164,7 @@ impl Process {
         meta: &[u8],
         files: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        wire::encode(&mut bytes, kind, 0, meta, &[]);
-        if files.is_empty() {
-            return (&self.socket).write_all(&bytes);
-        }
-        wire::send_with_descriptors(&self.socket, &bytes, files)
+        self.channel.send(kind, meta, files)
     }
 
     /// Whether its process runs, as far as can be told without waiting.
@@ -198,69 +178,13 @@ impl Process {
         deadline: Option<Instant>,
         cancel: Option<&Cancel>,
     ) -> Incoming {
-        let mut has_come = false;
-        loop {
-            match self.reader.next() {
-                Ok(Some(frame)) => return Incoming::Frame(frame),
-                // Bytes that never become a frame do not put the deadline off.
-                Ok(None) if has_come && deadline.is_some_and(|at| Instant::now() >= at) => {
-                    return Incoming::Deadline;
-                }
-                Ok(None) => {}
-                Err(error) => return Incoming::Broken(error),
-            }
-            has_come = true;
-            match self.wait(deadline, cancel) {
-                Ready::Socket => match self.reader.fill(&mut NonBlocking(&self.socket)) {
-                    Ok(true) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Ok(false) | Err(_) => return Incoming::Gone,
-                },
-                Ready::Exited => match self.reader.fill(&mut NonBlocking(&self.socket)) {
-                    // It ended, but what it said before may still be in the socket.
-                    Ok(true) => {}
-                    Ok(false) | Err(_) => return Incoming::Gone,
-                },
-                Ready::Cancelled => return Incoming::Cancelled,
-                Ready::Deadline => return Incoming::Deadline,
-            }
-        }
+        self.channel.receive(self.child.as_fd(), deadline, cancel)
     }
 
     /// Shuts down one or both directions of the socket, which also wakes threads that wait in it. A
     /// worker that reads the end tears down.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        // It fails only where there is nothing to end.
-        let _ = self.socket.shutdown(how);
-    }
-
-    fn wait(&self, deadline: Option<Instant>, cancel: Option<&Cancel>) -> Ready {
-        let mut fds = vec![
-            PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.child.as_fd(), PollFlags::IN),
-        ];
-        if let Some(cancel) = cancel {
-            fds.push(PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN));
-        }
-        loop {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return Ready::Exited,
-                Ok(0) => return Ready::Deadline,
-                Ok(_) => {
-                    let is_ready = |at: usize| {
-                        fds.get(at).is_some_and(|fd: &PollFd<'_>| !fd.revents().is_empty())
-                    };
-                    return match (is_ready(2), is_ready(0), is_ready(1)) {
-                        (true, ..) => Ready::Cancelled,
-                        (_, true, _) => Ready::Socket,
-                        _ => Ready::Exited,
-                    };
-                }
-            }
-        }
+        self.channel.shut_down(how);
     }
 
     /// Asks the whole process group to end, waits for at most `grace`, then kills it.
@@ -293,22 +217,5 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.reap();
-    }
-}
-
-enum Ready {
-    Socket,
-    Exited,
-    Cancelled,
-    Deadline,
-}
-
-/// Reads from the socket without waiting; writers of the same socket go on waiting.
-struct NonBlocking<'a>(&'a UnixStream);
-
-impl Read for NonBlocking<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (count, _) = rustix::net::recv(self.0, buffer, RecvFlags::DONTWAIT)?;
-        Ok(count)
     }
 }

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use serde::Serialize;
 
+use super::channel::Incoming;
 use super::child::{Child, Parent};
 use super::ended::Ended;
 use super::exit::Exit;
-use super::process::{Incoming, Process, Streams};
-use super::wire::{Done, Fork, Kind, OfChild};
+use super::process::{Process, Streams};
+use super::warm::Visit;
+use super::wire::{Done, Fork, Kind, OfChild, Stay};
 
 /// How long it may take to do what it is told, which is nothing but system calls: by then a hook of
 /// some library hangs in a fork.
@@ -29,15 +31,49 @@ pub(crate) struct Template {
 
 #[derive(Debug)]
 enum State {
-    Ready(Box<Process>),
+    Ready(Body),
     /// Why there is none any more.
     Gone(String),
+}
+
+/// The process of a template.
+#[derive(Debug)]
+enum Body {
+    /// It was started for this run.
+    Started(Box<Process>),
+    /// It has stayed after another run.
+    Warm(Box<Visit>),
 }
 
 impl Template {
     /// One that waits for orders.
     pub(crate) fn new(process: Box<Process>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::Ready(process)) })
+        Arc::new(Self { state: Mutex::new(State::Ready(Body::Started(process))) })
+    }
+
+    /// One that has stayed after another run.
+    pub(crate) fn warm(visit: Visit) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State::Ready(Body::Warm(Box::new(visit)))) })
+    }
+
+    /// Whether it was there before this run.
+    pub(crate) fn is_warm(&self) -> bool {
+        matches!(&*self.state(), State::Ready(Body::Warm(_)))
+    }
+
+    /// Leaves it to later runs: nothing can be forked from it here after that. Fails with the reason
+    /// if it does not stay.
+    pub(crate) fn stay(&self, stay: &Stay<'_>) -> Result<(), String> {
+        let mut state = self.state();
+        let done = state.order(Kind::Stay, stay, &[]);
+        let problem = match (done, &*state) {
+            (Some(done), _) => done.problem,
+            (None, State::Gone(why)) => Some(why.clone()),
+            (None, State::Ready(_)) => None,
+        };
+        // What stays is another process, or another's to end.
+        *state = State::Gone("it stays for later runs".to_owned());
+        problem.map_or(Ok(()), Err)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -56,7 +92,7 @@ impl Template {
     pub(crate) fn fork(
         self: &Arc<Self>,
         streams: &Streams,
-        vars: &BTreeMap<String, String>,
+        vars: &BTreeMap<String, Option<String>>,
     ) -> io::Result<Child> {
         let mut state = self.state();
         let files = [streams.stdin.as_fd(), streams.stdout.as_fd(), streams.stderr.as_fd()];
@@ -69,7 +105,7 @@ impl Template {
         // While the template is there, nothing but an order of ours has a child of it reaped: what
         // was opened is that child. Else it may be anyone's, and the child ends by its socket.
         match &*state {
-            State::Ready(process) if process.is_running() => {}
+            State::Ready(body) if body.is_running() => {}
             _ => return Err(gone()),
         }
         let parent: Arc<dyn Parent> = self.clone();
@@ -85,19 +121,19 @@ impl State {
         order: &impl Serialize,
         files: &[BorrowedFd<'_>],
     ) -> Option<Done> {
-        let Self::Ready(process) = self else { return None };
+        let Self::Ready(body) = self else { return None };
         let problem = match serde_json::to_vec(order) {
             Ok(meta) => {
                 // A template that is gone cannot be told anything; the wait finds out.
-                let _ = process.send_with(kind, &meta, files);
-                match process.receive(Some(Instant::now() + LIMIT), None) {
+                let _ = body.send(kind, &meta, files);
+                match body.receive(Instant::now() + LIMIT) {
                     Incoming::Frame(frame) if frame.kind == Kind::Done => {
                         match serde_json::from_slice(&frame.meta) {
                             Ok(done) => return Some(done),
                             Err(error) => error.to_string(),
                         }
                     }
-                    Incoming::Gone => format!("it {}", process.finish(Duration::from_millis(500))),
+                    Incoming::Gone => format!("it {}", body.finish()),
                     Incoming::Deadline => {
                         format!("it did nothing for {} s", LIMIT.as_secs())
                     }
@@ -106,9 +142,40 @@ impl State {
             }
             Err(error) => error.to_string(),
         };
-        process.reap();
         *self = Self::Gone(problem);
         None
+    }
+}
+
+impl Body {
+    fn send(&self, kind: Kind, meta: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match self {
+            Self::Started(process) => process.send_with(kind, meta, files),
+            Self::Warm(visit) => visit.send(kind, meta, files),
+        }
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Incoming {
+        match self {
+            Self::Started(process) => process.receive(Some(deadline), None),
+            Self::Warm(visit) => visit.receive(deadline),
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        match self {
+            Self::Started(process) => process.is_running(),
+            Self::Warm(visit) => visit.is_running(),
+        }
+    }
+
+    /// How it ended, once its socket has.
+    fn finish(&mut self) -> Exit {
+        match self {
+            Self::Started(process) => process.finish(Duration::from_millis(500)),
+            // It is no child of this program.
+            Self::Warm(_) => Exit::Unknown,
+        }
     }
 }
 

@@ -42,6 +42,7 @@ mod trouble; // stages that raise, exit, crash, hang, flood or lie
 mod two_orders; // of the same specs, with nothing shared
 mod values; // what becomes of Python values that JSON has no form for
 mod verdicts; // the check after an installation, and the package managers' own
+mod warm; // templates that stay after their run
 mod world; // a base, wheels and a cache of one test
 mod worst_moments; // turns at devices, panics, blame, data that changes, kills at random
 

@@ -47,6 +47,14 @@ pub enum Kind {
     Signal = 7,
     /// To a template: reap a worker that has ended.
     Reap = 8,
+    /// To a template: stay for later runs, or for longer.
+    Stay = 9,
+    /// To a template that stayed: say whether it is still what this run would start.
+    Visit = 10,
+    /// To a template that stayed: say what it is.
+    Ask = 11,
+    /// To a template that stayed: end.
+    Leave = 12,
     /// From a client: what it wants done.
     Open = 32,
     /// From a client: a task.
@@ -82,7 +90,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 28] = [
         Self::Start,
         Self::Setup,
         Self::Batch,
@@ -91,6 +99,10 @@ impl Kind {
         Self::Fork,
         Self::Signal,
         Self::Reap,
+        Self::Stay,
+        Self::Visit,
+        Self::Ask,
+        Self::Leave,
         Self::Open,
         Self::Task,
         Self::End,

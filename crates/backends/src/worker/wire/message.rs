@@ -40,7 +40,7 @@ pub(crate) struct StartTemplate<'a> {
     pub(crate) packages: &'a [String],
     pub(crate) bytecode: Option<&'a Value>,
     /// The stage's file, whose first imports it makes; none if the code is in a module.
-    pub(crate) file: Option<&'a Value>,
+    pub(crate) file: Option<&'a std::path::Path>,
     /// Modules that it imports before those.
     pub(crate) preload: &'a [String],
 }
@@ -52,10 +52,11 @@ pub(crate) struct Preloaded {
     pub(crate) problem: Option<String>,
 }
 
-/// Engine to template: fork a worker, which gets these variables besides.
+/// Engine to template: fork a worker, which gets these variables besides, or loses those without a
+/// value.
 #[derive(Debug, Serialize)]
 pub(crate) struct Fork<'a> {
-    pub(crate) vars: &'a std::collections::BTreeMap<String, String>,
+    pub(crate) vars: &'a std::collections::BTreeMap<String, Option<String>>,
 }
 
 /// Engine to template: a signal for a worker's group; zero where the worker is to be reaped.
@@ -75,6 +76,36 @@ pub(crate) struct Done {
     pub(crate) problem: Option<String>,
     /// How a worker ended, as the system tells it.
     pub(crate) status: Option<i32>,
+}
+
+/// Engine to template: stay for later runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stay<'a> {
+    /// How long it stays without a visit.
+    pub(crate) seconds: u64,
+    /// A process with whose end it ends.
+    pub(crate) owner: Option<u32>,
+    /// Where it listens, if it does not yet: the folder, and what its file's name begins with.
+    pub(crate) place: Option<(&'a std::path::Path, &'a str)>,
+    /// The keys of the environments that it is in: its own, and the managed base's.
+    pub(crate) environments: &'a [String],
+}
+
+/// Engine to template that stayed: what it must still be.
+#[derive(Debug, Serialize)]
+pub(crate) struct Visit<'a> {
+    /// As for a worker.
+    pub(crate) packages: &'a [String],
+    /// The stage's file, whose first imports must be those that it has made.
+    pub(crate) file: Option<&'a std::path::Path>,
+}
+
+/// Template that stayed to engine.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Welcome {
+    /// Why it is not what a run would start now.
+    pub(crate) problem: Option<String>,
+    pub(crate) proof: Proof,
 }
 
 /// Engine to worker, once: run the hooks.

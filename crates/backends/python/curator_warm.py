@@ -1,0 +1,303 @@
+"""A template that stays after its run: it listens for later runs, and forks workers for them.
+
+It serves any number of runs at once. What it forks belongs to the run that asked for it, whose
+lifeline the worker gets with its first frame.
+"""
+
+import _socket
+import json
+import os
+import select
+import signal
+import stat
+import struct
+import sys
+from time import monotonic, time_ns
+
+from curator_frames import ASK, DONE, LEAVE, STAY, VISIT, Channel
+from curator_imports import leading_imports
+from curator_proof import proof
+
+__all__ = ["Seen", "Warm", "now"]
+
+# How often it looks whether its environment is still there, and for workers that have ended.
+_LOOK_SECONDS = 5
+_SOON_SECONDS = 0.1
+# The clock that stamps files runs behind by so much at most.
+_CLOCK_NANOSECONDS = 15_000_000
+
+
+class Warm:
+    """The process that stays."""
+
+    def __init__(self, template, request):
+        # Out of the run's session and group, which end with it.
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(null, number)
+        if null > 2:
+            os.close(null)
+        self._template = template
+        self._environments = request["environments"]
+        self._seen = Seen(template.began)
+        self._prefix = _identity(sys.prefix)
+        self._visitors = {}
+        # Workers of runs that have gone, which are killed and not reaped.
+        self._left = set()
+        self._owner = None
+        self._is_alone = self._is_stale = False
+        self._poll = select.poll()
+        self._listen(*request["place"])
+        self._stay(request)
+
+    def _listen(self, folder, name):
+        self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._path = os.path.join(folder, f"{name}-{os.getpid()}")
+        # Under its own name it is there only once it answers: what does not answer is removed.
+        self._listener.bind(self._path + ".new")
+        self._listener.listen(16)
+        os.rename(self._path + ".new", self._path)
+        self._place = _identity(self._path)
+        self._poll.register(self._listener.fileno(), select.POLLIN)
+
+    def _stay(self, request):
+        self._seconds = request["seconds"]
+        self._since = monotonic()
+        if self._owner is not None:
+            self._forget_owner()
+        self._is_alone = False
+        if request["owner"] is not None:
+            try:
+                self._owner = os.pidfd_open(request["owner"])
+            except OSError:
+                self._is_alone = True
+            else:
+                self._poll.register(self._owner, select.POLLIN)
+
+    def _forget_owner(self):
+        self._poll.unregister(self._owner)
+        os.close(self._owner)
+        self._owner = None
+
+    def serve(self):
+        """Does what runs ask for. Returns in the workers alone."""
+        while True:
+            if not self._visitors and self._is_over():
+                os._exit(0)
+            for number, _ in self._poll.poll(self._patience() * 1000):
+                if number == self._listener.fileno():
+                    self._admit()
+                elif number == self._owner:
+                    self._forget_owner()
+                    self._is_alone = True
+                elif number in self._visitors and self._hear(number):
+                    return
+            self._reap()
+
+    def _is_over(self):
+        return (
+            self._is_alone
+            or self._is_stale
+            or monotonic() - self._since >= self._seconds
+            or _identity(sys.prefix) != self._prefix
+            or _identity(self._path) != self._place
+        )
+
+    def _patience(self):
+        if self._left:
+            return _SOON_SECONDS
+        if self._visitors:
+            return _LOOK_SECONDS
+        return max(0.0, min(_LOOK_SECONDS, self._since + self._seconds - monotonic())) + 0.001
+
+    def _admit(self):
+        try:
+            number, _ = self._listener._accept()
+        except OSError:
+            return
+        connection = _socket.socket(fileno=number)
+        # The process, user and group at the other end.
+        peer = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+        if int.from_bytes(peer[4:8], sys.byteorder) != os.geteuid():
+            connection.close()
+            return
+        channel = Channel(connection, struct)
+        channel.accept_files(_socket)
+        self._visitors[number] = (channel, set())
+        self._poll.register(number, select.POLLIN)
+
+    def _hear(self, number):
+        """Does what a visitor asks for; true in a worker."""
+        channel, children = self._visitors[number]
+        try:
+            while True:
+                frame = channel.receive()
+                if frame is None:
+                    self._part(number)
+                    return False
+                answer = self._do(channel, children, frame)
+                if answer is None:
+                    return True
+                channel.send(DONE, 0, json.dumps(answer).encode())
+                channel.flush()
+                if not channel.has_pending():
+                    return False
+        except (OSError, RuntimeError, ValueError, KeyError):
+            self._part(number)
+            return False
+
+    def _part(self, number):
+        """A run has gone: its workers end with its lifeline, and are not to be waited for."""
+        channel, children = self._visitors.pop(number)
+        self._poll.unregister(number)
+        channel.close()
+        for pid in children:
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+        self._left |= children
+        self._since = monotonic()
+
+    def _reap(self):
+        for pid in list(self._left):
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = pid
+            if ended:
+                self._left.discard(pid)
+
+    def _do(self, channel, children, frame):
+        """The answer to a frame; None in a worker."""
+        kind, _, meta, _ = frame
+        request = json.loads(meta)
+        if kind == VISIT:
+            return self._welcome(request)
+        if kind == STAY:
+            self._stay(request)
+            return {}
+        if kind == ASK:
+            return self._tell()
+        if kind == LEAVE:
+            self._is_alone = True
+            return {}
+        return self._template.obey(channel, frame, children, self.close)
+
+    def _welcome(self, request):
+        problem = self._seen.change()
+        if problem is not None:
+            self._is_stale = True
+        else:
+            problem = self._other_imports(request["file"])
+        return {"problem": problem, "proof": proof(request["packages"], json)}
+
+    def _other_imports(self, file):
+        """Why a worker that is started for this file would have other imports, or None."""
+        wanted = [] if file is None else leading_imports(file)
+        if wanted != self._template.leading:
+            return "the file imports something else by now"
+        return self._template.clash(file)
+
+    def _tell(self):
+        idle = None if len(self._visitors) > 1 else monotonic() - self._since
+        return {
+            "pid": os.getpid(),
+            "file": self._template.file,
+            "imports": self._template.imported,
+            "environments": self._environments,
+            "idle_seconds": idle,
+            "ends_in_seconds": None if idle is None else max(0, self._seconds - idle),
+        }
+
+    def close(self):
+        """Lets everything go that a worker has no use for."""
+        self._listener.close()
+        for channel, _ in self._visitors.values():
+            channel.close()
+        if self._owner is not None:
+            os.close(self._owner)
+
+
+class Seen:
+    """What the modules that are imported were made of, and what would be found by their names."""
+
+    def __init__(self, began):
+        self._folder = os.getcwd()
+        self._roots = {name.partition(".")[0] for name in list(sys.modules)}
+        self._files = {path: _stamp(path) for path in _origins()}
+        self._names = _names_on_path(self._roots)
+        late = began - _CLOCK_NANOSECONDS
+        for path, stamp in self._files.items():
+            if stamp is not None and stamp[0] >= late:
+                raise RuntimeError(f"`{path}` changed while the run was at work")
+
+    def change(self):
+        """What is not as it was, or None."""
+        # What was looked up before may have been added since.
+        for folder, finder in list(sys.path_importer_cache.items()):
+            if finder is None:
+                del sys.path_importer_cache[folder]
+            elif hasattr(finder, "invalidate_caches"):
+                finder.invalidate_caches()
+        for path, stamp in self._files.items():
+            if _stamp(path) != stamp:
+                return f"`{path}` has changed"
+        if _names_on_path(self._roots) != self._names:
+            return "other modules are on its path"
+        if _identity(self._folder) != _identity("."):
+            return f"`{self._folder}` is another folder"
+        return None
+
+
+def now():
+    """The time, as files are stamped with it."""
+    return time_ns()
+
+
+def _origins():
+    found = {sys.executable}
+    for module in list(sys.modules.values()):
+        try:
+            # A module that loads itself when it is looked at stays as it is.
+            own = object.__getattribute__(module, "__dict__")
+        except AttributeError:
+            continue
+        spec = own.get("__spec__")
+        for path in (getattr(spec, "origin", None), own.get("__file__")):
+            if isinstance(path, str) and os.path.isabs(path):
+                found.add(path)
+    return found
+
+
+def _names_on_path(roots):
+    found = set()
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".pth"):
+                found.add((folder, name, _stamp(os.path.join(folder, name))))
+            elif name.partition(".")[0] in roots:
+                found.add((folder, name, None))
+    return found
+
+
+def _stamp(path):
+    try:
+        told = os.stat(path)
+    except OSError:
+        return None
+    return told.st_mtime_ns, told.st_size, told.st_ino
+
+
+def _identity(path):
+    """What tells a file or folder from another of its name."""
+    try:
+        told = os.stat(path)
+    except OSError:
+        return None
+    return told.st_dev, told.st_ino, stat.S_IFMT(told.st_mode)

@@ -1,0 +1,111 @@
+//! For how long templates stay, and how many.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use envspec::Digest;
+use serde_json::Value;
+
+use super::conditions;
+use super::folder::WarmTemplates;
+use super::memory;
+use crate::worker::process::Launch;
+use crate::worker::shim::Shims;
+
+/// How many templates of a user stay, by default.
+const MOST: usize = 8;
+
+/// How long a run's templates stay after it.
+///
+/// ```
+/// use std::time::Duration;
+/// use backends::LocalExecutor;
+///
+/// let executor = LocalExecutor::default().with_keep_warm(Duration::from_secs(600));
+/// # let _ = executor;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct KeepWarm {
+    pub(crate) idle: Duration,
+    pub(crate) owner: Option<u32>,
+    pub(crate) most: usize,
+    pub(crate) most_bytes: u64,
+    dir: Option<PathBuf>,
+}
+
+impl KeepWarm {
+    /// Keeps a template until it has been idle for this long.
+    pub fn new(idle: Duration) -> Self {
+        let most_bytes = memory::of_machine().map_or(u64::MAX, |all| all / 4);
+        Self { idle, owner: None, most: MOST, most_bytes, dir: None }
+    }
+
+    /// Has templates end with this process, too.
+    pub fn with_owner(self, pid: u32) -> Self {
+        Self { owner: Some(pid), ..self }
+    }
+
+    /// Sets how many templates of the user's stay; those that were used least recently end. Default: 8.
+    pub fn with_most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// Sets how much memory they hold together, each with its part of what it shares. Default: a
+    /// quarter of the machine's, or of what its control group may use.
+    pub fn with_most_bytes(self, most_bytes: u64) -> Self {
+        Self { most_bytes, ..self }
+    }
+
+    /// Sets the folder of their sockets, which only this user may enter. Default: that of
+    /// [`WarmTemplates::of_user`].
+    pub fn with_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: Some(dir.into()), ..self }
+    }
+
+    pub(crate) fn templates(&self) -> WarmTemplates {
+        self.dir.as_deref().map_or_else(WarmTemplates::of_user, WarmTemplates::in_dir)
+    }
+}
+
+impl From<Duration> for KeepWarm {
+    fn from(idle: Duration) -> Self {
+        Self::new(idle)
+    }
+}
+
+/// The template that a run wants: what it would start.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    /// What its socket's name begins with.
+    pub(crate) name: String,
+    pub(crate) packages: Vec<String>,
+    pub(crate) file: Option<PathBuf>,
+    /// The keys of the environments that it uses.
+    pub(crate) environments: Vec<String>,
+}
+
+impl Wanted {
+    /// `identity` tells the environment and its base from others.
+    pub(crate) fn new(
+        launch: &Launch,
+        identity: &str,
+        bytecode: Option<&Value>,
+        preload: &[String],
+        packages: Vec<String>,
+        file: Option<&Path>,
+        environments: Vec<String>,
+    ) -> Self {
+        let mut launch = launch.clone();
+        launch.vars.retain(|name, _| !Launch::IDLE_VARS.iter().any(|idle| name == idle));
+        let decisive = format!(
+            "curator/warm/v1\n{}\n{}\n{launch:?}\n{identity}\n{bytecode:?}\n{preload:?}\n\
+             {packages:?}\n{}",
+            env!("CARGO_PKG_VERSION"),
+            Shims::version(),
+            conditions::of_this_process(),
+        );
+        let name = Digest::of(decisive.as_bytes()).to_string()[..32].to_owned();
+        Self { name, packages, file: file.map(Path::to_owned), environments }
+    }
+}
