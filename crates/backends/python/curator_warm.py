@@ -43,10 +43,11 @@ class Warm:
         self._seen = Seen(template.began)
         self._prefix = _identity(sys.prefix)
         self._visitors = {}
+        self._runs = set()
         # Workers of runs that have gone, which are killed and not reaped.
         self._left = set()
         self._owner = None
-        self._is_alone = self._is_stale = False
+        self._is_alone = self._is_stale = self._is_leaving = False
         self._poll = select.poll()
         self._listen(*request["place"])
         self._stay(request)
@@ -63,6 +64,7 @@ class Warm:
 
     def _stay(self, request):
         self._seconds = request["seconds"]
+        self._owner_pid = request["owner"]
         self._since = monotonic()
         if self._owner is not None:
             self._forget_owner()
@@ -83,7 +85,7 @@ class Warm:
     def serve(self):
         """Does what runs ask for. Returns in the workers alone."""
         while True:
-            if not self._visitors and self._is_over():
+            if not self._runs and self._is_over():
                 os._exit(0)
             for number, _ in self._poll.poll(self._patience() * 1000):
                 if number == self._listener.fileno():
@@ -99,6 +101,7 @@ class Warm:
         return (
             self._is_alone
             or self._is_stale
+            or self._is_leaving
             or monotonic() - self._since >= self._seconds
             or _identity(sys.prefix) != self._prefix
             or _identity(self._path) != self._place
@@ -107,7 +110,7 @@ class Warm:
     def _patience(self):
         if self._left:
             return _SOON_SECONDS
-        if self._visitors:
+        if self._runs:
             return _LOOK_SECONDS
         return max(0.0, min(_LOOK_SECONDS, self._since + self._seconds - monotonic())) + 0.001
 
@@ -129,14 +132,14 @@ class Warm:
 
     def _hear(self, number):
         """Does what a visitor asks for; true in a worker."""
-        channel, children = self._visitors[number]
+        channel, _ = self._visitors[number]
         try:
             while True:
                 frame = channel.receive()
                 if frame is None:
                     self._part(number)
                     return False
-                answer = self._do(channel, children, frame)
+                answer = self._do(number, frame)
                 if answer is None:
                     return True
                 channel.send(DONE, 0, json.dumps(answer).encode())
@@ -158,7 +161,9 @@ class Warm:
             except (ProcessLookupError, PermissionError):
                 pass
         self._left |= children
-        self._since = monotonic()
+        if number in self._runs:
+            self._runs.discard(number)
+            self._since = monotonic()
 
     def _reap(self):
         for pid in list(self._left):
@@ -169,28 +174,31 @@ class Warm:
             if ended:
                 self._left.discard(pid)
 
-    def _do(self, channel, children, frame):
+    def _do(self, number, frame):
         """The answer to a frame; None in a worker."""
+        channel, children = self._visitors[number]
         kind, _, meta, _ = frame
         request = json.loads(meta)
         if kind == VISIT:
-            return self._welcome(request)
+            return self._welcome(number, request)
         if kind == STAY:
             self._stay(request)
             return {}
         if kind == ASK:
             return self._tell()
         if kind == LEAVE:
-            self._is_alone = True
-            return {}
+            self._is_leaving = True
+            return {"is_used": bool(self._runs)}
         return self._template.obey(channel, frame, children, self.close)
 
-    def _welcome(self, request):
-        problem = self._seen.change()
+    def _welcome(self, number, request):
+        problem = "it is about to end" if self._is_leaving else self._seen.change()
         if problem is not None:
             self._is_stale = True
         else:
             problem = self._other_imports(request["file"])
+        if problem is None:
+            self._runs.add(number)
         return {"problem": problem, "proof": proof(request["packages"], json)}
 
     def _other_imports(self, file):
@@ -201,11 +209,12 @@ class Warm:
         return self._template.clash(file)
 
     def _tell(self):
-        idle = None if len(self._visitors) > 1 else monotonic() - self._since
+        idle = None if self._runs else monotonic() - self._since
         return {
             "pid": os.getpid(),
             "file": self._template.file,
             "imports": self._template.imported,
+            "owner": self._owner_pid,
             "environments": self._environments,
             "idle_seconds": idle,
             "ends_in_seconds": None if idle is None else max(0, self._seconds - idle),

@@ -321,23 +321,19 @@ impl Environment {
     }
 
     /// Returns the template that workers in it are forked from, as one that stayed is found.
-    pub(crate) fn wanted(&self, launch: &Launch, preload: &[String], file: Option<&Path>) -> Wanted {
+    pub(crate) fn wanted(
+        &self,
+        launch: &Launch,
+        preload: &[String],
+        file: Option<&Path>,
+    ) -> Wanted {
         // The key names a question: what is there may have been built anew.
         let cached = self.cached().map(|cached| (cached.key(), &cached.manifest().build));
         let identity = format!("{cached:?} {:?} {:?}", self.core.prefix, self.core.fingerprint);
         let all = self.cached().into_iter().flat_map(|it| [it].into_iter().chain(it.needs()));
         let keys: Vec<String> = all.map(|it| it.key().to_string()).collect();
-        let bytecode = self.bytecode();
         let packages = self.package_names();
-        Wanted::new(
-            launch,
-            &identity,
-            bytecode.as_ref(),
-            preload,
-            packages,
-            file,
-            keys,
-        )
+        Wanted::new(launch, &identity, bytecode.as_ref(), preload, packages, file, keys)
     }
 
     /// Returns where a worker finds a stage's code.

@@ -17,9 +17,9 @@ pub mod warm;
 pub(crate) mod wire;
 
 pub(crate) use cancel::Cancel;
+pub(crate) use channel::Incoming;
 pub use exit::Exit;
 pub(crate) use logs::LogTail;
-pub(crate) use channel::Incoming;
 pub(crate) use process::{Launch, Process};
 pub(crate) use shim::{CLASSES, Shims};
 pub use shim::{CURATOR_STAGE_PY, write_shim};

@@ -59,7 +59,7 @@ pub(crate) fn watched(
 
 /// A file that a stage may append lines to.
 pub(crate) struct Notes {
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
     pub(crate) path: PathBuf,
 }
 
@@ -67,7 +67,12 @@ impl Notes {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("notes");
-        Self { _dir: dir, path }
+        Self { _dir: Some(dir), path }
+    }
+
+    /// A file in a folder that the test has.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { _dir: None, path }
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {

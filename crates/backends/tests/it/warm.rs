@@ -70,8 +70,10 @@ fn first(report: &RunReport) -> Value {
     outputs(report).into_iter().next().expect("an output").1
 }
 
+/// Kills a process, which may have ended.
 fn kill(pid: i32) {
-    duct::cmd!("kill", "-9", pid.to_string()).run().expect("it is there");
+    let kill = duct::cmd!("kill", "-9", pid.to_string()).stderr_null().unchecked();
+    kill.run().expect("there is such a program");
 }
 
 /// `logging` remembers when it was imported.
@@ -100,7 +102,7 @@ fn the_next_run_has_its_worker_forked_from_the_template_of_the_last_one() {
     assert_eq!(warmth.only().pid, template.pid);
     // A run that keeps nothing has nothing to do with it.
     let other = run_with(&local(), python(WHEN), 1);
-    assert_eq!((other.stages[0].forked, other.stages[0].warm), (0, 0));
+    assert_eq!(other.stages[0].warm, 0);
     assert_eq!(warmth.templates().end(&template).unwrap(), Ended::Now);
     assert_ends(template.pid);
     assert_eq!(warmth.list(), []);
@@ -111,8 +113,10 @@ fn the_next_run_has_its_worker_forked_from_the_template_of_the_last_one() {
 /// from the first one's template only where what that has imported is what it would import.
 #[test]
 fn what_was_edited_since_is_what_runs() {
-    const HEAD: &str = "import colorsys, json\nimport helper\nclass Stage:\n    def process(self, task):\n";
-    let said = |text: &str| format!("{HEAD}        return ['{text}', helper.SAID, colorsys.__file__]\n");
+    const HEAD: &str =
+        "import colorsys, json\nimport helper\nclass Stage:\n    def process(self, task):\n";
+    let said =
+        |text: &str| format!("{HEAD}        return ['{text}', helper.SAID, colorsys.__file__]\n");
     let edits: [(&str, u64, &dyn Fn(&Path)); 6] = [
         ("nothing", 1, &|_| {}),
         ("the stage's file", 1, &|dir| write(dir, "stage.py", &said("second"))),
@@ -154,7 +158,8 @@ fn write(dir: &Path, name: &str, text: &str) {
     let path = dir.join(name);
     std::fs::write(&path, text).expect("a file");
     // As if it had been there for a while: what changes while a run imports it is not kept.
-    let then = std::time::SystemTime::now() - Duration::from_secs(if text.len() % 2 == 0 { 60 } else { 61 });
+    let then = std::time::SystemTime::now()
+        - Duration::from_secs(if text.len() % 2 == 0 { 60 } else { 61 });
     let file = std::fs::File::options().append(true).open(&path).expect("it is there");
     file.set_modified(then).expect("a time");
 }
@@ -195,7 +200,7 @@ import json
 class Stage:
     def process(self, task):
         from importlib.metadata import distributions
-        return sorted({it.name for it in distributions()} - {'pip'})
+        return {'names': sorted({it.name for it in distributions()})}
 ";
     let versions = "
 import lib
@@ -255,7 +260,8 @@ fn a_template_that_no_run_uses_ends() {
 fn a_template_ends_when_its_environment_or_its_socket_is_gone() {
     let world = World::new(&[], &[]);
     let warmth = Warmth::new();
-    let executor = LocalExecutor::default().with_base(world.base_python()).with_cache_dir(world.cache());
+    let executor =
+        LocalExecutor::default().with_base(world.base_python()).with_cache_dir(world.cache());
     run_with(&executor.with_keep_warm(warmth.keep()), python(WHEN), 1);
     let of_base = warmth.only().pid;
     warmth.run(python(WHEN), 1);
@@ -280,8 +286,7 @@ fn no_more_stay_than_are_wanted() {
     for module in ["decimal", "string", "decimal", "colorsys"] {
         run_with(&two, stage(module), 1);
     }
-    let imports: BTreeSet<String> =
-        warmth.list().iter().map(|it| it.imports[0].clone()).collect();
+    let imports: BTreeSet<String> = warmth.list().iter().map(|it| it.imports[0].clone()).collect();
     assert_eq!(imports, BTreeSet::from(["colorsys".to_owned(), "decimal".to_owned()]));
     let small = local().with_keep_warm(warmth.keep().with_most_bytes(1));
     run_with(&small, stage("string"), 1);
@@ -338,7 +343,6 @@ fn waits(notes: &Notes) -> PythonStage {
 }
 
 fn let_go(notes: &Notes) {
-    std::fs::write(notes.path.with_extension("go"), "").expect("a file");
     std::fs::write(format!("{}.go", notes.path.display()), "").expect("a file");
 }
 
@@ -397,65 +401,64 @@ fn a_killed_template_loses_no_task() {
     }
 }
 
-/// The environment of a test that is an engine to be killed.
+/// The folder of an engine that is to be killed.
 const KILLED: &str = "CURATOR_TEST_KILLED_WARM";
 
 /// The body of a process that the next test kills.
 #[test]
 fn helper_that_is_killed() {
     let Some(dir) = std::env::var_os(KILLED) else { return };
-    let keep = KeepWarm::new(Duration::from_mins(5)).with_dir(Path::new(&dir).join("warm"));
-    let notes = std::env::var(format!("{KILLED}_NOTES")).expect("the notes");
-    let stage = python(WAITS).with_args(json!({ "path": notes })).with_num_workers(1);
-    let _ = local().with_keep_warm(keep).run(&Pipeline::new("test").with_stage(stage), numbers(1));
+    let dir = Path::new(&dir);
+    let keep = KeepWarm::new(Duration::from_mins(5)).with_dir(dir.join("warm"));
+    let stage = python(WAITS).with_args(json!({ "path": dir.join("notes") })).with_num_workers(1);
+    // The workers' own files are part of what a template is.
+    let executor = local().with_cache_dir(dir.join("cache")).with_keep_warm(keep);
+    let _ = executor.run(&Pipeline::new("test").with_stage(stage), numbers(1));
 }
 
 /// The workers of an engine that is killed end, and the template that they came from, which is another
 /// run's as well, waits for the next one.
 #[test]
 fn a_killed_engine_leaves_a_warm_template_and_no_worker() {
-    let warmth = Warmth::new();
-    let start = |notes: &Notes| {
+    let start = |warmth: &Warmth| {
         let program = std::env::current_exe().unwrap();
         duct::cmd(program, ["--exact", "warm::helper_that_is_killed"])
             .env(KILLED, warmth.dir.path())
-            .env(format!("{KILLED}_NOTES"), &notes.path)
             .stdout_null()
             .stderr_null()
             .unchecked()
             .start()
             .unwrap()
     };
-    let notes = Notes::new();
-    let_go(&notes);
-    start(&notes).wait().unwrap();
+    let processes = |warmth: &Warmth| {
+        let notes = Notes::at(warmth.dir.path().join("notes"));
+        ["worker ", "template "].map(|prefix| notes.wait_for_number(prefix))
+    };
+    // A template that was not kept yet ends with its run.
+    let warmth = Warmth::new();
+    let engine = start(&warmth);
+    let pids = processes(&warmth);
+    engine.kill().unwrap();
+    pids.into_iter().for_each(assert_ends);
+    assert_eq!(warmth.list(), []);
+
+    let go = warmth.dir.path().join("notes.go");
+    std::fs::write(&go, "").unwrap();
+    start(&warmth).wait().unwrap();
     let template = warmth.only();
-    let notes = Notes::new();
-    let engine = start(&notes);
-    let worker = notes.wait_for_number("worker ");
-    assert_eq!(notes.wait_for_number("template "), template.pid);
+    for path in [&go, &warmth.dir.path().join("notes")] {
+        files::delete(path).unwrap();
+    }
+    let engine = start(&warmth);
+    let [worker, parent] = processes(&warmth);
+    assert_eq!(parent, template.pid);
     engine.kill().unwrap();
     assert_ends(worker);
-    let idle = (0..200).any(|_| {
+    let is_idle = (0..500).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
         warmth.only().idle.is_some()
     });
-    assert!(idle && warmth.only().pid == template.pid);
-    // A cold one has no such template to leave.
-    let cold = Warmth::new();
-    let notes = Notes::new();
-    let engine = duct::cmd(std::env::current_exe().unwrap(), ["--exact", "warm::helper_that_is_killed"])
-        .env(KILLED, cold.dir.path())
-        .env(format!("{KILLED}_NOTES"), &notes.path)
-        .stdout_null()
-        .stderr_null()
-        .unchecked()
-        .start()
-        .unwrap();
-    let pids = ["worker ", "template "].map(|prefix| notes.wait_for_number(prefix));
-    engine.kill().unwrap();
-    pids.into_iter().for_each(assert_ends);
-    assert_eq!(cold.list(), []);
+    assert!(is_idle && warmth.only().pid == template.pid);
 }
 
 /// A run that fails is the one that is edited and run again.

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from curator._report import FailedTask, Plan, RunReport
     from curator._stream import Stream
     from curator._table import ArrowStream
+    from curator._warm import warm
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "XennaExecutor",
     "environment",
     "stage",
+    "warm",
 ]
 
 _HOMES = {
@@ -85,6 +87,7 @@ _HOMES = {
     "_report": ("FailedTask", "Plan", "RunReport"),
     "_stream": ("Stream",),
     "_table": ("ArrowStream",),
+    "_warm": ("warm",),
 }
 
 

@@ -1,6 +1,7 @@
 """What runs pipelines: this machine, or one of the engines on Ray, with their settings."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -41,11 +42,14 @@ class Executor:
 @dataclasses.dataclass(frozen=True)
 class LocalExecutor(Executor):
     """This machine: `cpus` cores and these `devices` are shared out among the stages. With
-    `templates=False` no worker is forked from a process that has imported its packages."""
+    `templates=False` no worker is forked from a process that has imported its packages; with
+    `keep_warm=600`, such processes stay for 600 seconds after a run, for the next one. In a
+    notebook they stay as long as its kernel, unless `keep_warm=0`."""
 
     cpus: Optional[int] = None
     devices: Optional[Sequence[str]] = None
     templates: Optional[bool] = None
+    keep_warm: Optional[float] = None
 
     def engine(self) -> dict[str, Any]:
         """As a pipeline file has it."""
@@ -56,6 +60,8 @@ class LocalExecutor(Executor):
             engine["devices"] = list(self.devices)
         if self.templates is not None:
             engine["templates"] = self.templates
+        if self.keep_warm is not None:
+            engine["keep_warm"] = f"{math.ceil(self.keep_warm)}s"
         return engine
 
 

@@ -12,6 +12,7 @@ from curator._progress import Progress
 from curator._report import Plan, RunReport, declared_lines, sort_key
 from curator._stage import Task, declarations, expand, names_of, with_settings
 from curator._stream import Stream, ask
+from curator._warm import keep
 
 __all__ = ["Pipeline"]
 
@@ -96,6 +97,7 @@ class Pipeline:
         """
         executor = executor or LocalExecutor()
         request = self._request("run", executor)
+        keep(request, self, executor)
         if checkpoint is not None:
             if not isinstance(checkpoint, Checkpoint):
                 checkpoint = Checkpoint(checkpoint)

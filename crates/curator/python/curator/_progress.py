@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any, Optional
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "in_notebook"]
 
 _EVERY_SECONDS = 0.2
 
@@ -22,7 +22,7 @@ class Progress:
         self._shown: Any = None
         self._told = 0.0
         self._line = False
-        self._notebook = _in_notebook() if wanted is not False else False
+        self._notebook = in_notebook() if wanted is not False else False
         self._terminal = not self._notebook and (
             wanted is True or (wanted is None and sys.stderr is not None and sys.stderr.isatty())
         )
@@ -102,7 +102,7 @@ class Progress:
         return f"<table><thead>{head}</thead><tbody>{rows}{building}</tbody></table>"
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Returns whether the program runs in a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None

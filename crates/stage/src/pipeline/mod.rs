@@ -1,5 +1,6 @@
 //! Pipelines: composing, checking, describing and writing sequences of stages.
 
+mod age;
 mod assignment;
 mod base;
 mod built;
@@ -10,6 +11,7 @@ mod places;
 mod plain;
 mod running;
 
+pub use age::parse_age;
 pub use assignment::Assignment;
 pub use base::Base;
 pub use built::BuiltPipeline;

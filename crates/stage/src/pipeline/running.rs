@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,6 +40,14 @@ pub struct Engine {
     /// default, they are where a stage can have several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub templates: Option<bool>,
+    /// For `local`, how long the processes that workers are forked from stay after the run, for the next
+    /// one of the same stages: `30s`, `10m`, `2h`. By default, they end with it.
+    #[serde(skip_serializing_if = "Option::is_none", with = "super::age::optional")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<String>", regex(pattern = r"^ *[0-9]+ *[smhdw] *$"))
+    )]
+    pub keep_warm: Option<Duration>,
     /// For those on Ray, the cluster to use: `host:port`, or `auto` for the one of this machine. By
     /// default, a private Ray that ends with the run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +79,7 @@ impl fmt::Debug for Engine {
             cpus,
             devices,
             templates,
+            keep_warm,
             address,
             num_cpus,
             num_gpus,
@@ -84,6 +94,7 @@ impl fmt::Debug for Engine {
             .field("cpus", cpus)
             .field("devices", devices)
             .field("templates", templates)
+            .field("keep_warm", keep_warm)
             .field("address", address)
             .field("num_cpus", num_cpus)
             .field("num_gpus", num_gpus)

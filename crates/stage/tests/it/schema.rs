@@ -48,6 +48,7 @@ fn full() -> Value {
             "cpus": 2,
             "devices": ["0"],
             "templates": true,
+            "keep_warm": "10m",
             "address": "head:6379",
             "num_cpus": 8,
             "num_gpus": 0.5,

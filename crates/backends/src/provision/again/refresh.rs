@@ -17,6 +17,7 @@ use crate::provision::build::{
 use crate::provision::environment::{Core, Environment};
 use crate::provision::provisioner::Provisioner;
 use crate::run::{EnvState, Error, PlannedBase};
+use crate::worker::warm::WarmTemplates;
 
 impl Provisioner {
     /// Returns everything that a spec resolves to over the base, as lines of a requirements file
@@ -208,6 +209,9 @@ impl Provisioner {
     fn remove_for(&self, keys: &[Key], changes: &[String]) -> Result<(), Error> {
         let in_use =
             |key: &Key| Error::RefreshInUse { key: key.to_string(), changes: changes.to_vec() };
+        // A template that waits for a run holds nothing that a run needs.
+        let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        WarmTemplates::of_user().leave(&texts);
         for key in keys {
             let free = files::patiently(|| match self.cache().is_in_use(key) {
                 Ok(true) => Ok(None),

@@ -26,7 +26,8 @@ const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "us
 /// Tells the limits, rights and places of this process, which a process that it starts has as well:
 /// what was started under others is not what this one would start.
 pub(super) fn of_this_process() -> String {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let read =
+        |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
     let mut text = String::new();
     let status = read("status");
     let inherited = |line: &&str| line.split(':').next().is_some_and(|it| INHERITED.contains(&it));

@@ -43,6 +43,8 @@ pub struct WarmTemplate {
     pub file: Option<PathBuf>,
     /// The modules that it has imported first, in order.
     pub imports: Vec<String>,
+    /// The process with which it ends, if there is one.
+    pub owner: Option<u32>,
     /// How long no run has used it; none while one does.
     pub idle: Option<Duration>,
     /// When it ends if no run comes; none while one uses it.
@@ -67,8 +69,15 @@ struct Told {
     environments: Vec<String>,
     file: Option<PathBuf>,
     imports: Vec<String>,
+    owner: Option<u32>,
     idle_seconds: Option<f64>,
     ends_in_seconds: Option<f64>,
+}
+
+/// What a template answers that is to end.
+#[derive(Deserialize)]
+struct Leaving {
+    is_used: bool,
 }
 
 impl WarmTemplates {
@@ -106,7 +115,8 @@ impl WarmTemplates {
 
     /// Returns them, the one that was used last first.
     pub fn list(&self) -> io::Result<Vec<WarmTemplate>> {
-        if std::fs::symlink_metadata(&self.dir).is_err_and(|it| it.kind() == io::ErrorKind::NotFound)
+        if std::fs::symlink_metadata(&self.dir)
+            .is_err_and(|it| it.kind() == io::ErrorKind::NotFound)
         {
             return Ok(Vec::new());
         }
@@ -141,6 +151,7 @@ impl WarmTemplates {
             environments: told.environments,
             file: told.file,
             imports: told.imports,
+            owner: told.owner,
             idle: seconds(told.idle_seconds),
             ends_in: seconds(told.ends_in_seconds),
             bytes: memory::held_by(visit.pid()),
@@ -152,12 +163,9 @@ impl WarmTemplates {
     pub fn end(&self, template: &WarmTemplate) -> io::Result<Ended> {
         let folder = self.open()?;
         let Some(mut visit) = self.visit(&folder, &template.name) else { return Ok(Ended::Now) };
-        match visit.ask(Kind::Leave, &json!({})) {
-            Ok(serde_json::Value::Object(_)) if template.idle.is_none() => {
-                return Ok(Ended::AfterItsRuns);
-            }
-            // It ends once nothing is connected to it.
-            Ok(_) => visit.hang_up(),
+        match visit.ask::<Leaving>(Kind::Leave, &json!({})) {
+            Ok(Leaving { is_used: true }) => return Ok(Ended::AfterItsRuns),
+            Ok(Leaving { is_used: false }) => {}
             Err(error) => {
                 tracing::debug!(%error, pid = template.pid, "a warm template does not answer");
                 visit.kill();
@@ -200,8 +208,7 @@ impl WarmTemplates {
         names.into_iter().filter(is_such).find_map(|name| {
             let mut visit = self.visit(&folder, &name)?;
             let (packages, file) = (&wanted.packages[..], wanted.file.as_deref());
-            let welcome: Welcome =
-                visit.ask(Kind::Visit, &wire::Visit { packages, file }).ok()?;
+            let welcome: Welcome = visit.ask(Kind::Visit, &wire::Visit { packages, file }).ok()?;
             let problem = welcome.problem.map_or_else(|| verify(&welcome.proof), Err);
             match problem {
                 Ok(()) => Some(visit),

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use envspec::Digest;
-use serde_json::Value;
 
 use super::conditions;
 use super::folder::WarmTemplates;
@@ -90,7 +89,6 @@ impl Wanted {
     pub(crate) fn new(
         launch: &Launch,
         identity: &str,
-        bytecode: Option<&Value>,
         preload: &[String],
         packages: Vec<String>,
         file: Option<&Path>,
@@ -99,7 +97,7 @@ impl Wanted {
         let mut launch = launch.clone();
         launch.vars.retain(|name, _| !Launch::IDLE_VARS.iter().any(|idle| name == idle));
         let decisive = format!(
-            "curator/warm/v1\n{}\n{}\n{launch:?}\n{identity}\n{bytecode:?}\n{preload:?}\n\
+            "curator/warm/v1\n{}\n{}\n{launch:?}\n{identity}\n{preload:?}\n\
              {packages:?}\n{}",
             env!("CARGO_PKG_VERSION"),
             Shims::version(),

@@ -67,12 +67,7 @@ impl Visit {
         }
     }
 
-    pub(crate) fn send(
-        &self,
-        kind: Kind,
-        meta: &[u8],
-        files: &[BorrowedFd<'_>],
-    ) -> io::Result<()> {
+    pub(crate) fn send(&self, kind: Kind, meta: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.channel.send(kind, meta, files)
     }
 
@@ -82,11 +77,6 @@ impl Visit {
 
     pub(crate) fn is_running(&self) -> bool {
         !self.ended.comes_within(Duration::ZERO)
-    }
-
-    /// Has the process see that nothing is asked any more.
-    pub(super) fn hang_up(&self) {
-        self.channel.shut_down(std::net::Shutdown::Both);
     }
 
     /// Kills the process, which may not answer any more, and waits a moment for its end.

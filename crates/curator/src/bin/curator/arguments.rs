@@ -58,6 +58,14 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = CODES)]
     Env(EnvCommand),
 
+    /// Lists what runs have kept warm, last used first.
+    #[command(after_help = "Example:\n  curator ps")]
+    Ps(Json),
+
+    /// Ends what runs have kept warm. What a run uses ends with that run.
+    #[command(after_help = "Examples:\n  curator stop --all\n  curator stop 4fb0a6c1")]
+    Stop(Stop),
+
     /// Checks this machine: base, pip, uv, Ray, cache, file system, registry.
     #[command(after_help = "Example:\n  curator doctor --base ./venv")]
     Doctor(Doctor),
@@ -250,6 +258,21 @@ pub(crate) struct Remove {
     /// The environments' keys, or the starts of them.
     #[arg(required = true, value_name = "KEY")]
     pub(crate) keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// Processes, or the keys of environments or the starts of them, as `curator ps` lists them.
+    #[arg(required_unless_present_any = ["all", "owner"], value_name = "PID|KEY")]
+    pub(crate) wanted: Vec<String>,
+    /// End everything that is kept.
+    #[arg(long, conflicts_with = "wanted")]
+    pub(crate) all: bool,
+    /// End what is kept as long as this process lives.
+    #[arg(long, hide = true, conflicts_with_all = ["wanted", "all"])]
+    pub(crate) owner: Option<u32>,
     #[command(flatten)]
     pub(crate) output: Json,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use curator::LocalExecutor;
 use curator::backends::ray::{RayActorPool, RayData, RayExecutor, Xenna};
+use curator::backends::worker::warm::KeepWarm;
 use curator::backends::{self, Connection, Executor, FailurePolicy, Plan, RayEnv, Stop};
 use curator::stage::{Backend, Engine, RayEnvironments};
 
@@ -15,6 +16,10 @@ pub(crate) struct Manner {
     pub(crate) stop: Stop,
     /// Time that workers have when the run is asked to stop.
     pub(crate) stop_grace: Option<Duration>,
+    /// How long templates stay, in place of the file's.
+    pub(crate) keep_warm: Option<Duration>,
+    /// A process with which they end.
+    pub(crate) owner: Option<u32>,
 }
 
 /// Returns the requested engine without starting anything; refuses invalid settings.
@@ -46,7 +51,7 @@ pub(crate) fn check(engine: &Engine, backend: Backend, plan: &Plan) -> Result<()
 }
 
 fn local(engine: &Engine, manner: Manner, cache_dir: Option<&Path>) -> LocalExecutor {
-    let Manner { policy, stop, stop_grace } = manner;
+    let Manner { policy, stop, stop_grace, keep_warm, owner } = manner;
     let mut executor = LocalExecutor::default().with_failure_policy(policy).with_stop(stop);
     if let Some(grace) = stop_grace {
         executor = executor.with_stop_grace(grace);
@@ -63,6 +68,13 @@ fn local(engine: &Engine, manner: Manner, cache_dir: Option<&Path>) -> LocalExec
     if let Some(templates) = engine.templates {
         executor = executor.with_templates(templates);
     }
+    if let Some(idle) = keep_warm.or(engine.keep_warm).filter(|idle| !idle.is_zero()) {
+        let keep = KeepWarm::new(idle);
+        executor = executor.with_keep_warm(match owner {
+            Some(owner) => keep.with_owner(owner),
+            None => keep,
+        });
+    }
     executor
 }
 
@@ -70,7 +82,7 @@ fn in_manner<E: backends::ray::RayEngine>(
     executor: RayExecutor<E>,
     manner: Manner,
 ) -> RayExecutor<E> {
-    let Manner { policy, stop, stop_grace } = manner;
+    let Manner { policy, stop, stop_grace, .. } = manner;
     let executor = executor.with_failure_policy(policy).with_stop(stop);
     match stop_grace {
         Some(grace) => executor.with_stop_grace(grace),

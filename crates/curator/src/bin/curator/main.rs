@@ -23,6 +23,7 @@ mod serve;
 mod spec;
 mod terminal;
 mod values;
+mod warm;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Serve => serve::run(cli.cache_dir.as_deref()),
         Command::Env(command) => env::run(command, cli.cache_dir.as_deref()),
+        Command::Ps(arguments) => warm::list(arguments),
+        Command::Stop(arguments) => warm::stop(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments, cli.cache_dir.as_deref()),
     };
     done.unwrap_or_else(|failure: Failure| failure.show())

@@ -104,6 +104,11 @@ pub(crate) struct Run {
     /// [default: 20s].
     #[arg(long, value_name = "TIME", value_parser = values::age)]
     stop_grace: Option<Duration>,
+    /// Keep what stages import for so long after the run (`10m`), for the next one with this option:
+    /// `curator ps` shows what is kept, and `curator stop` ends it. 0s keeps nothing [default: the
+    /// file's, else nothing].
+    #[arg(long, value_name = "TIME", value_parser = values::age)]
+    keep_warm: Option<Duration>,
     /// The engine [default: the file's, else `local`].
     #[arg(long, value_name = "ENGINE", value_parser = backend)]
     backend: Option<Backend>,
@@ -300,6 +305,8 @@ impl Running<'_> {
             policy: arguments.policy(loaded),
             stop: self.interrupt.stop.clone(),
             stop_grace: arguments.stop_grace,
+            keep_warm: arguments.keep_warm,
+            owner: None,
         };
         let executor = engine::executor(engine, backend, manner, cache_dir)?;
         let reading = self.reading.clone();

@@ -22,18 +22,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
 
 /// Parses an age: a whole number with a unit (`90s`, `30m`, `12h`, `7d`, `2w`).
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split(text)?;
-    let factor: u64 = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        "w" => 7 * 24 * 60 * 60,
-        "" => return Err("it needs a unit: s, m, h, d or w".to_owned()),
-        _ => return Err(format!("`{unit}` is none of s, m, h, d, w")),
-    };
-    let seconds = number.checked_mul(factor);
-    seconds.map(Duration::from_secs).ok_or_else(|| "the number is too large".to_owned())
+    curator::stage::parse_age(text)
 }
 
 fn split(text: &str) -> Result<(u64, &str), String> {

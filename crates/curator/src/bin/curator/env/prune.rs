@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use curator::backends::worker::warm::WarmTemplates;
 use curator::venv_cache::Budget;
 use serde_json::{Value, json};
 
@@ -26,6 +27,11 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
     }
     if arguments.dry_run {
         budget = budget.with_dry_run();
+    }
+    if arguments.all && !arguments.dry_run {
+        // What is kept warm in them waits for runs that may never come.
+        let keys: Vec<String> = cache.list()?.iter().map(|it| it.key.to_string()).collect();
+        WarmTemplates::of_user().leave(&keys);
     }
     let report = cache.prune(&budget)?;
     // Files that could not be deleted are a failure, although the environment is gone.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use curator::backends::worker::warm::WarmTemplates;
 use curator::venv_cache::Error;
 use serde_json::json;
 
@@ -20,6 +21,9 @@ pub(crate) fn run(arguments: &Remove, store: &Store) -> Result<ExitCode, Failure
             keys.push(key);
         }
     }
+    // What is kept warm in them waits for runs that may never come.
+    let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    WarmTemplates::of_user().leave(&texts);
     // Remove dependent environments first, whatever the order of the arguments.
     let mut pending = keys.clone();
     while !pending.is_empty() {

@@ -45,6 +45,9 @@ pub(super) struct Request {
     pub(super) locked: Option<PathBuf>,
     #[serde(default)]
     pub(super) stop_grace_seconds: Option<f64>,
+    /// The process with which templates end that are kept.
+    #[serde(default)]
+    pub(super) owner: Option<u32>,
     /// Whether the report comes as a page as well.
     #[serde(default)]
     pub(super) page: bool,

@@ -66,7 +66,8 @@ pub(super) fn serve(
     let checkpoint = checkpoint.transpose()?;
     request.record.as_deref().map(RunRecord::claim).transpose()?;
     let policy = loaded.file.failure_policy().unwrap_or(FailurePolicy::FailFast);
-    let manner = Manner { policy, stop, stop_grace: request.stop_grace() };
+    let (stop_grace, owner) = (request.stop_grace(), request.owner);
+    let manner = Manner { policy, stop, stop_grace, keep_warm: None, owner };
     let executor = engine::executor(loaded.file.engine(), backend, manner, cache_dir)?;
 
     let recorder =
