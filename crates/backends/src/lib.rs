@@ -62,7 +62,8 @@
 //! - **A task is never lost, and never twice in the output.** The tasks of a dead worker are tried
 //!   again; a task that kills its worker is found and fails alone.
 //! - **Nothing outlives a run**: workers and the processes that they started end with it, also when
-//!   the program is killed. A child that opened a session of its own is the exception.
+//!   the program is killed. A child that opened a session of its own is the exception, and a template
+//!   where [`LocalExecutor::with_keep_warm`] asks for it, in which no stage has run.
 //!
 //! # Features
 //!

@@ -139,8 +139,8 @@ impl LocalExecutor {
     /// same stages starts without their imports. A stage with one worker has a template, too. Default: a
     /// template ends with its run.
     ///
-    /// What stays is a process of this user's, in which no stage has run: [`KeepWarm`] says how many, and
-    /// [`WarmTemplates`](crate::worker::warm::WarmTemplates) lists and ends them.
+    /// A template is a process of this user's, in which no stage has run. [`KeepWarm`] limits how many
+    /// stay; [`WarmTemplates`](crate::worker::warm::WarmTemplates) lists and ends them.
     pub fn with_keep_warm(self, keep_warm: impl Into<KeepWarm>) -> Self {
         Self { keep_warm: Some(keep_warm.into()), ..self }
     }

@@ -333,7 +333,7 @@ impl Environment {
         let all = self.cached().into_iter().flat_map(|it| [it].into_iter().chain(it.needs()));
         let keys: Vec<String> = all.map(|it| it.key().to_string()).collect();
         let packages = self.package_names();
-        Wanted::new(launch, &identity, bytecode.as_ref(), preload, packages, file, keys)
+        Wanted::new(launch, &identity, preload, packages, file, keys)
     }
 
     /// Returns where a worker finds a stage's code.

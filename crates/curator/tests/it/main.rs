@@ -37,6 +37,7 @@ mod tables;
 mod troubleshooting;
 mod usage;
 mod users;
+mod warm;
 
 /// A file that is not listed above would never be compiled or run.
 #[test]

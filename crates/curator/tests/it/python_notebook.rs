@@ -53,6 +53,8 @@ class Point:
     """
 report = Pipeline([Make, Use]).run(range(3))
 assert [(p.x, type(p) is Point) for p in report.data] == [(n + 100, True) for n in range(3)]
+# What the first run imported stays as long as the kernel.
+assert [stage["warm"] > 0 for stage in report.stages] == [True, True], report.stages
 """,
     """
 try:

@@ -104,7 +104,7 @@ impl Place {
             .stdout_capture()
             .stderr_capture()
             .unchecked();
-        for name in ["VIRTUAL_ENV", "PYTHONPATH", "XDG_CACHE_HOME"] {
+        for name in ["VIRTUAL_ENV", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"] {
             command = command.env_remove(name);
         }
         Run::from(command.run().expect("setpriv starts"))
@@ -192,6 +192,47 @@ fn prune_tells_what_it_could_not_delete_and_fails() {
 fn key_of(path: &Path) -> String {
     let mut names = path.iter().skip_while(|name| *name != "envs-v1");
     names.nth(1).expect("a key").to_string_lossy()[..12].to_owned()
+}
+
+/// Folders, links and sockets of strangers where a user's templates are kept are not used, and a
+/// template has nothing to do with other users, also with root.
+#[test]
+fn what_is_kept_warm_is_one_users_alone() {
+    use std::io::Read;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    let Some(place) = Place::new("what_is_kept_warm_is_one_users_alone") else { return };
+    let cache = place.make_cache(ANN, ANN, 0o700);
+    let ann = User { id: ANN, group: ANN, umask: 0o022 };
+    let stranger = User { id: STRANGER, group: STRANGER, umask: 0 };
+    let kept = place.path("tmp").join(format!("curator-{ANN}"));
+    let kept_text = kept.to_str().expect("text");
+    let keep = [&RUN[..], &["--keep-warm", "5m", "--set", "stage.version.workers=1"]].concat();
+    let ps = || place.run(ann, &["ps", "--json"]);
+
+    for script in ["mkdir \"$0\"", "mkdir \"$0-real\" && ln -s \"$0-real\" \"$0\""] {
+        place.shell(stranger, &["sh", "-c", script, kept_text]).text();
+        assert_eq!(place.run(ann, &keep).text().trim(), "\"24.0\"");
+        assert_eq!(ps().code, Some(1), "{:?}", ps());
+        assert_eq!(fs::read_dir(&kept).expect("a folder").count(), 0, "{script}");
+        duct::cmd!("rm", "-r", "--", &kept).run().expect("root may");
+    }
+
+    place.run(ann, &keep).text();
+    let own = ps().json();
+    assert_eq!(own.as_array().map(Vec::len), Some(1), "{own}");
+    let socket = fs::read_dir(&kept).expect("a folder").next().expect("one").expect("one").path();
+    let mut connection = UnixStream::connect(&socket).expect("root may enter");
+    assert_eq!(connection.read(&mut [0; 64]).expect("it is closed"), 0);
+    // What another user listens on there, under the name of the template, is not asked.
+    fs::rename(&socket, place.path("aside")).expect("root may");
+    let planted = UnixListener::bind(&socket).expect("a socket");
+    set_mode(&socket, 0o777);
+    assert_eq!(ps().text().trim(), "[]");
+    assert_eq!(place.run(ann, &keep).text().trim(), "\"24.0\"");
+    drop(planted);
+    assert_eq!(place.run(ann, &["stop", "--all"]).code, Some(0));
+    assert!(cache.is_dir());
 }
 
 /// As in a container image: made by one user, with or without its workers' files, and no user may

@@ -40,8 +40,8 @@ pub struct Engine {
     /// default, they are where a stage can have several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub templates: Option<bool>,
-    /// For `local`, how long the processes that workers are forked from stay after the run, for the next
-    /// one of the same stages: `30s`, `10m`, `2h`. By default, they end with it.
+    /// For `local`, how long the stages' imports stay after the run, for the next run of the same stages:
+    /// `30s`, `10m`, `2h`. By default, they end with the run.
     #[serde(skip_serializing_if = "Option::is_none", with = "super::age::optional")]
     #[cfg_attr(
         feature = "schema",

@@ -58,11 +58,11 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = CODES)]
     Env(EnvCommand),
 
-    /// Lists what runs have kept warm, last used first.
+    /// Lists the processes that runs keep warm, last used first.
     #[command(after_help = "Example:\n  curator ps")]
     Ps(Json),
 
-    /// Ends what runs have kept warm. What a run uses ends with that run.
+    /// Ends processes that runs keep warm. One that a run uses ends with that run.
     #[command(after_help = "Examples:\n  curator stop --all\n  curator stop 4fb0a6c1")]
     Stop(Stop),
 
@@ -267,10 +267,10 @@ pub(crate) struct Stop {
     /// Processes, or the keys of environments or the starts of them, as `curator ps` lists them.
     #[arg(required_unless_present_any = ["all", "owner"], value_name = "PID|KEY")]
     pub(crate) wanted: Vec<String>,
-    /// End everything that is kept.
+    /// End all.
     #[arg(long, conflicts_with = "wanted")]
     pub(crate) all: bool,
-    /// End what is kept as long as this process lives.
+    /// End those that are kept as long as this process lives.
     #[arg(long, hide = true, conflicts_with_all = ["wanted", "all"])]
     pub(crate) owner: Option<u32>,
     #[command(flatten)]

@@ -104,9 +104,9 @@ pub(crate) struct Run {
     /// [default: 20s].
     #[arg(long, value_name = "TIME", value_parser = values::age)]
     stop_grace: Option<Duration>,
-    /// Keep what stages import for so long after the run (`10m`), for the next one with this option:
-    /// `curator ps` shows what is kept, and `curator stop` ends it. 0s keeps nothing [default: the
-    /// file's, else nothing].
+    /// Keep the stages' imports for this long after the run (`10m`), so that the next run with this
+    /// option starts without them. `curator ps` lists the processes that hold them; 0s keeps none
+    /// [default: the file's, else 0s].
     #[arg(long, value_name = "TIME", value_parser = values::age)]
     keep_warm: Option<Duration>,
     /// The engine [default: the file's, else `local`].

@@ -1,4 +1,4 @@
-//! `ps` and `stop`: what runs have kept warm.
+//! `ps` and `stop`: the processes that runs keep warm.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) fn list(arguments: Json) -> Result<ExitCode, Failure> {
         return output::json(&templates.iter().map(entry).collect::<Vec<_>>());
     }
     if templates.is_empty() {
-        say("nothing is kept warm");
+        say("no process is kept warm");
         return output::text("");
     }
     let rows: Vec<[String; 6]> = templates.iter().map(row).collect();
@@ -35,8 +35,8 @@ pub(crate) fn stop(arguments: &Stop) -> Result<ExitCode, Failure> {
     // Look up all before ending the first, so that a misspelt key ends nothing.
     for wanted in &arguments.wanted {
         if !templates.iter().any(|it| is_named(it, wanted)) {
-            let problem = format!("nothing that is kept warm has the number or key `{wanted}`");
-            return Err(Failure::failed(&problem).with_hint("`curator ps` lists what there is"));
+            let problem = format!("no process that is kept warm has the number or key `{wanted}`");
+            return Err(Failure::failed(&problem).with_hint("`curator ps` lists them"));
         }
     }
     let is_wanted = |it: &&WarmTemplate| {

@@ -1,0 +1,165 @@
+//! What a run keeps warm: by the command, by a file and in Python; `ps` and `stop`.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::pipelines::Folder;
+use crate::python_pipelines::program;
+use crate::support::{CURATOR, Run};
+
+/// A folder whose runs keep templates in it, which end with the test.
+struct Warm {
+    folder: Folder,
+}
+
+impl Warm {
+    fn new(pipeline: &str) -> Self {
+        let folder = Folder::new(pipeline);
+        folder.write("tasks.jsonl", "{\"n\":1}");
+        std::fs::create_dir(folder.path("run")).expect("a folder");
+        Self { folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let command = self.folder.expression(&duct::cmd(CURATOR, arguments));
+        let command = command.env("XDG_RUNTIME_DIR", self.folder.path("run")).stdin_null();
+        command.stdout_capture().stderr_capture().run().expect("the command starts").into()
+    }
+
+    /// Runs the pipeline, and returns how many workers were forked from what was kept.
+    #[track_caller]
+    fn warm_workers(&self, more: &[&str]) -> u64 {
+        let run = ["run", "pipeline.toml", "-i", "tasks.jsonl", "-o", "out.jsonl", "-q"];
+        self.run(&[&run, more, &["--report", "report.json"]].concat()).text();
+        let report: Value = serde_json::from_str(&self.folder.read("report.json")).expect("JSON");
+        let stages = report["stages"].as_array().expect("stages");
+        stages.iter().map(|stage| stage["warm"].as_u64().expect("a number")).sum()
+    }
+
+    #[track_caller]
+    fn kept(&self) -> Vec<Value> {
+        self.run(&["ps", "--json"]).json().as_array().expect("a list").clone()
+    }
+}
+
+impl Drop for Warm {
+    fn drop(&mut self) {
+        self.run(&["stop", "--all"]);
+    }
+}
+
+const STAGE: &str = "[[stage]]\npython = \"stages.py:Picky\"\nworkers = 1\n";
+
+#[test]
+fn a_run_keeps_its_imports_and_stop_ends_them() {
+    let warm = Warm::new(STAGE);
+    assert_eq!(warm.warm_workers(&[]), 0);
+    assert!(warm.run(&["ps"]).err.contains("no process is kept warm"));
+    let keep = ["--keep-warm", "5m"];
+    assert_eq!(warm.warm_workers(&keep), 0);
+    let [kept] = &warm.kept()[..] else { panic!("one is kept") };
+    assert_eq!(warm.warm_workers(&keep), 1);
+    assert_eq!(warm.kept()[0]["pid"], kept["pid"]);
+    assert_eq!(warm.warm_workers(&[]), 0, "only where it is wanted");
+    let pid = kept["pid"].to_string();
+    let shown = warm.run(&["ps"]).text();
+    assert!(shown.contains(&pid) && shown.contains("base"), "{shown}");
+    warm.run(&["stop", &pid, "none"]).fails(1, "`curator ps` lists them");
+    assert_eq!(warm.kept().len(), 1, "a misspelt one ends nothing");
+    assert!(warm.run(&["stop", &pid]).text().contains(&format!("ended   {pid}")));
+    assert!(!Path::new("/proc").join(&pid).exists() || is_zombie(&pid));
+    assert_eq!(warm.kept(), Vec::<Value>::new());
+}
+
+fn is_zombie(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z'))
+}
+
+/// The file says so for each run, and the command line has the last word.
+#[test]
+fn a_file_has_its_runs_keep_their_imports() {
+    let warm = Warm::new(&format!("{STAGE}\n[engine]\nkeep_warm = \"5m\"\n"));
+    assert_eq!(warm.warm_workers(&["--keep-warm", "0s"]), 0);
+    assert_eq!(warm.kept(), Vec::<Value>::new());
+    assert_eq!([warm.warm_workers(&[]), warm.warm_workers(&[])], [0, 1]);
+    let wrong = warm.folder.read("pipeline.toml").replace("5m", "5 minutes");
+    warm.folder.write("pipeline.toml", &wrong);
+    warm.run(&["run", "pipeline.toml"]).fails(2, "is none of s, m, h, d, w");
+}
+
+/// An environment that only a template is in, which waits, makes way.
+#[test]
+fn what_is_kept_keeps_no_environment_from_being_removed() {
+    let spec = "runtime_env = { uv = [\"packaging==23.1\"] }\n";
+    let warm = Warm::new(&format!("{STAGE}{spec}"));
+    let keep = ["--keep-warm", "5m"];
+    for _ in 0..2 {
+        assert_eq!(warm.warm_workers(&keep), 0);
+        let kept = warm.kept();
+        let key = kept[0]["environments"][0].as_str().expect("a key").to_owned();
+        assert_eq!(kept[0]["environments"].as_array().expect("a list").len(), 2, "and the base's");
+        let listed = warm.run(&["env", "list", "--json"]).json();
+        let is_used = |it: &&Value| it["key"] == key.as_str() && it["in_use"] == true;
+        assert!(listed.as_array().expect("a list").iter().any(|it| is_used(&it)), "{listed}");
+        // What the cache is pruned to leaves it alone.
+        warm.run(&["env", "prune", "--older-than", "0s", "--dry-run"]).text();
+        warm.run(&["env", "remove", &key]).text();
+        assert_eq!(warm.kept(), Vec::<Value>::new());
+    }
+}
+
+/// In Python a block keeps what its pipeline's stages import, and so does a setting of the executor.
+#[test]
+fn a_block_in_python_keeps_what_its_pipeline_imports() {
+    let warm = Warm::new("");
+    let text = r#"
+import json, os, subprocess
+import curator
+import packaging.version
+from curator import LocalExecutor, Pipeline
+
+class Version:
+    workers = 1
+    def process(self, task):
+        import sys
+        return str(packaging.version.Version("1.0")), os.getppid()
+
+def kept():
+    told = subprocess.run([os.environ["CURATOR_PROGRAM"], "ps", "--json"], stdout=subprocess.PIPE)
+    return json.loads(told.stdout)
+
+def warm_workers(pipeline, **options):
+    return [stage["warm"] for stage in pipeline.run([1], **options).stages]
+
+pipeline = Pipeline([Version])
+assert warm_workers(pipeline) == [0] and kept() == []
+with curator.warm(pipeline) as same:
+    assert same is pipeline
+    assert warm_workers(pipeline) == [0]
+    [template] = kept()
+    assert "packaging.version" in template["imports"], template
+    assert warm_workers(pipeline) == [1]
+    # Others are none of its affair.
+    assert warm_workers(Pipeline([Version])) == [0]
+    assert warm_workers(pipeline, executor=LocalExecutor(keep_warm=0)) == [0]
+assert kept() == []
+brief = LocalExecutor(keep_warm=300)
+assert warm_workers(pipeline, executor=brief) == [0]
+assert warm_workers(pipeline, executor=brief) == [1]
+assert len(kept()) == 1
+with curator.warm(pipeline):
+    warm_workers(pipeline)
+    os._exit(0)
+"#;
+    let run = program(&warm.folder, text).env("XDG_RUNTIME_DIR", warm.folder.path("run"));
+    let run = run.run().expect("Python starts");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    // What belonged to the program ends with it.
+    let is_over = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        warm.kept().len() == 1
+    });
+    assert!(is_over, "{:?}", warm.kept());
+}
