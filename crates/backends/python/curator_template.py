@@ -1,8 +1,9 @@
-"""The process that workers of a stage are forked from: it has imported what the stage's file
-imports first, and waits.
+"""The process that workers of a stage are forked from: it has imported what the stage's code
+imports first, and waits. Where several stages begin with the same imports, it is the root that
+their templates are forked from.
 
 It runs no code of the user's. A fork after work may hang or die, where one after imports does not:
-the worker loads the stage's file, and every module that is not installed, after the fork.
+the worker loads the stage's code, and every module that is not installed, after the fork.
 """
 
 import gc
@@ -11,7 +12,7 @@ import os
 import sys
 
 from curator_frames import DONE, FORK, REAP, SIGNAL, STAY
-from curator_imports import leading_imports
+from curator_imports import imports_of, shared_steps
 from curator_warm import Warm, now
 
 __all__ = ["Template"]
@@ -22,6 +23,9 @@ OFFENDERS = dict.fromkeys(
     "it begins to use a GPU when it is imported",
 )
 
+# A template that is forked from a root has the root's imports, too.
+BEGAN = now()
+
 
 class Template:
     """What has been imported, and what is said of it."""
@@ -31,9 +35,9 @@ class Template:
         self._start = start
         # What a child has no use for: the lifeline and the leases of this process.
         self._held, channel.held = channel.held, []
-        self.file = start["file"]
-        # When it began to import, what of the file it imported, and all that it did.
-        self.began = now()
+        self.sources = start["sources"]
+        # When the first import began, what the code imports first, and all that was imported.
+        self.began = BEGAN
         self.leading = []
         self.imported = []
 
@@ -44,20 +48,22 @@ class Template:
         gc.disable()
         before = _open_files()
         problem = self._import_all()
-        return problem or _left_behind(before) or self.clash(self.file)
+        return problem or _left_behind(before) or _clash(self.sources)
 
-    def clash(self, file):
-        """Why the stage's file itself could not be imported by its name, or None."""
-        stem = os.path.splitext(os.path.basename(file or ""))[0]
-        if stem in sys.modules:
-            return f"a module that was imported has the name of the stage's file, `{stem}`"
-        return None
+    def differs_from(self, source):
+        """Why a worker that is started for this code would have other imports, or None."""
+        if imports_of(source) != self.leading:
+            return "the code imports something else by now"
+        return _clash([source])
 
     def _import_all(self):
-        wanted = [(name, ()) for name in self._start["preload"]]
-        if self.file is not None:
-            self.leading = leading_imports(self.file)
-            wanted += self.leading
+        if len(self.sources) > 1:
+            wanted = shared_steps(self.sources)
+            if not wanted:
+                return "the stages begin with other imports"
+        else:
+            wanted = imports_of(self.sources[0])
+        self.leading = wanted
         for module, names in wanted:
             root = module.partition(".")[0]
             if root in OFFENDERS:
@@ -229,6 +235,15 @@ def _left_behind(before):
         return f"an import started threads in Python ({names})"
     if _has_children():
         return "an import started a process"
+    return None
+
+
+def _clash(sources):
+    """Why a stage's file could not be imported by its name, or None."""
+    for source in sources:
+        stem = os.path.splitext(os.path.basename(source["file"] or ""))[0]
+        if stem in sys.modules:
+            return f"a module that was imported has the name of the stage's file, `{stem}`"
     return None
 
 

@@ -15,7 +15,6 @@ import sys
 from time import monotonic, time_ns
 
 from curator_frames import ASK, DONE, LEAVE, STAY, VISIT, Channel
-from curator_imports import leading_imports
 from curator_proof import proof
 
 __all__ = ["Seen", "Warm", "now"]
@@ -196,23 +195,16 @@ class Warm:
         if problem is not None:
             self._is_stale = True
         else:
-            problem = self._other_imports(request["file"])
+            problem = self._template.differs_from(request["source"])
         if problem is None:
             self._runs.add(number)
         return {"problem": problem, "proof": proof(request["packages"], json)}
-
-    def _other_imports(self, file):
-        """Why a worker that is started for this file would have other imports, or None."""
-        wanted = [] if file is None else leading_imports(file)
-        if wanted != self._template.leading:
-            return "the file imports something else by now"
-        return self._template.clash(file)
 
     def _tell(self):
         idle = None if self._runs else monotonic() - self._since
         return {
             "pid": os.getpid(),
-            "file": self._template.file,
+            "file": self._template.sources[0]["file"],
             "imports": self._template.imported,
             "owner": self._owner_pid,
             "environments": self._environments,

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-use stage::{Preload, PythonCode, PythonSource};
+use stage::PythonCode;
 
+use super::roots::{importer_of, root_of};
 use super::stage_run::StageRun;
 use super::templates::{Nursery, Waited};
 use crate::provision::Environment;
 use crate::run::{Error, Event, PlannedStage, Stream};
 use crate::worker::wire::{Start, StartTemplate};
-use crate::worker::{Launch, Process};
+use crate::worker::{Launch, Process, Template};
 
 /// How long a thread waits before it looks around.
 const TICK: Duration = Duration::from_millis(100);
@@ -62,45 +61,29 @@ pub(crate) fn nursery_of(
         return no("its interpreter is a command line");
     }
     let mut others = stages.iter().filter(|other| other.index != stage.index);
+    // Stages take turns at devices: a worker that waits for one may not come from an import.
+    let is_in_turns = stage.planned.gpus() > 0.0 && stage.run.devices.count() > 0;
     // What stays for the next run is for its one worker, too.
     let is_alone = !stage.run.templates.stay()
         && most <= 1
+        && !is_in_turns
         && stage.planned.settings.recycle_after.is_none()
         && !others.any(|other| may_share(stage.planned, other.planned));
-    if is_alone {
-        return no("one worker is all that it has");
-    }
     let launch = environment.launch(None).map_err(|error| error.to_string())?;
-    let preload = preload.map_or(&[][..], Preload::modules).to_vec();
-    let file = template_file(environment, code).map_err(|error| error.to_string())?;
-    let wanted = || environment.wanted(&launch, &preload, file.as_deref());
-    Ok(stage.run.templates.nursery(&launch, file_of(code), preload.clone(), wanted))
+    let root = root_of(stage, stages, environment, &launch);
+    if is_alone {
+        return root.ok_or_else(|| "one worker is all that it has".to_owned());
+    }
+    let importer = importer_of(stage.planned, code, environment);
+    let importer = importer.map_err(|error| error.to_string())?;
+    let wanted = || environment.wanted(&launch, importer.clone());
+    Ok(stage.run.templates.nursery(&launch, importer.clone(), root, wanted))
 }
 
 /// Whether two stages look as if they could have workers from one template.
 fn may_share(one: &PlannedStage, other: &PlannedStage) -> bool {
     let codes = one.behaviour.as_python().zip(other.behaviour.as_python());
     codes.is_some_and(|(one, other)| one.source() == other.source()) && one.env == other.env
-}
-
-/// What tells one file from another.
-fn file_of(code: &PythonCode) -> String {
-    match code.source() {
-        PythonSource::File(file) => format!("file {}", file.display()),
-        PythonSource::Module(module) => format!("module {module}"),
-        PythonSource::Inline(text) => format!("text {text}"),
-    }
-}
-
-/// The file whose first imports a template makes; none if the code is in a module.
-fn template_file(environment: &Environment, code: &PythonCode) -> io::Result<Option<PathBuf>> {
-    match code.source() {
-        PythonSource::Module(_) => Ok(None),
-        PythonSource::File(_) | PythonSource::Inline(_) => {
-            let place = environment.locate(code)?;
-            Ok(place.get("file").and_then(Value::as_str).map(PathBuf::from))
-        }
-    }
 }
 
 /// The variables in which a worker differs from its template. One that stayed may have been started
@@ -147,18 +130,11 @@ impl Birth<'_> {
         is_late: impl Fn() -> bool,
     ) -> Result<Option<Process>, Unborn> {
         let bare = nursery.launch();
-        let template = loop {
-            let cancel = &self.stage.run.cancel;
-            let verify = |proof: &_| self.environment.verify(proof);
-            match nursery.wait(TICK, cancel, || self.template(bare), verify) {
-                Waited::Ready(template) => break template,
-                Waited::NotYet if is_late() => return Err(Unborn::Cancelled),
-                Waited::NotYet => {}
-                Waited::Without(why) => {
-                    self.stage.not_forked(&why);
-                    return Ok(None);
-                }
-                Waited::Cancelled => return Err(Unborn::Cancelled),
+        let template = match self.template(nursery, &is_late)? {
+            Ok(template) => template,
+            Err(why) => {
+                self.stage.not_forked(&why);
+                return Ok(None);
             }
         };
         let vars = own_vars(launch, bare, template.is_warm());
@@ -182,24 +158,63 @@ impl Birth<'_> {
         }
     }
 
-    /// Starts the process that others are forked from.
-    fn template(&self, launch: &Launch) -> io::Result<Process> {
+    /// Waits until the process that workers are forked from is there and has made its imports.
+    /// `is_late` says whether no worker is wanted any more.
+    pub(crate) fn prepare(&self, is_late: impl Fn() -> bool) -> Result<(), Unborn> {
+        self.nursery.as_ref().map_or(Ok(()), |nursery| self.template(nursery, &is_late).map(drop))
+    }
+
+    /// The process of a nursery that others are forked from, or why there is none.
+    fn template(
+        &self,
+        nursery: &Nursery,
+        is_late: &impl Fn() -> bool,
+    ) -> Result<Result<Arc<Template>, String>, Unborn> {
+        let verify = |proof: &_| self.environment.verify(proof);
+        // Without its root, a template is started.
+        let root = match nursery.root() {
+            Some(root) if !nursery.is_there(verify) => self.template(root, is_late)?.ok(),
+            _ => None,
+        };
+        let cancel = &self.stage.run.cancel;
+        let start = || self.start_template(nursery, root.as_ref());
+        loop {
+            match nursery.wait(TICK, cancel, start, verify) {
+                Waited::Ready(template) => return Ok(Ok(template)),
+                Waited::NotYet if is_late() => return Err(Unborn::Cancelled),
+                Waited::NotYet => {}
+                Waited::Without(why) => return Ok(Err(why)),
+                Waited::Cancelled => return Err(Unborn::Cancelled),
+            }
+        }
+    }
+
+    /// Has the process come to be that others are forked from: forked from its root, or started.
+    fn start_template(
+        &self,
+        nursery: &Nursery,
+        root: Option<&Arc<Template>>,
+    ) -> io::Result<Process> {
         let packages = self.environment.package_names();
         let bytecode = self.environment.bytecode();
-        let file = template_file(self.environment, self.code)?;
-        let preload = self.stage.planned.settings.preload.as_ref();
         let start = |group| {
             serde_json::to_vec(&StartTemplate {
                 is_template: true,
                 group,
                 packages: &packages,
                 bytecode: bytecode.as_ref(),
-                file: file.as_deref(),
-                preload: preload.map_or(&[][..], Preload::modules),
+                sources: nursery.importers(),
             })
         };
-        let secrets = self.stage.run.secrets.clone();
-        Process::spawn(launch, start, &self.environment.leases(), secrets, self.on_line())
+        let (leases, secrets) = (self.environment.leases(), self.stage.run.secrets.clone());
+        if let Some(root) = root {
+            let fork = |streams| root.fork(&streams, &BTreeMap::new());
+            match Process::born(fork, start, &leases, secrets.clone(), self.on_line()) {
+                Ok(process) => return Ok(process),
+                Err(error) => tracing::debug!(%error, "a template is started, and not forked"),
+            }
+        }
+        Process::spawn(nursery.launch(), start, &leases, secrets, self.on_line())
     }
 
     fn launch(&self, visible_devices: Option<String>) -> Result<Launch, Unborn> {

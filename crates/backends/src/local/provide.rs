@@ -175,3 +175,26 @@ impl Group {
         Ok(core.report(names))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use envspec::RuntimeEnv;
+    use stage::{Pipeline, PythonStage};
+
+    use super::*;
+
+    #[test]
+    fn the_environment_of_the_first_stage_begins_first() {
+        let mut pipeline = Pipeline::new("test");
+        for at in 0..16 {
+            let env = RuntimeEnv::uv([format!("package{}", at % 8)]);
+            let stage = PythonStage::from_source("", "Stage").with_name(format!("stage{at}"));
+            pipeline = pipeline.with_stage(stage.with_runtime_env(env));
+        }
+        let plan = Plan::new(&pipeline).unwrap();
+        let groups: Vec<Vec<usize>> =
+            Group::of(&plan).into_iter().map(|group| group.stages).collect();
+        let expected: Vec<Vec<usize>> = (0..8).map(|at| vec![at, at + 8]).collect();
+        assert_eq!(groups, expected);
+    }
+}

@@ -35,6 +35,10 @@ pub(crate) fn run(birth: Birth<'_>) {
     let Birth { stage, index, environment, .. } = birth;
     let slot = PythonSlot { stage, index, environment, birth, is_setting_up: Cell::new(false) };
     let gpus = stage.planned.gpus();
+    // A device is not held while something is imported.
+    if gpus > 0.0 && slot.birth.prepare(|| stage.queue().is_finished()).is_err() {
+        return;
+    }
     let mut deaths = 0;
     while !stage.queue().is_finished() {
         // A device that others hold is asked for only when there is something to do with it.

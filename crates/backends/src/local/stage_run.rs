@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::load::{Counted, Load};
@@ -30,6 +30,8 @@ pub(crate) struct StageRun<'a> {
     pub(crate) node_setup: NodeSetup,
     slots: Mutex<Slots>,
     pub(crate) load: Load,
+    /// The package that its code imports first, once it has been looked for.
+    pub(crate) beginning: OnceLock<Option<String>>,
     tally: Mutex<StageReport>,
     /// Whether it has been told what its code declares.
     is_heeded: AtomicBool,
@@ -85,6 +87,7 @@ impl<'a> StageRun<'a> {
             node_setup: run.node.setup_of(&stages[index].settings.name),
             slots: Mutex::default(),
             load: Load::default(),
+            beginning: OnceLock::new(),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
             is_heeded: AtomicBool::new(false),
             is_lacking_told: AtomicBool::new(false),

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::worker::warm::{KeepWarm, Wanted};
-use crate::worker::wire::{Kind, Preloaded, Proof, Stay};
+use crate::worker::wire::{Importer, Kind, Preloaded, Proof, Stay};
 use crate::worker::{Cancel, Incoming, Launch, Process, Template};
 
 /// A worker or a template that has not said which environment it is in by then never will.
 pub(super) const PROOF_LIMIT: Duration = Duration::from_mins(2);
 
 /// The templates of a run, each shared by the workers that are started in the same way for the same
-/// file. None is made before a worker wants it.
+/// code, and the roots of several. None is made before a worker wants it.
 #[derive(Debug)]
 pub(crate) struct Templates {
     is_on: bool,
@@ -26,8 +26,7 @@ pub(crate) struct Templates {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     launch: Launch,
-    file: String,
-    preload: Vec<String>,
+    importers: Vec<Importer>,
 }
 
 impl Templates {
@@ -45,20 +44,39 @@ impl Templates {
         self.keep.is_some()
     }
 
-    /// Where workers are forked that are started in this way, and have this file as their code.
+    /// Where workers are forked that are started in this way and import this. If there is a `root`,
+    /// the template itself is forked there. `wanted` tells it from others, if it is to stay.
     pub(crate) fn nursery(
         &self,
         launch: &Launch,
-        file: String,
-        preload: Vec<String>,
+        importer: Importer,
+        root: Option<Arc<Nursery>>,
         wanted: impl FnOnce() -> Wanted,
     ) -> Arc<Nursery> {
+        let warm = || self.keep.clone().map(|keep| (keep, wanted()));
+        self.nursery_of(launch, vec![importer], root, warm)
+    }
+
+    /// Where templates are forked that are started in this way and import this: its own template has
+    /// imported what all begin with.
+    pub(crate) fn root(&self, launch: &Launch, importers: Vec<Importer>) -> Arc<Nursery> {
+        self.nursery_of(launch, importers, None, || None)
+    }
+
+    fn nursery_of(
+        &self,
+        launch: &Launch,
+        importers: Vec<Importer>,
+        root: Option<Arc<Nursery>>,
+        warm: impl FnOnce() -> Option<(KeepWarm, Wanted)>,
+    ) -> Arc<Nursery> {
         let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = Key { launch: launch.clone(), importers: importers.clone() };
         let new = || {
-            let warm = self.keep.clone().map(|keep| (keep, wanted()));
-            Arc::new(Nursery { launch: launch.clone(), warm, state: Mutex::default() })
+            let state = Mutex::default();
+            Arc::new(Nursery { launch: launch.clone(), importers, root, warm: warm(), state })
         };
-        nurseries.entry(Key { launch: launch.clone(), file, preload }).or_insert_with(new).clone()
+        nurseries.entry(key).or_insert_with(new).clone()
     }
 }
 
@@ -82,6 +100,8 @@ impl Templates {
 #[derive(Debug)]
 pub(crate) struct Nursery {
     launch: Launch,
+    importers: Vec<Importer>,
+    root: Option<Arc<Nursery>>,
     /// How long the template stays after the run, if it does, and what tells it from others.
     warm: Option<(KeepWarm, Wanted)>,
     state: Mutex<State>,
@@ -112,6 +132,32 @@ impl Nursery {
         &self.launch
     }
 
+    /// What the template imports.
+    pub(crate) fn importers(&self) -> &[Importer] {
+        &self.importers
+    }
+
+    /// Where the template is forked itself, if that works; else it is started.
+    pub(crate) fn root(&self) -> Option<&Self> {
+        self.root.as_deref()
+    }
+
+    /// Whether the template has been started, or one that stayed after another run takes its place.
+    pub(crate) fn is_there(&self, verify: impl Fn(&Proof) -> Result<(), String>) -> bool {
+        let mut state = self.state();
+        self.find(&mut state, &verify);
+        !matches!(*state, State::New)
+    }
+
+    /// Looks for a template that stayed.
+    fn find(&self, state: &mut State, verify: &impl Fn(&Proof) -> Result<(), String>) {
+        if let (State::New, Some((keep, wanted))) = (&*state, &self.warm)
+            && let Some(visit) = keep.templates().find(wanted, verify)
+        {
+            *state = State::Ready(Template::warm(visit));
+        }
+    }
+
     /// Waits a moment for the template, which is started if it has not been.
     pub(crate) fn wait(
         &self,
@@ -121,12 +167,10 @@ impl Nursery {
         verify: impl Fn(&Proof) -> Result<(), String>,
     ) -> Waited {
         let mut state = self.state();
+        self.find(&mut state, &verify);
         if matches!(*state, State::New) {
-            let warm = self.warm.as_ref();
-            let found = warm.and_then(|(keep, wanted)| keep.templates().find(wanted, &verify));
-            *state = match found.map_or_else(|| start().map(Err), |visit| Ok(Ok(visit))) {
-                Ok(Ok(visit)) => State::Ready(Template::warm(visit)),
-                Ok(Err(process)) => {
+            *state = match start() {
+                Ok(process) => {
                     State::Starting(Box::new(process), false, Some(Instant::now() + PROOF_LIMIT))
                 }
                 Err(error) => State::Without(format!("no template could be started: {error}")),

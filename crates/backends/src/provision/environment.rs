@@ -19,7 +19,7 @@ use super::inspect::Details;
 use super::vars;
 use crate::run::{EnvState, EnvironmentReport, Error};
 use crate::worker::warm::Wanted;
-use crate::worker::wire::Proof;
+use crate::worker::wire::{Importer, Proof};
 use crate::worker::{Launch, Shims};
 
 /// The parts of an environment that all its stages share.
@@ -321,19 +321,14 @@ impl Environment {
     }
 
     /// Returns the template that workers in it are forked from, as one that stayed is found.
-    pub(crate) fn wanted(
-        &self,
-        launch: &Launch,
-        preload: &[String],
-        file: Option<&Path>,
-    ) -> Wanted {
+    pub(crate) fn wanted(&self, launch: &Launch, importer: Importer) -> Wanted {
         // The key names a question: what is there may have been built anew.
         let cached = self.cached().map(|cached| (cached.key(), &cached.manifest().build));
         let identity = format!("{cached:?} {:?} {:?}", self.core.prefix, self.core.fingerprint);
         let all = self.cached().into_iter().flat_map(|it| [it].into_iter().chain(it.needs()));
         let keys: Vec<String> = all.map(|it| it.key().to_string()).collect();
         let packages = self.package_names();
-        Wanted::new(launch, &identity, preload, packages, file, keys)
+        Wanted::new(launch, &identity, packages, importer, keys)
     }
 
     /// Returns where a worker finds a stage's code.

@@ -56,7 +56,7 @@ fn no_child_outlives_a_run_however_it_ends() {
 /// The body of a process that the next test kills: runs a pipeline that never ends.
 #[test]
 fn helper_that_is_killed() {
-    as_killed_engine(python(PARENT));
+    as_killed_engine([python(PARENT)]);
 }
 
 #[test]

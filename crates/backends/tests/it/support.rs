@@ -100,11 +100,13 @@ impl Notes {
 }
 
 /// The body of a test that is an engine to be killed: where [`assert_all_end_with`] has started it,
-/// it runs this stage, which takes the path of the notes, and never ends.
-pub(crate) fn as_killed_engine(stage: PythonStage) {
+/// it runs these stages, which take the path of the notes, and never ends.
+pub(crate) fn as_killed_engine<const N: usize>(stages: [PythonStage; N]) {
     let Some(path) = std::env::var_os(KILLED) else { return };
-    let stage = stage.with_args(json!({ "path": path.to_str(), "then": "hang" }));
-    let _ = local().run(&Pipeline::new("test").with_stage(stage), numbers(1));
+    let args = json!({ "path": path.to_str(), "then": "hang" });
+    let stages = stages.into_iter().map(|stage| stage.with_args(args.clone()));
+    let pipeline = stages.fold(Pipeline::new("test"), Pipeline::with_stage);
+    let _ = local().run(&pipeline, numbers(1));
 }
 
 /// Kills an engine, which is that test, and waits for the end of these processes of it.

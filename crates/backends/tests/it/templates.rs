@@ -318,7 +318,7 @@ fn a_killed_template_loses_no_task() {
 /// The body of a process that the next test kills: runs a pipeline that never ends.
 #[test]
 fn helper_that_is_killed() {
-    as_killed_engine(several(ENDS, 2));
+    as_killed_engine([several(ENDS, 2)]);
 }
 
 #[test]

@@ -207,8 +207,9 @@ impl WarmTemplates {
         let names = sockets(&folder).ok()?;
         names.into_iter().filter(is_such).find_map(|name| {
             let mut visit = self.visit(&folder, &name)?;
-            let (packages, file) = (&wanted.packages[..], wanted.file.as_deref());
-            let welcome: Welcome = visit.ask(Kind::Visit, &wire::Visit { packages, file }).ok()?;
+            let (packages, source) = (&wanted.packages[..], &wanted.importer);
+            let welcome: Welcome =
+                visit.ask(Kind::Visit, &wire::Visit { packages, source }).ok()?;
             let problem = welcome.problem.map_or_else(|| verify(&welcome.proof), Err);
             match problem {
                 Ok(()) => Some(visit),

@@ -1,6 +1,6 @@
 //! For how long templates stay, and how many.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use envspec::Digest;
@@ -10,6 +10,7 @@ use super::folder::WarmTemplates;
 use super::memory;
 use crate::worker::process::Launch;
 use crate::worker::shim::Shims;
+use crate::worker::wire::Importer;
 
 /// How many templates of a user stay, by default.
 const MOST: usize = 8;
@@ -79,7 +80,8 @@ pub(crate) struct Wanted {
     /// What its socket's name begins with.
     pub(crate) name: String,
     pub(crate) packages: Vec<String>,
-    pub(crate) file: Option<PathBuf>,
+    /// The code whose first imports it makes.
+    pub(crate) importer: Importer,
     /// The keys of the environments that it uses.
     pub(crate) environments: Vec<String>,
 }
@@ -89,21 +91,21 @@ impl Wanted {
     pub(crate) fn new(
         launch: &Launch,
         identity: &str,
-        preload: &[String],
         packages: Vec<String>,
-        file: Option<&Path>,
+        importer: Importer,
         environments: Vec<String>,
     ) -> Self {
         let mut launch = launch.clone();
         launch.vars.retain(|name, _| !Launch::IDLE_VARS.iter().any(|idle| name == idle));
         let decisive = format!(
-            "curator/warm/v1\n{}\n{}\n{launch:?}\n{identity}\n{preload:?}\n\
+            "curator/warm/v1\n{}\n{}\n{launch:?}\n{identity}\n{:?}\n\
              {packages:?}\n{}",
             env!("CARGO_PKG_VERSION"),
             Shims::version(),
+            importer.preload,
             conditions::of_this_process(),
         );
         let name = Digest::of(decisive.as_bytes()).to_string()[..32].to_owned();
-        Self { name, packages, file: file.map(Path::to_owned), environments }
+        Self { name, packages, importer, environments }
     }
 }

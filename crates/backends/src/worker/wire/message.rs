@@ -39,10 +39,17 @@ pub(crate) struct StartTemplate<'a> {
     /// As for a worker.
     pub(crate) packages: &'a [String],
     pub(crate) bytecode: Option<&'a Value>,
-    /// The stage's file, whose first imports it makes; none if the code is in a module.
-    pub(crate) file: Option<&'a std::path::Path>,
-    /// Modules that it imports before those.
-    pub(crate) preload: &'a [String],
+    /// The code whose first imports it makes. Of several, it makes those that all begin with.
+    pub(crate) sources: &'a [Importer],
+}
+
+/// What a stage's code imports first, told by its place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Importer {
+    pub(crate) file: Option<String>,
+    pub(crate) module: Option<String>,
+    /// Modules that are imported before those of the code.
+    pub(crate) preload: Vec<String>,
 }
 
 /// Template to engine, once: its imports are made.
@@ -96,8 +103,8 @@ pub(crate) struct Stay<'a> {
 pub(crate) struct Visit<'a> {
     /// As for a worker.
     pub(crate) packages: &'a [String],
-    /// The stage's file, whose first imports must be those that it has made.
-    pub(crate) file: Option<&'a std::path::Path>,
+    /// The code whose first imports must be those that it has made.
+    pub(crate) source: &'a Importer,
 }
 
 /// Template that stayed to engine.
