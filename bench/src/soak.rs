@@ -1,14 +1,15 @@
-//! Many tasks through workers that are recycled, killed, and killed by their own tasks. Checks that
-//! no task is lost, doubled or corrupted, and that memory stays flat.
+//! Many tasks through workers that are recycled, killed, and killed by their own tasks, and from
+//! templates that are killed. Checks that no task is lost, doubled or corrupted, and that memory stays
+//! flat.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use curator::backends::{Event, FailurePolicy, Plan, RunReport};
 use curator::stage::BoxError as StageError;
 use curator::venv_cache::BoxError;
@@ -35,6 +36,12 @@ pub(crate) struct Arguments {
     /// One of this many tasks kills its worker, and must be the only one that fails; 0 for none
     #[arg(long, default_value_t = 20_000)]
     deadly: usize,
+    /// Kill the templates when half of the tasks are done
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    kill_templates: bool,
+    /// Fork workers from templates
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    templates: bool,
     /// Seed for the choice of sizes and victims
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -59,6 +66,8 @@ struct Herd {
     /// The processes that wait for tasks or work, by stage and number.
     workers: BTreeMap<(String, usize), i32>,
     killed: usize,
+    /// The templates that were killed.
+    templates: usize,
     retried: usize,
 }
 
@@ -73,7 +82,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), BoxError> {
     let world = World::new(arguments.keep.as_deref())?;
     let base = MeasuredBase::small(&world)?;
     let executor = World::executor(&base.base(), &world.fresh_cache()?)
-        .with_failure_policy(FailurePolicy::Record);
+        .with_failure_policy(FailurePolicy::Record)
+        .with_templates(arguments.templates);
     let problems = soak(&executor, arguments)?;
     if problems.is_empty() {
         progress("all holds");
@@ -85,10 +95,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), BoxError> {
 /// Returns the problems found.
 fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, BoxError> {
     let Arguments { tasks: count, recycle_after, deadly, seed, .. } = *arguments;
+    // Two templates, forked from one root.
     let seal = stage("Seal").with_num_workers(WORKERS).with_recycle_after(recycle_after);
+    let same = stage("Same").with_num_workers(WORKERS);
     let pipeline = Pipeline::new("soak")
-        .with_stage(seal.with_name("seal"))
-        .with_stage(stage("Same").with_name("same").with_num_workers(WORKERS));
+        .with_stage(seal.with_name("seal").with_preload(["json"]))
+        .with_stage(same.with_name("same").with_preload(["json", "csv"]));
     let plan = Plan::new(&pipeline)?;
     let herd = Arc::new(Mutex::new(Herd::default()));
     let observer = {
@@ -110,6 +122,9 @@ fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, 
             if out % (count / 200).max(1) == 0 {
                 memory.look(&lock(&herd));
             }
+            if out == count / 2 && arguments.kill_templates {
+                lock(&herd).kill_templates();
+            }
             if out % (count / 10).max(1) == 0 {
                 let seconds = begun.elapsed().as_secs_f64();
                 let killed = lock(&herd).killed;
@@ -125,14 +140,20 @@ fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, 
     let herd = lock(&herd);
     let seconds = begun.elapsed().as_secs_f64();
     progress(&format!(
-        "{count} tasks in {seconds:.1} s: {} workers started, {} killed, {} batches tried again, {} \
-         tasks failed",
+        "{count} tasks in {seconds:.1} s: {} workers, {} of them forked, {} killed, and {} templates; {} \
+         batches tried again, {} tasks failed",
         report.stages.iter().map(|stage| stage.workers).sum::<u64>(),
+        report.stages.iter().map(|stage| stage.forked).sum::<u64>(),
         herd.killed,
+        herd.templates,
         herd.retried,
         report.failed.len(),
     ));
     let mut problems = ledger.problems(deadly, &report);
+    let is_forking = report.stages.iter().all(|stage| stage.forked > 0);
+    if cfg!(target_os = "linux") && is_forking != arguments.templates {
+        problems.push(format!("stages whose workers are forked: {:?}", report.stages));
+    }
     problems.extend(memory.problems());
     Ok(problems)
 }
@@ -186,6 +207,35 @@ impl Herd {
             _ => {}
         }
     }
+
+    /// Kills what the workers are forked from.
+    fn kill_templates(&mut self) {
+        let own = std::process::id().to_string();
+        let parents = self.workers.values().filter_map(|pid| parent(&pid.to_string()));
+        let templates: BTreeSet<String> = parents.filter(|parent| *parent != own).collect();
+        for template in templates.into_iter().filter(|template| is_ours(template)) {
+            self.templates += usize::from(kill_process(&template));
+        }
+    }
+}
+
+/// Returns whether a process descends from this one. The number of one that has ended may by now
+/// belong to another process, but not to one of these.
+fn is_ours(process: &str) -> bool {
+    let own = std::process::id().to_string();
+    // A worker, the template that it is forked from, and the root of that.
+    let line = std::iter::successors(parent(process), |process| parent(process));
+    line.take(3).any(|ancestor| ancestor == own)
+}
+
+fn parent(process: &str) -> Option<String> {
+    status(process, "PPid:")
+}
+
+/// Returns whether the process was there.
+fn kill_process(process: &str) -> bool {
+    let ran = duct::cmd!("kill", "-9", process).stderr_null().unchecked().run();
+    ran.is_ok_and(|output| output.status.success())
 }
 
 /// Kills a worker now and then until the run is over.
@@ -199,18 +249,14 @@ fn kill(herd: &Mutex<Herd>, arguments: &Arguments, is_over: &AtomicBool) {
         thread::sleep(pause);
         round += 1;
         let mut herd = lock(herd);
-        // The number may by now belong to another process, but not to a child of this one.
-        let own = std::process::id().to_string();
-        let is_ours = |pid: &String| status(pid, "PPid:").is_some_and(|parent| parent == own);
         let alive = herd.workers.values().map(ToString::to_string);
-        let alive: Vec<String> = alive.filter(is_ours).collect();
+        let alive: Vec<String> = alive.filter(|pid| is_ours(pid)).collect();
         if alive.is_empty() {
             continue;
         }
         #[expect(clippy::cast_possible_truncation, reason = "the rest of a division by a usize")]
         let victim = (chance(round, arguments.seed) % alive.len() as u64) as usize;
-        let ran = duct::cmd!("kill", "-9", &alive[victim]).stderr_null().unchecked().run();
-        herd.killed += usize::from(ran.is_ok_and(|output| output.status.success()));
+        herd.killed += usize::from(kill_process(&alive[victim]));
     }
 }
 

@@ -68,7 +68,7 @@ fn is_standard(module: &str) -> bool {
 
 /// The modules of Python 3.9 to 3.14, and those that a worker offers.
 const STANDARD: &str = "\
-    curator_stage curator_table \
+    __future__ curator_stage curator_table \
     abc aifc annotationlib antigravity argparse array ast asynchat asyncio asyncore atexit \
     audioop base64 bdb binascii binhex bisect builtins bz2 cProfile calendar cgi cgitb chunk \
     cmath cmd code codecs codeop collections colorsys compileall compression concurrent \

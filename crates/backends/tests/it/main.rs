@@ -6,8 +6,8 @@ mod classes; // what a class declares, read before a run
 #[cfg(feature = "arrow")]
 mod columns; // Arrow tables in stages without `pyarrow`
 mod corpus; // lines of JSON that Python writes
-mod declared;
-mod devices; // what a worker says that its code declares, against the plan
+mod declared; // what a worker says that its code declares, against the plan
+mod devices; // which processes see which devices
 mod environments; // what the cache makes of specs: keys, eviction, locks, refreshes, explanations
 mod exact; // what stages do not change, of all JSON that Python writes
 mod faults; // what breaks below the provisioner: disks, files, processes, clocks, permissions
@@ -31,7 +31,7 @@ mod private_index; // an index that asks for a login, beside a public one with t
 mod processes; // what is left of workers and their children
 mod ray_check; // where the import of a base's Ray is tried again
 mod required_python; // files that say which Pythons they are for
-mod roots;
+mod roots; // stages that share what they begin with
 mod rust_stages; // Rust and Python stages in one pipeline
 mod same_version; // what is named by its place, over a base that has its version
 mod seams;

@@ -189,9 +189,10 @@ fn a_root_or_a_template_that_is_killed_loses_no_task() {
         let report = local().run(&pipeline, numbers(10)).unwrap();
         assert_eq!((report.outputs.len(), report.failed.len()), (10, 0), "{victim}");
         let [killing, other] = &report.stages[..] else { panic!("two stages") };
-        assert_eq!((killing.workers, other.workers, other.forked), (5, 5, 5), "{victim}");
+        assert_eq!(other.forked, other.workers, "{victim}");
+        assert!(killing.forked >= 2 && killing.workers >= 5, "{victim}: {killing:?}");
         // Templates outlive their root.
-        assert_eq!(killing.forked == 5, is_forked, "{victim}: {killing:?}");
+        assert_eq!(killing.forked == killing.workers, is_forked, "{victim}: {killing:?}");
         assert_eq!(killing.not_forked.is_none(), is_forked, "{victim}");
     }
 }
