@@ -61,7 +61,7 @@ pub(crate) fn nursery_of(
         return no("its interpreter is a command line");
     }
     let mut others = stages.iter().filter(|other| other.index != stage.index);
-    // Stages take turns at devices: a worker that waits for one may not come from an import.
+    // Its workers come and go as stages take turns, and no device is held while one imports.
     let is_in_turns = stage.planned.gpus() > 0.0 && stage.run.devices.count() > 0;
     // What stays for the next run is for its one worker, too.
     let is_alone = !stage.run.templates.stay()
