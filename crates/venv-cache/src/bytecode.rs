@@ -18,11 +18,10 @@ use crate::error::IoResultExt;
 use crate::evict::Eviction;
 use crate::lock::{ExclusiveLock, SharedLock};
 use crate::trash::{Trash, Trashed};
-use crate::{Base, Budget, Cache, Key, Result};
+use crate::{Base, Budget, Cache, Key, Result, memo};
 
 /// Says that all of a base is compiled; written last.
 const COMPLETE: &str = "complete.json";
-const MAX_COMPLETE: u64 = 1 << 10;
 
 /// The bytecode of one base, held so that no eviction takes it.
 #[derive(Debug)]
@@ -77,8 +76,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             entered => entered.context("read", &dir)?,
         };
-        let complete = access.read(&dir.join(COMPLETE), MAX_COMPLETE).ok();
-        let complete = complete.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let complete = memo::read(access, &dir.join(COMPLETE));
         Ok(Some(Bytecode { dir, access, complete, _lock: lock }))
     }
 

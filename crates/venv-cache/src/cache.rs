@@ -107,7 +107,7 @@ impl Cache {
         self.layout().root()
     }
 
-    /// Returns the folder for descriptions of interpreters.
+    /// Returns the folder for kept answers, see [`Memo`](crate::Memo).
     #[must_use]
     pub fn interpreters_dir(&self) -> PathBuf {
         self.layout().interpreters_dir()

@@ -78,6 +78,11 @@ impl Budget {
         self.dry_run
     }
 
+    /// Returns whether anything of this age should go, whatever its size.
+    pub(crate) fn is_past(&self, age: Duration) -> bool {
+        self.all || self.older_than.is_some_and(|limit| age > limit)
+    }
+
     /// Returns whether an environment should go while the store has this many bytes.
     fn removes(&self, listed: &Listed, total: u64, now: SystemTime) -> bool {
         self.exceeds(listed.last_used, total, now)
@@ -87,9 +92,7 @@ impl Budget {
     pub(crate) fn exceeds(&self, last_used: SystemTime, total: u64, now: SystemTime) -> bool {
         // If the clock went back, treat a last use in the future as now.
         let age = now.duration_since(last_used).unwrap_or_default();
-        self.all
-            || self.older_than.is_some_and(|limit| age > limit)
-            || self.max_bytes.is_some_and(|limit| total > limit)
+        self.is_past(age) || self.max_bytes.is_some_and(|limit| total > limit)
     }
 }
 
@@ -115,6 +118,10 @@ pub struct Report {
     pub kept_bytes: u64,
     /// The bytes of the bytecode of bases that was removed, or would be.
     pub bytecode_bytes: u64,
+    /// How many kept answers ([`Memo`](crate::Memo)) were deleted, or would be.
+    pub memos: usize,
+    /// Their size on disk, in bytes.
+    pub memo_bytes: u64,
 }
 
 /// A removed environment.
@@ -142,8 +149,10 @@ impl Cache {
     /// Removes environments down to a budget, least recently used first.
     ///
     /// Keeps environments in use, and those that a kept one needs. Always removes half-built and
-    /// damaged environments without a running build, and what crashes left in the trash. Safe
-    /// beside builds, uses and other evictions. Never removes bootstrapped tools.
+    /// damaged environments without a running build, and what crashes left in the trash. Of the
+    /// kept answers ([`Memo`](crate::Memo)), deletes those that are too many, older than the budget
+    /// allows, or older than 180 days. Safe beside builds, uses and other evictions. Never removes
+    /// bootstrapped tools.
     pub fn prune(&self, budget: &Budget) -> Result<Report> {
         let trash = self.trash();
         let (mut report, trashed) = {
@@ -151,6 +160,7 @@ impl Cache {
             self.choose(&trash, budget, &lock)?
         };
         report.left = delete(&trash, trashed);
+        (report.memos, report.memo_bytes) = self.prune_memos(budget, SystemTime::now())?;
         // With it the locks, or no sweep would begin.
         drop(trash);
         if !budget.dry_run {

@@ -8,29 +8,25 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use files::Access;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, IoResultExt};
-use crate::pyenv;
+use crate::{Key, Memo, pyenv};
 
 const PROGRAM: &str = include_str!("describe.py");
 
 /// What the program prints before its answer, because a `.pth` file may print, too.
 const MARKER: &str = "curator-interpreter:";
 
-/// Bumped when `describe.py` answers another question; older records are then not found.
-const RECORD_DOMAIN: &[u8] = b"venv-cache/interpreter/v1\n";
+/// Bumped when `describe.py` answers another question; older answers are then not found.
+const DOMAIN: &[u8] = b"venv-cache/interpreter/v1\n";
 
 /// Maximum time for an interpreter to start and answer (usually about 30 ms).
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Maximum of a failed interpreter's output in an error.
 const TAIL: usize = 2048;
-
-/// Maximum size of a record; a longer one is not ours.
-const MAX_RECORD: u64 = 1 << 20;
 
 /// A Python interpreter: what it is, and where it and its packages are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +100,7 @@ impl Interpreter {
     /// If the folder `records` is given, the answer is stored there, by path, real path, size and
     /// modification time of the executable (and of `pyvenv.cfg`), so that the next call starts no
     /// process. Answers through a launcher are not stored, since its target can change at any time.
-    /// An unreadable record is made again; failures to write one are ignored.
+    /// The answer is a [`Memo`]: one that cannot be read is made again.
     ///
     /// # Errors
     ///
@@ -116,15 +112,17 @@ impl Interpreter {
         if python.to_str().is_none() {
             return Err(Error::NotUtf8 { path: python });
         }
-        let record = records.map(|dir| record_file(dir, &python)).transpose()?;
-        if let Some(known) = record.as_deref().and_then(read_record) {
+        let Some(dir) = records else { return ask(&python) };
+        let memo = Memo::new(dir, "interpreter", &question(&python)?);
+        if let Some(known) = memo.read() {
             return Ok(known);
         }
         let interpreter = ask(&python)?;
-        if let (Some(file), true) = (record, interpreter.is(&python))
-            && let Err(error) = write_record(&file, &interpreter)
-        {
-            tracing::debug!(%error, file = %file.display(), "cannot keep what an interpreter said");
+        if interpreter.is(&python) {
+            if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+                tracing::debug!(%error, dir = %dir.display(), "no folder for answers");
+            }
+            memo.write(&interpreter);
         }
         Ok(interpreter)
     }
@@ -375,12 +373,12 @@ fn ask(python: &Path) -> Result<Interpreter, Error> {
     }
 }
 
-/// Returns the record's file for the executable at `python`.
-fn record_file(dir: &Path, python: &Path) -> Result<PathBuf, Error> {
+/// Returns a digest of what the answer of the executable at `python` depends on.
+fn question(python: &Path) -> Result<Key, Error> {
     let real = fs::canonicalize(python).context("resolve", python)?;
     let metadata = fs::metadata(&real).context("examine", &real)?;
     let mut hasher = Sha256::new();
-    hasher.update(RECORD_DOMAIN);
+    hasher.update(DOMAIN);
     for path in [python, &real] {
         let bytes = path.as_os_str().as_encoded_bytes();
         hasher.update((bytes.len() as u64).to_le_bytes());
@@ -389,7 +387,7 @@ fn record_file(dir: &Path, python: &Path) -> Result<PathBuf, Error> {
     update_with_stamp(&mut hasher, Some(&metadata));
     let settings = python.ancestors().nth(2).map(|prefix| prefix.join("pyvenv.cfg"));
     update_with_stamp(&mut hasher, settings.and_then(|file| fs::metadata(file).ok()).as_ref());
-    Ok(dir.join(format!("{}.json", hex::encode(hasher.finalize()))))
+    Ok(Key::from_bytes(hasher.finalize().into()))
 }
 
 /// Adds a file's size and modification time, which change with its contents.
@@ -403,18 +401,6 @@ pub(crate) fn update_with_stamp(hasher: &mut Sha256, metadata: Option<&fs::Metad
             hasher.update(metadata.mtime_nsec().to_le_bytes());
         }
     }
-}
-
-/// Returns the record, or `None` if it is missing, damaged or untrusted.
-fn read_record(file: &Path) -> Option<Interpreter> {
-    let access = Access::of(file.parent()?).ok()?;
-    serde_json::from_slice(&access.read(file, MAX_RECORD).ok()?).ok()
-}
-
-fn write_record(file: &Path, interpreter: &Interpreter) -> io::Result<()> {
-    let dir = file.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    Access::of(dir)?.replace(file, &serde_json::to_vec(interpreter)?)
 }
 
 #[cfg(test)]

@@ -68,7 +68,8 @@
 //! locks/trash.lock      exclusive = a sweep of what crashes left, shared = a deletion
 //! bytecode/<key>/       the bytecode of a base that came without; beside it, its locks: `.lock` as
 //!                       above, and `.writer`, exclusive = a process compiles
-//! interpreters/         what an interpreter said of itself
+//! interpreters/         answers that take long to get, as `<kind>-<key>.json`, such as what an interpreter
+//!                       said of itself; of each kind at most 1024, none older than 180 days
 //! tools/                bootstrapped package managers, by version
 //! shims/                the Python side of workers
 //! trash/                evicted trees on their way out
@@ -106,6 +107,8 @@ mod lease;
 mod left;
 mod lock;
 mod manifest;
+mod memo;
+mod memos;
 mod occupied;
 mod pyenv;
 mod store;
@@ -131,6 +134,7 @@ pub use crate::key::Key;
 pub use crate::lease::{CachedEnv, State};
 pub use crate::left::Left;
 pub use crate::manifest::{BaseRecord, Manifest, Need};
+pub use crate::memo::Memo;
 pub use crate::store::{BuildOptions, Site};
 pub use crate::strategy::{Choice, Isolation, Reason, Strategy};
 pub use crate::usage::{EnvUsage, Usage};

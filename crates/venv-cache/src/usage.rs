@@ -26,6 +26,8 @@ pub struct Usage {
     pub tools_bytes: u64,
     /// The length of the bytecode that is kept of bases, in bytes.
     pub bytecode_bytes: u64,
+    /// The size of the kept answers ([`Memo`](crate::Memo)), in bytes.
+    pub memo_bytes: u64,
 }
 
 /// Disk usage of one environment: the sum of the three amounts.
@@ -61,6 +63,7 @@ impl Cache {
         let mut files: HashMap<(u64, u64), File> = HashMap::new();
         let mut usage = Usage { tools_bytes: self.tools_bytes()?, ..Usage::default() };
         usage.bytecode_bytes = self.bytecode_bytes()?;
+        usage.memo_bytes = self.memo_bytes()?;
         for (number, environment) in listed.iter().enumerate() {
             let mut own = EnvUsage {
                 key: environment.key,

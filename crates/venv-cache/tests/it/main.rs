@@ -13,6 +13,7 @@ mod foreign;
 mod installations;
 mod isolation;
 mod leases;
+mod memos;
 mod model;
 mod overlay;
 mod places;

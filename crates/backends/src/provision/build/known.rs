@@ -6,37 +6,31 @@
 //! the wheels, most of which its cache has, and uv is told to do with its own. Where that does not do, the
 //! build goes its ordinary way. A refresh forgets what is known.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use envspec::{Install, Requirement, Tool};
-use files::Access;
 use installer::{Archive, Begun, Installer, Outcome, Package, Request};
 use serde::{Deserialize, Serialize};
-use venv_cache::Key;
+use venv_cache::{Key, Memo};
 
 use super::installed::Installed;
 
-/// The longest record that is read.
-const LONGEST: u64 = 1 << 20;
-
 /// What was added to the environment of a key.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Known {
     packages: Vec<Package>,
     /// The wheels, of pip.
     archives: Vec<Archive>,
 }
 
-/// Where it is kept, beside what interpreters say.
-fn file_of(records: &Path, key: &Key) -> PathBuf {
-    records.join(format!("known-{key}.json"))
+/// Returns the place of what is known of a key.
+fn memo(records: &Path, key: &Key) -> Memo {
+    Memo::new(records, "known", key)
 }
 
 impl Known {
     pub(super) fn read(records: &Path, key: &Key, tool: Tool) -> Option<Self> {
-        let bytes = Access::of(records).ok()?.read(&file_of(records, key), LONGEST).ok()?;
-        let known: Self = serde_json::from_slice(&bytes).ok()?;
+        let known: Self = memo(records, key).read()?;
         let is_whole = tool == Tool::Uv || known.archives.len() == known.packages.len();
         (is_whole && !known.packages.is_empty()).then_some(known)
     }
@@ -50,24 +44,12 @@ impl Known {
             return;
         }
         let known = Self { packages: outcome.added.clone(), archives: outcome.archives.clone() };
-        known.write(records, key);
+        memo(records, key).write(&known);
     }
 
     /// Forgets what is known of a key.
     pub(crate) fn forget(records: &Path, key: &Key) {
-        if fs::symlink_metadata(file_of(records, key)).is_ok() {
-            Self::default().write(records, key);
-        }
-    }
-
-    fn write(&self, records: &Path, key: &Key) {
-        let written = || {
-            let bytes = serde_json::to_vec(self)?;
-            Access::of(records)?.replace(&file_of(records, key), &bytes)
-        };
-        if let Err(error) = written() {
-            tracing::debug!(%error, "what was installed is not kept");
-        }
+        memo(records, key).forget();
     }
 
     /// The archives, for a request.

@@ -12,10 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use envspec::{Digest, normal_name};
-use files::Access;
+use envspec::normal_name;
 use installer::{Limit, Outcome};
-use venv_cache::Base;
+use venv_cache::{Base, Key, Memo};
 
 use super::installed::{Distribution, Installed};
 use crate::run::Error;
@@ -24,9 +23,6 @@ const PROGRAM: &str = include_str!("../../../python/curator_ray_check.py");
 
 /// How often a check looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// The longest list of names that is read.
-const LONGEST: u64 = 1 << 20;
 
 /// Where packages put what no import looks at, beside their modules.
 const BESIDE: [&str; 6] = ["bin", "share", "include", "etc", "man", "doc"];
@@ -47,33 +43,26 @@ pub(super) fn check_ray(
         return Ok(());
     }
     let touched = Touched::by(outcome, before, now);
-    let file = records.join(name_of(base));
-    if kept(&file).is_some_and(|asked| touched.as_ref().is_some_and(|it| it.is_outside(&asked))) {
+    let memo = Memo::new(records, "ray", &question(base));
+    let kept: Option<BTreeSet<String>> = memo.read().filter(|it: &BTreeSet<_>| it.contains("ray"));
+    if kept.is_some_and(|asked| touched.as_ref().is_some_and(|it| it.is_outside(&asked))) {
         return Ok(());
     }
     let asked = import_ray(python, outcome, limit)?;
     if touched.is_some_and(|it| it.is_outside(&asked)) {
-        let written = Access::of(records).and_then(|access| {
-            let names: Vec<&str> = asked.iter().map(String::as_str).collect();
-            access.replace(&file, names.join("\n").as_bytes())
-        });
-        if let Err(error) = written {
-            tracing::debug!(%error, "what Ray imports is not kept");
-        }
+        memo.write(&asked);
     }
     Ok(())
 }
 
-/// The name of the file with what Ray asked for in a base. Another program is another question.
-fn name_of(base: &Base) -> String {
-    let (python, fingerprint) = (base.python().display(), base.fingerprint());
-    let question = format!("{PROGRAM}\0{python}\0{fingerprint}");
-    format!("ray-{}.txt", &Digest::of(question.as_bytes()).to_string()[..32])
-}
-
-fn kept(file: &Path) -> Option<BTreeSet<String>> {
-    let bytes = Access::of(file.parent()?).ok()?.read(file, LONGEST).ok()?;
-    Some(names(&String::from_utf8_lossy(&bytes))).filter(|names| names.contains("ray"))
+/// Returns a digest of the question what Ray asks for in a base. Another program is another question.
+fn question(base: &Base) -> Key {
+    let parts: [(&str, &[u8]); 3] = [
+        ("program", PROGRAM.as_bytes()),
+        ("python", base.python().as_os_str().as_encoded_bytes()),
+        ("base", base.fingerprint().as_bytes()),
+    ];
+    Key::derive("backends/ray-check/v1", &parts)
 }
 
 fn names(text: &str) -> BTreeSet<String> {

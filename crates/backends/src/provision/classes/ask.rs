@@ -102,7 +102,7 @@ fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, Answ
                 question.kept.write(&answer, files.clone(), &question.environment);
             }
             tracing::debug!(stage = question.name(plan), ?answer.problem, "asked its class");
-            let kept = question.kept.file().to_owned();
+            let kept = question.kept.file();
             answers.push((question.place, hidden(Answer { kept, ..answer }, &secrets)));
         }
     }

@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
             "shared_bytes": usage.shared_bytes,
             "tools_bytes": usage.tools_bytes,
             "bytecode_bytes": usage.bytecode_bytes,
+            "answer_bytes": usage.memo_bytes,
         }));
     }
     let row = |env: &EnvUsage| {
@@ -47,11 +48,12 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
     let head = ["KEY", "OWN", "SHARED WITH ENVS", "SHARED WITH OTHERS", "FILES"];
     let total = format!(
         "all: {} of their own, {} shared with bases and the package managers' caches; tools: {}; bytecode of \
-         bases: {}",
+         bases: {}; kept answers: {}",
         output::bytes(usage.own_bytes),
         output::bytes(usage.shared_bytes),
         output::bytes(usage.tools_bytes),
         output::bytes(usage.bytecode_bytes),
+        output::bytes(usage.memo_bytes),
     );
     if rows.is_empty() {
         output::text(&total)

@@ -67,6 +67,8 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
             "kept": report.kept,
             "kept_bytes": report.kept_bytes,
             "bytecode_bytes": report.bytecode_bytes,
+            "answers": report.memos,
+            "answer_bytes": report.memo_bytes,
         }))?;
         return Ok(code);
     }
@@ -98,6 +100,10 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
     }
     if report.bytecode_bytes > 0 {
         lines.push(format!("{verb} bytecode of bases ({})", output::bytes(report.bytecode_bytes)));
+    }
+    if report.memos > 0 {
+        let (answers, bytes) = (output::count(report.memos, "kept answer"), report.memo_bytes);
+        lines.push(format!("{verb} {answers} ({})", output::bytes(bytes)));
     }
     lines.push(format!(
         "{verb} {} ({}), {} kept ({})",
