@@ -25,6 +25,14 @@ pub enum Error {
         /// The parser's own words.
         source: Box<toml::de::Error>,
     },
+    /// A value that TOML has and JSON lacks: a date, or a number that is not finite.
+    #[error("`{field}`: {problem}")]
+    NotJson {
+        /// The field, with the fields around it and the position (`conda.channels[2]`).
+        field: String,
+        /// Why it is refused.
+        problem: String,
+    },
     /// A field that neither Ray nor this crate knows.
     #[error("`{field}` is no field of a runtime_env")]
     UnknownField {
@@ -282,6 +290,7 @@ impl Error {
             Self::WrongType { expected: "text", found, .. } if found.starts_with("the number") => {
                 "put the value in quotes"
             }
+            Self::NotJson { .. } => "write it as text, in quotes, or leave it out",
             Self::MissingField { field } => {
                 return Some(
                     format!("add `{field}`, or give the list in place of the table").into(),

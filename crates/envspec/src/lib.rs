@@ -47,6 +47,7 @@ mod git_index;
 mod history;
 mod index;
 mod install;
+pub mod json;
 mod load;
 mod loaded;
 mod local_project;

@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::name;
 use crate::packages::{Fields, PackageList, Packages};
 use crate::redact::redact;
 use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
 use crate::suggest::nearest;
 use crate::tool::Tool;
+use crate::{json, name};
 
 /// The fields that this crate models.
 pub(crate) const FIELDS: [&str; 13] = [
@@ -43,12 +43,20 @@ impl RuntimeEnv {
 
     /// Reads TOML in the shape of Ray's `runtime_env`.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        let table: toml::Table = toml::from_str(text).map_err(|mut source: toml::de::Error| {
+        let read = toml::Deserializer::parse(text).map_err(|mut source| {
             // The parser would quote the line that it failed on, with the credentials in it.
             source.set_input(None);
             Error::Toml { source: Box::new(source) }
         })?;
-        Self::from_value(json_from_toml("runtime_env", toml::Value::Table(table))?)
+        let mut track = serde_path_to_error::Track::new();
+        let value = json::value(serde_path_to_error::Deserializer::new(read, &mut track));
+        Self::from_value(value.map_err(|error| Error::NotJson {
+            field: match track.path().to_string().as_str() {
+                "." => "runtime_env".to_owned(),
+                path => path.to_owned(),
+            },
+            problem: error.message().to_owned(),
+        })?)
     }
 
     /// Reads a JSON value in the shape of Ray's `runtime_env`.
@@ -108,7 +116,7 @@ impl RuntimeEnv {
 
 impl<'de> Deserialize<'de> for RuntimeEnv {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
+        let value = json::value(deserializer)?;
         runtime_env(value).map_err(|error| de::Error::custom(error.chain()))
     }
 }
@@ -121,48 +129,6 @@ pub(crate) fn unknown(field: &str, prefix: &str, known: &[&'static str]) -> Erro
     }
     let nearest = nearest(field, known.iter().copied());
     Error::UnknownField { field: format!("{prefix}{}", excerpt(field)), nearest }
-}
-
-/// Turns TOML into JSON; dates, and numbers that JSON lacks, are refused.
-pub(crate) fn json_from_toml(field: &str, value: toml::Value) -> Result<Value, Error> {
-    Ok(match value {
-        toml::Value::String(text) => Value::String(text),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Boolean(flag) => Value::Bool(flag),
-        toml::Value::Float(number) => match serde_json::Number::from_f64(number) {
-            Some(number) => Value::Number(number),
-            None => {
-                return Err(Error::InvalidValue {
-                    field: field.to_owned(),
-                    value: number.to_string(),
-                    reason: "it is no finite number",
-                });
-            }
-        },
-        toml::Value::Datetime(date) => {
-            return Err(Error::WrongType {
-                field: field.to_owned(),
-                expected: "a value that JSON has too",
-                found: format!("the date `{date}`"),
-            });
-        }
-        toml::Value::Array(items) => Value::Array(
-            items
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| json_from_toml(&format!("{field}[{index}]"), item))
-                .collect::<Result<_, _>>()?,
-        ),
-        toml::Value::Table(table) => Value::Object(
-            table
-                .into_iter()
-                .map(|(key, value)| {
-                    let value = json_from_toml(&key, value)?;
-                    Ok((key, value))
-                })
-                .collect::<Result<_, Error>>()?,
-        ),
-    })
 }
 
 fn packages(tool: Tool, value: Value) -> Result<Option<Packages>, Error> {

@@ -41,7 +41,6 @@
 
 mod code;
 mod error;
-mod json;
 mod pipeline;
 mod secret;
 mod settings;

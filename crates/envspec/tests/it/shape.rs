@@ -214,8 +214,26 @@ fn toml_has_the_same_shape() {
     let expected =
         RuntimeEnv::uv(["a"]).with_check(true).with_env_var("A", "1").without_setup_timeout();
     assert_eq!(spec, expected);
-    assert!(RuntimeEnv::from_toml("nsight = inf").is_err());
-    assert!(RuntimeEnv::from_toml("nsight = 2020-01-01").is_err());
+}
+
+/// A value that JSON lacks is refused with its place, in a spec alone and in one that is part of another
+/// text.
+#[test]
+fn what_json_lacks_is_refused_with_its_place() {
+    for (text, field) in [
+        ("nsight = inf", "nsight"),
+        ("working_dir = 2020-01-01", "working_dir"),
+        ("[conda]\nchannels = ['a', { b = nan }]", "conda.channels[1].b"),
+        ("[env_vars]\nA = 12:00:00", "env_vars.A"),
+    ] {
+        let error = RuntimeEnv::from_toml(text).unwrap_err();
+        assert!(
+            matches!(&error, Error::NotJson { field: found, .. } if found == field),
+            "{error:?}"
+        );
+        assert!(error.hint().is_some());
+        assert!(toml::from_str::<RuntimeEnv>(text).is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use crate::{Error, json};
-use envspec::nearest;
+use crate::Error;
+use envspec::{json, nearest};
 
 /// A field of a pipeline file, and a new value for it.
 ///

@@ -6,10 +6,10 @@ use envspec::RuntimeEnv;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 
+use super::as_toml::AsToml;
 use super::places::Places;
 use super::{Assignment, Base, BuiltPipeline, Engine, FailurePolicy, Pipeline};
 use crate::error::nearest_field;
-use crate::json::AsToml;
 use crate::settings::Entry;
 use crate::{AnyStage, Behaviour, Declared, Error, PythonCode, PythonSource, PythonStage};
 

@@ -1,6 +1,7 @@
 //! Pipelines: composing, checking, describing and writing sequences of stages.
 
 mod age;
+mod as_toml;
 mod assignment;
 mod base;
 mod built;

@@ -61,14 +61,14 @@ pub struct Engine {
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub num_gpus: Option<f64>,
     /// For those on Ray, other arguments of `ray.init`.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "envspec::json::object")]
     pub init: Map<String, Value>,
     /// For those on Ray, the maker of the stages' environments. By default, `cached`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ray_env: Option<RayEnvironments>,
     /// Options of the engine itself: for `xenna` those of its `PipelineConfig`, for `ray-actor-pool`
     /// `resource_wait_timeout_s`, `reserved_cpus` and `reserved_gpus`.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "envspec::json::object")]
     pub options: Map<String, Value>,
 }
 

@@ -1,6 +1,6 @@
 //! The written form of a stage: one table of a pipeline file, or its settings alone.
 
-use envspec::RuntimeEnv;
+use envspec::{RuntimeEnv, json};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use super::resources::Resources;
 use super::scalars::{Isolation, Preload};
 use super::table::table;
 use super::written::{Seconds, TwoWorkers, Written, object};
-use crate::{Declared, json};
+use crate::Declared;
 
 macro_rules! entry {
     ($(

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use envspec::json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::resources::Resources;
 use super::scalars::Workers;
-use crate::json;
 use crate::task::seconds;
 
 /// A value that a file has as `Fields`, a tuple of options.

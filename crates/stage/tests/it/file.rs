@@ -130,7 +130,10 @@ fn the_path_of_a_base_is_relative_to_the_file() {
         Pipeline::from_toml(&text, "/dir").map(|pipeline| pipeline.base().cloned())
     };
     assert_eq!(base("'venv'").unwrap(), Some(Base::Python("/dir/venv".into())));
-    assert_eq!(base("'/usr/bin/python3'").unwrap(), Some(Base::Python("/usr/bin/python3".into())));
+    assert_eq!(
+        base("'/usr/bin/python3'").unwrap(),
+        Some(Base::Python("/usr/bin/python3".into()))
+    );
     assert!(base("''").is_err());
     assert!(base("1").is_err());
 }
@@ -174,6 +177,32 @@ fn wrong_values_are_refused_where_they_stand() {
     assert!(refused("name = \"p\"\n[[stage]]\nname = \"a\"").to_string().contains("`python`"));
     let error = refused("name = \"p\"\n[[stage]]\npython = \"a.py\"").to_string();
     assert!(error.contains("file.py:Name"), "{error}");
+}
+
+/// TOML has dates, and numbers that are not finite; JSON has neither. Wherever a file takes values that
+/// pass on as JSON, they are refused where they stand, and never become something else in silence.
+#[test]
+fn what_json_lacks_is_refused_wherever_json_goes_on() {
+    let stage = "[[stage]]\npython = \"a.py:B\"\n";
+    for (value, word) in [("1979-05-27", "dates"), ("nan", "number"), ("[{ a = -inf }]", "number")]
+    {
+        for place in [
+            format!("{stage}args = {{ a = VALUE }}"),
+            format!("{stage}ray_stage_spec = {{ a = VALUE }}"),
+            format!("{stage}xenna_stage_spec = {{ a = VALUE }}"),
+            format!("{stage}runtime_env = {{ conda = {{ a = VALUE }} }}"),
+            format!("{stage}runtime_env = {{ working_dir = VALUE }}"),
+            "runtime_env = { nsight = VALUE }".to_owned(),
+            "base = { uv = [\"a\"], conda = VALUE }".to_owned(),
+            "[engine.init]\na = VALUE".to_owned(),
+            "[engine.options]\na = VALUE".to_owned(),
+        ] {
+            let text = format!("name = \"p\"\n{}", place.replace("VALUE", value));
+            let error = refused(&text);
+            assert!(matches!(error, Error::File { line: 2.., .. }), "{text}: {error}");
+            assert!(error.to_string().contains(word), "{text}: {error}");
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,27 @@
-//! JSON values read from a format with more types than JSON, without a silent loss.
+//! JSON values read from a format with more types than JSON, such as TOML, without a silent loss.
 //!
 //! `serde_json` itself turns a `nan` of TOML into `null`, and a date into an object with a private
-//! key.
+//! key. Here both are refused, and numbers keep their digits.
+//!
+//! ```
+//! use serde_json::{Map, Value};
+//!
+//! #[derive(Debug, serde::Deserialize)]
+//! struct Arguments {
+//!     #[serde(deserialize_with = "envspec::json::object")]
+//!     args: Map<String, Value>,
+//! }
+//!
+//! let read: Result<Arguments, _> = toml::from_str("args = { depth = 3 }");
+//! assert_eq!(read?.args["depth"], 3);
+//! let error = toml::from_str::<Arguments>("args = { day = 1979-05-27 }").unwrap_err();
+//! assert!(error.message().contains("JSON has no dates"));
+//! # Ok::<(), toml::de::Error>(())
+//! ```
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
 /// The key by which the `toml` crate marks a map that stands for a date.
@@ -16,61 +31,19 @@ const DATE_KEY: &str = "$__toml_private_datetime";
 /// writes.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
-/// Reads a JSON value; refuses dates, and numbers that JSON lacks.
-pub(crate) fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+/// Reads a JSON value.
+///
+/// Fails for a date, and for a number that JSON lacks, at any depth.
+pub fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
     Strict::deserialize(from).map(|strict| strict.0)
 }
 
-/// Reads a JSON object.
-pub(crate) fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
+/// Reads a JSON object as [`value`] does. Fails for any other value.
+pub fn object<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
     match value(from)? {
         Value::Object(object) => Ok(object),
         _ => Err(D::Error::custom("a table is wanted here")),
     }
-}
-
-/// A JSON value for a format that has only integers of 64 bits and doubles.
-pub(crate) struct AsToml<'a>(pub(crate) &'a Value);
-
-impl Serialize for AsToml<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-                (Some(integer), _) => to.serialize_i64(integer),
-                (None, Some(float)) if number.is_f64() && is_exact(number.as_str(), float) => {
-                    to.serialize_f64(float)
-                }
-                _ => Err(S::Error::custom(format_args!(
-                    "TOML has no such number: {number} (write it in quotes, or the pipeline as JSON)"
-                ))),
-            },
-            Value::Array(items) => to.collect_seq(items.iter().map(AsToml)),
-            Value::Object(entries) => {
-                to.collect_map(entries.iter().map(|(key, value)| (key, AsToml(value))))
-            }
-            other => other.serialize(to),
-        }
-    }
-}
-
-/// Returns whether a number equals its digits exactly, instead of being the nearest one.
-fn is_exact(digits: &str, number: f64) -> bool {
-    decimal(digits) == decimal(&format!("{number:e}"))
-}
-
-/// Returns a number as its sign, its digits without zeros at the end, and the power of ten of the
-/// last one.
-fn decimal(number: &str) -> Option<(bool, String, i64)> {
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let exponent: i64 = exponent.parse().ok()?;
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = [whole.trim_start_matches('-'), fraction].concat();
-    let trimmed = digits.trim_end_matches('0');
-    let zeros = i64::try_from(digits.len() - trimmed.len()).ok()?;
-    let power = exponent - i64::try_from(fraction.len()).ok()? + zeros;
-    let digits = trimmed.trim_start_matches('0').to_owned();
-    let power = if digits.is_empty() { 0 } else { power };
-    Some((number.starts_with('-'), digits, power))
 }
 
 struct Strict(Value);
