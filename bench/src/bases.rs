@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use curator::RuntimeEnv;
 use curator::backends::Environment;
 use curator::envspec::LoadedEnv;
-use curator::stage::Base;
+use curator::stage::BaseSpec;
 use curator::venv_cache::{BoxError, Interpreter, create_bare};
 
 use crate::disk::Contents;
@@ -90,7 +90,7 @@ impl MeasuredBase {
         world: &World,
     ) -> Result<Self, BoxError> {
         progress(&format!("making the {name} base: {packages}"));
-        let base = Base::from(env);
+        let base = BaseSpec::from(env);
         let provisioner = World::provisioner(&base, &world.cache_dir())?;
         let environment = provisioner.base_environment(&LoadedEnv::default())?;
         Self::new(name, environment.python().to_owned(), Some(environment), world)
@@ -132,8 +132,8 @@ impl MeasuredBase {
     }
 
     /// Returns the base in the form that a provisioner takes.
-    pub(crate) fn base(&self) -> Base {
-        Base::from(self.python.clone())
+    pub(crate) fn base(&self) -> BaseSpec {
+        BaseSpec::from(self.python.clone())
     }
 
     /// Returns the path of the base's interpreter, for command lines.

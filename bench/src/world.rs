@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use curator::LocalExecutor;
 use curator::backends::Provisioner;
 use curator::backends::provision::ProvisionerBuilder;
-use curator::stage::Base;
+use curator::stage::BaseSpec;
 use curator::venv_cache::{self, BoxError, Interpreter};
 
 use crate::calm::Calm;
@@ -92,17 +92,17 @@ impl World {
     }
 
     /// Returns a local executor over a base and a cache that evicts nothing on its own.
-    pub(crate) fn executor(base: &Base, cache: &Path) -> LocalExecutor {
+    pub(crate) fn executor(base: &BaseSpec, cache: &Path) -> LocalExecutor {
         LocalExecutor::default().with_base(base.clone()).with_cache_dir(cache).with_budget(None)
     }
 
     /// Returns a provisioner over a base and a cache that evicts nothing on its own.
-    pub(crate) fn provisioner(base: &Base, cache: &Path) -> Result<Provisioner, BoxError> {
+    pub(crate) fn provisioner(base: &BaseSpec, cache: &Path) -> Result<Provisioner, BoxError> {
         Ok(Self::builder(base, cache).open()?)
     }
 
     /// Returns the builder of the provisioner.
-    pub(crate) fn builder(base: &Base, cache: &Path) -> ProvisionerBuilder {
+    pub(crate) fn builder(base: &BaseSpec, cache: &Path) -> ProvisionerBuilder {
         Provisioner::builder().base(base.clone()).cache_dir(cache).budget(None)
     }
 

@@ -1,6 +1,7 @@
 //! The arrows between the crates, and what every crate must show its readers.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,40 @@ fn the_arrows_between_the_crates_point_one_way() {
             }
         }
     }
+}
+
+/// Types that several crates have, each with its crate's name: what all of them need, and small parts of
+/// theirs that never meet. Types that stand for an environment, a base or a stage are not among them.
+const SHARED_NAMES: [&str; 11] = [
+    "BoxError", "Error", "Kind", "Left", "Need", "Origin", "Report", "Scratch", "Setting",
+    "Settings", "Source",
+];
+
+/// Returns the public types in a file, where it declares them.
+fn public_types(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let mut words = line.trim_start().strip_prefix("pub ")?.split_whitespace();
+        ["struct", "enum", "trait", "type", "union"].contains(&words.next()?).then_some(())?;
+        words.next()?.split(|letter: char| !letter.is_alphanumeric()).next()
+    })
+}
+
+/// Each type of one crate can be told from those of another by its name alone.
+#[test]
+fn no_two_crates_have_a_type_of_one_name() {
+    let mut owners: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (name, _) in LAYERS {
+        for path in files_below(&crates().join(name).join("src"), &["rs"]) {
+            let text = fs::read_to_string(&path).unwrap();
+            for found in public_types(&text) {
+                owners.entry(found.to_owned()).or_default().insert(name);
+            }
+        }
+    }
+    assert!(owners.len() > 150, "only {} types were found", owners.len());
+    owners.retain(|_, owners| owners.len() > 1);
+    let found: Vec<&str> = owners.keys().map(String::as_str).collect();
+    assert_eq!(found, SHARED_NAMES, "{owners:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Several versions of a package in one pipeline, each seen by its own stage alone.
 
-use curator::stage::Base;
+use curator::stage::BaseSpec;
 use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, RuntimeEnv};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn three_versions_of_one_package_in_one_pipeline() {
     let packages = ["packaging", "tqdm", "six"];
     let base = RuntimeEnv::uv(["packaging==26.0", "tqdm==4.67.1", "six==1.17.0"]);
     let pipeline = Pipeline::new("three_versions")
-        .with_base(Base::from(base))
+        .with_base(BaseSpec::from(base))
         .with_stage(versions("base_env", &packages))
         .with_stage(
             versions("pinned_v232", &packages)

@@ -18,7 +18,7 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use curator::stage::Base;
+use curator::stage::BaseSpec;
 use curator::venv_cache::BoxError;
 use curator::{LocalExecutor, PythonStage};
 
@@ -108,7 +108,7 @@ impl Lab<'_> {
         &self.small.python
     }
 
-    fn base(&self) -> Base {
+    fn base(&self) -> BaseSpec {
         self.small.base()
     }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use curator::RuntimeEnv;
 use curator::backends::{DiskSource, EnvState};
 use curator::envspec::Tool;
-use curator::stage::{Base, Isolation};
+use curator::stage::{BaseSpec, Isolation};
 use curator::venv_cache::BoxError;
 
 use super::{Effort, open_base};
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<f64>, BoxError> {
     let Arguments { cache, base, rounds, pip, requirements, afresh } = arguments;
     let tool = if *pip { Tool::Pip } else { Tool::Uv };
-    let base = Base::from(base.clone());
+    let base = BaseSpec::from(base.clone());
     let open = || World::provisioner(&base, cache);
     let env = match (requirements, tool) {
         (Some(file), tool) => RuntimeEnv::requirements_file(tool, file),

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use curator::stage::Base;
+use curator::stage::BaseSpec;
 use curator::worker::{Registry, serve_if_asked};
 use curator::{
     Connection, Executor, ExecutorExt, LocalExecutor, Pipeline, PythonStage, RayActorPoolExecutor,
@@ -38,7 +38,7 @@ struct Options {
     ray_env: Option<RayEnv>,
     connection: Connection,
     tasks: usize,
-    base: Option<Base>,
+    base: Option<BaseSpec>,
     is_json: bool,
 }
 

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use curator::Report;
 use curator::venv_cache::{
-    self, Base, BuildOptions, Built, Cache, Isolation, Key, Site, Strategy, create,
+    self, Base, BuildOptions, Built, Cache, Key, Sharing, Site, Strategy, create,
 };
 
 /// Why a build failed.
@@ -45,7 +45,7 @@ fn main() -> Result<(), Report> {
     let parts = [("base", &base.fingerprint().as_bytes()[..]), ("module", &text)];
     let key = Key::derive("examples/own_build/v1", &parts);
     let build = |site: &Site<'_>| -> Result<Built, BuildError> {
-        let choice = Strategy::probe(&base, cache.root(), Isolation::Shared)?;
+        let choice = Strategy::probe(&base, cache.root(), Sharing::Allowed)?;
         let created = create(&base, site.dir(), choice.strategy)?;
         let place = base.interpreter().purelib_in(site.dir()).join("own_module.py");
         fs::copy(&module, place).map_err(|error| BuildError::Module(module.clone(), error))?;

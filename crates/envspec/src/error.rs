@@ -290,7 +290,6 @@ impl Error {
             Self::WrongType { expected: "text", found, .. } if found.starts_with("the number") => {
                 "put the value in quotes"
             }
-            Self::NotJson { .. } => "write it as text, in quotes, or leave it out",
             Self::MissingField { field } => {
                 return Some(
                     format!("add `{field}`, or give the list in place of the table").into(),

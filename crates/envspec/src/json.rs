@@ -80,15 +80,15 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
-        Number::from_i128(value).map(Value::Number).ok_or_else(no_number)
+        Number::from_i128(value).map(Value::Number).ok_or_else(|| no_number(value))
     }
 
     fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
-        Number::from_u128(value).map(Value::Number).ok_or_else(no_number)
+        Number::from_u128(value).map(Value::Number).ok_or_else(|| no_number(value))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(no_number)
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| no_number(value))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
@@ -124,6 +124,6 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-fn no_number<E: Error>() -> E {
-    E::custom("JSON has no such number")
+fn no_number<E: Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!("JSON has no number {number}: write it in quotes"))
 }

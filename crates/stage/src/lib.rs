@@ -57,7 +57,7 @@ pub use code::{
 };
 pub use error::{BoxError, Error};
 pub use pipeline::{
-    Assignment, Backend, Base, BuiltPipeline, CompositeStage, Engine, FailurePolicy, Pipeline,
+    Assignment, Backend, BaseSpec, BuiltPipeline, CompositeStage, Engine, FailurePolicy, Pipeline,
     PipelineFile, PipelineStage, RayEnvironments, UnknownBackend, parse_age,
 };
 pub use secret::redacted;

@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use venv_cache::{
-//!     Base, BoxError, BuildOptions, Built, Cache, Isolation, Key, Site, State, Strategy, create,
+//!     Base, BoxError, BuildOptions, Built, Cache, Key, Sharing, Site, State, Strategy, create,
 //! };
 //!
 //! # fn main() -> Result<(), BoxError> {
@@ -30,7 +30,7 @@
 //!     &[("base", base.fingerprint().as_bytes()), ("packages", b"packaging==24.0")],
 //! );
 //! let build = |dir: &Site<'_>| -> venv_cache::Result<Built> {
-//!     let choice = Strategy::probe(&base, dir, Isolation::Shared)?;
+//!     let choice = Strategy::probe(&base, dir, Sharing::Allowed)?;
 //!     let created = create(&base, dir, choice.strategy)?;
 //!     // Here a package manager would install `packaging==24.0` for `created.python`.
 //!     Ok(Built::new(created.python).with_strategy(choice.strategy.to_string()))
@@ -136,6 +136,6 @@ pub use crate::left::Left;
 pub use crate::manifest::{BaseRecord, Manifest, Need};
 pub use crate::memo::Memo;
 pub use crate::store::{BuildOptions, Site};
-pub use crate::strategy::{Choice, Isolation, Reason, Strategy};
+pub use crate::strategy::{Choice, Reason, Sharing, Strategy};
 pub use crate::usage::{EnvUsage, Usage};
 pub use files::Untrusted;

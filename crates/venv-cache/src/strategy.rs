@@ -48,15 +48,15 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// How strictly an environment is separated from its base.
+/// Whether an environment may share files with its base.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Isolation {
-    /// Files may be shared: safe against everything but edits in place.
+pub enum Sharing {
+    /// Files may be links to those of the base: safe against everything but edits in place.
     #[default]
-    Shared,
-    /// No file is shared.
-    Full,
+    Allowed,
+    /// Every file is a copy.
+    Forbidden,
 }
 
 /// A strategy and why it was chosen.
@@ -102,7 +102,7 @@ impl Strategy {
     /// Chooses the best strategy for an environment over `base` in the folder `dir`, which is
     /// created if need be. Leaves nothing in it.
     ///
-    /// Full isolation takes [`Strategy::Copy`]. Else it is [`Strategy::Hardlink`] where the base
+    /// [`Sharing::Forbidden`] takes [`Strategy::Copy`]. Else it is [`Strategy::Hardlink`] where the base
     /// is on the device of `dir` and on no overlayfs, and where one file of the base can indeed be
     /// linked (`fs.protected_hardlinks` refuses files of another owner, and a read-only mount
     /// refuses all); [`Strategy::Symlink`] everywhere else.
@@ -113,9 +113,9 @@ impl Strategy {
     /// # Errors
     ///
     /// [`Error::Io`] if `dir` cannot be created or written to, or the base not be read.
-    pub fn probe(base: &Base, dir: &Path, isolation: Isolation) -> Result<Choice, Error> {
+    pub fn probe(base: &Base, dir: &Path, sharing: Sharing) -> Result<Choice, Error> {
         fs::create_dir_all(dir).context("create", dir)?;
-        if isolation == Isolation::Full {
+        if sharing == Sharing::Forbidden {
             return Ok(Choice { strategy: Self::Copy, reason: Reason::FullIsolation });
         }
         let device = fs::metadata(dir).context("examine", dir)?.dev();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
-use stage::{Base, Behaviour, Task};
+use stage::{BaseSpec, Behaviour, Task};
 use venv_cache::Budget;
 
 use super::arenas::ARENAS_FROM;
@@ -50,7 +50,7 @@ const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct LocalExecutor {
-    base: Option<Base>,
+    base: Option<BaseSpec>,
     cache_dir: Option<PathBuf>,
     pub(crate) failure_policy: FailurePolicy,
     cpus: Option<usize>,
@@ -86,7 +86,7 @@ impl Default for LocalExecutor {
 impl LocalExecutor {
     /// Sets the base, in place of the pipelines' own: an interpreter, the folder of a virtualenv,
     /// or packages for a managed base. Default: the pipeline's.
-    pub fn with_base(self, base: impl Into<Base>) -> Self {
+    pub fn with_base(self, base: impl Into<BaseSpec>) -> Self {
         Self { base: Some(base.into()), ..self }
     }
 

@@ -64,37 +64,21 @@ struct RecordedEnv {
     tool: String,
     tool_version: String,
     /// The installed packages.
-    added: Vec<RecordedPackage>,
+    added: Vec<Added>,
     /// The lines that install them again.
     requirements: Vec<String>,
     /// Whether the lines have hashes; packages from a folder or a repository have none.
     has_hashes: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct RecordedPackage {
-    name: String,
-    version: String,
-    /// The SHA-256 of its `RECORD`. Scripts contain the path of their folder, so the digest differs
-    /// between folders.
-    record: Option<String>,
-    source: Option<String>,
-    commit: Option<String>,
-    /// The digest of its source folder or archive. Earlier versions have none.
-    #[serde(default)]
-    digest: Option<String>,
-    /// Whether it was installed in place.
-    #[serde(default)]
-    editable: bool,
-}
-
-impl RecordedPackage {
-    fn new(added: Added) -> Self {
-        let Added { name, version, record, source, commit, digest, editable } = added;
-        // A package that is installed in place counts as it was in the run, not as it was built.
-        let path = source.as_deref().filter(|_| editable && commit.is_none()).and_then(local_path);
-        let digest = digest.or_else(|| digest_now(&path?, true));
-        Self { name, version, record, source, commit, digest, editable }
+/// The packages in a record are those of the build.
+impl Added {
+    /// Returns the package as it was in the run: one that is installed in place may have changed
+    /// since it was built.
+    fn in_run(mut self) -> Self {
+        let path = self.path().filter(|_| self.editable);
+        self.digest = self.digest.or_else(|| digest_now(&path?, true));
+        self
     }
 
     fn is_asked_by(&self, requirement: &Requirement) -> bool {
@@ -120,7 +104,7 @@ impl RecordedEnv {
             key: details.key.to_string(),
             tool: details.tool,
             tool_version: details.tool_version,
-            added: details.added.into_iter().map(RecordedPackage::new).collect(),
+            added: details.added.into_iter().map(Added::in_run).collect(),
             requirements,
             has_hashes,
         })
@@ -241,7 +225,7 @@ impl RecordedEnv {
             });
         }
         let package = |line: &Requirement| self.added.iter().find(|it| it.is_asked_by(line));
-        let is_asked = |it: &RecordedPackage| {
+        let is_asked = |it: &Added| {
             install.requirements.iter().any(|own| is_direct(own) && it.is_asked_by(own))
         };
         requirements.extend(recorded.into_iter().filter(|line| match package(line) {

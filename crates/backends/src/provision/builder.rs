@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use installer::{Importer, Tools};
-use stage::Base;
+use stage::BaseSpec;
 use venv_cache::{Budget, Cache, Strategy};
 
 use super::base::current_dir;
@@ -33,7 +33,7 @@ pub struct ProvisionerBuilder {
 #[derive(Debug)]
 enum Choice {
     Discovered,
-    Named(Base),
+    Named(BaseSpec),
     Planned(PlannedBase),
 }
 
@@ -77,7 +77,7 @@ impl ProvisionerBuilder {
     ///
     /// Default: the virtualenv that `$VIRTUAL_ENV` names, else `python3` on `PATH`. Relative paths
     /// start at the current folder.
-    pub fn base(self, base: impl Into<Base>) -> Self {
+    pub fn base(self, base: impl Into<BaseSpec>) -> Self {
         Self { base: Choice::Named(base.into()), ..self }
     }
 
@@ -90,7 +90,7 @@ impl ProvisionerBuilder {
     }
 
     /// Sets the base to an executor's own, else to the one that a plan asks for.
-    pub(crate) fn base_or_of(self, base: Option<&Base>, plan: &Plan) -> Self {
+    pub(crate) fn base_or_of(self, base: Option<&BaseSpec>, plan: &Plan) -> Self {
         match base {
             Some(base) => self.base(base.clone()),
             None => self.base_of(plan),

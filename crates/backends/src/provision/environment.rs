@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key, State};
 
-use super::build::Record;
+use super::build::BuildRecord;
 use super::bytecode::Offer;
 use super::inspect::Details;
 use super::vars;
@@ -37,7 +37,7 @@ pub(crate) struct Core {
     pub(crate) duration: Duration,
     /// The environment in the cache: this one, or the managed base.
     pub(crate) cached: Option<CachedEnv>,
-    pub(crate) record: Option<Record>,
+    pub(crate) record: Option<BuildRecord>,
     /// The packages that a prebuilt interpreter must have, if a spec names some.
     pub(crate) wanted: Vec<Requirement>,
     /// Bytecode of the base that is kept outside of it.
@@ -77,7 +77,7 @@ impl Core {
             State::Hit => EnvState::Hit,
             State::Built => EnvState::Built,
         };
-        let record = Record::of(env.manifest());
+        let record = BuildRecord::of(env.manifest());
         Self {
             python: vec![env.python().into()],
             prefix: Some(env.dir().to_owned()),
@@ -365,7 +365,7 @@ impl Environment {
         expected.chain(wanted).map(str::to_owned).collect()
     }
 
-    pub(crate) fn record(&self) -> Option<&Record> {
+    pub(crate) fn record(&self) -> Option<&BuildRecord> {
         self.core.record.as_ref()
     }
 

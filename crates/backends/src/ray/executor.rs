@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use envspec::LoadedEnv;
 use serde_json::{Map, Value};
-use stage::{Base, Task};
+use stage::{BaseSpec, Task};
 
 use super::connection::Connection;
 use super::driver::Driver;
@@ -47,7 +47,7 @@ pub type XennaExecutor = RayExecutor<Xenna>;
 pub struct RayExecutor<E> {
     connection: Connection,
     ray_env: RayEnv,
-    base: Option<Base>,
+    base: Option<BaseSpec>,
     cache_dir: Option<PathBuf>,
     failure_policy: FailurePolicy,
     worker_program: Option<PathBuf>,
@@ -84,7 +84,7 @@ impl<E: RayEngine> RayExecutor<E> {
 
     /// Sets the base of the driver, in place of the pipelines' own. Default: the pipeline's. On the
     /// nodes of a cluster, the base is the Python of Ray there.
-    pub fn with_base(self, base: impl Into<Base>) -> Self {
+    pub fn with_base(self, base: impl Into<BaseSpec>) -> Self {
         Self { base: Some(base.into()), ..self }
     }
 

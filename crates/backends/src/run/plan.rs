@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use envspec::{Install, LoadedEnv, RuntimeEnv, Tool, names_packages};
 use stage::{
-    AnyStage, Base, Behaviour, BuiltPipeline, Declared, DeclaredSetting, Pipeline, PythonCode,
+    AnyStage, BaseSpec, Behaviour, BuiltPipeline, Declared, DeclaredSetting, Pipeline, PythonCode,
     PythonSource, Settings, Source, declarable,
 };
 
@@ -41,10 +41,10 @@ impl PlannedBase {
     ///
     /// In a base, `python` beside packages is the interpreter below them; alone, it is the base
     /// itself.
-    pub(crate) fn load(base: &Base, dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn load(base: &BaseSpec, dir: &Path) -> Result<Self, Error> {
         let env = match base {
-            Base::Python(path) => return Ok(Self::Python(dir.join(path))),
-            Base::Managed(env) => env,
+            BaseSpec::Python(path) => return Ok(Self::Python(dir.join(path))),
+            BaseSpec::Managed(env) => env,
         };
         let python = env.python_path().map(|path| dir.join(path));
         let mut loaded = load("the base", &env.clone().without_python(), dir)?;

@@ -8,7 +8,7 @@ use backends::provision::{Origin, Problem};
 use backends::{BuildPhase, EnvState, Error, Event, ExecutorExt, LocalExecutor, Provisioner};
 use envspec::{LoadedEnv, RuntimeEnv, Tool};
 use serde_json::json;
-use stage::{Base, Isolation, Pipeline};
+use stage::{BaseSpec, Isolation, Pipeline};
 use venv_cache::{Budget, Strategy};
 
 use crate::support::{numbers, python};
@@ -446,7 +446,7 @@ fn a_managed_base_is_refreshed_by_itself_or_from_what_stands_on_it() {
             }})
         };
         let base = RuntimeEnv::from_json(&spec("alpha").to_string()).unwrap();
-        let base = Base::Managed(Box::new(base));
+        let base = BaseSpec::Managed(Box::new(base));
         let cache = world.cache();
         let provisioner =
             || Provisioner::builder().base(base.clone()).cache_dir(&*cache).open().unwrap();
@@ -525,7 +525,7 @@ fn a_managed_base_is_kept_by_what_needs_it_and_evicted_after_it() {
     let world = World::new(&[], &[("alpha", "1.0", &[]), ("beta", "1.0", &[])]);
     let options = json!(["--no-index", "--find-links", world.wheels()]);
     let spec = json!({ "uv": { "packages": ["alpha"], "uv_pip_install_options": options } });
-    let base = Base::Managed(Box::new(RuntimeEnv::from_json(&spec.to_string()).unwrap()));
+    let base = BaseSpec::Managed(Box::new(RuntimeEnv::from_json(&spec.to_string()).unwrap()));
     let provisioner = Provisioner::builder()
         .base(base.clone())
         .cache_dir(&*world.cache())
@@ -609,7 +609,7 @@ fn a_managed_base_may_stand_on_an_interpreter_of_ones_own() {
     assert!(base.key.is_some(), "{base:?}");
 
     // Without packages, nothing is built: the environment is the base.
-    let alone = Base::from(RuntimeEnv::python(world.base_python()));
+    let alone = BaseSpec::from(RuntimeEnv::python(world.base_python()));
     let provisioner =
         Provisioner::builder().base(alone.clone()).cache_dir(&*world.cache()).open().unwrap();
     let env = provisioner.prepare(&world.spec(Tool::Uv, &["beta"]), Isolation::Shared).unwrap();

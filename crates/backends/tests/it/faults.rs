@@ -234,7 +234,7 @@ fn on_a_small_disk(world: &World) {
     let cache = disk.join("cache");
     fs::create_dir(&cache).expect("a folder");
     std::os::unix::fs::symlink(world.cache().join("tools"), cache.join("tools")).expect("a link");
-    let base = stage::Base::Python(world.base_python());
+    let base = stage::BaseSpec::Python(world.base_python());
     let provisioner = || {
         backends::Provisioner::builder()
             .base(base.clone())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use backends::{Environment, Provisioner};
 use envspec::{LoadedEnv, RuntimeEnv, Tool};
 use serde_json::json;
-use stage::{Base, Isolation};
+use stage::{BaseSpec, Isolation};
 
 use crate::world::{World, host, run};
 
@@ -68,7 +68,7 @@ fn an_edit_in_a_managed_base_comes_back_in_no_other_base() {
     let options = json!(["--no-index", "--find-links", world.wheels()]);
     let base = |packages: &[&str]| {
         let spec = json!({ "uv": { "packages": packages, "uv_pip_install_options": options } });
-        let base = Base::Managed(Box::new(RuntimeEnv::from_json(&spec.to_string()).unwrap()));
+        let base = BaseSpec::Managed(Box::new(RuntimeEnv::from_json(&spec.to_string()).unwrap()));
         let provisioner =
             Provisioner::builder().base(base.clone()).cache_dir(&*world.cache()).open().unwrap();
         provisioner.prepare(&LoadedEnv::default(), Isolation::Shared).unwrap()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use backends::{EnvState, Error, Executor, LocalExecutor, Plan, Provisioner, RunRecord, RunReport};
 use envspec::{LoadedEnv, RuntimeEnv, Tool};
 use serde_json::{Value, json};
-use stage::{Base, Isolation, Pipeline, Task};
+use stage::{BaseSpec, Isolation, Pipeline, Task};
 
 use crate::index::Index;
 use crate::support::python;
@@ -119,7 +119,8 @@ impl Setting {
     fn plan(&self, tool: Tool, requirements: &[&str]) -> Result<Plan, Error> {
         let spec = self.spec(tool, requirements).to_string();
         let stage = python(STAGE).with_runtime_env(RuntimeEnv::from_json(&spec).expect("a spec"));
-        let pipeline = Pipeline::new("private").with_base(Base::Python(self.world.base_python()));
+        let pipeline =
+            Pipeline::new("private").with_base(BaseSpec::Python(self.world.base_python()));
         Plan::new(&pipeline.with_stage(stage))
     }
 

@@ -8,7 +8,7 @@ use backends::provision::Origin;
 use backends::{Error, Plan, Provisioner, RunRecord};
 use envspec::{RuntimeEnv, Tool};
 use serde_json::{Value, json};
-use stage::{Base, Pipeline};
+use stage::{BaseSpec, Pipeline};
 
 use crate::index::Index;
 use crate::private::{STAGE, Setting, execute};
@@ -70,7 +70,7 @@ impl Indexes {
             }
         };
         let env = RuntimeEnv::from_json(&spec.to_string()).expect("a spec");
-        let base = Base::Python(self.setting.world.base_python());
+        let base = BaseSpec::Python(self.setting.world.base_python());
         let pipeline = Pipeline::new("private").with_base(base);
         Plan::new(&pipeline.with_stage(python(STAGE).with_runtime_env(env))).expect("a plan")
     }

@@ -5,7 +5,7 @@ use std::fs;
 use backends::{Error, Event, Plan, Provisioner};
 use envspec::{RuntimeEnv, Tool};
 use serde_json::json;
-use stage::{Base, Isolation, Pipeline, PythonStage};
+use stage::{BaseSpec, Isolation, Pipeline, PythonStage};
 
 use crate::support::{local, numbers, python, watched};
 use crate::world::World;
@@ -89,7 +89,7 @@ fn a_run_of_which_one_stage_is_for_another_python_builds_nothing() {
     let lines = ["alpha"];
     let option = ["--no-index".to_owned(), format!("--find-links={}", world.wheels().display())];
     let fine = json!({ "uv": { "packages": lines, "uv_pip_install_options": option } });
-    for base in [Base::Python(world.base_python()), Base::Managed(Box::new(env(&fine)))] {
+    for base in [BaseSpec::Python(world.base_python()), BaseSpec::Managed(Box::new(env(&fine)))] {
         let pipeline = Pipeline::new("test")
             .with_base(base)
             .with_dir(&world.root)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use backends::Provisioner;
 use envspec::{Digest, Tool};
 use serde_json::{Value, json};
-use stage::{Base, Isolation};
+use stage::{BaseSpec, Isolation};
 
 use crate::local_builds::{project, sdist};
 use crate::private::{commit, git};
@@ -127,7 +127,7 @@ fn builds_all() {
     let home = world.root.join(std::env::var_os(NAME).unwrap());
     let specs: Vec<Value> =
         serde_json::from_slice(&fs::read(world.root.join("specs.json")).unwrap()).unwrap();
-    let base = Base::Python(world.base_python());
+    let base = BaseSpec::Python(world.base_python());
     let provisioner = Provisioner::builder()
         .base(base.clone())
         .cache_dir(home.join("cache").as_path())

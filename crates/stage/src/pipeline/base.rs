@@ -12,26 +12,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// In a pipeline file it is a path, or a table as in `{ uv = ["packaging==26.0"] }`.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Base {
+pub enum BaseSpec {
     /// An interpreter, or the folder of its environment.
     Python(PathBuf),
     /// An environment made from a bare interpreter and requirements, and kept in the cache.
     Managed(Box<RuntimeEnv>),
 }
 
-impl From<PathBuf> for Base {
+impl From<PathBuf> for BaseSpec {
     fn from(python: PathBuf) -> Self {
         Self::Python(python)
     }
 }
 
-impl From<RuntimeEnv> for Base {
+impl From<RuntimeEnv> for BaseSpec {
     fn from(env: RuntimeEnv) -> Self {
         Self::Managed(Box::new(env))
     }
 }
 
-impl Serialize for Base {
+impl Serialize for BaseSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Python(path) => path.serialize(serializer),
@@ -40,7 +40,7 @@ impl Serialize for Base {
     }
 }
 
-impl<'de> Deserialize<'de> for Base {
+impl<'de> Deserialize<'de> for BaseSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(BaseVisitor)
     }
@@ -50,26 +50,26 @@ impl<'de> Deserialize<'de> for Base {
 struct BaseVisitor;
 
 impl<'de> Visitor<'de> for BaseVisitor {
-    type Value = Base;
+    type Value = BaseSpec;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the path of a Python, or a table with `pip` or `uv`")
     }
 
-    fn visit_str<E: Error>(self, path: &str) -> Result<Base, E> {
+    fn visit_str<E: Error>(self, path: &str) -> Result<BaseSpec, E> {
         if path.is_empty() {
             return Err(E::custom("the path of the base is empty"));
         }
-        Ok(Base::Python(path.into()))
+        Ok(BaseSpec::Python(path.into()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Base, A::Error> {
-        RuntimeEnv::deserialize(MapAccessDeserializer::new(map)).map(Base::from)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BaseSpec, A::Error> {
+        RuntimeEnv::deserialize(MapAccessDeserializer::new(map)).map(BaseSpec::from)
     }
 }
 
 #[cfg(feature = "schema")]
-impl schemars::JsonSchema for Base {
+impl schemars::JsonSchema for BaseSpec {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Base".into()
     }

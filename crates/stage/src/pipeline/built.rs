@@ -5,7 +5,7 @@ use std::path::Path;
 
 use envspec::RuntimeEnv;
 
-use super::base::Base;
+use super::base::BaseSpec;
 use super::composite::{expand_all, positions_by_name};
 use super::plain::Pipeline;
 use crate::settings::check_name;
@@ -57,7 +57,7 @@ impl BuiltPipeline {
 
     /// Returns the base that the pipeline asks for, if any.
     #[must_use]
-    pub fn base(&self) -> Option<&Base> {
+    pub fn base(&self) -> Option<&BaseSpec> {
         self.pipeline.base()
     }
 

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use envspec::RuntimeEnv;
 
-use super::base::Base;
+use super::base::BaseSpec;
 use super::composite::{PipelineStage, expand_all};
 use super::plain::Pipeline;
 use crate::settings::ROWS;
@@ -108,10 +108,10 @@ fn env(env: &RuntimeEnv) -> String {
     if env.is_empty() { "the base environment".to_owned() } else { json(env) }
 }
 
-fn base(base: &Base) -> String {
+fn base(base: &BaseSpec) -> String {
     match base {
-        Base::Python(path) => shown(&path.display().to_string()),
-        Base::Managed(env) => format!("managed {}", json(env)),
+        BaseSpec::Python(path) => shown(&path.display().to_string()),
+        BaseSpec::Managed(env) => format!("managed {}", json(env)),
     }
 }
 

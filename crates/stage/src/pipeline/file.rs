@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::as_toml::AsToml;
 use super::places::Places;
-use super::{Assignment, Base, BuiltPipeline, Engine, FailurePolicy, Pipeline};
+use super::{Assignment, BaseSpec, BuiltPipeline, Engine, FailurePolicy, Pipeline};
 use crate::error::nearest_field;
 use crate::settings::Entry;
 use crate::{AnyStage, Behaviour, Declared, Error, PythonCode, PythonSource, PythonStage};
@@ -55,7 +55,7 @@ pub(super) struct File {
     /// table with `pip` or `uv` for one that is built and kept in the cache. By default, the
     /// virtualenv in `$VIRTUAL_ENV`, else `python3` on PATH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    base: Option<Base>,
+    base: Option<BaseSpec>,
     /// The environment of every stage without one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     runtime_env: Option<RuntimeEnv>,
@@ -222,8 +222,8 @@ impl PipelineFile {
         pipeline.description.clone_from(&file.description);
         pipeline.runtime_env.clone_from(&file.runtime_env);
         pipeline.base = file.base.as_ref().map(|base| match base {
-            Base::Python(path) => Base::Python(dir.join(path)),
-            Base::Managed(env) => Base::Managed(env.clone()),
+            BaseSpec::Python(path) => BaseSpec::Python(dir.join(path)),
+            BaseSpec::Managed(env) => BaseSpec::Managed(env.clone()),
         });
         let stages = file.stage.iter().map(|FileStage(stage)| stage.clone().within(dir));
         pipeline.with_stages(stages)

@@ -14,7 +14,7 @@ mod running;
 
 pub use age::parse_age;
 pub use assignment::Assignment;
-pub use base::Base;
+pub use base::BaseSpec;
 pub use built::BuiltPipeline;
 pub use composite::{CompositeStage, PipelineStage};
 pub use file::PipelineFile;

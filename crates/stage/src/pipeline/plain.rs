@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use envspec::RuntimeEnv;
 
-use super::base::Base;
+use super::base::BaseSpec;
 use super::composite::PipelineStage;
 
 /// A sequence of stages, and their common settings.
@@ -30,7 +30,7 @@ pub struct Pipeline {
     pub(super) description: Option<String>,
     pub(super) stages: Vec<PipelineStage>,
     pub(super) runtime_env: Option<RuntimeEnv>,
-    pub(super) base: Option<Base>,
+    pub(super) base: Option<BaseSpec>,
     pub(super) dir: Option<PathBuf>,
 }
 
@@ -75,7 +75,7 @@ impl Pipeline {
     }
 
     /// Sets the base. Default: the executor finds one (`$VIRTUAL_ENV`, else `python3`).
-    pub fn with_base(self, base: impl Into<Base>) -> Self {
+    pub fn with_base(self, base: impl Into<BaseSpec>) -> Self {
         Self { base: Some(base.into()), ..self }
     }
 
@@ -110,7 +110,7 @@ impl Pipeline {
 
     /// Returns the base that it asks for, if any.
     #[must_use]
-    pub fn base(&self) -> Option<&Base> {
+    pub fn base(&self) -> Option<&BaseSpec> {
         self.base.as_ref()
     }
 

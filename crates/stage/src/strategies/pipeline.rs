@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::settings::{any_stage, python_stage, resources, runtime_env};
-use crate::{AnyStage, Base, CompositeStage, Overrides, Pipeline, PipelineStage};
+use crate::{AnyStage, BaseSpec, CompositeStage, Overrides, Pipeline, PipelineStage};
 
 /// Generates a composite stage that expands, with some overrides.
 pub fn composite() -> impl Strategy<Value = CompositeStage> {
@@ -58,8 +58,8 @@ pub fn python_pipeline() -> impl Strategy<Value = Pipeline> {
 /// Generates a pipeline without stages.
 fn frame() -> impl Strategy<Value = Pipeline> {
     let base = prop_oneof![
-        "[a-z]{1,8}(/[a-z0-9.]{1,8}){0,2}".prop_map(|path| Base::Python(PathBuf::from(path))),
-        runtime_env().prop_map(Base::from),
+        "[a-z]{1,8}(/[a-z0-9.]{1,8}){0,2}".prop_map(|path| BaseSpec::Python(PathBuf::from(path))),
+        runtime_env().prop_map(BaseSpec::from),
     ];
     (
         "[a-zA-Zé][a-z_ ]{0,8}",

@@ -11,7 +11,7 @@ use proptest::sample::{Index, select};
 use serde_json::json;
 use stage::strategies::{pipeline, python_pipeline};
 use stage::{
-    Base, Error, Isolation, Pipeline, PipelineFile, PythonSource, Resources, RustStage, Task,
+    BaseSpec, Error, Isolation, Pipeline, PipelineFile, PythonSource, Resources, RustStage, Task,
     Workers,
 };
 
@@ -98,7 +98,7 @@ args = ["positional"]
     let pipeline = Pipeline::from_toml(text, "/dir").unwrap();
     assert_eq!(pipeline.description(), Some("shows all"));
     assert_eq!(pipeline.dir(), Some(Path::new("/dir")));
-    assert_eq!(pipeline.base(), Some(&Base::from(RuntimeEnv::uv(["packaging==26.0"]))));
+    assert_eq!(pipeline.base(), Some(&BaseSpec::from(RuntimeEnv::uv(["packaging==26.0"]))));
     assert_eq!(pipeline.runtime_env(), Some(&RuntimeEnv::pip(["a==1"])));
     let built = pipeline.build().unwrap();
     let [first, named, inline] = built.stages() else { panic!("three stages") };
@@ -129,10 +129,10 @@ fn the_path_of_a_base_is_relative_to_the_file() {
         let text = format!("name = \"p\"\nbase = {text}");
         Pipeline::from_toml(&text, "/dir").map(|pipeline| pipeline.base().cloned())
     };
-    assert_eq!(base("'venv'").unwrap(), Some(Base::Python("/dir/venv".into())));
+    assert_eq!(base("'venv'").unwrap(), Some(BaseSpec::Python("/dir/venv".into())));
     assert_eq!(
         base("'/usr/bin/python3'").unwrap(),
-        Some(Base::Python("/usr/bin/python3".into()))
+        Some(BaseSpec::Python("/usr/bin/python3".into()))
     );
     assert!(base("''").is_err());
     assert!(base("1").is_err());

@@ -60,7 +60,7 @@ fn a_python_of_ones_own() {
     let base = open(host().base_executable());
     assert_eq!(base.kind(), Kind::Installation);
     let folder = tempfile::tempdir().unwrap();
-    let choice = Strategy::probe(&base, folder.path(), venv_cache::Isolation::Shared).unwrap();
+    let choice = Strategy::probe(&base, folder.path(), venv_cache::Sharing::Allowed).unwrap();
     let dir = folder.path().join("env");
     let python = create(&base, &dir, choice.strategy).unwrap().python;
     run(&python, &["-m", "pip", "--version"]);

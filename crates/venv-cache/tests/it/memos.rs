@@ -27,9 +27,8 @@ fn put(cache: &Cache, name: &str, age: Duration) {
     file.set_modified(SystemTime::now() - age).unwrap();
 }
 
-/// Law: whatever is kept in the folder, and whoever wrote it, pruning leaves at most so many of each
-/// kind, the newest, and none beyond the age. A dry run tells the same and deletes nothing. Files that
-/// are no memos stay.
+/// Law: pruning leaves at most so many memos of each kind, the newest, and none beyond the age, also of
+/// those that earlier versions wrote. A dry run tells the same and deletes nothing. Other files stay.
 #[test]
 fn memos_have_a_bound() {
     let scratch = Scratch::new();

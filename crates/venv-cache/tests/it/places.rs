@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use venv_cache::{
-    Base, Error, Interpreter, Isolation, Reason, Strategy, create, create_bare, create_unless,
+    Base, Error, Interpreter, Reason, Sharing, Strategy, create, create_bare, create_unless,
 };
 
 use crate::setup::{
@@ -68,8 +68,8 @@ fn the_strategy_is_chosen_with_a_reason() {
     let shared = shared_base();
     let (base, before) = (&shared.base, &shared.before);
     let folder = tempfile::tempdir().unwrap();
-    let choose = |isolation| Strategy::probe(base, folder.path(), isolation).unwrap();
-    let choice = choose(Isolation::Shared);
+    let choose = |sharing| Strategy::probe(base, folder.path(), sharing).unwrap();
+    let choice = choose(Sharing::Allowed);
     // In a container, the folder for temporary files is on overlayfs.
     let expected = if run("stat", &["-f", "-c", "%T", folder.path().to_str().unwrap()])
         .starts_with("overlay")
@@ -79,7 +79,7 @@ fn the_strategy_is_chosen_with_a_reason() {
         (Strategy::Hardlink, Reason::LinksWork)
     };
     assert_eq!((choice.strategy, choice.reason), expected);
-    let full = choose(Isolation::Full);
+    let full = choose(Sharing::Forbidden);
     assert_eq!((full.strategy, full.reason), (Strategy::Copy, Reason::FullIsolation));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing of the trial is left");
     assert_untouched(base, before);
@@ -95,7 +95,7 @@ fn nothing_is_written_beside_an_environment() {
     // Any new or removed entry changes the time.
     let touched = || fs::metadata(folder.path()).unwrap().mtime_nsec();
     let before = touched();
-    let choice = Strategy::probe(base, &dir, Isolation::Shared).unwrap();
+    let choice = Strategy::probe(base, &dir, Sharing::Allowed).unwrap();
     create(base, &dir, choice.strategy).unwrap();
     assert_eq!(touched(), before);
 }
@@ -110,7 +110,7 @@ fn another_device() {
     let base = open(&virtualenv(&memory.path().join("base")));
     let before = snapshot(&base);
 
-    let choice = Strategy::probe(&base, folder.path(), Isolation::Shared).unwrap();
+    let choice = Strategy::probe(&base, folder.path(), Sharing::Allowed).unwrap();
     assert_eq!((choice.strategy, choice.reason), (Strategy::Symlink, Reason::OtherDevice));
     for (strategy, tool) in [(Strategy::Symlink, Tool::Pip), (Strategy::Copy, Tool::Uv)] {
         assert_works(&base, &folder.path().join(strategy.to_string()), strategy, tool);
@@ -149,7 +149,7 @@ fn inside_a_read_only_base() {
     let base = open(&dir);
     let before = snapshot(&base);
     // The device is the same; only a trial shows that the mount differs.
-    let choice = Strategy::probe(&base, &folder, Isolation::Shared).unwrap();
+    let choice = Strategy::probe(&base, &folder, Sharing::Allowed).unwrap();
     assert_eq!(choice.strategy, Strategy::Symlink);
     for (strategy, tool) in [(choice.strategy, Tool::Uv), (Strategy::Copy, Tool::Pip)] {
         assert_works(&base, &folder.join(strategy.to_string()), strategy, tool);
@@ -181,7 +181,7 @@ fn inside_an_overlay() {
     let merged = PathBuf::from(merged);
     let base = open(&merged.join("base"));
     let before = snapshot(&base);
-    let choice = Strategy::probe(&base, &merged.join("cache"), Isolation::Shared).unwrap();
+    let choice = Strategy::probe(&base, &merged.join("cache"), Sharing::Allowed).unwrap();
     assert_eq!((choice.strategy, choice.reason), (Strategy::Symlink, Reason::Overlayfs));
     assert_works(&base, &merged.join("cache/env"), choice.strategy, Tool::Uv);
     assert_untouched(&base, &before);
@@ -218,7 +218,7 @@ fn inside_a_base_of_another_owner() {
     let folder = given();
     let dir = folder.join("base");
     let base = open(if dir.exists() { &dir } else { Path::new("/usr/bin/python3") });
-    let choice = Strategy::probe(&base, &folder.join("theirs"), Isolation::Shared).unwrap();
+    let choice = Strategy::probe(&base, &folder.join("theirs"), Sharing::Allowed).unwrap();
     let is_protected = fs::read_to_string("/proc/sys/fs/protected_hardlinks").unwrap();
     if is_protected.trim() == "1" {
         assert_eq!((choice.strategy, choice.reason), (Strategy::Symlink, Reason::LinkRefused));

@@ -11,7 +11,7 @@ use venv_cache::{Key, Listed};
 use crate::provision::again::with_requirements;
 use crate::provision::base::{Managed, OpenBase};
 use crate::provision::build::{
-    Installed, Kept, Known, Markers, Record, asks_for, base_packages, digest_now, is_direct,
+    BuildRecord, Installed, Kept, Known, Markers, asks_for, base_packages, digest_now, is_direct,
     local_path,
 };
 use crate::provision::environment::{Core, Environment};
@@ -127,7 +127,7 @@ impl Provisioner {
         // An environment without a record of its packages was made by another program, and is
         // rebuilt.
         if let Some(cached) = cached {
-            let record = Record::of(cached.manifest());
+            let record = BuildRecord::of(cached.manifest());
             let changes = match &record {
                 Some(record) => self.changes(env, install, &open, record)?,
                 None => unrecorded(),
@@ -147,7 +147,7 @@ impl Provisioner {
         let key = managed.key;
         Known::forget(&self.cache().interpreters_dir(), &key);
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
-            let changes = match Record::of(cached.manifest()) {
+            let changes = match BuildRecord::of(cached.manifest()) {
                 Some(record) => self.base_changes(base, &managed, &record)?,
                 None => unrecorded(),
             };
@@ -175,7 +175,7 @@ impl Provisioner {
         &self,
         env: &LoadedEnv,
         managed: &Managed<'_>,
-        record: &Record,
+        record: &BuildRecord,
     ) -> Result<Vec<String>, Error> {
         let Managed { interpreter, install, settings, .. } = managed;
         let deadline = deadline(env);
@@ -235,7 +235,7 @@ impl Provisioner {
         env: &LoadedEnv,
         install: &Install,
         open: &Arc<OpenBase>,
-        record: &Record,
+        record: &BuildRecord,
     ) -> Result<Vec<String>, Error> {
         let deadline = deadline(env);
         let before = base_packages(open.base.interpreter());
@@ -338,7 +338,7 @@ fn differences(old: &[String], new: &[String]) -> Vec<String> {
 }
 
 /// Returns the packages that were installed then.
-fn packages_of(record: &Record) -> Vec<Package> {
+fn packages_of(record: &BuildRecord) -> Vec<Package> {
     record.added.iter().map(|it| Package::new(&it.name, it.version.as_str())).collect()
 }
 

@@ -23,7 +23,7 @@ pub(crate) use installed::{Distribution, Installed, Source};
 pub(crate) use keep::Kept;
 pub(crate) use known::Known;
 pub(crate) use markers::Markers;
-pub(crate) use record::Record;
+pub(crate) use record::BuildRecord;
 pub use record::{Added, Replaced};
 pub(crate) use sources::{asks_for, digest_now, is_direct, local_path};
 pub(crate) use steps::{Amount, Build, base_packages};

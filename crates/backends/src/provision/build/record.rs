@@ -14,7 +14,7 @@ use super::sources;
 
 /// The details in an environment's manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct BuildRecord {
     /// The spec in normal form, without credentials.
     pub(crate) spec: Value,
     /// The version of Python.
@@ -53,7 +53,8 @@ pub struct Added {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The SHA-256 of its `RECORD`, which names its files and their digests.
+    /// The SHA-256 of its `RECORD`, which names its files and their digests. Scripts contain the path
+    /// of their folder, so the digest differs between folders.
     #[serde(default)]
     pub record: Option<String>,
     /// Its source, if not an index: a URL or path without credentials (PEP 610).
@@ -81,7 +82,7 @@ pub struct Replaced {
     pub version: String,
 }
 
-impl Record {
+impl BuildRecord {
     /// Returns the record in a manifest; none if another program wrote it.
     pub(crate) fn of(manifest: &Manifest) -> Option<Self> {
         serde_json::from_value(manifest.details.clone()).ok()

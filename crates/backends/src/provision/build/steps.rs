@@ -14,7 +14,7 @@ use installer::{
 };
 use stage::Isolation;
 use venv_cache::{
-    Base, BaseRecord, Built, CachedEnv, Interpreter, Key, Site, Strategy, create_bare,
+    Base, BaseRecord, Built, CachedEnv, Interpreter, Key, Sharing, Site, Strategy, create_bare,
 };
 
 use super::asks::passed_over;
@@ -24,7 +24,7 @@ use super::known::Known;
 use super::markers::Markers;
 use super::named::{check_named, misinstalled};
 use super::ray_check::check_ray;
-use super::record::Record;
+use super::record::BuildRecord;
 use super::sources::check_places;
 use crate::provision::inspect::{altered, brought_bytecode};
 use crate::run::{BuildPhase, Error};
@@ -111,9 +111,9 @@ impl Build<'_> {
         kept.check(self.install)?;
         self.phase(BuildPhase::Locating);
         let tool = steps.time("tool", || self.tool(base.python()))?;
-        let isolation = match isolation {
-            Isolation::Shared => venv_cache::Isolation::Shared,
-            Isolation::Full => venv_cache::Isolation::Full,
+        let sharing = match isolation {
+            Isolation::Shared => Sharing::Allowed,
+            Isolation::Full => Sharing::Forbidden,
         };
         let (strategy, reason) = match self.strategy {
             _ if !tool.replaces_files() => {
@@ -122,11 +122,11 @@ impl Build<'_> {
                 (Strategy::Copy, reason)
             }
             // What is not to be shared is copied, whatever else is asked for.
-            Some(strategy) if isolation == venv_cache::Isolation::Shared => {
+            Some(strategy) if sharing == Sharing::Allowed => {
                 (strategy, "it is asked for".to_owned())
             }
             _ => {
-                let choice = Strategy::probe(base, dir, isolation).map_err(Error::cache)?;
+                let choice = Strategy::probe(base, dir, sharing).map_err(Error::cache)?;
                 (choice.strategy, choice.reason.to_string())
             }
         };
@@ -158,7 +158,7 @@ impl Build<'_> {
             .map_err(|error| kept.blame(&tool, &request, self.install, error))?;
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
-        let mut record = Record::new(self.install, base.interpreter(), &outcome, &now);
+        let mut record = BuildRecord::new(self.install, base.interpreter(), &outcome, &now);
         record.strategy_reason = Some(reason);
         self.phase(BuildPhase::Checking);
         let markers = markers(base.interpreter());
@@ -231,7 +231,7 @@ impl Build<'_> {
             .map_err(Error::install)?;
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
-        let mut record = Record::new(self.install, interpreter, &outcome, &now);
+        let mut record = BuildRecord::new(self.install, interpreter, &outcome, &now);
         self.check_requested(&mut record, &now, &outcome, &markers(interpreter))?;
         self.compiling(&outcome);
         steps
@@ -282,7 +282,7 @@ impl Build<'_> {
     /// takes the place of what is asked for.
     fn check_requested(
         &self,
-        record: &mut Record,
+        record: &mut BuildRecord,
         now: &Installed,
         outcome: &Outcome,
         markers: &Markers,
@@ -385,7 +385,7 @@ fn warnings(before: &Installed, now: &Installed, markers: &Markers) -> Vec<Strin
         .collect()
 }
 
-fn details(mut record: Record, steps: Steps) -> serde_json::Value {
+fn details(mut record: BuildRecord, steps: Steps) -> serde_json::Value {
     let seconds = steps.0.into_iter().map(|(name, time)| (name.to_owned(), time.as_secs_f64()));
     record.seconds = seconds.collect();
     serde_json::to_value(record).unwrap_or_default()

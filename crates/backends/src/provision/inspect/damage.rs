@@ -11,7 +11,7 @@ use envspec::Digest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::provision::build::{Installed, Record};
+use crate::provision::build::{BuildRecord, Installed};
 use crate::provision::environment::Environment;
 use crate::run::Error;
 
@@ -165,7 +165,7 @@ fn holds(path: &Path, digest: &[u8]) -> io::Result<bool> {
 pub(crate) fn brought_bytecode(
     dir: &Path,
     installed: &Installed,
-    record: &Record,
+    record: &BuildRecord,
 ) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     for distribution in record.added.iter().filter_map(|added| installed.get(&added.name)) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use venv_cache::{BaseRecord, CachedEnv, Key, Listed, Manifest};
 
-use crate::provision::build::{Added, Installed, Record, Replaced};
+use crate::provision::build::{Added, BuildRecord, Installed, Replaced};
 
 /// How an environment was made, and the packages that a process in it sees.
 ///
@@ -75,7 +75,7 @@ impl Details {
     }
 
     fn read(dir: &Path, manifest: &Manifest) -> Option<Self> {
-        let record = Record::of(manifest)?;
+        let record = BuildRecord::of(manifest)?;
         let installed = Installed::of_environment(dir);
         let packages = installed.iter();
         let packages =

@@ -8,7 +8,7 @@ use std::time::Duration;
 use envspec::{Install, Requirement, Tool};
 use installer::{Deadline, Installer, Request, Settings};
 use serde::Serialize;
-use venv_cache::{Isolation, Reason, Strategy};
+use venv_cache::{Reason, Sharing, Strategy};
 
 use crate::provision::base::OpenBase;
 use crate::provision::build::base_packages;
@@ -147,7 +147,7 @@ impl Provisioner {
                 packages.iter().count(),
             ),
         ));
-        let strategy = match Strategy::probe(&open.base, self.cache().root(), Isolation::Shared) {
+        let strategy = match Strategy::probe(&open.base, self.cache().root(), Sharing::Allowed) {
             Ok(choice) => {
                 let words = format!("{}, because {}", choice.strategy, choice.reason);
                 let finding = Finding::good("strategy", words);

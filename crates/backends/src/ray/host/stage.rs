@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
-use stage::{Base, Registry};
+use stage::{BaseSpec, Registry};
 
 use super::fault::Fault;
 use super::request::{HostRequest, Note, Place};
@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Returns the executor that makes environments and runs stages on a node.
 pub(super) fn executor(place: &Place) -> LocalExecutor {
     let executor = LocalExecutor::default()
-        .with_base(Base::Python(place.base.clone()))
+        .with_base(BaseSpec::Python(place.base.clone()))
         .with_devices(Vec::<String>::new());
     match &place.cache_dir {
         Some(dir) => executor.with_cache_dir(dir),

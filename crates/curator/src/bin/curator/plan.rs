@@ -7,7 +7,7 @@ use clap::Args;
 use curator::backends::provision::{Preview, PreviewState};
 use curator::backends::{self, Provisioner};
 use curator::envspec::{self, LoadedEnv, PackageList};
-use curator::stage::{Base, DeclaredSetting, FailurePolicy};
+use curator::stage::{BaseSpec, DeclaredSetting, FailurePolicy};
 use serde_json::{Value, json};
 
 use crate::arguments::Json;
@@ -123,7 +123,7 @@ fn declared(plan: &backends::Plan) -> String {
 }
 
 /// The base, in words.
-fn base(base: Option<&Base>, provisioner: &Provisioner, stages: &[Planned]) -> String {
+fn base(base: Option<&BaseSpec>, provisioner: &Provisioner, stages: &[Planned]) -> String {
     let is_absent = |stage: &Planned| {
         stage.preview.as_ref().is_ok_and(|it| it.state == PreviewState::ToBuildWithBase)
     };
@@ -132,8 +132,8 @@ fn base(base: Option<&Base>, provisioner: &Provisioner, stages: &[Planned]) -> S
             Ok(found) => found.python().display().to_string(),
             Err(_) => "none: neither $VIRTUAL_ENV nor PATH has a Python".to_owned(),
         },
-        Some(Base::Python(path)) => path.display().to_string(),
-        Some(Base::Managed(env)) => {
+        Some(BaseSpec::Python(path)) => path.display().to_string(),
+        Some(BaseSpec::Managed(env)) => {
             let packages = env.packages().map(|packages| match packages.list() {
                 PackageList::Lines(lines) => envspec::redact(&lines.join(", ")).into_owned(),
                 PackageList::File(path) => path.display().to_string(),

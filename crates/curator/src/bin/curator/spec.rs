@@ -10,7 +10,7 @@ use curator::RuntimeEnv;
 use curator::backends::provision::ProvisionerBuilder;
 use curator::backends::{self, DiskSource, Environment, Provisioner};
 use curator::envspec::{self, LoadedEnv, Tool};
-use curator::stage::{Base, Isolation};
+use curator::stage::{BaseSpec, Isolation};
 use curator::venv_cache::Strategy;
 use serde_json::json;
 
@@ -148,9 +148,9 @@ impl SpecArguments {
 
 impl BaseArguments {
     /// Returns the named base, or `None`.
-    pub(crate) fn base(&self) -> Result<Option<Base>, Failure> {
+    pub(crate) fn base(&self) -> Result<Option<BaseSpec>, Failure> {
         if let Some(python) = &self.base {
-            return Ok(Some(Base::from(python.clone())));
+            return Ok(Some(BaseSpec::from(python.clone())));
         }
         if self.managed_base.is_empty() {
             return Ok(None);
@@ -159,7 +159,7 @@ impl BaseArguments {
         if let Some(python) = &self.python {
             spec["python"] = json!(python);
         }
-        Ok(Some(Base::from(
+        Ok(Some(BaseSpec::from(
             RuntimeEnv::from_value(spec).map_err(|error| wrong(error, COMMAND_LINE))?,
         )))
     }
