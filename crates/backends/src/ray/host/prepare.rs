@@ -1,4 +1,9 @@
 //! The environments of a run, made on a node before its stages need them.
+//!
+//! The driver (`python/curator_ray.py`, `prepare_node` in `curator_ray_actor.py`) has each node start
+//! this program with the specs of all stages. [`serve`] makes the environments over the base of that
+//! node, from its cache. The host of a stage (`stage`) later asks for the same environment and finds it.
+//! With [`RayEnv::Native`](crate::RayEnv), Ray makes the packages instead: see `ray/native.rs`.
 
 use std::fs::File;
 use std::io::{self, Write};
