@@ -10,6 +10,7 @@ mod flow; // outputs that are there before the run is over
 mod guide; // the page for users of Ray and NeMo Curator, run unchanged
 mod launcher; // `curator env exec` as the interpreter of Ray's workers
 mod nemo; // pipelines of NeMo Curator as they are, on our executors
+mod nemo_files; // stages of NeMo Curator in a pipeline file and from Rust
 mod nodes; // clusters of several nodes on one machine
 mod promises; // what environments of stages promise, from Python
 mod refusals; // what cannot be run, told before or as soon as Ray is asked

@@ -75,6 +75,9 @@ class Worker:
         # A child that the stage's code forks must not go on as a second worker.
         self._pid = os.getpid()
         self._stage = None
+        # What its code is an object of, which declares.
+        self._own = None
+        self._keys = streams.keys
         self._inputs = ()
         # The keys that its outputs have, until one has been found to lack some.
         self._promised = ()
@@ -102,7 +105,12 @@ class Worker:
         self._inputs = tuple(start["inputs"])
         self._promised = tuple(start["outputs"])
         self._arenas_from = start["arenas_from"]
-        self._stage = load(start["code"], start["args"])
+        self._stage = self._own = load(start["code"], start["args"])
+        if "nemo_curator.stages.base" in sys.modules:
+            from curator_nemo import as_stage
+
+            self._stage = as_stage(self._own)
+            self._keys = getattr(self._stage, "keys_of", self._keys)
         self._objects = sys.modules.get("curator_objects")
         self._is_batched = callable(getattr(self._stage, "process_batch", None))
         if not self._is_batched and not callable(getattr(self._stage, "process", None)):
@@ -111,7 +119,7 @@ class Worker:
             )
 
     def declared(self):
-        return declared(self._stage)
+        return declared(self._own)
 
     def hook(self, name):
         hook = getattr(self._stage, name, None)
@@ -330,7 +338,7 @@ class Worker:
         return f"[{','.join(entries)}]"
 
     def _check_inputs(self, task):
-        keys = streams.keys(task.data)
+        keys = self._keys(task.data)
         for name in self._inputs:
             if name not in keys:
                 have = ", ".join(map(repr, keys))
@@ -395,7 +403,7 @@ class Worker:
         """What an output lacks is told once, and no error: a stage behind it may not need it."""
         if self._objects is not None and not streams.has_keys(data):
             return  # What a class of the stage's own has is that class's affair.
-        keys = streams.keys(data)
+        keys = self._keys(data)
         self._lacking = [name for name in self._promised if name not in keys]
         if self._lacking:
             self._promised = ()
@@ -490,4 +498,6 @@ class Worker:
         from curator_json import find_refused
 
         why = find_refused(value, name) or f"{name}: {error}"
-        raise TypeError(f"the stage returned what cannot be sent: {why}")
+        way_out = getattr(self._stage, "way_out", None)
+        rest = f"; {way_out}" if isinstance(way_out, str) else ""
+        raise TypeError(f"the stage returned what cannot be sent: {why}{rest}")

@@ -4,6 +4,7 @@ import os
 import sys
 
 __all__ = [
+    "attribute_of",
     "construct",
     "declared",
     "declared_by",
@@ -49,15 +50,13 @@ def module_of(code):
 
 def construct(module, name, args):
     """The object of that name in a module, constructed with its arguments."""
-    found = module
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            known = ", ".join(n for n in dir(found) if not n.startswith("_")) or "nothing"
-            raise AttributeError(f"{module.__name__} has no {name!r}; it defines {known}") from None
+    found = attribute_of(module, name)
     positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
     if isinstance(found, type):
+        if "nemo_curator.stages.base" in sys.modules:
+            from curator_nemo import arguments
+
+            positional, named = arguments(found, positional, named)
         return found(*positional, **named)
     if hasattr(found, "process") or hasattr(found, "process_batch"):
         return found
@@ -66,6 +65,18 @@ def construct(module, name, args):
     if not (positional or named):
         return _Function(found, found)
     return _Function(found, lambda task: found(task, *positional, **named))
+
+
+def attribute_of(module, name):
+    """The object of that name in a module, or in a class of it."""
+    found = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            known = ", ".join(n for n in dir(found) if not n.startswith("_")) or "nothing"
+            raise AttributeError(f"{module.__name__} has no {name!r}; it defines {known}") from None
+    return found
 
 
 class _Function:
@@ -167,7 +178,8 @@ def describe_error(error):
 
 # The files whose frames stand above a stage's own in a traceback.
 _OURS = frozenset(
-    f"curator_{name}.py" for name in ("arenas", "batches", "code", "loop", "streams", "worker")
+    f"curator_{name}.py"
+    for name in ("arenas", "batches", "code", "loop", "nemo", "streams", "worker")
 )
 
 

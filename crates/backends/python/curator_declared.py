@@ -7,6 +7,7 @@ attribute of the stage has the name of a setting, or nearly so.
 
 import inspect
 import json
+import sys
 
 from curator_json import find_refused, stand_in
 
@@ -61,6 +62,11 @@ def declared(stage, names):
 def _read(stage, setting):
     """One setting; None where nothing is declared."""
     try:
+        if setting == "ray_stage_spec" and "nemo_curator.stages.base" in sys.modules:
+            from curator_nemo import is_stage, spec
+
+            if is_stage(stage):
+                return form(setting, spec(stage))
         value = _value(stage, setting)
         if callable(value) and not isinstance(value, type):
             if not _is_free(value):
@@ -142,6 +148,10 @@ def _resources(value):
     if hasattr(value, "__dict__") and not isinstance(value, type):
         others = {name: other for name, other in vars(value).items() if name[0] != "_" and other}
         amounts = {name: getattr(value, name) for name in _AMOUNTS if hasattr(value, name)}
+        if amounts.get("gpu_memory_gb") and type(value).__module__.startswith("nemo_curator."):
+            # NeMo Curator's has turned it into a share of the GPU that it found.
+            amounts.pop("gpus", None)
+            others.pop("gpus", None)
         if amounts:
             return {**others, **amounts}
     raise TypeError(f"{value!r} names none of {', '.join(_AMOUNTS)}")
@@ -151,6 +161,8 @@ def _keys(value):
     """The keys of a task's data, in any of the forms that stages have for them."""
     if isinstance(value, str):
         return [value]
+    if isinstance(value, dict) and value and all(isinstance(key, type) for key in value):
+        return None  # They depend on the class of a task.
     if isinstance(value, (set, frozenset)):
         value = sorted(value)
     if isinstance(value, (list, tuple)):
@@ -160,9 +172,9 @@ def _keys(value):
         if (
             len(value) == 2
             and all(isinstance(part, (list, tuple)) for part in value)
-            and all(isinstance(key, str) for part in value for key in part)
+            and all(key is None or isinstance(key, str) for part in value for key in part)
         ):
-            return list(value[1])
+            return [key for key in value[1] if key is not None]
     raise TypeError(f"{value!r} is no list of keys")
 
 

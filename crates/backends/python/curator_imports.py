@@ -9,10 +9,17 @@ import ast
 import os
 from importlib.util import find_spec
 
-__all__ = ["imports_of", "shared_steps"]
+__all__ = ["OFFENDERS", "imports_of", "is_installed", "leading_imports", "shared_steps"]
 
 # What the worker itself offers to stages.
 _OURS = ("curator_stage", "curator_table")
+
+
+# What is never imported before a fork, and why.
+OFFENDERS = dict.fromkeys(
+    ("cudf", "cugraph", "cuml", "cuvs", "dask_cudf", "pylibcudf", "raft_dask", "rmm"),
+    "it begins to use a GPU when it is imported",
+)
 
 
 def imports_of(source):
@@ -23,7 +30,7 @@ def imports_of(source):
     # run after the fork.
     own = (source["module"] or "").partition(".")[0]
     for path in _files_of(source):
-        more, is_whole = _leading_imports(path, own)
+        more, is_whole = leading_imports(path, own)
         found += more
         if not is_whole:
             break
@@ -101,7 +108,7 @@ def _find(part, folders):
     return None, [place for place in places if os.path.isdir(place)]
 
 
-def _leading_imports(path, own=""):
+def leading_imports(path, own=""):
     """What a file imports first, in order, and whether it does nothing else."""
     try:
         with open(path, "rb") as file:
@@ -117,7 +124,7 @@ def _leading_imports(path, own=""):
             root = module.partition(".")[0]
             if root in _OURS or root == "__future__":
                 continue
-            if root == own or not _is_installed(root):
+            if root == own or not is_installed(root):
                 return found, False
             found.append((module, names))
     return found, True
@@ -154,7 +161,7 @@ def _is_constant(value):
     return isinstance(value, ast.Constant)
 
 
-def _is_installed(root):
+def is_installed(root):
     """Whether a module comes with Python or with a package, and is no file of the user's."""
     places = _places_of(root)
     return places is not None and all(_is_in_packages(place) for place in places)

@@ -12,16 +12,10 @@ import os
 import sys
 
 from curator_frames import DONE, FORK, REAP, SIGNAL, STAY
-from curator_imports import imports_of, shared_steps
+from curator_imports import OFFENDERS, imports_of, shared_steps
 from curator_warm import Warm, now
 
 __all__ = ["Template"]
-
-# What is never imported before a fork, and why.
-OFFENDERS = dict.fromkeys(
-    ("cudf", "cugraph", "cuml", "cuvs", "dask_cudf", "pylibcudf", "raft_dask", "rmm"),
-    "it begins to use a GPU when it is imported",
-)
 
 # A template that is forked from a root has the root's imports, too.
 BEGAN = now()

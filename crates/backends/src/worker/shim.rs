@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 22] = [
+const FILES: [(&str, &str); 23] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -33,6 +33,7 @@ const FILES: [(&str, &str); 22] = [
     ("curator_json.py", include_str!("../../python/curator_json.py")),
     ("curator_literals.py", include_str!("../../python/curator_literals.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
+    ("curator_nemo.py", include_str!("../../python/curator_nemo.py")),
     ("curator_objects.py", include_str!("../../python/curator_objects.py")),
     ("curator_plain.py", include_str!("../../python/curator_plain.py")),
     ("curator_proof.py", include_str!("../../python/curator_proof.py")),

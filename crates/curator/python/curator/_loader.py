@@ -4,18 +4,17 @@ import base64
 import functools
 import json
 import os
-import site
 import sys
-import sysconfig
 import zlib
 from typing import Any
 
 from curator._digest import digest
 from curator._errors import PipelineError
 from curator._pickle import dumps_stage
+from curator._preload import add_preloads, own_folders
 from curator._stage import names_of, settings_of
 
-__all__ = ["entries", "own_folders"]
+__all__ = ["entries"]
 
 # What a worker needs of this package, where it is not installed there.
 _NEEDED = (
@@ -32,13 +31,15 @@ _NEEDED = (
 
 def entries(stages: list[Any], *, is_remote: bool) -> list[dict[str, Any]]:
     """The stages of a pipeline file, with names that differ."""
-    named = zip(stages, names_of(stages))
-    return [_entry(stage, name, is_remote) for stage, name in named]
+    made = [_entry(stage, name, is_remote) for stage, name in zip(stages, names_of(stages))]
+    add_preloads(stages, made)
+    return [entry for entry, _ in made]
 
 
-def _entry(stage: Any, name: str, is_remote: bool) -> dict[str, Any]:
+def _entry(stage: Any, name: str, is_remote: bool) -> tuple[dict[str, Any], list[str]]:
+    """A stage's entry, and the modules that its worker imports to read it."""
     try:
-        pickled = dumps_stage(stage, with_module=is_remote)
+        pickled, modules = dumps_stage(stage, with_module=is_remote)
     except Exception as error:
         raise PipelineError(
             f"stage {name!r} cannot be sent to a worker: {type(error).__name__}: {error}",
@@ -51,7 +52,7 @@ def _entry(stage: Any, name: str, is_remote: bool) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise PipelineError(f"the settings of stage {name!r}: {error}", stage=name) from error
     source, package = _texts()
-    return {
+    entry = {
         "name": name,
         "python": "Stage",
         "source": source,
@@ -64,6 +65,7 @@ def _entry(stage: Any, name: str, is_remote: bool) -> dict[str, Any]:
         },
         **settings,
     }
+    return entry, modules
 
 
 @functools.cache
@@ -85,20 +87,3 @@ def _texts() -> tuple[str, str]:
         sources[full] = read(name)
     packed = zlib.compress(json.dumps(sources).encode(), 9)
     return read("_bring"), base64.b64encode(packed).decode()
-
-
-def own_folders() -> list[str]:
-    """The folders of `sys.path` that are the user's own: neither Python's nor an installation's."""
-    installed = set(sysconfig.get_paths().values())
-    installed.update(site.getsitepackages() if hasattr(site, "getsitepackages") else ())
-    installed.add(site.getusersitepackages() if hasattr(site, "getusersitepackages") else "")
-    prefixes = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix) if p != "/usr"})
-    folders: list[str] = []
-    for entry in sys.path:
-        folder = os.path.abspath(entry or os.getcwd())
-        if not os.path.isdir(folder) or folder in installed or folder in folders:
-            continue
-        if os.path.realpath(folder).startswith(tuple(f"{prefix}/lib" for prefix in prefixes)):
-            continue
-        folders.append(folder)
-    return folders

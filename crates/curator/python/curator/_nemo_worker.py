@@ -3,6 +3,7 @@ tasks, statistics and metrics are its own.
 """
 
 import copy
+import importlib
 import pickle
 from typing import Any, Optional
 
@@ -18,12 +19,17 @@ def logger() -> Any:
     return found
 
 
+def _untyped(name: str) -> Any:
+    """A module that comes without types."""
+    return importlib.import_module(name)
+
+
 def use_logger() -> None:
     """Has pickles name the logger of loguru in place of its handlers, which hold locks."""
     import copyreg
 
     try:
-        kind = type(logger())
+        kind: Any = type(logger())
     except ImportError:
         return
     copyreg.pickle(kind, lambda _: (logger, ()))
@@ -56,11 +62,11 @@ class Carried:
 
 def _pack(data: Any) -> Optional[dict[str, Any]]:
     """The Arrow stream of a frame or table; None where its pickle has to do."""
-    module, _, _ = type(data).__module__.partition(".")
-    if module not in ("pandas", "pyarrow") or type(data).__name__ not in ("DataFrame", "Table"):
+    kind: Any = type(data)
+    module, _, _ = kind.__module__.partition(".")
+    if module not in ("pandas", "pyarrow") or kind.__name__ not in ("DataFrame", "Table"):
         return None
-    import pyarrow
-
+    pyarrow = _untyped("pyarrow")
     if module == "pyarrow":
         return {"kind": "table", "stream": _stream(data)}
     frame = data
@@ -82,8 +88,7 @@ def _pack(data: Any) -> Optional[dict[str, Any]]:
 
 
 def _stream(table: Any) -> Any:
-    import pyarrow
-
+    pyarrow = _untyped("pyarrow")
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -91,16 +96,14 @@ def _stream(table: Any) -> Any:
 
 
 def _unpack(packed: dict[str, Any]) -> Any:
-    import pyarrow
-
+    pyarrow = _untyped("pyarrow")
     with pyarrow.ipc.open_stream(pyarrow.py_buffer(packed["stream"])) as reader:
         table = reader.read_all()
     if packed["kind"] == "table":
         return table
     frame = table.to_pandas()
     if packed["objects"]:
-        import pandas
-
+        pandas = _untyped("pandas")
         for place, values in packed["objects"].items():
             column = pandas.Series(values, index=frame.index, dtype=object)
             frame.insert(place, packed["names"][place], column)
@@ -109,6 +112,8 @@ def _unpack(packed: dict[str, Any]) -> Any:
 
 class Fused:
     """Stages of one environment that follow each other, in one worker."""
+
+    _curator_needs = ("nemo_curator.backends.base",)
 
     def __init__(self, stages: list[Any]) -> None:
         self._stages = stages

@@ -11,6 +11,7 @@ import inspect
 import io
 import pickle
 import sys
+import types
 from typing import Any
 
 from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
@@ -31,12 +32,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     back from a worker would not fit its class here."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, BaseException) and not _reduces_itself(type(obj)):
+        kind: Any = type(obj)
+        if issubclass(kind, BaseException) and not _reduces_itself(kind):
             parts: Any = obj.__reduce_ex__(_PROTOCOL)
-            return (rebuilt_exception, (type(obj), parts[1]), *parts[2:])
-        if type(obj) is _CACHED and _travels_by_value(obj):
+            return (rebuilt_exception, (kind, parts[1]), *parts[2:])
+        if kind is _CACHED and _travels_by_value(obj):
             return (cached, (obj.__wrapped__, obj.cache_parameters()))
-        reduced = super().reducer_override(obj)
+        reduced: Any = super().reducer_override(obj)
         if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_skeleton_class:
             slots = vars(obj).get("__slots__")
             if slots is not None:
@@ -80,27 +82,49 @@ def rebuilt_exception(kind: type[BaseException], arguments: tuple[Any, ...]) -> 
 
 
 class _StagePickler(_Pickler):
-    """Gives classes that travel by value ids that are the same in every run of a program."""
+    """Gives classes that travel by value ids that are the same in every run of a program, and notes
+    the modules that the reader imports, in order."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.modules: dict[str, None] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj not in cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS:
             _track(obj)
+        if isinstance(obj, _NAMED):
+            self._note(obj)
         return super().reducer_override(obj)
+
+    def _note(self, obj: Any) -> None:
+        if not cloudpickle._should_pickle_by_reference(obj):
+            return
+        if isinstance(obj, types.ModuleType):
+            self.modules.setdefault(obj.__name__)
+            return
+        found = cloudpickle._lookup_module_and_qualname(obj)
+        if found is not None:
+            self.modules.setdefault(found[0].__name__)
+
+
+# What a pickle may name in place of carrying it.
+_NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
 def dumps(value: Any) -> bytes:
     """The value, with what of it no worker could import."""
-    return _dumps(value, _Pickler)
+    return _dumps(value, _Pickler)[0]
 
 
-def _dumps(value: Any, pickler: Any) -> bytes:
+def _dumps(value: Any, kind: Any) -> "tuple[bytes, Any]":
     # What `__main__` is called in a process that `multiprocessing` spawned, and in no other.
     program = sys.modules.get("__mp_main__")
     if program is not None and program.__name__ not in cloudpickle.list_registry_pickle_by_value():
         cloudpickle.register_pickle_by_value(program)
     buffer = io.BytesIO()
-    pickler(buffer, protocol=_PROTOCOL).dump(value)
-    return buffer.getvalue()
+    pickler = kind(buffer, protocol=_PROTOCOL)
+    pickler.dump(value)
+    return buffer.getvalue(), pickler
 
 
 _counts: dict[tuple[str, str], int] = {}
@@ -118,14 +142,16 @@ def _track(kind: type) -> None:
         cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID[identity] = kind
 
 
-def dumps_stage(stage: Any, *, with_module: bool) -> bytes:
-    """A stage's instance; with the module of its class, where workers cannot have that module."""
+def dumps_stage(stage: Any, *, with_module: bool) -> "tuple[bytes, list[str]]":
+    """A stage's instance, and the modules that its reader imports; with the module of its class,
+    where workers cannot have that module."""
     module = sys.modules.get(type(stage).__module__)
     by_value = with_module and module is not None and _is_own(module)
     if by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return _dumps(stage, _StagePickler)
+        pickled, pickler = _dumps(stage, _StagePickler)
+        return pickled, list(pickler.modules)
     finally:
         if by_value:
             cloudpickle.unregister_pickle_by_value(module)
@@ -133,7 +159,7 @@ def dumps_stage(stage: Any, *, with_module: bool) -> bytes:
 
 def _is_own(module: Any) -> bool:
     """Whether a module is a file of the user's, and none of an installed package's."""
-    from curator._loader import own_folders
+    from curator._preload import own_folders
 
     if module.__name__.partition(".")[0] == "curator":
         # Workers get this package's modules whole; a copy of a class would not be that class.

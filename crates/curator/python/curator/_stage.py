@@ -242,6 +242,7 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
         if kind not in (Stage, object):
             names.update(vars(kind))
     shared("curator_json")
+    shared("curator_nemo")
     wanted = {name for name in names if isinstance(name, str)}
     found = shared("curator_declared").declared(instance, wanted)
     settings: dict[str, Any] = {}

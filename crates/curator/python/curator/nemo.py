@@ -28,6 +28,7 @@ from curator._executors import (
 from curator._nemo_worker import Carried, Fused, task_of, use_logger
 from curator._pipeline import Pipeline
 from curator._report import RunReport
+from curator._shared import shared
 from curator._stage import Task
 from curator.ray import environment
 
@@ -38,13 +39,6 @@ _ENGINES: dict[str, type[Executor]] = {
     "ray-data": RayDataExecutor,
     "ray-actor-pool": RayActorPoolExecutor,
     "xenna": XennaExecutor,
-}
-
-# Stages that are actors of Ray and talk to each other.
-_ACTORS = {
-    "is_raft_actor": "RAFT actors",
-    "is_shuffle_stage": "a shuffle between actors",
-    "is_lsh_stage": "a shuffle between actors (LSH)",
 }
 
 _FANS_OUT = "is_fanout_stage"
@@ -93,7 +87,7 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
             "logs": logs,
         }
 
-    def execute(self, stages: list[Any], initial_tasks: Optional[list[Any]] = None) -> list[Any]:
+    def execute(self, stages: list[Any], initial_tasks: Optional[list[Any]] = None) -> Any:
         """Runs the stages, and returns the tasks that the last one gives."""
         pipeline = self.pipeline(stages)
         _refuse_base(self._base, stages)
@@ -120,16 +114,10 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
 
 def _refuse(stage: Any) -> None:
     """What cannot be done is said before any task runs."""
-    spec = _ray_spec(stage)
-    for key, what in _ACTORS.items():
-        if spec.get(key):
-            raise PipelineError(
-                f"the stage {stage.name!r} needs {what}, which only NeMo Curator's own"
-                " RayActorPoolExecutor has",
-                hint="run this part of the pipeline there: `with curator.nemo.environments():`"
-                " gives its stages environments from the cache",
-                stage=stage.name,
-            )
+    told = shared("curator_nemo").problem(stage)
+    if told is not None:
+        problem, hint = told
+        raise PipelineError(problem, hint=hint, stage=stage.name)
     for conda in ("conda", "container", "image_uri"):
         if conda in (getattr(stage, "runtime_env", None) or {}):
             raise PipelineError(
@@ -138,22 +126,13 @@ def _refuse(stage: Any) -> None:
                 hint=f"name the packages under `pip` or `uv`, and take `{conda}` out",
                 stage=stage.name,
             )
-    numbered = getattr(stage, "_generate_ids", False) or getattr(stage, "_assign_ids", False)
-    if numbered and not os.environ.get("RAY_ADDRESS"):
-        raise PipelineError(
-            f"the stage {stage.name!r} asks an actor of Ray for the ids of documents, and"
-            " RAY_ADDRESS names no cluster that it could be on",
-            hint="start one with `RayClient().start()` and the actor in it, or read without"
-            " `_generate_ids` and add an `AddId` stage",
-            stage=stage.name,
-        )
 
 
 def _refuse_base(base: Any, stages: Sequence[Any]) -> None:
     """Refuses a base without NeMo Curator before workers start, unless stages bring it along."""
     if base is None or isinstance(base, Mapping):
         return
-    python = os.fspath(base)
+    python = str(os.fspath(base))
     if os.path.isdir(python):
         python = os.path.join(python, "bin", "python")
     question = "import importlib.util as it; print(it.find_spec('nemo_curator') is not None)"
@@ -249,7 +228,8 @@ def environments(base: Optional[str] = None) -> Iterator[None]:
     """
     from nemo_curator.pipeline import Pipeline as NemoPipeline
 
-    run = NemoPipeline.run
+    pipelines: Any = NemoPipeline
+    run = pipelines.run
 
     def bridging(self: Any, executor: Any = None, *arguments: Any, **named: Any) -> Any:
         if executor is None:
@@ -269,11 +249,11 @@ def environments(base: Optional[str] = None) -> Iterator[None]:
         finally:
             del executor.execute
 
-    NemoPipeline.run = bridging
+    pipelines.run = bridging
     try:
         yield
     finally:
-        NemoPipeline.run = run
+        pipelines.run = run
 
 
 def bridged(executor: type[Any], base: Optional[str] = None) -> type[Any]:
@@ -290,7 +270,7 @@ def bridged(executor: type[Any], base: Optional[str] = None) -> type[Any]:
 
 
 def _bridge(stages: Sequence[Any], base: Optional[str]) -> list[Any]:
-    bridged_stages = []
+    bridged_stages: list[Any] = []
     for stage in stages:
         declared = getattr(stage, "runtime_env", None)
         if declared and ("pip" in declared or "uv" in declared):
