@@ -285,6 +285,22 @@ def raised():
     return "it ran"
 
 
+def born(task):
+    """Notes the process that this worker was forked from, and when NeMo Curator was imported."""
+    import logging
+
+    task.data["seen"].append([os.getppid(), logging._startTime])
+    return task
+
+
+def births():
+    """Where workers of stages of one environment come from."""
+    executor = CuratorExecutor(fuse=False)
+    stages = [Step("one", born), Pairs("two", born), Step("three", born)]
+    [task] = Pipeline("b", stages=stages).run(executor, [number(1)])
+    return task.data["seen"]
+
+
 def versions(run):
     [task] = run(
         Pipeline(
@@ -328,6 +344,7 @@ def main():
         "refused": refusals(),
         "unsendable": unsendable(),
         "raised": raised(),
+        "births": births(),
     }
     if IS_WHOLE:
         from nemo_curator.backends.ray_actor_pool import RayActorPoolExecutor

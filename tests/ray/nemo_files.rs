@@ -4,8 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use curator::backends::LocalExecutor;
-use curator::{ExecutorExt, Pipeline, PythonStage, Task};
+use curator::{ExecutorExt, LocalExecutor, Pipeline, PythonStage, Task};
 use serde_json::{Value, json};
 
 use crate::guide::nemo_curator;
@@ -130,10 +129,8 @@ fn readers_of_nemo_curator_run_from_rust() {
         fs::write(folder.path().join(format!("{name}.jsonl")), lines.concat()).expect("a file");
     }
     let stages = "nemo_curator.stages";
-    let partition = PythonStage::from_module(
-        format!("{stages}.file_partitioning"),
-        "FilePartitioningStage",
-    );
+    let partition =
+        PythonStage::from_module(format!("{stages}.file_partitioning"), "FilePartitioningStage");
     let read =
         PythonStage::from_module(format!("{stages}.text.io.reader.jsonl"), "JsonlReaderStage");
     let number = PythonStage::from_module(format!("{stages}.text.modules"), "AddId");
@@ -145,7 +142,7 @@ fn readers_of_nemo_curator_run_from_rust() {
         .with_stage(number.with_args(json!({"id_field": "id"})))
         .with_stage(PythonStage::from_source(ROWS, "rows"));
     let executor =
-        LocalExecutor::new().with_base(base.python().to_owned()).with_cache_dir(cache());
+        LocalExecutor::default().with_base(base.python().to_owned()).with_cache_dir(cache());
     let report = executor.run(&pipeline, [Task::new(Value::Null)]);
     let report = report.unwrap_or_else(|error| panic!("{}", error.report()));
     let mut rows: Vec<String> = report

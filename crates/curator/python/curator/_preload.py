@@ -70,7 +70,7 @@ def _installed(names: Iterable[str]) -> tuple[list[str], bool]:
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and not imports.is_installed(root):
-            found: list[Any] = imports.leading_imports(file) if file.endswith(".py") else []
+            found: list[Any] = imports.leading_imports(file)[0] if file.endswith(".py") else []
             return modules + [one for one, _ in found if not _is_standard(one)], False
         if module is not None and all(part.isidentifier() for part in name.split(".")):
             modules.append(name)

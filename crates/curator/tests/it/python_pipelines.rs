@@ -326,3 +326,65 @@ except RuntimeError:
     }
     assert_eq!(folder.read("calls"), "xxxxx");
 }
+
+/// Stages of one environment have one process to be forked from, which imports what they need of
+/// installed packages. It imports no module of the user's, and nothing that comes after the first.
+#[test]
+fn workers_are_forked_after_the_imports_of_their_stages() {
+    let folder = Folder::new("");
+    let own = "import os, packaging.tags\n\nos.environ['MINE'] = '1'\nimport packaging.markers\n\n\n\
+               class Own:\n    def process(self, task):\n        return task.data\n";
+    folder.write("own.py", own);
+    passes(
+        &folder,
+        r#"
+import os
+import packaging.requirements, packaging.specifiers, packaging.version
+from curator import Pipeline, Stage
+from curator._loader import entries
+from own import Own
+
+class Parent(Stage):
+    def process(self, task):
+        return [*task.data, os.getppid()]
+
+class First(Parent):
+    kind = packaging.version.Version
+
+class Second(Parent):
+    kind = packaging.specifiers.SpecifierSet
+
+class Apart(Parent):
+    runtime_env = {"uv": ["packaging==24.0"]}
+    kind = packaging.requirements.Requirement
+
+class Alone(Parent):
+    preload = False
+    kind = packaging.version.Version
+
+class Asks(Parent):
+    preload = ["decimal"]
+
+class Mixed(Parent):
+    own = Own()
+    kind = packaging.version.Version
+
+def preloads(*stages, is_remote=False):
+    made = entries([stage() for stage in stages], is_remote=is_remote)
+    return [entry.get("preload") for entry in made]
+
+both = ["packaging.version", "packaging.specifiers"]
+assert preloads(First, Apart, Second, Alone) == [both, ["packaging.requirements"], both, False]
+assert preloads(Asks, First) == [["decimal", "packaging.version"]] * 2
+assert preloads(Parent) == [None]
+assert preloads(Own, First, Mixed) == [["packaging.tags"], ["packaging.version"], ["packaging.tags"]]
+# Where the user's own modules are not, their classes travel as they are.
+assert preloads(Own, is_remote=True) == [None]
+assert "preload" not in Pipeline([First]).describe()
+assert "decimal" in Pipeline([Asks]).describe()
+
+[one, two] = Pipeline([First, Second]).run([[]]).data[0]
+assert one == two != os.getpid() or os.uname().sysname != "Linux"
+"#,
+    );
+}
