@@ -346,7 +346,7 @@ from own import Own
 
 class Parent(Stage):
     def process(self, task):
-        return [*task.data, os.getppid()]
+        return {"seen": [*task.data["seen"], os.getppid()]}
 
 class First(Parent):
     kind = packaging.version.Version
@@ -366,7 +366,7 @@ class Asks(Parent):
     preload = ["decimal"]
 
 class Mixed(Parent):
-    own = Own()
+    first = Own()
     kind = packaging.version.Version
 
 def preloads(*stages, is_remote=False):
@@ -380,10 +380,10 @@ assert preloads(Parent) == [None]
 assert preloads(Own, First, Mixed) == [["packaging.tags"], ["packaging.version"], ["packaging.tags"]]
 # Where the user's own modules are not, their classes travel as they are.
 assert preloads(Own, is_remote=True) == [None]
-assert "preload" not in Pipeline([First]).describe()
+assert "packaging" not in Pipeline([First]).describe()
 assert "decimal" in Pipeline([Asks]).describe()
 
-[one, two] = Pipeline([First, Second]).run([[]]).data[0]
+[one, two] = Pipeline([First, Second]).run([{"seen": []}]).data[0]["seen"]
 assert one == two != os.getpid() or os.uname().sysname != "Linux"
 "#,
     );
