@@ -5,6 +5,7 @@ import sys
 
 __all__ = [
     "attribute_of",
+    "attributes_of",
     "construct",
     "declared",
     "declared_by",
@@ -52,8 +53,8 @@ def construct(module, name, args):
     """The object of that name in a module, constructed with its arguments."""
     found = attribute_of(module, name)
     positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
-    if isinstance(found, type):
-        if "nemo_curator.stages.base" in sys.modules:
+    if isinstance(found, type) or _is_partial_class(found):
+        if isinstance(found, type) and "nemo_curator.stages.base" in sys.modules:
             from curator_nemo import arguments
 
             positional, named = arguments(found, positional, named)
@@ -79,6 +80,14 @@ def attribute_of(module, name):
     return found
 
 
+def _is_partial_class(found):
+    """Whether this is a class with some of its arguments."""
+    tools = sys.modules.get("functools")
+    while tools is not None and isinstance(found, tools.partial):
+        found = found.func
+    return isinstance(found, type)
+
+
 class _Function:
     """A plain function as a stage."""
 
@@ -95,25 +104,33 @@ _TAILS = frozenset(("de", "ds", "ec", "es", "ks", "nv", "rs", "ts", "ze"))
 def declared(stage):
     """What the stage's code declares about itself: most declare nothing, and pay for no more than a
     look at their names."""
-    stage, names = _names_of(stage)
-    if "__getattr__" not in names and not any(
-        name[:2].lower() in _HEADS or name[-2:].lower() in _TAILS
-        for name in names
-        if name[:1] != "_"
-    ):
-        return {}
-    return _declared(stage, names)
+    found = None
+    for one in _declarers(stage):
+        names = _names_of(one)
+        if not names.isdisjoint(("__getattr__", "_curator_with")) or any(
+            name[:2].lower() in _HEADS or name[-2:].lower() in _TAILS
+            for name in names
+            if name[:1] != "_"
+        ):
+            found = _declared(one, names, found)
+    return found or {}
 
 
 def declared_by(stage):
     """Returns the declarations for certain, whatever the attributes' names are."""
-    return _declared(*_names_of(stage))
+    found = None
+    for one in _declarers(stage):
+        found = _declared(one, _names_of(one), found)
+    return found
+
+
+def attributes_of(stage):
+    """Returns the attributes of the object that declares for a stage before all others."""
+    return getattr(stage.function if isinstance(stage, _Function) else stage, "__dict__", {})
 
 
 def _names_of(stage):
-    """The object that declares, and the names that it has; `__getattr__` if it may have any."""
-    if isinstance(stage, _Function):
-        stage = _declaring(stage.function)
+    """The names that an object has; `__getattr__` if it may have any."""
     names = set(getattr(stage, "__dict__", ()))
     kinds = type(stage).__mro__
     if isinstance(stage, type):  # It is a method of the class.
@@ -124,30 +141,36 @@ def _names_of(stage):
         names.update(vars(kind))
     if isinstance(type(stage).__getattribute__, _FUNCTION):
         names.add("__getattr__")
-    return stage, {name for name in names if isinstance(name, str)}
+    return {name for name in names if isinstance(name, str)}
 
 
-def _declaring(function):
-    """What declares for a function: itself, the function that it calls with some arguments, or the
-    object whose method it is."""
-    while not getattr(function, "__dict__", None):
-        if isinstance(function, _METHOD):
-            return function.__self__
-        tools = sys.modules.get("functools")
-        if tools is None or not isinstance(function, tools.partial):
-            break
-        function = function.func
-    return function
+def _declarers(stage):
+    """The objects that may declare for a stage, the nearest first."""
+    if isinstance(stage, _Function):
+        stage = stage.function
+        if type(stage) is _FUNCTION and not stage.__dict__:
+            return (stage,)
+    elif "__wrapped__" not in getattr(stage, "__dict__", ()):
+        methods = [vars(kind).get(it) for kind in type(stage).__mro__ for it in _WORK]
+        if not any(getattr(getattr(it, "__func__", it), "__dict__", None) for it in methods):
+            return (stage,)
+    from curator_declared import declarers
+
+    return declarers(stage)
 
 
-_FUNCTION = type(_declaring)
-_METHOD = type(_Function(None, None).__init__)
+_FUNCTION = type(_names_of)
+_WORK = ("process", "process_batch")
 
 
-def _declared(stage, names):
+def _declared(stage, names, nearer):
     from curator_declared import declared
 
-    return declared(stage, names)
+    # What `with_` or `@stage` of the package says of it.
+    given = getattr(stage, "__dict__", {}).get("_curator_with")
+    if isinstance(given, dict):
+        nearer = declared(type(sys.implementation)(**given), set(given), nearer)
+    return declared(stage, names, nearer)
 
 
 def describe_error(error):

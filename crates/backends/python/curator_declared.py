@@ -5,13 +5,14 @@ that it has: what differs from the plan would pass in silence else. Workers impo
 attribute of the stage has the name of a setting, or nearly so.
 """
 
+import functools
 import inspect
 import json
 import sys
 
 from curator_json import find_refused, stand_in
 
-__all__ = ["SETTINGS", "declared", "form"]
+__all__ = ["SETTINGS", "called_by", "declared", "declarers", "form"]
 
 # As in an entry of a pipeline file.
 SETTINGS = (
@@ -35,8 +36,37 @@ _AMOUNTS = ("cpus", "gpus", "gpu_memory_gb")
 _LONGEST = 1 << 16
 
 
-def declared(stage, names):
-    """What is declared, by setting, and the names that are nearly one, with the setting.
+def declarers(stage):
+    """The objects that may declare for a stage, the nearest first: its instance, what that calls or
+    wraps, and the method that does the work."""
+    yield from called_by(stage)
+    for kind in type(stage).__mro__:
+        for name in ("process_batch", "process"):
+            method = vars(kind).get(name)
+            method = getattr(method, "__func__", method)
+            if getattr(method, "__dict__", None):
+                yield from called_by(method)
+
+
+def called_by(function):
+    """A function; then, in turn, the function that it calls with some arguments or that it wraps,
+    or the object whose method it is."""
+    seen = []
+    while function is not None and all(function is not it for it in seen):
+        yield function
+        seen.append(function)
+        if inspect.ismethod(function):
+            function = function.__self__
+        elif isinstance(function, functools.partial):
+            function = function.func
+        else:
+            own = getattr(function, "__dict__", None)
+            function = own.get("__wrapped__") if isinstance(own, dict) else None
+
+
+def declared(stage, names, nearer=None):
+    """What is declared, by setting, and the names that are nearly one, with the setting; before
+    that comes what an object that is nearer to the stage declares.
 
     A value is `{"value": …}`, or `{"unread": "why"}`.
     """
@@ -56,6 +86,9 @@ def declared(stage, names):
         setting = _nearest(name)
         if setting and setting not in settings and _has_shape(stage, name, setting):
             near.append([name, setting])
+    if nearer:
+        settings.update(nearer["settings"])
+        near = nearer["near"] + [it for it in near if it not in nearer["near"]]
     return {"settings": settings, "near": near}
 
 

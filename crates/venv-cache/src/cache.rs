@@ -46,6 +46,15 @@ pub struct Listed {
     pub last_used: SystemTime,
 }
 
+impl Listed {
+    /// Returns the folder that it was built in, if that is another one: then it is of no use here.
+    #[must_use]
+    pub fn moved_from(&self) -> Option<&Path> {
+        let is_here = self.manifest.is_of(&self.dir);
+        self.manifest.place.as_deref().map(Path::new).filter(|_| !is_here)
+    }
+}
+
 /// The state of an environment's folder.
 #[derive(Debug)]
 pub(crate) enum Content {

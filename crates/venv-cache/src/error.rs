@@ -12,6 +12,7 @@ use files::Untrusted;
 use crate::Key;
 use crate::holder::Holder;
 use crate::left::Left;
+use crate::unusable::Unusable;
 
 /// Any error, as a build closure returns it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
@@ -166,6 +167,15 @@ pub enum Error {
     NoMatch {
         /// The start of a key.
         prefix: String,
+    },
+
+    /// What lies under a key cannot be used.
+    #[error("environment {key} cannot be used: {why}")]
+    Unusable {
+        /// The key.
+        key: Key,
+        /// The reason.
+        why: Unusable,
     },
 
     /// The keys of several environments start with the text.
@@ -417,6 +427,14 @@ impl Error {
             Self::Occupied { .. } => Some("name a folder that does not exist yet"),
             Self::NotUtf8 { .. } => Some("use a folder whose name is valid UTF-8"),
             Self::LinkRefused { .. } => Some("use the `symlink` strategy, or `copy`"),
+            Self::Unusable { why: Unusable::Moved { .. }, .. } => Some(
+                "environments stay where they are built: build it here by its spec \
+                 (`curator env show KEY` tells that), or remove the copy with `curator env remove KEY`",
+            ),
+            Self::Unusable { .. } => Some(
+                "build it again by its spec (`curator env show KEY` tells that), or remove it with \
+                 `curator env remove KEY`",
+            ),
             Self::InvalidKey { .. } | Self::NoMatch { .. } => {
                 Some("`curator env list` tells the keys that there are; the start of one will do")
             }

@@ -116,6 +116,7 @@ mod strategy;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trash;
+mod unusable;
 mod usage;
 
 pub use crate::base::{Base, Kind};
@@ -137,5 +138,6 @@ pub use crate::manifest::{BaseRecord, Manifest, Need};
 pub use crate::memo::Memo;
 pub use crate::store::{BuildOptions, Site};
 pub use crate::strategy::{Choice, Reason, Sharing, Strategy};
+pub use crate::unusable::Unusable;
 pub use crate::usage::{EnvUsage, Usage};
 pub use files::Untrusted;

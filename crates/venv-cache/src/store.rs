@@ -17,6 +17,7 @@ use crate::layout::{Entry, MAX_SIZES, SIZES};
 use crate::lease::{CachedEnv, State};
 use crate::lock::{self, ExclusiveLock, SharedLock};
 use crate::manifest::{Manifest, Need, stays_inside};
+use crate::unusable::Unusable;
 use crate::{Error, Key, Result, durable};
 
 /// Maximum depth of needed environments. An environment needs a base, which rarely needs another; a
@@ -84,6 +85,9 @@ impl Deref for Site<'_> {
     }
 }
 
+/// What was found under a key, or why it is of no use.
+type Sought<T> = std::result::Result<T, Unusable>;
+
 /// A usable environment, found while its lock is held.
 struct Found {
     manifest: Manifest,
@@ -97,7 +101,12 @@ impl Cache {
     /// Takes the environment's shared lock, and records the use. Does not wait for a build: an
     /// environment that is being built does not exist yet.
     pub fn get(&self, key: &Key) -> Result<Option<CachedEnv>> {
-        self.get_at(key, 0)
+        Ok(self.get_at(key, 0)?.ok())
+    }
+
+    /// Returns why [`get`](Self::get) gives no environment with this key; none if it gives one.
+    pub fn unusable(&self, key: &Key) -> Result<Option<Unusable>> {
+        Ok(self.get_at(key, 0)?.err())
     }
 
     /// Returns the environment with this key, and builds it with the closure if it does not exist.
@@ -132,7 +141,7 @@ impl Cache {
         loop {
             let state = if build.is_some() { State::Hit } else { State::Built };
             let shared = self.lock_shared(&entry, options)?;
-            if let Some(found) = self.examine(key, &entry, 0)? {
+            if let Ok(found) = self.examine(key, &entry, 0)? {
                 return Ok(Self::lease(entry, found, shared, state));
             }
             drop(shared);
@@ -140,7 +149,7 @@ impl Cache {
             let Some(run) = build.take() else { return Err(Error::Vanished { dir: entry.dir }) };
 
             let exclusive = ExclusiveLock::acquire(&entry.lock_file, self.access(), options.wait)?;
-            if self.examine(key, &entry, 0)?.is_some() {
+            if self.examine(key, &entry, 0)?.is_ok() {
                 // Built while we waited.
                 build = Some(run);
                 continue;
@@ -183,14 +192,16 @@ impl Cache {
         CachedEnv::new(entry, manifest, access, needs, lock, state)
     }
 
-    fn get_at(&self, key: &Key, depth: usize) -> Result<Option<CachedEnv>> {
+    fn get_at(&self, key: &Key, depth: usize) -> Result<Sought<CachedEnv>> {
         let entry = self.layout().entry(key);
         let manifest_file = entry.manifest_file();
         let start = Instant::now();
         loop {
             // A key that was never built makes no lock file.
             match fs::symlink_metadata(&manifest_file) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Ok(Err(Unusable::Absent));
+                }
                 other => other.context("read", &manifest_file)?,
             };
             if let Some(lock) = SharedLock::try_acquire(&entry.lock_file, self.access())? {
@@ -206,7 +217,7 @@ impl Cache {
     }
 
     /// Returns whether a usable environment lies here. The caller holds its lock, in either mode.
-    fn examine(&self, key: &Key, entry: &Entry, depth: usize) -> Result<Option<Found>> {
+    fn examine(&self, key: &Key, entry: &Entry, depth: usize) -> Result<Sought<Found>> {
         match fs::symlink_metadata(&entry.dir) {
             Ok(metadata) if !metadata.is_dir() => {
                 return Err(Error::NotAFolder { path: entry.dir.clone() });
@@ -216,20 +227,23 @@ impl Cache {
         let path = entry.manifest_file();
         let access = self.enter_envs()?;
         let access = match access.enter(&entry.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Err(Unusable::Absent));
+            }
             entered => entered.context("read", &entry.dir)?,
         };
         let manifest = match Manifest::read(&path, key, access).context("read", &path)? {
             Some(Ok(manifest)) => manifest,
             Some(Err(fault)) => {
                 tracing::warn!(%key, ?fault, "the manifest cannot be used");
-                return Ok(None);
+                return Ok(Err(Unusable::Record));
             }
-            None => return Ok(None),
+            None => return Ok(Err(Unusable::Absent)),
         };
         if !manifest.is_of(&entry.dir) {
             tracing::warn!(%key, place = ?manifest.place, "it was built in another place");
-            return Ok(None);
+            let place = manifest.place.unwrap_or_default().into();
+            return Ok(Err(Unusable::Moved { place }));
         }
         // The folders' modes guard all other files: only trusted users may write there.
         let python = entry.dir.join(&manifest.python);
@@ -238,18 +252,15 @@ impl Cache {
         match checked.context("read", &python) {
             Err(Error::Io { source, .. }) if !files::is_refusal(&source) => {
                 tracing::warn!(%key, python = %python.display(), %source, "the interpreter is gone");
-                return Ok(None);
+                return Ok(Err(Unusable::Interpreter { python }));
             }
             checked => checked?,
         }
-        let Some(manifest) = self.check_after_boot(entry, manifest, access)? else {
-            return Ok(None);
+        let manifest = match self.check_after_boot(entry, manifest, access)? {
+            Ok(manifest) => manifest,
+            Err(unusable) => return Ok(Err(unusable)),
         };
-        let Some(needs) = self.lease_needs(&manifest.needs, depth)? else {
-            tracing::warn!(%key, "an environment that it needs is gone");
-            return Ok(None);
-        };
-        Ok(Some(Found { manifest, access, needs }))
+        Ok(self.lease_needs(&manifest.needs, depth)?.map(|needs| Found { manifest, access, needs }))
     }
 
     /// Compares the files' sizes once after every boot, since the machine may have lost power
@@ -259,10 +270,11 @@ impl Cache {
         entry: &Entry,
         manifest: Manifest,
         access: Access,
-    ) -> Result<Option<Manifest>> {
+    ) -> Result<Sought<Manifest>> {
+        let damaged = |path| Ok(Err(Unusable::Damaged { path }));
         let boot = current_boot();
         if manifest.is_checked_under(boot) {
-            return Ok(Some(manifest));
+            return Ok(Ok(manifest));
         }
         let sizes = access
             .read(&entry.sizes_file(), MAX_SIZES)
@@ -271,14 +283,14 @@ impl Cache {
             Ok(differences) => differences,
             Err(error) => {
                 tracing::warn!(dir = %entry.dir.display(), %error, "the sizes cannot be checked");
-                return Ok(None);
+                return damaged(entry.sizes_file());
             }
         };
         for difference in differences {
             if !difference.is_bytecode() {
                 let path = entry.dir.join(&difference.path);
                 tracing::warn!(path = %path.display(), "damaged since the last boot");
-                return Ok(None);
+                return damaged(path);
             }
             if difference.found.is_some() {
                 // Python writes it anew; cut short, it would fail every import of its module.
@@ -290,7 +302,7 @@ impl Cache {
                     // Another user's bytecode, cut short, in a shared cache: built anew it is whole.
                     Err(error) if files::is_refusal(&error) => {
                         tracing::warn!(path = %path.display(), %error, "damaged");
-                        return Ok(None);
+                        return damaged(path);
                     }
                     removed => removed.map(drop).context("remove", &path)?,
                 }
@@ -302,22 +314,24 @@ impl Cache {
             Ok(()) => {}
             Err(error) => tracing::debug!(%error, "checked, which could not be recorded"),
         }
-        Ok(Some(manifest))
+        Ok(Ok(manifest))
     }
 
-    /// Leases the environments that this one needs; `None` if one of them has changed.
-    fn lease_needs(&self, needs: &[Need], depth: usize) -> Result<Option<Vec<CachedEnv>>> {
-        if depth >= MAX_DEPTH {
-            return Ok(None);
-        }
+    /// Leases the environments that this one needs, if none of them has changed.
+    fn lease_needs(&self, needs: &[Need], depth: usize) -> Result<Sought<Vec<CachedEnv>>> {
         let mut leased = Vec::with_capacity(needs.len());
         for need in needs {
-            match self.get_at(&need.key, depth + 1)? {
+            let found =
+                if depth >= MAX_DEPTH { None } else { self.get_at(&need.key, depth + 1)?.ok() };
+            match found {
                 Some(env) if env.manifest().build == need.build => leased.push(env),
-                _ => return Ok(None),
+                _ => {
+                    tracing::warn!(key = %need.key, "an environment that another one needs is gone");
+                    return Ok(Err(Unusable::Lacks { key: need.key }));
+                }
             }
         }
-        Ok(Some(leased))
+        Ok(Ok(leased))
     }
 
     /// Runs the closure and commits what it made. Returns what keeps evictors away.
@@ -382,7 +396,7 @@ impl Cache {
             if need == key {
                 return Err(missing(need));
             }
-            self.get_at(need, 1)?.ok_or_else(|| missing(need))
+            self.get_at(need, 1)?.map_err(|_| missing(need))
         };
         needs.iter().map(lease).collect()
     }

@@ -180,8 +180,8 @@ impl PythonSlot<'_> {
             self.is_setting_up.set(true);
             self.receive_while_needed(process)?
         };
-        let _: serde_json::Value = self.read(process, incoming, Kind::Ready)?;
-        Ok(())
+        // What a hook declares comes too late for the plan.
+        Ok(self.stage.heed(&self.read(process, incoming, Kind::Ready)?)?)
     }
 
     /// What a worker that loads its code or sets up says; gives it up if the stage's others have done

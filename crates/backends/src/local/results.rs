@@ -11,7 +11,7 @@ use super::payload::{Format, Payload};
 use super::spare::Spare;
 use crate::run::Cause;
 use crate::worker::wire::{
-    Answer, BatchResult, Entry, Frame, Outcome, OutputRecord, Region, aligned,
+    Answer, BatchResult, Entry, Frame, Loaded, Outcome, OutputRecord, Region, aligned,
 };
 
 /// The result of a batch.
@@ -32,6 +32,8 @@ pub(crate) struct Answered {
     pub(crate) kept: Vec<u64>,
     /// The keys that the stage promises and an output lacks.
     pub(crate) lacking: Vec<String>,
+    /// What the stage's code has come to declare while it worked.
+    pub(crate) declared: Option<Loaded>,
     /// What those of its outputs that are large enough for an arena take up there.
     pub(crate) large: usize,
 }
@@ -57,7 +59,7 @@ pub(crate) fn read(
     room: &Room<'_>,
     spare: &mut Spare,
 ) -> Result<Answered, String> {
-    let BatchResult(nanoseconds, answer, kept, lacking) =
+    let BatchResult(nanoseconds, answer, kept, lacking, declared) =
         serde_json::from_slice(&frame.meta).map_err(|error| format!("a result that is {error}"))?;
     let duration = Duration::from_nanos(nanoseconds);
     let lineages = batch.lineages(stage, duration, &BTreeMap::new());
@@ -90,7 +92,7 @@ pub(crate) fn read(
         }
     };
     let large = body.end()?;
-    Ok(Answered { duration, verdict, kept, lacking, large })
+    Ok(Answered { duration, verdict, kept, lacking, declared, large })
 }
 
 /// Gives the outputs their ids, history and data.

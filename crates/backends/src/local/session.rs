@@ -383,9 +383,13 @@ impl<'a> Session<'a> {
         let from = self.stage.run.arenas_from.unwrap_or(usize::MAX);
         let room = Room { region, stay_from, from };
         let answered = results::read(self.stage.name(), &flight.batch, frame, &room, spare);
-        let Answered { duration, verdict, kept: still, lacking, large } =
+        let Answered { duration, verdict, kept: still, lacking, declared, large } =
             answered.map_err(End::Broken)?;
         self.stage.tell_lacking(&lacking);
+        if let Some(Err(error)) = declared.map(|declared| self.stage.heed(&declared)) {
+            self.stage.run.fail(error);
+            return Err(End::Cancelled);
+        }
         drop(flight);
         let (batch, transfer) = {
             let mut state = self.lock();

@@ -33,8 +33,9 @@ pub(crate) struct StageRun<'a> {
     /// The package that its code imports first, once it has been looked for.
     pub(crate) beginning: OnceLock<Option<String>>,
     tally: Mutex<StageReport>,
-    /// Whether it has been told what its code declares.
-    is_heeded: AtomicBool,
+    /// The declarations of its code that have been told: the method that made them, if it was
+    /// late, and their names.
+    heeded: Mutex<BTreeSet<(Option<String>, Vec<String>)>>,
     /// Whether it has been told that an output lacks what the stage promises.
     is_lacking_told: AtomicBool,
 }
@@ -89,7 +90,7 @@ impl<'a> StageRun<'a> {
             load: Load::default(),
             beginning: OnceLock::new(),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
-            is_heeded: AtomicBool::new(false),
+            heeded: Mutex::default(),
             is_lacking_told: AtomicBool::new(false),
         }
     }
@@ -295,11 +296,14 @@ impl<'a> StageRun<'a> {
     }
 
     /// Holds what its code declares about itself against the plan; each of its workers says the
-    /// same, and it is told once.
+    /// same, and it is told once. What a hook or a task declares comes too late for the plan.
     pub(crate) fn heed(&self, declared: &Loaded) -> Result<(), Error> {
         let Some(wanted) = &self.planned.wanted else { return Ok(()) };
         let told = wanted.check(&self.planned.settings, declared)?;
-        if !self.is_heeded.swap(true, Ordering::Relaxed) {
+        // Not by the messages: code may declare another value for every task.
+        let names = declared.settings.keys().chain(declared.near.iter().map(|(name, _)| name));
+        let names = (declared.when.clone(), names.cloned().collect());
+        if self.heeded.lock().unwrap_or_else(PoisonError::into_inner).insert(names) {
             for message in told {
                 self.warn(message);
             }

@@ -49,15 +49,18 @@ impl Wanted {
         if self.declared == Declared::Ignore {
             return Ok(told);
         }
+        let when = declared.when.as_deref().map(short);
+        let late = when.map(|when| format!(" in `{when}`, after the plan was made"));
+        let late = late.unwrap_or_default();
         // The pipeline decides about names if two stages would have the same one.
         for (name, found) in declared.settings.iter().filter(|(name, _)| *name != "name") {
             if self.declared == Declared::Forbid {
                 return Err(Error::forbidden(&settings.name, name, found));
             }
             if name == "runtime_env" {
-                told.extend(self.check_env(&settings.name, found)?);
+                told.extend(self.check_env(&settings.name, found, &late)?);
             } else {
-                told.extend(self.check_setting(settings, name, found));
+                told.extend(self.check_setting(settings, name, found, &late));
             }
         }
         told.extend(declared.near.iter().map(|(name, setting)| {
@@ -70,11 +73,11 @@ impl Wanted {
         Ok(told)
     }
 
-    fn check_env(&self, stage: &str, found: &Found) -> Result<Option<String>, Error> {
+    fn check_env(&self, stage: &str, found: &Found, late: &str) -> Result<Option<String>, Error> {
         let declared = match found {
             Found::Value(value) if self.is_env(value) => return Ok(None),
-            Found::Value(value) => shown(value),
-            Found::Unread(why) => format!("one that cannot be read ({})", short(why)),
+            Found::Value(value) => shown(value) + late,
+            Found::Unread(why) => format!("one that cannot be read ({}){late}", short(why)),
         };
         let planned = if self.effective.is_empty() {
             "{}, the base environment".to_owned()
@@ -113,13 +116,21 @@ impl Wanted {
         loaded.is_ok_and(|loaded| parts(&loaded) == parts(&self.env))
     }
 
-    fn check_setting(&self, settings: &Settings, name: &str, found: &Found) -> Option<String> {
+    fn check_setting(
+        &self,
+        settings: &Settings,
+        name: &str,
+        found: &Found,
+        late: &str,
+    ) -> Option<String> {
         let name = short(name);
         let value = match found {
             Found::Value(value) => value,
             Found::Unread(why) => {
                 let why = short(why);
-                return Some(format!("its code declares `{name}`, which cannot be read: {why}"));
+                return Some(format!(
+                    "its code declares `{name}`{late}, which cannot be read: {why}"
+                ));
             }
         };
         let amount = |planned: Option<f64>| {
@@ -153,7 +164,7 @@ impl Wanted {
             }),
             _ => planned(settings, &name, value),
         }?;
-        let declared = shown(value);
+        let declared = shown(value) + late;
         if self.given.contains(&name) {
             return Some(format!(
                 "its entry in the pipeline overrides the class's `{name}` {declared}: it runs with \

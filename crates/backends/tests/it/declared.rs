@@ -205,3 +205,108 @@ fn the_cases_of_declarations_hold_here() {
         case.run(&setting);
     }
 }
+
+/// Law: what a hook or a task declares comes too late for the plan, and is never ignored.
+#[test]
+fn a_declaration_after_the_plan_was_made_is_told() {
+    let stage = |name: &str, line: &str| {
+        let parameters = if name.starts_with("process") { "self, task" } else { "self" };
+        let mut text = format!("class Stage:\n    def {name}({parameters}):\n        {line}\n");
+        if name.starts_with("process") {
+            text += "        return task\n";
+        } else {
+            text += "    def process(self, task): return task\n";
+        }
+        python(&text).with_num_workers(1)
+    };
+    for (name, line) in [
+        ("setup", format!("self.runtime_env = {ENV}")),
+        ("setup_on_node", format!("type(self).runtime_env = {ENV}")),
+        ("process", format!("type(self).runtime_env = {ENV}")),
+        ("process", format!("if task.data['n'] == 30: self.runtime_env = {ENV}")),
+        ("process_batch", format!("self.runtime_env = {ENV}")),
+    ] {
+        let error = told(stage(name, &line)).0.expect_err(&line);
+        assert!(matches!(error, Error::DeclaredEnv { .. }), "{line}: {}", error.report());
+        let words = format!(r#"{{"env_vars":{{"COLOUR":"red"}}}} in `{name}`, after the plan"#);
+        assert!(error.report().contains(&words), "{line}: {}", error.report());
+    }
+    let sets = format!("self.runtime_env = {ENV}");
+    let cases = [
+        ("setup", "self.batch_size = 8", "`batch_size` 8 in `setup`, after the plan was made, and"),
+        ("setup", "self.resources = {'cpus': 2}", r#"`resources` {"cpus":2} in `setup`"#),
+        ("setup_on_node", "self.num_workers = 3", "`num_workers` 3 in `setup_on_node`"),
+        ("setup", "self.bacth_size = 8", "`batch_size` is the nearest"),
+        ("process", "self.batch_size = task.data['n'] + 2", "in `process`"),
+        ("process", "self.task_timeout_seconds = 5", "in `process`"),
+        // The entry has the last word.
+        ("process", &sets, "overrides the runtime_env"),
+        // What is the plan's is no news, nor are names that work itself has.
+        ("setup", &sets, ""),
+        ("process", "self.inputs = self.outputs = ['a', 'b']", ""),
+        ("process", "self.name = 'x'; self.output = ['a']", ""),
+    ];
+    let stages = cases.iter().enumerate().map(|(number, (name, line, words))| {
+        let stage = stage(name, line).with_name(format!("stage{number}"));
+        match (*line == sets, words.is_empty()) {
+            (true, true) => stage.with_runtime_env(env()),
+            (true, false) => stage.with_runtime_env(RuntimeEnv::new()),
+            _ => stage,
+        }
+    });
+    let (result, events) =
+        watched(&local(), &Pipeline::new("test").with_stages(stages), numbers(40));
+    assert_eq!(result.unwrap().outputs.len(), 40);
+    for (number, (_, line, words)) in cases.iter().enumerate() {
+        let of_stage = events.iter().filter_map(|event| match event {
+            Event::Warning { stage, message } if *stage == Some(format!("stage{number}")) => {
+                Some(message.as_str())
+            }
+            _ => None,
+        });
+        match (&of_stage.collect::<Vec<_>>()[..], *words) {
+            ([], "") => {}
+            ([warning], words) if !words.is_empty() && warning.contains(words) => {}
+            (warnings, _) => panic!("{line}: {warnings:?}"),
+        }
+    }
+}
+
+/// A function that another one calls or wraps, and a method that does the work, declare for a stage.
+#[test]
+fn a_declaration_holds_through_what_is_around_a_function() {
+    let head = format!(
+        "import functools, os\nENV = {ENV}\n\ndef go(task, *rest):\n    \
+         return {{'seen': [*task.data.get('seen', []), os.environ.get('COLOUR')]}}\n\
+         def deco(f):\n    @functools.wraps(f, updated=())\n    \
+         def inner(task, *rest): return f(task, *rest)\n    return inner\n"
+    );
+    let texts = [
+        "go.runtime_env = ENV\nStage = functools.partial(go)\nStage.note = 1\n",
+        "go.runtime_env = ENV\nStage = functools.partial(functools.partial(go))\n",
+        "go.runtime_env = ENV\nStage = deco(go)\nStage.note = 1\n",
+        "go.runtime_env = ENV\nStage = functools.partial(deco(deco(go)))\n",
+        "class Own:\n    runtime_env = ENV\n    def go(self, task): return go(task)\n\
+         Own.go.note = 1\nStage = functools.partial(Own().go)\n",
+        "class Own:\n    runtime_env = ENV\n    def __call__(self, task): return go(task)\n\
+         Stage = Own()\n",
+        "class Own:\n    def __call__(self, task): return go(task)\n\
+         Stage = functools.partial(Own())\nStage.func.runtime_env = ENV\n",
+        "class Stage:\n    def process(self, task): return go(task)\n\
+         Stage.process.runtime_env = ENV\n",
+        "class Stage: pass\ngo.runtime_env = ENV\nStage.process = staticmethod(deco(go))\n",
+        "class Own:\n    def __init__(self, env): self.runtime_env = env\n    \
+         def process(self, task): return go(task)\nStage = functools.partial(Own, ENV)\n",
+    ];
+    let stages = texts.iter().enumerate().map(|(number, lines)| {
+        python(&format!("{head}{lines}")).with_name(format!("stage{number}"))
+    });
+    let (result, events) =
+        watched(&local(), &Pipeline::new("test").with_stages(stages), numbers(1));
+    let report = result.unwrap_or_else(|error| panic!("{}", error.report()));
+    let seen = serde_json::json!({ "seen": ["red"; 10] });
+    assert_eq!(crate::support::outputs(&report)[0].1, seen);
+    let warnings: Vec<_> =
+        events.iter().filter(|event| matches!(event, Event::Warning { .. })).collect();
+    assert!(warnings.is_empty(), "{warnings:?}");
+}

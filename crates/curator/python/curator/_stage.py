@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 if TYPE_CHECKING:
@@ -106,13 +106,28 @@ def _unknown(name: str) -> str:
     return f"`{name}` is no setting of a stage{hint}"
 
 
+def _called_by(function: Any) -> "Iterator[Any]":
+    """A function, and those that it calls or wraps."""
+    from curator._shared import shared
+
+    shared("curator_json")
+    found: Iterator[Any] = shared("curator_declared").called_by(function)
+    return found
+
+
 class FunctionStage(Stage):
     """A function as a stage; it can be called as before."""
 
     def __init__(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._curator_with = dict(settings)
+        # A decorator may stand between this one and another.
+        called = list(_called_by(function))
+        within = next((it for it in map(_with_of, called) if it), {})
+        self._curator_with = {**within, **settings}
+        if not hasattr(self, "__name__"):
+            names = (getattr(it, "__name__", None) or type(it).__name__ for it in called[1:])
+            self.__name__ = next(names, type(function).__name__)
 
     def process(self, task: Task) -> Any:
         return self._function(task)
@@ -186,7 +201,7 @@ def expand(stages: Sequence[Any]) -> list[Any]:
 
 def as_instance(given: Any) -> Any:
     """A stage as an object that does the work."""
-    if isinstance(given, type):
+    if isinstance(given, type) or _is_partial_class(given):
         return given()
     if any(callable(getattr(given, name, None)) for name in ("process", "process_batch")):
         return given
@@ -198,6 +213,13 @@ def as_instance(given: Any) -> Any:
         f"{given!r} is no stage: that is a class or an object with `process` or `process_batch`, or"
         " a function"
     )
+
+
+def _is_partial_class(given: Any) -> bool:
+    """Whether this is a class with some of its arguments."""
+    while isinstance(given, functools.partial):
+        given = given.func
+    return isinstance(given, type)
 
 
 def settings_of(instance: Any) -> dict[str, Any]:
@@ -237,28 +259,30 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
     """What the class or the instance of a stage declares."""
     from curator._shared import shared
 
-    names: set[Any] = set(getattr(instance, "__dict__", ()))
-    for kind in type(instance).__mro__:
-        if kind not in (Stage, object):
-            names.update(vars(kind))
     shared("curator_json")
     shared("curator_nemo")
-    wanted = {name for name in names if isinstance(name, str)}
-    found = shared("curator_declared").declared(instance, wanted)
+    module = shared("curator_declared")
+    found: Any = None
     settings: dict[str, Any] = {}
+    for one in module.declarers(instance):
+        names: set[Any] = set(getattr(one, "__dict__", ()))
+        for kind in one.__mro__ if isinstance(one, type) else type(one).__mro__:
+            if kind not in (Stage, object):
+                names.update(vars(kind))
+        found = module.declared(one, {name for name in names if isinstance(name, str)}, found)
+        for name in {"isolation", "max_attempts"}.intersection(names):
+            settings.setdefault(name, getattr(one, name))
+        preload = getattr(one, "preload", None) if "preload" in names else None
+        # A method of this name is the author's own.
+        if isinstance(preload, (bool, list, tuple)):
+            preload = list(preload) if isinstance(preload, tuple) else preload
+            settings.setdefault("preload", preload)
     for name, told in found["settings"].items():
         if name == "name":
             continue  # `name_of` has it, and what `with_` says of it.
         if "unread" in told:
             raise ValueError(f"`{name}` of stage {name_of(instance)!r}: {told['unread']}")
         settings[name] = told["value"]
-    for name in ("isolation", "max_attempts"):
-        if name in names:
-            settings[name] = getattr(instance, name)
-    preload = getattr(instance, "preload", None) if "preload" in names else None
-    # A method of this name is the author's own.
-    if isinstance(preload, (bool, list, tuple)):
-        settings["preload"] = list(preload) if isinstance(preload, tuple) else preload
     for name, setting in () if is_quiet else found["near"]:
         import warnings
 

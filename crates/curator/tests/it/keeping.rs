@@ -43,6 +43,49 @@ fn damage_is_found_and_named() {
     assert_eq!(damaged[0]["damage"][0]["problem"], "gone");
 }
 
+/// An environment works where it was built: a copy of a cache says so wherever it is asked.
+#[test]
+fn an_environment_that_was_moved_or_copied_is_told() {
+    let world = World::new();
+    let key = world.key("packaging==24.0");
+    let copy = world.dir().join("copy");
+    duct::cmd!("cp", "-a", world.cache(), &copy).run().unwrap();
+    let within = |arguments: &[&str]| {
+        let dir = copy.to_str().unwrap();
+        world.run(&[&["--cache-dir", dir], arguments].concat())
+    };
+    let place = world.cache().join("envs-v1").join(&key);
+    let built = format!("it was built in `{}`, and moved or copied from there", place.display());
+
+    let run = within(&["env", "verify", &key]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.out.contains(&format!("of no use: {built}")), "{}", run.out);
+    let run = within(&["env", "verify", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    let environments = found["environments"].as_array().unwrap();
+    assert_eq!(environments.len(), keys(&world).len());
+    assert!(environments.iter().all(|it| it["whole"] == false && it["unusable"].is_string()));
+    for command in ["lock", "refresh", "exec"] {
+        let command = match command {
+            "exec" => vec!["env", "exec", "--spec", &key, "--", "true"],
+            command => vec!["env", command, "--spec", &key],
+        };
+        within(&command).fails(1, &built);
+    }
+    assert!(within(&["env", "list"]).text().contains("built elsewhere"));
+    let listed = within(&["env", "list", "--json"]).json();
+    let moved = listed.as_array().unwrap().iter().filter(|it| it["moved_from"].is_string());
+    assert_eq!(moved.count(), environments.len());
+    assert!(within(&["env", "show", &key]).text().contains(&place.display().to_string()));
+    // What its record says of packages is as true as before.
+    assert!(within(&["env", "why", &key, "packaging"]).text().contains("packaging 24.0"));
+    assert!(world.run(&["env", "verify", &key]).text().contains("whole"));
+    // The next use builds it anew, in its place.
+    let create = ["env", "create", "--uv", "packaging==24.0", "--base", world.base()];
+    within(&create).text();
+    assert!(within(&["env", "verify", &key]).text().contains("whole"));
+}
+
 #[test]
 fn prune_keeps_to_limits_and_a_dry_run_keeps_everything() {
     let world = World::new();

@@ -1,11 +1,15 @@
 //! Changes to a pipeline file from outside: `stage.NAME.batch_size=8`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
+use toml::de::DeTable;
 
+use super::places::reserved_key;
 use crate::Error;
+use crate::task::{find_inexact, reserved};
 use envspec::{json, nearest};
 
 /// A field of a pipeline file, and a new value for it.
@@ -110,7 +114,7 @@ impl FromStr for Assignment {
             return Err(wrong("", "there is no `=` between key and value"));
         };
         let path = path(key).ok_or_else(|| wrong(key, "is no key, as TOML writes it"))?;
-        let value = value_of(value).map_err(|problem| wrong(key, problem))?;
+        let value = value_of(value).map_err(|problem| wrong(key, &problem))?;
         Ok(Self { path, value })
     }
 }
@@ -149,18 +153,30 @@ struct Only {
     value: Value,
 }
 
-fn value_of(text: &str) -> Result<Value, &'static str> {
-    let read: Result<Only, _> = toml::from_str(&format!("value = {}", text.trim()));
-    let is_text =
-        || text.trim().starts_with(|letter: char| letter.is_alphabetic() || letter == '/');
+fn value_of(text: &str) -> Result<Value, Cow<'static, str>> {
+    let text = text.trim();
+    let line = format!("value = {text}");
+    let table = DeTable::parse(&line).ok();
+    if let Some((_, key)) = table.as_ref().and_then(|table| reserved_key(table.get_ref())) {
+        return Err(reserved(&key).into());
+    }
+    let problem = match toml::from_str::<Only>(&line) {
+        Ok(only) => return Ok(only.value),
+        Err(error) => error.message().to_owned(),
+    };
     // TOML limits integers; JSON does not.
-    let number = || text.trim().parse().ok().map(Value::Number);
-    read.ok().map(|only| only.value).or_else(number).ok_or_else(|| {
-        if is_text() {
-            "has no value that TOML knows: text stands in quotes, as in 'KEY=\"text\"'"
-        } else {
-            "has no value that TOML and JSON know"
-        }
+    if let Ok(number) = text.parse::<Number>() {
+        return match find_inexact(text) {
+            Some(inexact) => Err(inexact.problem.into()),
+            None => Ok(Value::Number(number)),
+        };
+    }
+    Err(if problem.starts_with("JSON has no ") {
+        problem.into()
+    } else if text.starts_with(|letter: char| letter.is_alphabetic() || letter == '/') {
+        "has no value that TOML knows: text stands in quotes, as in 'KEY=\"text\"'".into()
+    } else {
+        "has no value that TOML and JSON know".into()
     })
 }
 

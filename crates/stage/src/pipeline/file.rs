@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use envspec::RuntimeEnv;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
 
 use super::as_toml::AsToml;
-use super::places::Places;
+use super::places::{Places, reserved_key};
 use super::{Assignment, BaseSpec, BuiltPipeline, Engine, FailurePolicy, Pipeline};
 use crate::error::nearest_field;
 use crate::settings::Entry;
+use crate::task::{Inexact, find_inexact, reserved};
 use crate::{AnyStage, Behaviour, Declared, Error, PythonCode, PythonSource, PythonStage};
 
 /// A pipeline file: a pipeline, and its settings for a run.
@@ -144,9 +146,12 @@ impl PipelineFile {
     ///
     /// Fails with [`Error::File`] at the line and column of the fault.
     pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
-        let read = toml::Deserializer::parse(text).map_err(|error| (String::new(), error));
-        let read = read.and_then(|toml| {
-            serde_path_to_error::deserialize(toml)
+        let table = DeTable::parse(text).map_err(|error| (String::new(), error));
+        if let Some((start, key)) = table.as_ref().ok().and_then(|it| reserved_key(it.get_ref())) {
+            return Err(wrong(Places::at(text, start), "", &reserved(&key)));
+        }
+        let read = table.and_then(|table| {
+            serde_path_to_error::deserialize(toml::Deserializer::from(table))
                 .map_err(|error| (error.path().to_string(), error.into_inner()))
         });
         let written = read.map_err(|(path, error)| {
@@ -170,6 +175,9 @@ impl PipelineFile {
     /// Fails with [`Error::File`] at the line and column where the parser noticed the fault, at the
     /// end of a value or after it.
     pub fn from_json(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        if let Some(Inexact { start, path, problem }) = find_inexact(text) {
+            return Err(wrong(Places::at(text, start), &path, &problem));
+        }
         let mut json = serde_json::Deserializer::from_str(text);
         let read = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| (error.path().to_string(), error.into_inner()))

@@ -1,11 +1,12 @@
-//! Positions of the stages' fields in a pipeline file, so that errors found after reading have a
-//! line number.
+//! Positions in a pipeline file: of the stages' fields, so that errors found after reading have a
+//! line number, and of keys that would not be read as such.
 
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
 use crate::Error;
+use crate::task::is_reserved;
 
 /// The lines and columns of the stages' fields, by the stages' order. A stage itself has the empty
 /// name.
@@ -68,5 +69,23 @@ impl Places {
             return error;
         };
         Error::At { line, column, source: Box::new(error) }
+    }
+}
+
+/// Returns the first key that would not be read as a key, with its place.
+pub(super) fn reserved_key(table: &DeTable<'_>) -> Option<(usize, String)> {
+    table.iter().find_map(|(key, value)| {
+        if is_reserved(key.get_ref()) {
+            return Some((key.span().start, key.get_ref().to_string()));
+        }
+        reserved_key_in(value.get_ref())
+    })
+}
+
+fn reserved_key_in(value: &DeValue<'_>) -> Option<(usize, String)> {
+    match value {
+        DeValue::Table(table) => reserved_key(table),
+        DeValue::Array(items) => items.iter().find_map(|item| reserved_key_in(item.get_ref())),
+        _ => None,
     }
 }

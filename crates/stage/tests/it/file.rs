@@ -269,3 +269,75 @@ fn a_file_of_very_many_stages_is_read_in_one_go() {
         assert!(rest.starts_with("inputs = [\"missing\"]"), "{line}:{column}");
     }
 }
+
+/// Law: a value of a pipeline comes as it is written, or is refused by its field.
+#[test]
+fn what_a_reader_would_alter_is_refused_by_its_field() {
+    let json = |args: &str| {
+        let text =
+            format!("{{\"name\": \"p\",\n\"stage\": [{{\"python\": \"a:B\", \"args\": {args}}}]}}");
+        PipelineFile::from_json(&text, "/dir").map(|file| args_of(&file))
+    };
+    for (args, words) in [
+        (r#"{"n": [0, 1e400]}"#, "`stage[0].args.n[1]`: 1e400 is too large"),
+        (r#"{"n": {"m": -2.5E+999}}"#, "`stage[0].args.n.m`: -2.5E+999 is too large"),
+        (r#"{"n": 1, "m": {}, "n": 1}"#, "`stage[0].args`: the key `n` stands twice"),
+        (r#"{"\u006e": 1, "n": 1}"#, "the key `n` stands twice"),
+        (r#"{"$serde_json::private::Number": "1"}"#, "the key `$serde_json::private::Number` has"),
+        (r#"[{"\u0024serde_json::private::RawValue": "1"}]"#, "private::RawValue` has a meaning"),
+        (r#"{"$__toml_private_datetime": "1979-05-27"}"#, "`$__toml_private_datetime` has a mean"),
+        (r#"{"n": ["\ud800"]}"#, "`stage[0].args.n[0]`: half of a surrogate pair"),
+        (r#"{"n": NaN}"#, "expected value"),
+        (r#"{"n": Infinity}"#, "expected value"),
+    ] {
+        let error = json(args).expect_err(args);
+        assert!(matches!(error, Error::File { line: 2, .. }), "{args}: {error:?}");
+        assert!(error.to_string().contains(words), "{args}: {error}");
+    }
+    let text = r#"{"name": "p", "name": "q", "stage": []}"#;
+    let error = PipelineFile::from_json(text, "/dir").unwrap_err().to_string();
+    assert!(error.contains("the key `name` stands twice"), "{error}");
+    // What is no fault comes as it stands.
+    let huge = "9".repeat(400);
+    let args = format!(
+        r#"{{"b":{huge},"a":-0.0,"c":[1e-400,{{"b":1}},{{"b":1}}],"d":"$serde_json::private::Number"}}"#
+    );
+    assert_eq!(json(&args).unwrap(), args);
+
+    let toml = |args: &str| {
+        let text = format!("name = \"p\"\n[[stage]]\npython = \"a:B\"\nargs = {args}");
+        PipelineFile::from_toml(&text, "/dir").map(|file| args_of(&file))
+    };
+    for (args, words) in [
+        ("{ n = nan }", "`stage[0].args.n`: JSON has no number NaN: write it in quotes"),
+        ("{ n = [-inf] }", "`stage[0].args.n[0]`: JSON has no number -inf"),
+        ("{ n = 1e400 }", "1e400"),
+        ("{ n = 1979-05-27T07:32:00Z }", "JSON has no dates: write it in quotes"),
+        ("{ n = 07:32:00 }", "JSON has no dates: write it in quotes"),
+        ("{ \"$serde_json::private::Number\" = \"1\" }", "private::Number` has a meaning"),
+        ("[{ \"\\u0024serde_json::private::RawValue\" = \"1\" }]", "RawValue` has a meaning"),
+    ] {
+        let error = toml(args).expect_err(args);
+        assert!(matches!(error, Error::File { line: 4, .. }), "{args}: {error:?}");
+        assert!(error.to_string().contains(words), "{args}: {error}");
+    }
+
+    let file =
+        PipelineFile::from_toml("name = \"p\"\n[[stage]]\npython = \"a:B\"", "/dir").unwrap();
+    for (value, words) in [
+        ("1e400", "1e400 is too large"),
+        ("nan", "JSON has no number NaN"),
+        ("1979-05-27", "JSON has no dates"),
+        ("{ \"$serde_json::private::Number\" = \"1\" }", "private::Number` has a meaning"),
+    ] {
+        let error = format!("stage.B.args.n={value}").parse::<stage::Assignment>().unwrap_err();
+        assert!(error.to_string().contains(words), "{value}: {error}");
+    }
+    let set = format!("stage.B.args.n={huge}").parse().unwrap();
+    assert_eq!(args_of(&file.with_assignments(&[set]).unwrap()), format!(r#"{{"n":{huge}}}"#));
+}
+
+fn args_of(file: &PipelineFile) -> String {
+    let built = file.build().expect("a pipeline");
+    built.stages()[0].behaviour().as_python().expect("Python").args().to_string()
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use envspec::LoadedEnv;
-use venv_cache::{Base, BaseRecord, CachedEnv, Key, Strategy};
+use venv_cache::{Base, BaseRecord, CachedEnv, Key, Strategy, Unusable};
 
 use crate::provision::environment::{Core, Environment};
 use crate::provision::provisioner::Provisioner;
@@ -43,13 +43,21 @@ impl Provisioner {
     ///
     /// Fails if the text is no start of a key, and if none or several environments match.
     pub fn find_by_prefix(&self, prefix: &str) -> Result<Environment, Error> {
-        let no_match = || Error::cache(venv_cache::Error::NoMatch { prefix: prefix.to_owned() });
         // A whole key needs no search.
         let key = match prefix.parse() {
             Ok(key) => key,
             Err(_) => self.cache().find(prefix).map_err(Error::cache)?,
         };
-        self.find(&key)?.ok_or_else(no_match)
+        if let Some(found) = self.find(&key)? {
+            return Ok(found);
+        }
+        let error = match self.cache().unusable(&key).map_err(Error::cache)? {
+            None | Some(Unusable::Absent) => {
+                venv_cache::Error::NoMatch { prefix: prefix.to_owned() }
+            }
+            Some(why) => venv_cache::Error::Unusable { key, why },
+        };
+        Err(Error::cache(error))
     }
 }
 

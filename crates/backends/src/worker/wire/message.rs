@@ -141,6 +141,9 @@ pub(crate) struct Loaded {
     pub(crate) settings: std::collections::BTreeMap<String, Found>,
     /// Names that are nearly one of a setting, with that.
     pub(crate) near: Vec<(String, String)>,
+    /// The method that made the declarations, which came too late for the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) when: Option<String>,
 }
 
 /// What is declared for a setting.
@@ -200,14 +203,15 @@ pub(crate) struct Bye {
 }
 
 /// Worker to engine: how long a batch took, in nanoseconds, what became of it, the batches whose
-/// shared input the stage still has tables in, and the keys that the stage promises and an output
-/// lacks, which are told once.
+/// shared input the stage still has tables in, the keys that the stage promises and an output
+/// lacks, which are told once, and what the stage's code has come to declare.
 #[derive(Debug, Deserialize)]
 pub(crate) struct BatchResult(
     pub(crate) u64,
     pub(crate) Answer,
     #[serde(default)] pub(crate) Vec<u64>,
     #[serde(default)] pub(crate) Vec<String>,
+    #[serde(default)] pub(crate) Option<Loaded>,
 );
 
 /// What became of a batch.

@@ -1,5 +1,6 @@
 //! JSON values as text, which is parsed only when Rust code asks for the value.
 
+mod exact;
 mod parse;
 mod read;
 mod tokens;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) use exact::{Inexact, find_inexact, is_reserved, reserved};
 pub use parse::JsonError;
 use tokens::{Token, Tokens};
 

@@ -26,6 +26,8 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
     for listed in &environments {
         let used = if cache.is_in_use(&listed.key)? {
             "now".to_owned()
+        } else if listed.moved_from().is_some() {
+            "built elsewhere".to_owned()
         } else {
             output::ago(listed.last_used)
         };
@@ -45,6 +47,7 @@ fn entry(cache: &Cache, listed: &Listed) -> Result<Value, Failure> {
         "base": manifest.base.as_ref().map(|base| &base.python),
         "strategy": manifest.strategy,
         "in_use": cache.is_in_use(&listed.key)?,
+        "moved_from": listed.moved_from(),
         "created": manifest.created,
         "last_used": output::unix_seconds(listed.last_used),
         "bytes": manifest.bytes,

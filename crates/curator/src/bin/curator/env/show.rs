@@ -1,5 +1,6 @@
 //! `env show`: shows an environment in detail.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use curator::backends::provision::Details;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &OneKey, store: &Store) -> Result<ExitCode, Failure
             "needed_by": needed_by,
             "strategy": manifest.strategy,
             "in_use": in_use,
+            "moved_from": listed.moved_from(),
             "created": manifest.created,
             "last_used": output::unix_seconds(listed.last_used),
             "files": manifest.files,
@@ -59,6 +61,7 @@ pub(crate) fn run(arguments: &OneKey, store: &Store) -> Result<ExitCode, Failure
     output::text(&output::fields(&[
         ("key", key.to_string()),
         ("interpreter", listed.dir.join(&manifest.python).display().to_string()),
+        ("built in", listed.moved_from().map(elsewhere).unwrap_or_default()),
         ("base", base.map(|base| base.python.clone()).unwrap_or_default()),
         ("needed by", needed_by.iter().map(output::short).collect::<Vec<_>>().join(", ")),
         ("strategy", strategy),
@@ -71,4 +74,9 @@ pub(crate) fn run(arguments: &OneKey, store: &Store) -> Result<ExitCode, Failure
         ("replaced", lines(&details["replaced"], &package)),
         ("warnings", lines(&details["warnings"], &text)),
     ]))
+}
+
+/// Says that an environment lies where it cannot be used.
+fn elsewhere(place: &Path) -> String {
+    format!("{}: here, where it was moved or copied, it is of no use", place.display())
 }

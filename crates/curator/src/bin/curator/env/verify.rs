@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use curator::backends::provision::{Damage, Problem};
-use curator::venv_cache::Budget;
+use curator::venv_cache::{Budget, Unusable};
 use serde_json::json;
 
 use super::Store;
@@ -23,24 +23,39 @@ pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure
     };
     let mut checked = Vec::new();
     for key in keys {
-        // One that was removed meanwhile is not damaged.
-        if let Some(environment) = store.provisioner().inspect(&key)? {
-            checked.push((key, environment.damage()?));
-        }
+        let found = match store.provisioner().inspect(&key)? {
+            Some(environment) => Ok(environment.damage()?),
+            None => match store.cache().unusable(&key)? {
+                // One that was removed meanwhile is not damaged.
+                None | Some(Unusable::Absent) => continue,
+                Some(unusable) => Err(unusable.to_string()),
+            },
+        };
+        checked.push((key, found));
     }
-    let damaged = checked.iter().filter(|(_, damage)| !damage.is_empty()).count();
+    let is_whole = |found: &Result<Vec<Damage>, _>| found.as_ref().is_ok_and(Vec::is_empty);
+    let damaged = checked.iter().filter(|(_, found)| !is_whole(found)).count();
     if arguments.output.json {
         let entries: Vec<_> = checked
             .iter()
-            .map(
-                |(key, damage)| json!({ "key": key, "whole": damage.is_empty(), "damage": damage }),
-            )
+            .map(|(key, found)| {
+                let damage = found.as_deref().unwrap_or_default();
+                let unusable = found.as_ref().err();
+                json!({ "key": key, "whole": is_whole(found), "damage": damage, "unusable": unusable })
+            })
             .collect();
         output::json(&json!({ "environments": entries, "leftovers": leftovers }))?;
     } else {
         let mut lines = Vec::new();
-        for (key, damage) in &checked {
+        for (key, found) in &checked {
             let key = output::short(key);
+            let damage = match found {
+                Ok(damage) => damage,
+                Err(unusable) => {
+                    lines.push(format!("{key}  of no use: {unusable}"));
+                    continue;
+                }
+            };
             if damage.is_empty() {
                 lines.push(format!("{key}  whole"));
                 continue;

@@ -11,7 +11,7 @@ use curator::backends::Stop;
 use curator::backends::worker::{Frame, FrameReader, Kind};
 use curator::stage::{Data, Json, SourceTask};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::writer::Writer;
 
@@ -110,8 +110,12 @@ fn read(frame: Frame, stop: &Stop) -> Option<Sent> {
 }
 
 fn read_task(frame: Frame) -> Result<Task, String> {
-    let head: Result<(String, String, Map<String, Value>), _> = serde_json::from_slice(&frame.meta);
+    let head: Result<(String, String, Json), _> = serde_json::from_slice(&frame.meta);
     let (kind, dataset, metadata) = head.map_err(|error| format!("its head: {error}"))?;
+    let metadata = match metadata.into_value().map_err(|error| format!("its metadata: {error}"))? {
+        Value::Object(metadata) => metadata,
+        _ => return Err("its metadata is no object".to_owned()),
+    };
     let data = match kind.as_str() {
         "j" => Data::from(Json::from_bytes(frame.body).map_err(|error| error.to_string())?),
         "b" => Data::from(frame.body),
