@@ -7,7 +7,7 @@ import curator_streams as streams
 from curator_arenas import ALIGNMENT, Arenas, let_go
 from curator_code import attributes_of, declared, describe_error, load, takes_argument
 from curator_frames import RESULT
-from curator_plain import PLAIN, has_text_keys, of_any_size
+from curator_plain import PLAIN, has_text_keys, joins_halves, of_any_size
 from curator_stage import Aggregate, Context, Task
 
 __all__ = ["Worker"]
@@ -544,12 +544,17 @@ class Worker:
         """The value as JSON, in UTF-8."""
         try:
             # Rust reads all but the data, and an escape would bring it half of a surrogate pair.
-            text = of_any_size(self._write if name == "data" else self._encode, value)
+            write = self._write if name == "data" else self._encode
+            text = of_any_size(write, value)
             try:
                 encoded = text.encode()
+                if write is self._encode_escaped and "\\ud" in text:
+                    # An escape does not tell a character from two halves.
+                    text = of_any_size(self._encode, value)
+                    text.encode()
             except UnicodeEncodeError:
                 # Half of a surrogate pair, which an escape alone can carry.
-                if name != "data":
+                if name != "data" or joins_halves(text):
                     raise
                 encoded = of_any_size(self._encode_escaped, value).encode()
             if type(value) in PLAIN or has_text_keys(value):

@@ -96,11 +96,11 @@ def _find(value, path, around, takes_halves):
             return f"{path} is {float(value)}, which JSON cannot hold (use None)"
         return None
     if isinstance(value, str):
-        if takes_halves:
-            return None
         try:
             value.encode()
         except UnicodeEncodeError:
+            if takes_halves:
+                return _find_joined(value, path)
             return (
                 f"{path} holds half of a surrogate pair, which is no text: decode it with"
                 " errors='replace', or leave it out"
@@ -129,6 +129,17 @@ def _find(value, path, around, takes_halves):
                 return found
         return None
     return _find(other, path, around, takes_halves)
+
+
+def _find_joined(text, path):
+    from curator_plain import joins_halves  # Data of tasks is in workers alone.
+
+    if not joins_halves(text):
+        return None
+    return (
+        f"{path} holds two halves of a surrogate pair, which JSON makes one character of: join them"
+        " (`text.encode('utf-16', 'surrogatepass').decode('utf-16')`)"
+    )
 
 
 def _find_in_dict(value, path, around, takes_halves):

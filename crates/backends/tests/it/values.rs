@@ -275,6 +275,26 @@ fn metadata_has_no_half_of_a_surrogate_pair() {
     }
 }
 
+/// Two halves are two characters to Python, and one to every reader of their escapes.
+#[test]
+fn two_halves_of_a_surrogate_pair_do_not_become_a_character() {
+    let text = "class Stage:\n    def process(self, task):\n        high, low = '\\ud83d', '\\ude00'\n        \
+                return [{'n': [high + low]}, {high + low: 1}, {'n': low + high}, {'n': chr(0x1f600)}][task.data['n']]\n";
+    // Written without escapes, or with them, as their tasks are.
+    for extra in ["", r#","t":"\u00e9""#] {
+        let lines = (0..4).map(|n| format!("{{\"n\":{n}{extra}}}"));
+        let tasks = lines.map(|line| Task::from_json_line(&line).unwrap());
+        let report = recording().run(&one(text), tasks).unwrap();
+        let failed: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
+        assert_eq!((report.outputs.len(), failed.len()), (2, 2), "{extra}: {failed:?}");
+        assert!(
+            failed[0].contains("data['n'][0] holds two halves of a surrogate pair"),
+            "{failed:?}"
+        );
+        assert!(failed[1].contains("of data holds two halves of a surrogate pair"), "{failed:?}");
+    }
+}
+
 /// What a stage goes on to return is not disturbed by what was refused.
 #[test]
 fn a_refused_value_takes_nothing_with_it() {

@@ -75,7 +75,9 @@ def _json(value: Any) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair, which only an escape can carry.
+        # Half of a surrogate pair, which only an escape can carry: but not two that would be one.
+        if _plain.joins_halves(text):
+            raise
         return _encode_escaped(value).encode()
 
 
