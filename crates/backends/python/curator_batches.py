@@ -208,7 +208,13 @@ class Worker:
 
         self._awaited(drain())
 
-    def setup(self, on_node):
+    def setup(self, on_node, overrides):
+        if overrides:
+            from curator_overrides import lay_over
+
+            lay_over(self._own, overrides)
+            self._declared = declared(self._own)
+            self._look()
         self.hook("setup_on_node" if on_node else "setup")
         self.is_set_up = not on_node
 

@@ -118,6 +118,8 @@ def _value(stage, setting):
     try:
         return getattr(stage, setting)
     except AttributeError:
+        if inspect.ismemberdescriptor(inspect.getattr_static(type(stage), setting, None)):
+            return None  # A slot that nothing is in.
         # A class may have from its metaclass what its instances have not.
         if not hasattr(type(stage), setting) or any(
             setting in vars(kind) for kind in type(stage).__mro__

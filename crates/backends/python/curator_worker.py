@@ -179,9 +179,9 @@ def _serve():
             frame = channel.receive()
             if frame is None:
                 return
-            on_node = json.loads(frame[2])["on_node"]
-            worker.setup(on_node)
-            send(READY, worker.declared_since("setup_on_node" if on_node else "setup"))
+            orders = json.loads(frame[2])
+            worker.setup(**orders)
+            send(READY, worker.declared_since("setup_on_node" if orders["on_node"] else "setup"))
     except BaseException as error:
         if os.getpid() != pid:
             raise  # It is a forked child's own.

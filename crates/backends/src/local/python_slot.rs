@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use stage::Workers;
 
 use super::birth::{Birth, Unborn};
@@ -153,7 +154,7 @@ impl PythonSlot<'_> {
         self.stage.worker_starting(self.index, StartStep::Proven);
         // Its code is loaded meanwhile, which may take long.
         let incoming = self.receive_while_needed(process)?;
-        self.stage.heed(&self.read(process, incoming, Kind::Loaded)?)?;
+        let overrides = self.stage.heed(&self.read(process, incoming, Kind::Loaded)?)?;
         self.stage.worker_starting(self.index, StartStep::Loaded);
         let noted = |source| Error::io("note on the node", "`setup_on_node`", source);
         let begun = self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled());
@@ -161,17 +162,22 @@ impl PythonSlot<'_> {
             None => return Err(Fate::Cancelled),
             Some(false) => {}
             Some(true) => {
-                let result = self.set_up(process, true);
+                let result = self.set_up(process, true, &overrides);
                 let ended = self.stage.node_setup.end(result.is_ok());
                 result?;
                 ended.map_err(noted)?;
             }
         }
-        self.set_up(process, false)
+        self.set_up(process, false, &overrides)
     }
 
-    fn set_up(&self, process: &mut Process, on_node: bool) -> Result<(), Fate> {
-        let meta = serde_json::to_vec(&Setup { on_node }).unwrap_or_default();
+    fn set_up(
+        &self,
+        process: &mut Process,
+        on_node: bool,
+        overrides: &Map<String, Value>,
+    ) -> Result<(), Fate> {
+        let meta = serde_json::to_vec(&Setup { on_node, overrides }).unwrap_or_default();
         // If it cannot be sent the worker is gone, and the wait tells how.
         let _ = process.send(Kind::Setup, &meta);
         let incoming = if on_node {
@@ -181,7 +187,8 @@ impl PythonSlot<'_> {
             self.receive_while_needed(process)?
         };
         // What a hook declares comes too late for the plan.
-        Ok(self.stage.heed(&self.read(process, incoming, Kind::Ready)?)?)
+        self.stage.heed(&self.read(process, incoming, Kind::Ready)?)?;
+        Ok(())
     }
 
     /// What a worker that loads its code or sets up says; gives it up if the stage's others have done

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::load::{Counted, Load};
 use super::node::NodeSetup;
 use super::parcel::{Batch, Parcel};
@@ -296,19 +298,20 @@ impl<'a> StageRun<'a> {
     }
 
     /// Holds what its code declares about itself against the plan; each of its workers says the
-    /// same, and it is told once. What a hook or a task declares comes too late for the plan.
-    pub(crate) fn heed(&self, declared: &Loaded) -> Result<(), Error> {
-        let Some(wanted) = &self.planned.wanted else { return Ok(()) };
-        let told = wanted.check(&self.planned.settings, declared)?;
+    /// same, and it is told once. What a hook or a task declares comes too late for the plan. Returns
+    /// the settings that hold in place of the code's.
+    pub(crate) fn heed(&self, declared: &Loaded) -> Result<Map<String, Value>, Error> {
+        let Some(wanted) = &self.planned.wanted else { return Ok(Map::new()) };
+        let checked = wanted.check(&self.planned.settings, declared)?;
         // Not by the messages: code may declare another value for every task.
         let names = declared.settings.keys().chain(declared.near.iter().map(|(name, _)| name));
         let names = (declared.when.clone(), names.cloned().collect());
         if self.heeded.lock().unwrap_or_else(PoisonError::into_inner).insert(names) {
-            for message in told {
+            for message in checked.warnings {
                 self.warn(message);
             }
         }
-        Ok(())
+        Ok(checked.overrides)
     }
 
     /// Opens a slot for workers, with the lowest number that none has.

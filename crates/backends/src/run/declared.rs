@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use envspec::{Digest, Install, LoadedEnv, RuntimeEnv};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use stage::{Declared, Resources, Settings, Workers, redacted};
 
 use super::DiskSource;
@@ -37,17 +37,21 @@ pub(crate) struct Wanted {
     pub(crate) workers: Workers,
 }
 
+/// What comes of the declarations of a stage's code.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) warnings: Vec<String>,
+    /// The settings that the stage's entry has in place of the code's, as a pipeline file has them.
+    pub(crate) overrides: Map<String, Value>,
+}
+
 impl Wanted {
-    /// Returns the warnings about the declarations of a stage's code. A `runtime_env` that differs
-    /// from the stage's is an error, unless the stage's entry has set that one.
-    pub(crate) fn check(
-        &self,
-        settings: &Settings,
-        declared: &Loaded,
-    ) -> Result<Vec<String>, Error> {
-        let mut told = Vec::new();
+    /// Compares the declarations of a stage's code. A `runtime_env` that differs from the stage's is
+    /// an error, unless the stage's entry has set that one.
+    pub(crate) fn check(&self, settings: &Settings, declared: &Loaded) -> Result<Checked, Error> {
+        let mut checked = Checked::default();
         if self.declared == Declared::Ignore {
-            return Ok(told);
+            return Ok(checked);
         }
         let when = declared.when.as_deref().map(short);
         let late = when.map(|when| format!(" in `{when}`, after the plan was made"));
@@ -57,20 +61,41 @@ impl Wanted {
             if self.declared == Declared::Forbid {
                 return Err(Error::forbidden(&settings.name, name, found));
             }
-            if name == "runtime_env" {
-                told.extend(self.check_env(&settings.name, found, &late)?);
+            let warning = if name == "runtime_env" {
+                self.check_env(&settings.name, found, &late)?
             } else {
-                told.extend(self.check_setting(settings, name, found, &late));
+                self.check_setting(settings, name, found, &late)
+            };
+            if warning.is_some() && self.given.contains(name) {
+                checked.overrides.insert(name.clone(), self.value(settings, name));
             }
+            checked.warnings.extend(warning);
         }
-        told.extend(declared.near.iter().map(|(name, setting)| {
+        checked.warnings.extend(declared.near.iter().map(|(name, setting)| {
             let name = short(name);
             format!(
                 "its code has `{name}`, which is no setting: `{setting}` is the nearest, and what \
                  a stage runs with stands in its entry in the pipeline"
             )
         }));
-        Ok(told)
+        Ok(checked)
+    }
+
+    /// The value that a stage runs with; null where it has the engine's default.
+    fn value(&self, settings: &Settings, name: &str) -> Value {
+        match name {
+            "runtime_env" => json!(self.effective),
+            "resources" => json!(self.resources),
+            "num_workers" => match self.workers {
+                Workers::Fixed(number) => json!(number),
+                _ => Value::Null,
+            },
+            "num_workers_per_node" => match self.workers {
+                Workers::PerNode(number) => json!(number),
+                _ => Value::Null,
+            },
+            _ => json!(settings).get_mut(name).map(Value::take).unwrap_or_default(),
+        }
     }
 
     fn check_env(&self, stage: &str, found: &Found, late: &str) -> Result<Option<String>, Error> {

@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 23] = [
+const FILES: [(&str, &str); 24] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -35,6 +35,7 @@ const FILES: [(&str, &str); 23] = [
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
     ("curator_nemo.py", include_str!("../../python/curator_nemo.py")),
     ("curator_objects.py", include_str!("../../python/curator_objects.py")),
+    ("curator_overrides.py", include_str!("../../python/curator_overrides.py")),
     ("curator_plain.py", include_str!("../../python/curator_plain.py")),
     ("curator_proof.py", include_str!("../../python/curator_proof.py")),
     ("curator_stage.py", CURATOR_STAGE_PY),

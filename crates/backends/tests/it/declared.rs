@@ -4,9 +4,10 @@
 
 use backends::{Error, Event};
 use envspec::RuntimeEnv;
+use serde_json::json;
 use stage::{Overrides, Pipeline, PythonStage, Resources};
 
-use crate::support::{local, numbers, python, watched};
+use crate::support::{local, numbers, outputs, python, watched};
 
 /// Returns the warnings of a run of one stage, and how the run ends.
 fn told(stage: PythonStage) -> (Result<usize, Error>, Vec<String>) {
@@ -309,4 +310,57 @@ fn a_declaration_holds_through_what_is_around_a_function() {
     let warnings: Vec<_> =
         events.iter().filter(|event| matches!(event, Event::Warning { .. })).collect();
     assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+/// Where the entry overrides what a class declares, the class's code sees what holds, from the first
+/// hook on, in the form that it has declared it in. What has another meaning stays.
+#[test]
+fn the_code_sees_the_settings_that_hold() {
+    let stage = python(
+        r#"
+class Amounts:
+    def __init__(self, cpus, gpus=0.0, gpu_memory_gb=0.0):
+        self.cpus, self.gpus, self.gpu_memory_gb = cpus, gpus, gpu_memory_gb
+
+class Stage:
+    name = "own"
+    batch_size = 4
+    resources = Amounts(1.0)
+    runtime_env = {"env_vars": {"COLOUR": "red"}}
+    inputs = ("a", "b")
+    outputs = "column"
+    task_timeout_seconds = property(lambda self: 90.0)
+    recycle_after_tasks = 50
+
+    def setup_on_node(self):
+        assert self.batch_size == 2
+
+    def setup(self):
+        self.seen = [
+            self.name, self.batch_size, type(self.resources).__name__, self.resources.cpus,
+            self.runtime_env, list(self.inputs), self.outputs, self.task_timeout_seconds,
+            self.recycle_after_tasks,
+        ]
+
+    def process(self, task):
+        return task.__class__(self.seen)
+"#,
+    );
+    let entry = Overrides::default()
+        .with_name("entry")
+        .with_batch_size(2)
+        .with_resources(Resources::cpus(0.5))
+        .with_runtime_env(RuntimeEnv::new().with_env_var("COLOUR", "blue"))
+        .with_inputs(["n"])
+        .with_task_timeout(std::time::Duration::from_secs(60));
+    for num_workers in [1, 2] {
+        let stage = stage.with_(entry.clone()).with_num_workers(num_workers);
+        let (result, _) = watched(&local(), &Pipeline::new("test").with_stage(stage), numbers(4));
+        let seen = json!([
+            "own", 2, "Amounts", 0.5, { "env_vars": { "COLOUR": "blue" } }, ["n"], "column", 90.0, 50
+        ]);
+        for (_, data) in outputs(&result.unwrap()) {
+            assert_eq!(data, seen);
+        }
+    }
 }

@@ -57,11 +57,11 @@ class Stage:
         brought = Brought(json.loads(zlib.decompress(base64.b64decode(package))))
         if not brought.is_installed():
             sys.meta_path.insert(0, brought)
-        import curator_objects  # type: ignore[import-not-found]
-
         from curator import _pickle
 
-        curator_objects.use(_pickle.dumps, _pickle.loads)
+        # A worker's own file, on its path.
+        objects: Any = importlib.import_module("curator_objects")
+        objects.use(_pickle.dumps, _pickle.loads)
         try:
             return _pickle.loads(base64.b64decode(stage))
         except Exception as error:

@@ -1,7 +1,7 @@
 """A task's data on its way to the program and back."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from curator._errors import PipelineError
 from curator._pickle import dumps, loads
@@ -53,7 +53,7 @@ def encode(item: Any, index: int) -> tuple[bytes, bytes]:
 
 def _encoded(data: Any) -> tuple[str, bytes]:
     if isinstance(data, (bytes, bytearray, memoryview)):
-        raw = bytes(data)
+        raw = bytes(cast("bytes", data))
         return "b", raw if not raw.startswith(_MARK) else _MARK + dumps(raw)
     if type(data) not in _NO_TABLES:
         table = to_ipc(data)

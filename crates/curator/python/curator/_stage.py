@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from curator._shared import shared
+
 if TYPE_CHECKING:
     from curator._task import Aggregate, Context, Task
 else:
-    from curator._shared import shared
-
     _module = shared("curator_stage")
     Aggregate, Context, Task = _module.Aggregate, _module.Context, _module.Task
 
@@ -54,6 +54,9 @@ class Stage:
     pipeline says otherwise.
     """
 
+    # What stages of this class have after `with_`.
+    _curator_settings = ("name", *SETTINGS)
+
     if TYPE_CHECKING:
         # Attributes would be declarations; these are only words for a type checker.
         runtime_env: Optional[Mapping[str, Any]]
@@ -62,7 +65,7 @@ class Stage:
         num_workers: Optional[int]
 
     def with_(self, **settings: Any) -> "Stage":
-        """The same stage with other settings; the original stays as it is.
+        """Returns a copy with other settings, which its code sees as its attributes.
 
         `runtime_env={}` is the base environment, whatever the class declares.
         """
@@ -77,25 +80,52 @@ def with_settings(instance: Any, settings: Mapping[str, Any]) -> Any:
     if unknown:
         raise TypeError(f"{_unknown(unknown[0])}; there are name, {', '.join(SETTINGS)}")
     changed = copy.copy(instance)
-    both = {**_with_of(instance), **settings}
-    try:
-        # Also where the author has forbidden changes.
-        object.__setattr__(changed, "_curator_with", both)
-    except AttributeError:
-        _WITHOUT_ROOM[id(changed)] = (changed, both)
+    before = _with_of(instance)
+    # What the author declares is told beside what holds.
+    declared = {**_replaced(instance, settings), **_noted(instance, "_curator_declared")}
+    _note(changed, "_curator_with", {**before, **settings})
+    _note(changed, "_curator_declared", declared)
+    shared("curator_json")
+    shared("curator_overrides").lay_over(changed, settings, instance)
     return changed
 
 
-# What `with_` says of instances that have slots alone; kept with them, for ids are given again.
+# What is noted of instances that have slots alone; kept with them, for ids are given again.
 _WITHOUT_ROOM: dict[int, tuple[Any, dict[str, Any]]] = {}
 
 
-def _with_of(instance: Any) -> dict[str, Any]:
-    """What `with_` has said of an instance, which may have an answer to any name."""
+def _note(instance: Any, name: str, value: dict[str, Any]) -> None:
+    try:
+        # Also where the author has forbidden changes.
+        object.__setattr__(instance, name, value)
+    except AttributeError:
+        _, notes = _WITHOUT_ROOM.setdefault(id(instance), (instance, {}))
+        notes[name] = value
+
+
+def _noted(instance: Any, name: str) -> dict[str, Any]:
+    """Returns a note of an instance, which may have an answer to any name."""
     if id(instance) in _WITHOUT_ROOM:
-        return _WITHOUT_ROOM[id(instance)][1]
-    found: dict[str, Any] = getattr(instance, "__dict__", {}).get("_curator_with", {})
+        notes = _WITHOUT_ROOM[id(instance)][1]
+    else:
+        notes = getattr(instance, "__dict__", {})
+    found: dict[str, Any] = notes.get(name, {})
     return found
+
+
+def _with_of(instance: Any) -> dict[str, Any]:
+    """Returns what `with_` has said of an instance."""
+    return _noted(instance, "_curator_with")
+
+
+def _replaced(instance: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what an instance declares for settings that `with_` is about to change."""
+    before = _with_of(instance)
+    try:
+        found = _declared(instance, is_quiet=True)
+    except ValueError:
+        return {}  # What cannot be read and holds is told when the pipeline runs.
+    return {name: found[name] for name in settings if name in found and name not in before}
 
 
 def _unknown(name: str) -> str:
@@ -224,8 +254,6 @@ def _is_partial_class(given: Any) -> bool:
 
 def settings_of(instance: Any) -> dict[str, Any]:
     """What a stage runs with: what it declares, and over that what `with_` says."""
-    from curator._shared import shared
-
     settings = _declared(instance)
     for name, value in _with_of(instance).items():
         if name == "name":
@@ -248,17 +276,24 @@ def declarations(instances: Sequence[Any]) -> list[dict[str, Any]]:
             "stage": name,
             "setting": setting,
             "declared": value,
+            "value": holds.get(setting),
             "is_overridden": setting in _with_of(instance),
         }
         for instance, name in zip(instances, names_of(instances))
-        for setting, value in _declared(instance, is_quiet=True).items()
+        for holds in [settings_of(instance)]
+        for setting, value in {
+            **{
+                setting: value
+                for setting, value in _declared(instance, is_quiet=True).items()
+                if setting not in _with_of(instance)
+            },
+            **_noted(instance, "_curator_declared"),
+        }.items()
     ]
 
 
 def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
     """What the class or the instance of a stage declares."""
-    from curator._shared import shared
-
     shared("curator_json")
     shared("curator_nemo")
     module = shared("curator_declared")
@@ -272,7 +307,7 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
         found = module.declared(one, {name for name in names if isinstance(name, str)}, found)
         for name in {"isolation", "max_attempts"}.intersection(names):
             settings.setdefault(name, getattr(one, name))
-        preload = getattr(one, "preload", None) if "preload" in names else None
+        preload: Any = getattr(one, "preload", None) if "preload" in names else None
         # A method of this name is the author's own.
         if isinstance(preload, (bool, list, tuple)):
             preload = list(preload) if isinstance(preload, tuple) else preload
@@ -281,6 +316,8 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
         if name == "name":
             continue  # `name_of` has it, and what `with_` says of it.
         if "unread" in told:
+            if name in _with_of(instance):
+                continue  # Something else holds.
             raise ValueError(f"`{name}` of stage {name_of(instance)!r}: {told['unread']}")
         settings[name] = told["value"]
     for name, setting in () if is_quiet else found["near"]:

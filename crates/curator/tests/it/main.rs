@@ -23,6 +23,7 @@ mod python_ends;
 mod python_notebook;
 mod python_pipelines;
 mod python_scale;
+mod python_settings;
 mod python_values;
 mod recording;
 mod reporting;

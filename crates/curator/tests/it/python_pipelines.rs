@@ -289,7 +289,7 @@ fn the_package_and_the_workers_have_the_same_files() {
             count += 1;
         }
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 8);
 }
 
 /// A checkpoint recognizes the work of another process, whose hashes and ids differ.

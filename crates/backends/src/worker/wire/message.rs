@@ -117,9 +117,11 @@ pub(crate) struct Welcome {
 
 /// Engine to worker, once: run the hooks.
 #[derive(Debug, Serialize)]
-pub(crate) struct Setup {
+pub(crate) struct Setup<'a> {
     /// Whether this worker is the one that runs `setup_on_node`.
     pub(crate) on_node: bool,
+    /// The settings that hold in place of those that its code declares.
+    pub(crate) overrides: &'a Map<String, Value>,
 }
 
 /// Worker to engine, first: which environment it really runs in.

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from types import ModuleType
+from typing import Any
 
 __all__ = ["shared"]
 
@@ -32,5 +33,6 @@ def _import(name: str) -> ModuleType:
         raise ImportError(f"the package is damaged: {path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    loader: Any = spec.loader
+    loader.exec_module(module)
     return module
