@@ -24,11 +24,11 @@ fn pipeline() -> Pipeline {
         RustStage::from_fn(format!("rust_{index:02}"), pass)
     };
     let picky = python(
-        "class Stage:\n def process(self, task):\n  if task.data['n'] % 1000 == 7:\n   raise ValueError('</script><h1 id=evil>')\n  return task",
+        "class Stage:\n batch_size = 4\n recycle_after_tasks = 9000\n runtime_env = {'env_vars': {'NOTE': '<b id=evil>'}}\n def process(self, task):\n  if task.data['n'] % 1000 == 7:\n   raise ValueError('</script><h1 id=evil>')\n  return task",
     );
     Pipeline::new("twenty </title> stages")
         .with_stages((0..9).map(pass))
-        .with_stage(picky.with_name("picky"))
+        .with_stage(picky.with_name("picky").with_batch_size(8))
         .with_stages((9..19).map(pass))
 }
 
@@ -83,11 +83,14 @@ fn a_page_opens_at_once_shows_its_tables_and_has_no_script_error() {
             ("<th scope=\"row\">rust_", 2 * 19),
             ("<div class=\"row stage", 20),
             ("Traceback</h4>", 10),
+            ("<td class=\"left\">batch_size</td>", 1),
+            ("in place of the class's <code>4</code>", 1),
+            ("<code>8</code>", 1),
             ("<h1>twenty &lt;/title&gt; stages</h1>", 1),
         ] {
             assert_eq!(dom.matches(what).count(), count, "{what}");
         }
-        for id in ["timeline", "stages", "waterfall", "environments", "failures"] {
+        for id in ["timeline", "stages", "waterfall", "declared", "environments", "failures"] {
             assert!(dom.contains(&format!("href=\"#{id}\"")), "{id}");
         }
         let (_, ready) = dom.split_once("data-ready=\"").expect("the script came to its end");

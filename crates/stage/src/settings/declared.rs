@@ -22,6 +22,8 @@ pub struct DeclaredSetting {
     pub setting: &'static str,
     /// What the code declares, without what looks secret.
     pub declared: Value,
+    /// What the stage runs with, without what looks secret; null for the engine's default.
+    pub value: Value,
     /// Whether the stage's entry in the pipeline overrides it.
     pub is_overridden: bool,
 }
@@ -42,7 +44,9 @@ impl AnyStage {
     /// All that its code is known to declare, and what became of that.
     #[must_use]
     pub fn declared_settings(&self) -> Vec<DeclaredSetting> {
-        let settings = serde_json::to_value(&self.settings).unwrap_or_default();
+        let mut settings = serde_json::to_value(&self.settings).unwrap_or_default();
+        // A file leaves the default out.
+        settings["resources"] = json!(self.settings.resources);
         let one = |setting: &'static str| {
             let overridden = self.overridden(setting);
             let value = match (overridden, self.origins.taken.contains(setting)) {
@@ -50,8 +54,9 @@ impl AnyStage {
                 (None, true) => &settings[setting],
                 (None, false) => return None,
             };
-            let (stage, declared) = (self.settings.name.clone(), redacted(value));
-            Some(DeclaredSetting { stage, setting, declared, is_overridden: overridden.is_some() })
+            let (stage, is_overridden) = (self.settings.name.clone(), overridden.is_some());
+            let (declared, value) = (redacted(value), redacted(&settings[setting]));
+            Some(DeclaredSetting { stage, setting, declared, value, is_overridden })
         };
         declarable().filter_map(one).collect()
     }

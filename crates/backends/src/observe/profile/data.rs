@@ -39,6 +39,15 @@ impl RunProfile {
     pub fn to_html(&self) -> String {
         page::html(&self.0)
     }
+
+    /// Sets what the code of the stages declares, as JSON of a list of
+    /// [`DeclaredSetting`](stage::DeclaredSetting), for a client that has read the code itself.
+    /// Default: what the plan has.
+    #[must_use]
+    pub fn with_declared(mut self, declared: Value) -> Self {
+        self.0["declared"] = declared;
+        self
+    }
 }
 
 /// The end of a run.

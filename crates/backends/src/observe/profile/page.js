@@ -334,6 +334,23 @@
         el("table", {}, el("thead", {}, el("tr", {}, [["Stage"], ["First task"], ["First output"], ["Steps", "left"]].map(([name, kind]) => el("th", { scope: "col", class: kind }, name)))), el("tbody", {}, rows))));
   }
 
+  // ---- What classes declare -----------------------------------------------------------------
+
+  function declared() {
+    if (!data.declared.length) return;
+    const text = (value) => (value === null ? "the engine's default" : JSON.stringify(value));
+    const rows = data.declared.map((one) => el("tr", {},
+      el("th", { scope: "row" }, one.stage),
+      el("td", { class: "left" }, one.setting),
+      el("td", { class: "left wide" }, el("code", {}, text(one.is_overridden ? one.value : one.declared))),
+      el("td", { class: "left wide" }, one.is_overridden
+        ? ["the pipeline, in place of the class's ", el("code", {}, text(one.declared))]
+        : "the class")));
+    section("declared", "Settings", "What the classes of the stages declare, and what the pipeline has in its place.",
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of settings" },
+        el("table", {}, el("thead", {}, el("tr", {}, ["Stage", "Setting", "Runs with", "From"].map((name) => el("th", { scope: "col", class: "left" }, name)))), el("tbody", {}, rows))));
+  }
+
   // ---- Environments -------------------------------------------------------------------------
 
   function environments() {
@@ -390,6 +407,7 @@
   timeline();
   stages();
   waterfall();
+  declared();
   environments();
   failures();
   warnings();

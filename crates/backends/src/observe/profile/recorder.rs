@@ -145,7 +145,8 @@ impl Recorder {
             started: self.started.duration_since(UNIX_EPOCH).unwrap_or_default(),
             seconds: now,
             error: result.err(),
-            declared: &self.declared,
+            // An executor may have read what the plan did not have yet.
+            declared: result.map_or(&self.declared, |report| &report.declared),
         };
         RunProfile::new(&ending, &state, &self.secrets)
     }

@@ -55,7 +55,7 @@ pub(super) struct Request {
     #[serde(default)]
     pub(super) timings: bool,
     /// What the code of the stages declares, as plans tell of it: `stage`, `setting`, `declared`,
-    /// `is_overridden`.
+    /// `value`, `is_overridden`.
     #[serde(default)]
     pub(super) declared: Value,
     /// Whether the end of each task that was sent is told.

@@ -91,7 +91,10 @@ pub(super) fn serve(
         Some(checkpoint) => checkpoint.run(&*executor, plan, &mut tasks, observer, sink),
         None => executor.execute(plan, &mut tasks, observer, sink),
     };
-    let page = recorder.map(|recorder| recorder.finish(result.as_ref()).to_html());
+    let page = recorder.map(|recorder| {
+        let profile = recorder.finish(result.as_ref());
+        profile.with_declared(declared.clone()).to_html()
+    });
     if let Some(problem) = problem.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(Fault::usage(&problem));
     }
