@@ -7,6 +7,9 @@ unless it is named. The base has `packaging` and `loguru`.
 """
 
 import argparse
+import importlib.util
+import os
+import sys
 
 from curator import (
     CompositeStage,
@@ -18,6 +21,7 @@ from curator import (
     Resources,
     Stage,
     XennaExecutor,
+    stage,
 )
 
 ENGINES = {
@@ -64,6 +68,11 @@ class Pinned(Version):
     runtime_env = {"pip": ["packaging==23.2"]}  # noqa: RUF012
 
 
+@stage(runtime_env={"uv": ["packaging==24.0"]})
+class ByUv(Version):
+    """Declares on the class, for uv."""
+
+
 class Both(CompositeStage):
     """Two stages that a caller configures as one."""
 
@@ -83,23 +92,69 @@ def run(stages, engine, base):
     return {name: seen["imported"] for name, seen in found.items()}, found, report
 
 
+def class_variable(engine, base):
+    """A `runtime_env` on the class, by either tool, is that of each of its workers."""
+    versions, _, report = run([Pinned("by pip"), ByUv("by uv")], engine, base)
+    assert versions == {"by pip": "23.2", "by uv": "24.0"}, versions
+    added = {name: report.environment_of(name)["added"] for name in versions}
+    assert added == {"by pip": ["packaging==23.2"], "by uv": ["packaging==24.0"]}, added
+
+
 def three_versions(engine, base):
     """The example: the base's, one by pip from the class, one by uv from `with_`."""
     newer = Version("newer").with_(runtime_env={"uv": ["packaging==24.0"]})
     versions, seen, report = run([Version("base"), Pinned("older"), newer], engine, base)
     assert versions["older"] == "23.2" and versions["newer"] == "24.0", versions
     assert len(set(versions.values())) == 3, versions
-    # Additive: what only the base has is imported in all three, in the base's version.
-    assert len({stage["loguru"] for stage in seen.values()}) == 1, seen
     # Isolated: three places.
     assert len({stage["prefix"] for stage in seen.values()}) == 3, seen
-    # No runtime_env: the base itself.
     assert report.environment_of("base")["state"] == "base", report
-    return versions["base"]
 
 
-def overrides(engine, base, plain):
+def additive(engine, base):
+    """What only the base has is imported everywhere, in the base's version."""
+    _, seen, _ = run([Version("base"), Pinned("older")], engine, base)
+    assert seen["base"]["loguru"] == seen["older"]["loguru"], seen
+
+
+def no_runtime_env(engine, base):
+    """Without one, or with an empty one, a stage is in the base itself, and nothing is built."""
+    stages = [Version("none"), Version("empty").with_(runtime_env={})]
+    _, seen, report = run(stages, engine, base)
+    assert {report.environment_of(name)["state"] for name in seen} == {"base"}, report
+    assert len({stage["prefix"] for stage in seen.values()}) == 1, seen
+
+
+def container(engine, base):
+    """An image's base needs neither pip nor uv nor virtualenv, and no run changes it."""
+    if engine != "local":
+        return  # There the engine's own process runs in the base, and Ray's way asks for tools.
+    bare = {"uv": ["packaging==26.0", "loguru"]}
+    prefix, before = sys.prefix, listed(sys.prefix)
+    if base is None:
+        run([Pinned("by pip")], engine, base)
+    report = Pipeline([tools], base=bare).run([None])
+    assert report.data == [{"tools": []}], report.data
+    run([Pinned("by pip"), ByUv("by uv"), Version("base")], engine, bare)
+    assert listed(prefix) == before
+
+
+def tools(task):
+    """The tools in the environment of a stage."""
+    names = ("pip", "uv", "virtualenv")
+    return {"tools": [name for name in names if importlib.util.find_spec(name)]}
+
+
+def listed(folder):
+    """The files below a folder, with their sizes and times."""
+    paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
+    found = ((path, os.lstat(path)) for path in paths)
+    return sorted((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)
+
+
+def overrides(engine, base):
     """`with_` replaces what the class declares, `{}` clears it; the original stays as it is."""
+    plain = run([Version("plain")], engine, base)[0]["plain"]
     original = Pinned("as declared")
     stages = [
         original.with_(name="replaced", runtime_env={"uv": ["packaging==24.0"]}),
@@ -139,17 +194,27 @@ def refusals(engine, base):
         raise AssertionError("it ran")
 
 
+SECTIONS = (
+    class_variable,
+    overrides,
+    three_versions,
+    additive,
+    caching,
+    no_runtime_env,
+    container,
+    refusals,
+)
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--base")
     arguments.add_argument("engines", nargs="*", default=["local"])
     given = arguments.parse_args()
     for engine in given.engines:
-        plain = three_versions(engine, given.base)
-        overrides(engine, given.base, plain)
-        caching(engine, given.base)
-        refusals(engine, given.base)
-        print(engine, "keeps its promises")
+        for section in SECTIONS:
+            section(engine, given.base)
+            print(engine, section.__name__)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::pipelines::Folder;
 use crate::python_pipelines::{passes, program};
@@ -102,6 +102,62 @@ def picky(task):
 assert Pipeline([picky]).run(range(20)).data == list(range(20))
 "#,
     );
+}
+
+/// The client and its program are killed at random moments of a run with a checkpoint, a worker in the
+/// last one: nothing is left of any of them, and the rows in the end are those of a run in peace.
+#[test]
+fn a_checkpoint_outlives_kills_at_random_moments() {
+    let text = r#"
+import os, time
+from curator import Pipeline
+
+def note(task):
+    open(f"pid-{os.getpid()}", "w").close()
+    time.sleep(0.01)
+    return {"n": task.data, "pair": (task.data, 2.5)}
+
+class Both:
+    def process(self, task):
+        return [task.data, {task.data["n"]}]
+
+report = Pipeline([note, Both]).run(range(100), checkpoint="kept")
+parts = [part for n in range(100) for part in ({"n": n, "pair": [n, 2.5]}, {n})]
+assert report.data == parts, report.data
+assert [task.id for task in report][:3] == ["0_0_0_0", "0_0_0_1", "0_1_0_0"]
+"#;
+    let folder = Folder::new("");
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").subsec_nanos();
+    for (round, victim) in ["client", "engine", "client", "engine", "worker"].iter().enumerate() {
+        let before = workers(&folder);
+        let handle = program(&folder, text).start().expect("it starts");
+        let is_over = || handle.try_wait().expect("it can be waited for").is_some();
+        wait_for("a worker", || is_over() || workers(&folder).len() > before.len());
+        let engine = engine_of(handle.pids()[0]);
+        let pause = u64::from(nanos) / (round as u64 + 1) % 300;
+        std::thread::sleep(Duration::from_millis(pause));
+        if !is_over() {
+            let own = handle.pids()[0].to_string();
+            let of_round = workers(&folder).into_iter().find(|it| !before.contains(it));
+            let pid = match *victim {
+                "client" => Some(&own),
+                "engine" => engine.as_ref(),
+                _ => of_round.as_ref().filter(|pid| is_alive(pid)),
+            };
+            // It may have come to its end meanwhile.
+            let killed = pid.map(|pid| duct::cmd("kill", ["-KILL", pid]).unchecked().run());
+            drop(killed);
+        }
+        let output = handle.wait().expect("it ends");
+        let err = String::from_utf8_lossy(&output.stderr);
+        let is_survivor = *victim == "worker" || output.status.success();
+        assert!(is_survivor || !err.contains("AssertionError"), "{nanos}, {victim}: {err}");
+        assert!(*victim != "worker" || output.status.success(), "{nanos}: {err}");
+        for process in engine.into_iter().chain(workers(&folder)) {
+            wait_for("its end", || !is_alive(&process));
+        }
+    }
+    passes(&folder, text);
 }
 
 /// A consumer that stops taking results stops the source. A consumer that leaves ends the run: by
