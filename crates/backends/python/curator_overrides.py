@@ -22,7 +22,7 @@ def lay_over(stage, overrides, original=None):
         try:
             if _has(stage, name):
                 _set(stage, name, value, original)
-        except Exception:
+        except (Exception, SystemExit):
             # Code of the stage's: a property that fails, or an object that forbids changes.
             continue
 

@@ -66,17 +66,15 @@ impl Wanted {
             } else {
                 self.check_setting(settings, name, found, &late)
             };
-            if warning.is_some() && self.given.contains(name) {
+            let is_read = matches!(found, Found::Value(_));
+            if warning.is_some() && is_read && self.given.contains(name) {
                 checked.overrides.insert(name.clone(), self.value(settings, name));
             }
             checked.warnings.extend(warning);
         }
         checked.warnings.extend(declared.near.iter().map(|(name, setting)| {
             let name = short(name);
-            format!(
-                "its code has `{name}`, which is no setting: `{setting}` is the nearest, and what \
-                 a stage runs with stands in its entry in the pipeline"
-            )
+            format!("its code has `{name}`, which is no setting: `{setting}` is the nearest")
         }));
         Ok(checked)
     }

@@ -1,7 +1,8 @@
 """A task's data on its way to the program and back."""
 
 import json
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional, cast
 
 from curator._errors import PipelineError
 from curator._pickle import dumps, loads
@@ -9,7 +10,7 @@ from curator._shared import shared
 from curator._stage import Task
 from curator._table import from_ipc, to_ipc
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "tasks_of"]
 
 _values = shared("curator_json")
 _plain = shared("curator_plain")
@@ -30,6 +31,23 @@ _NO_TABLES = frozenset((*_plain.PLAIN, dict, list, tuple))
 # Neither looks for white space around a text, nor for its encoding.
 _decoder: Any = json.JSONDecoder()
 _scan = _decoder.scan_once
+
+
+def tasks_of(items: Optional[Iterable[Any]]) -> Iterable[Any]:
+    """The tasks that a caller hands in; raises where that is plainly one alone."""
+    if items is None:
+        return [None]
+    kind = type(items)
+    is_table = kind.__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") and (
+        kind.__name__ in ("DataFrame", "LazyFrame", "RecordBatch", "Series", "Table")
+    )
+    is_one = isinstance(items, (str, bytes, bytearray, memoryview, Mapping, Task)) or is_table
+    if is_one or not (hasattr(items, "__iter__") or hasattr(items, "__getitem__")):
+        raise TypeError(
+            f"a pipeline takes its tasks one after the other, and got a {kind.__qualname__}: for"
+            " one task, give `[item]`"
+        )
+    return items
 
 
 def encode(item: Any, index: int) -> tuple[bytes, bytes]:

@@ -29,14 +29,17 @@ _NEEDED = (
 )
 
 
-def entries(stages: list[Any], *, is_remote: bool) -> list[dict[str, Any]]:
+def entries(stages: list[Any], *, is_remote: bool, is_quiet: bool = False) -> list[dict[str, Any]]:
     """The stages of a pipeline file, with names that differ."""
-    made = [_entry(stage, name, is_remote) for stage, name in zip(stages, names_of(stages))]
+    named = zip(stages, names_of(stages))
+    made = [_entry(stage, name, is_remote, is_quiet) for stage, name in named]
     add_preloads(stages, made)
     return [entry for entry, _ in made]
 
 
-def _entry(stage: Any, name: str, is_remote: bool) -> tuple[dict[str, Any], list[str]]:
+def _entry(
+    stage: Any, name: str, is_remote: bool, is_quiet: bool
+) -> tuple[dict[str, Any], list[str]]:
     """A stage's entry, and the modules that its worker imports to read it."""
     try:
         pickled, modules = dumps_stage(stage, with_module=is_remote)
@@ -47,7 +50,7 @@ def _entry(stage: Any, name: str, is_remote: bool) -> tuple[dict[str, Any], list
             stage=name,
         ) from error
     try:
-        settings = settings_of(stage)
+        settings = settings_of(stage, is_quiet=is_quiet)
         json.dumps(settings)
     except (TypeError, ValueError) as error:
         raise PipelineError(f"the settings of stage {name!r}: {error}", stage=name) from error

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
+from curator._data import tasks_of
+from curator._errors import PipelineError
 from curator._executors import Checkpoint, Executor, LocalExecutor, RunRecord
 from curator._loader import entries
 from curator._progress import Progress
@@ -99,6 +101,7 @@ class Pipeline:
         An item is a `Task` or the data of one; without items, the run begins with an empty task.
         They are asked for in a thread of their own, as the stages have room.
         """
+        items = tasks_of(items)
         executor = executor or LocalExecutor()
         request = self._request("run", executor)
         keep(request, self, executor)
@@ -118,7 +121,7 @@ class Pipeline:
         if executor.stop_grace is not None:
             request["stop_grace_seconds"] = executor.stop_grace
         notes = Progress(names_of(self.stages), progress, logs)
-        return Stream(request, [None] if items is None else items, executor.cache_dir, notes)
+        return Stream(request, items, executor.cache_dir, notes)
 
     def run(
         self,
@@ -159,13 +162,23 @@ class Pipeline:
         return report
 
     def _request(self, what: str, executor: Executor) -> dict[str, Any]:
+        if not self.stages:
+            raise PipelineError(
+                f"pipeline {self.name!r} has no stages",
+                hint="give it some: classes, instances or functions, in a list",
+            )
         file: dict[str, Any] = {
             "name": self.name,
             "engine": executor.engine(),
-            "stage": entries(self.stages, is_remote=executor.is_remote),
+            "stage": entries(self.stages, is_remote=executor.is_remote, is_quiet=what == "run"),
         }
         base = self.base
         if base is None:
+            if not sys.executable:
+                raise PipelineError(
+                    "this Python does not know its own interpreter, which stages run over",
+                    hint='name one: `Pipeline(stages, base="path of a Python or a virtualenv")`',
+                )
             file["base"] = sys.executable
         else:
             file["base"] = dict(base) if isinstance(base, Mapping) else os.fspath(base)

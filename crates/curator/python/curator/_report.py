@@ -117,7 +117,8 @@ class RunReport:
     def _summary(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         stopped = ", stopped before its end" if self.is_stopped else ""
-        return f"{len(self.outputs)} tasks came out in {self.wall_seconds:.3f} s{failed}{stopped}"
+        tasks = "task" if len(self.outputs) == 1 else "tasks"
+        return f"{len(self.outputs)} {tasks} came out in {self.wall_seconds:.3f} s{failed}{stopped}"
 
     def _repr_html_(self) -> str:
         head = ("stage", "environment", "state", "tasks", "outputs", "failed", "workers", "seconds")

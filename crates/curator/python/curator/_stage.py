@@ -231,17 +231,20 @@ def expand(stages: Sequence[Any]) -> list[Any]:
 
 def as_instance(given: Any) -> Any:
     """A stage as an object that does the work."""
-    if isinstance(given, type) or _is_partial_class(given):
-        return given()
-    if any(callable(getattr(given, name, None)) for name in ("process", "process_batch")):
-        return given
-    if callable(getattr(given, "decompose", None)):
-        return given
-    if callable(given):
-        return FunctionStage(given, {})
+    is_class = isinstance(given, type) or _is_partial_class(given)
+    instance = given() if is_class else given
+    if any(callable(getattr(instance, name, None)) for name in _WORK):
+        return instance
+    if callable(instance):
+        return FunctionStage(instance, {})
+    import difflib
+
+    near = [(name, work) for work in _WORK for name in difflib.get_close_matches(work, dir(given))]
+    meant = f"; its `{near[0][0]}` is nearly `{near[0][1]}`" if near else ""
+    what = f"the class {given.__qualname__}" if isinstance(given, type) else repr(given)
     raise TypeError(
-        f"{given!r} is no stage: that is a class or an object with `process` or `process_batch`, or"
-        " a function"
+        f"{what} is no stage{meant}: a stage is a function, or a class or an object with"
+        " `process(task)` or `process_batch(tasks)`"
     )
 
 
@@ -252,9 +255,16 @@ def _is_partial_class(given: Any) -> bool:
     return isinstance(given, type)
 
 
-def settings_of(instance: Any) -> dict[str, Any]:
-    """What a stage runs with: what it declares, and over that what `with_` says."""
-    settings = _declared(instance)
+# What does the work of a stage, or gives those that do.
+_WORK = ("process", "process_batch", "decompose")
+
+
+def settings_of(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
+    """What a stage runs with: what it declares, and over that what `with_` says.
+
+    What is nearly a setting is a warning, unless workers tell of it.
+    """
+    settings = _declared(instance, is_quiet=is_quiet)
     for name, value in _with_of(instance).items():
         if name == "name":
             continue
@@ -280,7 +290,7 @@ def declarations(instances: Sequence[Any]) -> list[dict[str, Any]]:
             "is_overridden": setting in _with_of(instance),
         }
         for instance, name in zip(instances, names_of(instances))
-        for holds in [settings_of(instance)]
+        for holds in [settings_of(instance, is_quiet=True)]
         for setting, value in {
             **{
                 setting: value
@@ -326,9 +336,19 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
         warnings.warn(
             f"stage {name_of(instance)!r} has `{name}`, which is no setting: `{setting}` is the"
             " nearest",
-            stacklevel=2,
+            stacklevel=_depth(),
         )
     return settings
+
+
+def _depth() -> int:
+    """Returns how far the caller's code is from the function that calls this."""
+    import sys
+
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def name_of(instance: Any) -> str:

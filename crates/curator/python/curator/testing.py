@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional
 
+from curator._data import tasks_of
 from curator._report import RunReport, sort_key
 from curator._stage import Aggregate, Context, Task, as_instance, name_of, settings_of
 
@@ -20,7 +21,7 @@ def run_stage(stage: Any, items: Iterable[Any]) -> list[Task]:
 
     assert run_stage(Clean(), [{"text": " a "}])[0].data == {"text": "a"}
     """
-    tasks = [_as_task(item, index) for index, item in enumerate(items)]
+    tasks = [_as_task(item, index) for index, item in enumerate(tasks_of(items))]
     instance = as_instance(stage)
     size = settings_of(instance).get("batch_size") or 1
     return _run(instance, tasks, int(size))
@@ -40,8 +41,7 @@ def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
                 hint='leave it out for the while: `pipeline.with_({"name": {"runtime_env": {}}})`',
                 stage=name_of(stage),
             )
-    given: Iterable[Any] = [None] if items is None else items
-    tasks = [_as_task(item, index) for index, item in enumerate(given)]
+    tasks = [_as_task(item, index) for index, item in enumerate(tasks_of(items))]
     reports: list[dict[str, Any]] = []
     for stage, chosen in zip(pipeline.stages, settings):
         began = time.monotonic()

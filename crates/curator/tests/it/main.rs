@@ -20,6 +20,7 @@ mod permissions;
 mod pipelines;
 mod progress;
 mod python_ends;
+mod python_mistakes;
 mod python_notebook;
 mod python_pipelines;
 mod python_scale;
