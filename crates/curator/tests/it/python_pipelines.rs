@@ -137,6 +137,65 @@ assert done.stdout == "23.2\n", done
     );
 }
 
+/// What a function that another one calls or wraps declares, and what `@stage` says of it, holds.
+#[test]
+fn a_declaration_reaches_a_pipeline_through_what_is_around_a_function() {
+    let folder = Folder::new("");
+    passes(
+        &folder,
+        r#"
+import functools, os
+from curator import Pipeline, Stage, stage
+
+ENV = {"env_vars": {"COLOUR": "red"}}
+
+def look(task, *rest):
+    return {"seen": [*task.data["seen"], os.environ.get("COLOUR")]}
+
+def decorated(function):
+    @functools.wraps(function)
+    def inner(task, *rest):
+        return function(task, *rest)
+    return inner
+
+def declares(task, *rest):
+    return look(task)
+declares.runtime_env = ENV
+
+class Own:
+    runtime_env = ENV
+    def work(self, task):
+        return look(task)
+
+class Called(Own):
+    def __call__(self, task):
+        return look(task)
+
+class Made:
+    def __init__(self, env):
+        self.runtime_env = env
+    def process(self, task):
+        return look(task)
+
+class Method:
+    def process(self, task):
+        return look(task)
+Method.process.runtime_env = ENV
+
+by_stage = stage(runtime_env=ENV, name="ours")(look)
+stages = [
+    functools.partial(declares), decorated(declares), Own().work, functools.partial(Own().work),
+    Called(), functools.partial(Called()), functools.partial(Made, ENV), Method,
+    by_stage, decorated(by_stage), functools.partial(by_stage), stage(batch_size=3)(by_stage),
+]
+report = Pipeline(stages).run([{"seen": []}])
+assert report.data == [{"seen": ["red"] * len(stages)}], report.data
+names = [it["name"] for it in report.stages]
+assert names[0] == "declares" and names[2] == "work" and names[8:10] == ["ours", "ours_2"], names
+"#,
+    );
+}
+
 /// An instance reaches its workers with its attributes, wherever its class is: in the program, in a
 /// module beside it, or in a function; also if the environment lacks the package.
 #[test]
