@@ -49,6 +49,9 @@ class Channel:
     def close(self):
         self._socket.close()
 
+    def fileno(self):
+        return self._socket.fileno()
+
     def has_pending(self):
         return self._end > self._start
 

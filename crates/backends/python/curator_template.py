@@ -19,6 +19,7 @@ __all__ = ["Template"]
 
 # A template that is forked from a root has the root's imports, too.
 BEGAN = now()
+INHERITED = []
 
 
 class Template:
@@ -29,6 +30,12 @@ class Template:
         self._start = start
         # What a child has no use for: the lifeline and the leases of this process.
         self._held, channel.held = channel.held, []
+        # Open files that came from the engine's own parents. A template that is forked from a root
+        # has those that the root had, and what the root's imports have opened.
+        if not INHERITED:
+            own = {0, 1, 2, channel.fileno(), *self._held}
+            INHERITED.append({n: _target(n) for n in map(int, _open_files()) if n not in own})
+        self._inherited = INHERITED[0]
         self.sources = start["sources"]
         # When the first import began, what the code imports first, and all that was imported.
         self.began = BEGAN
@@ -98,7 +105,11 @@ class Template:
         if kind == FORK:
             pid, problem = _fork()
             if pid == 0:
-                self._become_worker(files, request["vars"], close)
+                try:
+                    self._become_worker(files, request["vars"], close)
+                except BaseException:
+                    # It must not go on as a second template.
+                    os._exit(1)
                 return None
             for file in files:
                 os.close(file)
@@ -130,6 +141,10 @@ class Template:
                 self._channel.close()
                 # The lifeline is the first: this process has another's life.
                 os.close(self._held.pop(0))
+                # A pipe that is open here would have no end for the process that reads from it.
+                for file, target in self._inherited.items():
+                    if target is not None and _target(file) == target:
+                        os.close(file)
                 warm = Warm(self, request)
                 os.write(writer, b"-")
                 os.close(writer)
@@ -203,6 +218,14 @@ def _reseed():
         torch.seed()
 
 
+def _target(number):
+    """What an open file is, or None where there is none."""
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return None
+
+
 def _open_files():
     files = os.listdir("/proc/self/fd")
     # One of them was the listing's own, which is closed by now.
@@ -212,9 +235,8 @@ def _open_files():
 def _left_behind(before):
     """What imports have begun that a fork would cut short or share, or None."""
     for number in _open_files() - before:
-        try:
-            target = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:
+        target = _target(number)
+        if target is None:
             continue  # The listing's own.
         if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri/")):
             return "an import opened a GPU"

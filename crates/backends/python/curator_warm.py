@@ -145,7 +145,7 @@ class Warm:
                 channel.flush()
                 if not channel.has_pending():
                     return False
-        except (OSError, RuntimeError, ValueError, KeyError):
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError):
             self._part(number)
             return False
 

@@ -12,10 +12,10 @@ use venv_cache::Budget;
 use super::arenas::ARENAS_FROM;
 use super::birth::{Birth, nursery_of};
 use super::devices::Devices;
+use super::ends::{drain, feed};
 use super::node::Node;
-use super::parcel::Parcel;
 use super::python_slot;
-use super::queue::{Cancelled, Limits, Queue, Taken};
+use super::queue::{Limits, Queue};
 use super::run::{IDLE_LIMIT, Run};
 use super::rust_slot;
 use super::scaling::{wants_worker, worker_counts};
@@ -445,52 +445,6 @@ fn warn_of_variables(run: &Run) {
                  `env_vars`"
             );
             run.emit(&Event::Warning { stage: None, message });
-        }
-    }
-}
-
-/// Moves the caller's tasks into the first queue.
-fn feed(run: &Run, first: Option<&PlannedStage>, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
-    let mut tasks = Task::numbered(tasks);
-    while run.queues[0].wait_for_room().is_ok() {
-        let Some(task) = tasks.next() else { break };
-        let id = task.id().to_string();
-        let parcel = match Parcel::pack(task) {
-            Ok(parcel) => parcel,
-            Err(source) => return run.fail(Error::Data { task: id, source }),
-        };
-        match run.queues[0].push([parcel]) {
-            Ok(late) => run.tell_of_late(first, &late),
-            Err(Cancelled) => return,
-        }
-    }
-    run.queues[0].close();
-}
-
-/// Moves the tasks of the last queue into the sink, until the run is over.
-fn drain(run: &Run, last: Option<&PlannedStage>, sink: &mut Sink<'_>) -> Result<(), Error> {
-    let Some(queue) = run.queues.last() else { return Ok(()) };
-    loop {
-        match queue.take(Duration::from_secs(1)) {
-            Taken::Finished => return Ok(()),
-            Taken::Nothing => {}
-            Taken::Batch(batch) => {
-                for parcel in batch.parcels {
-                    let id = parcel.head.id().clone();
-                    // A followed task must not end before it is known to have failed.
-                    let sources = parcel.head.sources().to_vec();
-                    match parcel.unpack() {
-                        Ok(task) => {
-                            // The failure has its own sources, which may be the last ones.
-                            drop(sources);
-                            sink(task)
-                                .map_err(|source| Error::Sink { task: id.to_string(), source })?;
-                        }
-                        Err(error) => run.unreadable(last, &id, &sources, error),
-                    }
-                }
-                queue.settle();
-            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod arenas;
 mod beginning;
 mod birth;
 mod devices;
+mod ends;
 mod executor;
 mod feed;
 mod flights;

@@ -85,12 +85,14 @@ impl Templates {
     pub(crate) fn keep(&self) {
         let Some(keep) = &self.keep else { return };
         let nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_new = false;
         for nursery in nurseries.values() {
-            if let Err(why) = nursery.keep() {
-                tracing::debug!(why, "a template does not stay");
+            match nursery.keep() {
+                Ok(stays) => is_new |= stays,
+                Err(why) => tracing::debug!(why, "a template does not stay"),
             }
         }
-        if !nurseries.is_empty() {
+        if is_new {
             keep.templates().make_room(keep);
         }
     }
@@ -221,24 +223,25 @@ impl Nursery {
         }
     }
 
-    /// Leaves the template to later runs.
-    fn keep(&self) -> Result<(), String> {
+    /// Leaves the template to later runs; whether there is one more of those.
+    fn keep(&self) -> Result<bool, String> {
         let (Some((keep, wanted)), State::Ready(template)) = (&self.warm, &*self.state()) else {
-            return Ok(());
+            return Ok(false);
         };
         let warm = keep.templates();
         let seconds = keep.idle.as_secs();
         let (owner, environments) = (keep.owner, &wanted.environments[..]);
         if template.is_warm() {
-            return template.stay(&Stay { seconds, owner, place: None, environments });
+            let stay = Stay { seconds, owner, place: None, environments };
+            return template.stay(&stay).map(|()| false);
         }
         // Another run may have left the same one meanwhile.
         if warm.find(wanted, |_| Ok(())).is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let folder = warm.place().map_err(|error| error.to_string())?;
         let place = Some((folder, wanted.name.as_str()));
-        template.stay(&Stay { seconds, owner, place, environments })
+        template.stay(&Stay { seconds, owner, place, environments }).map(|()| true)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

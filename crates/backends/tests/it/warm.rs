@@ -461,6 +461,23 @@ fn a_killed_engine_leaves_a_warm_template_and_no_worker() {
     assert!(is_idle && warmth.only().pid == template.pid);
 }
 
+/// What may have changed between its import and the look at it is in doubt.
+#[test]
+fn a_module_that_changes_while_a_run_is_at_work_is_not_kept() {
+    let warmth = Warmth::new();
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "named.py", "SAID = 'named'");
+    let env = RuntimeEnv::new().with_env_var("PYTHONPATH", dir.path().to_str().unwrap());
+    let text = format!(
+        "class Stage:\n    def process(self, task):\n        open({:?}, 'a').close()\n        \
+         import os; os.utime({:?})\n        return 1\n",
+        dir.path().join("named.py"),
+        dir.path().join("named.py"),
+    );
+    warmth.run(python(&text).with_runtime_env(env).with_preload(["named"]), 1);
+    assert_eq!(warmth.list(), []);
+}
+
 /// A run that fails is the one that is edited and run again.
 #[test]
 fn a_run_that_fails_leaves_its_template() {

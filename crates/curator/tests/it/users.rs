@@ -207,7 +207,7 @@ fn what_is_kept_warm_is_one_users_alone() {
     let stranger = User { id: STRANGER, group: STRANGER, umask: 0 };
     let kept = place.path("tmp").join(format!("curator-{ANN}"));
     let kept_text = kept.to_str().expect("text");
-    let keep = [&RUN[..], &["--keep-warm", "5m", "--set", "stage.version.workers=1"]].concat();
+    let keep = [&RUN[..], &["--keep-warm", "5m", "--set", "stage.version.num_workers=1"]].concat();
     let ps = || place.run(ann, &["ps", "--json"]);
 
     for script in ["mkdir \"$0\"", "mkdir \"$0-real\" && ln -s \"$0-real\" \"$0\""] {

@@ -49,7 +49,7 @@ impl Drop for Warm {
     }
 }
 
-const STAGE: &str = "[[stage]]\npython = \"stages.py:Picky\"\nworkers = 1\n";
+const STAGE: &str = "[[stage]]\npython = \"stages.py:Picky\"\nnum_workers = 1\n";
 
 #[test]
 fn a_run_keeps_its_imports_and_stop_ends_them() {
@@ -75,6 +75,19 @@ fn a_run_keeps_its_imports_and_stop_ends_them() {
 fn is_zombie(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z'))
+}
+
+/// A process that stays holds nothing open that the run was given, or the reader of a pipe would wait.
+#[test]
+fn what_a_run_was_given_ends_with_it() {
+    let warm = Warm::new(STAGE);
+    let script =
+        "exec 3>&1; exec \"$0\" run pipeline.toml -i tasks.jsonl -o out.jsonl -q --keep-warm 20s";
+    let command = warm.folder.expression(&duct::cmd!("bash", "-c", script, CURATOR));
+    let command = command.env("XDG_RUNTIME_DIR", warm.folder.path("run")).stdin_null();
+    // It reads to the end.
+    command.stdout_capture().run().expect("bash starts");
+    assert_eq!(warm.kept().len(), 1, "it came before that process ended");
 }
 
 /// The file says so for each run, and the command line has the last word.
