@@ -112,7 +112,6 @@ fn what_is_kept_keeps_no_environment_from_being_removed() {
         assert_eq!(warm.warm_workers(&keep), 0);
         let kept = warm.kept();
         let key = kept[0]["environments"][0].as_str().expect("a key").to_owned();
-        assert_eq!(kept[0]["environments"].as_array().expect("a list").len(), 2, "and the base's");
         let listed = warm.run(&["env", "list", "--json"]).json();
         let is_used = |it: &&Value| it["key"] == key.as_str() && it["in_use"] == true;
         assert!(listed.as_array().expect("a list").iter().any(|it| is_used(&it)), "{listed}");
