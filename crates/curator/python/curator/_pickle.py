@@ -97,14 +97,17 @@ class _StagePickler(_Pickler):
         return super().reducer_override(obj)
 
     def _note(self, obj: Any) -> None:
-        if not cloudpickle._should_pickle_by_reference(obj):
-            return
+        module: Any = None
         if isinstance(obj, types.ModuleType):
-            self.modules.setdefault(obj.__name__)
-            return
-        found = cloudpickle._lookup_module_and_qualname(obj)
-        if found is not None:
-            self.modules.setdefault(found[0].__name__)
+            module = obj.__name__ if cloudpickle._should_pickle_by_reference(obj) else None
+        elif isinstance(obj, types.BuiltinFunctionType):
+            module = obj.__module__  # None of a method, which goes with its object.
+        else:
+            found = cloudpickle._lookup_module_and_qualname(obj)
+            if found is not None and cloudpickle._should_pickle_by_reference(obj):
+                module = found[0].__name__
+        if isinstance(module, str):
+            self.modules.setdefault(module)
 
 
 # What a pickle may name in place of carrying it.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from curator._data import tasks_of
 from curator._report import RunReport, sort_key
+from curator._shared import shared
 from curator._stage import Aggregate, Context, Task, as_instance, name_of, settings_of
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def _as_task(item: Any, index: int) -> Task:
 
 def _run(stage: Any, tasks: list[Task], batch_size: int) -> list[Task]:
     context = Context(name_of(stage), 0, "here", None)
+    stage = shared("curator_nemo").as_stage(stage)
     _hook(stage, "setup_on_node", context)
     _hook(stage, "setup", context)
     outputs: list[Task] = []
