@@ -113,6 +113,39 @@ fn prune_keeps_to_limits_and_a_dry_run_keeps_everything() {
     assert_eq!(world.run(&["env", "list"]).text(), "");
 }
 
+/// Law: whatever the cache keeps of answers is counted by `du`, and nothing of it outlives `prune --all`.
+#[test]
+fn kept_answers_are_counted_and_go() {
+    let world = World::new();
+    world.key("packaging==24.0");
+    let class =
+        "class A:\n    batch_size = 2\n\n    def process(self, task):\n        return task\n";
+    fs::write(world.dir().join("a.py"), class).unwrap();
+    let pipeline = format!("name = 'p'\nbase = '{}'\n[[stage]]\npython = 'a.py:A'\n", world.base());
+    let file = world.dir().join("p.toml");
+    fs::write(&file, pipeline).unwrap();
+    world.run(&["plan", file.to_str().unwrap()]).text();
+
+    let answers = world.cache().join("interpreters");
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(&answers).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.into_string().unwrap()).collect()
+    };
+    for kind in ["interpreter", "known", "class"] {
+        assert!(names().iter().any(|name| name.starts_with(kind)), "{kind}: {:?}", names());
+    }
+    let bytes: u64 = names().iter().map(|name| answers.join(name).metadata().unwrap().len()).sum();
+    let usage = world.run(&["env", "du", "--json"]).json();
+    assert!(usage["answer_bytes"].as_u64().unwrap() >= bytes, "{usage}");
+    assert!(world.run(&["env", "du"]).text().contains("kept answers: "));
+    let count = names().len();
+    let dry = world.run(&["env", "prune", "--all", "--dry-run", "--json"]).json();
+    assert_eq!((&dry["answers"], names().len()), (&serde_json::json!(count), count), "{dry}");
+    let pruned = world.run(&["env", "prune", "--all"]).text();
+    assert!(pruned.contains(&format!("removed {count} kept answers (")), "{pruned}");
+    assert_eq!(names(), [""; 0]);
+}
+
 #[test]
 fn remove_takes_prefixes_and_an_order_that_works() {
     let world = World::new();
