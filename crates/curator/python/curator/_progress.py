@@ -31,27 +31,34 @@ class Progress:
         event = note.get("event")
         if event == "log":
             if self._logs:
-                self._say(f"[{note['stage']}] {note['line']}")
+                # A notebook shows the standard error stream as a problem.
+                out = sys.stdout if self._notebook else sys.stderr
+                self._say(f"[{note['stage']}] {note['line']}", out)
         elif event == "warning":
             stage = f"stage {note['stage']!r}: " if note.get("stage") else ""
-            self._say(f"warning: {stage}{note['message']}")
+            self._say(f"warning: {stage}{note['message']}", sys.stderr)
         elif event == "environment_building":
             self._building[note["key"]] = note["phase"]
             self._show()
         elif event == "environment_built":
             self._building.pop(note["key"], None)
             self._show()
+        elif event == "ended":
+            # Whatever follows, such as a traceback, begins on a line of its own.
+            self._building.clear()
+            if self._shown is not None or self._line:
+                self._show(is_last=True)
         elif event in ("progress", "finished"):
             self._stages.update({name: tuple(sums) for name, sums in note["stages"].items()})
             self._show(is_last=event == "finished")
 
-    def _say(self, text: str) -> None:
-        if sys.stderr is None:
+    def _say(self, text: str, out: Any) -> None:
+        if out is None:
             return
         self._clear()
         # What a stage prints must not steer the terminal.
         clean = "".join(it if it.isprintable() or it == "\t" else ascii(it)[1:-1] for it in text)
-        print(clean, file=sys.stderr)
+        print(clean, file=out)
 
     def _clear(self) -> None:
         if self._line:

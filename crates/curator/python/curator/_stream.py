@@ -101,8 +101,10 @@ class Stream(Iterator[Task]):
 
     def close(self) -> None:
         """Ends the run at once, if it has not ended."""
-        self._is_done = True
+        is_first, self._is_done = not self._is_done, True
         self._session.close()
+        if is_first:
+            self._notes({"event": "ended"})
 
     def __enter__(self) -> "Stream":
         return self

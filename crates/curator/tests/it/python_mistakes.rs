@@ -4,7 +4,8 @@ use crate::pipelines::Folder;
 use crate::python_pipelines::passes;
 
 /// What is no stage, one task alone, a pipeline without stages and a name that is nearly a setting are
-/// told before anything is started, and the run as well as its plan tells of such a name once.
+/// told before anything is started, and the run as well as its plan tells of such a name once. A run
+/// that fails leaves no half of a line.
 #[test]
 fn mistakes_are_told_with_what_was_meant() {
     passes(
@@ -12,6 +13,7 @@ fn mistakes_are_told_with_what_was_meant() {
         r#"
 import contextlib
 import io
+import time
 import warnings
 from curator import Pipeline, Task, stage
 from curator.testing import run_stage
@@ -63,6 +65,17 @@ with warnings.catch_warnings(record=True) as told:
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         pipeline.run([1])
+# The line of a terminal that shows how far the stages are is gone before a traceback comes.
+def late(task):
+    time.sleep(0.25)
+    if task.data == 2:
+        raise LookupError
+    return task
+
+line = io.StringIO()
+with contextlib.redirect_stderr(line), contextlib.suppress(LookupError):
+    Pipeline([late]).run(range(3), progress=True)
+assert "late 1" in line.getvalue() and line.getvalue().endswith("\r\x1b[K"), line.getvalue()
 assert len(told) == 1 and said.getvalue().count("`batch_size` is the nearest") == 1, said.getvalue()
 "#,
     );

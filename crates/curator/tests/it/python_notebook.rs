@@ -65,13 +65,20 @@ else:
     raise AssertionError
 """,
 ]
+cells.append(
+    "Pipeline([Use]).with_({'Use': {'runtime_env': {'uv': ['packaging==0.0.1']}}}).run([Point(1)])"
+)
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+notebook.cells[-1].metadata["tags"] = ["raises-exception"]
 NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
 outputs = notebook.cells[1].outputs
-assert any("made 2" in output.get("text", "") for output in outputs), outputs
+lines = [output for output in outputs if "made 2" in output.get("text", "")]
+assert lines and lines[0].name == "stdout", "what a stage prints is no problem"
 pages = [output.data["text/html"] for output in outputs if "text/html" in output.get("data", {})]
 assert len(pages) == 2 and all("<td>Use</td>" in page for page in pages), pages
 assert "<td>3</td><td>3</td></tr></tbody>" in pages[0], "what is left of the progress is its end"
+[failed, *_] = [it for it in notebook.cells[-1].outputs if "data" in it]
+assert "resolving" not in failed.data["text/html"], "the end of a run that failed, too"
 "#,
     );
 }
