@@ -93,7 +93,7 @@ impl Templates {
             }
         }
         if is_new {
-            keep.templates().make_room(keep);
+            keep.templates().make_room(keep.most, keep.most_bytes);
         }
     }
 }

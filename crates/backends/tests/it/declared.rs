@@ -305,7 +305,7 @@ fn a_declaration_holds_through_what_is_around_a_function() {
     let (result, events) =
         watched(&local(), &Pipeline::new("test").with_stages(stages), numbers(1));
     let report = result.unwrap_or_else(|error| panic!("{}", error.report()));
-    let seen = serde_json::json!({ "seen": ["red"; 10] });
+    let seen = serde_json::json!({ "seen": vec!["red"; 10] });
     assert_eq!(crate::support::outputs(&report)[0].1, seen);
     let warnings: Vec<_> =
         events.iter().filter(|event| matches!(event, Event::Warning { .. })).collect();

@@ -38,6 +38,7 @@ pub(super) mod optional {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
+    #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
     pub(in crate::pipeline) fn serialize<S: Serializer>(
         age: &Option<Duration>,
         serializer: S,

@@ -10,9 +10,9 @@ use files::{Folder, Kind as Entry};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::keep::{KeepWarm, Wanted};
 use super::memory;
 use super::visit::Visit;
+use super::wanted::Wanted;
 use crate::worker::wire::{self, Kind, Proof, Welcome};
 
 /// How long the path of a socket may be, with what is put behind it.
@@ -230,14 +230,14 @@ impl WarmTemplates {
         Ok(&self.dir)
     }
 
-    /// Ends those that were used least recently, until no more are left than these settings allow.
-    /// One that is in use counts, and stays.
-    pub(crate) fn make_room(&self, keep: &KeepWarm) {
+    /// Ends those that were used least recently, until so many are left at most, which hold so many
+    /// bytes together at most. One that is in use counts, and stays.
+    pub(crate) fn make_room(&self, most: usize, most_bytes: u64) {
         let (mut count, mut bytes) = (0, 0_u64);
         for template in self.list().unwrap_or_default() {
             count += 1;
             bytes = bytes.saturating_add(template.bytes.unwrap_or(0));
-            if (count > keep.most || bytes > keep.most_bytes) && template.idle.is_some() {
+            if (count > most || bytes > most_bytes) && template.idle.is_some() {
                 match self.end(&template) {
                     Ok(_) => {
                         count -= 1;

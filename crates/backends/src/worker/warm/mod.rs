@@ -18,8 +18,9 @@ mod folder;
 mod keep;
 mod memory;
 mod visit;
+mod wanted;
 
 pub use folder::{Ended, WarmTemplate, WarmTemplates};
 pub use keep::KeepWarm;
-pub(crate) use keep::Wanted;
 pub(crate) use visit::Visit;
+pub(crate) use wanted::Wanted;
