@@ -1,4 +1,4 @@
-"""What NeMo Curator's own adapter makes of the tasks of a pipeline file, for a test that compares.
+"""Prints the outputs of NeMo Curator's own adapter for the tasks of a pipeline file.
 
 nemo_files.py WORKERS_FILES TASKS
 """

@@ -90,7 +90,7 @@ class Worker:
         # A child that the stage's code forks must not go on as a second worker.
         self._pid = os.getpid()
         self._stage = None
-        # What its code is an object of, which declares.
+        # The object of the stage's own code, which declares its settings.
         self._own = None
         self._keys = streams.keys
         self._inputs = ()

@@ -28,7 +28,7 @@ _ACTORS = {
 
 
 def is_stage(value):
-    """Whether an object is a stage of NeMo Curator, or a class is a class of such stages."""
+    """Returns whether an object is a stage of NeMo Curator, or a class makes such stages."""
     module = sys.modules.get("nemo_curator.stages.base")
     kind = getattr(module, "ProcessingStage", None)
     if not isinstance(kind, type):
@@ -37,19 +37,19 @@ def is_stage(value):
 
 
 def as_stage(stage):
-    """A stage of NeMo Curator as one of this project; any other as it is."""
+    """Returns a stage of NeMo Curator as one of this project, and any other stage unchanged."""
     return _Nemo(stage) if is_stage(stage) else stage
 
 
 def spec(stage):
-    """The options for Ray, by their names. Every stage is an actor here, and `False` is the default
+    """Returns the options for Ray, by their names. Every stage is an actor here, and `False` is the default
     of every flag."""
     options = {str(getattr(key, "value", key)): it for key, it in stage.ray_stage_spec().items()}
     return {key: it for key, it in options.items() if it is not False and key != "is_actor_stage"}
 
 
 def problem(stage):
-    """Why a stage can run on no executor of this project, with the way out; None if it can."""
+    """Returns why no executor of this project can run a stage, and the way out; else None."""
     options = spec(stage)
     for key, what in _ACTORS.items():
         if options.get(key):
@@ -71,9 +71,9 @@ def problem(stage):
 
 
 def arguments(kind, positional, named):
-    """The arguments for a class, which if it is one of NeMo Curator's stages are looked into: there
-    `{"python": "module:Name", "args": …}` stands for an object. Raises where an argument cannot be
-    what the class takes."""
+    """Returns the arguments for a class. For a class of NeMo Curator's stages,
+    `{"python": "module:Name", "args": …}` stands for an object; raises `TypeError` if an argument
+    cannot be of the type that the class takes."""
     if not is_stage(kind):
         return positional, named
     positional = [_made(value) for value in positional]
@@ -126,7 +126,7 @@ def _shown(hint):
 
 
 def _fits(value, hint):
-    """Whether a value may be of a type; only what surely is not is refused."""
+    """Returns whether a value may be of a type: false only if it surely is not."""
     import collections.abc
     import typing
 

@@ -110,7 +110,7 @@ class _StagePickler(_Pickler):
             self.modules.setdefault(module)
 
 
-# What a pickle may name in place of carrying it.
+# Objects that a pickle may name instead of carrying them.
 _NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 

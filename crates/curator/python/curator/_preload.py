@@ -1,4 +1,4 @@
-"""What workers import before they are forked: modules of installed packages that their stages need.
+"""Modules of installed packages that stages need, which are imported before workers are forked.
 
 A worker reads its stage from a pickle, which names modules. None of the user's own is imported
 before a fork, and after the first of these the order of imports may have a meaning: what it does
@@ -24,8 +24,8 @@ _OURS = ("__main__", "__mp_main__", "builtins", "copyreg", "curator")
 def add_preloads(
     stages: Sequence[Any], entries: Sequence[tuple[dict[str, Any], list[str]]]
 ) -> None:
-    """Gives entries their `preload`. Stages of one environment get the same one, so that their
-    workers come from one process; but for those with modules of the user's own."""
+    """Gives entries their `preload`. Stages of one environment get the same list, so that their
+    workers come from one process. A stage with modules of the user's own gets a list of its own."""
     together: dict[str, dict[str, None]] = {}
     waiting: list[tuple[dict[str, Any], str]] = []
     for stage, (entry, names) in zip(stages, entries):
@@ -83,7 +83,7 @@ def _is_standard(name: str) -> bool:
 
 
 def _are_refused(modules: Iterable[str]) -> bool:
-    """Whether a module among them keeps a process from being forked."""
+    """Returns whether one of the modules rules out a fork."""
     offenders = shared("curator_imports").OFFENDERS
     return any(name.partition(".")[0] in offenders for name in modules)
 
