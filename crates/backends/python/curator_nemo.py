@@ -42,8 +42,8 @@ def as_stage(stage):
 
 
 def spec(stage):
-    """Returns the options for Ray, by their names. Every stage is an actor here, and `False` is the default
-    of every flag."""
+    """Returns the options for Ray, by their names, without those that change nothing: every stage
+    is an actor here, and flags are off by default."""
     options = {str(getattr(key, "value", key)): it for key, it in stage.ray_stage_spec().items()}
     return {key: it for key, it in options.items() if it is not False and key != "is_actor_stage"}
 
