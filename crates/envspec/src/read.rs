@@ -12,6 +12,7 @@ use crate::redact::redact;
 use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
 use crate::suggest::nearest;
 use crate::tool::Tool;
+use crate::unique::Unique;
 use crate::{json, name};
 
 /// The fields that this crate models.
@@ -35,10 +36,10 @@ pub(crate) const CONFIG_FIELDS: [&str; 4] =
     ["setup_timeout_seconds", "eager_install", "log_files", "build_env"];
 
 impl RuntimeEnv {
-    /// Reads JSON in the shape of Ray's `runtime_env`.
+    /// Reads JSON in the shape of Ray's `runtime_env`. A key that stands twice is an error.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let value = serde_json::from_str(text).map_err(|source| Error::Json { source })?;
-        Self::from_value(value)
+        let read: Result<Unique, _> = serde_json::from_str(text);
+        Self::from_value(read.map_err(|source| Error::Json { source })?.0)
     }
 
     /// Reads TOML in the shape of Ray's `runtime_env`.

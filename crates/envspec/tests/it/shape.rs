@@ -273,3 +273,21 @@ fn a_relative_folder_is_refused() {
     let error = RuntimeEnv::new().load(&source, Path::new("project")).unwrap_err();
     assert_eq!(error.to_string(), "the folder `project` is not absolute");
 }
+
+/// Of two values for one key a reader would drop one, and with it packages or variables.
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    for (text, key) in [
+        (r#"{"uv": ["a"], "uv": ["b"]}"#, "uv"),
+        (r#"{"uv": ["a"], "\u0075v": ["b"]}"#, "uv"),
+        (r#"{"env_vars": {"A": "1", "B": "2", "A": "1"}}"#, "A"),
+        (r#"{"uv": {"packages": ["a"], "packages": ["b"]}}"#, "packages"),
+    ] {
+        let error = RuntimeEnv::from_json(text).expect_err(text);
+        assert!(chain(&error).contains(&format!("the key `{key}` stands twice")), "{text}");
+    }
+    // A number keeps its digits.
+    let text = r#"{"conda": {"n": [1.50, 123456789012345678901234567890], "m": null}}"#;
+    let value: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(RuntimeEnv::from_json(text).unwrap(), read(value).unwrap());
+}

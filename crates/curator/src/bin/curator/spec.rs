@@ -235,6 +235,8 @@ fn is_hexadecimal(text: &str) -> bool {
 
 /// Parses JSON, or else TOML.
 fn from_text(text: &str, owner: &str) -> Result<RuntimeEnv, Failure> {
+    // Some editors begin a file with this mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_json = text.trim_start().starts_with('{');
     let read = if is_json { RuntimeEnv::from_json(text) } else { RuntimeEnv::from_toml(text) };
     read.map_err(|error| wrong(error, owner))
