@@ -297,7 +297,7 @@ fn what_a_reader_would_alter_is_refused_by_its_field() {
     let text = r#"{"name": "p", "name": "q", "stage": []}"#;
     let error = PipelineFile::from_json(text, "/dir").unwrap_err().to_string();
     assert!(error.contains("the key `name` stands twice"), "{error}");
-    // What is no fault comes as it stands.
+    // What is no fault comes exactly.
     let huge = "9".repeat(400);
     let args = format!(
         r#"{{"b":{huge},"a":-0.0,"c":[1e-400,{{"b":1}},{{"b":1}}],"d":"$serde_json::private::Number"}}"#
