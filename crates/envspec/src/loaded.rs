@@ -26,7 +26,7 @@ pub struct LoadedEnv {
     /// The Python versions of the files that the spec names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub requires_python: Vec<RequiresPython>,
-    /// Which environments they are for.
+    /// The environments that they are for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub made_for: Vec<MadeFor>,
     /// The absolute path of a prebuilt interpreter.

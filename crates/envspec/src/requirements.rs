@@ -45,7 +45,7 @@ pub(crate) struct Collector<'a> {
     pub(crate) overrides: Vec<Requirement>,
     /// The Python versions of the files.
     pub(crate) requires_python: Vec<RequiresPython>,
-    /// Which environments they are for.
+    /// The environments that they are for.
     pub(crate) made_for: Vec<MadeFor>,
     pub(crate) index: IndexCollector,
     /// Option lines for the package manager alone; their order has no meaning.

@@ -1,4 +1,4 @@
-//! Which Pythons and platforms a file is for.
+//! The Pythons and platforms that a file is for.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::requirement::{Requirement, Target};
 
-/// What a file of requirements says of the Pythons that it is for: `requires-python` of a script's block
+/// The Pythons that a file of requirements says it is for: `requires-python` of a script's block
 /// (PEP 723), of a lock file (PEP 751), or of a package in one.
 ///
 /// It does not affect the installed packages and is not in a digest: an interpreter fits it or not.

@@ -105,7 +105,7 @@ pub enum Untrusted {
 }
 
 impl Untrusted {
-    /// What an I/O error of this crate carries, if that is why it failed.
+    /// Returns the reason that an I/O error of this crate carries, if that is why it failed.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()

@@ -137,7 +137,7 @@ struct Problems {
     is_passing: bool,
 }
 
-/// What became of an entry.
+/// The fate of an entry.
 enum Met {
     Gone,
     Folder(OwnedFd, Place),

@@ -22,7 +22,7 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// What a name stands for.
+/// The kind of an entry in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A folder.

@@ -40,11 +40,11 @@ pub enum MarkError {
     /// The system refused something.
     #[error("failed to {action} `{}`", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
-        /// What it was tried on.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
 }

@@ -16,7 +16,7 @@ pub(crate) const NAMES: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 pub(crate) const NAMES: OFlags = OFlags::RDONLY;
 
-/// What is in an open folder, but for itself and the one above.
+/// Returns the entries of an open folder, without itself and the one above.
 pub(crate) fn entries(dir: &mut Dir) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut found = Vec::new();
     for entry in dir {

@@ -25,7 +25,7 @@ pub(crate) struct Command {
 /// The result of a child process.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// How it ended; `None` if the deadline passed and it was killed.
+    /// The status at its end; `None` if the deadline passed and it was killed.
     pub(crate) status: Option<ExitStatus>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,

@@ -73,7 +73,7 @@ impl Installer {
         Self { program, version, abilities, variables, ambient }
     }
 
-    /// Which package manager it is.
+    /// Returns the package manager.
     #[must_use]
     pub fn tool(&self) -> Tool {
         self.program.tool()

@@ -33,7 +33,7 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// What a call takes for the environment of the interpreter `python`.
+    /// Returns what a call takes for the environment of the interpreter `python`.
     pub(crate) fn of(install: &Install, in_force: &Settings, python: &Path) -> Result<Self, Error> {
         let mut local = Self::default();
         let lists = [&install.requirements, &install.constraints, &install.overrides];

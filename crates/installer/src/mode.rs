@@ -1,4 +1,4 @@
-//! What a call of a package manager is for.
+//! The purposes of a call of a package manager.
 
 /// Whether a call installs, or only reports what it would install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

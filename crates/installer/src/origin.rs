@@ -1,4 +1,4 @@
-//! Where the distributions of an environment came from, as the tools note it (PEP 610).
+//! The sources of an environment's distributions, as the tools note them (PEP 610).
 
 use std::fs;
 use std::path::{Path, PathBuf};

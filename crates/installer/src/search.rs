@@ -1,4 +1,4 @@
-//! What is there of pip and uv.
+//! The search for pip and uv on this machine.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

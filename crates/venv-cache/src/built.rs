@@ -1,4 +1,4 @@
-//! What a build made.
+//! The result of a build.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::Key;
 use crate::manifest::BaseRecord;
 
-/// What a build closure made, for the manifest.
+/// The result of a build closure, for the manifest.
 #[derive(Clone, Debug)]
 pub struct Built {
     pub(crate) python: PathBuf,

@@ -35,7 +35,7 @@ pub struct Bytecode {
 /// All of a base is compiled.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Complete {
-    /// How many files it took; none where the base has its own bytecode.
+    /// The number of compiled files; 0 where the base has its own bytecode.
     files: u64,
     bytes: u64,
 }
@@ -56,7 +56,7 @@ struct Kept {
 }
 
 impl Cache {
-    /// The bytecode that is kept of a base; none if there is no folder for it yet.
+    /// Returns the bytecode that is kept of a base; `None` if there is no folder for it yet.
     pub fn bytecode(&self, base: &Base) -> Result<Option<Bytecode>> {
         let key = bytecode_key(base);
         let dir = self.layout().bytecode_dir().join(key.to_string());
@@ -80,7 +80,8 @@ impl Cache {
         Ok(Some(Bytecode { dir, access, complete, _lock: lock }))
     }
 
-    /// The same, with a folder that is made if need be.
+    /// Returns the bytecode that is kept of a base as [`bytecode`](Self::bytecode) does, and creates its
+    /// folder if it is missing.
     pub fn make_bytecode(&self, base: &Base) -> Result<Option<Bytecode>> {
         let above = self.layout().bytecode_dir();
         self.layout().open_above(&above)?;
@@ -90,12 +91,12 @@ impl Cache {
         self.bytecode(base)
     }
 
-    /// What the bytecode of all bases takes up.
+    /// Returns the size of the bytecode of all bases, in bytes.
     pub(crate) fn bytecode_bytes(&self) -> Result<u64> {
         Ok(self.kept_bytecode()?.iter().map(|kept| kept.bytes).sum())
     }
 
-    /// What is kept of all bases, least recently used first.
+    /// Returns the bytecode of all bases, least recently used first.
     fn kept_bytecode(&self) -> Result<Vec<Kept>> {
         let above = self.layout().bytecode_dir();
         let Some(_) = self.layout().open_above(&above)? else { return Ok(Vec::new()) };
@@ -164,26 +165,26 @@ impl Cache {
 }
 
 impl Bytecode {
-    /// Where the bytecode of a base's folder of this number lies: of `a/b.py` it is `a/b.pyc`.
+    /// Returns the folder with the bytecode of a base's folder of this number: `a/b.pyc` of `a/b.py`.
     #[must_use]
     pub fn folder(&self, number: usize) -> PathBuf {
         self.dir.join(number.to_string())
     }
 
-    /// Where that of the standard library lies, likewise.
+    /// Returns the folder with the bytecode of the standard library, likewise.
     #[must_use]
     pub fn library(&self) -> PathBuf {
         self.dir.join("library")
     }
 
-    /// Its own folder, for what is not whole yet.
+    /// Returns its own folder, for what is not whole yet.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The umask of processes that add to it, so that all who share the cache can read it,
-    /// and strangers cannot write it.
+    /// Returns the umask of processes that add to it, so that all users of the cache can read it, and
+    /// strangers cannot write it.
     #[must_use]
     pub fn umask(&self) -> u32 {
         match self.access {
@@ -192,19 +193,19 @@ impl Bytecode {
         }
     }
 
-    /// Whether there is nothing left to compile.
+    /// Returns whether nothing is left to compile.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete.is_some()
     }
 
-    /// Whether the base has all bytecode itself, so that nothing is to be found here.
+    /// Returns whether the base has all bytecode itself, so that nothing is to be found here.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.complete.is_some_and(|complete| complete.files == 0)
     }
 
-    /// The right to add to it; none while another process has it.
+    /// Returns the right to add to it; `None` while another process has it.
     pub fn writer(&self) -> Result<Option<BytecodeWriter>> {
         let path = writer_file(&self.dir);
         let lock = ExclusiveLock::try_acquire(&path, self.access)?;
@@ -220,7 +221,7 @@ impl Bytecode {
 }
 
 impl BytecodeWriter {
-    /// The open lock file: a process that holds a duplicate of it keeps others from writing, even
+    /// Returns the open lock file: a process that holds a duplicate of it keeps others from writing, even
     /// if it outlives this one.
     #[must_use]
     pub fn lock(&self) -> &fs::File {
@@ -228,7 +229,7 @@ impl BytecodeWriter {
     }
 }
 
-/// The lock of those who add to it.
+/// Returns the lock file of the process that adds to it.
 fn writer_file(dir: &Path) -> PathBuf {
     dir.with_extension("writer")
 }
@@ -237,7 +238,7 @@ fn bytecode_key(base: &Base) -> Key {
     Key::derive("venv-cache/bytecode/v1", &[("base", base.fingerprint().as_bytes())])
 }
 
-/// What the files of a folder take up, as far as they can be read.
+/// Returns the size of the files in a folder, as far as they can be read.
 fn occupied(dir: &Path) -> u64 {
     let complete = fs::read(dir.join(COMPLETE)).ok();
     let complete = complete.and_then(|bytes| serde_json::from_slice::<Complete>(&bytes).ok());

@@ -1,4 +1,4 @@
-//! Which environments go, and how: least recently used first, never one in use or needed.
+//! Eviction: least recently used environments first, never one in use or needed.
 //!
 //! An evictor holds `eviction.lock` exclusively while it chooses environments and takes them out of
 //! the store, so that no build can commit an environment that needs one of them. It never waits for
@@ -96,7 +96,7 @@ impl Budget {
     }
 }
 
-/// What [`Cache::prune`] did.
+/// The result of [`Cache::prune`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -108,17 +108,17 @@ pub struct Report {
     pub refused: Vec<Key>,
     /// Links and files among the environments' folders, which are left alone.
     pub foreign: Vec<PathBuf>,
-    /// How many half-built or damaged environments were removed, or would be.
+    /// The number of half-built or damaged environments that were removed, or would be.
     pub leftovers: usize,
     /// Files of removed environments that could not be deleted.
     pub left: Vec<Left>,
-    /// How many environments stay.
+    /// The number of environments that stay.
     pub kept: usize,
     /// The bytes that the kept environments have of their own.
     pub kept_bytes: u64,
     /// The bytes of the bytecode of bases that was removed, or would be.
     pub bytecode_bytes: u64,
-    /// How many kept answers ([`Memo`](crate::Memo)) were deleted, or would be.
+    /// The number of kept answers ([`Memo`](crate::Memo)) that were deleted, or would be.
     pub memos: usize,
     /// Their size on disk, in bytes.
     pub memo_bytes: u64,
@@ -384,7 +384,7 @@ fn delete(trash: &Trash<'_>, trashed: Vec<(Key, Trashed)>) -> Vec<Left> {
     left.collect()
 }
 
-/// How an eviction ended.
+/// The end of an eviction.
 pub(crate) enum Eviction {
     InUse,
     Refused,

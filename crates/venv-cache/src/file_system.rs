@@ -1,4 +1,4 @@
-//! What the file system below a cache can do.
+//! Abilities of the file system below a cache.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Who holds a lock.
+//! The holder of a lock.
 
 use std::fmt;
 use std::fs;

@@ -16,7 +16,7 @@ use crate::{Key, Memo, pyenv};
 
 const PROGRAM: &str = include_str!("describe.py");
 
-/// What the program prints before its answer, because a `.pth` file may print, too.
+/// The text that the program prints before its answer, because a `.pth` file may print, too.
 const MARKER: &str = "curator-interpreter:";
 
 /// Bumped when `describe.py` answers another question; older answers are then not found.
@@ -193,25 +193,26 @@ impl Interpreter {
         &self.stdlib
     }
 
-    /// Where installers put packages of Python code.
+    /// Returns the folder into which installers put packages of Python code.
     #[must_use]
     pub fn purelib(&self) -> &Path {
         &self.purelib
     }
 
-    /// Where installers put packages of Python code in an environment of this interpreter.
+    /// Returns the folder into which installers put packages of Python code in an environment of this
+    /// interpreter.
     #[must_use]
     pub fn purelib_in(&self, environment: &Path) -> PathBuf {
         environment.join(&self.layout.purelib)
     }
 
-    /// Where installers put packages with extension modules.
+    /// Returns the folder into which installers put packages with extension modules.
     #[must_use]
     pub fn platlib(&self) -> &Path {
         &self.platlib
     }
 
-    /// Where installers put scripts.
+    /// Returns the folder into which installers put scripts.
     #[must_use]
     pub fn scripts(&self) -> &Path {
         &self.scripts

@@ -35,7 +35,7 @@ pub struct Manifest {
     pub place: Option<String>,
     /// The interpreter, relative to the environment's folder.
     pub python: String,
-    /// How the environment adds to its base, in the builder's words.
+    /// The strategy by which the environment adds to its base, in the builder's words.
     pub strategy: String,
     /// The base of the environment; `None` for one made from a bare interpreter.
     #[serde(default)]
@@ -52,7 +52,7 @@ pub struct Manifest {
     /// Other boots under which they were verified, on machines that share the cache.
     #[serde(default)]
     pub other_boots: Vec<String>,
-    /// How long the closure that built the environment took, in milliseconds.
+    /// The duration of the closure that built the environment, in milliseconds.
     pub build_millis: u64,
     /// Files and links in the environment, its folders aside.
     pub files: u64,

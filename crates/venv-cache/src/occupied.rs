@@ -1,4 +1,4 @@
-//! What a file occupies on disk.
+//! The size of a file on disk.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

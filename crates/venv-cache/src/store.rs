@@ -51,7 +51,7 @@ impl BuildOptions {
     }
 }
 
-/// Where an environment is built: its folder, which is its final place, and the lock that keeps
+/// The place where an environment is built: its folder, which is its final place, and the lock that keeps
 /// others away from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {

@@ -1,4 +1,4 @@
-//! How an environment gets the base's files, and how that is chosen.
+//! Strategies by which an environment gets the base's files, and the choice among them.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::error::{Error, IoResultExt};
 #[cfg(target_os = "linux")]
 const OVERLAYFS: u64 = 0x794c_7630;
 
-/// How an environment gets the files of its base.
+/// The way in which an environment gets the files of its base.
 ///
 /// Under each of them folders are real, and so is every file that has to differ from the base's
 /// (scripts, `pyvenv.cfg`, `.pth` files); installers, deleted, replaced and new files, and

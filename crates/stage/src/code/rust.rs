@@ -75,7 +75,7 @@ pub struct RustCode {
     origin: Option<Arc<Origin>>,
 }
 
-/// What a [registry](crate::Registry) made a stage of.
+/// The name and arguments of which a [registry](crate::Registry) made a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     /// The name in the registry.

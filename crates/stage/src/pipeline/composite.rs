@@ -32,7 +32,7 @@ pub struct CompositeStage {
     overrides: Vec<Vec<(String, Overrides)>>,
 }
 
-/// What a pipeline is made of: a stage, or one that stands for several.
+/// A part of a pipeline: a stage, or one that stands for several.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PipelineStage {
     /// A stage.

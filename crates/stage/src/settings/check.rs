@@ -1,4 +1,4 @@
-//! Which settings make no sense.
+//! Checks for settings that make no sense.
 
 use super::options::{RAY, XENNA};
 use super::plain::Settings;

@@ -48,7 +48,7 @@ const MANAGED_REMOTE_ARGS: [(&str, &str); 5] = [
     ("runtime_env", "use the stage's `runtime_env`"),
 ];
 
-/// How many workers an actor pool may have; they exclude a fixed number.
+/// The options for the size of an actor pool; they exclude a fixed number.
 const POOL_SIZES: [&str; 3] = ["min_workers", "initial_workers", "max_workers"];
 
 pub(super) struct Spec {
@@ -56,7 +56,7 @@ pub(super) struct Spec {
     options: &'static [(&'static str, Kind)],
 }
 
-/// What an option may be. `null` is always allowed and the same as not given.
+/// The type of an option. `null` is always allowed and the same as not given.
 #[derive(Clone, Copy)]
 enum Kind {
     Bool,
@@ -162,7 +162,7 @@ impl Kind {
         }
     }
 
-    /// What is wrong with a value, without showing it.
+    /// Returns what is wrong with a value, without showing it.
     fn problem(self, value: &Value) -> Option<String> {
         let (fits, wanted) = match self {
             Self::Bool => (value.is_boolean(), "`true` or `false`"),

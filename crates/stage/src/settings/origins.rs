@@ -1,4 +1,4 @@
-//! Where each setting of a stage comes from: from what its code declares, or from its entry.
+//! The origin of each setting of a stage: the declaration of its code, or its entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::overrides::Overrides;
 use super::plain::Settings;
 use super::row::{ROWS, Row};
 
-/// Where a setting comes from.
+/// The origin of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -24,7 +24,7 @@ pub enum Source {
     Entry,
 }
 
-/// What is known of where the settings of a stage come from.
+/// The known origins of the settings of a stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Origins {
     /// Those that the entry sets.

@@ -66,7 +66,7 @@ impl Resources {
         self.gpu_memory_gb <= 0.0 || self.gpu_share(device_memory_gb) <= 1.0
     }
 
-    /// What is wrong with the numbers, if anything.
+    /// Returns what is wrong with the numbers, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
         let Self { cpus, gpus, gpu_memory_gb } = *self;
         for (name, number) in [("cpus", cpus), ("gpus", gpus), ("gpu_memory_gb", gpu_memory_gb)] {

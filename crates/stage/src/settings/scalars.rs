@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How many workers a stage has.
+/// The number of workers of a stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Workers {
     /// As many as the executor finds useful.
@@ -46,7 +46,7 @@ impl fmt::Display for Workers {
     }
 }
 
-/// What is imported before workers of a stage are forked.
+/// The modules that are imported before workers of a stage are forked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "`false`, or a list of modules")]
@@ -104,7 +104,7 @@ impl fmt::Display for Preload {
     }
 }
 
-/// How far a stage's environment is kept apart from its base.
+/// The degree to which a stage's environment is kept apart from its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

@@ -21,13 +21,13 @@ use crate::strategy::{Strategy, try_link};
 pub struct Created {
     /// The environment's interpreter, `bin/python` in its folder.
     pub python: PathBuf,
-    /// How it comes by the base's files; `None` for an empty one, which has none.
+    /// The way in which it gets the base's files; `None` for an empty one, which has none.
     pub strategy: Option<Strategy>,
-    /// How many files it has, links included.
+    /// The number of its files, links included.
     pub files: u64,
-    /// How many files are really its own: rewritten, or copied because they could not be shared.
+    /// The number of files that are its own: rewritten, or copied because they could not be shared.
     pub own_files: u64,
-    /// How many bytes of disk are really its own: own files, folders, links that need a block.
+    /// The bytes on disk that are its own: own files, folders, links that need a block.
     pub own_bytes: u64,
 }
 
