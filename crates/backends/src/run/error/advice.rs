@@ -32,8 +32,8 @@ impl Error {
                 setup_hint(*phase, &error.kind).map(Into::into)
             }
             Self::Task(failed) => failed.cause.hint(),
-            Self::Io { source, .. } if let Some(refused) = files::Untrusted::of(source) => {
-                refused.hint()
+            Self::Io { source, .. } if files::Untrusted::of(source).is_some() => {
+                files::Untrusted::of(source)?.hint()
             }
             _ => self.advice().map(Into::into),
         }
