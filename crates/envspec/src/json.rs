@@ -1,7 +1,8 @@
 //! JSON values read from a format with more types than JSON, such as TOML, without a silent loss.
 //!
 //! `serde_json` itself turns a `nan` of TOML into `null`, and a date into an object with a private
-//! key. Here both are refused, and numbers keep their digits.
+//! key, and takes the last of two values for one key. Here all of that is refused, and numbers keep their
+//! digits.
 //!
 //! ```
 //! use serde_json::{Map, Value};
@@ -22,6 +23,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// The key by which the `toml` crate marks a map that stands for a date.
@@ -33,7 +35,7 @@ const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// Reads a JSON value.
 ///
-/// Fails for a date, and for a number that JSON lacks, at any depth.
+/// Fails for a date, for a number that JSON lacks, and for a key that stands twice, at any depth.
 pub fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
     Strict::deserialize(from).map(|strict| strict.0)
 }
@@ -110,15 +112,20 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if key == NUMBER_KEY {
+            if key == NUMBER_KEY && object.is_empty() {
                 let digits: String = entries.next_value()?;
                 return digits.parse().map(Value::Number).map_err(A::Error::custom);
             }
             if key == DATE_KEY {
                 return Err(A::Error::custom("JSON has no dates: write it in quotes"));
             }
-            let Strict(value) = entries.next_value()?;
-            object.insert(key, value);
+            match object.entry(key) {
+                Entry::Vacant(place) => place.insert(entries.next_value::<Strict>()?.0),
+                Entry::Occupied(place) => {
+                    let key = place.key();
+                    return Err(A::Error::custom(format_args!("the key `{key}` stands twice")));
+                }
+            };
         }
         Ok(object.into())
     }

@@ -81,7 +81,6 @@ mod static_project;
 pub mod strategies;
 mod suggest;
 mod tool;
-mod unique;
 mod uv_settings;
 mod variables;
 mod write;

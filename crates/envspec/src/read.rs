@@ -12,7 +12,6 @@ use crate::redact::redact;
 use crate::runtime_env::{Config, ENGINE_FIELDS, RuntimeEnv, SetupTimeout};
 use crate::suggest::nearest;
 use crate::tool::Tool;
-use crate::unique::Unique;
 use crate::{json, name};
 
 /// The fields that this crate models.
@@ -38,8 +37,9 @@ pub(crate) const CONFIG_FIELDS: [&str; 4] =
 impl RuntimeEnv {
     /// Reads JSON in the shape of Ray's `runtime_env`. A key that stands twice is an error.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let read: Result<Unique, _> = serde_json::from_str(text);
-        Self::from_value(read.map_err(|source| Error::Json { source })?.0)
+        let mut read = serde_json::Deserializer::from_str(text);
+        let value = json::value(&mut read).and_then(|value| read.end().map(|()| value));
+        Self::from_value(value.map_err(|source| Error::Json { source })?)
     }
 
     /// Reads TOML in the shape of Ray's `runtime_env`.
