@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use stage::DeclaredSetting;
 
 use super::bins::rounded;
 use super::page;
@@ -39,15 +38,6 @@ impl RunProfile {
     pub fn to_html(&self) -> String {
         page::html(&self.0)
     }
-
-    /// Sets what the code of the stages declares, as JSON of a list of
-    /// [`DeclaredSetting`](stage::DeclaredSetting), for a client that has read the code itself.
-    /// Default: what the plan has.
-    #[must_use]
-    pub fn with_declared(mut self, declared: Value) -> Self {
-        self.0["declared"] = declared;
-        self
-    }
 }
 
 /// The end of a run.
@@ -58,7 +48,7 @@ pub(super) struct Ending<'a> {
     pub(super) started: Duration,
     pub(super) seconds: f64,
     pub(super) error: Option<&'a Error>,
-    pub(super) declared: &'a [DeclaredSetting],
+    pub(super) declared: &'a Value,
 }
 
 impl RunProfile {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde_json::{Value, json};
 use stage::{DeclaredSetting, Task};
 
 use super::bins::Scale;
@@ -47,6 +48,8 @@ pub struct Recorder {
     secrets: Secrets,
     /// The declarations of the stages' code.
     declared: Vec<DeclaredSetting>,
+    /// The declarations that a client has read, in place of the plan's.
+    declared_by_client: Option<Value>,
     state: Mutex<State>,
 }
 
@@ -77,8 +80,17 @@ impl Recorder {
             started: SystemTime::now(),
             secrets: Secrets::from_env(plan),
             declared: plan.declared(),
+            declared_by_client: None,
             state: Mutex::new(state),
         }
+    }
+
+    /// Sets what the code of the stages declares, as JSON of a list of [`DeclaredSetting`], for a
+    /// client that has read the code itself. Default: what the plan or the run's report has.
+    #[must_use]
+    pub fn with_declared(mut self, declared: Value) -> Self {
+        self.declared_by_client = Some(declared);
+        self
     }
 
     /// Notes the costs of an output in the stages.
@@ -139,14 +151,16 @@ impl Recorder {
                 tally.report = stage.clone();
             }
         }
+        // An executor may have read what the plan did not have yet.
+        let declared = result.map_or(&self.declared, |report| &report.declared);
+        let declared = self.declared_by_client.clone().unwrap_or_else(|| json!(declared));
         let ending = Ending {
             pipeline: &self.pipeline,
             executor: &self.executor,
             started: self.started.duration_since(UNIX_EPOCH).unwrap_or_default(),
             seconds: now,
             error: result.err(),
-            // An executor may have read what the plan did not have yet.
-            declared: result.map_or(&self.declared, |report| &report.declared),
+            declared: &declared,
         };
         RunProfile::new(&ending, &state, &self.secrets)
     }

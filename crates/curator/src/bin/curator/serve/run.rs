@@ -70,8 +70,10 @@ pub(super) fn serve(
     let manner = Manner { policy, stop, stop_grace, keep_warm: None, owner };
     let executor = engine::executor(loaded.file.engine(), backend, manner, cache_dir)?;
 
-    let recorder =
-        request.page.then(|| Arc::new(Recorder::from_env(&loaded.plan, backend.as_str())));
+    let recorder = request.page.then(|| {
+        let recorder = Recorder::from_env(&loaded.plan, backend.as_str());
+        Arc::new(recorder.with_declared(declared.clone()))
+    });
     let mut observers = Observers::default();
     observers.add(Arc::new(News::new(writer.clone(), sender)));
     if let Some(recorder) = &recorder {
@@ -91,10 +93,7 @@ pub(super) fn serve(
         Some(checkpoint) => checkpoint.run(&*executor, plan, &mut tasks, observer, sink),
         None => executor.execute(plan, &mut tasks, observer, sink),
     };
-    let page = recorder.map(|recorder| {
-        let profile = recorder.finish(result.as_ref());
-        profile.with_declared(declared.clone()).to_html()
-    });
+    let page = recorder.map(|recorder| recorder.finish(result.as_ref()).to_html());
     if let Some(problem) = problem.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(Fault::usage(&problem));
     }
