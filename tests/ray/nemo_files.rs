@@ -66,7 +66,8 @@ fn stages_of_nemo_curator_run_from_a_pipeline_file() {
     let base = managed(nemo_curator());
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    let lines: String = tasks().iter().map(|task| format!("{task}\n")).collect();
+    let lines: Vec<String> = tasks().iter().map(ToString::to_string).collect();
+    let lines = lines.join("\n") + "\n";
     for (name, text) in [("p.toml", PIPELINE), ("own.py", OWN), ("tasks.jsonl", &*lines)] {
         fs::write(path(name), text).expect("a file");
     }
@@ -109,7 +110,9 @@ fn stages_of_nemo_curator_run_from_a_pipeline_file() {
     }
     let marked = |rows: &Value| -> Vec<Value> {
         let mut rows = rows.as_array().cloned().unwrap_or_default();
-        rows.iter_mut().for_each(|row| row["packaging"] = json!("24.0 True"));
+        for row in &mut rows {
+            row["packaging"] = json!("24.0 True");
+        }
         rows
     };
     let whole = json!(marked(&expected["rows"][0]));

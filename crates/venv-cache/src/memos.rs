@@ -26,7 +26,9 @@ impl Cache {
         for found in &found {
             *excess.entry(found.kind.clone()).or_default() += 1;
         }
-        excess.values_mut().for_each(|count| *count = count.saturating_sub(MOST));
+        for count in excess.values_mut() {
+            *count = count.saturating_sub(MOST);
+        }
         let (mut count, mut bytes) = (0, 0);
         for found in found {
             let age = now.duration_since(found.written).unwrap_or_default();

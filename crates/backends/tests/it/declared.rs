@@ -352,7 +352,7 @@ class Stage:
         .with_resources(Resources::cpus(0.5))
         .with_runtime_env(RuntimeEnv::new().with_env_var("COLOUR", "blue"))
         .with_inputs(["n"])
-        .with_task_timeout(std::time::Duration::from_secs(60));
+        .with_task_timeout(std::time::Duration::from_mins(1));
     for num_workers in [1, 2] {
         let stage = stage.with_(entry.clone()).with_num_workers(num_workers);
         let (result, _) = watched(&local(), &Pipeline::new("test").with_stage(stage), numbers(4));

@@ -113,11 +113,12 @@ fn the_next_run_has_its_worker_forked_from_the_template_of_the_last_one() {
 /// from the first one's template only where what that has imported is what it would import.
 #[test]
 fn what_was_edited_since_is_what_runs() {
+    type Edit<'a> = &'a dyn Fn(&Path);
     const HEAD: &str =
         "import colorsys, json\nimport helper\nclass Stage:\n    def process(self, task):\n";
     let said =
         |text: &str| format!("{HEAD}        return ['{text}', helper.SAID, colorsys.__file__]\n");
-    let edits: [(&str, u64, &dyn Fn(&Path)); 6] = [
+    let edits: [(&str, u64, Edit<'_>); 6] = [
         ("nothing", 1, &|_| {}),
         ("the stage's file", 1, &|dir| write(dir, "stage.py", &said("second"))),
         ("a module beside it", 1, &|dir| write(dir, "helper.py", "SAID = 'two'")),
@@ -159,7 +160,7 @@ fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(&path, text).expect("a file");
     // As if it had been there for a while: what changes while a run imports it is not kept.
     let then = std::time::SystemTime::now()
-        - Duration::from_secs(if text.len() % 2 == 0 { 60 } else { 61 });
+        - Duration::from_secs(if text.len().is_multiple_of(2) { 60 } else { 61 });
     let file = std::fs::File::options().append(true).open(&path).expect("it is there");
     file.set_modified(then).expect("a time");
 }

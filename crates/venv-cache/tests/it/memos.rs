@@ -16,15 +16,23 @@ fn days(count: u64) -> Duration {
 }
 
 fn names(cache: &Cache) -> BTreeSet<String> {
-    let entries = fs::read_dir(cache.interpreters_dir()).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let entries = fs::read_dir(cache.interpreters_dir()).expect("the folder of memos");
+    entries
+        .map(|entry| {
+            entry
+                .expect("the folder of memos")
+                .file_name()
+                .into_string()
+                .expect("the folder of memos")
+        })
+        .collect()
 }
 
 /// Writes a file among the memos that was last written so long ago.
 fn put(cache: &Cache, name: &str, age: Duration) {
-    let file = File::create(cache.interpreters_dir().join(name)).unwrap();
-    file.set_len(100).unwrap();
-    file.set_modified(SystemTime::now() - age).unwrap();
+    let file = File::create(cache.interpreters_dir().join(name)).expect("the folder of memos");
+    file.set_len(100).expect("the folder of memos");
+    file.set_modified(SystemTime::now() - age).expect("the folder of memos");
 }
 
 /// Law: pruning leaves at most so many memos of each kind, the newest, and none beyond the age, also of
@@ -40,32 +48,32 @@ fn memos_have_a_bound() {
     let digits = key(0).to_string();
     let theirs = ["notes.json".to_owned(), format!("class-{digits}.json.bak"), "draft".to_owned()];
     for theirs in &theirs {
-        put(&cache, theirs, days(1000));
+        put(cache, theirs, days(1000));
     }
     fs::create_dir(place("class", MOST + 100)).unwrap();
     // Files of earlier versions, and what crashes left during a write.
-    put(&cache, &format!("{digits}.json"), days(200));
-    put(&cache, &format!("ray-{}.txt", &digits[..32]), days(200));
-    put(&cache, ".unfinished-0123456789abcdef", days(2));
-    put(&cache, ".unfinished-0123456789abcdee", Duration::ZERO);
+    put(cache, &format!("{digits}.json"), days(200));
+    put(cache, &format!("ray-{}.txt", &digits[..32]), days(200));
+    put(cache, ".unfinished-0123456789abcdef", days(2));
+    put(cache, ".unfinished-0123456789abcdee", Duration::ZERO);
     for kind in ["class", "interpreter", "known", "ray"] {
         for number in 0..MOST + 10 {
-            put(&cache, &name(kind, number), Duration::from_secs(10_000 - number as u64));
+            put(cache, &name(kind, number), Duration::from_secs(10_000 - number as u64));
         }
-        put(&cache, &name(kind, MOST + 10), days(200));
+        put(cache, &name(kind, MOST + 10), days(200));
     }
-    let before = names(&cache);
+    let before = names(cache);
     let usage = cache.usage().unwrap();
     assert!(usage.memo_bytes >= 4 * MOST as u64 * 100, "{usage:?}");
 
     let budget = Budget::default().with_max_bytes(u64::MAX);
     let planned = cache.prune(&budget.clone().with_dry_run()).unwrap();
-    assert_eq!(names(&cache), before);
+    assert_eq!(names(cache), before);
     let report = cache.prune(&budget).unwrap();
     assert_eq!(report, planned);
     assert_eq!(report.memos, 3 + 4 * 11);
     assert!(report.memo_bytes >= 100 * report.memos as u64 && report.freed_bytes() == 0);
-    let after = names(&cache);
+    let after = names(cache);
     assert_eq!(before.len() - after.len(), report.memos);
     assert!(after.contains(".unfinished-0123456789abcdee"), "it may be a write");
     for kind in ["class", "interpreter", "known", "ray"] {
@@ -81,7 +89,7 @@ fn memos_have_a_bound() {
     cache.prune(&Budget::default().with_all()).unwrap();
     let folder = name("class", MOST + 100);
     let rest = [".unfinished-0123456789abcdee", folder.as_str()].map(str::to_owned);
-    assert_eq!(names(&cache), theirs.into_iter().chain(rest).collect());
+    assert_eq!(names(cache), theirs.into_iter().chain(rest).collect());
 }
 
 /// What an interpreter said is kept under the same rules as all other answers.
@@ -94,6 +102,6 @@ fn what_an_interpreter_said_goes_with_the_others() {
     let described = describe();
     assert_eq!(cache.prune(&Budget::default().with_max_bytes(u64::MAX)).unwrap().memos, 0);
     assert_eq!(cache.prune(&Budget::default().with_all()).unwrap().memos, 1);
-    assert_eq!(names(&cache), BTreeSet::new());
+    assert_eq!(names(cache), BTreeSet::new());
     assert_eq!(describe(), described);
 }

@@ -112,9 +112,9 @@ fn read(frame: Frame, stop: &Stop) -> Option<Sent> {
 fn read_task(frame: Frame) -> Result<Task, String> {
     let head: Result<(String, String, Json), _> = serde_json::from_slice(&frame.meta);
     let (kind, dataset, metadata) = head.map_err(|error| format!("its head: {error}"))?;
-    let metadata = match metadata.into_value().map_err(|error| format!("its metadata: {error}"))? {
-        Value::Object(metadata) => metadata,
-        _ => return Err("its metadata is no object".to_owned()),
+    let metadata = metadata.into_value().map_err(|error| format!("its metadata: {error}"))?;
+    let Value::Object(metadata) = metadata else {
+        return Err("its metadata is no object".to_owned());
     };
     let data = match kind.as_str() {
         "j" => Data::from(Json::from_bytes(frame.body).map_err(|error| error.to_string())?),
