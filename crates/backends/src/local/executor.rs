@@ -139,8 +139,9 @@ impl LocalExecutor {
     /// same stages starts without their imports. A stage with one worker has a template, too. Default: a
     /// template ends with its run.
     ///
-    /// A template is a process of this user's, in which no stage has run. [`KeepWarm`] limits how many
-    /// stay; [`WarmTemplates`](crate::worker::warm::WarmTemplates) lists and ends them.
+    /// A template is a process of this user's, in which no stage has run. The last run that uses it says
+    /// how long it stays. [`KeepWarm`] limits how many stay;
+    /// [`WarmTemplates`](crate::worker::warm::WarmTemplates) lists and ends them.
     pub fn with_keep_warm(self, keep_warm: impl Into<KeepWarm>) -> Self {
         Self { keep_warm: Some(keep_warm.into()), ..self }
     }

@@ -1,10 +1,7 @@
 """What stages have imported, kept between runs."""
 
-import base64
 import contextlib
 import os
-import pickletools
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +15,6 @@ __all__ = ["keep", "warm"]
 
 # Longer than a program runs, with which they end.
 _ALWAYS = "52w"
-
-# A larger instance holds data, and takes long to look through.
-_MOST_BYTES = 1 << 20
 
 # Pipelines that are kept warm, by how many blocks.
 _warm: dict[int, int] = {}
@@ -57,21 +51,3 @@ def keep(request: dict[str, Any], pipeline: "Pipeline", executor: Executor) -> N
         return
     request["pipeline"]["engine"]["keep_warm"] = _ALWAYS
     request["owner"] = os.getpid()
-    for entry in request["pipeline"]["stage"]:
-        if "preload" not in entry and entry["args"].get("stage"):
-            entry["preload"] = _packages_of(base64.b64decode(entry["args"]["stage"]))
-
-
-def _packages_of(pickled: bytes) -> list[str]:
-    """The modules of packages that an instance refers to: its worker imports them to load it."""
-    if len(pickled) > _MOST_BYTES:
-        return []
-    texts = (text for _, text, _ in pickletools.genops(pickled) if isinstance(text, str))
-    return list(dict.fromkeys(text for text in texts if _is_of_package(text)))
-
-
-def _is_of_package(name: str) -> bool:
-    spec = getattr(sys.modules.get(name), "__spec__", None)
-    parts = (getattr(spec, "origin", None) or "").split(os.sep)
-    is_installed = "site-packages" in parts or "dist-packages" in parts
-    return is_installed and name.partition(".")[0] not in ("curator", "IPython", "ipykernel")

@@ -139,7 +139,7 @@ fn a_wrong_change_is_told_by_its_key() {
         ("stage=1", "name and field"),
         ("name.a=1", "no table"),
         ("stage.Clean.isolation=full", "in quotes"),
-        ("stage.Clean.args.when=1979-05-27", "no value"),
+        ("stage.Clean.args.when=1979-05-27", "JSON has no dates"),
         ("stage..a=1", "no key"),
         ("failure_policy=\"never\"", "`failure_policy`: unknown variant"),
     ] {
