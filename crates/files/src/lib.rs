@@ -56,5 +56,5 @@ pub use crate::doors::is_refusal;
 pub use crate::draft::{Draft, is_draft};
 pub use crate::folder::{Folder, Kind};
 pub use crate::mark::{Foreign, Mark, MarkError};
-pub use crate::patience::patiently;
+pub use crate::patience::Patience;
 pub use crate::scratch::Scratch;

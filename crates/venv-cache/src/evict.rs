@@ -11,14 +11,15 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, SystemTime};
+
+use files::Patience;
 
 use crate::cache::{Content, Listed};
 use crate::error::IoResultExt;
 use crate::layout::Entry;
 use crate::left::Left;
-use crate::lock::{ExclusiveLock, FIRST_PAUSE};
+use crate::lock::ExclusiveLock;
 use crate::trash::{Trash, Trashed};
 use crate::{Cache, Error, Key, Result};
 
@@ -179,10 +180,7 @@ impl Cache {
         let trash = self.trash();
         // The pauses come without the eviction lock: builders could never commit beside evictors that
         // do nothing but try.
-        let taken = files::patiently(|| match self.take(&trash, key) {
-            Err(Error::InUse { .. }) => Ok(None),
-            other => other.map(Some),
-        })?;
+        let taken = Patience::LONG.attempt(|| unless_in_use(self.take(&trash, key)))?;
         let Some(trashed) = taken else { return Err(Error::InUse { key: *key }) };
         let was_there = trashed.is_some();
         let left = delete(&trash, trashed.map(|tree| (*key, tree)).into_iter().collect());
@@ -325,9 +323,9 @@ impl Cache {
             let in_use = self.is_in_use(key)?;
             return Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) });
         }
-        match once_more(|| self.evict(trash, key, lock)) {
-            Ok(trashed) => Ok(Eviction::Done(trashed)),
-            Err(Error::InUse { .. }) => Ok(Eviction::InUse),
+        match Patience::BRIEF.attempt(|| unless_in_use(self.evict(trash, key, lock))) {
+            Ok(Some(trashed)) => Ok(Eviction::Done(trashed)),
+            Ok(None) => Ok(Eviction::InUse),
             Err(error @ Error::NotAFolder { .. }) => {
                 tracing::warn!(%key, %error, "not removed");
                 Ok(Eviction::Refused)
@@ -360,15 +358,11 @@ impl Cache {
     }
 }
 
-/// Tries again after a pause where the environment is in use: a lock that was just dropped may still
-/// be held for an instant, see [`ExclusiveLock::try_acquire`].
-fn once_more<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    match attempt() {
-        Err(Error::InUse { .. }) => {
-            thread::sleep(FIRST_PAUSE);
-            attempt()
-        }
-        other => other,
+/// Returns what was taken; `None` where the environment is in use.
+fn unless_in_use<T>(taken: Result<T>) -> Result<Option<T>> {
+    match taken {
+        Err(Error::InUse { .. }) => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -21,14 +21,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use files::{Access, Folder};
+use files::{Access, Folder, Patience};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 
 use crate::error::IoResultExt;
 use crate::holder::Holder;
 use crate::{Error, Result};
 
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Held while an environment is in use.
@@ -83,16 +83,9 @@ impl ExclusiveLock {
         acquire(path, access, Mode::Exclusive, patience).map(|file| Self { file })
     }
 
-    /// Takes the lock if it is free.
-    ///
-    /// It tries twice: a process that another thread starts has a copy of every descriptor between
-    /// its fork and its exec, so it holds a dropped lock for an instant longer.
+    /// Takes the lock if it is free, at the second attempt at the latest.
     pub(crate) fn try_acquire(path: &Path, access: Access) -> Result<Option<Self>> {
-        if let Some(lock) = Self::try_once(path, access)? {
-            return Ok(Some(lock));
-        }
-        thread::sleep(FIRST_PAUSE);
-        Self::try_once(path, access)
+        Patience::BRIEF.attempt(|| Self::try_once(path, access))
     }
 
     /// Takes the lock if it is free at this instant, for a caller that retries by itself.

@@ -113,7 +113,7 @@ impl Checkpoint {
         let (folder, access) = answer.claim(&dir)?;
         let lock = access.open_lock(&dir.join("lock"));
         let lock = lock.map_err(failed("lock the checkpoint"))?;
-        let taken = files::patiently(|| match lock.try_lock() {
+        let taken = files::Patience::LONG.attempt(|| match lock.try_lock() {
             Ok(()) => Ok(Some(())),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(failed("lock the checkpoint")(source)),

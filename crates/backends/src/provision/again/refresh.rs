@@ -213,7 +213,7 @@ impl Provisioner {
         let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
         WarmTemplates::of_user().leave(&texts);
         for key in keys {
-            let free = files::patiently(|| match self.cache().is_in_use(key) {
+            let free = files::Patience::LONG.attempt(|| match self.cache().is_in_use(key) {
                 Ok(true) => Ok(None),
                 Ok(false) => Ok(Some(())),
                 Err(error) => Err(Error::cache(error)),
