@@ -171,9 +171,10 @@ impl Birth<'_> {
         is_late: &impl Fn() -> bool,
     ) -> Result<Result<Arc<Template>, String>, Unborn> {
         let verify = |proof: &_| self.environment.verify(proof);
+        let is_there = nursery.is_there(verify);
         // Without its root, a template is started.
         let root = match nursery.root() {
-            Some(root) if !nursery.is_there(verify) => self.template(root, is_late)?.ok(),
+            Some(root) if !is_there => self.template(root, is_late)?.ok(),
             _ => None,
         };
         let cancel = &self.stage.run.cancel;

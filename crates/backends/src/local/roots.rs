@@ -24,24 +24,31 @@ pub(super) fn root_of(
     environment: &Environment,
     launch: &Launch,
 ) -> Option<Arc<Nursery>> {
+    let is_sibling = |other: &&StageRun<'_>| is_started_alike(stage.planned, other.planned);
+    let siblings: Vec<_> = stages.iter().filter(is_sibling).collect();
+    // Most stages are alone: no code is read for them.
+    if siblings.len() < 2 {
+        return None;
+    }
     let package = beginning(stage, launch)?;
     let mut importers = Vec::new();
-    for other in stages {
-        let (one, planned) = (stage.planned, other.planned);
-        let Some(code) = planned.behaviour.as_python() else { continue };
-        // Their processes are started in the same way, so the launch of one is that of the other.
-        let is_sibling = planned.env == one.env
-            && planned.settings.isolation == one.settings.isolation
-            && planned.settings.preload.as_ref().is_none_or(Preload::is_on)
-            && beginning(other, launch) == Some(package);
-        if is_sibling {
-            let importer = importer_of(planned, code, environment).ok()?;
-            if !importers.contains(&importer) {
-                importers.push(importer);
-            }
+    for other in siblings.into_iter().filter(|it| beginning(it, launch) == Some(package)) {
+        let code = other.planned.behaviour.as_python()?;
+        let importer = importer_of(other.planned, code, environment).ok()?;
+        if !importers.contains(&importer) {
+            importers.push(importer);
         }
     }
     (importers.len() > 1).then(|| stage.run.templates.root(launch, importers))
+}
+
+/// Returns whether the processes of two stages are started in the same way, so that the launch of one
+/// is that of the other.
+fn is_started_alike(one: &PlannedStage, other: &PlannedStage) -> bool {
+    other.behaviour.as_python().is_some()
+        && other.env == one.env
+        && other.settings.isolation == one.settings.isolation
+        && other.settings.preload.as_ref().is_none_or(Preload::is_on)
 }
 
 /// Returns what a stage's code imports first, for its template to read.

@@ -78,9 +78,7 @@ impl Templates {
         };
         nurseries.entry(key).or_insert_with(new).clone()
     }
-}
 
-impl Templates {
     /// Leaves those that are ready to later runs, once this one has no workers any more.
     pub(crate) fn keep(&self) {
         let Some(keep) = &self.keep else { return };
@@ -147,17 +145,12 @@ impl Nursery {
     /// Whether the template has been started, or one that stayed after another run takes its place.
     pub(crate) fn is_there(&self, verify: impl Fn(&Proof) -> Result<(), String>) -> bool {
         let mut state = self.state();
-        self.find(&mut state, &verify);
-        !matches!(*state, State::New)
-    }
-
-    /// Looks for a template that stayed.
-    fn find(&self, state: &mut State, verify: &impl Fn(&Proof) -> Result<(), String>) {
         if let (State::New, Some((keep, wanted))) = (&*state, &self.warm)
             && let Some(visit) = keep.templates().find(wanted, verify)
         {
             *state = State::Ready(Template::warm(visit));
         }
+        !matches!(*state, State::New)
     }
 
     /// Waits a moment for the template, which is started if it has not been.
@@ -169,7 +162,6 @@ impl Nursery {
         verify: impl Fn(&Proof) -> Result<(), String>,
     ) -> Waited {
         let mut state = self.state();
-        self.find(&mut state, &verify);
         if matches!(*state, State::New) {
             *state = match start() {
                 Ok(process) => {
