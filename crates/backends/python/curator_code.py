@@ -12,6 +12,7 @@ __all__ = [
     "describe_error",
     "load",
     "module_of",
+    "positional_and_named",
     "takes_argument",
 ]
 
@@ -52,7 +53,7 @@ def module_of(code):
 def construct(module, name, args):
     """The object of that name in a module, constructed with its arguments."""
     found = attribute_of(module, name)
-    positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
+    positional, named = positional_and_named(args)
     if isinstance(found, type) or _is_partial_class(found):
         if isinstance(found, type) and "nemo_curator.stages.base" in sys.modules:
             from curator_nemo import arguments
@@ -66,6 +67,11 @@ def construct(module, name, args):
     if not (positional or named):
         return _Function(found, found)
     return _Function(found, lambda task: found(task, *positional, **named))
+
+
+def positional_and_named(args):
+    """The arguments of an entry, which are a list or a table, or None."""
+    return ((), args) if isinstance(args, dict) else (args or (), {})
 
 
 def attribute_of(module, name):

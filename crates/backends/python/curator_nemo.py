@@ -99,12 +99,11 @@ def _made(value):
         return {key: _made(item) for key, item in value.items()}
     import functools
 
-    from curator_code import attribute_of, module_of
+    from curator_code import attribute_of, module_of, positional_and_named
 
     module, _, name = place.partition(":")
     found = attribute_of(module_of({"module": module}), name)
-    args = _made(value.get("args"))
-    positional, named = ((), args) if isinstance(args, dict) else (args or (), {})
+    positional, named = positional_and_named(_made(value.get("args")))
     if isinstance(found, type):
         return found(*positional, **named)
     return functools.partial(found, *positional, **named) if positional or named else found

@@ -10,15 +10,16 @@ import gc
 import json
 import os
 import sys
+from time import time_ns
 
 from curator_frames import DONE, FORK, REAP, SIGNAL, STAY
 from curator_imports import OFFENDERS, imports_of, shared_steps
-from curator_warm import Warm, now
+from curator_warm import Warm
 
 __all__ = ["Template"]
 
 # A template that is forked from a root has the root's imports, too.
-BEGAN = now()
+BEGAN = time_ns()
 INHERITED = []
 
 

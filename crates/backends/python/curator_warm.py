@@ -12,12 +12,12 @@ import signal
 import stat
 import struct
 import sys
-from time import monotonic, time_ns
+from time import monotonic
 
 from curator_frames import ASK, DONE, LEAVE, STAY, VISIT, Channel
 from curator_proof import proof
 
-__all__ = ["Seen", "Warm", "now"]
+__all__ = ["Warm"]
 
 # How often it looks whether its environment is still there, and for workers that have ended.
 _LOOK_SECONDS = 5
@@ -203,7 +203,6 @@ class Warm:
     def _tell(self):
         idle = None if self._runs else monotonic() - self._since
         return {
-            "pid": os.getpid(),
             "file": self._template.sources[0]["file"],
             "imports": self._template.imported,
             "owner": self._owner_pid,
@@ -250,11 +249,6 @@ class Seen:
         if _identity(self._folder) != _identity("."):
             return f"`{self._folder}` is another folder"
         return None
-
-
-def now():
-    """The time, as files are stamped with it."""
-    return time_ns()
 
 
 def _origins():
