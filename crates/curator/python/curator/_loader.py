@@ -29,11 +29,14 @@ _NEEDED = (
 )
 
 
-def entries(stages: list[Any], *, is_remote: bool, is_quiet: bool = False) -> list[dict[str, Any]]:
+def entries(
+    stages: list[Any], *, is_remote: bool, is_quiet: bool = False, with_preloads: bool = True
+) -> list[dict[str, Any]]:
     """The stages of a pipeline file, with names that differ."""
     named = zip(stages, names_of(stages))
     made = [_entry(stage, name, is_remote, is_quiet) for stage, name in named]
-    add_preloads(stages, made)
+    if with_preloads:
+        add_preloads(stages, made)
     return [entry for entry, _ in made]
 
 

@@ -12,7 +12,7 @@ from curator._executors import Checkpoint, Executor, LocalExecutor, RunRecord
 from curator._loader import entries
 from curator._progress import Progress
 from curator._report import Plan, RunReport, declared_lines, sort_key
-from curator._stage import Task, declarations, expand, names_of, settings_of, with_settings
+from curator._stage import Task, declarations, expand, names_of, with_settings
 from curator._stream import Stream, ask
 from curator._warm import keep
 
@@ -69,10 +69,6 @@ class Pipeline:
         for stage, entry in zip(self.stages, request["pipeline"]["stage"]):
             # How it gets to its workers is nothing to read.
             del entry["source"], entry["args"]
-            entry.pop("preload", None)
-            given = settings_of(stage).get("preload")
-            if given is not None:
-                entry["preload"] = given
             entry["python"] = _place_of(stage)
         told = ask(request, None)
         declared = "".join(f"\n{line}" for line in declared_lines(told["declared"]))
@@ -170,7 +166,12 @@ class Pipeline:
         file: dict[str, Any] = {
             "name": self.name,
             "engine": executor.engine(),
-            "stage": entries(self.stages, is_remote=executor.is_remote, is_quiet=what == "run"),
+            "stage": entries(
+                self.stages,
+                is_remote=executor.is_remote,
+                is_quiet=what == "run",
+                with_preloads=what != "describe",
+            ),
         }
         base = self.base
         if base is None:

@@ -241,7 +241,7 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "N", value_parser = values::bytes)]
     pub(crate) max_bytes: Option<u64>,
     /// Remove environments not used for this long (`12h`, `30d`).
-    #[arg(long, value_name = "AGE", value_parser = values::age)]
+    #[arg(long, value_name = "AGE", value_parser = curator::stage::parse_age)]
     pub(crate) older_than: Option<Duration>,
     /// Remove everything.
     #[arg(long, conflicts_with_all = ["max_bytes", "older_than"])]

@@ -34,7 +34,6 @@ use crate::logging::{LogFormat, Logging};
 use crate::observers::Observers;
 use crate::output;
 use crate::pipeline::{Loaded, PipelineArguments};
-use crate::values;
 use failed::FailedFile;
 pub(crate) use input::Reading;
 use input::{Input, Tasks};
@@ -102,12 +101,12 @@ pub(crate) struct Run {
     failure_policy: Option<Policy>,
     /// How long workers may take to finish what they have in their hands after Ctrl-C or SIGTERM
     /// [default: 20s].
-    #[arg(long, value_name = "TIME", value_parser = values::age)]
+    #[arg(long, value_name = "TIME", value_parser = curator::stage::parse_age)]
     stop_grace: Option<Duration>,
     /// Keep the stages' imports for this long after the run (`10m`), so that the next run with this
     /// option starts without them. `curator ps` lists the processes that hold them; 0s keeps none
     /// [default: the file's, else 0s].
-    #[arg(long, value_name = "TIME", value_parser = values::age)]
+    #[arg(long, value_name = "TIME", value_parser = curator::stage::parse_age)]
     keep_warm: Option<Duration>,
     /// The engine [default: the file's, else `local`].
     #[arg(long, value_name = "ENGINE", value_parser = backend)]

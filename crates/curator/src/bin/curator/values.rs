@@ -1,7 +1,5 @@
 //! Amounts in the form that people write.
 
-use std::time::Duration;
-
 /// Parses bytes: a whole number, or one with a unit (`500MB`, `10GiB`).
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text)?;
@@ -20,11 +18,6 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| "the number is too large".to_owned())
 }
 
-/// Parses an age: a whole number with a unit (`90s`, `30m`, `12h`, `7d`, `2w`).
-pub(crate) fn age(text: &str) -> Result<Duration, String> {
-    curator::stage::parse_age(text)
-}
-
 fn split(text: &str) -> Result<(u64, &str), String> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -40,6 +33,10 @@ fn split(text: &str) -> Result<(u64, &str), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use curator::stage::parse_age;
+
     use super::*;
 
     #[test]
@@ -47,12 +44,12 @@ mod tests {
         assert_eq!(bytes("1024"), Ok(1024));
         assert_eq!(bytes("10GiB"), Ok(10 << 30));
         assert_eq!(bytes("500 MB"), Ok(500_000_000));
-        assert_eq!(age("7d"), Ok(Duration::from_hours(7 * 24)));
+        assert_eq!(parse_age("7d"), Ok(Duration::from_hours(7 * 24)));
         for wrong in ["", "GiB", "-1", "1.5GB", "10 bits", "99999999999TB"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "7", "d", "7 years"] {
-            assert!(age(wrong).is_err(), "{wrong}");
+            assert!(parse_age(wrong).is_err(), "{wrong}");
         }
     }
 }
