@@ -168,14 +168,18 @@ fn outlives(cluster: &Cluster, ray: &Started, engine: &str, other: &str) {
     }
 }
 
-/// One cluster for all: a node joins, is used by each engine, and dies; then another one.
+/// One cluster for all: a node joins, is used by each engine, and dies; then another one. Ray Data
+/// and the actor pools also use a node that joins late, which is the harder case: a quick round
+/// leaves out the other one for them.
 #[test]
 fn nodes_join_and_die_while_pipelines_run() {
     let cluster = world::cluster();
     let ray = start(&cluster);
     ray_data_uses_a_late_one(&cluster, &ray, "second");
     for engine in ENGINES {
-        uses_both(&cluster, &ray, engine, "second");
+        if engine == "xenna" || world::tests_all() {
+            uses_both(&cluster, &ray, engine, "second");
+        }
     }
     outlives(&cluster, &ray, "ray-data", "second");
     actor_pools_use_a_late_one(&cluster, &ray, "third");
