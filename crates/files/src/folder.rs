@@ -57,6 +57,12 @@ impl Folder {
         Ok(Self { fd: opened?, path: path.to_owned() })
     }
 
+    /// Opens the folder at this path. A link in its place is refused, those on the way are followed.
+    pub(crate) fn open_itself(path: &Path) -> io::Result<Self> {
+        let fd = openat(CWD, path, OFlags::RDONLY | NO_LINK, Mode::empty())?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
     /// Opens a folder in this one. A link is refused.
     pub fn folder(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let name = name.as_ref();
