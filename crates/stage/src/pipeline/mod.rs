@@ -1,6 +1,6 @@
 //! Pipelines: composing, checking, describing and writing sequences of stages.
 
-mod age;
+mod amounts;
 mod as_toml;
 mod assignment;
 mod base;
@@ -12,7 +12,7 @@ mod places;
 mod plain;
 mod running;
 
-pub use age::parse_age;
+pub use amounts::{parse_age, parse_bytes};
 pub use assignment::Assignment;
 pub use base::BaseSpec;
 pub use built::BuiltPipeline;

@@ -42,7 +42,7 @@ pub struct Engine {
     pub templates: Option<bool>,
     /// For `local`, how long the stages' imports stay after the run, for the next run of the same stages:
     /// `30s`, `10m`, `2h`. By default, they end with the run.
-    #[serde(skip_serializing_if = "Option::is_none", with = "super::age::optional")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "super::amounts::optional")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<String>", regex(pattern = r"^ *[0-9]+ *[smhdw] *$"))

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::spec::{BaseArguments, EnvArguments, SpecArguments};
-use crate::values;
 
 const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
 
@@ -238,7 +237,7 @@ pub(crate) struct Verify {
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Keep at most this many bytes (`500MB`, `10GiB`).
-    #[arg(long, value_name = "N", value_parser = values::bytes)]
+    #[arg(long, value_name = "N", value_parser = curator::stage::parse_bytes)]
     pub(crate) max_bytes: Option<u64>,
     /// Remove environments not used for this long (`12h`, `30d`).
     #[arg(long, value_name = "AGE", value_parser = curator::stage::parse_age)]

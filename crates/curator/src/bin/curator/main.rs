@@ -22,7 +22,6 @@ mod schema;
 mod serve;
 mod spec;
 mod terminal;
-mod values;
 mod warm;
 
 use std::process::ExitCode;
