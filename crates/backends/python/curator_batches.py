@@ -5,8 +5,9 @@ import sys
 
 import curator_streams as streams
 from curator_arenas import ALIGNMENT, Arenas, let_go
-from curator_code import attributes_of, declared, describe_error, load, takes_argument
+from curator_code import describe_error, load, takes_argument
 from curator_frames import RESULT
+from curator_late import Declarations
 from curator_plain import PLAIN, has_text_keys, joins_halves, of_any_size
 from curator_stage import Aggregate, Context, Task
 
@@ -42,21 +43,6 @@ def _yields(generator):
             f"the generator returned a {type(left).__name__}, which is lost: a function with"
             " `yield` in it gives only what it yields"
         )
-
-
-# What a stage's code may come to declare while it works: other settings have names that such code
-# gives to what it works on.
-_WATCHED = frozenset(
-    (
-        "batch_size",
-        "num_workers",
-        "num_workers_per_node",
-        "recycle_after_tasks",
-        "resources",
-        "runtime_env",
-        "task_timeout_seconds",
-    )
-)
 
 
 def _stand_in(value):
@@ -112,11 +98,8 @@ class Worker:
         self._objects = None
         # Made when the stage gives the first coroutine.
         self._loop = None
-        # What the stage has declared, the attributes of what declares for it, and those among them
-        # that are settings.
-        self._declared = {}
-        self._attributes = self._seen = {}
-        self._is_first = True
+        # What its code declares, known once that is loaded.
+        self.declarations = None
 
     def load(self, start):
         self._context = Context(
@@ -137,44 +120,7 @@ class Worker:
             raise TypeError(
                 f"{start['code']['name']!r} has neither `process(task)` nor `process_batch(tasks)`"
             )
-
-    def declared(self):
-        self._declared = declared(self._own)
-        self._attributes = attributes_of(self._own)
-        self._look()
-        return self._declared
-
-    def _look(self):
-        own = self._attributes
-        self._seen = (
-            {} if _WATCHED.isdisjoint(own) else {it: own[it] for it in _WATCHED if it in own}
-        )
-
-    def _has_changed(self):
-        """Whether the stage's code may have declared something since the last look."""
-        own, seen = self._attributes, self._seen
-        if not seen:
-            return not _WATCHED.isdisjoint(own)
-        return any(own.get(it, seen) is not seen.get(it, seen) for it in _WATCHED)
-
-    def declared_since(self, when):
-        """What the stage's code has come to declare, which the plan could not take in: `when` is
-        the method in which it did."""
-        before, self._declared = self._declared, declared(self._own)
-        self._look()
-        told = before.get("settings", {})
-        settings = {
-            name: found
-            for name, found in self._declared.get("settings", {}).items()
-            if found != told.get(name)
-        }
-        near = [it for it in self._declared.get("near", ()) if it not in before.get("near", ())]
-        if when.startswith("process"):
-            settings = {name: found for name, found in settings.items() if name in _WATCHED}
-            near = []
-        if not (settings or near):
-            return {}
-        return {"settings": settings, "near": near, "when": when}
+        self.declarations = Declarations(self._own)
 
     def hook(self, name):
         hook = getattr(self._stage, name, None)
@@ -213,8 +159,7 @@ class Worker:
             from curator_overrides import lay_over
 
             lay_over(self._own, overrides)
-            self._declared = declared(self._own)
-            self._look()
+            self.declarations.look()
         self.hook("setup_on_node" if on_node else "setup")
         self.is_set_up = not on_node
 
@@ -292,10 +237,8 @@ class Worker:
             if self._kept:
                 kept = f",{sorted({number for number, _ in self._kept})}"
         since = None
-        if self._is_first or self._has_changed():
-            # The first look is at what the class has, too.
-            self._is_first = False
-            since = self.declared_since("process_batch" if self._is_batched else "process")
+        if self.declarations.may_have_changed():
+            since = self.declarations.since("process_batch" if self._is_batched else "process")
         if self._lacking or since:
             kept = f"{kept or ',[]'},{self._encode(self._lacking)}"
             self._lacking = []

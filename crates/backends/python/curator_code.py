@@ -10,6 +10,7 @@ __all__ = [
     "declared",
     "declared_by",
     "describe_error",
+    "is_class",
     "load",
     "module_of",
     "positional_and_named",
@@ -54,7 +55,7 @@ def construct(module, name, args):
     """The object of that name in a module, constructed with its arguments."""
     found = attribute_of(module, name)
     positional, named = positional_and_named(args)
-    if isinstance(found, type) or _is_partial_class(found):
+    if is_class(found):
         if isinstance(found, type) and "nemo_curator.stages.base" in sys.modules:
             from curator_nemo import arguments
 
@@ -86,8 +87,8 @@ def attribute_of(module, name):
     return found
 
 
-def _is_partial_class(found):
-    """Whether this is a class with some of its arguments."""
+def is_class(found):
+    """Whether this is a class, or one with some of its arguments."""
     tools = sys.modules.get("functools")
     while tools is not None and isinstance(found, tools.partial):
         found = found.func
@@ -208,7 +209,7 @@ def describe_error(error):
 # The files whose frames stand above a stage's own in a traceback.
 _OURS = frozenset(
     f"curator_{name}.py"
-    for name in ("arenas", "batches", "code", "loop", "nemo", "streams", "worker")
+    for name in ("arenas", "batches", "code", "late", "loop", "nemo", "streams", "worker")
 )
 
 

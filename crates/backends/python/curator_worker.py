@@ -4,8 +4,9 @@ It speaks frames over the socket that it gets as standard input, and ends when t
 compiles a program anew at each start, and what it imports only once, so there is little here.
 
 Read on in `curator_frames.py` (the socket), `curator_proof.py` (the environment), `curator_code.py`
-(the stage's code) and `curator_batches.py` (its work, with `curator_arenas.py` and
-`curator_streams.py` for large data and tables). Stages see `curator_stage.py`.
+(the stage's code), `curator_late.py` (what that declares as it runs) and `curator_batches.py` (its
+work, with `curator_arenas.py` and `curator_streams.py` for large data and tables). Stages see
+`curator_stage.py`.
 """
 
 import os
@@ -173,7 +174,7 @@ def _serve():
     try:
         worker.load(start)
         # Before any hook runs: they may be the wrong environment's.
-        send(LOADED, worker.declared())
+        send(LOADED, worker.declarations.known)
         phase = "setup"
         while not worker.is_set_up:
             frame = channel.receive()
@@ -181,7 +182,8 @@ def _serve():
                 return
             orders = json.loads(frame[2])
             worker.setup(**orders)
-            send(READY, worker.declared_since("setup_on_node" if orders["on_node"] else "setup"))
+            when = "setup_on_node" if orders["on_node"] else "setup"
+            send(READY, worker.declarations.since(when))
     except BaseException as error:
         if os.getpid() != pid:
             raise  # It is a forked child's own.

@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 24] = [
+const FILES: [(&str, &str); 25] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -31,6 +31,7 @@ const FILES: [(&str, &str); 24] = [
     ("curator_frames.py", include_str!("../../python/curator_frames.py")),
     ("curator_imports.py", include_str!("../../python/curator_imports.py")),
     ("curator_json.py", include_str!("../../python/curator_json.py")),
+    ("curator_late.py", include_str!("../../python/curator_late.py")),
     ("curator_literals.py", include_str!("../../python/curator_literals.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),
     ("curator_nemo.py", include_str!("../../python/curator_nemo.py")),
@@ -78,7 +79,8 @@ impl Shims {
         Self { dir, own: OnceLock::new() }
     }
 
-    /// Has something written by a function that is told where.
+    /// Calls a function that writes below the cache's folder, or, if that is refused, below the one
+    /// of this process.
     fn in_folder<T>(&self, write: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
         match write(&self.dir) {
             Err(error) if files::is_refusal(&error) => {
@@ -93,25 +95,26 @@ impl Shims {
         write(self.own.get().map_or(&self.dir, Scratch::path))
     }
 
-    /// The file that a worker runs.
+    /// Writes the Python side of workers, and returns the file that a worker runs.
     pub(crate) fn shim(&self) -> io::Result<PathBuf> {
         self.in_folder(write_shim)
     }
 
-    /// What tells these files from those of another version.
+    /// Returns the name of this version of the files.
     pub(crate) fn version() -> &'static str {
         &FOLDER
     }
 
-    /// The source of a stage that has no file of its own, so that tracebacks show its lines and
-    /// child processes can import it.
+    /// Writes the source of a stage that has no file of its own, so that tracebacks show its lines
+    /// and child processes can import it.
     pub(crate) fn source(&self, source: &str) -> io::Result<PathBuf> {
         let digest = Digest::of(source.as_bytes()).to_string();
         let name = format!("stage_{}.py", &digest[..12]);
         self.in_folder(|dir| enter(dir, &digest[..16])?.write(&name, source))
     }
 
-    /// Files that belong together, in a folder whose name tells their contents; returns the folder.
+    /// Writes files that belong together into a folder whose name tells their contents; returns the
+    /// folder.
     pub(crate) fn files(&self, folder: &str, files: &[(&str, &str)]) -> io::Result<PathBuf> {
         self.in_folder(|dir| {
             let folder = enter(dir, folder)?;
@@ -122,7 +125,7 @@ impl Shims {
         })
     }
 
-    /// A link in a folder of its own, whose name tells what it leads to; returns the folder.
+    /// Makes a link in a folder of its own, whose name tells what it leads to; returns the folder.
     pub(crate) fn link(&self, folder: &str, name: &OsStr, target: &Path) -> io::Result<PathBuf> {
         self.in_folder(|dir| {
             let folder = enter(dir, folder)?;

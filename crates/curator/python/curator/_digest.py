@@ -60,7 +60,7 @@ def _steps(pickled: bytes) -> list[Any]:
 
 def _modules(steps: Any) -> set[tuple[str, str]]:
     """The modules of the user's own that are named anywhere, with what their files hold."""
-    from curator._preload import own_folders
+    from curator._folders import own_folders
 
     folders = tuple(f"{folder}/" for folder in own_folders())
     found: set[tuple[str, str]] = set()

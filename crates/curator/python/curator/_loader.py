@@ -10,8 +10,9 @@ from typing import Any
 
 from curator._digest import digest
 from curator._errors import PipelineError
+from curator._folders import own_folders
 from curator._pickle import dumps_stage
-from curator._preload import add_preloads, own_folders
+from curator._preload import add_preloads
 from curator._stage import names_of, settings_of
 
 __all__ = ["entries"]

@@ -162,7 +162,7 @@ def dumps_stage(stage: Any, *, with_module: bool) -> "tuple[bytes, list[str]]":
 
 def _is_own(module: Any) -> bool:
     """Whether a module is a file of the user's, and none of an installed package's."""
-    from curator._preload import own_folders
+    from curator._folders import own_folders
 
     if module.__name__.partition(".")[0] == "curator":
         # Workers get this package's modules whole; a copy of a class would not be that class.

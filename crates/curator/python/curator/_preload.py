@@ -6,16 +6,13 @@ before a fork, and after the first of these the order of imports may have a mean
 """
 
 import json
-import os
-import site
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from curator._shared import shared
 
-__all__ = ["add_preloads", "own_folders"]
+__all__ = ["add_preloads"]
 
 # They are in every worker.
 _OURS = ("__main__", "__mp_main__", "builtins", "copyreg", "curator")
@@ -86,20 +83,3 @@ def _are_refused(modules: Iterable[str]) -> bool:
     """Returns whether one of the modules rules out a fork."""
     offenders = shared("curator_imports").OFFENDERS
     return any(name.partition(".")[0] in offenders for name in modules)
-
-
-def own_folders() -> list[str]:
-    """The folders of `sys.path` that are the user's own: neither Python's nor an installation's."""
-    installed = set(sysconfig.get_paths().values())
-    installed.update(site.getsitepackages() if hasattr(site, "getsitepackages") else ())
-    installed.add(site.getusersitepackages() if hasattr(site, "getusersitepackages") else "")
-    prefixes = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix) if p != "/usr"})
-    folders: list[str] = []
-    for entry in sys.path:
-        folder = os.path.abspath(entry or os.getcwd())
-        if not os.path.isdir(folder) or folder in installed or folder in folders:
-            continue
-        if os.path.realpath(folder).startswith(tuple(f"{prefix}/lib" for prefix in prefixes)):
-            continue
-        folders.append(folder)
-    return folders

@@ -231,8 +231,7 @@ def expand(stages: Sequence[Any]) -> list[Any]:
 
 def as_instance(given: Any) -> Any:
     """A stage as an object that does the work."""
-    is_class = isinstance(given, type) or _is_partial_class(given)
-    instance = given() if is_class else given
+    instance = given() if shared("curator_code").is_class(given) else given
     if any(callable(getattr(instance, name, None)) for name in _WORK):
         return instance
     if callable(instance):
@@ -246,13 +245,6 @@ def as_instance(given: Any) -> Any:
         f"{what} is no stage{meant}: a stage is a function, or a class or an object with"
         " `process(task)` or `process_batch(tasks)`"
     )
-
-
-def _is_partial_class(given: Any) -> bool:
-    """Whether this is a class with some of its arguments."""
-    while isinstance(given, functools.partial):
-        given = given.func
-    return isinstance(given, type)
 
 
 # What does the work of a stage, or gives those that do.
