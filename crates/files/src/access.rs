@@ -111,7 +111,7 @@ impl Untrusted {
         error.get_ref()?.downcast_ref()
     }
 
-    /// Advice on what to do about it.
+    /// Returns advice on what to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {

@@ -18,7 +18,7 @@ pub(crate) fn is_alone_in(gid: u32) -> bool {
         })
 }
 
-/// A list of accounts. It can be long if it was exported from a directory service.
+/// Reads a list of accounts. It can be long if it was exported from a directory service.
 fn read(path: &str) -> Option<String> {
     let mut text = String::new();
     fs::File::open(path).ok()?.take(16 << 20).read_to_string(&mut text).ok()?;

@@ -22,8 +22,8 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?, limit)
 }
 
-/// Like [`read`], but refuses a pipe: for files that are read more than once, or that others may
-/// have put there.
+/// Reads a file like [`read`], but refuses a pipe: for files that are read more than once, or that
+/// others may have put there.
 ///
 /// # Errors
 ///

@@ -115,7 +115,7 @@ impl Base {
         Ok(Self { interpreter, kind, fingerprint, stamps })
     }
 
-    /// The base's own interpreter.
+    /// Returns the base's own interpreter.
     #[must_use]
     pub fn python(&self) -> &Path {
         self.interpreter.executable()

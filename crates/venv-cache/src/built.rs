@@ -18,8 +18,8 @@ pub struct Built {
 }
 
 impl Built {
-    /// An environment whose interpreter is this: absolute, or relative to the environment's
-    /// folder, and in any case inside it.
+    /// Describes an environment whose interpreter is this: absolute, or relative to the
+    /// environment's folder, and in any case inside it.
     #[must_use]
     pub fn new(python: impl Into<PathBuf>) -> Self {
         Self {

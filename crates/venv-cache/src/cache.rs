@@ -110,7 +110,7 @@ impl Cache {
         Self::open(&root_from(|name| env::var_os(name), env::home_dir())?)
     }
 
-    /// The cache's folder, absolute.
+    /// Returns the cache's folder, absolute.
     #[must_use]
     pub fn root(&self) -> &Path {
         self.layout().root()

@@ -297,7 +297,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A system error, with the action and the path that it needs to make sense.
+    /// Returns a system error with the action and the path that it needs to make sense.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         if let Some(refused) = Untrusted::of(&source) {
@@ -341,7 +341,7 @@ impl Error {
         }
     }
 
-    /// Advice on what to do about the error, apart from its message.
+    /// Returns advice on what to do about the error, apart from its message.
     #[must_use]
     pub fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {

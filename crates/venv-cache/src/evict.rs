@@ -69,7 +69,7 @@ impl Budget {
         self
     }
 
-    /// Only reports what would be removed. Default: removes it.
+    /// Returns a copy that only reports what would be removed. Default: removes it.
     pub fn with_dry_run(mut self) -> Self {
         self.dry_run = true;
         self

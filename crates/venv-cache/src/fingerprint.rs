@@ -48,7 +48,7 @@ impl Fingerprint {
         Self(bytes)
     }
 
-    /// The digest.
+    /// Returns the digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -127,67 +127,68 @@ impl Interpreter {
         Ok(interpreter)
     }
 
-    /// The path that the interpreter goes by (`sys.executable`).
+    /// Returns the path that the interpreter goes by (`sys.executable`).
     #[must_use]
     pub fn executable(&self) -> &Path {
         &self.executable
     }
 
-    /// The interpreter proper: in a virtualenv, the one that it was made with.
+    /// Returns the interpreter proper: in a virtualenv, the one that it was made with.
     #[must_use]
     pub fn base_executable(&self) -> &Path {
         &self.base_executable
     }
 
-    /// The version, such as `3.11.7`.
+    /// Returns the version, such as `3.11.7`.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The implementation (`sys.implementation.name`), such as `cpython`.
+    /// Returns the implementation (`sys.implementation.name`), such as `cpython`.
     #[must_use]
     pub fn implementation(&self) -> &str {
         &self.implementation
     }
 
-    /// The tag in the name of a bytecode file, such as `cpython-311`; `None` if it writes none.
+    /// Returns the tag in the name of a bytecode file, such as `cpython-311`; `None` if it writes
+    /// none.
     #[must_use]
     pub fn cache_tag(&self) -> Option<&str> {
         self.cache_tag.as_deref()
     }
 
-    /// The tag in the name of an extension module, such as `cpython-311-x86_64-linux-gnu`.
+    /// Returns the tag in the name of an extension module, such as `cpython-311-x86_64-linux-gnu`.
     #[must_use]
     pub fn soabi(&self) -> Option<&str> {
         self.soabi.as_deref()
     }
 
-    /// The platform tag (`sysconfig.get_platform()`), such as `linux-x86_64`.
+    /// Returns the platform tag (`sysconfig.get_platform()`), such as `linux-x86_64`.
     #[must_use]
     pub fn platform(&self) -> &str {
         &self.platform
     }
 
-    /// The C library; `None` where it is neither glibc nor musl.
+    /// Returns the C library; `None` where it is neither glibc nor musl.
     #[must_use]
     pub fn libc(&self) -> Option<&Libc> {
         self.libc.as_ref()
     }
 
-    /// The folder of the virtualenv, or of the installation (`sys.prefix`).
+    /// Returns the folder of the virtualenv, or of the installation (`sys.prefix`).
     #[must_use]
     pub fn prefix(&self) -> &Path {
         &self.prefix
     }
 
-    /// The folder of the installation (`sys.base_prefix`).
+    /// Returns the folder of the installation (`sys.base_prefix`).
     #[must_use]
     pub fn base_prefix(&self) -> &Path {
         &self.base_prefix
     }
 
-    /// The folder of the standard library.
+    /// Returns the folder of the standard library.
     #[must_use]
     pub fn stdlib(&self) -> &Path {
         &self.stdlib
@@ -218,13 +219,13 @@ impl Interpreter {
         &self.scripts
     }
 
-    /// The folder of the interpreter's C headers.
+    /// Returns the folder of the interpreter's C headers.
     #[must_use]
     pub fn include(&self) -> &Path {
         &self.include
     }
 
-    /// The site folders in the order of `sys.path`, without the user's; some may not exist.
+    /// Returns the site folders in the order of `sys.path`, without the user's; some may not exist.
     #[must_use]
     pub fn site_dirs(&self) -> &[PathBuf] {
         &self.site_dirs
@@ -253,12 +254,12 @@ impl Interpreter {
         self.wide
     }
 
-    /// The folders of a virtualenv of this interpreter.
+    /// Returns the folders of a virtualenv of this interpreter.
     pub(crate) fn layout(&self) -> &VenvLayout {
         &self.layout
     }
 
-    /// `3.11` of `3.11.7`.
+    /// Returns the `3.11` of a `3.11.7`.
     pub(crate) fn short_version(&self) -> &str {
         self.version.rsplit_once('.').map_or(&self.version, |(short, _)| short)
     }

@@ -101,7 +101,7 @@ impl Layout {
         self.root.join("shims")
     }
 
-    /// The bytecode of bases. It is made when it is first needed.
+    /// Returns the folder of bases' bytecode, which is made when it is first needed.
     pub(crate) fn bytecode_dir(&self) -> PathBuf {
         self.root.join("bytecode")
     }
@@ -116,13 +116,14 @@ impl Layout {
         Entry { dir: self.envs_dir().join(&name), lock_file: self.locks_dir().join(name + ".lock") }
     }
 
-    /// Shared: a builder commits and takes its lease. Exclusive: an evictor chooses and removes.
+    /// Returns the lock of evictions. Shared: a builder commits and takes its lease. Exclusive: an
+    /// evictor chooses and removes.
     pub(crate) fn eviction_lock_file(&self) -> PathBuf {
         self.locks_dir().join("eviction.lock")
     }
 
-    /// Shared: a process is deleting what it put into the trash. Exclusive: everything in the trash
-    /// is left over from crashes.
+    /// Returns the lock of the trash. Shared: a process is deleting what it put into the trash.
+    /// Exclusive: everything in the trash is left over from crashes.
     pub(crate) fn trash_lock_file(&self) -> PathBuf {
         self.locks_dir().join("trash.lock")
     }

@@ -55,19 +55,19 @@ impl CachedEnv {
         Self { inner: Arc::new(Inner { entry, manifest, access, python, lock, needs }), state }
     }
 
-    /// The environment's key.
+    /// Returns the environment's key.
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.inner.manifest.key
     }
 
-    /// The environment's folder, absolute.
+    /// Returns the environment's folder, absolute.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.inner.entry.dir
     }
 
-    /// The environment's interpreter, absolute.
+    /// Returns the environment's interpreter, absolute.
     #[must_use]
     pub fn python(&self) -> &Path {
         &self.inner.python

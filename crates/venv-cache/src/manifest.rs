@@ -82,7 +82,7 @@ pub struct BaseRecord {
 }
 
 impl BaseRecord {
-    /// A base outside the cache.
+    /// Describes a base outside the cache.
     #[must_use]
     pub fn new(python: &Path, fingerprint: impl Into<String>) -> Self {
         Self {

@@ -33,7 +33,8 @@ fn root_of(path: &Path) -> Option<PathBuf> {
     (text.starts_with("#!") && text.contains("/libexec/pyenv\" exec")).then(|| root.to_path_buf())
 }
 
-/// The order is pyenv's: the variable, the nearest `.python-version`, the global `version`.
+/// Returns the interpreter that is chosen here, in pyenv's order: the variable, the nearest
+/// `.python-version`, the global `version`.
 fn choose(root: &Path, path: &Path, choice: &Choice) -> Option<PathBuf> {
     let named = match &choice.version {
         Some(version) if !version.is_empty() => version.to_str()?.replace(':', "\n"),
@@ -66,7 +67,7 @@ fn choose(root: &Path, path: &Path, choice: &Choice) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    /// A pyenv with two versions, of which only the second has `python3`.
+    /// Returns a pyenv with two versions, of which only the second has `python3`.
     fn pyenv() -> (tempfile::TempDir, PathBuf) {
         let root = tempfile::tempdir().expect("a temporary folder");
         for file in ["versions/2.7.18/bin/python", "versions/3.11.7/bin/python3", "shims/python3"] {

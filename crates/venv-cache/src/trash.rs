@@ -163,7 +163,7 @@ fn unique_name() -> String {
     format!("{now:x}-{:x}-{count:x}", process::id())
 }
 
-/// Whether [`unique_name`] gives such names.
+/// Returns whether [`unique_name`] gives such names.
 fn is_ours(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let is_number =

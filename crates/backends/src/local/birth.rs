@@ -36,7 +36,8 @@ pub(crate) enum Unborn {
     Failed(Error),
 }
 
-/// Where a stage, which may come to have so many workers, has them forked; or why it does not.
+/// Returns the nursery that forks the workers of a stage, of which there may be `most`; or why it
+/// has none.
 pub(crate) fn nursery_of(
     stage: &StageRun<'_>,
     stages: &[StageRun<'_>],
@@ -80,14 +81,14 @@ pub(crate) fn nursery_of(
     Ok(stage.run.templates.nursery(&launch, importer.clone(), root, wanted))
 }
 
-/// Whether two stages look as if they could have workers from one template.
+/// Returns whether two stages look as if they could have workers from one template.
 fn may_share(one: &PlannedStage, other: &PlannedStage) -> bool {
     let codes = one.behaviour.as_python().zip(other.behaviour.as_python());
     codes.is_some_and(|(one, other)| one.source() == other.source()) && one.env == other.env
 }
 
-/// The variables in which a worker differs from its template. One that stayed may have been started
-/// under others that decide nothing.
+/// Returns the variables in which a worker differs from its template. One that stayed may have been
+/// started under others that decide nothing.
 fn own_vars(launch: &Launch, bare: &Launch, is_warm: bool) -> BTreeMap<String, Option<String>> {
     let text = |value: &OsString| value.to_str().map(str::to_owned);
     let own = launch.vars.iter().filter(|(name, value)| bare.vars.get(*name) != Some(value));
@@ -98,7 +99,7 @@ fn own_vars(launch: &Launch, bare: &Launch, is_warm: bool) -> BTreeMap<String, O
 }
 
 impl Birth<'_> {
-    /// A new worker. `is_late` says whether others have done everything meanwhile.
+    /// Returns a new worker. `is_late` says whether others have done everything meanwhile.
     pub(crate) fn worker(
         &self,
         visible_devices: Option<String>,
@@ -164,7 +165,7 @@ impl Birth<'_> {
         self.nursery.as_ref().map_or(Ok(()), |nursery| self.template(nursery, &is_late).map(drop))
     }
 
-    /// The process of a nursery that others are forked from, or why there is none.
+    /// Returns the process of a nursery that others are forked from, or why there is none.
     fn template(
         &self,
         nursery: &Nursery,
@@ -223,7 +224,7 @@ impl Birth<'_> {
         launch.map_err(|source| self.failed("write the program", source))
     }
 
-    /// What the worker is told first, given its process group.
+    /// Returns a function that makes the first frame of a worker from its process group.
     fn start(&self) -> Result<impl FnOnce(i32) -> serde_json::Result<Vec<u8>>, Unborn> {
         let stage = self.stage;
         let code = self.environment.locate(self.code);
@@ -250,7 +251,7 @@ impl Birth<'_> {
         })
     }
 
-    /// What it prints is told as the stage's.
+    /// Returns a function that reports each line of a worker as the stage's.
     fn on_line(&self) -> impl Fn(Stream, &str) + Send + 'static {
         let (observer, name) = (self.stage.run.observer.clone(), self.stage.name().to_owned());
         let worker = self.index;

@@ -432,7 +432,7 @@ impl LocalExecutor {
     }
 }
 
-/// `0.5 GPUs`, `1 GPU`.
+/// Returns a number of GPUs in words: `0.5 GPUs`, `1 GPU`.
 fn gpus_text(gpus: f64) -> String {
     if (gpus - 1.0).abs() < f64::EPSILON { "1 GPU".to_owned() } else { format!("{gpus} GPUs") }
 }

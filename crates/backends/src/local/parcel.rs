@@ -58,7 +58,7 @@ fn read_table(payload: Payload) -> Result<Data, serde_json::Error> {
     table.map(Data::Table).map_err(serde::de::Error::custom)
 }
 
-/// Between Python stages, tables pass unread; only here the program must read them.
+/// Fails: tables pass between Python stages unread, and only here the program must read them.
 #[cfg(not(feature = "arrow"))]
 fn read_table(_: Payload) -> Result<Data, serde_json::Error> {
     Err(serde::de::Error::custom(

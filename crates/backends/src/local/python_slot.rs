@@ -115,7 +115,7 @@ impl From<Unborn> for Fate {
 }
 
 impl PythonSlot<'_> {
-    /// One process, from its start to its end. `Ok` if another one may follow.
+    /// Runs one process from its start to its end. Returns `Ok` if another one may follow.
     fn life(&self, visible_devices: Option<String>) -> Result<(), Fate> {
         let begun = Instant::now();
         self.is_setting_up.set(false);
@@ -191,8 +191,9 @@ impl PythonSlot<'_> {
         Ok(())
     }
 
-    /// What a worker that loads its code or sets up says; gives it up if the stage's others have done
-    /// everything meanwhile, since a late helper must neither hold the run up nor fail it.
+    /// Returns what a worker says while it loads its code or sets up; gives it up if the stage's
+    /// others have done everything meanwhile, since a late helper must neither hold the run up nor
+    /// fail it.
     fn receive_while_needed(&self, process: &mut Process) -> Result<Incoming, Fate> {
         loop {
             let deadline = Some(Instant::now() + TICK);
@@ -206,7 +207,7 @@ impl PythonSlot<'_> {
         }
     }
 
-    /// Whether nothing is left for a worker that is not ready yet.
+    /// Returns whether nothing is left for a worker that is not ready yet.
     fn is_late(&self) -> bool {
         let is_late = self.stage.has_workers() || self.stage.run.is_stopped();
         is_late && self.stage.queue().is_finished()
@@ -223,7 +224,7 @@ impl PythonSlot<'_> {
         self.read(process, incoming, kind)
     }
 
-    /// What came, if it is a frame of this kind.
+    /// Returns what came, if it is a frame of this kind.
     fn read<T: DeserializeOwned>(
         &self,
         process: &mut Process,

@@ -174,7 +174,7 @@ impl Run {
         self.stop();
     }
 
-    /// Whether it was asked to end before its end.
+    /// Returns whether it was asked to end before its end.
     pub(crate) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
     }
@@ -216,7 +216,7 @@ impl Run {
         });
     }
 
-    /// A task failed for good.
+    /// Records that a task failed for good.
     pub(crate) fn task_failed(&self, failed: FailedTask) {
         let failed = self.secrets.failed(failed);
         self.emit(&Event::TaskFailed(failed.clone()));

@@ -109,7 +109,7 @@ impl<'a> StageRun<'a> {
         &self.run.queues[self.index + 1]
     }
 
-    /// Whether another stage waits for a device, and this one's workers hold some.
+    /// Returns whether another stage waits for a device, and this one's workers hold some.
     pub(crate) fn is_device_wanted(&self) -> bool {
         self.planned.gpus() > 0.0
             && self.planned.behaviour.as_python().is_some()
@@ -167,8 +167,9 @@ impl<'a> StageRun<'a> {
         None
     }
 
-    /// A whole batch failed. It is tried again as often as the stage allows; then it is split, to
-    /// find the task that is at fault; and a single task that still fails has failed for good.
+    /// Handles a batch that failed as a whole. It is tried again as often as the stage allows; then
+    /// it is split, to find the task that is at fault; and a single task that still fails has
+    /// failed for good.
     pub(crate) fn batch_trouble(&self, mut batch: Batch, trouble: Trouble) {
         batch.failures += 1;
         batch.is_suspect = true;
@@ -199,7 +200,7 @@ impl<'a> StageRun<'a> {
         }
     }
 
-    /// A batch is to be done once more.
+    /// Queues batches to be done once more.
     fn put_back(&self, batches: impl IntoIterator<Item = Batch>) {
         self.run.tell_of_late(Some(self.planned), &self.queue().give_back(batches));
     }
@@ -240,12 +241,13 @@ impl<'a> StageRun<'a> {
         self.run.environments[self.index].wait().and_then(|environment| environment.key_text())
     }
 
-    /// Whether any worker has been set up.
+    /// Returns whether any worker has been set up.
     pub(crate) fn has_workers(&self) -> bool {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers > 0
     }
 
-    /// A worker is set up; it counts as one of the stage's until what this gives is dropped.
+    /// Records that a worker is set up. It counts as one of the stage's until the returned value is
+    /// dropped.
     pub(crate) fn worker_ready(
         &self,
         worker: usize,
@@ -259,20 +261,21 @@ impl<'a> StageRun<'a> {
         counted
     }
 
-    /// A worker of it has been forked from a template, perhaps one that stayed after another run.
+    /// Records that a worker of it has been forked from a template, perhaps one that stayed after
+    /// another run.
     pub(crate) fn forked(&self, is_warm: bool) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.forked += 1;
         tally.warm += u64::from(is_warm);
     }
 
-    /// A worker of it is started, and not forked.
+    /// Records that a worker of it is started, and why it is not forked.
     pub(crate) fn not_forked(&self, why: &str) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.not_forked.get_or_insert_with(|| why.to_owned());
     }
 
-    /// A worker that starts has come so far.
+    /// Records how far a worker that starts has come.
     pub(crate) fn worker_starting(&self, worker: usize, step: StartStep) {
         let stage = self.name().to_owned();
         self.run.emit(&Event::WorkerStarting { stage, worker, step });
@@ -324,12 +327,12 @@ impl<'a> StageRun<'a> {
         index
     }
 
-    /// How many slots are open.
+    /// Returns how many slots are open.
     pub(crate) fn slot_count(&self) -> usize {
         self.slots().open.len()
     }
 
-    /// A slot has ended.
+    /// Records that a slot has ended.
     pub(crate) fn close_slot(&self, index: usize) {
         let mut slots = self.slots();
         slots.open.remove(&index);
@@ -348,7 +351,7 @@ impl<'a> StageRun<'a> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last one to leave closes the next stage's queue.
+    /// Closes the next stage's queue if the last slot or task has left and nothing is queued.
     fn end_if(&self, is_last: bool) {
         if is_last && self.queue().is_finished() {
             self.next_queue().close();
@@ -358,7 +361,7 @@ impl<'a> StageRun<'a> {
         }
     }
 
-    /// What it has done so far.
+    /// Returns what it has done so far.
     pub(crate) fn report(&self) -> StageReport {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -427,8 +427,8 @@ impl RunRecord {
     }
 }
 
-/// Readable by other users; no run would trust a file that a group may write without being asked
-/// to.
+/// Returns a draft that other users can read; no run would trust a file that a group may write
+/// without being asked to.
 fn draft() -> Draft<'static> {
     Draft::default().with_mode(0o644)
 }

@@ -347,13 +347,13 @@ impl Environment {
         &self.core.python
     }
 
-    /// Whether the spec gives a command line, of which nothing is known but that it ends in an
-    /// interpreter.
+    /// Returns whether the spec gives a command line, of which nothing is known but that it ends in
+    /// an interpreter.
     pub(crate) fn is_command(&self) -> bool {
         self.core.prefix.is_none()
     }
 
-    /// The folder that the spec names for its processes.
+    /// Returns the folder that the spec names for its processes.
     pub(crate) fn working_dir(&self) -> Option<&Path> {
         self.working_dir.as_deref()
     }

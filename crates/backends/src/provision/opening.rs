@@ -32,7 +32,7 @@ impl Provisioner {
         }
     }
 
-    /// The package manager's settings that are in force for an environment over the base.
+    /// Returns the package manager's settings that are in force for an environment over the base.
     pub(crate) fn settings(&self, open: &OpenBase, install: &Install) -> Result<Settings, Error> {
         // A managed base is ours, and has no file of its own.
         let own = open.managed.is_none().then(|| open.base.interpreter().prefix());
@@ -90,7 +90,7 @@ impl Provisioner {
         Ok(Managed { interpreter, key, install, settings })
     }
 
-    /// The base as far as it is there already: a managed one that is not built is not built now.
+    /// Returns the base if it exists: a managed one is not built now.
     pub(crate) fn peek_base(&self) -> Result<Option<Arc<OpenBase>>, Error> {
         if let Some(PlannedBase::Managed(env)) = &self.choice {
             let key = self.managed(env)?.key;

@@ -120,7 +120,7 @@ impl Driver {
     }
 }
 
-/// A thread's frames to the driver.
+/// Sends one frame to the driver, from any thread.
 pub(crate) fn send(
     mut socket: &UnixStream,
     kind: Kind,

@@ -79,7 +79,7 @@ impl Wanted {
         Ok(checked)
     }
 
-    /// The value that a stage runs with; null where it has the engine's default.
+    /// Returns the value that a stage runs with; null where it has the engine's default.
     fn value(&self, settings: &Settings, name: &str) -> Value {
         match name {
             "runtime_env" => json!(self.effective),
@@ -239,8 +239,8 @@ impl Error {
     }
 }
 
-/// What the plan has for a setting, if it is not what the code declares. Numbers are compared as
-/// such, and keys in any order.
+/// Returns the plan's value for a setting, if it is not what the code declares. Numbers are
+/// compared as such, and keys in any order.
 fn planned(settings: &Settings, name: &str, declared: &Value) -> Option<String> {
     let settings = serde_json::to_value(settings).unwrap_or_default();
     let planned = settings.get(name).unwrap_or(&Value::Null);

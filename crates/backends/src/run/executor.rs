@@ -18,7 +18,7 @@ pub type Sink<'a> = dyn FnMut(Task) -> Result<(), BoxError> + 'a;
 ///
 /// An engine implements this trait; programs call [`ExecutorExt`].
 pub trait Executor: Send + Sync {
-    /// The engine's name: `local`, `ray-data`, ….
+    /// Returns the engine's name: `local`, `ray-data`, ….
     fn name(&self) -> &'static str;
 
     /// Runs the stages of `plan` over `tasks`.

@@ -39,7 +39,7 @@ impl Channel {
         Self { socket, reader: FrameReader::default() }
     }
 
-    /// The socket itself.
+    /// Returns the socket itself.
     pub(crate) fn socket(&self) -> &UnixStream {
         &self.socket
     }

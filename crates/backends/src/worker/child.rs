@@ -40,7 +40,7 @@ enum Birth {
 }
 
 impl Child {
-    /// A process that this program has started.
+    /// Takes up a process that this program has started.
     pub(crate) fn spawned(handle: duct::Handle) -> io::Result<Self> {
         let pid = handle
             .pids()
@@ -60,7 +60,7 @@ impl Child {
         }
     }
 
-    /// A process that another has forked, and what shows its end.
+    /// Takes up a process that another has forked, with the descriptor that shows its end.
     pub(crate) fn forked(pid: Pid, ended: Ended, parent: Arc<dyn Parent>) -> Self {
         Self { pid, ended, birth: Birth::Forked(parent), exit: None }
     }
@@ -122,7 +122,7 @@ impl Child {
 }
 
 impl AsFd for Child {
-    /// Ready in a poll once the process has ended.
+    /// Returns a descriptor that is ready in a poll once the process has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ended.as_fd()
     }

@@ -79,7 +79,7 @@ impl AsFd for Ended {
 mod tests {
     use super::*;
 
-    /// Whether the process ends within these seconds.
+    /// Returns whether the process ends within these seconds.
     fn is_ready(ended: &Ended, seconds: u64) -> bool {
         ended.comes_within(Duration::from_secs(seconds))
     }

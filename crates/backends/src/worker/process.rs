@@ -37,7 +37,7 @@ impl Launch {
     /// Variables that a shell changes from one command to the next, and that decide nothing.
     pub(crate) const IDLE_VARS: [&str; 3] = ["OLDPWD", "SHLVL", "_"];
 
-    /// The command line: no user site, no script folder on the path, no buffered output.
+    /// Returns the command line: no user site, no script folder on the path, no buffered output.
     pub(crate) fn argv(&self) -> Vec<OsString> {
         let mut argv = self.python.clone();
         argv.push("-s".into());
@@ -142,12 +142,12 @@ impl Process {
         self.child.pid().as_raw_nonzero().get()
     }
 
-    /// The last lines that it printed.
+    /// Returns the last lines that it printed.
     pub(crate) fn tail(&self) -> LogTail {
         self.tail.clone()
     }
 
-    /// A second handle to the socket, to write from another thread.
+    /// Returns a second handle to the socket, to write from another thread.
     pub(crate) fn writer(&self) -> io::Result<UnixStream> {
         self.channel.socket().try_clone()
     }
@@ -167,7 +167,7 @@ impl Process {
         self.channel.send(kind, meta, files)
     }
 
-    /// Whether its process runs, as far as can be told without waiting.
+    /// Returns whether its process runs, as far as can be told without waiting.
     pub(crate) fn is_running(&self) -> bool {
         !self.child.wait_for_end(Instant::now())
     }

@@ -46,17 +46,17 @@ enum Body {
 }
 
 impl Template {
-    /// One that waits for orders.
+    /// Creates a template from a process that waits for orders.
     pub(crate) fn new(process: Box<Process>) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(State::Ready(Body::Started(process))) })
     }
 
-    /// One that has stayed after another run.
+    /// Creates a template from one that has stayed after another run.
     pub(crate) fn warm(visit: Visit) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(State::Ready(Body::Warm(Box::new(visit)))) })
     }
 
-    /// Whether it was there before this run.
+    /// Returns whether it was there before this run.
     pub(crate) fn is_warm(&self) -> bool {
         matches!(&*self.state(), State::Ready(Body::Warm(_)))
     }
@@ -80,7 +80,7 @@ impl Template {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why workers cannot be forked from it any more, if so.
+    /// Returns why workers cannot be forked from it any more, if so.
     pub(crate) fn problem(&self) -> Option<String> {
         match &*self.state() {
             State::Ready(_) => None,
@@ -114,7 +114,7 @@ impl Template {
 }
 
 impl State {
-    /// Has the template do something. If it does not, it is gone from then on.
+    /// Gives the template an order. If it does not obey, it is gone from then on.
     fn order(
         &mut self,
         kind: Kind,
@@ -169,7 +169,7 @@ impl Body {
         }
     }
 
-    /// How it ended, once its socket has.
+    /// Returns how it ended, once its socket has.
     fn finish(&mut self) -> Exit {
         match self {
             Self::Started(process) => process.finish(Duration::from_millis(500)),

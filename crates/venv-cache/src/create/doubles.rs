@@ -20,7 +20,7 @@ pub(super) struct Doubles {
 }
 
 impl Doubles {
-    /// Those among the entries of a site folder.
+    /// Returns the doubles among the entries of a site folder.
     pub(super) fn of(site_dir: &Path, names: &[OsString]) -> Self {
         let mut by_distribution: BTreeMap<String, Vec<&OsStr>> = BTreeMap::new();
         for name in names {
@@ -38,19 +38,20 @@ impl Doubles {
         Self { left }
     }
 
-    /// Whether another one prevails over it.
+    /// Returns whether another one prevails over it.
     pub(super) fn is_left(&self, name: &OsStr) -> bool {
         self.left.contains_key(name)
     }
 
-    /// Those that it prevails over.
+    /// Returns those that it prevails over.
     pub(super) fn over(&self, name: &OsStr) -> impl Iterator<Item = &OsStr> {
         self.left.iter().filter(move |(_, kept)| *kept == name).map(|(left, _)| left.as_os_str())
     }
 }
 
-/// The metadata folder, of several of one distribution, that tells of what lies in a site folder: most of
-/// the files that its list has are there in the length that it says. Of equals the newer one.
+/// Returns the metadata folder, of several of one distribution, that tells of what lies in a site
+/// folder: most of the files that its list has are there in the length that it says. Of equals the
+/// newer one.
 #[must_use]
 pub fn prevailing<'n>(site_dir: &Path, names: &[&'n OsStr]) -> Option<&'n OsStr> {
     let rank = |name: &OsStr| {
@@ -72,7 +73,7 @@ pub fn prevailing<'n>(site_dir: &Path, names: &[&'n OsStr]) -> Option<&'n OsStr>
     names.iter().copied().max_by_key(|name| (rank(name), natural(name)))
 }
 
-/// A name by whose parts versions are in their order, nearly always.
+/// Returns a name by whose parts versions are in their order, nearly always.
 fn natural(name: &OsStr) -> Vec<(u64, String)> {
     let name = name.to_string_lossy();
     let part = |part: &str| (part.parse().unwrap_or_default(), part.to_owned());

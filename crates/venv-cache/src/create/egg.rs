@@ -52,8 +52,8 @@ struct Egg {
 }
 
 impl Eggs {
-    /// The eggs of the site folder `from`, for the site folder `to`. Of those that `is_shadowed` tells
-    /// of by name an earlier site folder has the distribution.
+    /// Returns the eggs of the site folder `from`, for the site folder `to`. Of those that
+    /// `is_shadowed` tells of by name an earlier site folder has the distribution.
     pub(super) fn of(
         from: &Path,
         to: &Path,
@@ -98,12 +98,12 @@ impl Eggs {
         Ok(eggs)
     }
 
-    /// The distributions that are in the environment as eggs.
+    /// Returns the distributions that are in the environment as eggs.
     pub(super) fn distributions(&self) -> impl Iterator<Item = &str> {
         self.counting().map(|egg| egg.distribution.as_str())
     }
 
-    /// The scripts of those eggs.
+    /// Returns the scripts of those eggs.
     pub(super) fn scripts(&self) -> Result<Vec<String>, Error> {
         let scripts = self.counting().map(|egg| Ok(scripts(&egg.metadata()?)));
         Ok(scripts.collect::<Result<Vec<_>, Error>>()?.concat())
@@ -135,7 +135,7 @@ impl Eggs {
         Ok(Some(if egg.is_archive { Verdict::Leave } else { Verdict::Take }))
     }
 
-    /// The metadata folders of the site folder that are there more than once.
+    /// Returns the metadata folders of the site folder that are there more than once.
     pub(super) fn doubles(&self) -> &Doubles {
         &self.doubles
     }
@@ -159,8 +159,8 @@ impl Eggs {
         Ok(())
     }
 
-    /// The text of a `.pth` file of the site folder, with the eggs that lie elsewhere named as those
-    /// that were brought in.
+    /// Returns the text of a `.pth` file of the site folder, with the eggs that lie elsewhere named
+    /// as those that were brought in.
     pub(super) fn lines<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         if self.found.values().all(|egg| self.is_beside(egg)) {
             return Cow::Borrowed(text);
@@ -179,7 +179,8 @@ impl Eggs {
         Cow::Owned(lines.concat())
     }
 
-    /// Whether an entry of a folder is the metadata of an egg, which the environment has elsewhere.
+    /// Returns whether an entry of a folder is the metadata of an egg, which the environment has
+    /// elsewhere.
     pub(super) fn is_info(&self, folder: &Folder, name: &OsStr) -> bool {
         name == INFO
             && folder.to.parent() == Some(&self.to)
@@ -202,7 +203,7 @@ impl Visitor for Eggs {
 }
 
 impl Egg {
-    /// The egg at this path; none if there is no metadata of a distribution.
+    /// Returns the egg at this path; none if there is no metadata of a distribution.
     fn read(path: &Path) -> Option<Self> {
         let is_archive = fs::metadata(path).ok()?.is_file();
         let own = if is_archive {
@@ -220,7 +221,7 @@ impl Egg {
         Some(Self { path: path.to_owned(), is_archive, distribution, identity, counts: true })
     }
 
-    /// The files of its metadata.
+    /// Returns the files of its metadata.
     fn metadata(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let files = if self.is_archive {
             unpacked(&self.path, |name| name.starts_with(INFO)).context("read", &self.path)?
@@ -280,14 +281,14 @@ impl Egg {
     }
 }
 
-/// The egg that a line of a `.pth` file of the folder `from` names.
+/// Returns the egg that a line of a `.pth` file of the folder `from` names.
 fn named(line: &[u8], from: &Path) -> Option<PathBuf> {
     let line = line.trim_ascii_end();
     let is_egg = line.to_ascii_lowercase().ends_with(b".egg") && !line.starts_with(b"#");
     is_egg.then(|| normalized(&from.join(OsStr::from_bytes(line))))
 }
 
-/// The names of the scripts that an egg's metadata has or asks for.
+/// Returns the names of the scripts that an egg's metadata has or asks for.
 fn scripts(metadata: &[(String, Vec<u8>)]) -> Vec<String> {
     let mut names = Vec::new();
     for (path, bytes) in metadata {
@@ -300,7 +301,7 @@ fn scripts(metadata: &[(String, Vec<u8>)]) -> Vec<String> {
     names
 }
 
-/// An egg's description as that of a wheel, which also says what the distribution requires.
+/// Returns an egg's description as that of a wheel, which also says what the distribution requires.
 fn described<'t>(text: &'t [u8], metadata: &[(String, Vec<u8>)]) -> Cow<'t, [u8]> {
     let has = text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"Requires-Dist:"));
     let requires = metadata.iter().find(|(path, _)| path == "requires.txt").filter(|_| !has);
@@ -312,8 +313,8 @@ fn described<'t>(text: &'t [u8], metadata: &[(String, Vec<u8>)]) -> Cow<'t, [u8]
     Cow::Owned([first, required(&String::from_utf8_lossy(requires)).as_bytes(), rest].concat())
 }
 
-/// The headers that say what a `requires.txt` does: its sections are called by an extra, a marker, or
-/// both (`[extra:marker]`).
+/// Returns the headers that say what a `requires.txt` does: its sections are called by an extra, a
+/// marker, or both (`[extra:marker]`).
 fn required(text: &str) -> String {
     let (mut headers, mut condition) = (String::new(), String::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -335,7 +336,7 @@ fn required(text: &str) -> String {
     headers
 }
 
-/// The files of an archive that are wanted by name, unpacked.
+/// Returns the files of an archive that are wanted by name, unpacked.
 fn unpacked(path: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut archive = ZipArchive::new(File::open(path)?)?;
     let mut files = Vec::new();
@@ -351,7 +352,7 @@ fn unpacked(path: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(Strin
     Ok(files)
 }
 
-/// The files of a folder, by their paths in it.
+/// Returns the files of a folder, by their paths in it.
 fn files_in(folder: &Path) -> Vec<String> {
     let files = WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok);
     files

@@ -60,7 +60,8 @@ pub fn create(base: &Base, dir: &Path, strategy: Strategy) -> Result<Created, Er
     create_unless(base, dir, strategy, &|| false)
 }
 
-/// The same, given up soon after `is_over` says that the environment is not wanted any more.
+/// Creates an environment like [`create`], given up soon after `is_over` says that the environment
+/// is not wanted any more.
 ///
 /// A base of many files takes a while, a copied one seconds. `is_over` is asked before each folder
 /// and each few files, from several threads, so it should do no more than look at a flag.
@@ -77,8 +78,9 @@ pub fn create_unless(
     create_telling(base, dir, strategy, is_over, &|_| ())
 }
 
-/// The same, and hands over the interpreter as soon as it can be started: `on_python` is called once,
-/// when that is there and the base's packages are not. What it starts must not look at packages yet.
+/// Creates an environment like [`create_unless`], and hands over the interpreter as soon as it can
+/// be started: `on_python` is called once, when that is there and the base's packages are not. What
+/// it starts must not look at packages yet.
 ///
 /// # Errors
 ///
@@ -122,7 +124,7 @@ pub fn create_bare(interpreter: &Interpreter, dir: &Path) -> Result<Created, Err
     finish(&dir, interpreter, None, result)
 }
 
-/// Everything that an environment over `base` has.
+/// Collects everything that an environment over `base` has.
 fn fill(
     base: &Base,
     dir: &Path,
@@ -153,8 +155,8 @@ fn fill(
     Ok(())
 }
 
-/// The path under which a virtualenv was made, if that leads there by a link: its scripts and
-/// `.pth` files name it that way.
+/// Returns the path under which a virtualenv was made, if that leads there by a link: its scripts
+/// and `.pth` files name it that way.
 fn other_spelling(interpreter: &Interpreter) -> Option<PathBuf> {
     let prefix = interpreter.prefix();
     let text = fs::read_to_string(interpreter.executable().with_file_name("activate")).ok()?;

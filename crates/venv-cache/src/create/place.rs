@@ -167,17 +167,18 @@ impl Placement<'_> {
         }
     }
 
-    /// Whether files become symbolic links.
+    /// Returns whether files become symbolic links.
     pub(super) fn makes_symlinks(&self) -> bool {
         self.shared.strategy == Strategy::Symlink
     }
 
-    /// A number that no link into the base has yet.
+    /// Returns a number that no link into the base has yet.
     pub(super) fn next_alias(&self) -> usize {
         self.aliases.replace(self.aliases.get() + 1)
     }
 
-    /// Whether walking on is in vain: a thread has failed, or the environment is no longer wanted.
+    /// Returns whether walking on is in vain: a thread has failed, or the environment is no longer
+    /// wanted.
     pub(super) fn is_stopped(&self) -> bool {
         self.shared.is_stopped()
     }
@@ -215,7 +216,7 @@ impl Placement<'_> {
 }
 
 impl Shared<'_> {
-    /// Asked by the planner before each folder and by the threads before each batch.
+    /// Returns whether to end. The planner asks before each folder, and the threads before each batch.
     fn is_stopped(&self) -> bool {
         if self.stopped.load(Ordering::Relaxed) {
             return true;
@@ -303,7 +304,7 @@ impl Shared<'_> {
     }
 }
 
-/// The times that a copy takes over.
+/// Returns the times that a copy takes over.
 pub(super) fn times_of(metadata: &fs::Metadata) -> FileTimes {
     let mut times = FileTimes::new();
     if let Ok(accessed) = metadata.accessed() {
@@ -323,7 +324,7 @@ fn link_bytes(target: &Path) -> u64 {
     if target.as_os_str().len() > INLINE_LINK { BLOCK } else { 0 }
 }
 
-/// The folder as a descriptor: names are resolved from it, not again along the whole path.
+/// Returns the folder as a descriptor: names are resolved from it, not again along the whole path.
 fn open_dir(path: &Path) -> Result<rustix::fd::OwnedFd, Error> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, path, flags, Mode::empty()).context("open", path)

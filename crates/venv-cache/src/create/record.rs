@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-/// The files outside of the site folder that a `RECORD` (PEP 376) names, relative to the folder:
-/// scripts, data, headers.
+/// Returns the files outside of the site folder that a `RECORD` (PEP 376) names, relative to the
+/// folder: scripts, data, headers.
 pub(super) fn outside(record: &str) -> impl Iterator<Item = String> {
     record.lines().filter_map(|line| {
         let path = match line.strip_prefix('"') {
@@ -22,7 +22,7 @@ pub(super) fn outside(record: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The names of the scripts that `entry_points.txt` asks for.
+/// Returns the names of the scripts that `entry_points.txt` asks for.
 pub(super) fn scripts(entry_points: &str) -> impl Iterator<Item = &str> {
     let mut wanted = false;
     entry_points.lines().map(str::trim).filter_map(move |line| {
@@ -35,8 +35,8 @@ pub(super) fn scripts(entry_points: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The name of the distribution whose metadata folder or file is called `name`, in the form in
-/// which names are compared (PEP 503).
+/// Returns the name of the distribution whose metadata folder or file is called `name`, in the form
+/// in which names are compared (PEP 503).
 pub(super) fn distribution(name: &str) -> Option<String> {
     let stem = name.strip_suffix(".dist-info").or_else(|| name.strip_suffix(".egg-info"))?;
     let name = stem.split('-').next().unwrap_or(stem).to_ascii_lowercase();
@@ -44,9 +44,9 @@ pub(super) fn distribution(name: &str) -> Option<String> {
     Some(words.collect::<Vec<_>>().join("-"))
 }
 
-/// A `RECORD` for a distribution that was installed without one, as Debian does: no installer
-/// would know how to take it away. It names the metadata, what is under the top-level names that the
-/// distribution declares (its own name, if it declares none), and its scripts.
+/// Returns a `RECORD` for a distribution that was installed without one, as Debian does: no
+/// installer would know how to take it away. It names the metadata, what is under the top-level
+/// names that the distribution declares (its own name, if it declares none), and its scripts.
 ///
 /// The metadata is called `from` in the base's folder, and will be the folder `to`; from the site
 /// folder, `scripts` is where scripts will be.
@@ -75,8 +75,8 @@ pub(super) fn made_up(site_dir: &Path, from: &str, to: &str, scripts: &str) -> S
     record
 }
 
-/// Whether a list of files is as an installer leaves it: each line has its fields, and one is of the list
-/// in the metadata folder `info`. One that was cut short, or is empty, is not.
+/// Returns whether a list of files is as an installer leaves it: each line has its fields, and one
+/// is of the list in the metadata folder `info`. One that was cut short, or is empty, is not.
 pub(super) fn is_whole(record: &str, info: &str) -> bool {
     let mut names_itself = false;
     for line in record.lines().filter(|line| !line.is_empty()) {
@@ -89,8 +89,8 @@ pub(super) fn is_whole(record: &str, info: &str) -> bool {
     names_itself
 }
 
-/// One list of what several have, for the metadata folder `info`: of each file the first line, without
-/// lines that are no more than a part of one, and without the metadata of others.
+/// Returns one list of what several have, for the metadata folder `info`: of each file the first
+/// line, without lines that are no more than a part of one, and without the metadata of others.
 pub(super) fn joined(lists: &[String], info: &str) -> String {
     let mut seen = HashSet::new();
     let mut joined = String::new();
@@ -110,14 +110,14 @@ pub(super) fn joined(lists: &[String], info: &str) -> String {
     joined
 }
 
-/// What the name of a metadata folder says, as its `METADATA`.
+/// Returns what the name of a metadata folder says, as its `METADATA`.
 pub(super) fn named(info: &str) -> String {
     let stem = info.strip_suffix(".dist-info").unwrap_or(info);
     let (name, version) = stem.split_once('-').unwrap_or((stem, "0"));
     format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 }
 
-/// The names of the files in a metadata folder; none if it is a file.
+/// Returns the names of the files in a metadata folder; none if it is a file.
 pub(super) fn files_in(metadata: &Path) -> Vec<String> {
     let files = WalkDir::new(metadata).min_depth(1).into_iter().filter_map(Result::ok);
     let files = files.filter(|entry| !entry.file_type().is_dir());
@@ -127,15 +127,15 @@ pub(super) fn files_in(metadata: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The names that a distribution declares to be imported by, else its own name as a module.
+/// Returns the names that a distribution declares to be imported by, else its own name as a module.
 pub(super) fn top_levels(site_dir: &Path, metadata: &str) -> Vec<String> {
     let declared = fs::read_to_string(site_dir.join(metadata).join("top_level.txt"))
         .unwrap_or_else(|_| distribution(metadata).unwrap_or_default().replace('-', "_"));
     declared.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The entries of a site folder that are imported by a name: a package, or a module in whatever
-/// form. A name that stands for a distribution's may differ in upper and lower case.
+/// Returns the entries of a site folder that are imported by a name: a package, or a module in
+/// whatever form. A name that stands for a distribution's may differ in upper and lower case.
 fn entries_of(site_dir: &Path, top: &str) -> Vec<String> {
     let is_module = |name: &str| {
         let stem = name.split('.').next().unwrap_or(name);
@@ -151,7 +151,7 @@ fn entries_of(site_dir: &Path, top: &str) -> Vec<String> {
     names
 }
 
-/// The name and the version in a distribution's metadata, as a folder's name has them.
+/// Returns the name and the version in a distribution's metadata, as a folder's name has them.
 pub(super) fn identity(metadata: &str) -> Option<(String, String)> {
     let headers = metadata.lines().take_while(|line| !line.is_empty());
     let header = |name: &str| {
@@ -163,7 +163,7 @@ pub(super) fn identity(metadata: &str) -> Option<(String, String)> {
     (is_plain(&name) && is_plain(&version)).then_some((name, version))
 }
 
-/// The path of a file from a folder, both from the root.
+/// Returns the path of a file from a folder, both from the root.
 pub(super) fn relative(folder: &Path, file: &Path) -> String {
     let shared = folder.components().zip(file.components()).take_while(|(a, b)| a == b).count();
     let up = folder.components().skip(shared).map(|_| Path::new(".."));

@@ -24,8 +24,8 @@ pub(super) struct Moves {
 }
 
 impl Moves {
-    /// The moves from the base of `interpreter` to the environment `dir`, whose packages are in
-    /// `site_dir`.
+    /// Returns the moves from the base of `interpreter` to the environment `dir`, whose packages
+    /// are in `site_dir`.
     pub(super) fn new(interpreter: &Interpreter, dir: &Path, site_dir: &Path) -> Self {
         let mut pairs: Vec<_> = interpreter
             .site_dirs()
@@ -53,7 +53,7 @@ impl Moves {
         Self::from_pairs(pairs)
     }
 
-    /// Where `path` is in the environment, if it has moved.
+    /// Returns where `path` is in the environment, if it has moved.
     pub(super) fn path(&self, path: &Path) -> Option<PathBuf> {
         self.pairs.iter().find_map(|(old, new)| {
             let rest = path.strip_prefix(old).ok()?;
@@ -61,7 +61,7 @@ impl Moves {
         })
     }
 
-    /// The text with every mention of a moved folder replaced.
+    /// Returns the text with every mention of a moved folder replaced.
     pub(super) fn text<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         let mut replaced = Vec::new();
         let mut copied = 0;
@@ -84,8 +84,8 @@ impl Moves {
         Cow::Owned(replaced)
     }
 
-    /// A `.pth` file or egg-link of the site folder `from`: paths on lines of their own, relative
-    /// to the folder, or lines of Python.
+    /// Returns a `.pth` file or egg-link of the site folder `from`: paths on lines of their own,
+    /// relative to the folder, or lines of Python.
     pub(super) fn path_lines<'t>(&self, text: &'t [u8], from: &Path) -> Cow<'t, [u8]> {
         let lines: Vec<_> = text
             .split_inclusive(|byte| *byte == b'\n')
@@ -113,8 +113,8 @@ impl Moves {
         Cow::Owned([moved.as_os_str().as_bytes(), end].concat())
     }
 
-    /// A script of the base, for the interpreter `python` if `is_base` says that the one in its
-    /// first line is the base's. Of other scripts only the folders that they name are moved.
+    /// Returns a script of the base, for the interpreter `python` if `is_base` says that the one in
+    /// its first line is the base's. Of other scripts only the folders that they name are moved.
     pub(super) fn script<'t>(
         &self,
         content: &'t [u8],
@@ -166,8 +166,8 @@ impl<'t> Header<'t> {
     }
 }
 
-/// The lines that make `python` run a script: `#!`, or a detour through the shell where the path
-/// is too long for that or has spaces.
+/// Returns the lines that make `python` run a script: `#!`, or a detour through the shell where the
+/// path is too long for that or has spaces.
 fn shebang(python: &Path, arguments: &[u8]) -> Vec<u8> {
     let path = python.as_os_str().as_bytes();
     let fits = path.len() + arguments.len() + 2 <= LONGEST_SHEBANG
@@ -179,12 +179,12 @@ fn shebang(python: &Path, arguments: &[u8]) -> Vec<u8> {
     [EXEC_HEADER, quoted.as_bytes(), arguments, br#" "$0" "$@""#, EXEC_END].concat()
 }
 
-/// Whether the interpreter at `path` is called as one, in one of the folders.
+/// Returns whether the interpreter at `path` is called as one, in one of the folders.
 pub(super) fn is_interpreter_in(path: &Path, is_folder: impl Fn(&Path) -> bool) -> bool {
     path.file_name().is_some_and(is_interpreter_name) && path.parent().is_some_and(is_folder)
 }
 
-/// The path without `.` and `..`, by its text alone.
+/// Returns the path without `.` and `..`, by its text alone.
 pub(super) fn normalized(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -199,7 +199,7 @@ pub(super) fn normalized(path: &Path) -> PathBuf {
     plain
 }
 
-/// Whether `text` names `path` at `at`: that very folder or something in it.
+/// Returns whether `text` names `path` at `at`: that very folder or something in it.
 fn is_path_at(text: &[u8], at: usize, path: &Path) -> bool {
     let path = path.as_os_str().as_bytes();
     let continues =

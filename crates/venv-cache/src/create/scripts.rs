@@ -55,12 +55,12 @@ impl<'a> Scripts<'a> {
         }
     }
 
-    /// The folder of the environment's scripts.
+    /// Returns the folder of the environment's scripts.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether the skeleton has a file of this name already.
+    /// Returns whether the skeleton has a file of this name already.
     pub(super) fn is_reserved(name: &OsStr) -> bool {
         is_interpreter_name(name) || name == "activate"
     }
@@ -90,7 +90,7 @@ impl<'a> Scripts<'a> {
         self.placement.own_file(&to, &script, mode, Some(times_of(&metadata)))
     }
 
-    /// Whether an interpreter that a script names is the base's.
+    /// Returns whether an interpreter that a script names is the base's.
     fn is_base(&self, path: &Path) -> bool {
         is_interpreter_in(path, |folder| {
             fs::canonicalize(folder).is_ok_and(|folder| self.base_folders.contains(&folder))
@@ -98,8 +98,8 @@ impl<'a> Scripts<'a> {
     }
 }
 
-/// The file, if it is a text. A script is one even if it names nothing of the base: it may find
-/// its environment by its own real path, which a symbolic link would put into the base.
+/// Returns the file, if it is a text. A script is one even if it names nothing of the base: it may
+/// find its environment by its own real path, which a symbolic link would put into the base.
 fn read_text(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     let mut file = File::open(path).context("open", path)?;
     if file.metadata().context("examine", path)?.len() > LARGEST_SCRIPT {

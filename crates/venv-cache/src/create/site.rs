@@ -98,7 +98,7 @@ impl<'a> Sites<'a> {
         Ok(())
     }
 
-    /// The folder, links resolved, if it exists and has not been seen.
+    /// Returns the folder, links resolved, if it exists and has not been seen.
     fn fresh(&self, folder: &Path) -> Result<Option<PathBuf>, Error> {
         match fs::canonicalize(folder) {
             Ok(real) if self.folders.contains(&real) => Ok(None),
@@ -209,8 +209,8 @@ impl Merge<'_, '_> {
         Ok(if modules.contains(module(name)) { Verdict::Leave } else { Verdict::Take })
     }
 
-    /// A name for a file that holds paths: every folder's `.pth` files count, also those that an
-    /// earlier folder has by the same name. `None` if that one says the same.
+    /// Returns a name for a file that holds paths: every folder's `.pth` files count, also those
+    /// that an earlier folder has by the same name. `None` if that one says the same.
     fn free_name(&self, from: &Path, name: &OsStr) -> Option<OsString> {
         let folders = &self.sites.folders;
         let same = |folder: &PathBuf| {
@@ -265,14 +265,14 @@ impl Visitor for Merge<'_, '_> {
     }
 }
 
-/// The name under which an entry of a site folder is imported.
+/// Returns the name under which an entry of a site folder is imported.
 fn module(name: &OsStr) -> &OsStr {
     let text = name.to_str().and_then(|name| name.split('.').next());
     text.map_or(name, OsStr::new)
 }
 
-/// Whether the path is a package that Python joins with others of its name: a folder without
-/// `__init__` (PEP 420), or one whose `__init__.py` says so in a way older than that.
+/// Returns whether the path is a package that Python joins with others of its name: a folder
+/// without `__init__` (PEP 420), or one whose `__init__.py` says so in a way older than that.
 fn is_joined(path: &Path) -> bool {
     let Ok(entries) = entries(path) else { return false };
     let is_init = |name: &OsStr| name.as_encoded_bytes().starts_with(b"__init__.");
@@ -282,7 +282,8 @@ fn is_joined(path: &Path) -> bool {
         })
 }
 
-/// Whether a folder has a module or regular package that is imported by the name of this entry.
+/// Returns whether a folder has a module or regular package that is imported by the name of this
+/// entry.
 fn has_module(folder: &Path, name: &OsStr) -> bool {
     let is_code = |name: &OsStr| {
         let extension = Path::new(name).extension();

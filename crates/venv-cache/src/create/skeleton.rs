@@ -18,12 +18,12 @@ impl<'a> Skeleton<'a> {
         Self { interpreter, dir }
     }
 
-    /// The folder of its scripts.
+    /// Returns the folder of its scripts.
     pub(super) fn scripts(&self) -> PathBuf {
         self.dir.join(&self.interpreter.layout().scripts)
     }
 
-    /// Its interpreter.
+    /// Returns its interpreter.
     pub(super) fn python(&self) -> PathBuf {
         self.scripts().join("python")
     }
@@ -72,7 +72,7 @@ fn major(version: &str) -> &str {
     version.split('.').next().unwrap_or(version)
 }
 
-/// `pyvenv.cfg` (PEP 405), with the keys that `venv` writes.
+/// Returns the text of `pyvenv.cfg` (PEP 405), with the keys that `venv` writes.
 fn settings(interpreter: &Interpreter) -> String {
     let executable = interpreter.base_executable();
     let home = executable.parent().unwrap_or(Path::new("/"));
@@ -84,7 +84,8 @@ fn settings(interpreter: &Interpreter) -> String {
     )
 }
 
-/// A script for POSIX shells to source. The base's own would not be quoted for another path.
+/// Returns a script for POSIX shells to source. The base's own would not be quoted for another
+/// path.
 fn activate(dir: &Path) -> String {
     let quoted = shell_quoted(&dir.to_string_lossy());
     format!(
@@ -120,7 +121,7 @@ hash -r 2> /dev/null
     )
 }
 
-/// The text as one word of a POSIX shell.
+/// Returns the text as one word of a POSIX shell.
 pub(super) fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r#"'"'"'"#))
 }

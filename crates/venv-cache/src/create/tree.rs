@@ -31,7 +31,7 @@ pub(super) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// The virtualenv of `interpreter`, to become `dir`.
+    /// Returns the virtualenv of `interpreter`, to become `dir`.
     pub(super) fn new(
         interpreter: &'a Interpreter,
         dir: &Path,
@@ -113,8 +113,8 @@ impl Visitor for Tree<'_> {
 }
 
 impl Tree<'_> {
-    /// Whether programs keep texts in this folder that name the virtualenv: `share` and `etc`, as for
-    /// kernels of Jupyter, and whatever else lies beside the packages.
+    /// Returns whether programs keep texts in this folder that name the virtualenv: `share` and
+    /// `etc`, as for kernels of Jupyter, and whatever else lies beside the packages.
     fn may_name_the_prefix(&self, folder: &Folder) -> bool {
         let Ok(inside) = folder.from.strip_prefix(self.prefix) else { return false };
         let top = inside.components().next().map(Component::as_os_str);
@@ -141,8 +141,8 @@ impl Tree<'_> {
     }
 }
 
-/// Whether a file at the top of a site folder holds paths: a `.pth` file, an egg-link, or the
-/// finder of an editable.
+/// Returns whether a file at the top of a site folder holds paths: a `.pth` file, an egg-link, or
+/// the finder of an editable.
 pub(super) fn holds_paths(name: &OsStr) -> bool {
     let extension = Path::new(name).extension().and_then(OsStr::to_str);
     match extension {

@@ -21,7 +21,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder `from`, to become `to`, whose files are linked to by their full names.
+    /// Returns the folder `from`, to become `to`, whose files are linked to by their full names.
     pub(super) fn new(from: PathBuf, to: PathBuf) -> Self {
         Self { way: Way::Direct, from, to, in_site: false }
     }
@@ -47,10 +47,10 @@ pub(super) enum Verdict {
 
 /// Decisions during a walk.
 pub(super) trait Visitor {
-    /// Called before a folder is listed; may choose another way for its links.
+    /// Prepares for a folder before it is listed; may choose another way for its links.
     fn enter(&self, folder: &mut Folder) -> Result<(), Error>;
 
-    /// Called for each entry of a folder.
+    /// Takes each entry of a folder.
     fn visit(&self, folder: &Folder, name: &OsStr, kind: FileType) -> Result<Verdict, Error>;
 }
 

@@ -31,7 +31,7 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// The way from the site folder `to` to the base's, `from`.
+    /// Returns the way from the site folder `to` to the base's, `from`.
     pub(super) fn alias(placement: &Placement<'_>, from: &Path, to: &Path) -> Result<Self, Error> {
         let base = from.parent().unwrap_or(from);
         let beside = to.parent().unwrap_or(to);
@@ -45,7 +45,7 @@ impl Way {
         Ok(Self::Alias { aliases, climb: 1, number, rest: PathBuf::new() })
     }
 
-    /// The way one folder deeper.
+    /// Returns the way one folder deeper.
     pub(super) fn child(&self, name: &OsStr) -> Self {
         match self {
             Self::Direct => Self::Direct,
@@ -58,7 +58,7 @@ impl Way {
         }
     }
 
-    /// This way, or one through a new link if any text to one of `names` would be too long.
+    /// Returns this way, or one through a new link if any text to one of `names` would be too long.
     pub(super) fn shortened(
         self,
         placement: &Placement<'_>,
@@ -81,7 +81,7 @@ impl Way {
         })
     }
 
-    /// What a link says before the name of the file.
+    /// Returns what a link says before the name of the file.
     pub(super) fn text(&self) -> PathBuf {
         let Self::Alias { aliases, climb, number, rest } = self else { return PathBuf::new() };
         let mut text: PathBuf = std::iter::repeat_n("..", *climb).collect();

@@ -25,7 +25,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A new, empty cache.
+    /// Creates a new, empty cache.
     ///
     /// # Panics
     ///
@@ -37,13 +37,13 @@ impl Scratch {
         Self { cache, dir }
     }
 
-    /// The cache.
+    /// Returns the cache.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
-    /// The temporary folder; the cache is a folder in it.
+    /// Returns the temporary folder; the cache is a folder in it.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()

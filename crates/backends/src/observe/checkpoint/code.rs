@@ -181,7 +181,7 @@ fn digest(bytes: &[u8]) -> String {
     short(&Sha256::digest(bytes).into())
 }
 
-/// As much of a digest as tells files apart.
+/// Returns as much of a digest as tells files apart.
 fn short(digest: &[u8; 32]) -> String {
     hex::encode(&digest[..16])
 }

@@ -284,7 +284,7 @@ impl Answer {
     }
 }
 
-/// Readable by its owner only, since its digests can be guessed.
+/// Returns a draft that only its owner can read, since its digests can be guessed.
 fn draft() -> Draft<'static> {
     Draft::default().with_mode(0o600).synced()
 }

@@ -98,7 +98,7 @@ impl RunProfile {
     }
 }
 
-/// Where the time until a stage's first output went.
+/// Returns where the time until a stage's first output went.
 fn waterfall_of(state: &State, stage: &StageTally, index: usize) -> Option<Value> {
     let mut ready = state.makings.iter().filter(|making| making.end.is_some());
     let base = ready.clone().find(|making| making.stages.is_empty());

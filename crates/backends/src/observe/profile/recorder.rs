@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(value["preparations"], whole);
     }
 
-    /// The steps until a stage's first output, with what they took.
+    /// Returns the steps until a stage's first output, with what they took.
     fn steps(stage: &Value) -> Vec<(String, f64)> {
         let steps = stage["waterfall"]["steps"].as_array().unwrap().iter();
         let step = |it: &Value| (it["name"].as_str().unwrap().to_owned(), it["seconds"].as_f64());

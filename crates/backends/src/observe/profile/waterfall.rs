@@ -18,7 +18,7 @@ struct Steps {
 }
 
 impl Steps {
-    /// The time until a moment went to this. A moment that has passed takes none.
+    /// Adds a step that took the time until a moment. A moment that has passed took none.
     fn until(&mut self, moment: f64, name: &'static str) {
         if moment > self.now {
             match self.steps.iter_mut().find(|(same, _)| *same == name) {
@@ -30,7 +30,8 @@ impl Steps {
     }
 }
 
-/// The steps of a stage; none before its first output. `base` is the managed base that was made.
+/// Returns the steps of a stage; none before its first output. `base` is the managed base that was
+/// made.
 pub(super) fn value(
     stage: &StageTally,
     base: Option<&Making>,

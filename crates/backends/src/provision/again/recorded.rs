@@ -65,8 +65,9 @@ impl Provisioner {
         Ok(self.with_base(PlannedBase::Managed(Box::new(spec)), Some(open)))
     }
 
-    /// A strategy is part of the key only on request, so one of the two keys is the environment's.
-    /// Neither is if something else differs, too.
+    /// Returns the provisioner with the strategy that an environment asked for. A strategy is part
+    /// of the key only on request, so one of the two keys is the environment's. Neither is if
+    /// something else differs, too.
     fn with_strategy_of(self, environment: &Environment, made: &Manifest) -> Result<Self, Error> {
         let strategies = [Strategy::Hardlink, Strategy::Symlink, Strategy::Copy];
         let strategy = strategies.into_iter().find(|it| it.to_string() == made.strategy);

@@ -53,7 +53,6 @@ impl Provisioner {
     /// A package from a folder, an archive or a repository is requested in the words of the spec, a
     /// repository at its commit: its name and version could be a stranger's package on an index.
     /// Packages that another one brings from such a place come with that one.
-    /// another package brings from such a place comes with that one.
     pub(crate) fn pin(
         &self,
         env: &LoadedEnv,

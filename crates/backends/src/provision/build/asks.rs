@@ -12,7 +12,8 @@ use super::sources::is_direct;
 /// What each package asks for.
 pub(crate) type Asks = BTreeMap<String, Vec<Requirement>>;
 
-/// All requirements among the packages that hold here, given the extras that are asked for by name.
+/// Returns all requirements among the packages that hold here, given the extras that are asked for
+/// by name.
 pub(crate) fn asks<'a>(
     installed: &Installed,
     requested: impl IntoIterator<Item = (&'a str, &'a Requirement)>,

@@ -66,13 +66,13 @@ fn is_of_indexes(install: &Install) -> bool {
     install.requirements.iter().all(|it| it.path().is_none() && it.url().is_none())
 }
 
-/// Whether these requirements cannot be met, however often they are asked for.
+/// Returns whether these requirements cannot be met, however often they are asked for.
 fn is_refusal(error: &installer::Error) -> bool {
     matches!(error, installer::Error::Unsatisfiable { .. } | installer::Error::NotFound { .. })
 }
 
-/// The files were cancelled because the time of the set-up is over. If the caller stopped the
-/// build, the caller reports that.
+/// Returns the error for files that were cancelled: the time of the set-up is over. If the caller
+/// stopped the build, the caller reports that.
 fn given_up(error: venv_cache::Error) -> Error {
     match error {
         venv_cache::Error::GivenUp => {

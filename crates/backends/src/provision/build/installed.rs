@@ -43,7 +43,8 @@ fn read_distribution(info: PathBuf) -> Option<(String, Distribution)> {
     Some((name, Distribution { version, info }))
 }
 
-/// Whether a folder of metadata tells of the files beside it rather than another of its distribution.
+/// Returns whether a folder of metadata tells of the files beside it rather than another of its
+/// distribution.
 fn prevails(info: &Path, other: &Path) -> bool {
     let is_folder = |path: &Path| path.extension().is_some_and(|it| it == "dist-info");
     let names = (info.file_name(), other.file_name(), info.parent());
@@ -53,7 +54,7 @@ fn prevails(info: &Path, other: &Path) -> bool {
         && venv_cache::prevailing(folder, &[other_name, name]) == Some(name)
 }
 
-/// What the metadata of a distribution says behind each header of this name.
+/// Returns what the metadata of a distribution says behind each header of this name.
 fn headers(info: &Path, header: &str) -> Vec<String> {
     let files = [info.join("METADATA"), info.join("PKG-INFO"), info.to_owned()];
     let text = files.iter().find_map(|file| fs::read_to_string(file).ok()).unwrap_or_default();

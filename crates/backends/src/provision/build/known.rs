@@ -52,7 +52,7 @@ impl Known {
         memo(records, key).forget();
     }
 
-    /// The archives, for a request.
+    /// Returns the archives, for a request.
     pub(super) fn archives(&self) -> &[Archive] {
         &self.archives
     }
@@ -86,8 +86,8 @@ impl Known {
     }
 }
 
-/// Whether a requirement allows one version of one package, and nothing else. A version of its own (`+cpu`)
-/// is allowed by what does not name it, beside others.
+/// Returns whether a requirement allows one version of one package, and nothing else. A version of
+/// its own (`+cpu`) is allowed by what does not name it, beside others.
 fn pins(requirement: &Requirement, package: &Package) -> bool {
     let is_pinned = |specifier: &envspec::Specifier| {
         specifier.operator() == "=="

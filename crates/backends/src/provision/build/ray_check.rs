@@ -116,7 +116,8 @@ struct Touched {
 }
 
 impl Touched {
-    /// What came and went; none where it cannot be told, or every start of the interpreter changes.
+    /// Returns what came and went; none where it cannot be told, or every start of the interpreter
+    /// changes.
     fn by(outcome: &Outcome, before: &Installed, now: &Installed) -> Option<Self> {
         let mut touched = Self::default();
         for (packages, installed) in [(&outcome.added, now), (&outcome.removed, before)] {
@@ -167,7 +168,7 @@ impl Touched {
         Some(())
     }
 
-    /// Whether nothing of it is among what was asked for.
+    /// Returns whether nothing of it is among what was asked for.
     fn is_outside(&self, asked: &BTreeSet<String>) -> bool {
         let is_read = |name: &String| {
             asked.iter().filter_map(|it| it.strip_prefix('=')).any(|it| normal_name(it) == *name)

@@ -244,7 +244,7 @@ impl Build<'_> {
         Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
     }
 
-    /// What an earlier build took. An old pip does not tell what it takes.
+    /// Returns what an earlier build took. An old pip does not tell what it takes.
     fn known(&self, tool: &Installer) -> Option<Known> {
         Known::read(self.records, self.key, tool.tool())
     }
@@ -276,7 +276,8 @@ impl Build<'_> {
             .map_err(Error::install)
     }
 
-    /// What was asked for is there, in a version that was asked for; a worker must see just this.
+    /// Fails unless all requested packages are there, in versions that were requested. Records them
+    /// as what a worker must see.
     ///
     /// The package manager's verdict stands: on what it says that it installed, and where an override
     /// takes the place of what is asked for.
@@ -363,8 +364,8 @@ fn restore(
     Ok(())
 }
 
-/// The lock of the place, for the processes that write there: one that outlives us keeps the next
-/// builder waiting instead of writing into what that builds.
+/// Returns the lock of the place, for the processes that write there: one that outlives us keeps
+/// the next builder waiting instead of writing into what that builds.
 fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
     let lock = site.lock().try_clone();
     lock.map(Arc::new)
@@ -391,7 +392,7 @@ fn details(mut record: BuildRecord, steps: Steps) -> serde_json::Value {
     serde_json::to_value(record).unwrap_or_default()
 }
 
-/// What the base holds, in the order of its `sys.path`.
+/// Returns what the base holds, in the order of its `sys.path`.
 pub(crate) fn base_packages(interpreter: &Interpreter) -> Installed {
     Installed::read(interpreter.site_dirs().iter().map(PathBuf::as_path))
 }

@@ -64,7 +64,7 @@ pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     Ok(())
 }
 
-/// If the requester has gone, the answer is dropped.
+/// Sends a line of the answer. If the requester has gone, it is dropped.
 fn say(mut answer: &File, line: &Line) {
     if let Ok(mut text) = serde_json::to_vec(line) {
         text.push(b'\n');

@@ -10,7 +10,7 @@ use stage::Json;
 
 use super::message::{Answer, Entry, OutputRecord};
 
-/// The items of a sequence.
+/// Returns the items of a sequence.
 fn items<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(mut seq: A) -> Result<Vec<T>, A::Error> {
     let mut items = Vec::new();
     while let Some(item) = seq.next_element()? {

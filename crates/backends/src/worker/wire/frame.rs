@@ -207,7 +207,7 @@ impl FrameReader {
         Ok(read? > 0)
     }
 
-    /// The next frame, if it has arrived whole.
+    /// Returns the next frame, if it has arrived whole.
     #[expect(clippy::should_implement_trait, reason = "a frame that is not there yet is no end")]
     pub fn next(&mut self) -> io::Result<Option<Frame>> {
         let Some(Header { kind, sequence, meta, body }) = self.header()? else { return Ok(None) };

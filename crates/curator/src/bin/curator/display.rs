@@ -42,7 +42,8 @@ enum Kind {
 }
 
 impl Display {
-    /// For a run of these stages; `length` is the input's length in bytes, if known.
+    /// Creates the display of a run of these stages; `length` is the input's length in bytes, if
+    /// known.
     pub(crate) fn new(stages: &[PlannedStage], reading: Arc<Reading>, length: Option<u64>) -> Self {
         let shared = Shared::new(Board::new(stages, reading, length));
         let kind = if io::stderr().is_terminal() {
@@ -53,7 +54,8 @@ impl Display {
         Self { shared, kind }
     }
 
-    /// For a run whose progress the log reports, or of which only failures are shown.
+    /// Creates the display of a run whose progress the log reports, or of which only failures are
+    /// shown.
     pub(crate) fn silent(tells_failures: bool, reading: Arc<Reading>) -> Self {
         let shared = Shared::new(Board::new(&[], reading, None));
         Self { shared, kind: if tells_failures { Kind::Quiet } else { Kind::Silent } }

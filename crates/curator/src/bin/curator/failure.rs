@@ -25,22 +25,22 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The arguments are wrong in a way that the parser does not detect.
+    /// Returns the failure for arguments that are wrong in a way that the parser does not detect.
     pub(crate) fn usage(problem: &str) -> Self {
         Self { code: USAGE, report: format!("error: {problem}") }
     }
 
-    /// The parser refused the arguments.
+    /// Returns the failure for arguments that the parser refused.
     pub(crate) fn arguments(error: &clap::Error) -> Self {
         Self { code: USAGE, report: error.render().to_string().trim_end().to_owned() }
     }
 
-    /// The requested item does not exist.
+    /// Returns the failure for a requested item that does not exist.
     pub(crate) fn failed(problem: &str) -> Self {
         Self { code: FAILED, report: format!("error: {problem}") }
     }
 
-    /// A program that cannot be started.
+    /// Returns the failure for a program that cannot be started.
     pub(crate) fn not_started(program: &str, error: &io::Error) -> Self {
         let is_absent = error.kind() == io::ErrorKind::NotFound;
         let code = if is_absent { NOT_FOUND } else { NOT_STARTED };
@@ -51,12 +51,12 @@ impl Failure {
         Self { code, report }
     }
 
-    /// The operating system refused something.
+    /// Returns the failure for an action that the operating system refused.
     pub(crate) fn io(action: &str, error: &io::Error) -> Self {
         Self { code: FAILED, report: format!("error: failed to {action}\n  caused by: {error}") }
     }
 
-    /// The system refused another thread.
+    /// Returns the failure for a thread that the system refused.
     pub(crate) fn thread(error: &io::Error) -> Self {
         Self::io("start a thread", error).with_hint(
             "the limit of processes and threads is reached: raise it (`ulimit -u`, or the \
@@ -64,7 +64,7 @@ impl Failure {
         )
     }
 
-    /// The output is closed, as under `| head`.
+    /// Returns the failure for an output that is closed, as under `| head`.
     pub(crate) fn unread() -> Self {
         Self { code: 0, report: String::new() }
     }
@@ -82,7 +82,7 @@ impl Failure {
         &self.report
     }
 
-    /// Whether another argument or spec would do.
+    /// Returns whether another argument or spec would do.
     pub(crate) fn is_usage(&self) -> bool {
         self.code == USAGE
     }

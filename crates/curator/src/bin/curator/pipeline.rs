@@ -102,7 +102,7 @@ impl Loaded {
     }
 }
 
-/// What is wrong with a file, and where in it.
+/// Returns what is wrong with a file, and where in it.
 fn wrong(path: &Path, error: &stage::Error) -> Failure {
     let problem = format!("{}: {error}", path.display());
     Failure::usage(&match error.hint() {

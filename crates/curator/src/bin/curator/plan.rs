@@ -35,7 +35,7 @@ struct Planned {
     preview: Result<Preview, backends::Error>,
 }
 
-/// What a run would do, as JSON.
+/// Returns what a run would do, as JSON.
 pub(crate) fn as_json(loaded: &mut Loaded, cache_dir: Option<&Path>) -> Result<Value, Failure> {
     let provisioner = opened(loaded, cache_dir)?;
     let stages = planned(loaded, &provisioner);
@@ -107,7 +107,7 @@ pub(crate) fn run(arguments: &Plan, cache_dir: Option<&Path>) -> Result<ExitCode
     Ok(ExitCode::from(u8::from(stages.iter().any(|stage| stage.preview.is_err()))))
 }
 
-/// What the code of the stages declares and what became of that, in lines.
+/// Returns what the code of the stages declares and what became of that, in lines.
 fn declared(plan: &backends::Plan) -> String {
     let line = |setting: DeclaredSetting| {
         let DeclaredSetting { stage, setting, declared, is_overridden, .. } = setting;
@@ -122,7 +122,7 @@ fn declared(plan: &backends::Plan) -> String {
     }
 }
 
-/// The base, in words.
+/// Returns the base, in words.
 fn base(base: Option<&BaseSpec>, provisioner: &Provisioner, stages: &[Planned]) -> String {
     let is_absent = |stage: &Planned| {
         stage.preview.as_ref().is_ok_and(|it| it.state == PreviewState::ToBuildWithBase)
@@ -182,7 +182,7 @@ impl Planned {
     }
 }
 
-/// What stands in the way, in a word.
+/// Returns what stands in the way, in a word.
 fn state_of(error: &backends::Error) -> &'static str {
     match error {
         backends::Error::NoCode { .. } => "no-code",
@@ -190,7 +190,7 @@ fn state_of(error: &backends::Error) -> &'static str {
     }
 }
 
-/// What would be added, each with what it takes the place of.
+/// Returns what would be added, each with what it takes the place of.
 fn adds(preview: &Preview) -> String {
     let name = |package: &str| package.split("==").next().unwrap_or_default().to_owned();
     let added = preview.added.iter().map(|package| {

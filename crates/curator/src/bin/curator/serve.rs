@@ -60,7 +60,7 @@ pub(crate) fn run(cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// The socket, which is the standard input; what is started from here on does not get it.
+/// Takes the socket, which is the standard input; what is started from here on does not get it.
 fn take_socket() -> Result<UnixStream, Failure> {
     let failed = |error: io::Error| Failure::io("take over the socket", &error);
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);

@@ -14,7 +14,7 @@ use crate::terminal::say;
 /// Modules that are named of those that a process has imported.
 const NAMED: usize = 4;
 
-/// `ps`: lists them.
+/// Lists them (`ps`).
 pub(crate) fn list(arguments: Json) -> Result<ExitCode, Failure> {
     let templates = found()?;
     if arguments.json {
@@ -29,7 +29,7 @@ pub(crate) fn list(arguments: Json) -> Result<ExitCode, Failure> {
     output::text(&output::table(head, &rows))
 }
 
-/// `stop`: ends them.
+/// Ends them (`stop`).
 pub(crate) fn stop(arguments: &Stop) -> Result<ExitCode, Failure> {
     let templates = found()?;
     // Look up all before ending the first, so that a misspelt key ends nothing.

@@ -145,7 +145,7 @@ impl Board {
         self.reading.tasks.load(Ordering::Relaxed).saturating_sub(self.dropped)
     }
 
-    /// An estimate of all tasks that will be submitted, if there is one.
+    /// Returns an estimate of all tasks that will be submitted, if there is one.
     fn expected(&self) -> Option<f64> {
         let tasks = as_number(self.handed_in());
         if self.reading.is_over.load(Ordering::Relaxed) {
@@ -195,7 +195,7 @@ impl Board {
         rows.collect()
     }
 
-    /// A line for each build under way: its key and its phase.
+    /// Returns a line for each build under way: its key and its phase.
     pub(super) fn building(&self) -> Vec<(String, String)> {
         let line = |(key, build): (&String, &Build)| {
             let seconds = build.begun.elapsed().as_secs_f64();
@@ -263,7 +263,7 @@ impl Board {
         lines
     }
 
-    /// Failed tasks and malformed lines.
+    /// Returns the number of failed tasks and malformed lines.
     pub(super) fn failed_in(&self, run: &RunReport) -> u64 {
         run.failed.len() as u64 + self.reading.malformed.load(Ordering::Relaxed)
     }
@@ -319,7 +319,7 @@ fn as_number(count: u64) -> f64 {
     count as f64
 }
 
-/// `1,234,567`.
+/// Returns a number with commas: `1,234,567`.
 pub(super) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -332,7 +332,7 @@ pub(super) fn thousands(count: u64) -> String {
     text
 }
 
-/// `4:05`, `1:02:03`.
+/// Returns a time as a clock shows it: `4:05`, `1:02:03`.
 pub(super) fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// A path, and the words that tell of it.
 pub(super) type Named<'a> = (&'a str, &'a Path);
 
-/// Those that a run was given.
+/// Returns the paths that a run was given.
 pub(super) fn given<'a>(
     all: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
 ) -> Vec<Named<'a>> {
@@ -46,7 +46,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whether two paths are one file, or will be.
+/// Returns whether two paths are one file, or will be.
 fn is_same(one: &Path, other: &Path) -> bool {
     match (Spot::of(one), Spot::of(other)) {
         (Some(one), Some(other)) => one == other,
@@ -55,7 +55,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Whether a file lies in a folder, or will.
+/// Returns whether a file lies in a folder, or will.
 fn is_in(file: &Path, folder: &Path) -> bool {
     let (Ok(folder), Ok(file)) = (fs::metadata(folder), target(file, 0)) else { return false };
     fs::metadata(parent(&file)).is_ok_and(|above| identity(&above) == identity(&folder))
@@ -84,7 +84,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Where a path leads to, which need not be there.
+/// Returns where a path leads to, which need not be there.
 fn target(path: &Path, links: usize) -> Result<PathBuf, ()> {
     match fs::read_link(path) {
         Ok(_) if links == MOST_LINKS => Err(()),

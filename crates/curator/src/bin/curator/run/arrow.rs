@@ -16,7 +16,7 @@ use curator::stage::arrow_schema::{ArrowError, Schema};
 use super::destinations;
 use crate::failure::Failure;
 
-/// Whether a path names such a file.
+/// Returns whether a path names such a file.
 pub(crate) fn is_arrow(path: &Path) -> bool {
     destinations::extension(path).is_some_and(|extension| extension == "arrow")
 }
@@ -80,7 +80,7 @@ impl TableFile {
         completed.map_err(|error| self.failure(&io::Error::other(error)))
     }
 
-    /// The same, and makes the file if there was nothing to write.
+    /// Writes the rest, and makes the file if there was nothing to write.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         if let Err(error) = self.writer(&Schema::empty()) {
             return Err(self.failure(&error));
@@ -88,7 +88,7 @@ impl TableFile {
         self.flush()
     }
 
-    /// What is told when it cannot be written.
+    /// Returns the failure if the file cannot be written.
     pub(crate) fn failure(&self, error: &io::Error) -> Failure {
         Failure::io(&format!("write `{}`", self.path.display()), error)
     }

@@ -17,7 +17,7 @@ const COMPRESSED: [&str; 10] = ["gz", "bz2", "xz", "zst", "zstd", "lz4", "br", "
 const TEXTS: [&str; 9] = ["html", "htm", "xml", "yaml", "yml", "toml", "md", "pdf", "py"];
 const OTHERS: [&str; 5] = ["pkl", "pickle", "pt", "msgpack", "pb"];
 
-/// The end of a name, in lower case.
+/// Returns the end of a name, in lower case.
 pub(super) fn extension(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
@@ -120,7 +120,7 @@ fn try_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder that a path lies in.
+/// Returns the folder that a path lies in.
 pub(super) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),

@@ -61,7 +61,7 @@ impl FailedFile {
         self.held.clone()
     }
 
-    /// How many results are in no file, since a task that they were made of is in this one.
+    /// Returns how many results are in no file, since a task that they were made of is in this one.
     pub(crate) fn left_out(&self) -> usize {
         self.held.lock().left_out
     }
@@ -96,7 +96,7 @@ impl Held {
         self.take()
     }
 
-    /// What is known to be right.
+    /// Returns the results that are known to be right, and lets go of them.
     pub(crate) fn take(&self) -> Vec<Task> {
         std::mem::take(&mut self.lock().ready)
     }
@@ -139,8 +139,8 @@ struct Line {
     failures: Vec<Value>,
 }
 
-/// The line of a task; where nothing of it failed, with what failed of the others that its results
-/// were made of.
+/// Returns the line of a task; where nothing of it failed, with what failed of the others that its
+/// results were made of.
 fn line(ended: &Ended, of_group: &[&FailedTask]) -> String {
     let own: Vec<&FailedTask> = ended.failures.iter().collect();
     let failures = if own.is_empty() { of_group } else { &own };

@@ -50,7 +50,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// What was wrong with the input, if that is why it ended.
+    /// Returns what was wrong with the input, if that is why it ended.
     pub(crate) fn take_problem(&self) -> Option<String> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -66,7 +66,8 @@ impl Reading {
 }
 
 impl Input {
-    /// What an argument names; without one, the standard input if there is something to read.
+    /// Returns the input that an argument names; without one, the standard input if there is
+    /// something to read.
     pub(crate) fn of(argument: Option<&Path>) -> Self {
         match argument {
             Some(path) if path == Path::new("-") => Self::Stdin,
@@ -76,7 +77,7 @@ impl Input {
         }
     }
 
-    /// Its length in bytes, where it has one.
+    /// Returns its length in bytes, where it has one.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {
             Self::File(path) => {
@@ -179,7 +180,7 @@ pub(super) fn refuse_arrow(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A task, or none for a blank line.
+/// Returns a task, or none for a blank line.
 fn read_task(name: &str, number: usize, line: &[u8]) -> Result<Option<Task>, String> {
     let wrong = |problem: &str| format!("{name}, line {number}: {problem}");
     let kept = malformed::of_line(line);
@@ -298,8 +299,8 @@ impl Iterator for Tasks {
     }
 }
 
-/// Whether the standard input is a pipe, a socket or a file: a terminal is a person who does not
-/// know that something is asked for, and a device is nothing.
+/// Returns whether the standard input is a pipe, a socket or a file: a terminal is a person who
+/// does not know that something is asked for, and a device is nothing.
 fn is_readable() -> bool {
     use std::os::fd::AsFd;
     let stdin = io::stdin();

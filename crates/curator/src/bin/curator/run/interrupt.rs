@@ -31,10 +31,10 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on signals end the run: the first one in order, which finishes what workers have in
-    /// their hands, and the second one at once. Both tell how it went. Where nothing is under way
-    /// yet, and with a third one, the program ends as it is; its workers and what builds environments
-    /// end with it.
+    /// Has signals end the run from now on: the first one in order, which finishes what workers
+    /// have in their hands, and the second one at once. Both tell how it went. Where nothing is
+    /// under way yet, and with a third one, the program ends as it is; its workers and what builds
+    /// environments end with it.
     pub(crate) fn install(reading: Arc<Reading>, display: Arc<Display>) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::io("listen for signals", &error);
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
@@ -82,12 +82,12 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// The run hears of the stop from now on.
+    /// Records that the run takes notice of the stop from now on.
     pub(crate) fn is_heard(&self) {
         self.is_heard.store(true, Ordering::Relaxed);
     }
 
-    /// The exit code of a run that was ended so.
+    /// Returns the exit code of a run that was ended so.
     pub(crate) fn code(&self) -> Option<u8> {
         let signal = self.signal.load(Ordering::Relaxed);
         if signal == 0 { None } else { u8::try_from(SIGNAL + signal).ok() }

@@ -71,7 +71,7 @@ enum Target {
 }
 
 impl Lines {
-    /// To what an argument names; without one, and for `-`, to the standard output.
+    /// Returns the output that an argument names; without one, and for `-`, to the standard output.
     pub(crate) fn to(argument: Option<&Path>) -> Self {
         let target = match argument {
             Some(path) if path != Path::new("-") => Target::File(path.to_owned()),
@@ -80,7 +80,7 @@ impl Lines {
         Self { target, out: None, flushed: Instant::now(), is_broken: false }
     }
 
-    /// The file, if it is one.
+    /// Returns the file, if it is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         match &self.target {
             Target::Stdout => None,
@@ -88,7 +88,7 @@ impl Lines {
         }
     }
 
-    /// Whether they are read as they come, on a terminal.
+    /// Returns whether they are read as they come, on a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.target == Target::Stdout && io::stdout().is_terminal()
     }
@@ -144,7 +144,7 @@ impl Lines {
         })
     }
 
-    /// What is told when it cannot be written.
+    /// Returns the failure if it cannot be written.
     pub(crate) fn failure(&self, error: &io::Error) -> Failure {
         match self.file() {
             None if error.kind() == io::ErrorKind::BrokenPipe => Failure::unread(),

@@ -19,13 +19,13 @@ pub(crate) struct Malformed {
 }
 
 impl Malformed {
-    /// What is wrong with it, without advice.
+    /// Returns what is wrong with it, without advice.
     pub(crate) fn message(&self) -> &str {
         self.problem.split_once("\n\n").map_or(&self.problem, |(message, _)| message)
     }
 
-    /// It as a line of the file of failed tasks: with its text, which is read as the line that it was
-    /// when the file is the input of another run.
+    /// Returns it as a line of the file of failed tasks: with its text, which is read as the line
+    /// that it was when the file is the input of another run.
     pub(crate) fn to_json_line(&self, index: u64) -> String {
         let text = match std::str::from_utf8(&self.text) {
             Ok(text) => json!({ "text": text }),
@@ -41,7 +41,7 @@ impl Malformed {
     }
 }
 
-/// The text of a line that was kept, mended perhaps; none if it is another line.
+/// Returns the text of a line that was kept, mended perhaps; none if it is another line.
 pub(super) fn of_line(line: &[u8]) -> Option<Vec<u8>> {
     // Most lines are told from these by their first letters.
     if !line.trim_ascii_start().starts_with(b"{")

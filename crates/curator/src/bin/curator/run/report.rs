@@ -35,7 +35,7 @@ impl Form {
 }
 
 impl ReportFile {
-    /// The form is told by the name's end.
+    /// Creates a report at this path, in the form that the end of its name tells.
     pub(crate) fn new(path: &Path) -> Result<Self, Failure> {
         let form = destinations::extension(path).as_deref().and_then(Form::of);
         let form = form.ok_or_else(|| {

@@ -23,7 +23,7 @@ pub(crate) enum Results {
 }
 
 impl Results {
-    /// To what an argument names; without one, and for `-`, to the standard output.
+    /// Returns the output that an argument names; without one, and for `-`, to the standard output.
     pub(crate) fn to(argument: Option<&Path>, is_whole: bool) -> Result<Self, Failure> {
         #[cfg(feature = "arrow")]
         if let Some(path) = argument.filter(|path| arrow::is_arrow(path)) {
@@ -41,7 +41,7 @@ impl Results {
         Ok(Self::Lines { lines: Lines::to(argument), is_whole })
     }
 
-    /// The file, if it is one.
+    /// Returns the file, if it is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::Lines { lines, .. } => lines.file(),
@@ -50,7 +50,7 @@ impl Results {
         }
     }
 
-    /// Whether they are read as they come, on a terminal.
+    /// Returns whether they are read as they come, on a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         match self {
             Self::Lines { lines, .. } => lines.is_terminal(),
@@ -87,7 +87,7 @@ impl Results {
         }
     }
 
-    /// What is told when they cannot be written.
+    /// Returns the failure if they cannot be written.
     pub(crate) fn failure(&self, error: &io::Error) -> Failure {
         match self {
             Self::Lines { lines, .. } => lines.failure(error),

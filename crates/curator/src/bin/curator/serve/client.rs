@@ -33,7 +33,7 @@ impl Frames {
         Self { socket, reader: FrameReader::default() }
     }
 
-    /// The next frame; none at the end of the socket.
+    /// Returns the next frame; none at the end of the socket.
     pub(super) fn next(&mut self) -> io::Result<Option<Frame>> {
         loop {
             if let Some(frame) = self.reader.next()? {
@@ -45,7 +45,7 @@ impl Frames {
         }
     }
 
-    /// The frames that have come together, at least one; none at the end of the socket.
+    /// Returns the frames that have come together, at least one; none at the end of the socket.
     fn some(&mut self) -> io::Result<Vec<Frame>> {
         let mut frames: Vec<Frame> = self.next()?.into_iter().collect();
         while let Some(frame) = self.reader.next()? {
@@ -89,7 +89,7 @@ pub(super) fn listen(mut frames: Frames, sender: &Sender<Vec<Sent>>, stop: &Stop
     std::process::exit(1);
 }
 
-/// What a frame says about tasks, if it does.
+/// Returns what a frame says about tasks, if it does.
 fn read(frame: Frame, stop: &Stop) -> Option<Sent> {
     match frame.kind {
         Kind::Task => {

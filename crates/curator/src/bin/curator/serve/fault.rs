@@ -11,12 +11,12 @@ use crate::failure::Failure;
 pub(super) struct Fault(Value);
 
 impl Fault {
-    /// The request is wrong.
+    /// Returns the fault of a request that is wrong.
     pub(super) fn usage(problem: &str) -> Self {
         Self(json!({ "kind": "usage", "message": problem }))
     }
 
-    /// The error as a report: `{"error": …}`.
+    /// Returns the error as a report: `{"error": …}`.
     pub(super) fn to_json(&self) -> Vec<u8> {
         json!({ "error": self.0 }).to_string().into_bytes()
     }
@@ -73,7 +73,7 @@ fn chain(error: &backends::Error) -> String {
     text
 }
 
-/// What a stage's code raised, where that was the cause.
+/// Returns what a stage's code raised, where that was the cause.
 fn raised(error: &backends::Error) -> Option<&PythonError> {
     match error {
         backends::Error::Task(failed) => match &failed.cause {
