@@ -313,6 +313,24 @@ impl Error {
         Some(hint.into())
     }
 
+    /// Returns the name of the stage that the error is about, if it is about one.
+    #[must_use]
+    pub fn stage(&self) -> Option<&str> {
+        match self {
+            Self::Setting { stage, .. }
+            | Self::UnknownOption { stage, .. }
+            | Self::Option { stage, .. }
+            | Self::MissingInput { stage, .. }
+            | Self::MissingKeys { stage, .. }
+            | Self::RustCode { stage }
+            | Self::PythonOnly { stage }
+            | Self::Stage { stage, .. } => Some(stage),
+            Self::DuplicateName { name, .. } | Self::Name { what: "stage", name } => Some(name),
+            Self::At { source, .. } => source.stage(),
+            _ => None,
+        }
+    }
+
     /// Returns the full text for a person: the message, those of all causes, and the hint.
     #[must_use]
     pub fn report(&self) -> String {

@@ -622,6 +622,11 @@ impl Error {
             | Self::UnregisteredStage { stage }
             | Self::UnknownRustStage { stage, .. }
             | Self::NotNative { stage, .. } => vec![stage],
+            Self::Pipeline { source } => source.stage().into_iter().collect(),
+            Self::Spec { owner, .. } | Self::OtherSpec { owner } => {
+                let stage = owner.strip_prefix("stage `").and_then(|it| it.strip_suffix('`'));
+                stage.into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }

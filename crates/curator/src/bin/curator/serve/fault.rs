@@ -24,7 +24,9 @@ impl Fault {
 
 impl From<stage::Error> for Fault {
     fn from(error: stage::Error) -> Self {
-        Self(json!({ "kind": "usage", "message": error.to_string(), "hint": error.hint() }))
+        let stages: Vec<&str> = error.stage().into_iter().collect();
+        let (message, hint) = (error.to_string(), error.hint());
+        Self(json!({ "kind": "usage", "message": message, "hint": hint, "stages": stages }))
     }
 }
 
