@@ -8,7 +8,7 @@ from curator._errors import PipelineError
 from curator._pickle import dumps, loads
 from curator._shared import shared
 from curator._stage import Task
-from curator._table import from_ipc, to_ipc
+from curator._table import TableError, from_ipc, to_ipc
 
 __all__ = ["decode", "encode", "tasks_of"]
 
@@ -41,11 +41,16 @@ def tasks_of(items: Optional[Iterable[Any]]) -> Iterable[Any]:
     is_table = kind.__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") and (
         kind.__name__ in ("DataFrame", "LazyFrame", "RecordBatch", "Series", "Table")
     )
-    is_one = isinstance(items, (str, bytes, bytearray, memoryview, Mapping, Task)) or is_table
+    is_one = isinstance(items, (str, bytes, bytearray, memoryview, Mapping, Task, type)) or is_table
     if is_one or not (hasattr(items, "__iter__") or hasattr(items, "__getitem__")):
+        way_out = "for one task, give `[item]`"
+        if hasattr(items, "__aiter__"):
+            way_out = "give a generator that is not `async`, or a list"
+        elif callable(items):
+            way_out = "call it, and give what it returns"
         raise TypeError(
-            f"a pipeline takes its tasks one after the other, and got a {kind.__qualname__}: for"
-            " one task, give `[item]`"
+            f"a pipeline takes its tasks one after the other, and got a {kind.__qualname__}:"
+            f" {way_out}"
         )
     return items
 
@@ -57,6 +62,8 @@ def encode(item: Any, index: int) -> tuple[bytes, bytes]:
             kind, body = _encoded(item)
             return _PLAIN_HEADS[kind], body
         kind, body = _encoded(item.data if type(item) is Task else item)
+    except TableError as error:
+        raise PipelineError(f"task {index} cannot be sent to a worker: {error}") from error
     except Exception as error:
         raise PipelineError(
             f"task {index} cannot be sent to a worker: {type(error).__name__}: {error}",
@@ -99,9 +106,9 @@ def _json(value: Any) -> bytes:
         return _encode_escaped(value).encode()
 
 
-def decode(head: str, body: bytes) -> tuple[Task, Any]:
-    """A task that came out, and what it cost."""
-    identity, kind, dataset, metadata, _, timings = _plain.of_any_size(_read, head)
+def decode(head: str, body: bytes) -> tuple[Task, list[int]]:
+    """A task that came out, and the places of the items that it was made of."""
+    identity, kind, dataset, metadata, sources, _ = _plain.of_any_size(_read, head)
     if kind == "j":
         data = _plain.of_any_size(_read, str(body, "utf-8"))
     elif kind == "t":
@@ -110,10 +117,10 @@ def decode(head: str, body: bytes) -> tuple[Task, Any]:
         data = loads(memoryview(body)[len(_MARK) :])
         if isinstance(data, Task):
             data.id, data.dataset_name, data.metadata = identity, dataset, metadata
-            return data, timings
+            return data, sources
     else:
         data = bytes(body)
-    return Task(data, metadata, dataset, identity), timings
+    return Task(data, metadata, dataset, identity), sources
 
 
 def _read(text: str) -> Any:

@@ -1,7 +1,7 @@
 """What can go wrong, as exceptions: each knows its stage, and what to do about it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 __all__ = [
@@ -78,18 +78,24 @@ class EngineError(CuratorError):
     """The program that runs pipelines is not there, ended, or said what it should not."""
 
 
-def error_of(told: Mapping[str, Any]) -> BaseException:
-    """The exception to raise for what the program tells of an error."""
+def error_of(told: Mapping[str, Any], names: Sequence[str] = ()) -> BaseException:
+    """The exception to raise for what the program tells of an error; the names are those of the
+    pipeline's stages."""
     failed: dict[str, Any] = told.get("failed") or {}
     raised: Optional[dict[str, Any]] = told.get("raised")
     stages: list[str] = told.get("stages") or []
     kinds = {"usage": PipelineError, "environment": NoEnvironmentError}
     kind = StageError if failed or raised else kinds.get(told.get("kind", ""), CuratorError)
     traceback = (raised or {}).get("traceback") or told.get("detail")
+    # Where it stands in the text that went to the program says nothing here.
+    message = re.sub(r"^line \d+, column \d+: ", "", told["message"])
+    numbered = re.match(r"`stage\[(\d+)\]\.?", message)
+    if numbered and int(numbered[1]) < len(names):
+        stages = [names[int(numbered[1])]]
+        message = f"stage `{stages[0]}`: `{message[numbered.end() :]}".replace(": ``: ", ": ", 1)
     error: CuratorError = kind(
-        # Where it stands in the text that went to the program says nothing here.
-        re.sub(r"^line \d+, column \d+: ", "", told["message"]),
-        hint=told.get("hint"),
+        message,
+        hint=in_python(told.get("hint")),
         stage=stages[0] if stages else None,
         traceback=traceback,
     )
@@ -106,6 +112,27 @@ def error_of(told: Mapping[str, Any]) -> BaseException:
     own.__cause__ = error
     own.__suppress_context__ = True
     return own
+
+
+# What a hint calls a thing on the command line or in Rust, and its name here.
+_NAMES = {
+    "`--checkpoint-accept-changes`, `Checkpoint::open_changed`": (
+        "`Checkpoint(folder, accept_changes=True)`"
+    ),
+    "`devices = []` in the file's `[engine]`, `--set engine.devices=[]`,"
+    " `LocalExecutor::with_devices`": "`LocalExecutor(devices=[])`",
+    '`base = "path/to/python"`, `--base`': '`Pipeline(..., base="path/to/python")`',
+    "the base (`--base`)": "the `base`",
+    "`--locked`": "`locked`",
+    "`RayEnv::Cached`": "`ray_env=\"cached\"`",
+}
+
+
+def in_python(hint: Optional[str]) -> Optional[str]:
+    """A hint with the names that things have in this package."""
+    for name, own in _NAMES.items():
+        hint = hint and hint.replace(name, own)
+    return hint
 
 
 def exception_of(raised: Optional[Mapping[str, Any]]) -> Optional[BaseException]:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from curator._program import Folder
+
 __all__ = [
     "Checkpoint",
     "Executor",
@@ -27,7 +29,17 @@ class Executor:
 
     failure_policy: Optional[str] = None
     stop_grace: Optional[float] = None
-    cache_dir: Optional[str] = None
+    cache_dir: Optional[Folder] = None
+
+    def __post_init__(self) -> None:
+        if self.failure_policy is not None and not isinstance(self.failure_policy, str):
+            raise TypeError(
+                f'`failure_policy` is "fail-fast" or "record", not {self.failure_policy!r}:'
+                f" name the settings, as in `{type(self).__name__}(stop_grace=60)`"
+            )
+        _check_seconds("stop_grace", self.stop_grace)
+        if self.cache_dir is not None:
+            folder_of(self.cache_dir, "cache_dir")
 
     @property
     def is_remote(self) -> bool:
@@ -50,6 +62,12 @@ class LocalExecutor(Executor):
     devices: Optional[Sequence[str]] = None
     templates: Optional[bool] = None
     keep_warm: Optional[float] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_seconds("keep_warm", self.keep_warm)
+        if isinstance(self.devices, (str, bytes)) or not _is_some(self.devices):
+            raise TypeError(f"`devices` is a list of texts, as in ['0', '1'], not {self.devices!r}")
 
     def engine(self) -> dict[str, Any]:
         """As a pipeline file has it."""
@@ -119,8 +137,13 @@ class Checkpoint:
     """A folder in which runs keep which tasks are finished, and what came of them: the same call
     does the rest. `accept_changes` takes it up although the work has changed since."""
 
-    dir: "str | os.PathLike[str]"
+    dir: Folder
     accept_changes: bool = False
+
+    def __post_init__(self) -> None:
+        folder_of(self.dir, "dir")
+        if not isinstance(self.accept_changes, bool):
+            raise TypeError(f"`accept_changes` is True or False, not {self.accept_changes!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,4 +151,36 @@ class RunRecord:
     """A folder for what the environments of a run held: `run(record=...)` writes it, and
     `run(locked=...)` has them hold just that again."""
 
-    dir: "str | os.PathLike[str]"
+    dir: Folder
+
+    def __post_init__(self) -> None:
+        folder_of(self.dir, "dir")
+
+
+def folder_of(given: Any, name: str) -> str:
+    """The path of a folder that an argument of this name gives, as text."""
+    try:
+        return os.fsdecode(given)
+    except TypeError:
+        raise TypeError(f"`{name}` is the path of a folder, not {given!r}") from None
+
+
+def executor_of(given: Any) -> Executor:
+    """The executor that a caller gives, which by default is this machine."""
+    if given is None:
+        return LocalExecutor()
+    if not isinstance(given, Executor):
+        what = f"the class {given.__qualname__}" if isinstance(given, type) else repr(given)
+        raise TypeError(f"{what} is no executor: give one, such as `LocalExecutor()`")
+    return given
+
+
+def _check_seconds(name: str, seconds: Any) -> None:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 <= seconds < math.inf):
+        kind = ValueError if is_number else TypeError
+        raise kind(f"`{name}` is a number of seconds, from 0 on, not {seconds!r}")
+
+
+def _is_some(items: Any) -> bool:
+    return items is None or isinstance(items, Sequence)

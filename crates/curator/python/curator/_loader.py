@@ -11,7 +11,7 @@ from typing import Any
 from curator._digest import digest
 from curator._errors import PipelineError
 from curator._folders import own_folders
-from curator._pickle import dumps_stage
+from curator._pickle import dumps_stage, unsendable
 from curator._preload import add_preloads
 from curator._stage import names_of, settings_of
 
@@ -48,8 +48,10 @@ def _entry(
     try:
         pickled, modules = dumps_stage(stage, with_module=is_remote)
     except Exception as error:
+        part = unsendable(stage)
+        which = f"its `{part}`: " if part else ""
         raise PipelineError(
-            f"stage {name!r} cannot be sent to a worker: {type(error).__name__}: {error}",
+            f"stage {name!r} cannot be sent to a worker: {which}{type(error).__name__}: {error}",
             hint="open files, sockets, locks and the like in `setup`, which runs in the worker",
             stage=name,
         ) from error

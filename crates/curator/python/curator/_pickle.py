@@ -12,11 +12,11 @@ import io
 import pickle
 import sys
 import types
-from typing import Any
+from typing import Any, Optional
 
 from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
 
-__all__ = ["dumps", "dumps_stage", "loads"]
+__all__ = ["dumps", "dumps_stage", "loads", "unsendable"]
 
 # Known to every Python from 3.8 on.
 _PROTOCOL = 5
@@ -158,6 +158,25 @@ def dumps_stage(stage: Any, *, with_module: bool) -> "tuple[bytes, list[str]]":
     finally:
         if by_value:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def unsendable(stage: Any) -> Optional[str]:
+    """The name of what of a stage cannot be pickled: an attribute, or what its code refers to."""
+    wrapped = getattr(stage, "__wrapped__", None)
+    parts: dict[str, Any] = {}
+    functions: list[Any] = [wrapped]
+    if wrapped is None:
+        parts = {f"self.{name}": value for name, value in getattr(stage, "__dict__", {}).items()}
+        functions = [value for kind in type(stage).__mro__ for value in vars(kind).values()]
+    for function in filter(inspect.isfunction, functions):
+        found = inspect.getclosurevars(function)
+        parts.update({**found.globals, **found.nonlocals})
+    for name, value in parts.items():
+        try:
+            dumps(value)
+        except Exception:
+            return name
+    return None
 
 
 def _is_own(module: Any) -> bool:

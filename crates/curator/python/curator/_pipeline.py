@@ -8,8 +8,16 @@ from typing import Any, Optional, Union
 
 from curator._data import tasks_of
 from curator._errors import PipelineError
-from curator._executors import Checkpoint, Executor, LocalExecutor, RunRecord
+from curator._executors import (
+    Checkpoint,
+    Executor,
+    LocalExecutor,
+    RunRecord,
+    executor_of,
+    folder_of,
+)
 from curator._loader import entries
+from curator._program import Folder
 from curator._progress import Progress
 from curator._report import Plan, RunReport, declared_lines, sort_key
 from curator._stage import Task, declarations, expand, names_of, with_settings
@@ -17,8 +25,6 @@ from curator._stream import Stream, ask
 from curator._warm import keep
 
 __all__ = ["Pipeline"]
-
-Folder = Union[str, "os.PathLike[str]"]
 
 
 class Pipeline:
@@ -76,7 +82,7 @@ class Pipeline:
 
     def plan(self, executor: Optional[Executor] = None) -> Plan:
         """What a run would do about its environments. Nothing is built."""
-        executor = executor or LocalExecutor()
+        executor = executor_of(executor)
         return Plan(ask(self._request("plan", executor), executor.cache_dir))
 
     def stream(
@@ -98,20 +104,19 @@ class Pipeline:
         They are asked for in a thread of their own, as the stages have room.
         """
         items = tasks_of(items)
-        executor = executor or LocalExecutor()
+        executor = executor_of(executor)
         request = self._request("run", executor)
         keep(request, self, executor)
         if checkpoint is not None:
-            if not isinstance(checkpoint, Checkpoint):
-                checkpoint = Checkpoint(checkpoint)
+            kept = checkpoint.dir if isinstance(checkpoint, Checkpoint) else checkpoint
             request["checkpoint"] = {
-                "dir": os.path.abspath(checkpoint.dir),
-                "accept_changes": checkpoint.accept_changes,
+                "dir": os.path.abspath(folder_of(kept, "checkpoint")),
+                "accept_changes": isinstance(checkpoint, Checkpoint) and checkpoint.accept_changes,
             }
         for name, folder in (("record", record), ("locked", locked)):
             if folder is not None:
                 folder = folder.dir if isinstance(folder, RunRecord) else folder
-                request[name] = os.path.abspath(folder)
+                request[name] = os.path.abspath(folder_of(folder, name))
         if page:
             request["page"] = True
         if executor.stop_grace is not None:
@@ -125,24 +130,46 @@ class Pipeline:
         executor: Optional[Executor] = None,
         *,
         debug: bool = False,
-        **options: Any,
+        checkpoint: Union[None, Folder, Checkpoint] = None,
+        record: Union[None, Folder, RunRecord] = None,
+        locked: Union[None, Folder, RunRecord] = None,
+        page: bool = False,
+        progress: Optional[bool] = None,
+        logs: bool = True,
     ) -> RunReport:
         """Runs it over items, and gives what came out, in the order of the items.
 
-        The options are those of `stream`. `debug=True` runs all stages in this process, so that
-        `breakpoint()` works; it refuses stages with an environment of their own. Ctrl-C has workers
-        finish what they hold, and a second one ends the run at once.
+        The options are those of `stream`. `debug=True` runs all stages in this process, whatever
+        the executor, so that `breakpoint()` works; it refuses stages with an environment of their
+        own. Ctrl-C has workers finish what they hold, and a second one ends the run at once.
         """
+        executor = executor_of(executor)
         if debug:
             from curator.testing import run_here
 
+            kept = {"checkpoint": checkpoint, "record": record, "locked": locked, "page": page}
+            for name, value in kept.items():
+                if value:
+                    raise ValueError(
+                        f"`debug=True` runs in this process and keeps nothing: leave out `{name}`"
+                    )
             return run_here(self, items)
-        stream = self.stream(items, executor, **options)
-        outputs: list[Task] = []
+        stream = self.stream(
+            items,
+            executor,
+            checkpoint=checkpoint,
+            record=record,
+            locked=locked,
+            page=page,
+            progress=progress,
+            logs=logs,
+        )
+        outputs: list[tuple[Task, list[int]]] = []
         try:
             try:
-                for task in stream:
-                    outputs.append(task)
+                with contextlib.suppress(StopIteration):
+                    while True:
+                        outputs.append(stream.next_with_sources())
             except KeyboardInterrupt:
                 stream.cancel()
                 # Whatever else fails on the way, Ctrl-C is why the run ended.
@@ -154,7 +181,8 @@ class Pipeline:
             stream.close()
         report = stream.report
         assert report is not None, "a stream that ends without an error has a report"
-        report.outputs = sorted(outputs, key=sort_key)
+        outputs.sort(key=lambda output: sort_key(*output))
+        report.outputs = [task for task, _ in outputs]
         return report
 
     def _request(self, what: str, executor: Executor) -> dict[str, Any]:
@@ -182,10 +210,15 @@ class Pipeline:
                 )
             file["base"] = sys.executable
         else:
-            file["base"] = dict(base) if isinstance(base, Mapping) else os.fspath(base)
+            file["base"] = dict(base) if isinstance(base, Mapping) else folder_of(base, "base")
         if self.description is not None:
             file["description"] = self.description
         if self.runtime_env is not None:
+            if not isinstance(self.runtime_env, Mapping):
+                raise TypeError(
+                    "`runtime_env` is a table, as in {'uv': ['packaging']}, not"
+                    f" {self.runtime_env!r}"
+                )
             file["runtime_env"] = dict(self.runtime_env)
         if executor.failure_policy is not None:
             file["failure_policy"] = executor.failure_policy

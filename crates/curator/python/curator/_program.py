@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from curator._errors import EngineError
 
-__all__ = ["call", "program", "start"]
+__all__ = ["Folder", "call", "program", "start"]
+
+Folder = Union[str, "os.PathLike[str]"]
 
 
 def program() -> str:
@@ -38,12 +40,12 @@ def program() -> str:
     return found
 
 
-def start(socket: Any, cache_dir: Optional[str]) -> "subprocess.Popen[bytes]":
+def start(socket: Any, cache_dir: Optional[Folder]) -> "subprocess.Popen[bytes]":
     """The program, serving the other end of a socket.
 
     In a session of its own, so that Ctrl-C is this process's to hear and to pass on.
     """
-    options: list[str] = [] if cache_dir is None else ["--cache-dir", cache_dir]
+    options: list[Folder] = [] if cache_dir is None else ["--cache-dir", cache_dir]
     path = program()
     # Workers get the folders that it names from the loader, and would not read it.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

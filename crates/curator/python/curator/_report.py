@@ -2,7 +2,8 @@
 
 import html
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 from curator._errors import exception_of
@@ -72,7 +73,13 @@ class RunReport:
         return [task.data for task in self.outputs]
 
     def environment_of(self, stage: str) -> Optional[dict[str, Any]]:
-        """The environment that a stage ran in."""
+        """The environment that a stage ran in; None where none was made, as with `debug=True`."""
+        if all(stage != it["name"] for it in self.stages):
+            there = ", ".join(repr(it["name"]) for it in self.stages)
+            raise ValueError(f"there is no stage {stage!r}: there are {there}")
+        return self._environment_of(stage)
+
+    def _environment_of(self, stage: str) -> Optional[dict[str, Any]]:
         found = (it for it in self.environments if stage in it.get("stages", ()))
         return next(found, None)
 
@@ -95,7 +102,7 @@ class RunReport:
     def _rows(self) -> list[list[str]]:
         rows: list[list[str]] = []
         for stage in self.stages:
-            environment = self.environment_of(stage["name"]) or {}
+            environment = self._environment_of(stage["name"]) or {}
             key = (environment.get("key") or "-")[:12]
             state = str(environment.get("state", "-"))
             counts = [str(stage[name]) for name in ("tasks", "outputs", "failed", "workers")]
@@ -160,7 +167,12 @@ def declared_lines(declared: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def sort_key(task: Task) -> Any:
-    """The order of ids: `0_9` before `0_10`, and a task before its children."""
+def sort_key(task: Task, sources: Sequence[int] = ()) -> Any:
+    """The order of the items that tasks were made of; then that of ids: `0_9` before `0_10`, and a
+    task before its children."""
     origin, *path = task.id.split("_")
-    return origin != "0", origin, [int(part) for part in path]
+    numbers = [int(part) for part in path]
+    is_aggregate = origin != "0"
+    # What an aggregate is called says nothing of where it belongs.
+    first = min(sources, default=math.inf) if is_aggregate else numbers[0]
+    return first, is_aggregate, origin, numbers

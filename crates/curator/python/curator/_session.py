@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 from curator._errors import EngineError
-from curator._program import start
+from curator._program import Folder, start
 from curator._shared import shared
 
 __all__ = ["BYE", "NOTE", "OUTPUT", "REPORT", "Session"]
@@ -38,7 +38,7 @@ _LAST: ToSend = (0, b"", b"")
 class Session:
     """One run of the program."""
 
-    def __init__(self, request: dict[str, Any], cache_dir: Optional[str]) -> None:
+    def __init__(self, request: dict[str, Any], cache_dir: Optional[Folder]) -> None:
         ours, theirs = socket.socketpair()
         try:
             self._process = start(theirs, cache_dir)

@@ -208,6 +208,12 @@ class CompositeStage:
 
 def expand(stages: Sequence[Any]) -> list[Any]:
     """Instances of the stages that others stand for, in order."""
+    is_one = isinstance(stages, (str, bytes, Mapping, type)) or not hasattr(stages, "__iter__")
+    if is_one:
+        raise TypeError(
+            f"a pipeline takes its stages in a list, and got {stages!r}: for one stage, give"
+            " `[stage]`"
+        )
     instances: list[Any] = []
     for given in stages:
         instance = as_instance(given)
@@ -216,7 +222,7 @@ def expand(stages: Sequence[Any]) -> list[Any]:
             instances.append(instance)
             continue
         decomposed: Any = parts()
-        inner = expand(list(decomposed))
+        inner = expand(decomposed)
         changes = dict(getattr(instance, "__dict__", {}).get("_curator_changes", {}))
         for part in inner:
             change = changes.pop(name_of(part), None)
@@ -268,6 +274,12 @@ def settings_of(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
             # A number of numpy's, for one.
             stand_in = shared("curator_json").stand_in
             settings[name] = json.loads(json.dumps(value, default=stand_in, allow_nan=False))
+    preload = settings.get("preload", False)
+    is_list = isinstance(preload, list) and all(isinstance(module, str) for module in preload)
+    if not is_list and not isinstance(preload, bool):
+        raise TypeError(
+            f"`preload` is a list of modules, as in ['pandas'], or False: not {preload!r}"
+        )
     return settings
 
 
@@ -311,7 +323,7 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
             settings.setdefault(name, getattr(one, name))
         preload: Any = getattr(one, "preload", None) if "preload" in names else None
         # A method of this name is the author's own.
-        if isinstance(preload, (bool, list, tuple)):
+        if isinstance(preload, (bool, list, tuple, str)):
             preload = list(preload) if isinstance(preload, tuple) else preload
             settings.setdefault("preload", preload)
     for name, told in found["settings"].items():

@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import Any, Callable, Optional
 
 from curator._data import decode, encode
-from curator._errors import CuratorError, error_of
+from curator._errors import CuratorError, EngineError, error_of
+from curator._program import Folder
 from curator._report import RunReport
 from curator._session import BYE, NOTE, OUTPUT, REPORT, Session
 from curator._stage import Task
@@ -16,7 +17,7 @@ __all__ = ["Stream", "ask"]
 Notes = Callable[[dict[str, Any]], None]
 
 
-def ask(request: dict[str, Any], cache_dir: Optional[str]) -> dict[str, Any]:
+def ask(request: dict[str, Any], cache_dir: Optional[Folder]) -> dict[str, Any]:
     """What the program answers to a request that no tasks belong to."""
     session = Session(request, cache_dir)
     answer: dict[str, Any] = {}
@@ -30,8 +31,13 @@ def ask(request: dict[str, Any], cache_dir: Optional[str]) -> dict[str, Any]:
     finally:
         session.close()
     if "error" in answer:
-        raise error_of(answer["error"])
+        raise error_of(answer["error"], _names(request))
     return {**answer["report"], "declared": answer["declared"]}
+
+
+def _names(request: dict[str, Any]) -> list[str]:
+    """The names of the stages in a request."""
+    return [entry["name"] for entry in request["pipeline"]["stage"]]
 
 
 class Stream(Iterator[Task]):
@@ -47,13 +53,14 @@ class Stream(Iterator[Task]):
         self,
         request: dict[str, Any],
         items: Iterable[Any],
-        cache_dir: Optional[str],
+        cache_dir: Optional[Folder],
         notes: Notes,
     ) -> None:
         self._notes = notes
         self._told: dict[str, Any] = {}
         self._page = b""
         self._is_done = False
+        self._names = _names(request)
         self._session = Session(request, cache_dir)
         self._session.feed(items, encode)
 
@@ -61,13 +68,17 @@ class Stream(Iterator[Task]):
         return self
 
     def __next__(self) -> Task:
+        return self.next_with_sources()[0]
+
+    def next_with_sources(self) -> tuple[Task, list[int]]:
+        """The next task, and the places of the items that it was made of."""
         if self._is_done:
             raise StopIteration
         try:
             while True:
                 kind, meta, body = self._session.receive()
                 if kind == OUTPUT:
-                    return decode(meta, body)[0]
+                    return decode(meta, body)
                 if kind == NOTE:
                     self._notes(json.loads(meta))
                 elif kind == REPORT:
@@ -80,12 +91,15 @@ class Stream(Iterator[Task]):
             self.close()
             # Raised here it would be the end of the tasks.
             raise RuntimeError("the source of tasks raised StopIteration") from error
-        except BaseException:
+        except BaseException as error:
+            if self._is_done and isinstance(error, EngineError):
+                # Another thread has taken the last task, or closed this.
+                raise StopIteration from None
             self.close()
             raise
         self.close()
         if "error" in self._told:
-            raise error_of(self._told["error"])
+            raise error_of(self._told["error"], self._names)
         if "report" not in self._told:
             raise CuratorError("the program told no report")
         self.report = RunReport(

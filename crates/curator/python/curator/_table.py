@@ -4,7 +4,11 @@ import sys
 from importlib import import_module
 from typing import Any, Optional
 
-__all__ = ["ArrowStream", "from_ipc", "to_ipc"]
+__all__ = ["ArrowStream", "TableError", "from_ipc", "to_ipc"]
+
+
+class TableError(TypeError):
+    """Says why a frame has no form as a table, and what has."""
 
 
 class ArrowStream:
@@ -27,7 +31,7 @@ def to_ipc(data: Any) -> Optional[bytes]:
     if root == "pandas":
         pandas = sys.modules["pandas"]
         if isinstance(data, pandas.Series):
-            raise TypeError(
+            raise TableError(
                 "a pandas.Series is no table, and a pickle of one version of pandas is none of"
                 " another: use `series.to_frame()`, or `series.tolist()`"
             )
@@ -37,7 +41,7 @@ def to_ipc(data: Any) -> Optional[bytes]:
         try:
             data = arrow.Table.from_pandas(data)
         except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise TypeError(
+            raise TableError(
                 f"the pandas.DataFrame has no form as an Arrow table, which it crosses as: {error}"
             ) from error
     elif root == "polars":
@@ -70,7 +74,7 @@ def _pyarrow(what: str) -> Any:
         pyarrow = import_module("pyarrow")
         import_module("pyarrow.ipc")
     except ImportError as error:
-        raise TypeError(
+        raise TableError(
             f"{what} crosses to other processes as an Arrow table, and that needs `pyarrow`"
         ) from error
     return pyarrow

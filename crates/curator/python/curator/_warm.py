@@ -27,6 +27,10 @@ def warm(pipeline: "Pipeline") -> "Iterator[Pipeline]":
     The first run in the block imports, and later ones start from there. What is kept ends with the
     block. What changes in between, code or packages, is loaded anew.
     """
+    from curator._pipeline import Pipeline
+
+    if not isinstance(pipeline, Pipeline):
+        raise TypeError(f"{pipeline!r} is no Pipeline, whose imports could be kept")
     key = id(pipeline)
     _warm[key] = _warm.get(key, 0) + 1
     try:

@@ -1,5 +1,6 @@
 """Environments for workers that Ray itself starts."""
 
+import difflib
 import shlex
 from typing import Any, Optional
 
@@ -11,6 +12,8 @@ __all__ = ["environment"]
 _INSTALLED = ("pip", "uv")
 # These say how packages are installed, and stay Ray's, too.
 _ALSO = ("env_vars", "config")
+# Ray passes over others with a line in a log.
+_FIELDS = (*_INSTALLED, *_ALSO, "working_dir", "py_modules", "py_executable", "conda", "excludes")
 
 
 def environment(
@@ -30,6 +33,10 @@ def environment(
     this process.
     """
     given = {**(runtime_env or {}), **fields}
+    for name in given:
+        near = difflib.get_close_matches(name, _FIELDS, 1)
+        if near and name not in _FIELDS:
+            raise TypeError(f"`{name}` is no field of a runtime_env (did you mean `{near[0]}`?)")
     spec = {name: given.pop(name) for name in _INSTALLED if name in given}
     if not spec:
         return given

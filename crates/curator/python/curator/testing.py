@@ -3,13 +3,13 @@
 import copy
 import inspect
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Optional
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from curator._data import tasks_of
 from curator._report import RunReport, sort_key
 from curator._shared import shared
-from curator._stage import Aggregate, Context, Task, as_instance, name_of, settings_of
+from curator._stage import Aggregate, Context, Task, as_instance, name_of, names_of, settings_of
 
 if TYPE_CHECKING:
     from curator._pipeline import Pipeline
@@ -25,7 +25,7 @@ def run_stage(stage: Any, items: Iterable[Any]) -> list[Task]:
     tasks = [_as_task(item, index) for index, item in enumerate(tasks_of(items))]
     instance = as_instance(stage)
     size = settings_of(instance).get("batch_size") or 1
-    return _run(instance, tasks, int(size))
+    return _Here(instance).run(tasks, int(size))
 
 
 def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
@@ -44,12 +44,13 @@ def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
             )
     tasks = [_as_task(item, index) for index, item in enumerate(tasks_of(items))]
     reports: list[dict[str, Any]] = []
-    for stage, chosen in zip(pipeline.stages, settings):
+    for stage, name, chosen in zip(pipeline.stages, names_of(pipeline.stages), settings):
         began = time.monotonic()
-        outputs = _run(stage, tasks, int(chosen.get("batch_size") or 1))
+        # The pipeline's own stage stays as it is, for the next run.
+        outputs = _Here(_sent(stage)).run(tasks, int(chosen.get("batch_size") or 1))
         reports.append(
             {
-                "name": name_of(stage),
+                "name": name,
                 "tasks": len(tasks),
                 "outputs": len(outputs),
                 "failed": 0,
@@ -74,49 +75,134 @@ def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
 
 
 def _as_task(item: Any, index: int) -> Task:
+    # A worker has a copy, too: what the stage does to it is not done to the caller's.
+    item = _sent(item)
     if not isinstance(item, Task):
         return Task(item, {}, "", f"0_{index}")
     item.id = f"0_{index}"
     return item
 
 
-def _run(stage: Any, tasks: list[Task], batch_size: int) -> list[Task]:
-    context = Context(name_of(stage), 0, "here", None)
-    stage = shared("curator_nemo").as_stage(stage)
-    _hook(stage, "setup_on_node", context)
-    _hook(stage, "setup", context)
-    outputs: list[Task] = []
-    try:
-        if callable(getattr(stage, "process_batch", None)):
-            for at in range(0, len(tasks), batch_size):
-                outputs += _batch(stage, tasks[at : at + batch_size])
-        else:
-            for task in tasks:
-                parent = (task.id, task.metadata, task.dataset_name)
-                outputs += _children(_settled(stage.process(task)), *parent)
-    finally:
-        _hook(stage, "teardown", context)
-    return outputs
+class _Here:
+    """A stage that works in this process."""
+
+    def __init__(self, stage: Any) -> None:
+        self._context = Context(name_of(stage), 0, "here", None)
+        self._stage = shared("curator_nemo").as_stage(stage)
+        # Made for the first coroutine, and kept to the end, as in a worker: a client that `setup`
+        # makes works in `process`.
+        self._loop: Optional[_Loop] = None
+
+    def run(self, tasks: list[Task], batch_size: int) -> list[Task]:
+        outputs: list[Task] = []
+        try:
+            self._hook("setup_on_node")
+            self._hook("setup")
+            try:
+                if callable(getattr(self._stage, "process_batch", None)):
+                    for at in range(0, len(tasks), batch_size):
+                        outputs += self._batch(tasks[at : at + batch_size])
+                else:
+                    for task in tasks:
+                        parent = (task.id, task.metadata, task.dataset_name)
+                        outputs += _children(self._settled(self._stage.process(task)), *parent)
+            finally:
+                self._hook("teardown")
+        finally:
+            if self._loop is not None:
+                self._loop.close()
+        return outputs
+
+    def _hook(self, name: str) -> None:
+        hook = getattr(self._stage, name, None)
+        if hook is not None:
+            takes = bool(inspect.signature(hook).parameters)
+            left = hook(self._context) if takes else hook()
+            if inspect.isgenerator(left) or inspect.isasyncgen(left):
+                raise TypeError(
+                    f"`{name}` has a `yield`, so that nothing of it would run: take it out"
+                )
+            self._settled(left)
+
+    def _batch(self, tasks: list[Task]) -> list[Task]:
+        parents = [(task.id, task.metadata, task.dataset_name) for task in tasks]
+        entries = self._settled(self._stage.process_batch(tasks))
+        if isinstance(entries, Aggregate):
+            # The id of an aggregate is the engine's to give.
+            return _children(list(entries.outputs), f"r{parents[0][0]}", {}, parents[0][2])
+        if not isinstance(entries, (list, tuple)):
+            kind = type(entries).__name__
+            raise TypeError(f"process_batch must return a list or an Aggregate, not {kind}")
+        if len(entries) != len(tasks):
+            raise ValueError(
+                f"process_batch got {len(tasks)} tasks and returned {len(entries)} entries: return"
+                " one entry per task (None drops it), or an Aggregate"
+            )
+        outputs: list[Task] = []
+        for entry, parent in zip(entries, parents):
+            outputs += _children(self._settled(entry), *parent)
+        return outputs
+
+    def _settled(self, value: Any) -> Any:
+        """What becomes of a coroutine, or a list of what a generator of either kind yields."""
+        if inspect.isgenerator(value):
+            return [_sent(item) for item in _yields(value)]
+        if inspect.iscoroutine(value):
+            return self._settled(self._awaited(value))
+        if inspect.isasyncgen(value):
+
+            async def gather() -> list[Any]:
+                return [_sent(item) async for item in value]
+
+            return self._awaited(gather())
+        return value
+
+    def _awaited(self, coroutine: Any) -> Any:
+        if self._loop is None:
+            self._loop = _Loop()
+        return self._loop.settle(coroutine)
 
 
-def _batch(stage: Any, tasks: list[Task]) -> list[Task]:
-    parents = [(task.id, task.metadata, task.dataset_name) for task in tasks]
-    entries = _settled(stage.process_batch(tasks))
-    if isinstance(entries, Aggregate):
-        # The id of an aggregate is the engine's to give.
-        return _children(list(entries.outputs), f"r{parents[0][0]}", {}, parents[0][2])
-    if not isinstance(entries, (list, tuple)):
-        kind = type(entries).__name__
-        raise TypeError(f"process_batch must return a list or an Aggregate, not {kind}")
-    if len(entries) != len(tasks):
-        raise ValueError(
-            f"process_batch got {len(tasks)} tasks and returned {len(entries)} entries: return one"
-            " entry per task (None drops it), or an Aggregate"
+def _yields(generator: Any) -> Iterator[Any]:
+    """What a generator yields, which may be all that it gives."""
+    left = yield from generator
+    if left is not None:
+        raise TypeError(
+            f"the generator returned a {type(left).__name__}, which is lost: a function with"
+            " `yield` in it gives only what it yields"
         )
-    outputs: list[Task] = []
-    for entry, parent in zip(entries, parents):
-        outputs += _children(_settled(entry), *parent)
-    return outputs
+
+
+class _Loop:
+    """The event loop of a stage. A thread runs one loop at a time: where the caller's runs already,
+    as in a notebook, the stage's is in a thread of its own."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._thread: Any = None
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._thread = ThreadPoolExecutor(1, "curator-loop")
+        self._loop = self._do(shared("curator_loop").Loop)
+
+    def _do(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        if self._thread is None:
+            return what(*arguments)
+        return self._thread.submit(what, *arguments).result()
+
+    def settle(self, coroutine: Any) -> Any:
+        return self._do(self._loop.settle, coroutine)
+
+    def close(self) -> None:
+        self._do(self._loop.close)
+        if self._thread is not None:
+            self._thread.shutdown()
 
 
 def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str) -> list[Task]:
@@ -133,35 +219,11 @@ def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str
     return children
 
 
-def _sent(output: Any) -> Any:
-    """An output as it is now: a worker sends it before the stage goes on."""
+def _sent(value: Any) -> Any:
+    """A stage, an item or an output as it is now: a worker gets and sends it before anything else is
+    done to it."""
     try:
-        return copy.deepcopy(output)
+        return copy.deepcopy(value)
     except Exception:
         # It cannot be copied, and is what it is.
-        return output
-
-
-def _hook(stage: Any, name: str, context: Context) -> None:
-    hook = getattr(stage, name, None)
-    if hook is not None:
-        takes = bool(inspect.signature(hook).parameters)
-        _settled(hook(context) if takes else hook())
-
-
-def _settled(value: Any) -> Any:
-    """What becomes of a coroutine, or a list of what a generator of either kind yields."""
-    if inspect.isgenerator(value):
-        return [_sent(item) for item in value]
-    if inspect.iscoroutine(value):
-        import asyncio
-
-        return _settled(asyncio.run(value))
-    if inspect.isasyncgen(value):
-        import asyncio
-
-        async def gather() -> list[Any]:
-            return [_sent(item) async for item in value]
-
-        return asyncio.run(gather())
-    return value
+        return value

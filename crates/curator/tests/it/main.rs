@@ -25,6 +25,8 @@ mod python_notebook;
 mod python_pipelines;
 mod python_scale;
 mod python_settings;
+mod python_testing;
+mod python_threads;
 mod python_values;
 mod recording;
 mod reporting;

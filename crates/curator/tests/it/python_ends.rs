@@ -8,7 +8,7 @@ use crate::pipelines::Folder;
 use crate::python_pipelines::{passes, program};
 
 /// An endless stream of numbers through a stage that notes its worker.
-const ENDLESS: &str = r#"
+pub(crate) const ENDLESS: &str = r#"
 import itertools, os, sys, time
 from curator import Pipeline
 
@@ -25,7 +25,7 @@ def forever():
 
 /// Waits until a condition holds; the long deadline matters only for a failing test.
 #[track_caller]
-fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+pub(crate) fn wait_for(what: &str, is_there: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_there() {
         assert!(begin.elapsed() < Duration::from_mins(1), "{what} does not come");
@@ -34,25 +34,25 @@ fn wait_for(what: &str, is_there: impl Fn() -> bool) {
 }
 
 /// Returns the workers that have noted themselves in a folder.
-fn workers(folder: &Folder) -> Vec<String> {
+pub(crate) fn workers(folder: &Folder) -> Vec<String> {
     let entries = fs::read_dir(folder.path("")).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     names.filter_map(|name| name.to_str()?.strip_prefix("pid-").map(str::to_owned)).collect()
 }
 
-fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A zombie has ended.
     state.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
 /// Returns the program that serves this process.
-fn engine_of(client: u32) -> Option<String> {
+pub(crate) fn engine_of(client: u32) -> Option<String> {
     let children = fs::read_to_string(format!("/proc/{client}/task/{client}/children"));
     children.ok()?.split_whitespace().next().map(str::to_owned)
 }
 
-fn kill(signal: &str, pid: &str) {
+pub(crate) fn kill(signal: &str, pid: &str) {
     duct::cmd("kill", [signal, pid]).run().expect("the command runs");
 }
 
@@ -275,50 +275,9 @@ except KeyboardInterrupt:
     assert_eq!(folder.read("calls").len(), 30, "what was finished is not done again");
 }
 
-/// Two pipelines at once, from two threads, while the program forks.
-#[test]
-fn threads_and_forks_do_not_mix_runs_up() {
-    let folder = Folder::new("");
-    passes(
-        &folder,
-        r#"
-import os, threading, time
-from curator import Pipeline
-
-results = {}
-def work(name):
-    results[name] = Pipeline([lambda task: [name, task.data]], name=name).run(
-        [{"n": n} for n in range(50)]
-    ).data
-
-threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b")]
-for thread in threads:
-    thread.start()
-stream = Pipeline([lambda task: task]).stream(iter(range(1000)))
-next(stream)
-child = os.fork()
-if child == 0:
-    # The run is the parent's: the child has nothing of it, and ends when it likes.
-    try:
-        next(stream)
-    except Exception:
-        os._exit(0)
-    os._exit(1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert len(list(stream)) == 999
-for thread in threads:
-    thread.join()
-# A list of a stage's becomes several tasks.
-for name in ("a", "b"):
-    expected = [part for n in range(50) for part in (name, {"n": n})]
-    assert results[name] == expected, results[name]
-"#,
-    );
-}
-
 /// Waits until none of a folder's workers is left.
 #[track_caller]
-fn wait_for_their_end(folder: &Folder) {
+pub(crate) fn wait_for_their_end(folder: &Folder) {
     for worker in workers(folder) {
         wait_for("the end of a worker", || !is_alive(&worker));
     }
@@ -426,35 +385,4 @@ print(Pipeline([use]).run([0]).data)
     wait_for_their_end(&folder);
     folder.write("enough", "");
     assert_eq!(passes(&folder, text), "[1]\n");
-}
-
-/// Processes of `multiprocessing`, forked and spawned, run pipelines of their own; stages of the
-/// program are found there, too, where its module has another name.
-#[test]
-fn processes_of_the_program_run_pipelines() {
-    passes(
-        &Folder::new(""),
-        r#"
-import multiprocessing
-from curator import Pipeline
-
-class Pair:
-    def __init__(self, n): self.n = n
-
-def doubled(task):
-    return Pair(2 * task.data)
-
-def one(n):
-    return [pair.n for pair in Pipeline([doubled], name=f"p{n}").run(range(n)).data]
-
-if __name__ == "__main__":
-    for how in ("fork", "spawn"):
-        stream = Pipeline([doubled]).stream(iter(range(200)))
-        next(stream)
-        with multiprocessing.get_context(how).Pool(2) as pool:
-            found = pool.map(one, [2, 3])
-        assert found == [[0, 2], [0, 2, 4]], found
-        assert len(list(stream)) == 199
-"#,
-    );
 }

@@ -1,5 +1,7 @@
 //! `import curator`: mistakes of a first program, each told in the program's own words, where it is.
 
+use std::path::Path;
+
 use crate::pipelines::Folder;
 use crate::python_pipelines::passes;
 
@@ -42,7 +44,7 @@ fails(lambda: Pipeline([Proces]), "Proces", "`proces` is nearly `process`")
 fails(lambda: Pipeline([Proces()]), "`proces` is nearly `process`")
 fails(lambda: Pipeline([3]), "3 is no stage")
 assert Pipeline([Calls, Calls()]).run([1]).data == [3]
-for single in ({"text": "a"}, "text", b"raw", Task(1), 5, None.__class__):
+for single in ({"text": "a"}, "text", b"raw", Task(1), 5):
     for run in (Pipeline([same]).run, Pipeline([same]).stream, lambda it: run_stage(same, it)):
         fails(lambda: run(single), "one after the other", f"got a {type(single).__name__}", "[item]")
 assert Pipeline([same]).run(iter("ab")).data == ["a", "b"]
@@ -79,4 +81,167 @@ assert "late 1" in line.getvalue() and line.getvalue().endswith("\r\x1b[K"), lin
 assert len(told) == 1 and said.getvalue().count("`batch_size` is the nearest") == 1, said.getvalue()
 "#,
     );
+}
+
+/// A wrong value of any setting, on whatever way it was given, is told with the stage's name, which the
+/// error has as well; no place in a text that nobody wrote is named.
+#[test]
+fn a_wrong_setting_is_told_with_its_stage() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import Pipeline, PipelineError, stage
+from curator._stage import SETTINGS
+
+wrong = {
+    "runtime_env": [{"uvv": []}, {"uv": ["packaging=24.0"]}, {"uv": "no-such-file"}, "packaging"],
+    "resources": [{"cpu": 1}, {"cpus": -1}],
+    "batch_size": [0, -1, "2", 1.5],
+    "num_workers": [-1, "2"],
+    "num_workers_per_node": ["x", -1],
+    "inputs": [5],
+    "outputs": [5],
+    "task_timeout_seconds": [-3, "long"],
+    "isolation": ["ful"],
+    "max_attempts": [0, -1],
+    "recycle_after_tasks": [0],
+    "preload": ["pandas", [5]],
+    "ray_stage_spec": [5, {"is_actor_stag": True}],
+    "xenna_stage_spec": [[1], {"num_worker": 1}],
+}
+assert set(wrong) == set(SETTINGS), set(wrong) ^ set(SETTINGS)
+
+def work(self, task):
+    return task
+
+for setting, values in wrong.items():
+    for value in values:
+        given = {setting: value}
+        made = [
+            stage(name="mine", **given)(lambda task: task),
+            type("mine", (), {"process": work, **given}),
+            Pipeline([type("mine", (), {"process": work})]).with_({"mine": given}).stages[0],
+        ]
+        for one in made:
+            pipeline = Pipeline([lambda task: task, one])
+            try:
+                pipeline.plan()
+            except PipelineError as error:
+                assert error.stage == "mine", (given, error.stage, str(error))
+                assert "mine" in str(error) and setting in str(error), (given, str(error))
+                assert "stage[" not in str(error), (given, str(error))
+            else:
+                raise AssertionError(given)
+"#,
+    );
+}
+
+/// What an argument cannot mean is refused by its name, and not run as if it were not there.
+#[test]
+fn arguments_without_a_meaning_are_refused() {
+    passes(
+        &Folder::new(""),
+        r#"
+import contextlib, io, os, threading
+import curator.ray
+from curator import (
+    Checkpoint, LocalExecutor, Pipeline, RayDataExecutor, RunRecord, environment, stage, warm,
+)
+
+def same(task):
+    return task.data
+
+async def endless():
+    yield 1
+
+def refused(what, *words):
+    try:
+        found = what()
+    except (TypeError, ValueError) as error:
+        text = f"{error} {getattr(error, 'hint', '')}"
+        assert all(word in text for word in words), text
+    else:
+        raise AssertionError((words, found))
+
+pipeline = Pipeline([same])
+for one in (same, Pipeline, "same", {"same": same}, 5):
+    refused(lambda: Pipeline(one), "in a list", "`[stage]`")
+for call in (pipeline.run, pipeline.stream):
+    refused(lambda: call([1], chekpoint="x"), call.__name__, "chekpoint")
+    refused(lambda: call([1], LocalExecutor), "class LocalExecutor", "LocalExecutor()")
+    refused(lambda: call([1], "local"), "'local' is no executor")
+    refused(lambda: call([1], checkpoint=RunRecord("x")), "`checkpoint`")
+    refused(lambda: call([1], record=Checkpoint("x")), "`record`")
+    refused(lambda: call([1], locked=True), "`locked`")
+    refused(lambda: call(endless()), "async")
+    refused(lambda: call(iter), "call it")
+    refused(lambda: call(list), "call it")
+for name in ("checkpoint", "record", "locked", "page"):
+    refused(lambda: pipeline.run([1], debug=True, **{name: "folder"}), "debug", f"`{name}`")
+refused(lambda: pipeline.run([1], debug=True, chekpoint="x"), "chekpoint")
+refused(lambda: pipeline.plan("local"), "no executor")
+refused(lambda: Pipeline([same], runtime_env=["packaging"]).plan(), "`runtime_env`", "a table")
+refused(lambda: Pipeline([same], base=5).plan(), "`base`")
+for kind in (LocalExecutor, RayDataExecutor):
+    refused(lambda: kind(4), "`failure_policy`", kind.__name__)
+    for seconds in (-1, float("nan"), float("inf"), "5", True):
+        refused(lambda: kind(stop_grace=seconds), "`stop_grace`", repr(seconds))
+    refused(lambda: kind(cache_dir=5), "`cache_dir`")
+for seconds in (-1, float("inf"), "600s"):
+    refused(lambda: LocalExecutor(keep_warm=seconds), "`keep_warm`")
+refused(lambda: LocalExecutor(devices="0,1"), "`devices`", "'0,1'")
+refused(lambda: Checkpoint("x", accept_changes="no"), "`accept_changes`")
+refused(lambda: Checkpoint(5), "`dir`")
+refused(lambda: warm([same]).__enter__(), "no Pipeline")
+refused(lambda: curator.ray.environment(uvv=["packaging"]), "did you mean `uv`")
+refused(lambda: curator.ray.environment({"env_var": {}}), "did you mean `env_vars`")
+assert curator.ray.environment(working_dir=".", nsight="default") == {
+    "working_dir": ".", "nsight": "default"
+}
+report = pipeline.run([1])
+refused(lambda: report.environment_of("smae"), "'smae'", "'same'")
+assert report.environment_of("same")["state"] == "base"
+assert not os.path.exists("folder") and not os.path.exists("x")
+
+# What cannot be sent is named.
+lock = threading.Lock()
+
+class Holds:
+    def __init__(self):
+        self.fine, self.door = 1, lock
+    def process(self, task):
+        return task
+
+class Refers:
+    def process(self, task):
+        return lock
+
+def make(inner):
+    return lambda task: inner
+
+for one, name in [(Holds(), "self.door"), (Refers, "lock"), (make(lock), "inner")]:
+    refused(lambda: Pipeline([one]).run([1]), f"its `{name}`", "`setup`")
+"#,
+    );
+}
+
+/// A hint calls things what they are called in Python.
+#[test]
+fn hints_name_what_a_program_in_python_has() {
+    let advice = "../backends/src/run/error/advice.rs";
+    let advice = Path::new(env!("CARGO_MANIFEST_DIR")).join(advice);
+    let text = r#"
+import re
+from curator._errors import in_python
+
+with open(ADVICE) as file:
+    text = re.sub(r"\\\n\s*", "", file.read().partition('#[cfg(test)]')[0])
+hints = [it.replace('\\"', '"') for it in re.findall(r'"((?:[^"\\]|\\.)+)"', text)]
+assert len(hints) > 30
+# Of stages in Rust, which no program in Python has.
+hints = [it for it in hints if "Registry::" not in it and "serve_if_asked" not in it]
+for hint in hints:
+    assert not re.search(r"`--|\w::\w|`base = ", in_python(hint)), hint
+"#;
+    passes(&Folder::new(""), &text.replace("ADVICE", &format!("{advice:?}")));
 }
