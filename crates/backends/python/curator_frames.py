@@ -164,6 +164,18 @@ class Channel:
         if length >= _FLUSH_BYTES:
             self._has_large = True
 
+    def send_all(self, frames):
+        """Sends frames, each of a kind, a meta and a body."""
+        pack, out, size = self._pack, self._out, 0
+        for kind, meta, body in frames:
+            length = len(body)
+            out += (pack(_MAGIC, _VERSION, kind, 0, 0, len(meta), length), meta, body)
+            size += _HEADER_SIZE + len(meta) + length
+            if length >= _FLUSH_BYTES:
+                self._has_large = True
+        self._out_bytes += size
+        self.flush()
+
     def is_full(self):
         return self._out_bytes >= _FLUSH_BYTES
 

@@ -58,6 +58,12 @@ def tasks_of(items: Optional[Iterable[Any]]) -> Iterable[Any]:
 def encode(item: Any, index: int) -> tuple[bytes, bytes]:
     """An item that a user hands in, as the head and the body of a frame."""
     try:
+        if type(item) in _NO_TABLES:
+            # Most items are plain, and as many as there are.
+            try:
+                return _PLAIN_HEADS["j"], _json(item)
+            except (TypeError, ValueError, RecursionError):
+                return _PLAIN_HEADS["b"], _MARK + dumps(item)
         if not isinstance(item, Task):
             kind, body = _encoded(item)
             return _PLAIN_HEADS[kind], body
@@ -108,9 +114,9 @@ def _json(value: Any) -> bytes:
 
 def decode(head: str, body: bytes) -> tuple[Task, list[int]]:
     """A task that came out, and the places of the items that it was made of."""
-    identity, kind, dataset, metadata, sources, _ = _plain.of_any_size(_read, head)
+    identity, kind, dataset, metadata, sources, _ = _read(head)
     if kind == "j":
-        data = _plain.of_any_size(_read, str(body, "utf-8"))
+        data = _read(str(body, "utf-8"))
     elif kind == "t":
         data = from_ipc(body)
     elif body.startswith(_MARK):
@@ -129,3 +135,5 @@ def _read(text: str) -> Any:
     except StopIteration:
         # It would end whatever iterates over the tasks.
         return _decoder.decode(text)
+    except ValueError:
+        return _plain.of_any_size(_decoder.decode, text)

@@ -124,7 +124,7 @@ _NAMES = {
     '`base = "path/to/python"`, `--base`': '`Pipeline(..., base="path/to/python")`',
     "the base (`--base`)": "the `base`",
     "`--locked`": "`locked`",
-    "`RayEnv::Cached`": "`ray_env=\"cached\"`",
+    "`RayEnv::Cached`": '`ray_env="cached"`',
 }
 
 

@@ -164,12 +164,17 @@ class Pipeline:
             progress=progress,
             logs=logs,
         )
-        outputs: list[tuple[Task, list[int]]] = []
+        outputs: list[Task] = []
+        # What aggregates were made of, by the places of the items: their ids do not tell.
+        made_of: dict[str, list[int]] = {}
         try:
             try:
                 with contextlib.suppress(StopIteration):
                     while True:
-                        outputs.append(stream.next_with_sources())
+                        task, sources = stream.next_with_sources()
+                        outputs.append(task)
+                        if task.id[0] != "0":
+                            made_of[task.id] = sources
             except KeyboardInterrupt:
                 stream.cancel()
                 # Whatever else fails on the way, Ctrl-C is why the run ended.
@@ -181,8 +186,7 @@ class Pipeline:
             stream.close()
         report = stream.report
         assert report is not None, "a stream that ends without an error has a report"
-        outputs.sort(key=lambda output: sort_key(*output))
-        report.outputs = [task for task, _ in outputs]
+        report.outputs = sorted(outputs, key=lambda task: sort_key(task, made_of))
         return report
 
     def _request(self, what: str, executor: Executor) -> dict[str, Any]:

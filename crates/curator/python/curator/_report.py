@@ -3,7 +3,7 @@
 import html
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from curator._errors import exception_of
@@ -167,12 +167,11 @@ def declared_lines(declared: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def sort_key(task: Task, sources: Sequence[int] = ()) -> Any:
+def sort_key(task: Task, made_of: Mapping[str, Sequence[int]] = {}) -> Any:
     """The order of the items that tasks were made of; then that of ids: `0_9` before `0_10`, and a
     task before its children."""
     origin, *path = task.id.split("_")
     numbers = [int(part) for part in path]
     is_aggregate = origin != "0"
-    # What an aggregate is called says nothing of where it belongs.
-    first = min(sources, default=math.inf) if is_aggregate else numbers[0]
+    first = min(made_of.get(task.id, ()), default=math.inf) if is_aggregate else numbers[0]
     return first, is_aggregate, origin, numbers

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import operator
 import os
 import socket
 import struct
@@ -29,8 +30,10 @@ _MOST_BYTES = 32 << 20
 # Time limit for the program to end after its client has closed.
 _END_SECONDS = 10
 
-Frame = tuple[int, str, bytes]
+# Its kind, its number, its meta and its body.
+Frame = tuple[int, int, str, bytes]
 ToSend = tuple[int, bytes, bytes]
+_body_of = operator.itemgetter(3)
 # Nothing follows it.
 _LAST: ToSend = (0, b"", b"")
 
@@ -51,9 +54,9 @@ class Session:
         self._channel = _frames.Channel(ours, struct)
         self._sending = threading.Lock()
         self._changed = threading.Condition()
-        # Frames as they came together; what of them the one who takes outputs has in hand; and how
-        # many there are in all.
-        self._arrived: deque[list[Frame]] = deque()
+        # Frames as they came together, with their size; what of them the taker of outputs has in
+        # hand; and how many there are in all.
+        self._arrived: deque[tuple[list[Frame], int]] = deque()
         self._in_hand: deque[Frame] = deque()
         self._arrived_frames = self._arrived_bytes = 0
         self._credit = [0, 0]
@@ -74,9 +77,7 @@ class Session:
         """Sends frames; False if they are not taken any more."""
         with self._sending:
             try:
-                for kind, meta, body in frames:
-                    self._channel.send(kind, 0, meta, (body,) if body else ())
-                self._channel.flush()
+                self._channel.send_all(frames)
             except OSError:
                 return False
         return True
@@ -98,25 +99,22 @@ class Session:
             self._is_over = True
             self._changed.notify_all()
 
-    def _keep(self, frames: list[tuple[int, int, str, bytes]]) -> None:
-        outputs: list[Frame] = []
-        size = 0
-        for kind, _, meta, body in frames:
-            if kind == CREDIT:
-                tasks, room = json.loads(meta)
-                with self._changed:
+    def _keep(self, frames: list[Frame]) -> None:
+        outputs = [frame for frame in frames if frame[0] != CREDIT]
+        if len(outputs) < len(frames):
+            granted = [json.loads(frame[2]) for frame in frames if frame[0] == CREDIT]
+            with self._changed:
+                for tasks, room in granted:
                     self._credit[0] += tasks
                     self._credit[1] += room
-                    self._changed.notify_all()
-            else:
-                outputs.append((kind, meta, body))
-                size += len(body)
+                self._changed.notify_all()
         if not outputs:
             return
+        size = sum(map(len, map(_body_of, outputs)))
         with self._changed:
             while not self._has_room() and not self._is_closed:
                 self._changed.wait()
-            self._arrived.append(outputs)
+            self._arrived.append((outputs, size))
             self._arrived_frames += len(outputs)
             self._arrived_bytes += size
             self._changed.notify_all()
@@ -224,9 +222,9 @@ class Session:
                 if self._is_over or self._is_closed or self.source_error is not None:
                     return False
                 self._changed.wait()
-            frames = self._arrived.popleft()
+            frames, size = self._arrived.popleft()
             self._arrived_frames -= len(frames)
-            self._arrived_bytes -= sum(len(body) for _, _, body in frames)
+            self._arrived_bytes -= size
             self._changed.notify_all()
         self._in_hand.extend(frames)
         return True

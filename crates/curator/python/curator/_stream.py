@@ -23,7 +23,7 @@ def ask(request: dict[str, Any], cache_dir: Optional[Folder]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     try:
         while True:
-            kind, meta, _ = session.receive()
+            kind, _, meta, _ = session.receive()
             if kind == REPORT:
                 answer = json.loads(meta)
             elif kind == BYE:
@@ -76,7 +76,7 @@ class Stream(Iterator[Task]):
             raise StopIteration
         try:
             while True:
-                kind, meta, body = self._session.receive()
+                kind, _, meta, body = self._session.receive()
                 if kind == OUTPUT:
                     return decode(meta, body)
                 if kind == NOTE:

@@ -220,8 +220,8 @@ def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str
 
 
 def _sent(value: Any) -> Any:
-    """A stage, an item or an output as it is now: a worker gets and sends it before anything else is
-    done to it."""
+    """A stage, an item or an output as it is now: a worker gets and sends it before anything else
+    is done to it."""
     try:
         return copy.deepcopy(value)
     except Exception:
