@@ -14,9 +14,13 @@ from time import time_ns
 
 from curator_frames import DONE, FORK, REAP, SIGNAL, STAY
 from curator_imports import OFFENDERS, imports_of, shared_steps
+from curator_left import Before, open_files, target_of
 from curator_warm import Warm
 
 __all__ = ["Template"]
+
+# Nothing is collected before this many objects, which is never: and no import asks for just that.
+NEVER = 2**31 - 1 - 4711
 
 # A template that is forked from a root has the root's imports, too.
 BEGAN = time_ns()
@@ -35,22 +39,25 @@ class Template:
         # has those that the root had, and what the root's imports have opened.
         if not INHERITED:
             own = {0, 1, 2, channel.fileno(), *self._held}
-            INHERITED.append({n: _target(n) for n in map(int, _open_files()) if n not in own})
+            INHERITED.append({n: target_of(n) for n in map(int, open_files()) if n not in own})
         self._inherited = INHERITED[0]
         self.sources = start["sources"]
         # When the first import began, what the code imports first, and all that was imported.
         self.began = BEGAN
         self.leading = []
         self.imported = []
+        self._thresholds = gc.get_threshold()
 
     def preload(self):
         """Imports; returns what speaks against forking now, or None."""
         # Without collections imports take less time, and nothing writes into what they leave: its
-        # pages stay shared with the workers.
-        gc.disable()
-        before = _open_files()
-        problem = self._import_all()
-        return problem or _left_behind(before) or _clash(self.sources)
+        # pages stay shared with the workers. What an import sets of this stays as it is.
+        self._thresholds = gc.get_threshold()
+        gc.set_threshold(NEVER, *self._thresholds[1:])
+        before = Before()
+        problem = self._import_all(before.pid)
+        before.end()
+        return problem or before.left() or _clash(self.sources)
 
     def differs_from(self, source):
         """Why a worker that is started for this code would have other imports, or None."""
@@ -58,7 +65,7 @@ class Template:
             return "the code imports something else by now"
         return _clash([source])
 
-    def _import_all(self):
+    def _import_all(self, pid):
         if len(self.sources) > 1:
             wanted = shared_steps(self.sources)
             if not wanted:
@@ -73,6 +80,8 @@ class Template:
             try:
                 __import__(module, {}, {}, names, 0)
             except BaseException as error:
+                if os.getpid() != pid:
+                    raise  # It is a forked child's own.
                 # The worker's own import, which is the same, tells it in full.
                 return f"`import {module}` failed with {type(error).__name__}"
             self.imported.append(module)
@@ -144,7 +153,7 @@ class Template:
                 os.close(self._held.pop(0))
                 # A pipe that is open here would have no end for the process that reads from it.
                 for file, target in self._inherited.items():
-                    if target is not None and _target(file) == target:
+                    if target is not None and target_of(file) == target:
                         os.close(file)
                 warm = Warm(self, request)
                 os.write(writer, b"-")
@@ -176,7 +185,8 @@ class Template:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        gc.enable()
+        if gc.get_threshold()[0] == NEVER:
+            gc.set_threshold(*self._thresholds)
         _reseed()
 
 
@@ -219,42 +229,6 @@ def _reseed():
         torch.seed()
 
 
-def _target(number):
-    """What an open file is, or None where there is none."""
-    try:
-        return os.readlink(f"/proc/self/fd/{number}")
-    except OSError:
-        return None
-
-
-def _open_files():
-    files = os.listdir("/proc/self/fd")
-    # One of them was the listing's own, which is closed by now.
-    return {file for file in files if os.path.lexists(f"/proc/self/fd/{file}")}
-
-
-def _left_behind(before):
-    """What imports have begun that a fork would cut short or share, or None."""
-    for number in _open_files() - before:
-        target = _target(number)
-        if target is None:
-            continue  # The listing's own.
-        if target.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri/")):
-            return "an import opened a GPU"
-        if target.startswith("socket:") and _is_inet(int(number)):
-            return "an import opened a network connection"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return "an import initialised CUDA"
-    threading = sys.modules.get("threading")
-    if threading is not None and threading.active_count() > 1:
-        names = ", ".join(thread.name for thread in threading.enumerate()[1:4])
-        return f"an import started threads in Python ({names})"
-    if _has_children():
-        return "an import started a process"
-    return None
-
-
 def _clash(sources):
     """Why a stage's file could not be imported by its name, or None."""
     for source in sources:
@@ -262,21 +236,3 @@ def _clash(sources):
         if stem in sys.modules:
             return f"a module that was imported has the name of the stage's file, `{stem}`"
     return None
-
-
-def _is_inet(number):
-    import _socket
-
-    copy = _socket.socket(fileno=os.dup(number))
-    try:
-        return copy.family in (_socket.AF_INET, _socket.AF_INET6)
-    finally:
-        copy.close()
-
-
-def _has_children():
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True

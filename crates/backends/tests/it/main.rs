@@ -14,6 +14,7 @@ mod faults; // what breaks below the provisioner: disks, files, processes, clock
 mod flow; // many tasks: bounded memory, order, workers, devices
 mod given_up; // copies of a base that end before their end
 mod hooks; // setup_on_node, setup and teardown, each in its place and once
+mod imports; // what packages do when they are imported, before a fork
 mod index; // a package index on this machine
 mod isolation; // what is edited in place stays where it was edited
 mod known; // what is built again without an index
