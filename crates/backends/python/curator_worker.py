@@ -106,6 +106,17 @@ def connect():
     return channel, start
 
 
+def _await_devices(channel, json):
+    """Waits until this worker has its devices; false if the engine is gone."""
+    frame = channel.receive()
+    if frame is None:
+        return False
+    visible = json.loads(frame[2])["visible"]
+    if visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    return True
+
+
 def _begin(folder, json):
     """Tells which environment this is, and becomes a template if that is wanted: then it returns in
     the workers that are forked from it. None if the engine is gone."""
@@ -134,6 +145,8 @@ def _begin(folder, json):
             offer(**start["bytecode"])
             has_bytecode = True
         if not start.get("is_template"):
+            if start["awaits_devices"] and not _await_devices(channel, json):
+                return None
             return channel, start, send
 
         sys.path.insert(0, folder)

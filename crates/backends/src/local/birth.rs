@@ -12,7 +12,7 @@ use super::roots::{importer_of, root_of};
 use super::stage_run::StageRun;
 use super::templates::{Nursery, Waited};
 use crate::provision::Environment;
-use crate::run::{Error, Event, PlannedStage, Stream};
+use crate::run::{Error, Event, PlannedStage, StartStep, Stream};
 use crate::worker::wire::{Start, StartTemplate};
 use crate::worker::{Launch, Process, Template};
 
@@ -89,16 +89,19 @@ fn may_share(one: &PlannedStage, other: &PlannedStage) -> bool {
 
 /// Returns the variables in which a worker differs from its template. One that stayed may have been
 /// started under others that decide nothing.
-fn own_vars(launch: &Launch, bare: &Launch, is_warm: bool) -> BTreeMap<String, Option<String>> {
+fn own_vars(launch: &Launch, is_warm: bool) -> BTreeMap<String, Option<String>> {
     let text = |value: &OsString| value.to_str().map(str::to_owned);
-    let own = launch.vars.iter().filter(|(name, value)| bare.vars.get(*name) != Some(value));
-    let own = own.filter_map(|(name, value)| Some((text(name)?, Some(text(value)?))));
     let idle = Launch::IDLE_VARS.into_iter().filter(|_| is_warm);
-    let idle = idle.map(|name| (name.to_owned(), launch.vars.get(OsStr::new(name)).and_then(text)));
-    idle.chain(own).collect()
+    idle.map(|name| (name.to_owned(), launch.vars.get(OsStr::new(name)).and_then(text))).collect()
 }
 
 impl Birth<'_> {
+    /// Returns whether workers get their devices once they have proven their environment. A command line may
+    /// hand devices on in a way of its own, when it starts.
+    pub(crate) fn awaits_devices(&self) -> bool {
+        self.stage.planned.gpus() > 0.0 && !self.environment.is_command()
+    }
+
     /// Returns a new worker. `is_late` says whether others have done everything meanwhile.
     pub(crate) fn worker(
         &self,
@@ -130,7 +133,6 @@ impl Birth<'_> {
         launch: &Launch,
         is_late: impl Fn() -> bool,
     ) -> Result<Option<Process>, Unborn> {
-        let bare = nursery.launch();
         let template = match self.template(nursery, &is_late)? {
             Ok(template) => template,
             Err(why) => {
@@ -138,7 +140,7 @@ impl Birth<'_> {
                 return Ok(None);
             }
         };
-        let vars = own_vars(launch, bare, template.is_warm());
+        let vars = own_vars(launch, template.is_warm());
         let forked = Process::born(
             |streams| template.fork(&streams, &vars),
             self.start()?,
@@ -149,6 +151,7 @@ impl Birth<'_> {
         match forked {
             Ok(process) => {
                 self.stage.forked(template.is_warm());
+                self.stage.worker_starting(self.index, StartStep::Forked);
                 Ok(Some(process))
             }
             Err(error) => {
@@ -157,12 +160,6 @@ impl Birth<'_> {
                 Ok(None)
             }
         }
-    }
-
-    /// Waits until the process that workers are forked from is there and has made its imports.
-    /// `is_late` says whether no worker is wanted any more.
-    pub(crate) fn prepare(&self, is_late: impl Fn() -> bool) -> Result<(), Unborn> {
-        self.nursery.as_ref().map_or(Ok(()), |nursery| self.template(nursery, &is_late).map(drop))
     }
 
     /// Returns the process of a nursery that others are forked from, or why there is none.
@@ -180,9 +177,16 @@ impl Birth<'_> {
         };
         let cancel = &self.stage.run.cancel;
         let start = || self.start_template(nursery, root.as_ref());
+        let is_awaited = !nursery.is_settled();
+        let tell = |step| self.stage.worker_starting(self.index, step);
         loop {
-            match nursery.wait(TICK, cancel, start, verify) {
-                Waited::Ready(template) => return Ok(Ok(template)),
+            match nursery.wait(TICK, cancel, start, verify, tell) {
+                Waited::Ready(template) => {
+                    if is_awaited {
+                        tell(StartStep::Imported);
+                    }
+                    return Ok(Ok(template));
+                }
                 Waited::NotYet if is_late() => return Err(Unborn::Cancelled),
                 Waited::NotYet => {}
                 Waited::Without(why) => return Ok(Err(why)),
@@ -232,6 +236,7 @@ impl Birth<'_> {
         let key = self.environment.key_text();
         let packages = self.environment.package_names();
         let bytecode = self.environment.bytecode();
+        let awaits_devices = self.awaits_devices();
         Ok(move |group| {
             serde_json::to_vec(&Start {
                 stage: stage.name(),
@@ -245,6 +250,7 @@ impl Birth<'_> {
                 args: self.code.args(),
                 inputs: &stage.planned.settings.inputs,
                 outputs: &stage.planned.settings.outputs,
+                awaits_devices,
                 is_timed: stage.planned.settings.task_timeout.is_some(),
                 arenas_from: stage.run.arenas_from,
             })

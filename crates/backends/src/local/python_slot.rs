@@ -9,13 +9,14 @@ use serde_json::{Map, Value};
 use stage::Workers;
 
 use super::birth::{Birth, Unborn};
+use super::devices::Allotment;
 use super::parcel::Batch;
 use super::session::{End, Remains, Session};
 use super::stage_run::{StageRun, Trouble};
 use super::templates::PROOF_LIMIT;
 use crate::provision::Environment;
 use crate::run::{Cause, Error, StartStep};
-use crate::worker::wire::{Failed, Kind, Proof, Setup};
+use crate::worker::wire::{Devices, Failed, Kind, Proof, Setup};
 use crate::worker::{Exit, Incoming, Process};
 
 /// How long a thread waits before it looks around.
@@ -35,27 +36,9 @@ const MAX_IDLE_DEATHS: u32 = 10;
 pub(crate) fn run(birth: Birth<'_>) {
     let Birth { stage, index, environment, .. } = birth;
     let slot = PythonSlot { stage, index, environment, birth, is_setting_up: Cell::new(false) };
-    let gpus = stage.planned.gpus();
-    // A device is not held while something is imported.
-    if gpus > 0.0 && slot.birth.prepare(|| stage.queue().is_finished()).is_err() {
-        return;
-    }
     let mut deaths = 0;
     while !stage.queue().is_finished() {
-        // A device that others hold is asked for only when there is something to do with it.
-        let is_held_up = || gpus > 0.0 && stage.next_queue().is_at_limit();
-        let is_needed = gpus == 0.0 || stage.queue().wait_for_batch(Duration::ZERO);
-        let patience = if is_needed && !is_held_up() { TICK } else { Duration::ZERO };
-        let Some(allotment) = stage.run.devices.take(stage.index, gpus, patience) else {
-            if is_held_up() {
-                std::thread::sleep(TICK);
-            } else if !is_needed {
-                stage.queue().wait_for_batch(TICK);
-            }
-            continue;
-        };
-        let visible_devices = (gpus > 0.0).then(|| allotment.visible());
-        match slot.life(visible_devices) {
+        match slot.life() {
             Ok(()) => deaths = 0,
             Err(Fate::Cancelled | Fate::Spare) => return,
             Err(Fate::Failed(error)) => return stage.run.fail(*error),
@@ -83,6 +66,13 @@ struct PythonSlot<'a> {
     birth: Birth<'a>,
     /// Whether its worker has been told to run `setup`.
     is_setting_up: Cell<bool>,
+}
+
+/// The devices of a worker, and how long it waited for them.
+#[derive(Default)]
+struct Grant<'a> {
+    allotment: Option<Allotment<'a>>,
+    waited: Duration,
 }
 
 /// Why a worker's life ended other than with its work.
@@ -116,11 +106,17 @@ impl From<Unborn> for Fate {
 
 impl PythonSlot<'_> {
     /// Runs one process from its start to its end. Returns `Ok` if another one may follow.
-    fn life(&self, visible_devices: Option<String>) -> Result<(), Fate> {
+    fn life(&self) -> Result<(), Fate> {
         let begun = Instant::now();
         self.is_setting_up.set(false);
-        let mut process = self.birth.worker(visible_devices, || self.is_late())?;
-        if let Err(fate) = self.get_ready(&mut process) {
+        // It is given back once the process has ended.
+        let mut grant = Grant::default();
+        if self.stage.planned.gpus() > 0.0 && !self.birth.awaits_devices() {
+            grant = self.wait_for_devices(None)?;
+        }
+        let visible = grant.allotment.as_ref().map(Allotment::visible);
+        let mut process = self.birth.worker(visible, || self.is_late())?;
+        if let Err(fate) = self.get_ready(&mut process, &mut grant) {
             // What has begun to set up gets the time to tear down.
             let is_polite = matches!(fate, Fate::Cancelled)
                 && self.is_setting_up.get()
@@ -133,8 +129,9 @@ impl PythonSlot<'_> {
             self.stage.worker_ended(self.index, Some(exit), is_in_order);
             return Err(fate);
         }
-        let start = begun.elapsed();
-        let _counted = self.stage.worker_ready(self.index, Some(process.pid()), start);
+        let (start, waited) = (begun.elapsed(), grant.waited);
+        let _counted = self.stage.worker_ready(self.index, Some(process.pid()), start, waited);
+        let start = start.saturating_sub(waited);
         // What took long to set up is not given up lightly. The first worker stays.
         let is_extra = self.index > 0 && self.stage.planned.settings.workers == Workers::Auto;
         let idle_limit = is_extra.then(|| self.stage.run.idle_limit.max(3 * start));
@@ -143,8 +140,8 @@ impl PythonSlot<'_> {
         self.conclude(process, session.into_remains(), end)
     }
 
-    /// Has the worker prove its environment, and set up.
-    fn get_ready(&self, process: &mut Process) -> Result<(), Fate> {
+    /// Has the worker prove its environment, get its devices, and set up.
+    fn get_ready<'a>(&'a self, process: &mut Process, grant: &mut Grant<'a>) -> Result<(), Fate> {
         let deadline = Some(Instant::now() + PROOF_LIMIT);
         let proof: Proof = self.expect(process, Kind::Proof, deadline)?;
         self.environment.verify(&proof).map_err(|mismatch| Error::WrongEnvironment {
@@ -152,6 +149,15 @@ impl PythonSlot<'_> {
             mismatch,
         })?;
         self.stage.worker_starting(self.index, StartStep::Proven);
+        if self.birth.awaits_devices() {
+            *grant = self.wait_for_devices(Some(process))?;
+            self.stage.worker_starting(self.index, StartStep::Devices);
+            let visible = grant.allotment.as_ref().map(Allotment::visible);
+            let visible = visible.filter(|_| self.environment.has_devices_of_run());
+            // If it is gone, the wait for its code finds out.
+            let meta = serde_json::to_vec(&Devices { visible }).unwrap_or_default();
+            let _ = process.send(Kind::Devices, &meta);
+        }
         // Its code is loaded meanwhile, which may take long.
         let incoming = self.receive_while_needed(process)?;
         let overrides = self.stage.heed(&self.read(process, incoming, Kind::Loaded)?)?;
@@ -169,6 +175,35 @@ impl PythonSlot<'_> {
             }
         }
         self.set_up(process, false, &overrides)
+    }
+
+    /// Waits until the stage has something to do and devices are free, and takes them. A worker that
+    /// waits for them has started, and holds none.
+    fn wait_for_devices(&self, mut process: Option<&mut Process>) -> Result<Grant<'_>, Fate> {
+        let (stage, begun) = (self.stage, Instant::now());
+        while !stage.queue().is_finished() {
+            if let Some(process) = process.as_deref_mut() {
+                match process.receive(Some(Instant::now()), Some(&stage.run.cancel)) {
+                    Incoming::Deadline => {}
+                    // It has nothing to say now: this is an end.
+                    incoming => self.read(process, incoming, Kind::Devices)?,
+                }
+            }
+            // A device that others hold is asked for only when there is something to do with it.
+            let is_held_up = || stage.next_queue().is_at_limit();
+            let is_needed = stage.queue().wait_for_batch(Duration::ZERO);
+            let patience = if is_needed && !is_held_up() { TICK } else { Duration::ZERO };
+            let taken = stage.run.devices.take(stage.index, stage.planned.gpus(), patience);
+            if taken.is_some() {
+                return Ok(Grant { allotment: taken, waited: begun.elapsed() });
+            }
+            if is_held_up() {
+                std::thread::sleep(TICK);
+            } else if !is_needed {
+                stage.queue().wait_for_batch(TICK);
+            }
+        }
+        Err(Fate::Cancelled)
     }
 
     fn set_up(

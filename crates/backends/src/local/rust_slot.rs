@@ -37,7 +37,7 @@ pub(crate) fn run(
             return stage.run.fail(Error::RustSetup { stage: stage.name().to_owned(), cause });
         }
     }
-    let _counted = stage.worker_ready(index, None, begun.elapsed());
+    let _counted = stage.worker_ready(index, None, begun.elapsed(), Duration::ZERO);
     loop {
         match stage.queue().take(TICK) {
             Taken::Finished => break,

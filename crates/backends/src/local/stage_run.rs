@@ -247,15 +247,16 @@ impl<'a> StageRun<'a> {
     }
 
     /// Records that a worker is set up. It counts as one of the stage's until the returned value is
-    /// dropped.
+    /// dropped. For a part of its time it may have waited for devices.
     pub(crate) fn worker_ready(
         &self,
         worker: usize,
         pid: Option<i32>,
         duration: Duration,
+        waited: Duration,
     ) -> Counted<'_> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers += 1;
-        let counted = self.load.worker_ready(duration);
+        let counted = self.load.worker_ready(duration.saturating_sub(waited));
         let stage = self.name().to_owned();
         self.run.emit(&Event::WorkerReady { stage, worker, pid, duration });
         counted
@@ -272,7 +273,10 @@ impl<'a> StageRun<'a> {
     /// Records that a worker of it is started, and why it is not forked.
     pub(crate) fn not_forked(&self, why: &str) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.not_forked.get_or_insert_with(|| why.to_owned());
+        tally.not_forked.get_or_insert_with(|| {
+            tracing::debug!(stage = self.name(), why, "a worker is started, and not forked");
+            why.to_owned()
+        });
     }
 
     /// Records how far a worker that starts has come.

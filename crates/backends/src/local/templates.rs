@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::run::StartStep;
 use crate::worker::warm::{KeepWarm, Wanted};
 use crate::worker::wire::{Importer, Kind, Preloaded, Proof, Stay};
 use crate::worker::{Cancel, Incoming, Launch, Process, Template};
@@ -153,13 +154,22 @@ impl Nursery {
         !matches!(*state, State::New)
     }
 
-    /// Waits a moment for the template, which is started if it has not been.
+    /// Whether nothing has to be waited for: the template is ready, or there will be none.
+    pub(crate) fn is_settled(&self) -> bool {
+        // Who holds the lock for long waits for the template.
+        let state = self.state.try_lock();
+        state.is_ok_and(|state| matches!(*state, State::Ready(_) | State::Without(_)))
+    }
+
+    /// Waits a moment for the template, which is started if it has not been. `tell` hears how far it
+    /// has come meanwhile.
     pub(crate) fn wait(
         &self,
         moment: Duration,
         cancel: &Cancel,
         start: impl FnOnce() -> io::Result<Process>,
         verify: impl Fn(&Proof) -> Result<(), String>,
+        tell: impl Fn(StartStep),
     ) -> Waited {
         let mut state = self.state();
         if matches!(*state, State::New) {
@@ -196,7 +206,10 @@ impl Nursery {
                 other => Err(format!("its template said {other:?}")),
             };
             match next {
-                Ok(false) => (*is_proven, *proof_limit) = (true, None),
+                Ok(false) => {
+                    (*is_proven, *proof_limit) = (true, None);
+                    tell(StartStep::Template);
+                }
                 Ok(true) => {
                     if let State::Starting(process, ..) = std::mem::take(&mut *state) {
                         *state = State::Ready(Template::new(process));

@@ -302,14 +302,17 @@ impl Environment {
         envspec::Digest::of(text.as_bytes()).to_string()
     }
 
+    /// Whether its workers see the devices that the run gives them. A spec that sets the variable decides
+    /// itself, as on NeMo Curator.
+    pub(crate) fn has_devices_of_run(&self) -> bool {
+        !self.own_vars.contains_key("CUDA_VISIBLE_DEVICES")
+    }
+
     /// Returns the start of a worker in it.
     pub(crate) fn launch(&self, visible_devices: Option<String>) -> io::Result<Launch> {
         let mut vars = self.vars.as_ref().clone();
-        if let Some(devices) = visible_devices {
-            // A spec that sets this variable decides itself, as on NeMo Curator.
-            if !self.own_vars.contains_key("CUDA_VISIBLE_DEVICES") {
-                vars.insert("CUDA_VISIBLE_DEVICES".into(), devices.into());
-            }
+        if let Some(devices) = visible_devices.filter(|_| self.has_devices_of_run()) {
+            vars.insert("CUDA_VISIBLE_DEVICES".into(), devices.into());
         }
         Ok(Launch {
             python: self.core.python.clone(),

@@ -178,8 +178,16 @@ pub enum Event {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum StartStep {
+    /// The process that it is to be forked from has started, and proven its environment.
+    Template,
+    /// That process has made its imports.
+    Imported,
+    /// It has been forked from that process.
+    Forked,
     /// It has started, and proven its environment.
     Proven,
+    /// It has its devices, after others have had them.
+    Devices,
     /// It has loaded the stage's code, with what that imports.
     Loaded,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use backends::ExecutorExt;
+use backends::{ExecutorExt, RunReport};
 use envspec::RuntimeEnv;
 use serde_json::json;
 use stage::{Pipeline, PythonStage, Resources};
@@ -46,11 +46,9 @@ class Stage:
     assert_eq!(said, BTreeSet::from(expected));
 }
 
-/// The second stage imports until the first one works, which holds the only device until the second
-/// one has imported.
-#[test]
-fn no_device_is_held_while_something_is_imported() {
-    let notes = Notes::new();
+/// A stage that has the only device until another one has noted this, and a module of the other's,
+/// which waits until the first one works before it does so.
+fn meeting(notes: &Notes) -> (tempfile::TempDir, PythonStage, String) {
     let wait = |told: &str, awaited: &str| {
         format!(
             "
@@ -75,10 +73,13 @@ class Stage:
     def process(self, task):
         return {'n': task.data['n'], 'in_time': wait()}
 ";
-    let pass = "\nclass Stage:\n def process(self, task): return task";
-    let (_one, first) = holding(&format!("{}{work}", wait("working", "imported")), "one", "");
+    let (dir, first) = holding(&format!("{}{work}", wait("working", "imported")), "one", "");
     let early = format!("{}\nwait()\nnote('imported')\n", wait("importing", "working"));
-    let (_two, second) = holding(pass, "two", &early);
+    (dir, first, early)
+}
+
+/// Runs the two with a device for one of them; neither waits for the other in vain.
+fn meet(first: PythonStage, second: PythonStage) -> RunReport {
     let pipeline = [first, second]
         .into_iter()
         .map(|stage| stage.with_num_workers(1))
@@ -86,5 +87,37 @@ class Stage:
     let report = local().with_devices(["7"]).run(&pipeline, numbers(2)).unwrap();
     assert_eq!(report.outputs.len(), 2);
     assert!(outputs(&report).iter().all(|(_, it)| it["in_time"] == json!(true)), "{report:?}");
+    report
+}
+
+const PASS: &str = "
+class Stage:
+    def process(self, task):
+        import os
+        task.data['device'] = os.environ['CUDA_VISIBLE_DEVICES']
+        task.data['child'] = os.popen('echo $CUDA_VISIBLE_DEVICES').read().strip()
+        return task
+";
+
+#[test]
+fn no_device_is_held_while_something_is_imported() {
+    let notes = Notes::new();
+    let (_one, first, early) = meeting(&notes);
+    let (_two, second) = holding(PASS, "two", &early);
+    let report = meet(first, second);
     assert!(report.stages.iter().all(|stage| stage.forked > 0), "{:?}", report.stages);
+}
+
+/// A worker that is started by itself starts Python, with what runs at each of its starts, before it
+/// takes a device.
+#[test]
+fn no_device_is_held_while_a_worker_starts() {
+    let notes = Notes::new();
+    let (_one, first, early) = meeting(&notes);
+    let (two, second) = holding(PASS, "two", "");
+    std::fs::write(two.path().join("sitecustomize.py"), &early).unwrap();
+    let report = meet(first, second.with_preload(false));
+    assert_eq!(report.stages[1].forked, 0);
+    let mut seen = outputs(&report).into_iter().map(|(_, it)| it);
+    assert!(seen.all(|it| it["device"] == "7" && it["child"] == "7"), "{report:?}");
 }

@@ -12,7 +12,7 @@ use super::state::State;
 use super::tallies::{Lane, Life, Making, StageTally};
 use super::waterfall;
 use crate::provision::{EnvState, EnvironmentReport};
-use crate::run::{Cause, Error, FailedTask, Secrets};
+use crate::run::{Cause, Error, FailedTask, Secrets, StartStep};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -167,10 +167,11 @@ fn micros(seconds: f64) -> f64 {
 
 fn lane_value(worker: usize, lane: &Lane, state: &State) -> Value {
     let lives = lane.lives.iter().map(|life| {
-        let Life { begin, ready, end, pid, trouble, steps: _ } = life;
+        let Life { begin, ready, end, pid, trouble, steps } = life;
+        let is_forked = steps.iter().any(|(_, step)| *step == StartStep::Forked);
         json!({
             "begin": rounded(*begin), "ready": rounded(*ready), "end": end.map(rounded),
-            "pid": pid, "trouble": trouble,
+            "pid": pid, "forked": is_forked, "trouble": trouble,
         })
     });
     json!({

@@ -262,7 +262,7 @@
                 if (!life) return "not started";
                 if (now < life.ready) return "starting";
                 if (life.end !== null && now > life.end) return life.trouble ? `it ${life.trouble}` : "ended";
-                return `busy ${percent(shares[Math.floor(now / data.bin_seconds)] || 0)}${life.pid ? `, process ${life.pid}` : ""}`;
+                return `busy ${percent(shares[Math.floor(now / data.bin_seconds)] || 0)}${life.pid ? `, process ${life.pid}${life.forked ? ", forked" : ""}` : ""}`;
               }, workers.length ? workers[workers.length - 1] : entry));
           }
         }
@@ -291,6 +291,16 @@
     const load = (stage) => stage.process_seconds / Math.max(stage.most_workers, 1);
     const slowest = data.stages.length > 1 ? [...data.stages].sort((a, b) => load(b) - load(a))[0] : null;
     const cell = (text, more, kind) => el("td", { class: kind }, text, more ? el("small", {}, more) : null);
+    // How many workers there were at once, and which were forked; why others were not, on a closer look.
+    const births = (stage) => {
+      const warm = stage.warm ? `, ${count(stage.warm)} from a warm process` : "";
+      const told = [
+        stage.most_workers < stage.workers ? `${stage.most_workers} at once` : null,
+        stage.forked ? `${count(stage.forked)} forked${warm}` : null,
+      ].filter(Boolean).join(", ");
+      const why = stage.not_forked ? el("span", { title: `not forked: ${stage.not_forked}` }, "started") : null;
+      return told || why ? el("span", {}, told, told && why ? ", others " : null, why) : null;
+    };
     const rows = data.stages.map((stage) => {
       const env = stage.environment === null ? null : data.environments[stage.environment];
       const meter = el("span", { class: "meter", "aria-hidden": "true" }, el("i"));
@@ -309,7 +319,7 @@
         cell(time(stage.task_seconds.mean), longest(stage.task_seconds)),
         cell(time(stage.process_seconds), plural(stage.batches, "batch").replace("batchs", "batches")),
         cell(time(stage.transfer_seconds)),
-        cell(count(stage.workers), stage.most_workers < stage.workers ? `${stage.most_workers} at once` : null));
+        cell(count(stage.workers), births(stage)));
     });
     const names = [["Stage"], ["Environment", "left"], ["Tasks"], ["Out"], ["Failed"], ["Tasks/s"], ["Utilisation"], ["In queue"], ["Per task"], ["In its code"], ["On the way"], ["Workers"]];
     section("stages", "Stages",

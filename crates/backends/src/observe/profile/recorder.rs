@@ -418,6 +418,42 @@ mod tests {
         assert_eq!(value["stages"][1]["waterfall"], Value::Null);
     }
 
+    /// The imports of a forked worker are made before there is one, and its devices come after.
+    #[test]
+    fn the_way_of_a_forked_worker_has_its_imports_and_its_wait_for_devices() {
+        let recorder = recorder(1);
+        let mut state = recorder.lock();
+        let stage = "stage_0".to_owned();
+        for (now, step) in [
+            (1.0, StartStep::Template),
+            (4.0, StartStep::Imported),
+            (4.5, StartStep::Forked),
+            (5.0, StartStep::Proven),
+            (7.0, StartStep::Devices),
+            (9.0, StartStep::Loaded),
+        ] {
+            state.event(now, &Event::WorkerStarting { stage: stage.clone(), worker: 0, step });
+        }
+        let duration = Duration::from_secs(10);
+        let ready = Event::WorkerReady { stage: stage.clone(), worker: 0, pid: Some(7), duration };
+        state.event(10.0, &ready);
+        state.event(12.0, &batch(&stage, 0, Duration::from_secs(2)));
+        drop(state);
+        let expected = [
+            ("start", 2.0),
+            ("import", 5.0),
+            ("waiting for a device", 2.0),
+            ("setup", 1.0),
+            ("process", 2.0),
+        ];
+        let told = value(&recorder)["stages"][0].clone();
+        assert_eq!(steps(&told), expected.map(|(name, seconds)| (name.to_owned(), seconds)));
+        assert_eq!(
+            (&told["forked"], &told["lanes"][0]["lives"][0]["forked"]),
+            (&1.into(), &true.into())
+        );
+    }
+
     #[test]
     fn the_time_of_a_worker_that_dies_counts_until_then() {
         let recorder = recorder(1);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bins::Scale;
 use super::tallies::{Lane, Life, Making, StageTally};
-use crate::run::{EnvState, EnvironmentReport, Event, FailedTask, Spent};
+use crate::run::{EnvState, EnvironmentReport, Event, FailedTask, Spent, StartStep};
 
 /// Maximum number of lanes of workers; the first ones are kept.
 const LANES: usize = 256;
@@ -85,6 +85,7 @@ impl State {
             }
             Event::WorkerStarting { stage, worker, step } => {
                 if let Some(tally) = self.stage(stage) {
+                    tally.report.forked += u64::from(*step == StartStep::Forked);
                     tally.starting.entry(*worker).or_default().push((now, *step));
                 }
             }

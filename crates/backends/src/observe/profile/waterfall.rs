@@ -57,8 +57,9 @@ pub(super) fn value(
         steps.until(life.begin, "waiting for a worker");
         for (moment, step) in &life.steps {
             let name = match step {
-                StartStep::Proven => "start",
-                StartStep::Loaded => "import",
+                StartStep::Template | StartStep::Forked | StartStep::Proven => "start",
+                StartStep::Imported | StartStep::Loaded => "import",
+                StartStep::Devices => "waiting for a device",
             };
             steps.until(*moment, name);
         }

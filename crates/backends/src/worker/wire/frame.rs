@@ -55,6 +55,8 @@ pub enum Kind {
     Ask = 11,
     /// To a template that stayed: end.
     Leave = 12,
+    /// To the worker: the devices that it has from now on.
+    Devices = 13,
     /// From a client: what it wants done.
     Open = 32,
     /// From a client: a task.
@@ -90,7 +92,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Start,
         Self::Setup,
         Self::Batch,
@@ -103,6 +105,7 @@ impl Kind {
         Self::Visit,
         Self::Ask,
         Self::Leave,
+        Self::Devices,
         Self::Open,
         Self::Task,
         Self::End,

@@ -23,6 +23,8 @@ pub(crate) struct Start<'a> {
     pub(crate) args: &'a Value,
     pub(crate) inputs: &'a [String],
     pub(crate) outputs: &'a [String],
+    /// Whether it has to wait for its devices before it loads the code.
+    pub(crate) awaits_devices: bool,
     /// Whether tasks have a time limit: each result is then sent at once.
     pub(crate) is_timed: bool,
     /// From how many bytes on an output goes into an arena; null if none ever does.
@@ -113,6 +115,13 @@ pub(crate) struct Welcome {
     /// Why it is not what a run would start now.
     pub(crate) problem: Option<String>,
     pub(crate) proof: Proof,
+}
+
+/// Engine to worker, once, if it waits for that: the devices that it has.
+#[derive(Debug, Serialize)]
+pub(crate) struct Devices {
+    /// The value of `CUDA_VISIBLE_DEVICES`; none if the spec sets it.
+    pub(crate) visible: Option<String>,
 }
 
 /// Engine to worker, once: run the hooks.

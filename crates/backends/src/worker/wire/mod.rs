@@ -15,9 +15,9 @@ pub(crate) use arena::{Arena, Region, aligned};
 pub use frame::{Frame, FrameReader, Kind, encode};
 pub use message::Phase;
 pub(crate) use message::{
-    Answer, BatchResult, BatchTasks, Bye, Done, Entry, Failed, Fork, Found, Importer, Input,
-    Loaded, OfChild, Outcome, OutputRecord, Preloaded, Proof, Setup, Shares, Start, StartTemplate,
-    Stay, Visit, Welcome,
+    Answer, BatchResult, BatchTasks, Bye, Devices, Done, Entry, Failed, Fork, Found, Importer,
+    Input, Loaded, OfChild, Outcome, OutputRecord, Preloaded, Proof, Setup, Shares, Start,
+    StartTemplate, Stay, Visit, Welcome,
 };
 pub(crate) use outbox::{Bytes, Outbox};
 pub(crate) use socket::{pair, send_with_descriptors};
