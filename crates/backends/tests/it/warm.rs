@@ -493,3 +493,25 @@ fn a_run_that_fails_leaves_its_template() {
     let report = warmth.run(python(WHEN), 1);
     assert_eq!(report.stages[0].warm, 1);
 }
+
+/// The cases of every executor hold where workers come from templates that earlier runs have left.
+#[test]
+#[cfg(feature = "conformance")]
+fn what_every_executor_must_do_holds_with_warm_templates() {
+    let warmth = Warmth::new();
+    let executor = |policy| -> Box<dyn backends::Executor> {
+        Box::new(warmth.local().with_failure_policy(policy))
+    };
+    let setting = backends::conformance::Setting::new(&executor, "json");
+    let slow = ["fifty_megabytes", "a_thousand_tasks"];
+    let cases = backends::conformance::cases().into_iter();
+    let cases: Vec<_> =
+        cases.filter(|case| !case.has_environments && !slow.contains(&case.name)).collect();
+    let mut before = BTreeSet::new();
+    for round in 0..2 {
+        cases.iter().for_each(|case| case.run(&setting));
+        let now: BTreeSet<i32> = warmth.list().iter().map(|it| it.pid).collect();
+        assert!(!now.is_empty() && (round == 0 || now == before), "{before:?} {now:?}");
+        before = now;
+    }
+}

@@ -278,15 +278,15 @@ fn without_threads() -> Run {
 }
 
 /// An index with a package `alpha`, served from a folder until this is dropped.
-struct Index {
+pub(crate) struct Index {
     dir: tempfile::TempDir,
     python: String,
     server: duct::ReaderHandle,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Index {
-    fn new(python: &str) -> Self {
+    pub(crate) fn new(python: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("alpha")).expect("a folder");
         let serve = ["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"];
@@ -301,7 +301,7 @@ impl Index {
     }
 
     /// Adds a version to the index.
-    fn add(&self, version: &str) {
+    pub(crate) fn add(&self, version: &str) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../backends/tests/it/wheels.py");
         let wheel = format!("[{{\"name\": \"alpha\", \"version\": \"{version}\"}}]");
         let write = duct::cmd!(&self.python, script, self.dir.path().join("alpha"));

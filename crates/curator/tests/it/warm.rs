@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::pipelines::Folder;
 use crate::python_pipelines::program;
-use crate::support::{CURATOR, Run};
+use crate::support::{CURATOR, Run, World};
+use crate::troubleshooting::Index;
 
 /// A folder whose runs keep templates in it, which end with the test.
 struct Warm {
@@ -120,6 +121,49 @@ fn what_is_kept_keeps_no_environment_from_being_removed() {
         warm.run(&["env", "remove", &key]).text();
         assert_eq!(warm.kept(), Vec::<Value>::new());
     }
+}
+
+/// An answer that has changed is built in the place of the old one, and a cache is emptied, although
+/// templates wait in what has to go; the next run has the new package.
+#[test]
+fn what_is_kept_keeps_no_environment_from_being_refreshed_or_pruned() {
+    let (warm, world) = (Warm::new(""), World::new());
+    let index = Index::new(world.base());
+    index.add("1.0");
+    let env = format!(
+        "{{ uv = {{ packages = [\"alpha\"], uv_pip_install_options = [\"--index-url\", \"{}\"] }} }}",
+        index.url
+    );
+    warm.folder.write(
+        "pipeline.toml",
+        &format!("name = \"test\"\nbase = \"{}\"\n{STAGE}runtime_env = {env}\n", world.base()),
+    );
+    let code = "from importlib.metadata import version\nclass Picky:\n    def process(self, task):\n        return {'alpha': version('alpha')}\n";
+    warm.folder.write("stages.py", code);
+    let cache = world.cache();
+    let cache = ["--cache-dir", cache.to_str().expect("text")];
+    let run = || {
+        let forked = warm.warm_workers(&[&cache[..], &["--keep-warm", "5m"]].concat());
+        (forked, warm.folder.lines("out.jsonl")[0]["alpha"].as_str().expect("text").to_owned())
+    };
+    assert_eq!([run(), run()], [(0, "1.0".to_owned()), (1, "1.0".to_owned())]);
+    let key = warm.kept()[0]["environments"][0].as_str().expect("a key").to_owned();
+    let refresh = || {
+        let words = ["env", "refresh", "--spec", &key, "--json"];
+        warm.run(&[&cache[..], &words].concat()).json()["state"].clone()
+    };
+    // An answer that stands leaves all as it is.
+    assert_eq!((refresh(), warm.kept().len()), ("hit".into(), 1));
+    index.add("2.0");
+    assert_eq!((refresh(), warm.kept()), ("built".into(), Vec::new()));
+    assert_eq!([run(), run()], [(0, "2.0".to_owned()), (1, "2.0".to_owned())]);
+
+    let listed = |words: &[&str]| warm.run(&[&cache[..], words, &["--json"]].concat()).json();
+    let dry = listed(&["env", "prune", "--all", "--dry-run"]);
+    assert_eq!((dry["in_use"].to_string().contains(&key), warm.kept().len()), (true, 1), "{dry}");
+    let pruned = listed(&["env", "prune", "--all"]);
+    assert!(pruned["removed"].to_string().contains(&key), "{pruned}");
+    assert_eq!((&pruned["in_use"], warm.kept()), (&serde_json::json!([]), Vec::new()));
 }
 
 /// In Python a block keeps what its pipeline's stages import, and so does a setting of the executor.
