@@ -1,7 +1,7 @@
 //! A deadline covers all steps, and no process outlives it.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use envspec::Tool;
 use installer::{Deadline, Error, Limit, Request, Tools};
