@@ -1,7 +1,6 @@
 //! Errors in a spec.
 
 use std::borrow::Cow;
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -346,13 +345,7 @@ impl Error {
 
     /// The message and those of all causes, for serde, whose errors are one text.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
+        let mut text = crate::messages(self).join(": ");
         if let Some(hint) = self.hint() {
             text.push_str(" (");
             text.push_str(&hint);

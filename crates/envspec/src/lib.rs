@@ -101,7 +101,7 @@ pub use {
     packages::{PackageList, Packages},
     project::names_packages,
     redact::redact,
-    report::report,
+    report::{messages, report},
     repository::Repository,
     requirement::Requirement,
     requires_python::{MadeFor, RequiresPython},

@@ -2,6 +2,13 @@
 
 use std::error::Error;
 
+/// Returns the message of an error, and those of its causes.
+#[must_use]
+pub fn messages(error: &dyn Error) -> Vec<String> {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect()
+}
+
 /// Returns an error as text for people: its message, those of all its causes, details that would
 /// overflow a message, and the way out.
 ///
@@ -16,13 +23,7 @@ use std::error::Error;
 /// ```
 #[must_use]
 pub fn report(error: &dyn Error, detail: Option<&str>, hint: Option<&str>) -> String {
-    let mut text = format!("error: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str("\n  caused by: ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
+    let mut text = format!("error: {}", messages(error).join("\n  caused by: "));
     if let Some(detail) = detail {
         text.push_str("\n\n");
         text.push_str(detail);

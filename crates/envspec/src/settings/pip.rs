@@ -1,8 +1,8 @@
 //! pip's settings, of every version from 20.3 on.
 
-use super::Effect::{Counts, Ours, Quiet, Refused};
-use super::Value::{Files, Indexes, Links};
-use super::{COMPILED, REPORTED, Setting, flag, path, setting, text};
+use super::setting::Effect::{Counts, Ours, Quiet, Refused};
+use super::setting::Value::{Files, Indexes, Links};
+use super::setting::{COMPILED, REPORTED, Setting, flag, path, setting, text};
 
 pub(super) const SETTINGS: &[Setting] = &[
     // Where packages go, for which Python, and whether any are installed.

@@ -1,9 +1,9 @@
 //! uv's settings: options of `uv pip install` and `uv pip compile`, keys of `uv.toml` and of its
 //! table `[pip]`, and variables.
 
-use super::Effect::{Counts, Ours, Quiet, Refused};
-use super::Value::{Files, Indexes, Links};
-use super::{COMPILED, REPORTED, Setting, flag, path, setting, text};
+use super::setting::Effect::{Counts, Ours, Quiet, Refused};
+use super::setting::Value::{Files, Indexes, Links};
+use super::setting::{COMPILED, REPORTED, Setting, flag, path, setting, text};
 
 const COPIED: &str = "files are always copied out of uv's cache (`copy`), since an edit of one that is linked \
                       would reach the environments of others";
