@@ -7,7 +7,9 @@
 
 mod files; // the crate of this name is `::files` here
 mod ini;
+mod switch;
 mod uv_file;
+mod words;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -19,6 +21,8 @@ use envspec::{Install, Tool};
 use crate::ambient::Ambient;
 use crate::error::Error;
 use files::Contents;
+use switch::{is_off, is_on};
+use words::{refused, unknown};
 
 /// The settings of one tool in force for one installation, and warnings about the others.
 ///
@@ -248,27 +252,6 @@ impl std::fmt::Debug for Settings {
             .field("told", &self.told)
             .finish_non_exhaustive()
     }
-}
-
-fn refused(name: &str, place: &str) -> String {
-    format!(
-        "`{name}` in {place} is left out: it says where packages go, or whether they are installed"
-    )
-}
-
-fn unknown(tool: Tool, name: &str, place: &str) -> String {
-    format!(
-        "`{name}` in {place} is left out: it is no setting that {tool} is known to have; \
-         in force, give it as an option of the spec, or remove it"
-    )
-}
-
-fn is_off(value: &str) -> bool {
-    ["0", "n", "no", "f", "false", "off"].contains(&&*value.to_ascii_lowercase())
-}
-
-fn is_on(value: &str) -> bool {
-    ["1", "y", "yes", "t", "true", "on"].contains(&&*value.to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use envspec::settings::{self, Named};
 use envspec::{Digest, Install, Tool};
 
+use super::switch::is_on;
 use crate::ambient::Ambient;
 use crate::error::{Error, IoResultExt};
 
@@ -56,7 +57,7 @@ impl<'a> Files<'a> {
         };
         let named = option("config-file").and_then(|given| given.value.as_ref());
         let named = named.or_else(|| variables.get(variable)).filter(|name| !name.is_empty());
-        let off = variables.get("UV_NO_CONFIG").is_some_and(|value| super::is_on(value));
+        let off = variables.get("UV_NO_CONFIG").is_some_and(|value| is_on(value));
         let home = ambient.variable("HOME").map(PathBuf::from).or_else(env::home_dir);
         Self {
             ambient,

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::files::Contents;
 use super::ini::{is_absent, refused as broken};
+use super::words::{refused, unknown};
 use crate::error::Error;
 
 /// Merges files, the earlier winning, without settings that are never in force. `None` if there is
@@ -57,14 +58,14 @@ impl Filter<'_> {
             let name = format!("{within}{key}");
             let place = format!("`{}`", self.file.display());
             let Some(setting) = settings::by_name(Tool::Uv, &key) else {
-                self.told.push(super::unknown(Tool::Uv, &name, &place));
+                self.told.push(unknown(Tool::Uv, &name, &place));
                 continue;
             };
             match setting.effect {
                 Effect::Ours => {}
                 // `system = false` matches what is done anyway.
                 Effect::Refused if value == Value::Boolean(false) => {}
-                Effect::Refused => self.told.push(super::refused(&name, &place)),
+                Effect::Refused => self.told.push(refused(&name, &place)),
                 Effect::Counts | Effect::Quiet => {
                     kept.insert(key, self.value(setting, value));
                 }
