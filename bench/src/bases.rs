@@ -11,7 +11,7 @@ use curator::stage::BaseSpec;
 use curator::venv_cache::{BoxError, Interpreter, create_bare};
 
 use crate::disk::Contents;
-use crate::progress;
+use crate::progress::progress;
 use crate::world::World;
 
 /// The packages that Ray and Xenna need: about 640 MB.

@@ -13,7 +13,7 @@ use crate::budget::Budget;
 use crate::disk::Contents;
 
 use crate::peers::Cluster;
-use crate::progress;
+use crate::progress::progress;
 use crate::record::Record;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};

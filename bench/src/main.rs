@@ -26,6 +26,7 @@ mod peer;
 mod peers;
 mod plot;
 mod processes;
+mod progress;
 mod record;
 mod results;
 mod sample;
@@ -129,11 +130,6 @@ fn run(area: &Area) -> Result<(), BoxError> {
             Ok(())
         }
     }
-}
-
-/// Reports progress on standard error.
-fn progress(what: &str) {
-    eprintln!("... {what}");
 }
 
 fn main() -> ExitCode {

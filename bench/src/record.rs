@@ -7,7 +7,7 @@ use curator::venv_cache::BoxError;
 
 use crate::book::{Book, Part};
 use crate::machine::Machine;
-use crate::progress;
+use crate::progress::progress;
 use crate::results;
 use crate::sample::timed;
 use crate::table::Table;

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::bases::MeasuredBase;
 use crate::data::stage;
-use crate::progress;
+use crate::progress::progress;
 use crate::world::World;
 
 /// How tasks and accidents are mixed.

@@ -10,7 +10,7 @@ use curator::stage::BaseSpec;
 use curator::venv_cache::{self, BoxError, Interpreter};
 
 use crate::calm::Calm;
-use crate::progress;
+use crate::progress::progress;
 use crate::supervise::{Folders, target};
 
 /// A folder with caches, and the programs under measurement.

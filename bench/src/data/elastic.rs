@@ -11,10 +11,10 @@ use curator::{LocalExecutor, Pipeline, Task};
 use serde_json::json;
 
 use super::flow::Flow;
-use super::{Lab, stage};
+use super::lab::{Lab, stage};
 use crate::budget::Budget;
 use crate::peers::Peer;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::Table;
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use curator::venv_cache::BoxError;
 
-use super::Lab;
+use super::lab::Lab;
 use crate::bases::MeasuredBase;
 use crate::peers::{EngineRuns, nemo_curator};
-use crate::progress;
+use crate::progress::progress;
 
 /// Number of tasks of the job, in a full and in a quick run.
 pub(super) const TASKS: [usize; 2] = [2000, 500];

@@ -5,9 +5,9 @@ use curator::{Pipeline, RuntimeEnv, Task};
 use serde_json::json;
 
 use super::flow::Flow;
-use super::{Lab, stage};
+use super::lab::{Lab, stage};
 use crate::bases::MeasuredBase;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::{Row, Table};
 use crate::world::World;

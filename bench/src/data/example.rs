@@ -8,8 +8,8 @@ use curator::installer::{Deadline, Tools};
 use curator::venv_cache::BoxError;
 use serde_json::{Value, json};
 
-use super::Lab;
 use super::engines::{Engines, TASKS};
+use super::lab::Lab;
 use crate::budget::Budget;
 use crate::peer;
 use crate::peers::{EngineRuns, Peer, Runs, script};

@@ -6,8 +6,8 @@ use curator::{Pipeline, RuntimeEnv, Task};
 use serde_json::json;
 
 use super::flow::Flow;
-use super::{Lab, stage};
-use crate::progress;
+use super::lab::{Lab, stage};
+use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::{Row, Table};
 use crate::world::World;

@@ -6,12 +6,12 @@ use curator::venv_cache::BoxError;
 use curator::{Pipeline, PythonStage, Task};
 use serde_json::json;
 
-use super::Lab;
 use super::flow::Flow;
+use super::lab::Lab;
 use crate::bases::MeasuredBase;
 use crate::memory;
 use crate::peers::script;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::{Row, Table};
 use crate::world::World;

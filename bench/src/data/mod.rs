@@ -10,24 +10,21 @@ mod example;
 mod first_task;
 mod flow;
 mod forks;
+mod lab;
 mod payloads;
 mod stages;
 mod starts;
 mod tables;
 
-use std::path::{Path, PathBuf};
-
 use clap::ValueEnum;
-use curator::stage::BaseSpec;
 use curator::venv_cache::BoxError;
-use curator::{LocalExecutor, PythonStage};
 
 use crate::bases::MeasuredBase;
-use crate::peers::script;
 use crate::record::Record;
-use crate::sample::{Sample, timed};
 use crate::world::World;
 use engines::Engines;
+use lab::Lab;
+pub(crate) use lab::stage;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,16 +50,6 @@ pub(crate) enum Subject {
     /// Up to 64 distinct environments over bases of several sizes. Last, because they leave many
     /// files.
     Environments,
-}
-
-/// What all subjects share.
-struct Lab<'a> {
-    world: &'a World,
-    /// A small base. The pools use its interpreter, too.
-    small: &'a MeasuredBase,
-    /// A cache for subjects that are not about caches.
-    cache: PathBuf,
-    quick: bool,
 }
 
 /// Measures these subjects.
@@ -97,48 +84,4 @@ pub(crate) fn measure(
         })?;
     }
     Ok(())
-}
-
-impl Lab<'_> {
-    fn runs(&self, full: usize, quick: usize) -> usize {
-        if self.quick { quick } else { full }
-    }
-
-    fn python(&self) -> &Path {
-        &self.small.python
-    }
-
-    fn base(&self) -> BaseSpec {
-        self.small.base()
-    }
-
-    fn executor(&self) -> LocalExecutor {
-        World::executor(&self.base(), &self.cache)
-    }
-}
-
-/// Times a copy in pieces of these sizes, one after another, between warm areas of memory.
-fn copy(pieces: &[usize]) -> Sample {
-    let size = pieces.iter().sum();
-    let (from, mut to) = (vec![1_u8; size], vec![2_u8; size]);
-    let copies = (0..15).map(|_| {
-        let copy_all = || {
-            let (mut from, mut to) = (std::hint::black_box(&*from), &mut *to);
-            for piece in pieces {
-                let (source, target);
-                (source, from) = from.split_at(*piece);
-                (target, to) = to.split_at_mut(*piece);
-                target.copy_from_slice(source);
-            }
-        };
-        let ((), seconds) = timed(copy_all);
-        assert!(std::hint::black_box(&to).last() == from.last(), "it is copied");
-        seconds
-    });
-    Sample::new(copies.collect())
-}
-
-/// Returns a stage of these measurements that takes one task at a time.
-pub(crate) fn stage(class: &str) -> PythonStage {
-    PythonStage::from_file(script("stages.py"), class).with_batch_size(1)
 }

@@ -8,10 +8,10 @@ use curator::{Pipeline, PythonStage, Task};
 use serde_json::json;
 
 use super::flow::{Flow, PATIENCE};
-use super::{Lab, copy, stage};
+use super::lab::{Lab, copy, stage};
 use crate::budget::Budget;
 use crate::peers::{Peer, Runs, pool};
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::{Row, Table};
 

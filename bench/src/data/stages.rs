@@ -6,10 +6,10 @@ use curator::{Pipeline, Task};
 use serde_json::json;
 
 use super::flow::Flow;
-use super::{Lab, stage};
+use super::lab::{Lab, stage};
 use crate::budget::Budget;
 use crate::peers::{Peer, Runs, pool};
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::Table;
 

@@ -7,10 +7,10 @@ use curator::{Pipeline, RuntimeEnv, Task};
 use serde_json::json;
 
 use super::flow::Flow;
-use super::{Lab, stage};
+use super::lab::{Lab, stage};
 use crate::budget::Budget;
 use crate::peers::{Peer, Runs};
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::{Sample, timed};
 use crate::table::Table;
 use crate::world::World;

@@ -10,13 +10,13 @@ use curator::{Pipeline, Task};
 use serde_json::json;
 
 use super::flow::Flow;
+use super::lab::{Lab, copy, stage};
 use super::payloads::worker;
-use super::{Lab, copy, stage};
 use crate::bases::MeasuredBase;
 use crate::budget::Budget;
 use crate::memory::{Memory, peak};
 use crate::peers::{Peer, Runs, pool};
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::{Row, Table, times};
 use crate::world::World;

@@ -5,11 +5,11 @@ use curator::envspec::Tool;
 use curator::stage::Isolation;
 use curator::venv_cache::{BoxError, Strategy};
 
-use super::{Effort, open_base, packaging};
+use super::effort::{Effort, open_base, packaging};
 use crate::bases::MeasuredBase;
 use crate::budget::Budget;
 use crate::peer;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table, Unit, display};
 use crate::world::World;

@@ -6,9 +6,9 @@ use curator::venv_cache::{
     Base, BoxError, Budget, BuildOptions, Built, Cache, Key, Site, Strategy, create,
 };
 
-use super::Effort;
+use super::effort::Effort;
 use crate::bases::MeasuredBase;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
 use crate::world::World;

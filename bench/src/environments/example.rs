@@ -3,11 +3,11 @@
 use curator::venv_cache::BoxError;
 use serde_json::{Value, json};
 
-use super::Effort;
+use super::effort::Effort;
 use crate::bases::MeasuredBase;
 use crate::budget::Budget;
 use crate::peer;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
 use crate::world::World;

@@ -13,10 +13,10 @@ use curator::envspec::Tool;
 use curator::stage::{BaseSpec, Isolation};
 use curator::venv_cache::BoxError;
 
-use super::{Effort, open_base};
+use super::effort::{Effort, open_base};
 use crate::bases::MeasuredBase;
 use crate::budget::Budget;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
 use crate::world::World;

@@ -4,10 +4,10 @@ use curator::envspec::Tool;
 use curator::stage::Isolation;
 use curator::venv_cache::BoxError;
 
-use super::{Effort, packaging};
+use super::effort::{Effort, packaging};
 use crate::bases::MeasuredBase;
 use crate::budget::Budget;
-use crate::progress;
+use crate::progress::progress;
 use crate::sample::{Sample, timed};
 use crate::table::{Row, Table};
 use crate::world::World;

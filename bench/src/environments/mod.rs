@@ -1,6 +1,7 @@
 //! Environments: how fast one is found, started, built, refused and evicted, and what it occupies.
 
 mod builds;
+mod effort;
 mod eviction;
 mod example;
 pub(crate) mod hits;
@@ -8,15 +9,14 @@ mod impossible;
 mod launches;
 
 use clap::ValueEnum;
-use curator::RuntimeEnv;
-use curator::backends::{DiskSource, Provisioner};
-use curator::envspec::{LoadedEnv, Tool};
+use curator::envspec::Tool;
 use curator::stage::Isolation;
 use curator::venv_cache::BoxError;
 
 use crate::bases::MeasuredBase;
 use crate::record::Record;
 use crate::world::World;
+use effort::{Effort, packaging};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,18 +33,6 @@ pub(crate) enum Subject {
     Example,
     /// Full caches.
     Eviction,
-}
-
-/// How often to measure.
-#[derive(Clone, Copy, Debug)]
-struct Effort {
-    quick: bool,
-}
-
-impl Effort {
-    fn runs(self, full: usize) -> usize {
-        if self.quick { full.div_ceil(3) } else { full }
-    }
 }
 
 /// Measures these subjects.
@@ -84,25 +72,5 @@ pub(crate) fn measure(
             Subject::Eviction => eviction::add(world, small, effort, table),
         })?;
     }
-    Ok(())
-}
-
-/// Returns the spec of most measurements: one small package that replaces the base's version.
-fn packaging(tool: Tool, version: &str) -> Result<LoadedEnv, BoxError> {
-    spec(tool, &[&format!("packaging=={version}")])
-}
-
-fn spec(tool: Tool, lines: &[&str]) -> Result<LoadedEnv, BoxError> {
-    let lines = lines.iter().copied();
-    let env = match tool {
-        Tool::Pip => RuntimeEnv::pip(lines),
-        Tool::Uv => RuntimeEnv::uv(lines),
-    };
-    Ok(env.load(&DiskSource, &std::env::current_dir()?)?)
-}
-
-/// Opens the base in advance, so that no lookup or build includes that time.
-fn open_base(provisioner: &Provisioner) -> Result<(), BoxError> {
-    provisioner.base_environment(&LoadedEnv::default())?;
     Ok(())
 }
