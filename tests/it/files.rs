@@ -9,7 +9,21 @@ const MOST_LINES: usize = 500;
 const REASON: &str = "//! Long because ";
 
 fn crates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("crates")
+    workspace().join("crates")
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// Returns the folders of source of every member of the workspace, those of programs by themselves.
+fn source_folders() -> Vec<PathBuf> {
+    let members = fs::read_dir(crates()).expect("the crates").map(|it| it.expect("a crate").path());
+    let members = members.chain(["bench", "tests"].map(|member| workspace().join(member)));
+    let mut folders: Vec<PathBuf> = members.map(|member| member.join("src")).collect();
+    folders.push(crates().join("curator/src/bin/curator"));
+    assert!(folders.iter().all(|folder| folder.is_dir()), "{folders:?}");
+    folders
 }
 
 /// Collects the Rust files below a folder.
@@ -27,9 +41,9 @@ fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
 #[test]
 fn a_long_file_says_why_it_is_long() {
     let mut count = 0;
-    for entry in fs::read_dir(crates()).unwrap() {
+    for folder in source_folders() {
         let mut files = Vec::new();
-        sources(&entry.unwrap().path().join("src"), &mut files);
+        sources(&folder, &mut files);
         count += files.len();
         for file in files {
             let text = fs::read_to_string(&file).unwrap();
@@ -48,8 +62,7 @@ fn the_files_that_the_architecture_names_are_there() {
     let page = include_str!("../../ARCHITECTURE.md");
     let named = page.split('`').skip(1).step_by(2).filter(|text| text.starts_with("crates/"));
     let named: BTreeSet<&str> = named.filter(|text| !text.contains(['<', '*'])).collect();
-    let root = crates().parent().expect("the workspace").to_owned();
-    let missing: Vec<_> = named.iter().filter(|path| !root.join(path).exists()).collect();
+    let missing: Vec<_> = named.iter().filter(|path| !workspace().join(path).exists()).collect();
     assert!(named.len() > 20 && missing.is_empty(), "{missing:?} of {}", named.len());
 }
 
@@ -66,6 +79,8 @@ impl Modules {
     fn of(src: &Path) -> Self {
         let mut files = Vec::new();
         sources(src, &mut files);
+        // A program beside a library is a crate of its own.
+        files.retain(|file| !file.starts_with(src.join("bin")));
         let modules = files.into_iter().map(|file| {
             let path = file.strip_prefix(src).expect("a file in it").with_extension("");
             let mut names: Module =
@@ -158,7 +173,26 @@ fn uses(text: &str) -> Uses {
         expand(String::new(), &tree, &mut paths);
         uses.extend(paths.into_iter().map(|path| (is_public, path)));
     }
+    uses.extend(named(text).map(|path| (false, path)));
     uses
+}
+
+/// Returns the paths that stand in full in a text, outside of `use`.
+fn named(text: &str) -> impl Iterator<Item = String> {
+    let code = text.lines().filter(|line| {
+        let line = line.trim_start();
+        !line.starts_with("//") && !line.starts_with("use ") && !line.contains(" use ")
+    });
+    code.flat_map(|line| {
+        let is_letter = |it: char| it.is_alphanumeric() || it == '_';
+        line.match_indices("::").filter_map(move |(at, _)| {
+            let start = line[..at].rfind(|it| !is_letter(it)).map_or(0, |at| at + 1);
+            let before = &line[..start];
+            let path = line[start..].split(|it: char| !is_letter(it) && it != ':').next()?;
+            let is_part = before.ends_with([':', '$']) || before.ends_with("in ");
+            (!is_part && start < at).then(|| path.trim_end_matches(':').to_owned())
+        })
+    })
 }
 
 /// The paths of a tree of `use`.
@@ -213,10 +247,7 @@ fn circles(modules: &Modules) -> Vec<String> {
 #[test]
 fn no_files_of_a_crate_need_each_other_in_a_circle() {
     let (mut found, mut count) = (Vec::new(), 0);
-    for entry in fs::read_dir(crates()).unwrap() {
-        let library = entry.unwrap().path().join("src");
-        let command = library.join("bin/curator");
-        let src = if command.is_dir() { command } else { library };
+    for src in source_folders() {
         let modules = Modules::of(&src);
         count += modules.arrows().values().map(BTreeSet::len).sum::<usize>();
         found.extend(circles(&modules).iter().map(|line| format!("{}: {line}", src.display())));

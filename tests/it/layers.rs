@@ -77,9 +77,9 @@ fn the_arrows_between_the_crates_point_one_way() {
 
 /// Types that several crates have, each with its crate's name: what all of them need, and small parts of
 /// theirs that never meet. Types that stand for an environment, a base or a stage are not among them.
-const SHARED_NAMES: [&str; 11] = [
-    "BoxError", "Error", "Kind", "Left", "Need", "Origin", "Report", "Scratch", "Setting",
-    "Settings", "Source",
+const SHARED_NAMES: [&str; 10] = [
+    "BoxError", "Error", "Kind", "Left", "Need", "Origin", "Scratch", "Setting", "Settings",
+    "Source",
 ];
 
 /// Returns the public types in a file, where it declares them.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use curator::backends::{DiskSource, EnvironmentReport, Error, Event};
+use curator::backends::{DiskSource, EnvReport, Error, Event};
 use curator::envspec::Tool;
 use curator::installer::{Deadline, Request, Tools, compile_bytecode};
 use curator::venv_cache::{Cache, Interpreter, create_bare};
@@ -161,12 +161,12 @@ pub(crate) fn run(executor: &LocalExecutor, pipeline: &Pipeline) -> RunReport {
 }
 
 /// Returns the environment that a stage ran in.
-pub(crate) fn environment<'a>(report: &'a RunReport, stage: &str) -> &'a EnvironmentReport {
+pub(crate) fn environment<'a>(report: &'a RunReport, stage: &str) -> &'a EnvReport {
     report.environment_of(stage).expect("the stage has an environment")
 }
 
 /// Returns the folder of an environment.
-pub(crate) fn dir_of(environment: &EnvironmentReport) -> PathBuf {
+pub(crate) fn dir_of(environment: &EnvReport) -> PathBuf {
     environment.python.ancestors().nth(2).expect("bin/python in a folder").to_owned()
 }
 

@@ -82,6 +82,7 @@ pub mod conformance;
 pub mod local;
 pub mod observe;
 pub mod provision;
+mod random;
 pub mod ray;
 pub mod run;
 pub mod worker;
@@ -89,12 +90,12 @@ pub mod worker;
 // The names that most programs use; the others are in the modules.
 pub use local::LocalExecutor;
 pub use observe::{Checkpoint, Recorder, RunProfile, RunRecord};
-pub use provision::{EnvState, Environment, EnvironmentReport, Provisioner};
+pub use provision::{Environment, Provisioner};
 pub use ray::{
     Connection, RayActorPoolExecutor, RayDataExecutor, RayEnv, XennaExecutor, serve_if_asked,
 };
 pub use run::{
-    BuildPhase, Cause, DiskSource, Error, Event, Executor, ExecutorExt, FailedTask, FailurePolicy,
-    Observer, Plan, PlannedStage, PythonError, Report, RunReport, Sink, StageReport, StartStep,
-    Stop,
+    BuildPhase, Cause, DiskSource, EnvReport, EnvState, Error, Event, Executor, ExecutorExt,
+    FailedTask, FailurePolicy, Observer, Plan, PlannedStage, PythonError, Report, RunReport, Sink,
+    StageReport, StartStep, Stop,
 };

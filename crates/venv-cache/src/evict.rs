@@ -100,7 +100,7 @@ impl Budget {
 /// The result of [`Cache::prune`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Report {
+pub struct PruneReport {
     /// The environments that were removed, or would be, in that order.
     pub removed: Vec<Removed>,
     /// Environments beyond the limits that are in use.
@@ -135,7 +135,7 @@ pub struct Removed {
     pub bytes: u64,
 }
 
-impl Report {
+impl PruneReport {
     /// Returns the bytes that the removed environments had of their own, less what is left of them,
     /// and those of the removed bytecode.
     #[must_use]
@@ -154,7 +154,7 @@ impl Cache {
     /// kept answers ([`Memo`](crate::Memo)), deletes those that are too many, older than the budget
     /// allows, or older than 180 days. Safe beside builds, uses and other evictions. Never removes
     /// bootstrapped tools.
-    pub fn prune(&self, budget: &Budget) -> Result<Report> {
+    pub fn prune(&self, budget: &Budget) -> Result<PruneReport> {
         let trash = self.trash();
         let (mut report, trashed) = {
             let lock = self.lock_eviction()?;
@@ -254,8 +254,8 @@ impl Cache {
         trash: &Trash<'_>,
         budget: &Budget,
         lock: &ExclusiveLock,
-    ) -> Result<(Report, Vec<(Key, Trashed)>)> {
-        let mut report = Report::default();
+    ) -> Result<(PruneReport, Vec<(Key, Trashed)>)> {
+        let mut report = PruneReport::default();
         let mut trashed = Vec::new();
         let mut kept = Vec::new();
         for content in self.contents()? {

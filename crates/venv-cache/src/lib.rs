@@ -125,7 +125,7 @@ pub use crate::bytecode::{Bytecode, BytecodeWriter};
 pub use crate::cache::{Cache, Listed};
 pub use crate::create::{Created, create, create_bare, create_telling, create_unless, prevailing};
 pub use crate::error::{BoxError, Error, Result};
-pub use crate::evict::{Budget, Removed, Report};
+pub use crate::evict::{Budget, PruneReport, Removed};
 pub use crate::file_system::FileSystem;
 pub use crate::fingerprint::{Fingerprint, ParseFingerprintError};
 pub use crate::holder::Holder;

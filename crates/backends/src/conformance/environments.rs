@@ -4,8 +4,8 @@ use envspec::RuntimeEnv;
 use serde_json::{Value, json};
 use stage::{Overrides, Pipeline, PythonStage, Task};
 
+use super::setting::{Setting, data};
 use super::stages::python;
-use crate::conformance::{Setting, data};
 
 fn look(setting: &Setting<'_>, name: &str) -> PythonStage {
     let args =

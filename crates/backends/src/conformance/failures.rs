@@ -4,8 +4,8 @@ use envspec::RuntimeEnv;
 use serde_json::{Value, json};
 use stage::Pipeline;
 
+use super::setting::{Setting, data, numbers};
 use super::stages::python;
-use crate::conformance::{Setting, data, numbers};
 use crate::run::{Cause, Error, FailurePolicy};
 
 fn failing(raises: &[u64], dies: &[u64]) -> Pipeline {

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use stage::{Data, Pipeline, Task};
 
+use super::setting::{Notes, Setting, data, numbers};
 use super::stages::{multiply, python};
-use crate::conformance::{Notes, Setting, data, numbers};
 
 fn pipeline() -> Pipeline {
     Pipeline::new("conformance")

@@ -24,18 +24,10 @@
 mod environments;
 mod failures;
 mod flow;
+mod setting;
 mod stages;
 
-use std::fmt;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use serde_json::Value;
-use stage::{Pipeline, Task};
-use tempfile::TempDir;
-
-use crate::run::{Error, Event, Executor, ExecutorExt, FailurePolicy, RunReport};
-
+pub use setting::Setting;
 pub use stages::registry;
 
 /// One duty of every executor.
@@ -84,98 +76,4 @@ pub fn cases() -> Vec<Case> {
         case("what_code_declares_holds_unless_its_entry_sets_it", false, failures::declared),
         case("a_stage_that_drops_all_is_told", false, failures::dropped),
     ]
-}
-
-/// The executor under test and its base.
-pub struct Setting<'a> {
-    executor: &'a dyn Fn(FailurePolicy) -> Box<dyn Executor>,
-    base_module: &'a str,
-}
-
-impl<'a> Setting<'a> {
-    /// Creates a setting of the executor under test, for either policy, and a module that only the
-    /// base has.
-    #[must_use]
-    pub fn new(
-        executor: &'a dyn Fn(FailurePolicy) -> Box<dyn Executor>,
-        base_module: &'a str,
-    ) -> Self {
-        Self { executor, base_module }
-    }
-
-    fn run(
-        &self,
-        policy: FailurePolicy,
-        pipeline: &Pipeline,
-        tasks: Vec<Task>,
-    ) -> Result<RunReport, Error> {
-        (self.executor)(policy).run(pipeline, tasks)
-    }
-
-    /// Runs a pipeline that must succeed, and returns its warnings.
-    fn warnings(&self, pipeline: &Pipeline, tasks: Vec<Task>) -> Vec<String> {
-        let warnings = Arc::new(Mutex::new(Vec::new()));
-        let seen = warnings.clone();
-        let observer = move |event: &Event| {
-            if let Event::Warning { message, .. } = event {
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
-            }
-        };
-        let executor = (self.executor)(FailurePolicy::FailFast);
-        let result = executor.run_observed(pipeline, tasks, Arc::new(observer));
-        result.unwrap_or_else(|error| panic!("{}", error.report()));
-        std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Runs a pipeline that must succeed.
-    fn must_run(&self, pipeline: &Pipeline, tasks: Vec<Task>) -> RunReport {
-        self.run(FailurePolicy::FailFast, pipeline, tasks)
-            .unwrap_or_else(|error| panic!("{}", error.report()))
-    }
-
-    /// Runs a pipeline that must fail.
-    fn must_fail(&self, pipeline: &Pipeline, tasks: Vec<Task>) -> Error {
-        match self.run(FailurePolicy::FailFast, pipeline, tasks) {
-            Ok(report) => panic!("it did not fail: {:?}", report.outputs),
-            Err(error) => error,
-        }
-    }
-}
-
-impl fmt::Debug for Setting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Setting").field("base_module", &self.base_module).finish_non_exhaustive()
-    }
-}
-
-/// A file that stages add lines to, from any process.
-struct Notes(TempDir);
-
-impl Notes {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a temporary folder"))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.path().join("notes")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    fn count(&self, line: &str) -> usize {
-        self.lines().iter().filter(|noted| *noted == line).count()
-    }
-}
-
-/// Returns the data of all outputs.
-fn data(report: &RunReport) -> Vec<Value> {
-    report.outputs.iter().filter_map(|task| task.data.as_json().cloned()).collect()
-}
-
-/// Returns tasks that hold the numbers from 0.
-fn numbers(count: u64) -> Vec<Task> {
-    (0..count).map(|number| Task::new(serde_json::json!({ "n": number }))).collect()
 }

@@ -20,10 +20,10 @@ use super::run::{IDLE_LIMIT, Run};
 use super::rust_slot;
 use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
-use crate::provision::{EnvironmentReport, Eviction, Provisioner, ProvisionerBuilder};
+use crate::provision::{Eviction, Provisioner, ProvisionerBuilder};
 use crate::run::{
-    Error, Event, Executor, FailurePolicy, Observer, Over, Plan, PlannedStage, RunReport,
-    STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
+    EnvReport, Error, Event, Executor, FailurePolicy, Observer, Over, Plan, PlannedStage,
+    RunReport, STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
 };
 use crate::worker::Cancel;
 use crate::worker::warm::KeepWarm;
@@ -282,7 +282,7 @@ impl Executor for LocalExecutor {
 /// The results of a run's stages.
 pub(crate) struct Driven {
     pub(crate) provisioner: Option<Provisioner>,
-    pub(crate) environments: Vec<EnvironmentReport>,
+    pub(crate) environments: Vec<EnvReport>,
     pub(crate) stages: Vec<StageReport>,
 }
 
@@ -292,7 +292,7 @@ impl LocalExecutor {
         &self,
         plan: &Plan,
         observer: Arc<dyn Observer>,
-    ) -> Result<Vec<EnvironmentReport>, Error> {
+    ) -> Result<Vec<EnvReport>, Error> {
         let cancel =
             Cancel::new().map_err(|source| Error::io("open a pipe for", "the run", source))?;
         let queues = (0..=plan.stages().len()).map(|_| Queue::new(1, QUEUE)).collect();

@@ -18,6 +18,7 @@ const MOST_SHARED: usize = 64 << 20;
 const MOST_SHARED_BY_TWO: usize = 256 << 20;
 /// Maximum work that is sent ahead, by the durations of earlier batches.
 const AHEAD: Duration = Duration::from_millis(20);
+
 /// A batch that the worker has.
 pub(crate) struct Flight {
     pub(crate) sequence: u64,

@@ -11,16 +11,12 @@ use stage::Isolation;
 use super::executor::{LocalExecutor, guarded};
 use super::run::Run;
 use crate::provision::{Environment, Provisioner};
-use crate::run::{EnvironmentReport, Error, Event, Plan, PlannedStage};
+use crate::run::{EnvReport, Error, Event, Plan, PlannedStage};
 
 impl LocalExecutor {
     /// Prepares the environments, distinct ones side by side, and lets each stage begin as soon as
     /// its own is ready.
-    pub(crate) fn provide(
-        &self,
-        plan: &Plan,
-        run: &Run,
-    ) -> (Option<Provisioner>, Vec<EnvironmentReport>) {
+    pub(crate) fn provide(&self, plan: &Plan, run: &Run) -> (Option<Provisioner>, Vec<EnvReport>) {
         if !plan.stages().iter().any(PlannedStage::needs_python) {
             return (None, Vec::new());
         }
@@ -41,7 +37,7 @@ impl LocalExecutor {
             run.fail(error);
             return (None, Vec::new());
         }
-        let groups = Group::of(plan);
+        let groups = EnvGroup::of(plan);
         let environments = std::thread::scope(|scope| {
             let threads: Vec<_> = groups
                 .iter()
@@ -77,13 +73,13 @@ fn check_pythons(plan: &Plan, provisioner: &Provisioner) -> Result<(), Error> {
 }
 
 /// Stages that share an environment.
-struct Group {
+struct EnvGroup {
     /// The places of the stages in the pipeline, at least one.
     stages: Vec<usize>,
     isolation: Isolation,
 }
 
-impl Group {
+impl EnvGroup {
     fn of(plan: &Plan) -> Vec<Self> {
         type Sameness = (Option<Digest>, Option<PathBuf>, Option<String>, bool);
         let mut groups: BTreeMap<Sameness, Self> = BTreeMap::new();
@@ -114,12 +110,7 @@ impl Group {
     }
 
     /// Prepares the environment and opens the stages' gates; a failure ends the run.
-    fn provide(
-        &self,
-        plan: &Plan,
-        provisioner: &Provisioner,
-        run: &Run,
-    ) -> Option<EnvironmentReport> {
+    fn provide(&self, plan: &Plan, provisioner: &Provisioner, run: &Run) -> Option<EnvReport> {
         let names = self.names(plan);
         let result =
             self.prepare(plan, provisioner, run).map_err(|error| error.of_stages(names.clone()));
@@ -151,7 +142,7 @@ impl Group {
         plan: &Plan,
         provisioner: &Provisioner,
         run: &Run,
-    ) -> Result<EnvironmentReport, Error> {
+    ) -> Result<EnvReport, Error> {
         let names = self.names(plan);
         run.emit(&Event::EnvironmentPreparing { stages: names.clone() });
         let bare = LoadedEnv::default();
@@ -193,7 +184,7 @@ mod tests {
         }
         let plan = Plan::new(&pipeline).unwrap();
         let groups: Vec<Vec<usize>> =
-            Group::of(&plan).into_iter().map(|group| group.stages).collect();
+            EnvGroup::of(&plan).into_iter().map(|group| group.stages).collect();
         let expected: Vec<Vec<usize>> = (0..8).map(|at| vec![at, at + 8]).collect();
         assert_eq!(groups, expected);
     }

@@ -381,6 +381,7 @@ mod tests {
         });
         assert!(matches!(queue.take(Duration::MAX), Taken::Finished));
     }
+
     #[test]
     fn a_stop_gives_back_what_waits_and_settles_what_was_taken() {
         let queue = Queue::new(1, Limits { tasks: 2, bytes: 100 });

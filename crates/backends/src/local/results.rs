@@ -11,7 +11,7 @@ use super::payload::{Format, Payload};
 use super::spare::Spare;
 use crate::run::Cause;
 use crate::worker::wire::{
-    Answer, BatchResult, Entry, Frame, Loaded, Outcome, OutputRecord, Region, aligned,
+    Answer, BatchResult, Entry, Frame, Loaded, OutputKind, OutputRecord, Region, aligned,
 };
 
 /// The result of a batch.
@@ -134,13 +134,13 @@ impl Body<'_> {
             let (metadata, dataset) = rest.unwrap_or_default();
             heads.push(Task::empty().with_metadata(metadata).with_dataset_name(dataset));
             payloads.push(match kind {
-                Outcome::Json => self.take(Format::Json, length)?,
-                Outcome::Bytes => self.take(Format::Bytes, length)?,
-                Outcome::Table => self.take(Format::Table, length)?,
-                Outcome::SharedJson => self.take_shared(Format::Json, length)?,
-                Outcome::SharedBytes => self.take_shared(Format::Bytes, length)?,
-                Outcome::SharedTable => self.take_shared(Format::Table, length)?,
-                Outcome::Same => {
+                OutputKind::Json => self.take(Format::Json, length)?,
+                OutputKind::Bytes => self.take(Format::Bytes, length)?,
+                OutputKind::Table => self.take(Format::Table, length)?,
+                OutputKind::SharedJson => self.take_shared(Format::Json, length)?,
+                OutputKind::SharedBytes => self.take_shared(Format::Bytes, length)?,
+                OutputKind::SharedTable => self.take_shared(Format::Table, length)?,
+                OutputKind::Same => {
                     let parcel = self.batch.parcels.get(length);
                     parcel
                         .ok_or("a result that names a task that its batch has not")?

@@ -12,8 +12,9 @@ use super::parcel::{Batch, Parcel};
 use super::queue::{Limits, Queue};
 use super::run::Run;
 use super::stage_run::StageRun;
-use crate::provision::EnvironmentReport;
-use crate::run::{Error, FailedTask, FailurePolicy, Observer, Plan, Secrets, StageReport};
+use crate::run::{
+    EnvReport, Error, FailedTask, FailurePolicy, Observer, Plan, Secrets, StageReport,
+};
 use crate::worker::Cancel;
 
 /// The engine decides how many tasks are under way.
@@ -34,7 +35,7 @@ pub struct StageEnd {
     /// Tasks that failed for good; only with the policy to record them.
     pub failed: Vec<FailedTask>,
     /// The environment that it ran in; none if it needs none.
-    pub environment: Option<EnvironmentReport>,
+    pub environment: Option<EnvReport>,
 }
 
 impl<'a> StageRunner<'a> {
@@ -100,7 +101,7 @@ impl<'a> StageRunner<'a> {
 
     /// Returns the environment that the stage runs in, once it is ready.
     #[must_use]
-    pub fn environment(&self) -> Option<EnvironmentReport> {
+    pub fn environment(&self) -> Option<EnvReport> {
         let mut report = self.run.environments[0].peek()?.report();
         report.stages = vec![self.stage.name().to_owned()];
         Some(report)

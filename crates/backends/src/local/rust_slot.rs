@@ -164,13 +164,9 @@ fn doubtful(task: &Task) -> Option<Json> {
 fn guarded<T>(hook: impl FnOnce() -> Result<T, BoxError>) -> Result<T, Cause> {
     match catch_unwind(AssertUnwindSafe(hook)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Cause::Failed(chain(&*error))),
+        Ok(Err(error)) => Err(Cause::Failed(envspec::messages(&*error))),
         Err(panic) => Err(Cause::Panicked(panic_text(&*panic))),
     }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -356,6 +356,40 @@ impl<'a> Session<'a> {
         None
     }
 
+    /// Returns where the large outputs of a batch are, and which of them stay there.
+    fn room_of<'f>(&self, flight: &'f Flight) -> Room<'f> {
+        let region = flight.berth.as_ref().and_then(|berth| berth.output.as_ref());
+        // Half of the arena is for the next batches.
+        let is_roomy = |region: &Arc<Region>| region.arena().in_use() <= region.arena().size() / 2;
+        let stay_from = match region {
+            Some(region) if is_roomy(region) && self.stage.feeds_python => 0,
+            // Memory of this size is always fresh, so it is allocated only when it is needed.
+            Some(region) if is_roomy(region) => spare::MOST,
+            _ => usize::MAX,
+        };
+        let from = self.stage.run.arenas_from.unwrap_or(usize::MAX);
+        Room { region, stay_from, from }
+    }
+
+    /// Takes the first batch out of flight, and learns from it. Returns the time of its transfer
+    /// with it.
+    fn land(&self, duration: Duration, large: usize) -> Option<(Flight, Duration)> {
+        let mut state = self.lock();
+        let flight = state.in_flight.pop_front().and_then(Arc::into_inner)?;
+        state.has_answered = true;
+        state.bytes -= flight.bytes;
+        state.shared -= flight.shared;
+        state.outputs = large.max(state.outputs - state.outputs / 8);
+        let transfer = state.front_since.elapsed().saturating_sub(duration) + flight.placing;
+        state.front_since = Instant::now();
+        let pace = state.pace.unwrap_or(duration);
+        state.pace = Some((3 * pace + duration) / 4);
+        if state.in_flight.is_empty() {
+            self.stage.load.end_batch();
+        }
+        Some((flight, transfer))
+    }
+
     /// Settles the first batch in flight with its result.
     fn take_result(
         &self,
@@ -371,17 +405,7 @@ impl<'a> Session<'a> {
                 frame.sequence, flight.sequence
             )));
         }
-        let region = flight.berth.as_ref().and_then(|berth| berth.output.as_ref());
-        // Half of the arena is for the next batches.
-        let is_roomy = |region: &Arc<Region>| region.arena().in_use() <= region.arena().size() / 2;
-        let stay_from = match region {
-            Some(region) if is_roomy(region) && self.stage.feeds_python => 0,
-            // Memory of this size is always fresh, so it is allocated only when it is needed.
-            Some(region) if is_roomy(region) => spare::MOST,
-            _ => usize::MAX,
-        };
-        let from = self.stage.run.arenas_from.unwrap_or(usize::MAX);
-        let room = Room { region, stay_from, from };
+        let room = self.room_of(&flight);
         let answered = results::read(self.stage.name(), &flight.batch, frame, &room, spare);
         let Answered { duration, verdict, kept: still, lacking, declared, large } =
             answered.map_err(End::Broken)?;
@@ -391,27 +415,10 @@ impl<'a> Session<'a> {
             return Err(End::Cancelled);
         }
         drop(flight);
-        let (batch, transfer) = {
-            let mut state = self.lock();
-            let flight = state.in_flight.pop_front().and_then(Arc::into_inner);
-            let flight = flight.ok_or_else(unasked)?;
-            state.has_answered = true;
-            state.bytes -= flight.bytes;
-            state.shared -= flight.shared;
-            state.outputs = large.max(state.outputs - state.outputs / 8);
-            let transfer = state.front_since.elapsed().saturating_sub(duration) + flight.placing;
-            state.front_since = Instant::now();
-            let pace = state.pace.unwrap_or(duration);
-            state.pace = Some((3 * pace + duration) / 4);
-            if state.in_flight.is_empty() {
-                self.stage.load.end_batch();
-            }
-            if still.contains(&flight.sequence) {
-                let input = flight.berth.and_then(Berth::into_input);
-                kept.extend(input.map(|region| (flight.sequence, region)));
-            }
-            (flight.batch, transfer)
-        };
+        let (flight, transfer) = self.land(duration, large).ok_or_else(unasked)?;
+        let Flight { sequence, batch, berth, .. } = flight;
+        let input = berth.and_then(Berth::into_input).filter(|_| still.contains(&sequence));
+        kept.extend(input.map(|region| (sequence, region)));
         kept.retain(|(sequence, _)| still.contains(sequence));
         self.changed.notify_all();
         let log = || self.log.lines();

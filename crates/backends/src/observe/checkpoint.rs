@@ -182,13 +182,7 @@ impl Checkpoint {
                 observer.on_event(event);
             })
         };
-        if !self.damaged.is_empty() {
-            let lines: Vec<String> = self.damaged.iter().map(ToString::to_string).collect();
-            let message = format!(
-                "the checkpoint `{dir}` was damaged (`journal.jsonl`, line {}): the tasks that stood \
-                 there are done again",
-                lines.join(", ")
-            );
+        if let Some(message) = told_of_damage(&dir, &self.damaged) {
             observer.on_event(&Event::Warning { stage: None, message });
         }
         let mut seen = Seen {
@@ -228,6 +222,18 @@ impl Checkpoint {
         journal::hand_out(&path, end, &seen.redone, sink)?;
         Ok(report)
     }
+}
+
+/// Returns the warning about damaged lines of a journal, if there are any.
+fn told_of_damage(dir: &str, damaged: &[usize]) -> Option<String> {
+    let lines: Vec<String> = damaged.iter().map(ToString::to_string).collect();
+    (!lines.is_empty()).then(|| {
+        format!(
+            "the checkpoint `{dir}` was damaged (`journal.jsonl`, line {}): the tasks that stood \
+             there are done again",
+            lines.join(", ")
+        )
+    })
 }
 
 impl fmt::Debug for Checkpoint {

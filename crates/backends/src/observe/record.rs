@@ -12,7 +12,7 @@ use serde_json::Value;
 use stage::Isolation;
 
 use crate::provision::{
-    Added, Details, Provisioner, asks_for, digest_now, is_direct, local_path, with_requirements,
+    Added, EnvDetails, Provisioner, asks_for, digest_now, is_direct, local_path, with_requirements,
 };
 use crate::run::{Error, Plan, PlannedBase, PlannedStage, RunReport};
 
@@ -96,7 +96,7 @@ impl RecordedEnv {
         provisioner: &Provisioner,
         env: &LoadedEnv,
         install: &Install,
-        details: Details,
+        details: EnvDetails,
     ) -> Result<Self, Error> {
         let (requirements, has_hashes) = provisioner.pin(env, &details)?;
         Ok(Self {
@@ -111,7 +111,7 @@ impl RecordedEnv {
     }
 
     /// Returns the differences of an environment's contents in words; none if there are none.
-    fn difference(&self, details: &Details) -> Option<String> {
+    fn difference(&self, details: &EnvDetails) -> Option<String> {
         // The digest counts if both have one.
         let digest = |name: &str| {
             let then = self.added.iter().find(|it| it.name == name && !it.editable)?;

@@ -8,7 +8,7 @@ use envspec::Install;
 use installer::Settings;
 use venv_cache::{Cache, CachedEnv, Fingerprint, Interpreter, Key};
 
-use super::bytecode::{BaseBytecode, Offer};
+use super::bytecode::{BaseBytecode, BytecodeOffer};
 use super::environment::Core;
 use crate::run::Error;
 
@@ -53,7 +53,7 @@ impl OpenBase {
 
     pub(crate) fn found(base: venv_cache::Base, cache: &Cache, duration: Duration) -> Self {
         let bytecode = Arc::new(BaseBytecode::of(cache, &base));
-        let offer = Offer::to_base(&bytecode, base.interpreter());
+        let offer = BytecodeOffer::to_base(&bytecode, base.interpreter());
         let core = Core::base(base.interpreter(), None, duration)
             .with_bytecode(offer)
             .with_fingerprint(*base.fingerprint());

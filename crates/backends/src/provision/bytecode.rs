@@ -32,7 +32,7 @@ pub(crate) struct BaseBytecode {
 
 /// The folders of an environment with modules of the base, and their kept bytecode.
 #[derive(Debug)]
-pub(crate) struct Offer {
+pub(crate) struct BytecodeOffer {
     base: Arc<BaseBytecode>,
     /// Each with the number of the base's folder that its modules come from.
     folders: Vec<(PathBuf, usize)>,
@@ -134,7 +134,7 @@ fn goes_on(over: &AtomicBool) -> bool {
     !over.load(Ordering::Relaxed)
 }
 
-impl Offer {
+impl BytecodeOffer {
     /// Returns the offer to the base itself.
     pub(crate) fn to_base(base: &Arc<BaseBytecode>, interpreter: &Interpreter) -> Self {
         let folders = interpreter.site_dirs().iter().cloned().zip(0..).collect();

@@ -14,10 +14,10 @@ use stage::{EnvView, PythonCode, PythonSource};
 use venv_cache::{CachedEnv, Fingerprint, Interpreter, Key, State};
 
 use super::build::BuildRecord;
-use super::bytecode::Offer;
-use super::inspect::Details;
+use super::bytecode::BytecodeOffer;
+use super::inspect::EnvDetails;
 use super::vars;
-use crate::run::{EnvState, EnvironmentReport, Error};
+use crate::run::{EnvReport, EnvState, Error};
 use crate::worker::warm::Wanted;
 use crate::worker::wire::{Importer, Proof};
 use crate::worker::{Launch, Shims};
@@ -41,7 +41,7 @@ pub(crate) struct Core {
     /// The packages that a prebuilt interpreter must have, if a spec names some.
     pub(crate) wanted: Vec<Requirement>,
     /// Bytecode of the base that is kept outside of it.
-    pub(crate) bytecode: Option<Offer>,
+    pub(crate) bytecode: Option<BytecodeOffer>,
     /// What tells a base from what it was before a change; none where a key does.
     pub(crate) fingerprint: Option<Fingerprint>,
 }
@@ -95,7 +95,7 @@ impl Core {
     }
 
     /// Adds bytecode that is kept outside of the base.
-    pub(crate) fn with_bytecode(self, offer: Offer) -> Self {
+    pub(crate) fn with_bytecode(self, offer: BytecodeOffer) -> Self {
         Self { bytecode: Some(offer), ..self }
     }
 
@@ -145,11 +145,11 @@ impl Core {
         }
     }
 
-    pub(crate) fn report(&self, stages: Vec<String>) -> EnvironmentReport {
+    pub(crate) fn report(&self, stages: Vec<String>) -> EnvReport {
         let manifest =
             self.cached.as_ref().filter(|_| self.key().is_some()).map(CachedEnv::manifest);
         let record = self.record.as_ref();
-        EnvironmentReport {
+        EnvReport {
             stages,
             key: self.key().map(ToString::to_string),
             state: self.state,
@@ -263,9 +263,9 @@ impl Environment {
 
     /// Returns how it was made, and its contents; none for the base and for prebuilt environments.
     #[must_use]
-    pub fn details(&self) -> Option<Details> {
+    pub fn details(&self) -> Option<EnvDetails> {
         self.key()?;
-        self.core.cached.as_ref().and_then(Details::of)
+        self.core.cached.as_ref().and_then(EnvDetails::of)
     }
 
     /// Returns the environment in the cache: this one, or the managed base that it uses. None if
@@ -277,7 +277,7 @@ impl Environment {
 
     /// Returns a summary for a run report.
     #[must_use]
-    pub fn report(&self) -> EnvironmentReport {
+    pub fn report(&self) -> EnvReport {
         self.core.report(Vec::new())
     }
 
@@ -288,7 +288,7 @@ impl Environment {
 
     /// Returns where a worker in it finds bytecode of the base.
     pub(crate) fn bytecode(&self) -> Option<Value> {
-        self.core.bytecode.as_ref().and_then(Offer::told)
+        self.core.bytecode.as_ref().and_then(BytecodeOffer::told)
     }
 
     pub(crate) fn key_text(&self) -> Option<String> {

@@ -29,16 +29,14 @@ pub(crate) use again::with_requirements;
 pub use build::{Added, Replaced};
 pub(crate) use build::{asks_for, digest_now, is_direct, local_path};
 pub use builder::ProvisionerBuilder;
-pub(crate) use classes::Answer;
+pub(crate) use classes::ClassAnswer;
 pub use command::EnvCommand;
 pub use environment::Environment;
 pub(crate) use eviction::Eviction;
 pub use inspect::{
-    Change, Damage, Dependent, Details, Diff, Finding, Origin, Preview, PreviewState, Previews,
+    Change, Damage, Dependent, Diff, EnvDetails, Finding, Origin, Preview, PreviewState, Previews,
     Problem, Status, Why,
 };
 pub use key::environment_key;
 pub use provisioner::Provisioner;
 pub use ray_worker::RayWorker;
-
-pub use crate::run::{EnvState, EnvironmentReport};

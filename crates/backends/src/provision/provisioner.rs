@@ -12,7 +12,7 @@ use venv_cache::{BuildOptions, Built, Cache, CachedEnv, Interpreter, Key, Site, 
 
 use super::base::{OpenBase, current_dir};
 use super::build::{Amount, Build};
-use super::bytecode::{Compiling, Offer};
+use super::bytecode::{BytecodeOffer, Compiling};
 use super::environment::{Core, Environment};
 use super::eviction::Eviction;
 use super::key;
@@ -146,7 +146,7 @@ impl Provisioner {
         let mut core = Core::cached(cached, begun.elapsed());
         if let Some(bytecode) = &open.bytecode {
             let interpreter = open.base.interpreter();
-            core = core.with_bytecode(Offer::to_environment(bytecode, interpreter, &dir));
+            core = core.with_bytecode(BytecodeOffer::to_environment(bytecode, interpreter, &dir));
         }
         if core.state == EnvState::Built {
             self.evict_after_build();

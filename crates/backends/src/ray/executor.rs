@@ -15,8 +15,9 @@ use super::driver::Driver;
 use super::engine::{RayActorPool, RayData, RayEngine, RayEnv, Xenna};
 use super::host::{self, ROLE};
 use super::job::{Job, JobStage};
-use super::session::{Outcome, RayRun};
+use super::session::{RayEnd, RayRun};
 use crate::provision::{Environment, Provisioner};
+use crate::random::random;
 use crate::run::{
     Error, Executor, FailurePolicy, Observer, Plan, RunReport, STOP_GRACE, Sink, Stop,
 };
@@ -199,7 +200,7 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
         let base = Environment::new(open.core.clone(), &LoadedEnv::default(), shims)?;
         let job = Job {
             engine: E::NAME,
-            run: run_id()?,
+            run: random::<8>().map_err(|source| Error::io("draw", "the id of a run", source))?,
             init: self.connection.init_args(),
             options: &self.options,
             policy: self.failure_policy,
@@ -210,7 +211,7 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
         let driver = Driver::start(&base, shims, &job)?;
         let stop = self.stop.clone().map(|stop| (stop, self.stop_grace));
         let session = RayRun::new(plan, self.failure_policy, observer).with_stop(stop);
-        let Outcome { stages, environments, failed, is_stopped } =
+        let RayEnd { stages, environments, failed, is_stopped } =
             session.run(driver, E::NAME, tasks, sink).inspect_err(|error| plan.forget(error))?;
         let mut report = RunReport::new(plan, E::NAME);
         (report.failed, report.stages, report.environments) = (failed, stages, environments);
@@ -218,15 +219,6 @@ impl<E: RayEngine> Executor for RayExecutor<E> {
         report.wall = begun.elapsed();
         Ok(report)
     }
-}
-
-/// Returns sixteen random hexadecimal digits.
-fn run_id() -> Result<String, Error> {
-    let failed = |source| Error::io("read", "/dev/urandom", source);
-    let mut random = [0; 8];
-    let mut file = std::fs::File::open("/dev/urandom").map_err(failed)?;
-    std::io::Read::read_exact(&mut file, &mut random).map_err(failed)?;
-    Ok(format!("{:016x}", u64::from_le_bytes(random)))
 }
 
 impl<E> Clone for RayExecutor<E> {

@@ -1,6 +1,6 @@
 //! A stage's spec as the `runtime_env` that Ray itself builds.
 
-use envspec::{Install, LoadedEnv, Tool};
+use envspec::{IndexOptions, Install, LoadedEnv, Tool};
 use serde_json::{Map, Value, json};
 
 use crate::run::Error;
@@ -41,21 +41,48 @@ fn packages(stage: &str, install: &Install) -> Result<Value, Error> {
         contents: _,
         ..
     } = install;
-    let refuse = |field| Err(Error::NotNative { stage: stage.to_owned(), field });
-    if !constraints.is_empty() {
-        return refuse("constraints");
-    }
-    if !overrides.is_empty() {
-        return refuse("overrides");
-    }
     // Ray keeps `ray` by itself.
-    if keep.iter().any(|name| name != "ray") {
-        return refuse("keep");
+    let keeps_more = keep.iter().any(|name| name != "ray");
+    let sets_more =
+        build_env.keys().any(|name| !name.starts_with("PIP_") && !name.starts_with("UV_"));
+    let refused = [
+        ("constraints", !constraints.is_empty()),
+        ("overrides", !overrides.is_empty()),
+        ("keep", keeps_more),
+        ("config.build_env", sets_more),
+    ];
+    if let Some((field, _)) = refused.into_iter().find(|(_, is_refused)| *is_refused) {
+        return Err(Error::NotNative { stage: stage.to_owned(), field });
     }
-    if build_env.keys().any(|name| !name.starts_with("PIP_") && !name.starts_with("UV_")) {
-        return refuse("config.build_env");
+    let options = [&tool_options[..], &index_options(*tool, index)[..]].concat();
+    let lines: Vec<String> = requirements.iter().map(envspec::Requirement::expose).collect();
+    let name = tool.as_str();
+    let mut table = Map::new();
+    table.insert("packages".to_owned(), json!(lines));
+    table.insert(format!("{name}_check"), json!(check));
+    if let Some(version) = tool_version {
+        table.insert(format!("{name}_version"), json!(version));
     }
-    let mut options = tool_options.clone();
+    if !options.is_empty() {
+        // A list replaces Ray's own, which turns the caches off.
+        let own = match tool {
+            Tool::Pip => ["--disable-pip-version-check", "--no-cache-dir"].as_slice(),
+            Tool::Uv => &["--no-cache"],
+        };
+        let options: Vec<&str> =
+            own.iter().copied().chain(options.iter().map(String::as_str)).collect();
+        let field = match tool {
+            Tool::Pip => "pip_install_options",
+            Tool::Uv => "uv_pip_install_options",
+        };
+        table.insert(field.to_owned(), json!(options));
+    }
+    Ok(Value::Object(table))
+}
+
+/// Returns where a tool looks for packages, as its options.
+fn index_options(tool: Tool, index: &IndexOptions) -> Vec<String> {
+    let mut options = Vec::new();
     let mut add = |option: &str, value: &str| options.push(format!("{option}={value}"));
     if let Some(url) = &index.index_url {
         add("--index-url", url.expose());
@@ -81,29 +108,7 @@ fn packages(stage: &str, install: &Install) -> Result<Value, Error> {
     if index.require_hashes {
         options.push("--require-hashes".to_owned());
     }
-    let lines: Vec<String> = requirements.iter().map(envspec::Requirement::expose).collect();
-    let name = tool.as_str();
-    let mut table = Map::new();
-    table.insert("packages".to_owned(), json!(lines));
-    table.insert(format!("{name}_check"), json!(check));
-    if let Some(version) = tool_version {
-        table.insert(format!("{name}_version"), json!(version));
-    }
-    if !options.is_empty() {
-        // A list replaces Ray's own, which turns the caches off.
-        let own = match tool {
-            Tool::Pip => ["--disable-pip-version-check", "--no-cache-dir"].as_slice(),
-            Tool::Uv => &["--no-cache"],
-        };
-        let options: Vec<&str> =
-            own.iter().copied().chain(options.iter().map(String::as_str)).collect();
-        let field = match tool {
-            Tool::Pip => "pip_install_options",
-            Tool::Uv => "uv_pip_install_options",
-        };
-        table.insert(field.to_owned(), json!(options));
-    }
-    Ok(Value::Object(table))
+    options
 }
 
 #[cfg(test)]

@@ -13,10 +13,9 @@ use stage::{SourceTask, Task};
 use super::driver::{Driver, send};
 use super::host::{Fault, Note};
 use crate::local::{Parcel, cut, pack, unpack};
-use crate::provision::{EnvState, EnvironmentReport};
 use crate::run::{
-    Error, Event, FailedTask, FailurePolicy, Observer, Over, Plan, Secrets, Sink, StageReport,
-    tell_dropped,
+    EnvReport, EnvState, Error, Event, FailedTask, FailurePolicy, Observer, Over, Plan, Secrets,
+    Sink, StageReport, tell_dropped,
 };
 use crate::worker::Incoming;
 use crate::worker::wire::{Frame, Kind};
@@ -61,7 +60,7 @@ pub(crate) struct RayRun<'a> {
     /// The number of each host in its stage.
     numbers: HashMap<String, usize>,
     counts: HashMap<String, usize>,
-    environments: BTreeMap<String, EnvironmentReport>,
+    environments: BTreeMap<String, EnvReport>,
     failed: Vec<FailedTask>,
     /// The warnings so far.
     told: HashSet<(Option<String>, String)>,
@@ -70,9 +69,9 @@ pub(crate) struct RayRun<'a> {
 }
 
 /// The result of a run.
-pub(crate) struct Outcome {
+pub(crate) struct RayEnd {
     pub(crate) stages: Vec<StageReport>,
-    pub(crate) environments: Vec<EnvironmentReport>,
+    pub(crate) environments: Vec<EnvReport>,
     pub(crate) failed: Vec<FailedTask>,
     /// Whether it was asked to end early.
     pub(crate) is_stopped: bool,
@@ -107,7 +106,7 @@ impl<'a> RayRun<'a> {
         engine: &'static str,
         tasks: &mut (dyn Iterator<Item = Task> + Send),
         sink: &mut Sink<'_>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<RayEnd, Error> {
         let lost = |error: io::Error| Error::Driver {
             engine: engine.to_owned(),
             problem: format!("cannot be talked to: {error}"),
@@ -149,7 +148,7 @@ impl<'a> RayRun<'a> {
                     }
                 },
             );
-            watching.and(feeding.map(drop)).map_err(|error| Stop::from(lost(error)))?;
+            watching.and(feeding.map(drop)).map_err(|error| Halt::from(lost(error)))?;
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
                 observer.on_event(&Event::Stopping);
@@ -167,19 +166,19 @@ impl<'a> RayRun<'a> {
                 driver.finish();
                 Ok(self.conclude(is_stopped.into_inner()))
             }
-            Err(Stop::Lost(_)) if is_killed.into_inner() => {
+            Err(Halt::Lost(_)) if is_killed.into_inner() => {
                 driver.abort();
                 Ok(self.conclude(true))
             }
-            Err(Stop::Failed(error)) => {
+            Err(Halt::Failed(error)) => {
                 driver.abort();
                 Err(*error)
             }
-            Err(Stop::Lost(problem)) => Err(driver.lost(problem)),
+            Err(Halt::Lost(problem)) => Err(driver.lost(problem)),
         }
     }
 
-    fn receive(&mut self, driver: &mut Driver, sink: &mut Sink<'_>) -> Result<(), Stop> {
+    fn receive(&mut self, driver: &mut Driver, sink: &mut Sink<'_>) -> Result<(), Halt> {
         loop {
             match driver.receive() {
                 Incoming::Frame(frame) => match frame.kind {
@@ -187,20 +186,20 @@ impl<'a> RayRun<'a> {
                     Kind::Result => Self::take_outputs(&frame, sink)?,
                     Kind::Failed => return Err(given_up(&frame)),
                     Kind::Bye => return Ok(()),
-                    other => return Err(Stop::Lost(Some(format!("sent a {other:?} frame")))),
+                    other => return Err(Halt::Lost(Some(format!("sent a {other:?} frame")))),
                 },
                 Incoming::Broken(error) => {
-                    return Err(Stop::Lost(Some(format!("wrote nonsense: {error}"))));
+                    return Err(Halt::Lost(Some(format!("wrote nonsense: {error}"))));
                 }
                 Incoming::Gone | Incoming::Deadline | Incoming::Cancelled => {
-                    return Err(Stop::Lost(None));
+                    return Err(Halt::Lost(None));
                 }
             }
         }
     }
 
-    fn take_outputs(frame: &Frame, sink: &mut Sink<'_>) -> Result<(), Stop> {
-        let nonsense = |what: String| Stop::Lost(Some(format!("wrote nonsense: {what}")));
+    fn take_outputs(frame: &Frame, sink: &mut Sink<'_>) -> Result<(), Halt> {
+        let nonsense = |what: String| Halt::Lost(Some(format!("wrote nonsense: {what}")));
         let lengths: Vec<usize> =
             serde_json::from_slice(&frame.meta).map_err(|error| nonsense(error.to_string()))?;
         for bytes in cut(&frame.body, &lengths).map_err(nonsense)? {
@@ -208,7 +207,7 @@ impl<'a> RayRun<'a> {
             let id = parcel.head.id().clone();
             match parcel.unpack() {
                 Ok(task) => sink(task)
-                    .map_err(|source| Stop::from(Error::Sink { task: id.to_string(), source }))?,
+                    .map_err(|source| Halt::from(Error::Sink { task: id.to_string(), source }))?,
                 Err(source) => {
                     return Err(Error::Data { task: id.to_string(), source }.into());
                 }
@@ -217,9 +216,9 @@ impl<'a> RayRun<'a> {
         Ok(())
     }
 
-    fn take_note(&mut self, frame: &Frame) -> Result<(), Stop> {
+    fn take_note(&mut self, frame: &Frame) -> Result<(), Halt> {
         let Passed { host, note } = serde_json::from_slice(&frame.meta)
-            .map_err(|error| Stop::Lost(Some(format!("passed on nonsense: {error}"))))?;
+            .map_err(|error| Halt::Lost(Some(format!("passed on nonsense: {error}"))))?;
         match note {
             // Each host reports the declarations of its stage's code.
             Note::Event(Event::Warning { stage, message })
@@ -273,7 +272,7 @@ impl<'a> RayRun<'a> {
 
     /// Notes an environment that several nodes and workers may report. If one of them had to build
     /// it, that report counts.
-    fn take_environment(&mut self, mut report: EnvironmentReport) {
+    fn take_environment(&mut self, mut report: EnvReport) {
         let key = match &report.key {
             Some(key) => key.clone(),
             None => format!("{:?} {}", report.state, report.python.display()),
@@ -283,11 +282,10 @@ impl<'a> RayRun<'a> {
                 self.environments.insert(key, report);
             }
             Some(known) => {
-                let is_built = |report: &EnvironmentReport| report.state == EnvState::Built;
+                let is_built = |report: &EnvReport| report.state == EnvState::Built;
                 let stages = std::mem::take(&mut report.stages);
                 if is_built(&report) && (!is_built(known) || report.duration > known.duration) {
-                    *known =
-                        EnvironmentReport { stages: std::mem::take(&mut known.stages), ..report };
+                    *known = EnvReport { stages: std::mem::take(&mut known.stages), ..report };
                 }
                 let new: Vec<String> =
                     stages.into_iter().filter(|stage| !known.stages.contains(stage)).collect();
@@ -296,7 +294,7 @@ impl<'a> RayRun<'a> {
         }
     }
 
-    fn conclude(self, is_stopped: bool) -> Outcome {
+    fn conclude(self, is_stopped: bool) -> RayEnd {
         let mut stages: Vec<StageReport> = Vec::new();
         for planned in self.plan.stages() {
             let mut sum = StageReport::new(&planned.settings.name);
@@ -312,24 +310,24 @@ impl<'a> RayRun<'a> {
             tell_dropped(self.plan, &stages, &*self.observer);
         }
         let environments = self.environments.into_values().collect();
-        Outcome { stages, environments, failed: self.failed, is_stopped }
+        RayEnd { stages, environments, failed: self.failed, is_stopped }
     }
 }
 
 /// Why the conversation ends before the run does.
-enum Stop {
+enum Halt {
     Failed(Box<Error>),
     /// The driver has ended, or its frames make no sense.
     Lost(Option<String>),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for Halt {
     fn from(error: Error) -> Self {
         Self::Failed(Box::new(error))
     }
 }
 
-fn given_up(frame: &Frame) -> Stop {
+fn given_up(frame: &Frame) -> Halt {
     let engine = || "the engine".to_owned();
     match serde_json::from_slice(&frame.meta) {
         Ok(GivenUp::Fault(fault)) => Error::from(fault).into(),
@@ -346,7 +344,7 @@ fn given_up(frame: &Frame) -> Stop {
             let log = envspec::redact(&detail).lines().map(str::to_owned).collect();
             Error::Engine { words, log }.into()
         }
-        Err(error) => Stop::Lost(Some(format!("gave up with nonsense: {error}"))),
+        Err(error) => Halt::Lost(Some(format!("gave up with nonsense: {error}"))),
     }
 }
 
@@ -403,7 +401,7 @@ mod tests {
             "detail": "Run cmd:\n['pip', '--extra-index-url=http://hunter2@h/']"}}"#;
         let frame =
             Frame { kind: Kind::Failed, sequence: 0, meta: meta.to_vec(), body: Vec::new() };
-        let Stop::Failed(error) = given_up(&frame) else { panic!("it makes sense") };
+        let Halt::Failed(error) = given_up(&frame) else { panic!("it makes sense") };
         let shown = format!("{} {error:?}", error.report());
         assert!(shown.contains("extra-index-url") && !shown.contains("hunter2"), "{shown}");
     }

@@ -18,7 +18,7 @@ const LONGEST: usize = 400;
 
 /// The plan's settings for a stage, from before a lock or an engine changed them.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct PlannedSettings {
     /// The policy for declarations.
     pub(crate) declared: Declared,
     /// The settings that the stage's own entry in the pipeline sets.
@@ -45,7 +45,7 @@ pub(crate) struct Checked {
     pub(crate) overrides: Map<String, Value>,
 }
 
-impl Wanted {
+impl PlannedSettings {
     /// Compares the declarations of a stage's code. A `runtime_env` that differs from the stage's is
     /// an error, unless the stage's entry has set that one.
     pub(crate) fn check(&self, settings: &Settings, declared: &Loaded) -> Result<Checked, Error> {

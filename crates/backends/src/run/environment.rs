@@ -22,7 +22,7 @@ pub enum EnvState {
 /// An environment, as a report shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct EnvironmentReport {
+pub struct EnvReport {
     /// The stages that ran in it.
     pub stages: Vec<String>,
     /// Its key; none for the base and for prebuilt environments.
@@ -30,7 +30,7 @@ pub struct EnvironmentReport {
     /// Its origin.
     pub state: EnvState,
     /// Time spent looking up, waiting for other builds, and building.
-    #[serde(rename = "seconds", with = "crate::run::seconds")]
+    #[serde(rename = "seconds", with = "super::seconds")]
     pub duration: Duration,
     /// Its own disk space, in bytes; 0 for the base and for prebuilt environments.
     pub own_bytes: u64,

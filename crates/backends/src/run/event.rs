@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::environment::EnvState;
 use super::failure::FailedTask;
+use super::seconds;
 use crate::worker::Exit;
 
 /// The output of a worker that a line came from.
@@ -243,28 +244,6 @@ impl Observer for () {
 impl<F: Fn(&Event) + Send + Sync> Observer for F {
     fn on_event(&self, event: &Event) {
         self(event);
-    }
-}
-
-/// Durations as seconds.
-pub(crate) mod seconds {
-    use super::{Deserialize, Deserializer, Duration};
-
-    pub(crate) fn serialize<S: serde::Serializer>(
-        duration: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(duration.as_secs_f64())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
-        // `serde` buffers the value to find the tag; the buffered number is only readable by its
-        // own type.
-        let number = serde_json::Number::deserialize(deserializer)?;
-        let seconds = number.as_f64().unwrap_or(f64::NAN);
-        Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
     }
 }
 

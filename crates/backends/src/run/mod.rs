@@ -19,15 +19,15 @@ mod intake;
 mod plan;
 mod python_error;
 mod report;
+pub(crate) mod seconds;
 mod secrets;
 mod stop;
 
 pub(crate) use classes::may_declare;
-pub(crate) use declared::Wanted;
-pub use environment::{EnvState, EnvironmentReport};
+pub(crate) use declared::PlannedSettings;
+pub use environment::{EnvReport, EnvState};
 pub(crate) use error::Words;
 pub use error::{Error, Report};
-pub(crate) use event::seconds;
 pub use event::{BuildPhase, Event, Observer, StartStep, Stream};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub(crate) use failure::numbers;

@@ -14,7 +14,7 @@ use stage::{
 
 use super::DiskSource;
 use super::classes::may_declare;
-use super::declared::Wanted;
+use super::declared::PlannedSettings;
 use super::error::Error;
 
 /// A pipeline made ready to run.
@@ -66,7 +66,7 @@ pub struct PlannedStage {
     /// Its environment's spec; none if the stage runs in the base environment.
     pub(crate) env: Option<LoadedEnv>,
     /// The settings that its code is compared with; none for Rust code.
-    pub(crate) wanted: Option<Box<Wanted>>,
+    pub(crate) wanted: Option<Box<PlannedSettings>>,
     /// The known declarations of its code.
     pub(crate) declared: Vec<DeclaredSetting>,
     /// The file that keeps the declarations of its code.
@@ -116,7 +116,7 @@ impl Plan {
             };
             let settings = stage.settings().clone();
             let wanted = stage.behaviour().as_python().map(|code| {
-                Box::new(Wanted {
+                Box::new(PlannedSettings {
                     declared: code.declared(),
                     given: given(stage),
                     read_env: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stage::{DeclaredSetting, Task};
 
-use super::environment::EnvironmentReport;
+use super::environment::EnvReport;
 use super::event::{Event, Observer};
 use super::failure::FailedTask;
 use super::plan::Plan;
@@ -25,13 +25,13 @@ pub struct RunReport {
     /// The stages, in the order of the pipeline.
     pub stages: Vec<StageReport>,
     /// The environments, each once.
-    pub environments: Vec<EnvironmentReport>,
+    pub environments: Vec<EnvReport>,
     /// The declarations of its stages' code that were known before it began, and their effect.
     pub declared: Vec<DeclaredSetting>,
     /// Whether it was asked to [stop](crate::Stop) before its end: waiting tasks were dropped then.
     pub is_stopped: bool,
     /// Time from the call to the last output.
-    #[serde(rename = "wall_seconds", with = "crate::run::seconds")]
+    #[serde(rename = "wall_seconds", with = "super::seconds")]
     pub wall: Duration,
 }
 
@@ -53,7 +53,7 @@ impl RunReport {
     }
 
     /// Adds an environment. A known one gets the additional stages.
-    pub fn add_environment(&mut self, environment: EnvironmentReport) {
+    pub fn add_environment(&mut self, environment: EnvReport) {
         let same = self
             .environments
             .iter_mut()
@@ -72,7 +72,7 @@ impl RunReport {
 
     /// Returns the environment that a stage ran in.
     #[must_use]
-    pub fn environment_of(&self, stage: &str) -> Option<&EnvironmentReport> {
+    pub fn environment_of(&self, stage: &str) -> Option<&EnvReport> {
         self.environments.iter().find(|env| env.stages.iter().any(|name| name == stage))
     }
 }
@@ -103,10 +103,10 @@ pub struct StageReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_forked: Option<String>,
     /// Time in the stage's own code, summed over its workers.
-    #[serde(rename = "process_seconds", with = "crate::run::seconds")]
+    #[serde(rename = "process_seconds", with = "super::seconds")]
     pub process: Duration,
     /// Time to bring tasks to its workers and back, as far as these were idle meanwhile.
-    #[serde(rename = "transfer_seconds", with = "crate::run::seconds")]
+    #[serde(rename = "transfer_seconds", with = "super::seconds")]
     pub transfer: Duration,
 }
 

@@ -29,7 +29,7 @@ impl Secrets {
     /// Collects the values of environment variables of a plan's stages, and of this process, that
     /// have the name of a secret.
     pub(crate) fn from_env(plan: &Plan) -> Self {
-        let mut secrets = Known::default();
+        let mut secrets = Collected::default();
         let vars = plan.stages().iter().filter_map(|stage| stage.env()).flat_map(|it| &it.env_vars);
         for (_, value) in vars.filter(|(name, _)| envspec::names_a_secret(name)) {
             secrets.add(value);
@@ -149,9 +149,9 @@ impl Secrets {
 
 /// The secrets collected so far.
 #[derive(Default)]
-struct Known(Vec<String>);
+struct Collected(Vec<String>);
 
-impl Known {
+impl Collected {
     fn add(&mut self, value: &str) {
         // A file's path, such as that of an agent's socket, is no secret.
         if value.contains("${") || Path::new(value).exists() {
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_hidden_wherever_it_stands() {
-        let mut secrets = Known::default();
+        let mut secrets = Collected::default();
         for value in ["one line\nand-another", "hush-token", "short", "${HF_TOKEN}", "/dev/null"] {
             secrets.add(value);
         }

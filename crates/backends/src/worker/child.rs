@@ -28,12 +28,12 @@ pub(crate) trait Parent: std::fmt::Debug + Send + Sync {
 pub(crate) struct Child {
     pid: Pid,
     ended: Ended,
-    birth: Birth,
+    parentage: Parentage,
     exit: Option<Exit>,
 }
 
 #[derive(Debug)]
-enum Birth {
+enum Parentage {
     /// This program is its parent.
     Spawned(Box<duct::Handle>),
     Forked(Arc<dyn Parent>),
@@ -50,7 +50,7 @@ impl Child {
             .ok_or_else(|| io::Error::other("a started process has no process id"))?;
         match Ended::of(pid) {
             Ok(ended) => {
-                Ok(Self { pid, ended, birth: Birth::Spawned(Box::new(handle)), exit: None })
+                Ok(Self { pid, ended, parentage: Parentage::Spawned(Box::new(handle)), exit: None })
             }
             Err(error) => {
                 kill_group(pid, Signal::KILL);
@@ -62,7 +62,7 @@ impl Child {
 
     /// Takes up a process that another has forked, with the descriptor that shows its end.
     pub(crate) fn forked(pid: Pid, ended: Ended, parent: Arc<dyn Parent>) -> Self {
-        Self { pid, ended, birth: Birth::Forked(parent), exit: None }
+        Self { pid, ended, parentage: Parentage::Forked(parent), exit: None }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -77,9 +77,9 @@ impl Child {
     /// Sends a signal to the whole group; to the process alone where the number of its group may be
     /// another's, since it may have been reaped.
     pub(crate) fn signal_group(&self, signal: Signal) {
-        match &self.birth {
-            Birth::Spawned(_) => kill_group(self.pid, signal),
-            Birth::Forked(parent) => {
+        match &self.parentage {
+            Parentage::Spawned(_) => kill_group(self.pid, signal),
+            Parentage::Forked(parent) => {
                 if !parent.signal(self.pid, signal) {
                     self.ended.signal(signal);
                 }
@@ -93,12 +93,12 @@ impl Child {
             return exit;
         }
         self.signal_group(Signal::KILL);
-        let exit = match &self.birth {
-            Birth::Spawned(handle) => match handle.wait() {
+        let exit = match &self.parentage {
+            Parentage::Spawned(handle) => match handle.wait() {
                 Ok(output) => Exit::of(output.status),
                 Err(_) => Exit::Signal(Signal::KILL.as_raw()),
             },
-            Birth::Forked(parent) => {
+            Parentage::Forked(parent) => {
                 // A parent that waits for what does not end could serve no one else.
                 let has_ended = self.wait_for_end(Instant::now() + KILL_LIMIT);
                 has_ended.then(|| parent.reap(self.pid)).flatten().unwrap_or(Exit::Unknown)

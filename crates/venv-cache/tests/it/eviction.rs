@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{Budget, BuildOptions, Built, Cache, Key, Report, Site};
+use venv_cache::{Budget, BuildOptions, Built, Cache, Key, PruneReport, Site};
 
 use crate::processes::no_forks;
 
@@ -29,7 +29,7 @@ fn used_ago(cache: &Cache, number: u64, ago: Duration) {
     file.and_then(|file| file.set_modified(SystemTime::now() - ago)).expect("not set");
 }
 
-fn removed(report: &Report) -> Vec<Key> {
+fn removed(report: &PruneReport) -> Vec<Key> {
     report.removed.iter().map(|removed| removed.key).collect()
 }
 

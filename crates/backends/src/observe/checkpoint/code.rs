@@ -182,7 +182,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// Returns as much of a digest as tells files apart.
-fn short(digest: &[u8; 32]) -> String {
+pub(super) fn short(digest: &[u8; 32]) -> String {
     hex::encode(&digest[..16])
 }
 

@@ -1,8 +1,7 @@
 //! The work that a checkpoint belongs to: a pipeline with its code, and tasks.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use envspec::LoadedEnv;
@@ -13,7 +12,8 @@ use sha2::{Digest, Sha256};
 use stage::{Behaviour, Task};
 use venv_cache::{Base, Interpreter};
 
-use super::code;
+use super::code::{self, short};
+use crate::random::random;
 use crate::run::{Error, Plan, PlannedBase, PlannedStage};
 
 /// The version of the checkpoint's format.
@@ -363,16 +363,6 @@ fn of_secret(bytes: &[u8], salt: &str) -> String {
     short(&digest)
 }
 
-fn short(digest: &[u8; 32]) -> String {
-    let mut start = [0; 16];
-    start.copy_from_slice(&digest[..16]);
-    format!("{:032x}", u128::from_be_bytes(start))
-}
-
 fn salt() -> Result<String, Error> {
-    let mut random = [0; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut random))
-        .map_err(|source| Error::io("read", "/dev/urandom", source))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(random)))
+    random::<16>().map_err(|source| Error::io("draw", "the salt of a checkpoint", source))
 }

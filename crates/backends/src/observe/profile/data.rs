@@ -11,8 +11,7 @@ use super::page;
 use super::state::State;
 use super::tallies::{Lane, Life, Making, StageTally};
 use super::waterfall;
-use crate::provision::{EnvState, EnvironmentReport};
-use crate::run::{Cause, Error, FailedTask, Secrets, StartStep};
+use crate::run::{Cause, EnvReport, EnvState, Error, FailedTask, Secrets, StartStep};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -194,7 +193,7 @@ fn making_value(making: &Making, error: Option<&Error>) -> Value {
     })
 }
 
-fn environment_value(report: &EnvironmentReport) -> Value {
+fn environment_value(report: &EnvReport) -> Value {
     let was: BTreeMap<&str, &str> =
         report.replaced.iter().filter_map(|it| it.split_once("==")).collect();
     let packages = report.added.iter().take(PACKAGES).map(|package| {

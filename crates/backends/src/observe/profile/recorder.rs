@@ -12,8 +12,7 @@ use super::bins::Scale;
 use super::data::{Ending, RunProfile};
 use super::state::State;
 use super::tallies::StageTally;
-use crate::provision::{EnvState, EnvironmentReport};
-use crate::run::{Error, Event, Observer, Plan, RunReport, Secrets};
+use crate::run::{EnvReport, EnvState, Error, Event, Observer, Plan, RunReport, Secrets};
 
 /// Collects the events of a run, in bounded memory, for a [`RunProfile`].
 ///
@@ -124,7 +123,7 @@ impl Recorder {
     }
 
     /// Notes the contents of an environment, or of the base. A run that succeeds does so itself.
-    pub fn describe(&self, mut report: EnvironmentReport) {
+    pub fn describe(&self, mut report: EnvReport) {
         let mut state = self.lock();
         let mut makings = state.makings.iter().filter(|making| making.end.is_some());
         if let Some(making) = makings.find(|making| making.key == report.key) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bins::Scale;
 use super::tallies::{Lane, Life, Making, StageTally};
-use crate::run::{EnvState, EnvironmentReport, Event, FailedTask, Spent, StartStep};
+use crate::run::{EnvReport, EnvState, Event, FailedTask, Spent, StartStep};
 
 /// Maximum number of lanes of workers; the first ones are kept.
 const LANES: usize = 256;
@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) lanes: BTreeMap<(usize, usize), Lane>,
     pub(super) lanes_left_out: usize,
     pub(super) makings: Vec<Making>,
-    pub(super) reports: Vec<EnvironmentReport>,
+    pub(super) reports: Vec<EnvReport>,
     pub(super) failed: Vec<(f64, FailedTask)>,
     pub(super) failed_total: u64,
     pub(super) warnings: Vec<(f64, Option<String>, String)>,

@@ -10,7 +10,7 @@ use venv_cache::{CachedEnv, Interpreter, Key, Manifest, Strategy};
 
 use crate::provision::base::OpenBase;
 use crate::provision::environment::Environment;
-use crate::provision::inspect::Details;
+use crate::provision::inspect::EnvDetails;
 use crate::provision::provisioner::Provisioner;
 use crate::run::{Error, PlannedBase};
 
@@ -59,7 +59,7 @@ impl Provisioner {
         let interpreter =
             Interpreter::describe(base.python(), Some(&records)).map_err(Error::cache)?;
         let mut spec = LoadedEnv::default();
-        spec.install = Details::of(base).and_then(|details| details.install());
+        spec.install = EnvDetails::of(base).and_then(|details| details.install());
         spec.python = Some(interpreter.base_executable().to_owned());
         let open = Arc::new(OpenBase::managed(base.clone(), Some(&records), Duration::ZERO)?);
         Ok(self.with_base(PlannedBase::Managed(Box::new(spec)), Some(open)))

@@ -6,7 +6,7 @@ use envspec::{Install, LoadedEnv, Requirement};
 use stage::Isolation;
 
 use crate::provision::build::{Added, Distribution, Source, asks_for, base_packages, is_direct};
-use crate::provision::inspect::Details;
+use crate::provision::inspect::EnvDetails;
 use crate::provision::provisioner::Provisioner;
 use crate::run::Error;
 
@@ -25,8 +25,8 @@ impl Provisioner {
     }
 
     /// Returns the details of the managed base; none for another base. Builds it if needed.
-    pub(crate) fn managed_base(&self) -> Result<Option<Details>, Error> {
-        Ok(self.open_base()?.managed.as_ref().and_then(Details::of))
+    pub(crate) fn managed_base(&self) -> Result<Option<EnvDetails>, Error> {
+        Ok(self.open_base()?.managed.as_ref().and_then(EnvDetails::of))
     }
 
     /// Returns the details of an environment in the cache, and of a managed base if it exists.
@@ -34,17 +34,17 @@ impl Provisioner {
         &self,
         env: &LoadedEnv,
         isolation: Isolation,
-    ) -> Result<Option<Details>, Error> {
+    ) -> Result<Option<EnvDetails>, Error> {
         let Some(install) = env.install.as_ref() else { return Ok(None) };
         let Some(open) = self.peek_base()? else { return Ok(None) };
         let key = self.key_of(&open, install, isolation)?;
-        Ok(self.cache().get(&key).map_err(Error::cache)?.as_ref().and_then(Details::of))
+        Ok(self.cache().get(&key).map_err(Error::cache)?.as_ref().and_then(EnvDetails::of))
     }
 
     /// Returns the managed base, if it is in the cache.
-    pub(crate) fn peek_managed_base(&self) -> Result<Option<Details>, Error> {
+    pub(crate) fn peek_managed_base(&self) -> Result<Option<EnvDetails>, Error> {
         let open = self.peek_base()?;
-        Ok(open.and_then(|open| open.managed.as_ref().and_then(Details::of)))
+        Ok(open.and_then(|open| open.managed.as_ref().and_then(EnvDetails::of)))
     }
 
     /// Returns the lines that install exactly the packages of an environment, and whether all of
@@ -56,7 +56,7 @@ impl Provisioner {
     pub(crate) fn pin(
         &self,
         env: &LoadedEnv,
-        details: &Details,
+        details: &EnvDetails,
     ) -> Result<(Vec<String>, bool), Error> {
         let Some(install) = &env.install else { return Ok((Vec::new(), false)) };
         let mut pins = Vec::new();

@@ -12,7 +12,7 @@ use venv_cache::{Interpreter, Manifest};
 use super::installed::{Distribution, Installed};
 use super::sources;
 
-/// The details in an environment's manifest.
+/// The record of a build, which is the `details` of the environment's manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct BuildRecord {
     /// The spec in normal form, without credentials.

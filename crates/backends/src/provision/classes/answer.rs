@@ -8,7 +8,7 @@ use crate::worker::wire::Loaded;
 
 /// The known declarations of a stage's class.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct ClassAnswer {
     pub(crate) found: Loaded,
     /// Why the class could not be constructed, if only its text was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

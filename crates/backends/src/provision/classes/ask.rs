@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stage::PythonCode;
 
-use super::answer::{Answer, Sources};
-use super::kept::Kept;
+use super::answer::{ClassAnswer, Sources};
+use super::kept::KeptAnswer;
 use crate::provision::environment::Environment;
 use crate::run::{Error, Plan, Secrets};
 use crate::worker::wire::Kind;
@@ -25,14 +25,14 @@ pub(super) struct Question<'a> {
     /// The place of its code, as for a worker.
     pub(super) location: serde_json::Value,
     pub(super) environment: Environment,
-    pub(super) kept: Kept,
+    pub(super) kept: KeptAnswer,
 }
 
 /// The answers about one file.
 #[derive(Deserialize)]
 struct Said {
     /// The answers for its stages, in their order.
-    answers: Vec<Answer>,
+    answers: Vec<ClassAnswer>,
     /// The files that they depend on, if known.
     files: Option<Sources>,
 }
@@ -42,7 +42,10 @@ type File<'q, 'a> = Vec<&'q Question<'a>>;
 
 /// Asks about stages, and keeps the answers if possible. Stages with other variables are asked
 /// about in processes of their own.
-pub(super) fn ask(plan: &Plan, questions: &[Question<'_>]) -> Result<Vec<(usize, Answer)>, Error> {
+pub(super) fn ask(
+    plan: &Plan,
+    questions: &[Question<'_>],
+) -> Result<Vec<(usize, ClassAnswer)>, Error> {
     let mut answers = Vec::new();
     let mut left: Vec<&Question<'_>> = questions.iter().collect();
     while let Some(first) = left.first().copied() {
@@ -57,7 +60,7 @@ pub(super) fn ask(plan: &Plan, questions: &[Question<'_>]) -> Result<Vec<(usize,
     Ok(answers)
 }
 
-fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, Answer)>, Error> {
+fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, ClassAnswer)>, Error> {
     let Some(first) = files.first().and_then(|file| file.first()) else {
         return Ok(Vec::new());
     };
@@ -103,14 +106,14 @@ fn ask_process(plan: &Plan, files: Vec<File<'_, '_>>) -> Result<Vec<(usize, Answ
             }
             tracing::debug!(stage = question.name(plan), ?answer.problem, "asked its class");
             let kept = question.kept.file();
-            answers.push((question.place, hidden(Answer { kept, ..answer }, &secrets)));
+            answers.push((question.place, hidden(ClassAnswer { kept, ..answer }, &secrets)));
         }
     }
     Ok(answers)
 }
 
 /// Returns an answer without secrets in its problem.
-fn hidden(mut answer: Answer, secrets: &Secrets) -> Answer {
+fn hidden(mut answer: ClassAnswer, secrets: &Secrets) -> ClassAnswer {
     if let Some(problem) = &mut answer.problem {
         problem.text = secrets.text(problem.text.as_str());
     }

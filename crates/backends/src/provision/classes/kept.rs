@@ -9,19 +9,19 @@ use serde_json::Value;
 use stage::redacted;
 use venv_cache::{Cache, Key, Memo};
 
-use super::answer::{Answer, Sources};
+use super::answer::{ClassAnswer, Sources};
 use crate::provision::base::OpenBase;
 use crate::provision::environment::Environment;
 use crate::worker::Shims;
 use crate::worker::wire::Found;
 
 /// The place of the answer about one stage.
-pub(super) struct Kept(Memo);
+pub(super) struct KeptAnswer(Memo);
 
 /// An answer, with what it depends on beside the question.
 #[derive(Serialize, Deserialize)]
-struct Dependent {
-    answer: Answer,
+struct Stored {
+    answer: ClassAnswer,
     /// Its source files, with their digests.
     files: Vec<(PathBuf, String)>,
     /// The digest of all variables, if one of the files reads any.
@@ -29,7 +29,7 @@ struct Dependent {
     variables: Option<String>,
 }
 
-impl Kept {
+impl KeptAnswer {
     pub(super) fn new(
         cache: &Cache,
         base: &OpenBase,
@@ -56,8 +56,8 @@ impl Kept {
     }
 
     /// Returns the answer, if there is one and its files are unchanged.
-    pub(super) fn read(&self, environment: &Environment) -> Option<Answer> {
-        let Dependent { answer, files, variables } = self.0.read()?;
+    pub(super) fn read(&self, environment: &Environment) -> Option<ClassAnswer> {
+        let Stored { answer, files, variables } = self.0.read()?;
         if variables.is_some_and(|then| then != digest_of_vars(environment)) {
             return None;
         }
@@ -65,17 +65,17 @@ impl Kept {
             let bytes = files::read_file(path, files::MOST_TEXT);
             bytes.is_ok_and(|bytes| Digest::of(&bytes).to_string() == *digest)
         };
-        files.iter().all(is_same).then(|| Answer { kept: self.file(), ..answer })
+        files.iter().all(is_same).then(|| ClassAnswer { kept: self.file(), ..answer })
     }
 
     /// Keeps an answer, unless it may contain a secret.
-    pub(super) fn write(&self, answer: &Answer, sources: Sources, environment: &Environment) {
+    pub(super) fn write(&self, answer: &ClassAnswer, sources: Sources, environment: &Environment) {
         if !is_open(answer) {
             return;
         }
         let Sources { digests: files, has_variables } = sources;
         let variables = has_variables.then(|| digest_of_vars(environment));
-        self.0.write(&Dependent { answer: answer.clone(), files, variables });
+        self.0.write(&Stored { answer: answer.clone(), files, variables });
     }
 }
 
@@ -84,7 +84,7 @@ fn digest_of_vars(environment: &Environment) -> String {
 }
 
 /// Returns whether nothing in an answer looks secret.
-fn is_open(answer: &Answer) -> bool {
+fn is_open(answer: &ClassAnswer) -> bool {
     let is_open_text = |text: &str| envspec::redact(text) == text;
     answer.found.settings.values().all(|found| match found {
         Found::Value(value) => redacted(value) == *value && is_open_text(&value.to_string()),

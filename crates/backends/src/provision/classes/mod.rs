@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use envspec::LoadedEnv;
 use stage::{Declared, PythonCode, PythonSource};
 
-pub(crate) use self::answer::Answer;
+pub(crate) use self::answer::ClassAnswer;
 use self::ask::Question;
-use self::kept::Kept;
+use self::kept::KeptAnswer;
 use super::base::OpenBase;
 use super::environment::Environment;
 use super::provisioner::Provisioner;
@@ -62,7 +62,7 @@ impl Provisioner {
     }
 
     fn read(&self, plan: &Plan, stages: &[usize], base: &OpenBase) -> Result<Plan, Error> {
-        let mut answers: BTreeMap<usize, Answer> = BTreeMap::new();
+        let mut answers: BTreeMap<usize, ClassAnswer> = BTreeMap::new();
         let mut questions: Vec<Question<'_>> = Vec::new();
         for &place in stages {
             let stage = &plan.stages()[place];
@@ -74,7 +74,7 @@ impl Provisioner {
             let location = environment
                 .locate(code)
                 .map_err(|source| Error::io("write", "the stage's source", source))?;
-            let kept = Kept::new(self.cache(), base, &location, code.args(), &environment);
+            let kept = KeptAnswer::new(self.cache(), base, &location, code.args(), &environment);
             match kept.read(&environment) {
                 Some(answer) => _ = answers.insert(place, answer),
                 None => questions.push(Question { place, code, location, environment, kept }),

@@ -15,7 +15,7 @@ use crate::provision::build::{Added, BuildRecord, Installed, Replaced};
 /// It contains no credentials: none is recorded.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Details {
+pub struct EnvDetails {
     /// Its key.
     pub key: Key,
     /// Its folder.
@@ -57,7 +57,7 @@ pub struct Details {
     pub packages: BTreeMap<String, String>,
 }
 
-impl Details {
+impl EnvDetails {
     /// Returns the details of an environment that is held.
     ///
     /// Returns none if it was not made by a [`Provisioner`](crate::Provisioner).

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::details::Details;
+use super::details::EnvDetails;
 
 /// The differences between two environments; `left` and `right` in the order of the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct Change {
     pub right: Option<String>,
 }
 
-impl Details {
+impl EnvDetails {
     /// Returns the differences between this environment, the left one, and another.
     #[must_use]
     pub fn diff(&self, right: &Self) -> Diff {

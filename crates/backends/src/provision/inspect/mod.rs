@@ -14,7 +14,7 @@ mod why;
 
 pub use damage::{Damage, Problem};
 pub(crate) use damage::{altered, brought_bytecode};
-pub use details::Details;
+pub use details::EnvDetails;
 pub use diff::{Change, Diff};
 pub use doctor::{Finding, Status};
 pub use preview::{Preview, PreviewState, Previews};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use envspec::{Requirement, normal_name};
 use serde::Serialize;
 
-use super::details::Details;
+use super::details::EnvDetails;
 use crate::provision::build::{Asks, Installed, Markers, asks, asks_for};
 
 /// Why a package is in an environment.
@@ -53,7 +53,7 @@ pub struct Dependent {
     pub requires: String,
 }
 
-impl Details {
+impl EnvDetails {
     /// Returns why a package is in the environment: requested by a requirement, required by another
     /// package, or the base's. Returns none if it is not there.
     ///

@@ -73,11 +73,7 @@ impl From<Error> for Fault {
                 stages: other.stages().iter().map(ToString::to_string).collect(),
                 detail: other.detail(),
                 hint: other.hint().map(Cow::into_owned),
-                chain: std::iter::successors(Some(&other as &dyn std::error::Error), |error| {
-                    error.source()
-                })
-                .map(ToString::to_string)
-                .collect(),
+                chain: envspec::messages(&other),
             },
         }
     }

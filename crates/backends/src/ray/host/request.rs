@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stage::{AnyStage, Behaviour, Declared, PythonCode, PythonSource, Registry, Settings};
 
-use crate::provision::EnvironmentReport;
-use crate::run::{Error, Event, FailedTask, FailurePolicy, PlannedStage, StageReport, Wanted};
+use crate::run::{
+    EnvReport, Error, Event, FailedTask, FailurePolicy, PlannedSettings, PlannedStage, StageReport,
+};
 
 /// The first message to a host: its stage.
 #[derive(Debug, Deserialize)]
@@ -131,7 +132,7 @@ mod as_text {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Note {
     Event(Event),
-    Environment(EnvironmentReport),
+    Environment(EnvReport),
     /// The work of a host so far.
     Stage(StageReport),
     Failed(FailedTask),
@@ -198,7 +199,7 @@ impl StageRequest {
         let wanted = wanted.map(|wanted| -> Result<_, serde_json::Error> {
             let WantedRequest { declared, given, read_env, default, effective, env, dir } = wanted;
             let env = serde_json::from_value(env)?;
-            Ok(Box::new(Wanted {
+            Ok(Box::new(PlannedSettings {
                 declared,
                 given,
                 read_env,
@@ -256,10 +257,9 @@ fn write_file(place: &Place, path: &Path, text: &str) -> std::io::Result<PathBuf
     let digest = envspec::Digest::of(text.as_bytes()).to_string();
     let folder = place.run_dir.join(&digest[..16]);
     std::fs::create_dir_all(&folder)?;
-    let temporary = tempfile::NamedTempFile::new_in(&folder)?;
-    std::fs::write(temporary.path(), text)?;
     let file = folder.join(name);
-    temporary.persist(&file)?;
+    // Another host of the stage may be reading it.
+    files::Draft::default().write(&file, text.as_bytes())?;
     Ok(file)
 }
 

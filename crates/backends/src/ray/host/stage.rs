@@ -14,8 +14,7 @@ use stage::{BaseSpec, Registry};
 use super::fault::Fault;
 use super::request::{HostRequest, Note, Place};
 use crate::local::{self, Devices, LocalExecutor, Node, Run, StageRun, StageRunner};
-use crate::provision::EnvState;
-use crate::run::{Error, Event, Observer, Plan};
+use crate::run::{EnvState, Error, Event, Observer, Plan};
 use crate::worker::wire::{self, Frame, FrameReader, Kind};
 
 /// Time limit for the current batch after the actor has ended.

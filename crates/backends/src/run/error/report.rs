@@ -37,14 +37,7 @@ impl Error {
 
     /// Returns the messages of the error and of all its causes, on one line.
     pub(crate) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        text
+        envspec::messages(self).join(": ")
     }
 
     /// Returns the full text for a person: the chain of messages, the details, the hint.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use stage::{AnyStage, Declared, PythonCode, Source};
 
 use super::Plan;
-use crate::provision::Answer;
+use crate::provision::ClassAnswer;
 use crate::run::Error;
 use crate::run::declared::digest_of;
 use crate::worker::wire::Found;
@@ -19,7 +19,10 @@ impl Plan {
     }
 
     /// Returns the plan with the declarations of its stages' code, by their places.
-    pub(crate) fn with_answers(&self, answers: &BTreeMap<usize, Answer>) -> Result<Self, Error> {
+    pub(crate) fn with_answers(
+        &self,
+        answers: &BTreeMap<usize, ClassAnswer>,
+    ) -> Result<Self, Error> {
         let Some(built) = &self.built else { return Ok(self.clone()) };
         let mut stages = built.stages().to_vec();
         let names = names(&stages, answers);
@@ -64,7 +67,7 @@ impl Plan {
 }
 
 /// Returns the stages that may get the name from their code: names in a pipeline differ.
-fn names(stages: &[AnyStage], answers: &BTreeMap<usize, Answer>) -> BTreeSet<usize> {
+fn names(stages: &[AnyStage], answers: &BTreeMap<usize, ClassAnswer>) -> BTreeSet<usize> {
     let wanted = |place: usize| match answers.get(&place)?.found.settings.get("name") {
         Some(Found::Value(Value::String(name)))
             if stages[place].source("name") != Source::Entry =>
@@ -82,7 +85,7 @@ fn names(stages: &[AnyStage], answers: &BTreeMap<usize, Answer>) -> BTreeSet<usi
 }
 
 /// Refuses forbidden declarations of a stage's code, and a `runtime_env` that cannot be determined.
-fn refuse(stage: &AnyStage, answer: &Answer) -> Result<(), Error> {
+fn refuse(stage: &AnyStage, answer: &ClassAnswer) -> Result<(), Error> {
     let declared = stage.behaviour().as_python().map(PythonCode::declared).unwrap_or_default();
     if declared == Declared::Forbid {
         let mut settings = answer.found.settings.iter();

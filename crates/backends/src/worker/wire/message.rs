@@ -247,14 +247,14 @@ pub(crate) enum Entry {
 /// is a task's own, as it came, the place of the task in the batch instead of the length.
 #[derive(Debug)]
 pub(crate) struct OutputRecord {
-    pub(crate) kind: Outcome,
+    pub(crate) kind: OutputKind,
     pub(crate) length: usize,
     pub(crate) rest: Option<(Map<String, Value>, String)>,
 }
 
 /// The kind of an output's data, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum Outcome {
+pub(crate) enum OutputKind {
     #[serde(rename = "j")]
     Json,
     #[serde(rename = "b")]

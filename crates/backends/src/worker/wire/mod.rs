@@ -16,7 +16,7 @@ pub use frame::{Frame, FrameReader, Kind, encode};
 pub use message::Phase;
 pub(crate) use message::{
     Answer, BatchResult, BatchTasks, Bye, Devices, Done, Entry, Failed, Fork, Found, Importer,
-    Input, Loaded, OfChild, Outcome, OutputRecord, Preloaded, Proof, Setup, Shares, Start,
+    Input, Loaded, OfChild, OutputKind, OutputRecord, Preloaded, Proof, Setup, Shares, Start,
     StartTemplate, Stay, Visit, Welcome,
 };
 pub(crate) use outbox::{Bytes, Outbox};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::output::Json;
 use crate::spec::{BaseArguments, EnvArguments, SpecArguments};
 
 const CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or spec.";
@@ -145,14 +146,6 @@ pub(crate) enum EnvCommand {
     #[command(after_help = "Examples:\n  curator env refresh --uv 'packaging>=24'\n  \
         curator env refresh --spec 4fb0a6c1\n  curator env refresh --managed-base numpy 'pandas<3'")]
     Refresh(Create),
-}
-
-/// The form of the result.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Json {
-    /// Print the result as JSON.
-    #[arg(long, help_heading = None)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use crate::arguments::Cli;
 use crate::failure::Failure;
 use crate::output;
 
@@ -20,8 +19,9 @@ pub(crate) struct Completions {
     shell: Shell,
 }
 
-pub(crate) fn run(arguments: &Completions) -> Result<ExitCode, Failure> {
+/// Prints the script that completes a command line of `command`.
+pub(crate) fn run(arguments: &Completions, command: &mut Command) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    generate(arguments.shell, &mut Cli::command(), "curator", &mut script);
+    generate(arguments.shell, command, "curator", &mut script);
     output::exactly(&String::from_utf8_lossy(&script))
 }

@@ -27,7 +27,7 @@ mod warm;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use signal_hook::consts::SIGXFSZ;
 
 use arguments::{Cli, Command};
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments, cli.cache_dir.as_deref()),
         Command::Plan(arguments) => plan::run(&arguments, cli.cache_dir.as_deref()),
         Command::Init(arguments) => init::run(&arguments),
-        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, &mut Cli::command()),
         Command::Schema => schema::run(),
         Command::Serve => serve::run(cli.cache_dir.as_deref()),
         Command::Env(command) => env::run(command, cli.cache_dir.as_deref()),

@@ -5,10 +5,20 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use clap::Args;
 use serde::Serialize;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::failure::Failure;
 use crate::terminal::{self, coloured};
+
+/// The form of the result.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Json {
+    /// Print the result as JSON.
+    #[arg(long, help_heading = None)]
+    pub(crate) json: bool,
+}
 
 /// Number of digits of a key shown to people: enough to be unique in any cache.
 const SHORT_KEY: usize = 12;
@@ -100,7 +110,7 @@ pub(crate) fn plain_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
     let mut widths = head.map(str::len);
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.width());
         }
     }
     let line = |cells: [&str; N]| {
@@ -108,13 +118,31 @@ pub(crate) fn plain_table<const N: usize>(head: [&str; N], rows: &[[String; N]])
         for (cell, width) in cells.iter().zip(widths) {
             // A row is one line, even if foreign names contain line ends.
             let cell = cell.replace('\n', " ");
-            let _ = write!(line, "{cell:<width$}  ");
+            let _ = write!(line, "{}  ", padded(&cell, width));
         }
         line.trim_end().to_owned()
     };
     let mut lines = vec![line(head)];
     lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
     lines.join("\n")
+}
+
+/// Returns a text with blanks behind it, up to this many columns of a terminal.
+pub(crate) fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
+/// Returns the start of a text that fits into this many columns of a terminal, and its columns.
+pub(crate) fn cut(text: &str, columns: usize) -> (&str, usize) {
+    let mut used = 0;
+    for (at, letter) in text.char_indices() {
+        let width = letter.width().unwrap_or(0);
+        if used + width > columns {
+            return (&text[..at], used);
+        }
+        used += width;
+    }
+    (text, used)
 }
 
 /// Formats names and values, one pair per line; a value of several lines stays in its column.
@@ -146,6 +174,23 @@ mod tests {
         assert_eq!(plain_table(["x", "y"], &rows), "x    y\na    long cell\nbcd");
         let table = table(["x", "y"], &rows);
         assert_eq!(terminal::shown(&table, false), "x    y\na    long cell\nbcd");
+    }
+
+    /// A letter may take two columns, or none.
+    #[test]
+    fn columns_stand_below_each_other_in_every_script() {
+        let names = ["漢字", "naïve", "nai\u{308}ve", "🦀", "plain"];
+        let rows = names.map(|name| [name.to_owned(), "|".to_owned()]);
+        for line in plain_table(["x", "y"], &rows).lines().skip(1) {
+            assert_eq!(line.trim_end_matches('|').width(), 7, "{line}");
+        }
+        for columns in 0..8 {
+            for name in names {
+                let (start, used) = cut(name, columns);
+                assert!(name.starts_with(start) && start.width() <= used && used <= columns);
+                assert_eq!(padded(start, columns).width(), columns, "{name}");
+            }
+        }
     }
 
     #[test]

@@ -10,10 +10,9 @@ use curator::envspec::{self, LoadedEnv, PackageList};
 use curator::stage::{BaseSpec, DeclaredSetting, FailurePolicy};
 use serde_json::{Value, json};
 
-use crate::arguments::Json;
 use crate::engine;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Json};
 use crate::pipeline::{Loaded, PipelineArguments};
 
 pub(crate) const HELP: &str = "Example:\n  curator plan pipeline.toml --set \

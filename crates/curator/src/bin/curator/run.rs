@@ -166,14 +166,12 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
         Display::new(loaded.plan.stages(), reading.clone(), input.length())
     });
     let interrupt = Interrupt::install(reading.clone(), display.clone())?;
-    let recorder = report.as_ref().map(|_| {
-        let engine = loaded.file.engine();
-        let backend = arguments.backend.unwrap_or(engine.backend);
-        Arc::new(Recorder::from_env(&loaded.plan, backend.as_str()))
-    });
+    let recorder =
+        report.as_ref().map(|_| Arc::new(Recorder::from_env(&loaded.plan, backend.as_str())));
     let mut this = Running {
         arguments,
         has_input: input != Input::None,
+        backend,
         recorder,
         loaded,
         reading,
@@ -277,6 +275,7 @@ struct Running<'a> {
     arguments: &'a Run,
     /// Whether tasks were given, or the run began with an empty one.
     has_input: bool,
+    backend: Backend,
     /// Where a report is wanted.
     recorder: Option<Arc<Recorder>>,
     loaded: Loaded,
@@ -292,14 +291,13 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
+    /// Runs the pipeline, or what a checkpoint has left of it, and writes what comes out.
     fn execute(
         &mut self,
         tasks: Tasks,
         cache_dir: Option<&Path>,
     ) -> Result<RunReport, backends::Error> {
         let (arguments, loaded) = (self.arguments, &self.loaded);
-        let engine = loaded.file.engine();
-        let backend = arguments.backend.unwrap_or(engine.backend);
         let manner = Manner {
             policy: arguments.policy(loaded),
             stop: self.interrupt.stop.clone(),
@@ -307,33 +305,8 @@ impl Running<'_> {
             keep_warm: arguments.keep_warm,
             owner: None,
         };
-        let executor = engine::executor(engine, backend, manner, cache_dir)?;
-        let reading = self.reading.clone();
-        let mut observers = Observers::default();
-        observers.add(self.display.clone());
-        observers.add(Arc::new(move |event: &Event| {
-            // A thread that waits for input must stop when tasks are no longer wanted.
-            if matches!(event, Event::Stopping) {
-                reading.stop.store(true, Ordering::Relaxed);
-            }
-        }));
-        let interrupt = self.interrupt.clone();
-        if backend == Backend::Local {
-            interrupt.is_heard();
-        } else {
-            // Before that an engine on Ray builds or starts, and hears of nothing.
-            observers.add(Arc::new(move |event: &Event| {
-                if matches!(event, Event::WorkerReady { .. }) {
-                    interrupt.is_heard();
-                }
-            }));
-        }
-        if let Some(logging) = &self.logging {
-            observers.add(Arc::new(logging.clone()));
-        }
-        if let Some(recorder) = &self.recorder {
-            observers.add(recorder.clone());
-        }
+        let executor = engine::executor(loaded.file.engine(), self.backend, manner, cache_dir)?;
+        let mut observers = self.observers();
         // A checkpoint follows its tasks itself, and withholds what shares a task with a failure.
         let followed = self.failed.as_ref().filter(|_| self.checkpoint.is_none());
         let intake = followed.map(|failed| failed.intake.clone());
@@ -389,6 +362,37 @@ impl Running<'_> {
         let rest = held.map(|held| held.take()).unwrap_or_default();
         let _ = rest.iter().try_for_each(&mut write);
         result
+    }
+
+    /// Returns what observes every run: the display, the log, the report, and what ends the input.
+    fn observers(&self) -> Observers {
+        let reading = self.reading.clone();
+        let mut observers = Observers::default();
+        observers.add(self.display.clone());
+        observers.add(Arc::new(move |event: &Event| {
+            // A thread that waits for input must stop when tasks are no longer wanted.
+            if matches!(event, Event::Stopping) {
+                reading.stop.store(true, Ordering::Relaxed);
+            }
+        }));
+        let interrupt = self.interrupt.clone();
+        if self.backend == Backend::Local {
+            interrupt.is_heard();
+        } else {
+            // Before that an engine on Ray builds or starts, and hears of nothing.
+            observers.add(Arc::new(move |event: &Event| {
+                if matches!(event, Event::WorkerReady { .. }) {
+                    interrupt.is_heard();
+                }
+            }));
+        }
+        if let Some(logging) = &self.logging {
+            observers.add(Arc::new(logging.clone()));
+        }
+        if let Some(recorder) = &self.recorder {
+            observers.add(recorder.clone());
+        }
+        observers
     }
 
     /// Writes the record of a run that came to its end, where one is wanted.

@@ -9,6 +9,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+
 /// These two enclose a colour of ours (an ANSI number), which is converted only here. No foreign
 /// text contains them: they are not characters.
 const COLOUR: (char, char) = ('\u{fdd0}', '\u{fdd1}');
@@ -85,9 +88,15 @@ pub(crate) fn shown(text: &str, is_colourful: bool) -> String {
     shown
 }
 
-/// Returns whether a stream shows colours.
-pub(crate) fn is_colourful(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Returns whether a stream shows colours, by what it is and what the user wants (`NO_COLOR`,
+/// `CLICOLOR_FORCE`, `TERM`).
+fn is_colourful(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// Returns whether standard error shows colours.
+pub(crate) fn is_error_colourful() -> bool {
+    is_colourful(&io::stderr())
 }
 
 /// Writes a result for people to standard output.
@@ -116,7 +125,7 @@ fn print_raw(text: &str) -> io::Result<()> {
 
 /// Writes a line to standard error; ignores a closed stream.
 pub(crate) fn say(line: &str) {
-    let text = shown(line, is_colourful(&io::stderr())) + "\n";
+    let text = shown(line, is_error_colourful()) + "\n";
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use curator::backends::worker::warm::{Ended, WarmTemplate, WarmTemplates};
 use serde_json::{Value, json};
 
-use crate::arguments::{Json, Stop};
+use crate::arguments::Stop;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Json};
 use crate::terminal::say;
 
 /// Modules that are named of those that a process has imported.

@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr;
+
 use super::board::{Board, Row, RowState, clock, thousands};
 use super::shared::Shared;
-use crate::terminal::{draw, say, visible};
+use crate::output::{cut, padded};
+use crate::terminal::{draw, is_error_colourful, say, visible};
 
 const TICK: Duration = Duration::from_millis(100);
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -128,7 +131,7 @@ fn text(board: &mut Board, frame: usize, (width, height): (usize, usize)) -> Str
     // Leave room for the head, the line below, and a shell's prompt.
     let room = height.saturating_sub(lines.len() + 4).max(1);
     let (shown, hidden) = choose(rows, room);
-    let names = shown.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).clamp(5, 28);
+    let names = shown.iter().map(|row| row.name.width()).max().unwrap_or(0).clamp(5, 28);
     let head = format!(
         "  {:<names$}  {:>7} {:>7} {:>9} {:>7} {:>10} {:>8}",
         "stage", "queue", "workers", "done", "failed", "rate", "left"
@@ -165,7 +168,7 @@ fn row_line(row: &Row, names: usize, spinner: &str) -> Line {
         RowState::Working if row.active > 0 => Line::default().add(spinner, CYAN),
         RowState::Working | RowState::Waiting => Line::default().add("·", DIM),
     };
-    let name: String = row.name.chars().take(names).collect();
+    let name = padded(cut(&row.name, names).0, names);
     let workers = match row.state {
         RowState::Working => format!("{}/{}", row.active, row.workers),
         RowState::Waiting | RowState::Finished => "-".to_owned(),
@@ -176,7 +179,7 @@ fn row_line(row: &Row, names: usize, spinner: &str) -> Line {
     );
     let left = row.left.map_or_else(|| "-".to_owned(), clock);
     let (queue, done) = (thousands(row.queue), thousands(row.done));
-    line.add(&format!(" {name:<names$}  {queue:>7} {workers:>7} {done:>9} "), "")
+    line.add(&format!(" {name}  {queue:>7} {workers:>7} {done:>9} "), "")
         .add(&format!("{:>7}", thousands(row.failed)), if row.failed > 0 { RED } else { "" })
         .add(&format!(" {rate:>10} {left:>8}"), "")
 }
@@ -217,13 +220,13 @@ impl Line {
 
     /// Returns the coloured line, cut to the width: a wrapped line could not be overwritten.
     fn cut(&self, width: usize) -> String {
-        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_plain = !is_error_colourful();
         let (mut text, mut room) = (String::new(), width);
         for (part, colour) in &self.0 {
-            let part: String = part.chars().take(room).collect();
-            room -= part.chars().count();
+            let (part, used) = cut(part, room);
+            room -= used;
             if colour.is_empty() || part.is_empty() || is_plain {
-                text.push_str(&part);
+                text.push_str(part);
             } else {
                 let _ = write!(text, "\x1b[{colour}m{part}\x1b[0m");
             }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use curator::backends::provision::Change;
 use serde_json::json;
 
-use super::Store;
+use super::store::Store;
 use crate::arguments::Diff;
 use crate::failure::Failure;
 use crate::output;

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use curator::venv_cache::{Cache, Listed};
 use serde_json::{Value, json};
 
-use super::Store;
-use crate::arguments::Json;
+use super::store::Store;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Json};
 use crate::terminal::say;
 
 pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {

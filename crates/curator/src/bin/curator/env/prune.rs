@@ -3,16 +3,34 @@
 use std::process::ExitCode;
 
 use curator::backends::worker::warm::WarmTemplates;
-use curator::venv_cache::Budget;
+use curator::venv_cache::{Budget, PruneReport};
 use serde_json::{Value, json};
 
-use super::Store;
+use super::store::Store;
 use crate::arguments::Prune;
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure> {
     let cache = store.cache();
+    let budget = budget(arguments)?;
+    if arguments.all && !arguments.dry_run {
+        // What is kept warm in them waits for runs that may never come.
+        let keys: Vec<String> = cache.list()?.iter().map(|it| it.key.to_string()).collect();
+        WarmTemplates::of_user().leave(&keys);
+    }
+    let report = cache.prune(&budget)?;
+    if arguments.output.json {
+        output::json(&as_json(&report, arguments.dry_run))?;
+    } else {
+        output::text(&lines(&report, arguments.dry_run).join("\n"))?;
+    }
+    // Files that could not be deleted are a failure, although the environment is gone.
+    Ok(if report.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns the budget that the arguments ask for; without a limit, the one of the variables.
+fn budget(arguments: &Prune) -> Result<Budget, Failure> {
     let has_limit =
         arguments.all || arguments.max_bytes.is_some() || arguments.older_than.is_some();
     let mut budget = if has_limit { Budget::default() } else { Budget::from_env()? };
@@ -28,51 +46,47 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
     if arguments.dry_run {
         budget = budget.with_dry_run();
     }
-    if arguments.all && !arguments.dry_run {
-        // What is kept warm in them waits for runs that may never come.
-        let keys: Vec<String> = cache.list()?.iter().map(|it| it.key.to_string()).collect();
-        WarmTemplates::of_user().leave(&keys);
-    }
-    let report = cache.prune(&budget)?;
-    // Files that could not be deleted are a failure, although the environment is gone.
-    let code = if report.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    if arguments.output.json {
-        let left: Vec<Value> = report
-            .left
-            .iter()
-            .map(|left| {
-                json!({
-                    "key": left.key,
-                    "bytes": left.bytes,
-                    "path": left.path.to_string_lossy(),
-                    "owner": left.owner,
-                    "problem": left.problem,
-                })
+    Ok(budget)
+}
+
+fn as_json(report: &PruneReport, is_dry_run: bool) -> Value {
+    let left: Vec<Value> = report
+        .left
+        .iter()
+        .map(|left| {
+            json!({
+                "key": left.key,
+                "bytes": left.bytes,
+                "path": left.path.to_string_lossy(),
+                "owner": left.owner,
+                "problem": left.problem,
             })
-            .collect();
-        let removed: Vec<Value> = report
-            .removed
-            .iter()
-            .map(|removed| json!({ "key": removed.key, "bytes": removed.bytes }))
-            .collect();
-        output::json(&json!({
-            "dry_run": arguments.dry_run,
-            "removed": removed,
-            "freed_bytes": report.freed_bytes(),
-            "in_use": report.in_use,
-            "refused": report.refused,
-            "foreign": report.foreign,
-            "leftovers": report.leftovers,
-            "left": left,
-            "kept": report.kept,
-            "kept_bytes": report.kept_bytes,
-            "bytecode_bytes": report.bytecode_bytes,
-            "answers": report.memos,
-            "answer_bytes": report.memo_bytes,
-        }))?;
-        return Ok(code);
-    }
-    let verb = if arguments.dry_run { "would remove" } else { "removed" };
+        })
+        .collect();
+    let removed: Vec<Value> = report
+        .removed
+        .iter()
+        .map(|removed| json!({ "key": removed.key, "bytes": removed.bytes }))
+        .collect();
+    json!({
+        "dry_run": is_dry_run,
+        "removed": removed,
+        "freed_bytes": report.freed_bytes(),
+        "in_use": report.in_use,
+        "refused": report.refused,
+        "foreign": report.foreign,
+        "leftovers": report.leftovers,
+        "left": left,
+        "kept": report.kept,
+        "kept_bytes": report.kept_bytes,
+        "bytecode_bytes": report.bytecode_bytes,
+        "answers": report.memos,
+        "answer_bytes": report.memo_bytes,
+    })
+}
+
+fn lines(report: &PruneReport, is_dry_run: bool) -> Vec<String> {
+    let verb = if is_dry_run { "would remove" } else { "removed" };
     let mut lines: Vec<String> = report
         .removed
         .iter()
@@ -112,6 +126,5 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
         report.kept,
         output::bytes(report.kept_bytes),
     ));
-    output::text(&lines.join("\n"))?;
-    Ok(code)
+    lines
 }

@@ -6,7 +6,7 @@ use curator::backends::worker::warm::WarmTemplates;
 use curator::venv_cache::Error;
 use serde_json::json;
 
-use super::Store;
+use super::store::Store;
 use crate::arguments::Remove;
 use crate::failure::Failure;
 use crate::output;

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use curator::backends::provision::Details;
+use curator::backends::provision::EnvDetails;
+use curator::venv_cache::{Key, Listed};
 use serde_json::{Value, json};
 
-use super::Store;
+use super::store::Store;
 use crate::arguments::OneKey;
 use crate::failure::Failure;
 use crate::output;
@@ -38,9 +39,15 @@ pub(crate) fn run(arguments: &OneKey, store: &Store) -> Result<ExitCode, Failure
             "bytes": manifest.bytes,
             "own_files": manifest.own_files,
             "own_bytes": manifest.own_bytes,
-            "details": Details::of_listed(&listed),
+            "details": EnvDetails::of_listed(&listed),
         }));
     }
+    output::text(&as_text(&listed, &needed_by, in_use))
+}
+
+/// Returns what people read of an environment, field by field.
+fn as_text(listed: &Listed, needed_by: &[Key], in_use: bool) -> String {
+    let manifest = &listed.manifest;
     let details = &manifest.details;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let lines = |value: &Value, line: &dyn Fn(&Value) -> String| {
@@ -58,8 +65,8 @@ pub(crate) fn run(arguments: &OneKey, store: &Store) -> Result<ExitCode, Failure
     let used = output::ago(listed.last_used);
     let used = if in_use { format!("now, taken {used}") } else { used };
     let base = manifest.base.as_ref();
-    output::text(&output::fields(&[
-        ("key", key.to_string()),
+    output::fields(&[
+        ("key", listed.key.to_string()),
         ("interpreter", listed.dir.join(&manifest.python).display().to_string()),
         ("built in", listed.moved_from().map(elsewhere).unwrap_or_default()),
         ("base", base.map(|base| base.python.clone()).unwrap_or_default()),
@@ -73,7 +80,7 @@ pub(crate) fn run(arguments: &OneKey, store: &Store) -> Result<ExitCode, Failure
         ("added", lines(&details["added"], &package)),
         ("replaced", lines(&details["replaced"], &package)),
         ("warnings", lines(&details["warnings"], &text)),
-    ]))
+    ])
 }
 
 /// Says that an environment lies where it cannot be used.

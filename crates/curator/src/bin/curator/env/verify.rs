@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use curator::backends::provision::{Damage, Problem};
-use curator::venv_cache::{Budget, Unusable};
+use curator::venv_cache::{Budget, Key, Unusable};
 use serde_json::json;
 
-use super::Store;
+use super::store::Store;
 use crate::arguments::Verify;
 use crate::failure::Failure;
 use crate::output;
@@ -46,26 +46,8 @@ pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure
             .collect();
         output::json(&json!({ "environments": entries, "leftovers": leftovers }))?;
     } else {
-        let mut lines = Vec::new();
-        for (key, found) in &checked {
-            let key = output::short(key);
-            let damage = match found {
-                Ok(damage) => damage,
-                Err(unusable) => {
-                    lines.push(format!("{key}  of no use: {unusable}"));
-                    continue;
-                }
-            };
-            if damage.is_empty() {
-                lines.push(format!("{key}  whole"));
-                continue;
-            }
-            lines.push(format!("{key}  damaged: {}", output::count(damage.len(), "file")));
-            lines.extend(damage.iter().take(SHOWN).map(line));
-            if damage.len() > SHOWN {
-                lines.push(format!("  and {} more", damage.len() - SHOWN));
-            }
-        }
+        let mut lines: Vec<String> =
+            checked.iter().flat_map(|(key, found)| lines(key, found)).collect();
         if leftovers > 0 {
             let what = output::count(leftovers, "damaged or half-built folder");
             lines.push(format!("{what}, which the next use or `prune` clears away"));
@@ -76,6 +58,22 @@ pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure
         output::text(&lines.join("\n"))?;
     }
     Ok(ExitCode::from(u8::from(damaged > 0)))
+}
+
+/// Returns the lines about one environment: its damage, or why it is of no use.
+fn lines(key: &Key, found: &Result<Vec<Damage>, String>) -> Vec<String> {
+    let key = output::short(key);
+    let damage = match found {
+        Ok(damage) if damage.is_empty() => return vec![format!("{key}  whole")],
+        Ok(damage) => damage,
+        Err(unusable) => return vec![format!("{key}  of no use: {unusable}")],
+    };
+    let mut lines = vec![format!("{key}  damaged: {}", output::count(damage.len(), "file"))];
+    lines.extend(damage.iter().take(SHOWN).map(line));
+    if damage.len() > SHOWN {
+        lines.push(format!("  and {} more", damage.len() - SHOWN));
+    }
+    lines
 }
 
 fn line(damage: &Damage) -> String {

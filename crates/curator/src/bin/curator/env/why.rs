@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use curator::backends::provision::{Origin, Why};
 
-use super::Store;
+use super::store::Store;
 use crate::arguments;
 use crate::failure::Failure;
 use crate::output;

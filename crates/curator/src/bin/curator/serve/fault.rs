@@ -1,7 +1,7 @@
 //! Why a client does not get what it wants, as data that its language makes an exception of.
 
 use curator::backends::{self, Cause, PythonError};
-use curator::stage;
+use curator::{envspec, stage};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -45,7 +45,7 @@ impl From<Failure> for Fault {
 impl From<backends::Error> for Fault {
     fn from(error: backends::Error) -> Self {
         let mut told = json!({
-            "message": chain(&error),
+            "message": envspec::messages(&error).join("\n  caused by: "),
             "hint": error.hint(),
             "detail": error.detail(),
             "stages": error.stages(),
@@ -62,17 +62,6 @@ impl From<backends::Error> for Fault {
         }
         Self(told)
     }
-}
-
-fn chain(error: &backends::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str("\n  caused by: ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// Returns what a stage's code raised, where that was the cause.
