@@ -58,8 +58,7 @@ pub use code::{
 pub use error::{BoxError, Error};
 pub use pipeline::{
     Assignment, Backend, BaseSpec, BuiltPipeline, CompositeStage, Engine, FailurePolicy, Pipeline,
-    PipelineFile, PipelineStage, RayEnvironments, UnknownBackend, parse_age,
-    parse_bytes,
+    PipelineFile, PipelineStage, RayEnvironments, UnknownBackend, parse_age, parse_bytes,
 };
 pub use secret::redacted;
 pub use settings::{
