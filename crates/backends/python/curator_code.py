@@ -106,6 +106,8 @@ class _Function:
 # How the names of settings begin and end: a mistake is in either of them, or in between.
 _HEADS = frozenset(("ba", "in", "nu", "ou", "ra", "re", "ru", "ta", "xe"))
 _TAILS = frozenset(("de", "ds", "ec", "es", "ks", "nv", "rs", "ts", "ze"))
+# Heads and tails of these are those of much else.
+_LONG_HEADS = ("iso", "max_a", "maxa", "preload")
 
 
 def declared(stage):
@@ -115,7 +117,9 @@ def declared(stage):
     for one in _declarers(stage):
         names = _names_of(one)
         if not names.isdisjoint(("__getattr__", "_curator_with")) or any(
-            name[:2].lower() in _HEADS or name[-2:].lower() in _TAILS
+            name[:2].lower() in _HEADS
+            or name[-2:].lower() in _TAILS
+            or name.lower().startswith(_LONG_HEADS)
             for name in names
             if name[:1] != "_"
         ):

@@ -25,11 +25,21 @@ SETTINGS = (
     "inputs",
     "outputs",
     "task_timeout_seconds",
+    "isolation",
+    "max_attempts",
     "recycle_after_tasks",
+    "preload",
     "ray_stage_spec",
     "xenna_stage_spec",
 )
-_COUNTS = ("batch_size", "num_workers", "num_workers_per_node", "recycle_after_tasks")
+_COUNTS = (
+    "batch_size",
+    "num_workers",
+    "num_workers_per_node",
+    "max_attempts",
+    "recycle_after_tasks",
+)
+_ISOLATIONS = ("shared", "full")
 # Names that methods for other purposes have, too.
 _COMMON = ("name", "inputs", "outputs", "resources")
 _AMOUNTS = ("cpus", "gpus", "gpu_memory_gb")
@@ -102,6 +112,8 @@ def _read(stage, setting):
                 return form(setting, spec(stage))
         value = _value(stage, setting)
         if callable(value) and not isinstance(value, type):
+            if setting == "preload":
+                return None  # It loads something: a call would have effects.
             if not _is_free(value):
                 if setting in _COMMON:
                     return None  # A method for another purpose.
@@ -166,6 +178,8 @@ def _plain(setting, value):
         value = _resources(value)
     elif setting in ("inputs", "outputs"):
         return _keys(value) or None
+    elif setting == "preload":
+        return _modules(value)
     elif setting == "runtime_env" and not isinstance(value, dict) and hasattr(value, "to_dict"):
         value = value.to_dict()
     elif setting in ("ray_stage_spec", "xenna_stage_spec"):
@@ -213,6 +227,17 @@ def _keys(value):
     raise TypeError(f"{value!r} is no list of keys")
 
 
+def _modules(value):
+    """What `preload` names; None for a thing of the stage's own, as many have by that name."""
+    if isinstance(value, (bool, str)):
+        return value
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        return None
+    if isinstance(value, (set, frozenset)) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"{value!r} is no list of names of modules")
+    return list(value) or None
+
+
 def _normal(name):
     return name.replace("_", "").lower()
 
@@ -222,7 +247,9 @@ def _nearest(name):
     if name.startswith("_") or name in SETTINGS or len(name) > 32:
         return None
     normal = _normal(name)
-    for setting in SETTINGS[1:]:  # Too many names are near `name`.
+    for setting in SETTINGS:
+        if setting in ("name", "preload"):  # Too many names are near them, such as `reload`.
+            continue
         wanted = _normal(setting)
         if _distance(normal, wanted) <= (2 if len(wanted) >= 9 else 1):
             return setting
@@ -259,6 +286,8 @@ def _has_shape(stage, name, setting):
     if setting in ("inputs", "outputs"):
         is_list = isinstance(value, (list, tuple)) and bool(value)
         return is_list and all(isinstance(key, str) for key in value)
+    if setting == "isolation":
+        return isinstance(value, str) and value in _ISOLATIONS
     if setting in _COUNTS:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, (dict, int, float))

@@ -13,6 +13,8 @@ __all__ = ["Declarations"]
 _WATCHED = frozenset(
     (
         "batch_size",
+        "isolation",
+        "max_attempts",
         "num_workers",
         "num_workers_per_node",
         "recycle_after_tasks",

@@ -102,7 +102,10 @@ class Literals:
         values, others = {}, set()
         for statement in node.body:
             if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
-                if statement.name in SETTINGS:
+                if statement.name == "preload" and not statement.decorator_list:
+                    values[statement.name] = None  # A method of the stage's own.
+                    others.discard(statement.name)
+                elif statement.name in SETTINGS:
                     values.pop(statement.name, None)
                     others.add(statement.name)
                 continue

@@ -37,8 +37,7 @@ def _has(stage, name):
     # It may be data of the stage's own.
     if name in ("inputs", "outputs") and isinstance(found, str):
         return False
-    form(name, found)
-    return True
+    return form(name, found) is not None or found is None or name != "preload"
 
 
 def _announces(kind, name):

@@ -5,7 +5,7 @@ use stage::declarable;
 
 /// Names of settings that much else has: they count where something is defined. Other names of
 /// settings count wherever they stand.
-const COMMON: [&str; 4] = ["name", "inputs", "outputs", "resources"];
+const COMMON: [&str; 5] = ["name", "inputs", "outputs", "resources", "preload"];
 /// Words of a file that may define names without a definition in the text.
 const DYNAMIC: [&str; 9] = [
     "setattr",
@@ -127,6 +127,7 @@ mod tests {
             "import os\n\nclass Base:\n    x = 1\n\nclass Stage(Base, object):\n    y = 2\n",
             "print(\n    1\n)\nclass Stage:\n    def process(self, task): pass\n",
             "class Stage:\n    def f(self): return self.rename(resources), [inputs for inputs in x]\n",
+            "class Stage:\n    def process(self, task): return cache.preload(task)\n",
         ] {
             assert!(!may_declare(text, "Stage"), "{text}");
         }
@@ -137,6 +138,8 @@ mod tests {
             "class Stage:\n    def inputs(self): return []\n",
             "class Stage:\n    def __init__(self): self.resources = make()\n",
             "class Stage:\n    a, inputs = 1, 2\n",
+            "class Stage:\n    preload = ['torch']\n",
+            "class Stage:\n    def __init__(self): self.isolation = 'full'\n",
             "class Stage(Foreign):\n    pass\n",
             "class Stage(lib.Foreign):\n    pass\n",
             "class Stage(metaclass=Meta):\n    pass\n",

@@ -249,6 +249,8 @@ fn planned(settings: &Settings, name: &str, declared: &Value) -> Option<String> 
         items.filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let is_same = match declared {
+        // Further modules may be imported, too.
+        Value::Array(_) if name == "preload" => keys(declared).is_subset(&keys(planned)),
         Value::Array(_) => keys(declared) == keys(planned),
         Value::Number(_) => declared.as_f64() == planned.as_f64(),
         Value::Object(options) if options.is_empty() => planned.is_null(),

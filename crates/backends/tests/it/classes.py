@@ -23,6 +23,9 @@ VALUES = {
     "outputs": ["['a']", "{'a', 'b'}"],
     "ray_stage_spec": ["{}", "{'is_actor_stage': True}"],
     "task_timeout_seconds": ["1.5", "2"],
+    "isolation": ["'full'", "'shared'", "None"],
+    "max_attempts": ["3", "None"],
+    "preload": ["['json']", "('json', 'csv')", "False", "[]", "{'own': 1}", "{'json'}", "None"],
 }
 LINES = [
     "    {setting} = {value}\n",

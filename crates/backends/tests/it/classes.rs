@@ -9,7 +9,7 @@ use backends::worker::write_shim;
 use backends::{Error, Event, ExecutorExt, Plan};
 use envspec::RuntimeEnv;
 use serde_json::{Value, json};
-use stage::{Declared, Pipeline, PythonStage, Resources, Workers};
+use stage::{Declared, Isolation, Pipeline, Preload, PythonStage, Resources, Workers};
 
 use crate::support::{Notes, local, numbers, outputs, python, watched};
 
@@ -197,6 +197,80 @@ fn other_settings_hold_as_well() {
     assert_eq!(names, ["Stage", "Other"]);
 }
 
+/// What workers and environments are made by is declared in every form, too.
+#[test]
+fn attempts_isolation_and_preload_hold_in_every_form() {
+    let lines = "    isolation = 'full'\n    max_attempts = 3\n    preload = ('json', 'csv')\n";
+    let computed = "    @property\n    def isolation(self): return 'full'\n    max_attempts = 1 + 2\n    \
+                    def __init__(self): self.preload = 'json csv'.split()\n";
+    // The third try succeeds.
+    let notes = Notes::new();
+    let tries = format!(
+        "    def process(self, task):\n        with open({:?}, 'a+') as f:\n            \
+         f.write('x')\n            f.flush()\n            f.seek(0)\n            \
+         assert len(f.read()) % 3 == 0, 'not yet'\n        return task\n",
+        notes.path.display().to_string()
+    );
+    for text in [
+        format!("class Stage:\n{lines}{tries}"),
+        format!("class Stage:\n{computed}{tries}"),
+        format!("class Own:\n{lines}    pass\nclass Stage(Own):\n{tries}"),
+        format!(
+            "class Stage:\n{tries}def set(it):\n{}set(Stage)\n",
+            lines.replace("    ", "    it.")
+        ),
+    ] {
+        let plan = read(&one(python(&text))).unwrap();
+        let settings = plan.stages()[0].settings();
+        assert_eq!(settings.isolation, Some(Isolation::Full), "{text}");
+        assert_eq!(settings.max_attempts, Some(3), "{text}");
+        assert_eq!(settings.preload, Some(Preload::from(["json", "csv"])), "{text}");
+        assert!(plan.describe().contains("full (the class's)"), "{}", plan.describe());
+        let (result, events) = watched(&local(), &one(python(&text)), numbers(1));
+        let report = result.unwrap_or_else(|error| panic!("{text}: {}", error.report()));
+        assert_eq!((report.outputs.len(), report.declared.len()), (1, 3), "{text}");
+        let is_warning = |event: &Event| matches!(event, Event::Warning { .. });
+        assert!(!events.iter().any(is_warning), "{text}: {events:?}");
+        // The entry has the last word, which is told.
+        let set = python(&text)
+            .with_isolation(Isolation::Shared)
+            .with_max_attempts(4)
+            .with_preload(false);
+        let (result, events) = watched(&local(), &one(set), numbers(1));
+        assert!(result.unwrap().declared.iter().all(|it| it.is_overridden), "{text}");
+        assert_eq!(events.iter().filter(|event| is_warning(event)).count(), 3, "{text}");
+    }
+}
+
+/// Many stages have something of their own under the name `preload`, which stays theirs; what may be
+/// meant for a setting, and is no value of it, is told.
+#[test]
+fn what_a_stage_preloads_itself_is_its_own() {
+    let notes = Notes::new();
+    let call = format!("open({:?}, 'a').write('called')", notes.path.display().to_string());
+    for lines in [
+        format!("    def preload(self): {call}\n"),
+        format!("    @classmethod\n    def preload(kind): {call}\n"),
+        format!("    def __init__(self): self.preload = lambda: {call}\n"),
+        "    preload = {'texts': 1}\n".to_owned(),
+        "    def __init__(self): self.preload = open('/dev/null')\n".to_owned(),
+    ] {
+        let (_, warnings) = colour(&one(python(&text(&lines)))).unwrap();
+        assert_eq!(warnings, [""; 0], "{lines}");
+    }
+    assert_eq!(notes.lines(), [""; 0]);
+    for (lines, words) in [
+        ("    preload = 'torch'\n", "declares `preload` \"torch\", and the pipeline has none"),
+        ("    preload = [print]\n", "is no list of names of modules"),
+        ("    isolation = 'strong'\n", "declares `isolation` \"strong\", and the pipeline"),
+        ("    isolatoin = 'full'\n", "`isolation` is the nearest"),
+        ("    max_attempt = 3\n", "`max_attempts` is the nearest"),
+    ] {
+        let (_, warnings) = colour(&one(python(&text(lines)))).unwrap();
+        assert!(matches!(&warnings[..], [warning] if warning.contains(words)), "{warnings:?}");
+    }
+}
+
 /// Law: the text, an instance and a worker give the same declarations.
 #[test]
 fn text_instance_and_worker_say_the_same_of_every_class() {
@@ -232,7 +306,8 @@ fn check_one_by_one(made: &[(String, BTreeMap<String, Value>)]) {
         let declared = plan.stages()[0].declared();
         for (setting, value) in found.iter().filter(|(_, value)| value.get("value").is_some()) {
             let is_there = declared.iter().any(|it| it.setting == setting);
-            let is_odd = ["name", "batch_size", "inputs"].contains(&setting.as_str());
+            let odd = ["name", "batch_size", "inputs", "isolation", "preload"];
+            let is_odd = odd.contains(&setting.as_str());
             let is_two = setting.starts_with("num_workers");
             assert!(is_there || is_odd || is_two, "{text}: {setting} {value}, {declared:?}");
         }

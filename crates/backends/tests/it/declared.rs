@@ -240,6 +240,8 @@ fn a_declaration_after_the_plan_was_made_is_told() {
         ("setup", "self.bacth_size = 8", "`batch_size` is the nearest"),
         ("process", "self.batch_size = task.data['n'] + 2", "in `process`"),
         ("process", "self.task_timeout_seconds = 5", "in `process`"),
+        ("process", "self.max_attempts = 5", "in `process`"),
+        ("setup", "self.isolation = 'full'", "`isolation` \"full\" in `setup`"),
         // The entry has the last word.
         ("process", &sets, "overrides the runtime_env"),
         // What is the plan's is no news, nor are names that work itself has.

@@ -319,13 +319,6 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
             if kind not in (Stage, object):
                 names.update(vars(kind))
         found = module.declared(one, {name for name in names if isinstance(name, str)}, found)
-        for name in {"isolation", "max_attempts"}.intersection(names):
-            settings.setdefault(name, getattr(one, name))
-        preload: Any = getattr(one, "preload", None) if "preload" in names else None
-        # A method of this name is the author's own.
-        if isinstance(preload, (bool, list, tuple, str)):
-            preload = list(preload) if isinstance(preload, tuple) else preload
-            settings.setdefault("preload", preload)
     for name, told in found["settings"].items():
         if name == "name":
             continue  # `name_of` has it, and what `with_` says of it.

@@ -16,7 +16,7 @@ macro_rules! entry {
         $(#[$doc:meta])*
         $field:ident: $type:ty {
             file {
-                $source:ident $(#[$attribute:meta])* $written:ident: $form:ty
+                $(#[$attribute:meta])* $written:ident: $form:ty
                 $(; $(#[$more_attribute:meta])* $more:ident: $more_form:ty)*
             }
             change $change:tt

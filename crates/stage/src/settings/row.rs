@@ -21,8 +21,6 @@ use crate::shown;
 pub(crate) struct Row {
     /// Its names in a pipeline file, the first of which stands for it.
     pub(super) names: &'static [&'static str],
-    /// Whether code may declare it.
-    pub(super) is_declarable: bool,
     /// Whether it is at its default.
     pub(super) is_default: fn(&Settings) -> bool,
     /// Whether an entry sets it, be it to its default.
@@ -56,7 +54,7 @@ macro_rules! rows {
         $(#[$doc:meta])*
         $field:ident: $type:ty {
             file {
-                $source:ident $(#[$attribute:meta])* $written:ident: $form:ty
+                $(#[$attribute:meta])* $written:ident: $form:ty
                 $(; $(#[$more_attribute:meta])* $more:ident: $more_form:ty)*
             }
             change $change:tt
@@ -68,7 +66,6 @@ macro_rules! rows {
         pub(crate) const ROWS: &[Row] = &[$(
             Row {
                 names: &[stringify!($written), $(stringify!($more)),*],
-                is_declarable: is_declarable!($source),
                 is_default: |settings| settings.$field == <$type>::default(),
                 is_written: |entry| entry.$written.is_some() $(|| entry.$more.is_some())*,
                 gives: |changes| changes.$field.gives(),
@@ -81,15 +78,6 @@ macro_rules! rows {
                 },
             },
         )*];
-    };
-}
-
-macro_rules! is_declarable {
-    (declarable) => {
-        true
-    };
-    (entry) => {
-        false
     };
 }
 
@@ -106,10 +94,10 @@ macro_rules! problem {
 
 table!(rows);
 
-/// The settings that code may declare, by their names in a pipeline file; `name` is the first.
+/// The settings, all of which code may declare, by their names in a pipeline file; `name` is the
+/// first.
 pub fn declarable() -> impl Iterator<Item = &'static str> {
-    let rows = ROWS.iter().filter(|row| row.is_declarable);
-    ["name"].into_iter().chain(rows.flat_map(|row| row.names.iter().copied()))
+    ["name"].into_iter().chain(ROWS.iter().flat_map(|row| row.names.iter().copied()))
 }
 
 fn empty_key(keys: &[String]) -> Option<&'static str> {

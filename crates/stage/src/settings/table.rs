@@ -3,7 +3,7 @@
 //! A row is a field of [`Settings`](crate::Settings) with its documentation, and
 //!
 //! - `file`: its field in a pipeline file, with the attributes that the type does not tell;
-//!   `declarable` if code may declare it, else `entry`. Further fields bring their documentation;
+//!   code may declare each. Further fields bring their documentation;
 //! - `change`: its methods: `sets` a value, `takes` what becomes one, `lists` keys, `adds` or `lays`
 //!   options, `resets`;
 //! - `check`: what is wrong with a value, as words, where the value alone tells;
@@ -19,7 +19,7 @@ macro_rules! table {
             /// Its Python packages and variables, in the shape of Ray's `runtime_env`. By default, the
             /// pipeline's; an empty table is the base environment.
             runtime_env: Option<RuntimeEnv> {
-                file { declarable runtime_env: Option<RuntimeEnv> }
+                file { runtime_env: Option<RuntimeEnv> }
                 change {
                     /// Sets the environment, replaced whole. An empty one is the base environment,
                     /// whatever the pipeline's default is. Default: the pipeline's.
@@ -34,7 +34,6 @@ macro_rules! table {
             /// What one worker occupies.
             resources: Resources {
                 file {
-                    declarable
                     #[cfg_attr(feature = "schema", schemars(with = "Resources"))]
                     resources: Option<Resources>
                 }
@@ -49,7 +48,6 @@ macro_rules! table {
             /// At most how many tasks are handed over at once. By default, the engine's choice.
             batch_size: Option<usize> {
                 file {
-                    declarable
                     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
                     batch_size: Option<usize>
                 }
@@ -67,7 +65,6 @@ macro_rules! table {
             /// How many workers. By default, the engine's choice.
             workers: Workers {
                 file {
-                    declarable
                     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
                     num_workers: Option<usize>;
                     /// How many workers on each node, in place of `num_workers`.
@@ -85,7 +82,6 @@ macro_rules! table {
             /// Keys that a task must have to enter.
             inputs: Vec<String> {
                 file {
-                    declarable
                     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
                     inputs: Option<Vec<String>>
                 }
@@ -101,7 +97,6 @@ macro_rules! table {
             /// warns, once, of a task that came out without one.
             outputs: Vec<String> {
                 file {
-                    declarable
                     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
                     outputs: Option<Vec<String>>
                 }
@@ -117,7 +112,6 @@ macro_rules! table {
             /// The longest that one task may take. By default, for ever.
             task_timeout: Option<Duration> {
                 file {
-                    declarable
                     #[cfg_attr(
                         feature = "schema",
                         schemars(with = "Option<f64>", extend("exclusiveMinimum" = 0))
@@ -136,7 +130,7 @@ macro_rules! table {
 
             /// How far the environment is kept apart from its base: `shared` (links), or `full` (copies).
             isolation: Option<Isolation> {
-                file { entry isolation: Option<Isolation> }
+                file { isolation: Option<Isolation> }
                 change {
                     /// Sets how far the environment is kept apart from its base. Default: as the
                     /// cache is set.
@@ -152,7 +146,6 @@ macro_rules! table {
             /// once more, and one that the code failed on is not.
             max_attempts: Option<u32> {
                 file {
-                    entry
                     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
                     max_attempts: Option<u32>
                 }
@@ -171,7 +164,6 @@ macro_rules! table {
             /// After how many tasks a worker is replaced by a fresh one. By default, never.
             recycle_after: Option<u64> {
                 file {
-                    declarable
                     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
                     recycle_after_tasks: Option<u64>
                 }
@@ -189,7 +181,7 @@ macro_rules! table {
             /// What is imported before workers are forked: modules, and then what the stage's file
             /// imports first (the default), or `false`, and none is forked.
             preload: Option<Preload> {
-                file { entry preload: Option<Preload> }
+                file { preload: Option<Preload> }
                 change {
                     /// Sets what is imported before workers are forked; with `false`, none is forked.
                     /// Default: what the stage's file imports first.
@@ -210,7 +202,6 @@ macro_rules! table {
             /// Options that only the Ray engines read.
             ray_options: Map<String, Value> {
                 file {
-                    declarable
                     #[serde(deserialize_with = "object")]
                     #[cfg_attr(feature = "schema", schemars(with = "super::schema::RayOptions"))]
                     ray_stage_spec: Option<Map<String, Value>>
@@ -231,7 +222,6 @@ macro_rules! table {
             /// Options that only Xenna reads.
             xenna_options: Map<String, Value> {
                 file {
-                    declarable
                     #[serde(deserialize_with = "object")]
                     #[cfg_attr(feature = "schema", schemars(with = "super::schema::XennaOptions"))]
                     xenna_stage_spec: Option<Map<String, Value>>

@@ -4,8 +4,8 @@
 use envspec::RuntimeEnv;
 use serde_json::{Value, json};
 use stage::{
-    AnyStage, Declared, Error, Overrides, Pipeline, PipelineFile, PythonCode, PythonStage,
-    Resources, Source, Workers,
+    AnyStage, Declared, Error, Isolation, Overrides, Pipeline, PipelineFile, PythonCode,
+    PythonStage, Resources, Source, Workers,
 };
 
 fn stage() -> PythonStage {
@@ -28,7 +28,10 @@ fn all() -> Value {
         "inputs": ["a"],
         "outputs": ["b"],
         "task_timeout_seconds": 1.5,
+        "isolation": "full",
+        "max_attempts": 3,
         "recycle_after_tasks": 9,
+        "preload": ["json"],
         "ray_stage_spec": { "is_actor_stage": true },
         "xenna_stage_spec": { "slots_per_actor": 2 },
     })
@@ -46,7 +49,10 @@ fn what_is_declared_holds_where_the_entry_sets_nothing() {
         .with_inputs(["a"])
         .with_outputs(["b"])
         .with_task_timeout(std::time::Duration::from_millis(1500))
+        .with_isolation(Isolation::Full)
+        .with_max_attempts(3)
         .with_recycle_after(9)
+        .with_preload(["json"])
         .with_ray_option("is_actor_stage", true)
         .with_xenna_option("slots_per_actor", 2);
     assert_eq!(taken.settings(), by_hand.settings());
@@ -68,15 +74,15 @@ fn what_the_entry_sets_stays_be_it_the_default_and_the_rest_is_told() {
         .with_inputs([""; 0]);
     let before = set.settings().clone();
     let mut declared = all();
-    for setting in ["name", "batch_size", "outputs", "task_timeout_seconds", "recycle_after_tasks"]
-    {
-        declared[setting] = Value::Null;
+    let overridden = ["runtime_env", "resources", "num_workers", "inputs"];
+    for (setting, value) in declared.as_object_mut().unwrap() {
+        if !overridden.contains(&setting.as_str()) {
+            *value = Value::Null;
+        }
     }
-    declared["ray_stage_spec"] = Value::Null;
-    declared["xenna_stage_spec"] = Value::Null;
     let kept = with(set, &declared);
     assert_eq!(*kept.settings(), before);
-    for setting in ["runtime_env", "resources", "num_workers", "inputs"] {
+    for setting in overridden {
         assert_eq!(kept.source(setting), Source::Entry);
         assert_eq!(kept.overridden(setting), Some(&declared[setting]), "{setting}");
     }
