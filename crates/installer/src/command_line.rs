@@ -168,7 +168,7 @@ pub(crate) fn argv(
             }
         }
     }
-    let local = Local::of(request.install, settings, &request.python)?;
+    let local = Local::of(request, settings)?;
     let of_cache = local.words(program.tool(), request.again, mode == Mode::Lock);
     for word in &of_cache {
         add(&[word]);

@@ -131,6 +131,14 @@ pub enum Error {
         /// Which, and why.
         source: Box<envspec::Error>,
     },
+    /// uv is to ask indexes again, and to ask none.
+    #[error("{what} has indexes asked again, and {by} lets uv ask none")]
+    Offline {
+        /// What has it ask.
+        what: String,
+        /// What has it ask nothing.
+        by: String,
+    },
     /// What the build of a local project reads cannot be told.
     #[error("a project in a folder cannot be built")]
     Project {
@@ -231,6 +239,7 @@ impl Error {
             Self::Option { .. } => Some(
                 "leave it out; Curator decides where packages go, and knows the other options by their whole names",
             ),
+            Self::Offline { .. } => Some("leave one of them out"),
             Self::Project { .. } => Some("build a wheel, and name that"),
             Self::Failed { .. }
             | Self::Report { .. }
@@ -272,6 +281,7 @@ impl Error {
             | Self::Lock { .. }
             | Self::Settings { .. }
             | Self::Option { .. }
+            | Self::Offline { .. }
             | Self::Project { .. }
             | Self::Unsupported { .. }
             | Self::ToolVersion { .. }

@@ -64,6 +64,7 @@ mod local;
 mod lock_file;
 mod locking;
 mod mode;
+mod offline;
 mod origin;
 mod outcome;
 mod pip_log;

@@ -13,7 +13,9 @@ use envspec::{Install, LocalProject, Requirement, Tool, archive_name, normal_nam
 
 use crate::disk_source::DiskSource;
 use crate::error::Error;
+use crate::offline;
 use crate::origin::{self, address};
+use crate::request::Request;
 use crate::settings::Settings;
 
 /// The packages of a call that have files on this machine.
@@ -30,11 +32,16 @@ pub(crate) struct Local {
     is_nameless: bool,
     /// Whether builds see the environment.
     is_open: bool,
+    /// Whether uv asks nothing, and then takes no `--refresh-package`.
+    is_offline: bool,
+    /// Whether the environment has one of those that are offered, where uv asks nothing.
+    has_offered: bool,
 }
 
 impl Local {
-    /// Returns what a call takes for the environment of the interpreter `python`.
-    pub(crate) fn of(install: &Install, in_force: &Settings, python: &Path) -> Result<Self, Error> {
+    /// Returns what a call takes for its environment.
+    pub(crate) fn of(request: &Request<'_>, in_force: &Settings) -> Result<Self, Error> {
+        let (install, python) = (request.install, &*request.python);
         let mut local = Self::default();
         let lists = [&install.requirements, &install.constraints, &install.overrides];
         let mut addresses = BTreeSet::new();
@@ -75,6 +82,7 @@ impl Local {
         }
         let given = settings::parse(install.tool, &install.tool_options)
             .map_err(|source| Error::Option { source: Box::new(source) })?;
+        local.is_offline = offline::check(request, &given, in_force)?;
         for given in given {
             let name = given.setting.name;
             local.setting(name, given.setting.value, given.value.as_deref(), None);
@@ -88,6 +96,8 @@ impl Local {
         if let Some(table) = &in_force.file {
             local.table(table);
         }
+        local.has_offered =
+            local.is_offline && origin::names(python).any(|name| local.offered.contains(&name));
         Ok(local)
     }
 
@@ -106,8 +116,16 @@ impl Local {
                     let named = again.iter().chain(self.archives.union(&self.needed));
                     named.for_each(|name| add("--reinstall-package", name));
                 }
-                self.offered.iter().for_each(|name| add("--refresh-package", name));
-                if !again.is_empty() || self.is_open || self.is_nameless {
+                // Offline, the option for what is to be installed again asks again as well, of what is
+                // not there without another effect.
+                let may_be_there = self.is_offline && (self.has_offered || is_lock);
+                if !self.is_offline {
+                    self.offered.iter().for_each(|name| add("--refresh-package", name));
+                } else if !may_be_there {
+                    self.offered.iter().for_each(|name| add("--reinstall-package", name));
+                }
+                let is_stale = may_be_there && !self.offered.is_empty();
+                if !again.is_empty() || self.is_open || self.is_nameless || is_stale {
                     words.push("--no-cache".to_owned());
                 }
             }

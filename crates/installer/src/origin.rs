@@ -32,6 +32,12 @@ pub(crate) fn metadata_folders(python: &Path) -> impl Iterator<Item = PathBuf> {
     found.filter(|path| path.extension().is_some_and(|extension| extension == "dist-info"))
 }
 
+/// The normal names of what is installed beside an interpreter.
+pub(crate) fn names(python: &Path) -> impl Iterator<Item = String> {
+    metadata_folders(python)
+        .filter_map(|info| Some(normal_name(info.file_name()?.to_str()?.split_once('-')?.0)))
+}
+
 /// The distributions beside an interpreter that came from an archive: their normal names, and its
 /// address.
 pub(crate) fn archives(python: &Path) -> impl Iterator<Item = (String, String)> {

@@ -21,7 +21,8 @@ use envspec::{Install, Tool};
 use crate::ambient::Ambient;
 use crate::error::Error;
 use files::Contents;
-use switch::{is_off, is_on};
+use switch::is_off;
+pub(crate) use switch::is_on;
 use words::{refused, unknown};
 
 /// The settings of one tool in force for one installation, and warnings about the others.

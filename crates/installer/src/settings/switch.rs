@@ -1,7 +1,7 @@
 //! Values that turn a setting on or off, as both package managers read them.
 
 /// Returns whether a value turns a setting on.
-pub(super) fn is_on(value: &str) -> bool {
+pub(crate) fn is_on(value: &str) -> bool {
     ["1", "y", "yes", "t", "true", "on"].contains(&&*value.to_ascii_lowercase())
 }
 

@@ -508,3 +508,66 @@ fn credentials_of_files_and_shortened_options_reach_no_command_line() {
         fs::remove_file(&notes).unwrap();
     }
 }
+
+/// uv that asks nothing refuses every option that asks again. What lies in a folder is installed as it
+/// is all the same, and not as it was when uv kept a copy of it.
+#[test]
+fn offline_a_folder_of_wheels_is_what_it_is_now() {
+    let home = Home::new();
+    let wheels = home.path("one");
+    let write = |value: usize| {
+        let script = "import sys, zipfile\nold = zipfile.ZipFile(sys.argv[1])\n\
+            files = {it: old.read(it) for it in old.namelist()}\n\
+            files['alpha.py'] = f'VALUE = {sys.argv[2]}'.encode()\n\
+            with zipfile.ZipFile(sys.argv[1], 'w') as new:\n    \
+            [new.writestr(it, files[it]) for it in files]\n";
+        let wheel = wheels.join("alpha-1.0-py3-none-any.whl").display().to_string();
+        duct::cmd("python3", ["-c", script, &wheel, &value.to_string()]).run().unwrap();
+    };
+    let folder = wheels.display().to_string();
+    let of = |more: &[&str]| alpha(Tool::Uv, &[&["--find-links", &folder], more].concat());
+    let ambient = home.ambient().with_variable("UV_CACHE_DIR", home.path("kept"));
+    let has_file = || home.write(".config/uv/uv.toml", "offline = true\n");
+    let offline = ambient.clone().with_variable("UV_OFFLINE", "1");
+    let install = |value: usize, install: &Install, ambient: &Ambient, in_it: &Environment| {
+        write(value);
+        home.install(install, ambient, in_it).unwrap_or_else(|error| panic!("{}", error.report()));
+        assert_eq!(in_it.eval("__import__('alpha').VALUE"), value.to_string());
+    };
+    install(1, &of(&["--no-index"]), &ambient, &Environment::bare());
+    install(2, &of(&["--offline"]), &ambient, &Environment::bare());
+    install(3, &of(&[]), &offline, &Environment::bare());
+    has_file();
+    let in_it = Environment::bare();
+    install(4, &of(&[]), &ambient, &in_it);
+    // What the environment has is installed again only where that is asked for.
+    write(5);
+    home.install(&of(&[]), &ambient, &in_it).unwrap();
+    assert_eq!(in_it.eval("__import__('alpha').VALUE"), "4");
+    install(6, &of(&["--reinstall"]), &ambient, &in_it);
+
+    let python = in_it.python();
+    for (options, ambient, is_fresh, words) in [
+        (
+            &["--refresh-package=alpha"][..],
+            &offline,
+            false,
+            ["`--refresh-package`", "`UV_OFFLINE`"],
+        ),
+        (&["--offline", "--refresh"], &offline, false, ["`--refresh`", "`--offline`"]),
+        (&["--refresh"], &ambient, false, ["`--refresh`", "`offline` in `uv.toml`"]),
+        (&[], &offline, true, ["a refresh", "`UV_OFFLINE`"]),
+    ] {
+        let wanted = of(options);
+        let settings = home.read(&wanted, ambient);
+        let request = Request::new(&wanted, &python).with_settings(&settings);
+        let request = if is_fresh { request.fresh() } else { request };
+        let error = tool(Tool::Uv, &python, ambient).resolve(&request).unwrap_err();
+        let [what, by] = words;
+        let told = format!("{what} has indexes asked again, and {by} lets uv ask none");
+        assert_eq!(error.to_string(), told);
+    }
+    // The last of the options wins.
+    let wanted = of(&["--offline", "--no-offline", "--no-index", "--refresh-package=alpha"]);
+    install(7, &wanted, &offline, &Environment::bare());
+}

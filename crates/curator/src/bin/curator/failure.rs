@@ -11,6 +11,8 @@ use crate::terminal;
 const FAILED: u8 = 1;
 /// The arguments or the spec are wrong.
 const USAGE: u8 = 2;
+/// As of a program that SIGPIPE ends.
+const UNREAD: u8 = 141;
 /// As in `env(1)`: the program exists, but cannot be started.
 const NOT_STARTED: u8 = 126;
 /// As in `env(1)`: the program does not exist.
@@ -64,9 +66,9 @@ impl Failure {
         )
     }
 
-    /// Returns the failure for an output that is closed, as under `| head`.
+    /// Returns the failure for an output whose reader has left, as `| head` does.
     pub(crate) fn unread() -> Self {
-        Self { code: 0, report: String::new() }
+        Self { code: UNREAD, report: String::new() }
     }
 
     /// Adds this advice if the failure has none yet.
@@ -139,7 +141,9 @@ fn code(error: &backends::Error) -> u8 {
         ),
         Error::Install(error) => matches!(
             **error,
-            installer::Error::ToolVersion { .. } | installer::Error::Unsupported { .. }
+            installer::Error::ToolVersion { .. }
+                | installer::Error::Unsupported { .. }
+                | installer::Error::Offline { .. }
         ),
         _ => false,
     };
