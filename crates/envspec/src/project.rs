@@ -1,7 +1,7 @@
 //! Project files besides requirements files: dependency groups of a `pyproject.toml` (PEP 735), the
 //! block at the head of a script (PEP 723), and lock files (PEP 751).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -58,6 +58,8 @@ pub(crate) struct Contents {
     pub(crate) python: Option<String>,
     /// Those of single packages in it, each with a requirement that has the package's marker.
     pub(crate) package_pythons: Vec<(String, String)>,
+    /// Those that uv's settings say of groups in it.
+    pub(crate) group_pythons: Vec<String>,
     /// The markers of the environments that it is for; none where it is for all.
     pub(crate) environments: Option<Vec<String>>,
     /// The settings of uv's in it, where it is no lock file.
@@ -81,11 +83,27 @@ fn python(table: &Table) -> Result<Option<String>, String> {
 pub(crate) fn group(text: &str, name: &str) -> Result<Contents, String> {
     let project = table(text)?;
     let groups = groups(&project)?;
-    let mut found = Vec::new();
-    expand(&groups, &normal_name(name), &mut Vec::new(), &mut found)?;
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    expand(&groups, &normal_name(name), &mut Vec::new(), &mut (&mut found, &mut seen))?;
     let uv = of_uv(&project);
     refuse_sources(&uv, &found)?;
-    Ok(Contents::of_lines(found, uv))
+    let group_pythons = group_pythons(&uv, &seen)?;
+    Ok(Contents { group_pythons, ..Contents::of_lines(found, uv) })
+}
+
+/// The `requires-python` of groups in `tool.uv.dependency-groups`.
+fn group_pythons(uv: &Table, groups: &BTreeSet<String>) -> Result<Vec<String>, String> {
+    let mut found = Vec::new();
+    let Some(given) = uv.get("dependency-groups") else { return Ok(found) };
+    for (name, settings) in given.as_table().ok_or("`tool.uv.dependency-groups` is no table")? {
+        if groups.contains(&normal_name(name)) {
+            let settings = settings.as_table();
+            let settings = settings
+                .ok_or_else(|| format!("`tool.uv.dependency-groups.{name}` is no table"))?;
+            found.extend(python(settings)?);
+        }
+    }
+    Ok(found)
 }
 
 /// The settings of uv's in a project's file, or in the block of a script.
@@ -132,7 +150,7 @@ fn expand(
     groups: &BTreeMap<String, &Vec<Value>>,
     name: &str,
     open: &mut Vec<String>,
-    found: &mut Vec<String>,
+    found: &mut (&mut Vec<String>, &mut BTreeSet<String>),
 ) -> Result<(), String> {
     if open.iter().any(|it| it == name) {
         return Err(format!("the group `{name}` includes itself"));
@@ -146,9 +164,10 @@ fn expand(
         return Err(format!("it has no group `{name}`; its groups are {known}"));
     };
     open.push(name.to_owned());
+    found.1.insert(name.to_owned());
     for item in *items {
         match item {
-            Value::String(line) => found.push(line.clone()),
+            Value::String(line) => found.0.push(line.clone()),
             Value::Table(table) => match (table.get("include-group"), table.len()) {
                 (Some(Value::String(other)), 1) => {
                     expand(groups, &normal_name(other), open, found)?;

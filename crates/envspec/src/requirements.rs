@@ -307,7 +307,7 @@ impl<'a> Collector<'a> {
                 return Err(refused("it is no requirements file", Some(hint.to_owned())));
             }
         };
-        let Contents { lines, python, package_pythons, environments, uv } =
+        let Contents { lines, python, package_pythons, group_pythons, environments, uv } =
             lines.map_err(|reason| refused(&reason, None))?;
         if self.tool == Tool::Uv {
             let uv = uv_settings::read(&uv, dir).map_err(|reason| refused(&reason, None))?;
@@ -328,6 +328,9 @@ impl<'a> Collector<'a> {
                 refused(&reason, Some("write it as in `requires-python = \">=3.9\"`".to_owned()))
             })
         };
+        for versions in group_pythons.iter().filter(|_| self.tool == Tool::Uv) {
+            self.requires_python.push(required(versions)?);
+        }
         if let Some(versions) = python {
             self.requires_python.push(required(&versions)?);
         }

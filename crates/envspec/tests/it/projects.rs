@@ -157,6 +157,38 @@ fn what_is_no_requirements_file_is_told_with_the_way_out() {
     }
 }
 
+/// uv installs nothing of a group for another Python, without a word. pip knows no such setting.
+#[test]
+fn the_pythons_of_groups_are_those_of_what_they_name() {
+    let project = "[dependency-groups]\ndev = ['six', { include-group = 'In-ner' }]\ninner = ['idna']\n\
+        in-ner = []\nother = ['foo']\n[tool.uv.dependency-groups]\n\
+        Dev = { requires-python = '>=3.14' }\nin_ner = { requires-python = '<4' }\n\
+        other = { requires-python = '>=9' }\n";
+    let pythons = |tool, group: &str| {
+        let source = MemorySource::new().with_file("/project/pyproject.toml", project);
+        let spec = RuntimeEnv::requirements_file(tool, format!("pyproject.toml#{group}"));
+        let loaded = load_with(&spec, &source).unwrap();
+        let found = loaded.requires_python.into_iter();
+        let mut found: Vec<String> = found.map(|it| it.versions).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(pythons(Tool::Uv, "dev"), ["<4", ">=3.14"]);
+    assert_eq!(pythons(Tool::Uv, "inner"), [""; 0]);
+    assert_eq!(pythons(Tool::Uv, "other"), [">=9"]);
+    assert_eq!(pythons(Tool::Pip, "dev"), [""; 0]);
+    for (settings, words) in [
+        ("dev = 1", "`tool.uv.dependency-groups.dev` is no table"),
+        ("dev = { requires-python = 3 }", "its `requires-python` is no text"),
+        ("dev = { requires-python = 'x' }", "is no list of specifiers"),
+    ] {
+        let text =
+            format!("[dependency-groups]\ndev = []\n[tool.uv.dependency-groups]\n{settings}\n");
+        let error = load(Tool::Uv, "pyproject.toml#dev", &text).unwrap_err();
+        assert!(chain(&error).contains(words), "{}", chain(&error));
+    }
+}
+
 /// Of a group and of a script, as uv has them in force where it reads the file; pip reads none of them.
 #[test]
 fn the_settings_of_uv_in_a_file_hold_for_what_it_names() {
