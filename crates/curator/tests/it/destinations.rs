@@ -137,6 +137,79 @@ fn what_a_run_reads_and_writes_is_kept_apart() {
     assert_eq!(folder.lines("new"), [json!({ "n": 0 })]);
 }
 
+/// Law: what was asked for and cannot be written is a failure, told, whatever stands in its way.
+#[test]
+fn a_stream_that_takes_nothing_is_a_failure() {
+    let folder = Folder::new("[[stage]]\npython = \"stages.py:give_back\"\n");
+    folder.write("touch.py", "def touch(task):\n    open('begun.txt', 'w').close()\n");
+    folder.write(
+        "touch.toml",
+        &folder.read("pipeline.toml").replace("stages.py:give_back", "touch.py:touch"),
+    );
+    folder.write("tasks.jsonl", "{\"n\":0}\n{\"n\":1}\n");
+    folder.write(
+        "fails.toml",
+        &(folder.read("pipeline.toml").replace("give_back", "Picky") + "args = { bad = 2 }\n"),
+    );
+    std::os::unix::fs::symlink("/dev/full", folder.path("full.json")).unwrap();
+    // A pipe whose reader has left.
+    let left = "mkfifo pipe; exec 3<>pipe; exec 4>pipe; exec 3<&-; rm pipe";
+    let shell = |command: &str| {
+        let script = format!("{left}; curator() {{ \"$0\" \"$@\"; }}; {command}");
+        let run = folder.expression(&duct::cmd("sh", ["-c", &script, CURATOR]));
+        Run::from(run.stdout_capture().stderr_capture().unchecked().run().unwrap())
+    };
+    let (closed, full) = ("the standard output is closed", "No space left");
+    for (command, code, words) in [
+        // Before the first task.
+        ("curator run touch.toml -i tasks.jsonl >&-", 2, closed),
+        ("curator run touch.toml -i tasks.jsonl -o - >&-", 2, closed),
+        ("curator run touch.toml -i tasks.jsonl -o o --failed - >&-", 2, closed),
+        ("curator run touch.toml -i tasks.jsonl -o /dev/stdout >&-", 2, "`/dev/stdout` is closed"),
+        ("curator run touch.toml -i tasks.jsonl -o /dev/fd/1 >&-", 2, "`/dev/fd/1` is closed"),
+        ("curator run touch.toml -i - -o o <&-", 2, "the standard input is closed"),
+        ("curator run pipeline.toml -i tasks.jsonl >/dev/full", 1, full),
+        ("curator run pipeline.toml -i tasks.jsonl -o /dev/full", 1, full),
+        ("curator run pipeline.toml -i tasks.jsonl -o o --report full.json", 1, full),
+        ("curator run fails.toml -i tasks.jsonl -o o --failed /dev/full", 1, full),
+        ("curator run fails.toml -i tasks.jsonl -o o --failed - >/dev/full", 1, full),
+        ("curator run pipeline.toml -i tasks.jsonl >&4", 141, ""),
+    ] {
+        shell(command).fails(code, words);
+    }
+    assert!(!folder.path("begun.txt").exists(), "no stage has begun");
+    for command in [
+        "schema",
+        "plan pipeline.toml",
+        "plan pipeline.toml --json",
+        "env list --json",
+        "ps --json",
+        "completions bash",
+        "--help",
+        "run --help",
+        "--version",
+        "env du --json",
+    ] {
+        shell(&format!("curator {command} >&-")).fails(1, closed);
+        shell(&format!("curator {command} >/dev/full")).fails(1, full);
+        let run = shell(&format!("curator {command} >&4"));
+        assert_eq!((run.code, &*run.err), (Some(141), ""), "{command}");
+    }
+    // Results elsewhere need no standard output, and none of them needs an ear for its news.
+    for command in ["-o kept >&-", ">kept 2>&-", "-o kept <&- >&- 2>&-", ">kept 2>/dev/full"] {
+        let run = shell(&format!("curator run pipeline.toml -i tasks.jsonl {command}"));
+        assert_eq!(run.code, Some(0), "{command}: {}", run.err);
+        assert_eq!(folder.lines("kept").len(), 2, "{command}");
+        std::fs::remove_file(folder.path("kept")).unwrap();
+    }
+    // Nothing is wrong with a device that takes all.
+    assert_eq!(
+        shell("curator run pipeline.toml -i tasks.jsonl </dev/null >/dev/null").code,
+        Some(0)
+    );
+    assert_eq!(shell("curator run pipeline.toml -i tasks.jsonl <>/dev/null 1>&0").code, Some(0));
+}
+
 #[test]
 fn a_format_that_a_name_promises_is_written_or_refused() {
     let folder = folder();

@@ -161,7 +161,7 @@ fn no_run_waits_for_a_reader_or_a_writer_that_has_gone() {
         shell(r#"yes '{"n": 1}' | { "$1" run pipeline.toml; echo "code $?" >&2; } | head -3"#);
     assert_eq!(lines(&String::from_utf8(out.stdout).unwrap()).len(), 3);
     let err = String::from_utf8(out.stderr).unwrap();
-    assert!(err.ends_with("code 0\n"), "{err}");
+    assert!(err.ends_with("code 141\n"), "{err}");
     // The run fails while the writer is silent and does not end.
     let out = shell(
         r#"(echo '{"n": 1}'; sleep 100 & echo $! > pid; wait) |

@@ -21,6 +21,7 @@ mod run;
 mod schema;
 mod serve;
 mod spec;
+mod streams;
 mod terminal;
 mod warm;
 
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         // The message may repeat the arguments, which can contain anything.
         Err(error) if error.use_stderr() => return Failure::arguments(&error).show(),
         // The output of `--help` or `--version`.
-        Err(error) => error.exit(),
+        Err(error) => return output::help(&error).unwrap_or_else(|failure| failure.show()),
     };
     let done = match cli.command {
         Command::Run(arguments) => run::run(&arguments, cli.cache_dir.as_deref()),

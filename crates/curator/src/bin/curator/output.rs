@@ -10,6 +10,7 @@ use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::failure::Failure;
+use crate::streams;
 use crate::terminal::{self, coloured};
 
 /// The form of the result.
@@ -31,6 +32,11 @@ pub(crate) fn text(text: &str) -> Result<ExitCode, Failure> {
 /// Prints a result unchanged, for scripts, and returns success.
 pub(crate) fn exactly(text: &str) -> Result<ExitCode, Failure> {
     printed(terminal::print_exactly(text))
+}
+
+/// Prints what `--help` or `--version` asks for, in its colours on a terminal.
+pub(crate) fn help(text: &clap::Error) -> Result<ExitCode, Failure> {
+    printed(streams::check_stdout().and_then(|()| text.print()))
 }
 
 fn printed(written: io::Result<()>) -> Result<ExitCode, Failure> {

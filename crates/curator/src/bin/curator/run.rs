@@ -57,7 +57,8 @@ pub(crate) const HELP: &str = "Examples:\n  \
     Ctrl-C or SIGTERM ends the run once the workers have finished what they have in their hands, and \
     what waits is dropped; a second one ends it at once. With --checkpoint, the same command does the \
     rest.\n\n\
-    Exit codes: 0 done, 1 the run or a task failed, 2 wrong usage or pipeline, 130 Ctrl-C, 143 SIGTERM.";
+    Exit codes: 0 done, 1 the run or a task failed, 2 wrong usage or pipeline, 130 Ctrl-C, 141 the reader of \
+    the output left, 143 SIGTERM.";
 
 /// What a person who forgot the input sees, as some pipelines need none.
 const NO_INPUT: &str = "no input was given, so the run began with one empty task: give tasks by \
@@ -245,9 +246,14 @@ impl Run {
             ("--failed", self.failed.as_deref()),
             ("--report", self.report.as_deref()),
         ];
+        if output.file().is_none() {
+            destinations::check_stdout()?;
+        }
         for (option, path) in files {
-            if let Some(path) = path {
-                destinations::check_file(option, path)?;
+            match path {
+                Some(path) if path == Path::new("-") => destinations::check_stdout()?,
+                Some(path) => destinations::check_file(option, path)?,
+                None => {}
             }
         }
         if let Some(dir) = &self.record {

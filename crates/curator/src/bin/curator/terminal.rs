@@ -12,6 +12,8 @@ use std::io::{self, IsTerminal, Write};
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 
+use crate::streams;
+
 /// These two enclose a colour of ours (an ANSI number), which is converted only here. No foreign
 /// text contains them: they are not characters.
 const COLOUR: (char, char) = ('\u{fdd0}', '\u{fdd1}');
@@ -115,6 +117,7 @@ pub(crate) fn print_exactly(text: &str) -> io::Result<()> {
 }
 
 fn print_raw(text: &str) -> io::Result<()> {
+    streams::check_stdout()?;
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     if !text.is_empty() && !text.ends_with('\n') {

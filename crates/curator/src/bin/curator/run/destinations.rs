@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use crate::failure::Failure;
+use crate::streams;
 
 /// Formats that a name may promise, and that nothing here writes or reads.
 const TABLES: [&str; 17] = [
@@ -63,6 +64,16 @@ pub(super) fn check_file(option: &str, path: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Refuses to write to a standard output that is closed.
+pub(super) fn check_stdout() -> Result<(), Failure> {
+    streams::check_stdout().map_err(|error| {
+        Failure::usage(&format!(
+            "cannot write the results: {error}\n\nhint: name a file with `--output`, which may be \
+             `/dev/null`"
+        ))
+    })
+}
+
 /// Refuses a folder that could not be made, or written into.
 pub(super) fn check_folder(option: &str, path: &Path, files: &[&str]) -> Result<(), Failure> {
     let tried = try_folder(path).and_then(|()| {
@@ -78,6 +89,7 @@ pub(super) fn check_folder(option: &str, path: &Path, files: &[&str]) -> Result<
 pub(super) const MOST_LINKS: usize = 8;
 
 fn try_file(path: &Path, links: usize) -> io::Result<()> {
+    streams::check_path(path)?;
     let is_named_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(ErrorKind::IsADirectory.into()),

@@ -13,6 +13,7 @@ use curator::Task;
 
 use super::malformed::{self, Malformed};
 use crate::failure::Failure;
+use crate::streams;
 
 /// Poll interval for the end of the run while no input comes.
 const LOOK: Duration = Duration::from_millis(50);
@@ -100,7 +101,10 @@ impl Input {
         }
         let (name, reader): (String, Box<dyn BufRead + Send>) = match self {
             Self::None => return Ok(Tasks { feed: Feed::One, reading: reading.clone() }),
-            Self::Stdin => ("<stdin>".to_owned(), Box::new(BufReader::new(io::stdin()))),
+            Self::Stdin => {
+                streams::check_stdin().map_err(|error| Failure::usage(&error.to_string()))?;
+                ("<stdin>".to_owned(), Box::new(BufReader::new(io::stdin())))
+            }
             Self::File(path) => {
                 let file = open_file(path)?;
                 (path.display().to_string(), Box::new(BufReader::with_capacity(1 << 16, file)))

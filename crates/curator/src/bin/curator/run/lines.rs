@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::streams;
 
 /// How long a line may wait in a buffer while others follow it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -38,7 +39,10 @@ struct Length {
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Self::File(file, length) = self else { return io::stdout().write(bytes) };
+        let Self::File(file, length) = self else {
+            streams::check_stdout()?;
+            return io::stdout().write(bytes);
+        };
         let count = file.write(bytes)?;
         if let Some(end) = bytes[..count].iter().rposition(|byte| *byte == b'\n') {
             length.whole = length.written + end as u64 + 1;
