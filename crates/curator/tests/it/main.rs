@@ -5,6 +5,7 @@ mod classes;
 #[path = "../../../backends/tests/it/corpus.rs"]
 mod corpus;
 mod destinations;
+mod documented;
 mod exact;
 mod executing;
 mod explaining;

@@ -22,7 +22,8 @@ struct Entry {
 }
 
 fn entries() -> Vec<Entry> {
-    PAGE.split("\n### ")
+    let (page, _) = PAGE.split_once("\n## Rarer errors\n").expect("the table at the end");
+    page.split("\n### ")
         .skip(1)
         .map(|section| {
             let (error, body) = section.split_once('\n').expect("a heading and its text");
@@ -606,6 +607,12 @@ fn scenario(error: &str) -> Option<Run> {
         }
 
         // Files of a run, and devices.
+        "cannot write the results: the standard output is closed" => {
+            let folder = one_stage("stages.py:give_back", "");
+            let words = ["-c", "exec \"$0\" run pipeline.toml --input tasks.jsonl >&-", CURATOR];
+            let run = folder.expression(&duct::cmd("sh", words)).stderr_capture();
+            Run::from(run.run().expect("the command starts"))
+        }
         "cannot write --output `…`: No such file or directory (os error 2)" => {
             written(&["--output", "nosuch/o.jsonl"])
         }
@@ -640,6 +647,27 @@ fn scenario(error: &str) -> Option<Run> {
             let listed = listed.as_array().cloned().unwrap_or_default();
             let bare = listed.iter().find(|it| it["strategy"] == "bare").expect("a managed base");
             world.run(&["env", "remove", bare["key"].as_str().expect("a key")])
+        }
+        "environment … cannot be used: its interpreter `…` is gone" => {
+            let world = World::new();
+            let key = world.key("packaging==24.0");
+            let bin = world.cache().join("envs-v1").join(&key).join("bin");
+            for entry in fs::read_dir(bin).expect("its programs").flatten() {
+                fs::remove_file(entry.path()).expect("a file");
+            }
+            world.run(&["env", "exec", "--spec", &key, "--", "true"])
+        }
+        "no process that is kept warm has the number or key `…`" => {
+            world.run(&["stop", "no-such"])
+        }
+        "failed to look into `…`" => {
+            let dir = tempfile::tempdir().expect("a folder");
+            let user = fs::metadata("/proc/self").expect("this process").uid();
+            let folder = dir.path().join(format!("curator-{user}"));
+            fs::create_dir(&folder).expect("a folder");
+            crate::permissions::set_mode(&folder, 0o777);
+            let temporary = dir.path().to_str().expect("text");
+            world.run_with(&["ps"], "", &[("TMPDIR", temporary)])
         }
         "`…` is the start of … keys" => {
             let world = World::new();
