@@ -42,8 +42,9 @@ class FailedTask:
         return str(self._told.get("cause"))
 
     def _raised(self) -> Optional[dict[str, Any]]:
-        cause = self._told.get("cause")
-        return cause.get("raised") if isinstance(cause, dict) else None
+        cause: Any = self._told.get("cause")
+        raised: Optional[dict[str, Any]] = cause.get("raised") if type(cause) is dict else None
+        return raised
 
     def __repr__(self) -> str:
         return f"FailedTask({', '.join(self.tasks)} in {self.stage!r}: {self.cause})"

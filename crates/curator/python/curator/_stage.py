@@ -153,7 +153,8 @@ class FunctionStage(Stage):
         self._function = function
         # A decorator may stand between this one and another.
         called = list(_called_by(function))
-        within = next((it for it in map(_with_of, called) if it), {})
+        nothing: dict[str, Any] = {}
+        within = next((it for it in map(_with_of, called) if it), nothing)
         self._curator_with = {**within, **settings}
         if not hasattr(self, "__name__"):
             names = (getattr(it, "__name__", None) or type(it).__name__ for it in called[1:])
@@ -274,8 +275,8 @@ def settings_of(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
             # A number of numpy's, for one.
             stand_in = shared("curator_json").stand_in
             settings[name] = json.loads(json.dumps(value, default=stand_in, allow_nan=False))
-    preload = settings.get("preload", False)
-    is_list = isinstance(preload, list) and all(isinstance(module, str) for module in preload)
+    preload: Any = settings.get("preload", False)
+    is_list = type(preload) is list and all(isinstance(module, str) for module in preload)
     if not is_list and not isinstance(preload, bool):
         raise TypeError(
             f"`preload` is a list of modules, as in ['pandas'], or False: not {preload!r}"

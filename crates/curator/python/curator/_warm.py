@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from curator._executors import Executor, LocalExecutor
@@ -21,7 +21,7 @@ _warm: dict[int, int] = {}
 
 
 @contextlib.contextmanager
-def warm(pipeline: "Pipeline") -> "Iterator[Pipeline]":
+def warm(pipeline: "Pipeline") -> "Generator[Pipeline, None, None]":
     """Keeps what a pipeline's stages import between its runs on this machine.
 
     The first run in the block imports, and later ones start from there. What is kept ends with the
@@ -29,7 +29,8 @@ def warm(pipeline: "Pipeline") -> "Iterator[Pipeline]":
     """
     from curator._pipeline import Pipeline
 
-    if not isinstance(pipeline, Pipeline):
+    given: Any = pipeline
+    if not isinstance(given, Pipeline):
         raise TypeError(f"{pipeline!r} is no Pipeline, whose imports could be kept")
     key = id(pipeline)
     _warm[key] = _warm.get(key, 0) + 1

@@ -3,8 +3,8 @@
 import copy
 import inspect
 import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from curator._data import tasks_of
 from curator._report import RunReport, sort_key
@@ -126,13 +126,14 @@ class _Here:
 
     def _batch(self, tasks: list[Task]) -> list[Task]:
         parents = [(task.id, task.metadata, task.dataset_name) for task in tasks]
-        entries = self._settled(self._stage.process_batch(tasks))
-        if isinstance(entries, Aggregate):
+        given: Any = self._settled(self._stage.process_batch(tasks))
+        if isinstance(given, Aggregate):
             # The id of an aggregate is the engine's to give.
-            return _children(list(entries.outputs), f"r{parents[0][0]}", {}, parents[0][2])
-        if not isinstance(entries, (list, tuple)):
-            kind = type(entries).__name__
+            return _children(list(given.outputs), f"r{parents[0][0]}", {}, parents[0][2])
+        if not isinstance(given, (list, tuple)):
+            kind = type(given).__name__
             raise TypeError(f"process_batch must return a list or an Aggregate, not {kind}")
+        entries: Sequence[Any] = cast("Sequence[Any]", given)
         if len(entries) != len(tasks):
             raise ValueError(
                 f"process_batch got {len(tasks)} tasks and returned {len(entries)} entries: return"
@@ -163,9 +164,9 @@ class _Here:
         return self._loop.settle(coroutine)
 
 
-def _yields(generator: Any) -> Iterator[Any]:
+def _yields(generator: Generator[Any, Any, Any]) -> Iterator[Any]:
     """What a generator yields, which may be all that it gives."""
-    left = yield from generator
+    left: Any = yield from generator
     if left is not None:
         raise TypeError(
             f"the generator returned a {type(left).__name__}, which is lost: a function with"
@@ -206,7 +207,7 @@ class _Loop:
 
 
 def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str) -> list[Task]:
-    outputs = output if isinstance(output, list) else [output]
+    outputs: list[Any] = output if isinstance(output, list) else [output]
     children: list[Task] = []
     for data in outputs:
         if data is None:
