@@ -9,6 +9,7 @@ import functools
 import hashlib
 import inspect
 import io
+import os
 import pickle
 import sys
 import types
@@ -32,6 +33,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     back from a worker would not fit its class here."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, _DEFINED):
+            _by_value_if_nowhere(obj)
         kind: Any = type(obj)
         if issubclass(kind, BaseException) and not _reduces_itself(kind):
             parts: Any = obj.__reduce_ex__(_PROTOCOL)
@@ -46,6 +49,32 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 arguments[3] = {**arguments[3], "__slots__": slots}
                 return (reduced[0], tuple(arguments), *reduced[2:])
         return reduced
+
+
+_DEFINED = (type, types.FunctionType)
+
+
+def _by_value_if_nowhere(obj: Any) -> None:
+    """Has the module of a class or a function travel by value if no worker could import it: one
+    that was loaded by its path, as tests and plug-ins are, or that the program has made."""
+    module: Any = sys.modules.get(str(getattr(obj, "__module__", None)))
+    root = getattr(module, "__name__", "__main__").partition(".")[0]
+    if root != "__main__" and _is_nowhere(root):
+        cloudpickle.register_pickle_by_value(module)
+
+
+@functools.cache
+def _is_nowhere(root: str) -> bool:
+    file = str(getattr(sys.modules.get(root), "__file__", None))
+    if file.startswith(os.path.dirname(os.path.abspath(__file__))):
+        return False  # A worker has a file of that name.
+    for finder in sys.meta_path:
+        try:
+            if finder.find_spec(root, None) is not None:
+                return False
+        except Exception:
+            return False  # What is odd may be odd there, too.
+    return True
 
 
 # What `functools.lru_cache` makes of a function: pickled by its name, whatever module it is in.
@@ -90,6 +119,8 @@ class _StagePickler(_Pickler):
         self.modules: dict[str, None] = {}
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, _DEFINED):
+            _by_value_if_nowhere(obj)
         if isinstance(obj, type) and obj not in cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS:
             _track(obj)
         if isinstance(obj, _NAMED):

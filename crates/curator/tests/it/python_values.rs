@@ -1,6 +1,8 @@
 //! `import curator`: values come out of a pipeline as they went in, and its exceptions are raised
 //! again.
 
+use std::fs;
+
 use crate::pipelines::Folder;
 use crate::python_pipelines::passes;
 
@@ -301,6 +303,48 @@ except TypeError as error:
     assert "pyarrow" in str(error), error
 else:
     raise AssertionError
+"#,
+    );
+}
+
+/// What is in no module that a worker could import travels as it is: of a file that was loaded by its
+/// path, as by a runner of tests, and of a module that the program makes. It comes back as what it
+/// was, and workers are forked all the same.
+#[test]
+fn what_no_worker_can_import_travels_as_it_is() {
+    let folder = Folder::new("");
+    fs::create_dir(folder.path("plugins")).expect("a folder");
+    let text = "import json\n\n\nclass Point:\n    def __init__(self, x): self.x = x\n\n\n\
+                class Bad(Exception):\n    pass\n\n\ndef half(n):\n    return n / 2\n\n\n\
+                class Make:\n    num_workers = 2\n    def process(self, task):\n        \
+                if task.data == 9: raise Bad(json.dumps(9))\n        \
+                return Point(half(getattr(task.data, 'x', task.data)))\n";
+    folder.write("plugins/plugin.py", text);
+    passes(
+        &folder,
+        r#"
+import importlib.util, sys, types
+from curator import Pipeline
+
+spec = importlib.util.spec_from_file_location("plugin", "plugins/plugin.py")
+plugin = importlib.util.module_from_spec(spec)
+sys.modules["plugin"] = plugin
+spec.loader.exec_module(plugin)
+made = types.ModuleType("made")
+sys.modules["made"] = made
+with open("plugins/plugin.py") as file:
+    exec(file.read(), made.__dict__)
+
+for module in (plugin, made):
+    report = Pipeline([module.Make, module.Make]).run([8, module.Point(4)])
+    assert [(type(it) is module.Point, it.x) for it in report.data] == [(True, 2.0), (True, 1.0)]
+    assert all("not_forked" not in stage for stage in report.stages), report.stages
+    try:
+        Pipeline([module.Make]).run([9])
+    except module.Bad as error:
+        assert str(error) == "9"
+    else:
+        raise AssertionError
 "#,
     );
 }
