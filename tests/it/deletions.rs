@@ -8,9 +8,10 @@ const WORDS: [(&[&str], &[&str]); 6] = [
     (&["remove", "_dir_all"], &[]),
     (&["remove", "_dir("], &[]),
     (&["remove", "_file("], &[]),
-    (&["rm", "tree"], &[]),
+    // A name that is looked for in what imports have registered.
+    (&["rm", "tree"], &["crates/backends/python/curator_left.py"]),
     // Folders that are deleted when they are dropped, by the path that they had.
-    (&["Temp", "Dir"], &["crates/backends/src/conformance/mod.rs"]),
+    (&["Temp", "Dir"], &["crates/backends/src/conformance/setting.rs"]),
     // A dead program cannot delete, so a shell does. The folder is private to the program.
     (&["rm", " -rf"], &["crates/installer/src/process.rs"]),
 ];

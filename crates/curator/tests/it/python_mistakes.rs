@@ -84,7 +84,7 @@ assert len(told) == 1 and said.getvalue().count("`batch_size` is the nearest") =
 }
 
 /// A wrong value of any setting, on whatever way it was given, is told with the stage's name, which the
-/// error has as well; no place in a text that nobody wrote is named.
+/// error has as well. No place in a text that the user did not write is named.
 #[test]
 fn a_wrong_setting_is_told_with_its_stage() {
     passes(
