@@ -234,3 +234,19 @@ impl Line {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that wraps would leave its rest on the screen.
+    #[test]
+    fn a_line_is_never_wider_than_the_terminal() {
+        for text in ["漢字漢字漢字", "a plain text", "🦀🦀🦀 e\u{301}e\u{301}"] {
+            for width in 0..20 {
+                let cut = Line::default().add(" · ", "").add(text, "").cut(width);
+                assert!(cut.width() <= width, "`{cut}` in {width} columns");
+            }
+        }
+    }
+}
