@@ -26,7 +26,8 @@ class Environment:
 
     def run(self, *command: str, **options: Any) -> "subprocess.CompletedProcess[Any]":
         """Runs a command in it, as `subprocess.run` does with these options."""
-        return subprocess.run(self.command(*command), **options)
+        done: subprocess.CompletedProcess[Any] = subprocess.run(self.command(*command), **options)
+        return done
 
     def __repr__(self) -> str:
         return f"Environment({self.python!r})"
