@@ -9,7 +9,7 @@ use crate::python_pipelines::passes;
 fn coroutines_of_a_stage_have_one_loop_here_too() {
     passes(
         &Folder::new(""),
-        r#"
+        r"
 import asyncio
 from curator import Pipeline, stage
 from curator.testing import run_stage
@@ -50,7 +50,7 @@ ways = [
 for way in ways:
     assert way() == expected, way()
     assert asyncio.run(inside(way)) == expected
-"#,
+",
     );
 }
 
