@@ -63,7 +63,7 @@ pub(crate) fn managed_base(
 }
 
 /// Returns the interpreter, its build, and its platform.
-fn interpreter_identity(interpreter: &Interpreter) -> String {
+pub(crate) fn interpreter_identity(interpreter: &Interpreter) -> String {
     let libc = interpreter.libc().map(ToString::to_string).unwrap_or_default();
     [
         interpreter.base_executable().to_string_lossy().as_ref(),

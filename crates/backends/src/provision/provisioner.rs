@@ -235,7 +235,7 @@ impl Provisioner {
         let (tools, strategy, stop) = (&self.tools, self.strategy, &self.stop);
         let on_phase = &on_phase;
         let records = &self.cache.interpreters_dir();
-        let context = Build { tools, install, settings, limit, key, records, strategy, on_phase };
+        let context = Build { tools, install, settings, limit, records, strategy, on_phase };
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);

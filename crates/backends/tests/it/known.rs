@@ -155,12 +155,81 @@ fn what_is_known_and_lost_is_asked_for_as_ever() {
             contents(&provisioner.prepare(&pinned, Isolation::Shared).expect("an environment"));
         // The addresses lead nowhere, and uv's cache has no such version.
         let records = provisioner.cache().interpreters_dir();
-        let key = provisioner.key(&pinned, Isolation::Shared).unwrap().unwrap();
-        let file = records.join(format!("known-{key}.json"));
+        let is_known = |path: &PathBuf| path.to_string_lossy().contains("/known-");
+        let mut kept = fs::read_dir(records).unwrap().map(|entry| entry.unwrap().path());
+        let file = kept.find(is_known).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, text.replace("/files/leaf", "/gone/leaf").replace("\"1.0\"", "\"9.0\""))
             .unwrap();
         assert!(first == contents(&again(&provisioner, &pinned)), "{tool}");
+    }
+}
+
+/// A base that has changed has other keys, and resolves anew, but needs no index for what is pinned; what
+/// is not known is asked for.
+#[test]
+fn what_is_all_pinned_is_built_without_an_index_over_another_base() {
+    for tool in [Tool::Pip, Tool::Uv] {
+        let world = World::new(&[], &[("leaf", "1.0", &[]), ("stem", "1.0", &["leaf"])]);
+        let index = Index::new(&world.wheels());
+        let pinned = spec(&world, tool, &index, &["leaf==1.0", "stem==1.0"]);
+        let build = |provisioner: &Provisioner| -> Vec<String> {
+            let environment = provisioner.prepare(&pinned, Isolation::Shared);
+            let mut added = environment.expect("an environment").report().added;
+            added.sort();
+            added
+        };
+        let key = |provisioner: &Provisioner| provisioner.key(&pinned, Isolation::Shared).unwrap();
+        let first = world.provisioner();
+        assert_eq!(build(&first), ["leaf==1.0", "stem==1.0"], "{tool}");
+        assert!(asked(&world) > 0, "{tool}");
+
+        let before = key(&first);
+        world.write_wheels(&json!([{ "name": "other", "version": "1.0" }]));
+        world.install_into_base(&[("other", "1.0", &[])]);
+        let second = world.provisioner();
+        assert_ne!(before, key(&second));
+        assert_eq!(build(&second), ["leaf==1.0", "stem==1.0"], "{tool}");
+        assert_eq!(asked(&world), 0, "{tool}");
+
+        // A part of it, and then all of it again.
+        world.install_into_base(&[("leaf", "1.0", &[])]);
+        assert_eq!(build(&world.provisioner()), ["stem==1.0"], "{tool}");
+        assert_eq!(asked(&world), 0, "{tool}");
+        for gone in ["leaf-1.0.dist-info", "leaf.py"] {
+            files::delete(&world.base_site().join(gone)).unwrap();
+        }
+        assert_eq!(build(&world.provisioner()), ["leaf==1.0", "stem==1.0"], "{tool}");
+        assert_eq!(asked(&world), 0, "{tool}");
+    }
+}
+
+/// What another spec, an option or another interpreter would get is not known.
+#[test]
+fn what_is_known_is_known_of_one_question() {
+    let world = World::new(&[], &[("leaf", "1.0", &[]), ("stem", "1.0", &["leaf"])]);
+    let index = Index::new(&world.wheels());
+    let provisioner = world.provisioner();
+    let host = format!("127.0.0.1:{}", index.port());
+    let constraints = world.root.join("constraints.txt");
+    let asks = |more: &[&str]| {
+        let mut options = vec!["--index-url".to_owned(), index.url(), "--trusted-host".to_owned()];
+        options.push(host.clone());
+        options.extend(more.iter().map(|it| (*it).to_owned()));
+        let env = world.load(&json!({ "pip": {
+            "packages": ["leaf==1.0", "stem==1.0"], "pip_install_options": options } }));
+        asked(&world);
+        provisioner.prepare(&env, Isolation::Shared).expect("an environment");
+        asked(&world) > 0
+    };
+    assert!(asks(&[]));
+    for more in [&["--pre"][..], &["--prefer-binary"], &["--no-deps"]] {
+        assert!(asks(more), "{more:?}");
+    }
+    let file = constraints.to_str().unwrap();
+    for text in ["leaf<2\n", "leaf<3\n"] {
+        fs::write(&constraints, text).unwrap();
+        assert!(asks(&["--constraint", file]), "{text}");
     }
 }
 

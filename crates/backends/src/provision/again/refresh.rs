@@ -11,8 +11,8 @@ use venv_cache::{Key, Listed};
 use crate::provision::again::with_requirements;
 use crate::provision::base::{Managed, OpenBase};
 use crate::provision::build::{
-    BuildRecord, Installed, Kept, Known, Markers, asks_for, base_packages, digest_now, is_direct,
-    local_path,
+    BuildRecord, Installed, Kept, Markers, Question, asks_for, base_packages, digest_now,
+    is_direct, local_path,
 };
 use crate::provision::environment::{Core, Environment};
 use crate::provision::provisioner::Provisioner;
@@ -122,7 +122,9 @@ impl Provisioner {
         };
         let open = self.open_base()?;
         let key = self.key_of(&open, install, isolation)?;
-        Known::forget(&self.cache().interpreters_dir(), &key);
+        let settings = self.settings(&open, install)?;
+        let records = self.cache().interpreters_dir();
+        Question::new(&records, open.base.interpreter(), install, &settings).forget();
         let cached = self.cache().get(&key).map_err(Error::cache)?;
         // An environment without a record of its packages was made by another program, and is
         // rebuilt.
@@ -145,7 +147,9 @@ impl Provisioner {
         self.close_base();
         let managed = self.managed(base)?;
         let key = managed.key;
-        Known::forget(&self.cache().interpreters_dir(), &key);
+        let Managed { interpreter, install, settings, .. } = &managed;
+        let records = self.cache().interpreters_dir();
+        Question::new(&records, interpreter, install, settings).forget();
         if let Some(cached) = self.cache().get(&key).map_err(Error::cache)? {
             let changes = match BuildRecord::of(cached.manifest()) {
                 Some(record) => self.base_changes(base, &managed, &record)?,

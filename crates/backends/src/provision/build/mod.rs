@@ -21,7 +21,7 @@ mod steps;
 pub(crate) use asks::{Asks, asks};
 pub(crate) use installed::{Distribution, Installed, Source};
 pub(crate) use keep::Kept;
-pub(crate) use known::Known;
+pub(crate) use known::Question;
 pub(crate) use markers::Markers;
 pub(crate) use record::BuildRecord;
 pub use record::{Added, Replaced};

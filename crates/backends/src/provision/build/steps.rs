@@ -14,13 +14,13 @@ use installer::{
 };
 use stage::Isolation;
 use venv_cache::{
-    Base, BaseRecord, Built, CachedEnv, Interpreter, Key, Sharing, Site, Strategy, create_bare,
+    Base, BaseRecord, Built, CachedEnv, Interpreter, Sharing, Site, Strategy, create_bare,
 };
 
 use super::asks::passed_over;
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
-use super::known::Known;
+use super::known::{Known, Question};
 use super::markers::Markers;
 use super::named::{check_named, misinstalled};
 use super::ray_check::check_ray;
@@ -36,8 +36,6 @@ pub(crate) struct Build<'a> {
     /// The package manager's settings of which the key is made.
     pub(crate) settings: &'a Settings,
     pub(crate) limit: &'a Limit,
-    /// The key of the environment.
-    pub(crate) key: &'a Key,
     /// The folder of what interpreters said.
     pub(crate) records: &'a Path,
     /// The strategy, if one was asked for.
@@ -106,6 +104,7 @@ impl Build<'_> {
     ) -> Result<Built, Error> {
         let dir = site.dir();
         let mut steps = Steps::default();
+        let question = self.question(base.interpreter());
         let before = base_packages(base.interpreter());
         let kept = Kept::of(self.install, &before);
         kept.check(self.install)?;
@@ -133,7 +132,7 @@ impl Build<'_> {
         self.phase(BuildPhase::Creating);
         let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
-        let known = self.known(&tool);
+        let known = Known::read(&question, tool.tool());
         let request = |python: &Path| {
             Request::new(self.install, python)
                 .with_held(kept.lines())
@@ -196,7 +195,7 @@ impl Build<'_> {
         if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
             return Err(Error::BaseChanged { python: base.python().to_owned() });
         }
-        Known::keep(self.records, self.key, self.install, &outcome);
+        Known::keep(&question, self.install, &outcome);
         let mut base_record = BaseRecord::new(base.python(), base.fingerprint().to_string());
         if let Some(managed) = managed {
             base_record = base_record.with_key(*managed.key());
@@ -212,6 +211,7 @@ impl Build<'_> {
     pub(crate) fn bare(&self, interpreter: &Interpreter, site: &Site<'_>) -> Result<Built, Error> {
         let dir = site.dir();
         let mut steps = Steps::default();
+        let question = self.question(interpreter);
         self.phase(BuildPhase::Locating);
         let tool = steps.time("tool", || self.tool(interpreter.executable()))?;
         let created =
@@ -225,7 +225,7 @@ impl Build<'_> {
             .with_progress(&progress);
         self.phase(BuildPhase::Resolving);
         let folder = interpreter.purelib_in(dir);
-        let known = self.known(&tool);
+        let known = Known::read(&question, tool.tool());
         let outcome = steps
             .time("install", || install(&tool, known.as_ref(), &request, None, &folder))
             .map_err(Error::install)?;
@@ -240,13 +240,12 @@ impl Build<'_> {
             })
             .map_err(Error::install)?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
-        Known::keep(self.records, self.key, self.install, &outcome);
+        Known::keep(&question, self.install, &outcome);
         Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
     }
 
-    /// Returns what an earlier build took. An old pip does not tell what it takes.
-    fn known(&self, tool: &Installer) -> Option<Known> {
-        Known::read(self.records, self.key, tool.tool())
+    fn question(&self, interpreter: &Interpreter) -> Question {
+        Question::new(self.records, interpreter, self.install, self.settings)
     }
 
     fn phase(&self, phase: BuildPhase) {
