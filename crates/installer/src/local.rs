@@ -32,10 +32,21 @@ pub(crate) struct Local {
     is_nameless: bool,
     /// Whether builds see the environment.
     is_open: bool,
-    /// Whether uv asks nothing, and then takes no `--refresh-package`.
-    is_offline: bool,
-    /// Whether the environment has one of those that are offered, where uv asks nothing.
-    has_offered: bool,
+    /// How uv reads those that are offered, and not what it kept of them.
+    anew: Anew,
+}
+
+/// How uv reads packages anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Anew {
+    /// By asking again (`--refresh-package`).
+    #[default]
+    Asked,
+    /// As what is to be installed again (`--reinstall-package`), since uv works offline. For what the
+    /// environment lacks, the option does nothing else.
+    Reinstalled,
+    /// Without its cache: uv works offline, and the environment has one of them.
+    Uncached,
 }
 
 impl Local {
@@ -82,7 +93,7 @@ impl Local {
         }
         let given = settings::parse(install.tool, &install.tool_options)
             .map_err(|source| Error::Option { source: Box::new(source) })?;
-        local.is_offline = offline::check(request, &given, in_force)?;
+        let is_offline = offline::check(request, &given, in_force)?;
         for given in given {
             let name = given.setting.name;
             local.setting(name, given.setting.value, given.value.as_deref(), None);
@@ -96,8 +107,10 @@ impl Local {
         if let Some(table) = &in_force.file {
             local.table(table);
         }
-        local.has_offered =
-            local.is_offline && origin::names(python).any(|name| local.offered.contains(&name));
+        if is_offline {
+            let is_there = origin::names(python).any(|name| local.offered.contains(&name));
+            local.anew = if is_there { Anew::Uncached } else { Anew::Reinstalled };
+        }
         Ok(local)
     }
 
@@ -116,16 +129,15 @@ impl Local {
                     let named = again.iter().chain(self.archives.union(&self.needed));
                     named.for_each(|name| add("--reinstall-package", name));
                 }
-                // Offline, the option for what is to be installed again asks again as well, of what is
-                // not there without another effect.
-                let may_be_there = self.is_offline && (self.has_offered || is_lock);
-                if !self.is_offline {
-                    self.offered.iter().for_each(|name| add("--refresh-package", name));
-                } else if !may_be_there {
-                    self.offered.iter().for_each(|name| add("--reinstall-package", name));
-                }
-                let is_stale = may_be_there && !self.offered.is_empty();
-                if !again.is_empty() || self.is_open || self.is_nameless || is_stale {
+                let (option, is_uncached) = match self.anew {
+                    Anew::Asked => (Some("--refresh-package"), false),
+                    Anew::Reinstalled if !is_lock => (Some("--reinstall-package"), false),
+                    Anew::Reinstalled | Anew::Uncached => (None, !self.offered.is_empty()),
+                };
+                let named =
+                    option.iter().flat_map(|it| self.offered.iter().map(move |name| (it, name)));
+                named.for_each(|(option, name)| add(option, name));
+                if !again.is_empty() || self.is_open || self.is_nameless || is_uncached {
                     words.push("--no-cache".to_owned());
                 }
             }
