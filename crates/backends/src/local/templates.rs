@@ -156,7 +156,7 @@ impl Nursery {
 
     /// Whether nothing has to be waited for: the template is ready, or there will be none.
     pub(crate) fn is_settled(&self) -> bool {
-        // Who holds the lock for long waits for the template.
+        // A thread that holds the lock for long waits for the template.
         let state = self.state.try_lock();
         state.is_ok_and(|state| matches!(*state, State::Ready(_) | State::Without(_)))
     }

@@ -59,13 +59,13 @@ def note(text):
 def wait():
     note('{told}')
     for _ in range(400):
-        with open({path:?}) as file:
+        with open('{path}') as file:
             if '{awaited}' in file.read():
                 return True
         time.sleep(0.05)
     return False
 ",
-            path = notes.path
+            path = notes.path.display()
         )
     };
     let work = "
@@ -84,7 +84,7 @@ fn meet(first: PythonStage, second: PythonStage) -> RunReport {
         .into_iter()
         .map(|stage| stage.with_num_workers(1))
         .fold(Pipeline::new("test"), Pipeline::with_stage);
-    let report = local().with_devices(["7"]).run(&pipeline, numbers(2)).unwrap();
+    let report = local().with_devices(["7"]).run(&pipeline, numbers(2)).expect("a run");
     assert_eq!(report.outputs.len(), 2);
     assert!(outputs(&report).iter().all(|(_, it)| it["in_time"] == json!(true)), "{report:?}");
     report
