@@ -191,10 +191,11 @@ impl Requirement {
         }
     }
 
-    /// Returns the line with the credentials of its URL, for the package manager alone.
+    /// Returns the line for the package manager alone: with the credentials of its URL, and with every
+    /// spelling of its extras, of which a pip before 23.3 knows only that of the package's metadata.
     #[must_use]
     pub fn expose(&self) -> String {
-        Line { requirement: self, with_credentials: true }.to_string()
+        Line { requirement: self, is_for_tool: true }.to_string()
     }
 
     /// Returns bytes that are equal for two requirements only if both ask for the same.
@@ -272,7 +273,7 @@ impl Target {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Line { requirement: self, with_credentials: false }.fmt(f)
+        Line { requirement: self, is_for_tool: false }.fmt(f)
     }
 }
 
@@ -298,17 +299,33 @@ impl<'de> Deserialize<'de> for Requirement {
 /// A requirement as a line of a requirements file.
 struct Line<'a> {
     requirement: &'a Requirement,
-    with_credentials: bool,
+    /// Whether it has what only the package manager needs.
+    is_for_tool: bool,
+}
+
+impl Line<'_> {
+    fn extras(&self) -> String {
+        let names = self.requirement.extras.iter().map(String::as_str);
+        let names: Vec<_> = if self.is_for_tool {
+            names.flat_map(spellings).collect()
+        } else {
+            names.map(Cow::from).collect()
+        };
+        if names.is_empty() { String::new() } else { format!("[{}]", names.join(",")) }
+    }
+}
+
+/// Returns the spellings of an extra with this normal name, but for those that mix separators.
+fn spellings(normal: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let others = ["_", "."].into_iter().filter(|_| normal.contains('-'));
+    let others = others.map(move |separator| Cow::from(normal.replace('-', separator)));
+    std::iter::once(Cow::from(normal)).chain(others)
 }
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Requirement { target, extras, marker, hashes, told_name: _ } = self.requirement;
-        let extras = if extras.is_empty() {
-            String::new()
-        } else {
-            format!("[{}]", extras.iter().map(String::as_str).collect::<Vec<_>>().join(","))
-        };
+        let Requirement { target, extras: _, marker, hashes, told_name: _ } = self.requirement;
+        let extras = self.extras();
         if self.requirement.is_editable() {
             f.write_str("-e ")?;
         }
@@ -320,7 +337,7 @@ impl fmt::Display for Line<'_> {
                 }
             }
             Target::Url { name, url, .. } => {
-                let url = if self.with_credentials { Cow::from(url) } else { public_url(url) };
+                let url = if self.is_for_tool { Cow::from(url) } else { public_url(url) };
                 match name {
                     Some(name) => write!(f, "{name}{extras} @ {url}")?,
                     None => write!(f, "{url}")?,
@@ -375,6 +392,9 @@ mod tests {
             let requirement: Requirement = line.parse().expect(line);
             assert_eq!(requirement.at_commit("r", "abc").to_string(), pinned, "{line}");
         }
+        let extras: Requirement = "r[X_y,z]==1.0".parse().expect("a requirement");
+        assert_eq!(extras.expose(), "r[x-y,x_y,x.y,z]==1.0");
+        assert_eq!(extras.to_string(), "r[x-y,z]==1.0");
         let secret: Requirement = "git+https://me:key@h/r@v1".parse().expect("a requirement");
         assert_eq!(secret.at_commit("r", "abc").expose(), "r @ git+https://me:key@h/r@abc");
     }

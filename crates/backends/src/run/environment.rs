@@ -42,6 +42,7 @@ pub struct EnvReport {
     pub added: Vec<String>,
     /// The packages of the base that these replaced, as `name==version`.
     pub replaced: Vec<String>,
-    /// Packages of the base whose requirements are no longer met.
+    /// What is not as asked for: requirements of the base's packages that are no longer met, extras that
+    /// no package has.
     pub warnings: Vec<String>,
 }

@@ -251,6 +251,34 @@ fn a_requirement_with_a_marker_is_judged_by_the_real_version() {
     }
 }
 
+/// However a spec spells an extra (PEP 685), a package's own spelling is found. An extra that a package
+/// does not have is told; pip and uv pass over it.
+#[test]
+fn an_extra_is_found_in_any_spelling_or_told() {
+    let world = World::new(&[], &[]);
+    world.write_wheels(&json!([
+        { "name": "under", "version": "1.0" },
+        { "name": "dotted", "version": "1.0" },
+        { "name": "top", "version": "1.0", "extras": ["fast_er", "so.fast"],
+            "requires": ["under ; extra == 'fast_er'", "dotted ; extra == 'so.fast'"] },
+    ]));
+    for tool in TOOLS {
+        for spelling in
+            ["top[fast_er,so-fast]", "top[FAST-er,So_Fast]", "top[fast.er,so.fast,nope]"]
+        {
+            let spec = world.spec(tool, &[spelling, "under[any]; python_version < '3'"]);
+            let env = world.prepare(&spec).unwrap_or_else(|error| panic!("{}", error.report()));
+            let details = env.details().unwrap();
+            let found: Vec<&str> = details.packages.keys().map(String::as_str).collect();
+            assert_eq!(found, ["dotted", "top", "under"], "{tool}: {spelling}");
+            let words = "asks for the extra `nope`, which top 1.0 does not have; its extras: \
+                         fast-er, so-fast";
+            let is_told = matches!(&details.warnings[..], [told] if told.contains(words));
+            assert_eq!(is_told, spelling.contains("nope"), "{:?}", details.warnings);
+        }
+    }
+}
+
 #[test]
 fn bytecode_that_a_package_brought_is_compared_with_what_the_build_left() {
     let world = World::new(&[], &[]);

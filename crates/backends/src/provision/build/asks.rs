@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use envspec::{Install, Requirement, normal_name};
+use envspec::{Install, Requirement, normal_name, redact};
 use installer::{Outcome, address};
 
 use super::installed::Installed;
@@ -87,4 +87,84 @@ pub(super) fn passed_over(
         }
     }
     told
+}
+
+/// Tells of extras that a spec asks for and its packages do not have, and of what such an extra asks for
+/// and is not there. pip and uv pass over the former, and a pip before 23.3 over an extra that the
+/// metadata spells in another way.
+pub(super) fn missing_extras(install: &Install, now: &Installed, markers: &Markers) -> Vec<String> {
+    let none = BTreeSet::new();
+    let mut told = Vec::new();
+    for requirement in install.requirements.iter().filter(|it| markers.hold(it, &none)) {
+        let Some(name) = requirement.name().map(normal_name) else { continue };
+        let Some(found) = now.get(&name).filter(|_| requirement.extras().len() > 0) else {
+            continue;
+        };
+        // Metadata of another kind may not list them.
+        let Some(known) = found.extras() else { continue };
+        let asked = found.all_requirements();
+        for extra in requirement.extras() {
+            let mut tell = |problem: String| {
+                let line = redact(&requirement.to_string()).into_owned();
+                told.push(format!("`{line}` asks for the extra `{extra}`{problem}"));
+            };
+            if !known.contains(extra) {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let version = &found.version;
+                tell(format!(", which {name} {version} does not have; its extras: {known}"));
+                continue;
+            }
+            let with = BTreeSet::from([extra.to_owned()]);
+            let of_extra = |it: &&Requirement| markers.hold(it, &with) && !markers.hold(it, &none);
+            for missing in asked.iter().filter(of_extra) {
+                let is_missing = |name: &str| now.get(&normal_name(name)).is_none();
+                if missing.name().is_some_and(is_missing) {
+                    let line = redact(&missing.to_string()).into_owned();
+                    tell(format!(", of which `{line}` is not there"));
+                }
+            }
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use envspec::{MemorySource, RuntimeEnv};
+
+    use super::*;
+
+    #[test]
+    fn an_extra_without_what_it_asks_for_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = |name: &str, headers: &str| {
+            let info = dir.path().join(format!("{name}-1.0.dist-info"));
+            fs::create_dir(&info).unwrap();
+            fs::write(info.join("METADATA"), format!("Name: {name}\nVersion: 1.0\n{headers}"))
+                .unwrap();
+        };
+        let headers = "Provides-Extra: Fast_er\nRequires-Dist: dep ; extra == 'Fast_er'\n\
+                       Requires-Dist: there ; extra == \"fast-er\"\n\
+                       Requires-Dist: old ; extra == 'Fast_er' and python_version < '3'\n";
+        package("top", headers);
+        package("there", "");
+        let env = RuntimeEnv::pip(["top[FAST.er,nope]", "there[x] ; python_version < '3'"]);
+        let loaded = env.load(&MemorySource::new(), Path::new("/job")).unwrap();
+        let markers = Markers::new("3.11.7", "cpython");
+        let told =
+            missing_extras(&loaded.install.unwrap(), &Installed::read([dir.path()]), &markers);
+        assert_eq!(
+            told,
+            [
+                "`top[fast-er,nope]` asks for the extra `fast-er`, of which `dep ; extra == 'fast-er'` is not \
+             there",
+                "`top[fast-er,nope]` asks for the extra `nope`, which top 1.0 does not have; its extras: \
+             fast-er",
+            ]
+        );
+    }
 }

@@ -169,6 +169,13 @@ impl Distribution {
         requirements.iter().filter_map(|text| text.parse::<Requirement>().ok()).collect()
     }
 
+    /// Returns the normal names of its extras; none if its metadata may not list them.
+    pub(crate) fn extras(&self) -> Option<BTreeSet<String>> {
+        let is_listed = self.info.extension().is_some_and(|it| it == "dist-info");
+        let extras = || headers(&self.info, "Provides-Extra:").into_iter();
+        is_listed.then(|| extras().map(|extra| normal_name(&extra)).collect())
+    }
+
     /// Returns its source, if not an index (PEP 610).
     pub(crate) fn source(&self) -> Option<Source> {
         let bytes = fs::read(self.info.join("direct_url.json")).ok()?;

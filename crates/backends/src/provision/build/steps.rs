@@ -17,7 +17,7 @@ use venv_cache::{
     Base, BaseRecord, Built, CachedEnv, Interpreter, Sharing, Site, Strategy, create_bare,
 };
 
-use super::asks::passed_over;
+use super::asks::{missing_extras, passed_over};
 use super::installed::{Installed, broken_by};
 use super::keep::Kept;
 use super::known::{Known, Question};
@@ -180,6 +180,7 @@ impl Build<'_> {
         };
         record.warnings = warnings(&before, &now, &markers);
         record.warnings.extend(passed_over(self.install, &now, &outcome, &markers));
+        record.warnings.extend(missing_extras(self.install, &now, &markers));
         self.compiling(&outcome);
         let compile = || {
             compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
@@ -232,7 +233,9 @@ impl Build<'_> {
         steps.time("compare", || restore(&tool, &request, &outcome, dir, &folder))?;
         let now = Installed::read([folder.as_path()]);
         let mut record = BuildRecord::new(self.install, interpreter, &outcome, &now);
-        self.check_requested(&mut record, &now, &outcome, &markers(interpreter))?;
+        let markers = markers(interpreter);
+        self.check_requested(&mut record, &now, &outcome, &markers)?;
+        record.warnings = missing_extras(self.install, &now, &markers);
         self.compiling(&outcome);
         steps
             .time("compile", || {

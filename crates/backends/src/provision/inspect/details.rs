@@ -38,7 +38,8 @@ pub struct EnvDetails {
     pub replaced: Vec<Replaced>,
     /// The versions of the requested packages that a worker must see, by normal name.
     pub expected: BTreeMap<String, String>,
-    /// Packages of the base whose requirements are no longer met, in words.
+    /// What is not as asked for, in words: requirements of the base's packages that are no longer met,
+    /// extras that no package has.
     pub warnings: Vec<String>,
     /// How it adds to its base: `hardlink`, `symlink`, `copy`, or `bare` for a managed base.
     pub strategy: String,
