@@ -12,9 +12,11 @@ use crate::world::{cluster, curator, managed, script};
 const PAGE: &str = include_str!("../../docs/ray-and-nemo-curator.md");
 
 /// All requirements of NeMo Curator except torch, whose wheels are several gigabytes and which the
-/// page does not import. The version of `packaging` is the one on the page.
+/// page does not import. The version of `packaging` is the one on the page. Ray's own environments, with
+/// which ours are compared, are made by the base's pip.
 pub(crate) fn nemo_curator() -> RuntimeEnv {
-    let requirements = ["nemo_curator==1.4.0", "ray[data,default]==2.60.0", "packaging==26.0"];
+    let requirements =
+        ["nemo_curator==1.4.0", "ray[data,default]==2.60.0", "packaging==26.0", "pip"];
     RuntimeEnv::uv(requirements).with_overrides(["torch; python_version < '3'"])
 }
 
