@@ -20,7 +20,7 @@ use super::run::{IDLE_LIMIT, Run};
 use super::rust_slot;
 use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
-use crate::provision::{Eviction, Provisioner, ProvisionerBuilder};
+use crate::provision::{Eviction, Provisioner, ProvisionerBuilder, check_folders};
 use crate::run::{
     EnvReport, Error, Event, Executor, FailurePolicy, Observer, Over, Plan, PlannedStage,
     RunReport, STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
@@ -176,10 +176,22 @@ impl LocalExecutor {
             .eviction(self.eviction.clone())
     }
 
-    /// Refuses a plan with a stage that asks for devices which this machine does not have. With
+    /// Refuses a plan with a stage that asks for devices which this machine does not have, for folders
+    /// or modules that are not here, or for a field of `runtime_env` that only Ray has. With
     /// [explicit](Self::with_devices) devices, stages get as many of them as possible instead.
     /// [`execute`](Executor::execute) checks this first, too.
     pub fn check(&self, plan: &Plan) -> Result<(), Error> {
+        for stage in plan.stages() {
+            let Some(env) = &stage.env else { continue };
+            let name = &stage.settings.name;
+            if let Some(field) = env.engine_fields.keys().next() {
+                return Err(Error::EngineField { stage: name.clone(), field: field.clone() });
+            }
+            check_folders(env).map_err(|error| Error::Environment {
+                stages: vec![name.clone()],
+                source: Box::new(error),
+            })?;
+        }
         if self.devices.is_some() || plan.stages().iter().all(|stage| stage.gpus() <= 0.0) {
             return Ok(());
         }

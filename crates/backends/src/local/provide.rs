@@ -148,11 +148,6 @@ impl EnvGroup {
         let bare = LoadedEnv::default();
         let envs =
             self.stages.iter().map(|index| plan.stages()[*index].env.as_ref().unwrap_or(&bare));
-        for (env, stage) in envs.clone().zip(&names) {
-            if let Some(field) = env.engine_fields.keys().next() {
-                return Err(Error::EngineField { stage: stage.clone(), field: field.clone() });
-            }
-        }
         // The longest patience of the stages that share it.
         let longest = envs.clone().max_by_key(|env| env.setup_timeout.unwrap_or(Duration::MAX));
         let longest = longest.unwrap_or(&bare);

@@ -187,28 +187,31 @@ pub struct Environment {
     shims: Arc<Shims>,
 }
 
+/// Fails if what an environment names on this machine besides its packages is not there.
+pub(crate) fn check_folders(env: &LoadedEnv) -> Result<(), Error> {
+    let no_folder =
+        |field, path: &Path, found| Err(Error::NoFolder { field, path: path.to_owned(), found });
+    if let Some(module) = env.py_modules.iter().find(|module| !module.exists()) {
+        return no_folder("py_modules", module, "not there");
+    }
+    if let Some(dir) = env.working_dir.as_deref().filter(|dir| !dir.is_dir()) {
+        let found = if dir.exists() { "no folder" } else { "not there" };
+        return no_folder("working_dir", dir, found);
+    }
+    Ok(())
+}
+
 impl Environment {
     pub(crate) fn new(core: Arc<Core>, env: &LoadedEnv, shims: &Arc<Shims>) -> Result<Self, Error> {
         let io = |action, path: &Path| {
             let path = path.display().to_string();
             move |source| Error::io(action, path, source)
         };
+        check_folders(env)?;
         let mut modules = Vec::new();
-        let no_folder = |field, path: &Path, found| {
-            Err(Error::NoFolder { field, path: path.to_owned(), found })
-        };
         for module in &env.py_modules {
-            match vars::module_entry(shims, module) {
-                Ok(entry) => modules.push(entry),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !module.exists() => {
-                    return no_folder("py_modules", module, "not there");
-                }
-                Err(error) => return Err(io("offer the module", module)(error)),
-            }
-        }
-        if let Some(dir) = env.working_dir.as_deref().filter(|dir| !dir.is_dir()) {
-            let found = if dir.exists() { "no folder" } else { "not there" };
-            return no_folder("working_dir", dir, found);
+            modules
+                .push(vars::module_entry(shims, module).map_err(io("offer the module", module))?);
         }
         let prefix = core.prefix.as_deref().filter(|_| core.is_virtualenv);
         let scripts = core.scripts.as_deref();

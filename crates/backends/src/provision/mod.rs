@@ -32,6 +32,7 @@ pub use builder::ProvisionerBuilder;
 pub(crate) use classes::ClassAnswer;
 pub use command::EnvCommand;
 pub use environment::Environment;
+pub(crate) use environment::check_folders;
 pub(crate) use eviction::Eviction;
 pub use inspect::{
     Change, Damage, Dependent, Diff, EnvDetails, Finding, Origin, Preview, PreviewState, Previews,

@@ -1,6 +1,6 @@
 //! Plans that are read and refused before any stage runs.
 
-use backends::{Error, ExecutorExt, Plan};
+use backends::{ExecutorExt, LocalExecutor, Plan};
 use envspec::RuntimeEnv;
 use serde_json::json;
 use stage::Pipeline;
@@ -9,13 +9,28 @@ use crate::support::{local, numbers, python};
 
 const PASS: &str = "class Stage:\n def process(self, task): return task";
 
+/// The check alone, as `curator plan` makes it, knows what the run would refuse.
 #[test]
-fn a_field_that_only_ray_serves_is_named() {
-    let env = RuntimeEnv::new().with_engine_field("conda", json!("some"));
-    let pipeline = Pipeline::new("test").with_stage(python(PASS).with_runtime_env(env));
-    let error = local().run(&pipeline, numbers(1)).unwrap_err();
-    assert!(matches!(error, Error::EngineField { .. }));
-    assert!(error.report().contains("the field `conda` of the runtime_env of stage `stage`"));
+fn what_the_local_executor_cannot_serve_is_refused_before_any_work() {
+    let first = "no environment for stage `stage`\n  caused by: ";
+    for (env, words) in [
+        (r#"{ "conda": "some" }"#, "the field `conda` of the runtime_env of stage `stage`"),
+        (r#"{ "working_dir": "/no-such" }"#, &format!("{first}`working_dir` names `/no-such`")),
+        (
+            r#"{ "py_modules": ["/no-such.py"] }"#,
+            &format!("{first}`py_modules` names `/no-such.py`"),
+        ),
+    ] {
+        let env = RuntimeEnv::from_json(env).unwrap();
+        let pipeline = Pipeline::new("test").with_stage(python(PASS).with_runtime_env(env));
+        let plan = Plan::new(&pipeline).unwrap();
+        let executors = [LocalExecutor::default(), LocalExecutor::default().with_devices(["0"])];
+        let checked = executors.map(|executor| executor.check(&plan).unwrap_err().report());
+        let run = local().run(&pipeline, numbers(1)).unwrap_err().report();
+        for report in checked.iter().chain([&run]) {
+            assert!(report.contains(words), "{report}");
+        }
+    }
 }
 
 #[test]

@@ -42,11 +42,17 @@ pub(crate) fn executor(
 /// Refuses what the engine would refuse, as far as that is known without starting it.
 pub(crate) fn check(engine: &Engine, backend: Backend, plan: &Plan) -> Result<(), backends::Error> {
     match backend {
-        Backend::Local if engine.devices.is_some() => Ok(()),
-        Backend::Local => LocalExecutor::default().check(plan),
+        Backend::Local => with_devices(LocalExecutor::default(), engine).check(plan),
         Backend::RayData => on_ray::<RayData>(engine, None)?.check(plan),
         Backend::RayActorPool => on_ray::<RayActorPool>(engine, None)?.check(plan),
         Backend::Xenna => on_ray::<Xenna>(engine, None)?.check(plan),
+    }
+}
+
+fn with_devices(executor: LocalExecutor, engine: &Engine) -> LocalExecutor {
+    match &engine.devices {
+        Some(devices) => executor.with_devices(devices),
+        None => executor,
     }
 }
 
@@ -62,9 +68,7 @@ fn local(engine: &Engine, manner: Manner, cache_dir: Option<&Path>) -> LocalExec
     if let Some(cpus) = engine.cpus {
         executor = executor.with_cpus(cpus);
     }
-    if let Some(devices) = &engine.devices {
-        executor = executor.with_devices(devices);
-    }
+    executor = with_devices(executor, engine);
     if let Some(templates) = engine.templates {
         executor = executor.with_templates(templates);
     }
