@@ -165,7 +165,7 @@ fn interpreters_of(cache: &Path) -> Vec<(String, String)> {
 #[test]
 fn a_builder_is_killed_while_bytecode_is_compiled() {
     let place = folder();
-    let long = "x = [1, 2, {3: 4}]\n".repeat(40_000);
+    let long = "x = [1, 2, {3: 4}]\n".repeat(100_000);
     let wheel = Package::new("slowpoke", "1.0").with_line(&long).wheel(place.path());
     let spec = format!("{{ uv = [\"{}\"] }}", wheel.display());
     let file = PipelineFile::new(base(), &[("stage", &spec)], &["slowpoke"]);

@@ -250,7 +250,10 @@ pub(crate) fn lock(text: &str) -> Result<Contents, String> {
         return Err(format!("its `lock-version` is `{version}`, and 1.0 is known here"));
     }
     let packages = lock.get("packages").and_then(Value::as_array).ok_or("it has no `packages`")?;
-    let lines = packages.iter().map(locked).collect::<Result<_, _>>()?;
+    let mut lines = Vec::new();
+    for package in packages {
+        locked(package, &mut lines)?;
+    }
     let environments = match lock.get("environments") {
         None => None,
         Some(Value::Array(markers)) => {
@@ -272,7 +275,7 @@ pub(crate) fn lock(text: &str) -> Result<Contents, String> {
     Ok(Contents { lines, python, package_pythons, environments, ..Contents::default() })
 }
 
-fn locked(package: &Value) -> Result<String, String> {
+fn locked(package: &Value, lines: &mut Vec<String>) -> Result<(), String> {
     let text = |field: &str| package.get(field).and_then(Value::as_str);
     let name = text("name").ok_or("one of its packages has no `name`")?;
     let refused = |what: &str| format!("its package `{name}` {what}");
@@ -281,6 +284,7 @@ fn locked(package: &Value) -> Result<String, String> {
     let subdirectory = |table: &Value| {
         part(table, "subdirectory").map_or(String::new(), |it| format!("#subdirectory={it}"))
     };
+    let wheels = || package.get("wheels").and_then(Value::as_array).into_iter().flatten();
     let mut line = if let Some(vcs) = package.get("vcs") {
         let kind = part(vcs, "type").ok_or_else(|| refused("has a `vcs` without `type`"))?;
         let url = part(vcs, "url").ok_or_else(|| refused("has a `vcs` without `url`"))?;
@@ -294,30 +298,64 @@ fn locked(package: &Value) -> Result<String, String> {
         if directory.get("subdirectory").is_some() {
             return Err(refused("lies in the `subdirectory` of a folder, which is not read here"));
         }
-        let is_relative = !path.starts_with(['/', '.']);
-        format!("{start}{}{path}", if is_relative { "./" } else { "" })
+        format!("{start}{}", as_path(&path))
     } else if let Some(archive) = package.get("archive") {
-        let url = part(archive, "url").or_else(|| part(archive, "path"));
-        let url = url.ok_or_else(|| refused("has an archive without `url` or `path`"))?;
-        format!("{name} @ {url}{}", subdirectory(archive))
+        match (part(archive, "url"), part(archive, "path")) {
+            (Some(url), _) => format!("{name} @ {url}{}", subdirectory(archive)),
+            (None, Some(_)) if archive.get("subdirectory").is_some() => {
+                return Err(refused(
+                    "lies in the `subdirectory` of an archive, which is not read here",
+                ));
+            }
+            (None, Some(path)) => format!("{name} @ {}", as_path(&path)),
+            (None, None) => return Err(refused("has an archive without `url` or `path`")),
+        }
     } else {
-        let version = text("version").ok_or_else(|| refused("has no `version`"))?;
-        format!("{name}=={version}")
+        let files: Vec<&Value> = wheels().chain(package.get("sdist")).collect();
+        if files.iter().any(|file| hashes(file).next().is_none()) {
+            return Err(refused(
+                "has a file without `hashes`, so any package of that name would do",
+            ));
+        }
+        // What has no address is here, and no index need have it.
+        let paths: Vec<String> = files
+            .iter()
+            .filter(|file| file.get("url").is_none())
+            .filter_map(|file| part(file, "path"))
+            .collect();
+        if let ([path], 1) = (&paths[..], files.len()) {
+            format!("{name} @ {}", as_path(path))
+        } else {
+            for path in &paths {
+                let place = Path::new(path).parent().and_then(Path::to_str).unwrap_or_default();
+                lines.push(format!("--find-links={:?}", as_path(place)));
+            }
+            let version = text("version").ok_or_else(|| refused("has no `version`"))?;
+            format!("{name}=={version}")
+        }
     };
     if let Some(marker) = text("marker") {
         _ = write!(line, " ; {marker}");
     }
-    let files = package.get("wheels").and_then(Value::as_array).into_iter().flatten();
-    let files = files.chain(package.get("sdist")).chain(package.get("archive"));
-    for file in files {
-        let hashes = file.get("hashes").and_then(Value::as_table);
-        for (algorithm, hash) in hashes.into_iter().flatten() {
-            if let (true, Some(hash)) = (algorithm.starts_with("sha"), hash.as_str()) {
-                _ = write!(line, " --hash={algorithm}:{hash}");
-            }
+    for file in wheels().chain(package.get("sdist")).chain(package.get("archive")) {
+        for (algorithm, hash) in hashes(file) {
+            _ = write!(line, " --hash={algorithm}:{hash}");
         }
     }
-    Ok(line)
+    lines.push(line);
+    Ok(())
+}
+
+/// Returns the secure hashes of a file in a lock.
+fn hashes(file: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let hashes = file.get("hashes").and_then(Value::as_table).into_iter().flatten();
+    let hashes = hashes.filter_map(|(algorithm, hash)| Some((algorithm.as_str(), hash.as_str()?)));
+    hashes.filter(|(algorithm, _)| algorithm.starts_with("sha"))
+}
+
+/// Returns a path as a line of a requirements file takes it for one.
+fn as_path(path: &str) -> String {
+    if path.starts_with(['/', '.']) { path.to_owned() } else { format!("./{path}") }
 }
 
 fn table(text: &str) -> Result<Table, String> {

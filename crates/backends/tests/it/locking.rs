@@ -1,6 +1,7 @@
 //! Law: reading a lock file that was written asks for exactly what the spec resolved to, and other
 //! tools install from the file.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -98,5 +99,48 @@ fn a_lock_file_that_is_written_is_read_again_as_the_same() {
         fs::write(&lock, &text).unwrap();
         let again = spec(json!(lock.file_name().unwrap().to_str()));
         assert_eq!(world.provisioner().lock_file(&again).unwrap(), text, "{tool}");
+    }
+}
+
+/// A lock names files in folders beside it (PEP 751). They are what is installed, not what an index has
+/// under their names.
+#[test]
+fn files_that_a_lock_names_by_their_paths_are_installed() {
+    let world = World::new(&[], &[("single", "1.0", &[]), ("several", "1.0", &[])]);
+    let own = world.root.join("own files");
+    fs::create_dir(&own).unwrap();
+    let mut text = "lock-version = '1.0'\ncreated-by = 'tests'\n".to_owned();
+    for (name, tags) in [("single", &["py3"][..]), ("several", &["py2", "py3"])] {
+        let indexed = world.wheel(name, "1.0");
+        write!(text, "[[packages]]\nname = '{name}'\nversion = '1.0'\nwheels = [\n").unwrap();
+        for tag in tags {
+            // The same package with another text than the index has.
+            let file = own.join(format!("{name}-1.0-{tag}-none-any.whl"));
+            let change = "import sys, zipfile\n\
+                with zipfile.ZipFile(sys.argv[1]) as old, zipfile.ZipFile(sys.argv[2], 'w') as new:\n\
+                \u{20}   for it in old.namelist():\n\
+                \u{20}       new.writestr(it, '' if it.endswith('/RECORD') else old.read(it))\n";
+            duct::cmd!(host(), "-c", change, &indexed, &file).run().expect("a wheel");
+            let hash = envspec::Digest::of(&fs::read(&file).unwrap());
+            write!(text, "{{ path = 'own files/{}', ", file.file_name().unwrap().display())
+                .unwrap();
+            writeln!(text, "hashes = {{ sha256 = '{hash}' }} }},").unwrap();
+        }
+        text += "]\n";
+    }
+    // pip chooses among several files of one version, and refuses one with another digest.
+    fs::remove_file(world.wheel("several", "1.0")).unwrap();
+    fs::write(world.root.join("pylock.toml"), &text).unwrap();
+    let server = Index::new(&world.wheels());
+    for tool in TOOLS {
+        let option = format!("{}pip_install_options", if tool == Tool::Uv { "uv_" } else { "" });
+        let env = world.load(&json!({ tool.as_str(): {
+            "packages": "pylock.toml", (&option): ["--index-url", server.url()],
+        }}));
+        let env = world.prepare(&env).unwrap_or_else(|error| panic!("{}", error.report()));
+        let packages = env.details().unwrap().packages;
+        let found: Vec<_> =
+            packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        assert_eq!(found, ["several 1.0", "single 1.0"], "{tool}");
     }
 }

@@ -110,16 +110,38 @@ vcs = {{ type = "git", url = "https://h/own.git", commit-id = "abc", subdirector
 [[packages]]
 name = "here"
 directory = {{ path = "lib" }}
+[[packages]]
+name = "single"
+version = "1.0"
+wheels = [{{ path = "w/single-1.0-py3-none-any.whl", hashes = {{ sha256 = "{hash}" }} }}]
+[[packages]]
+name = "several"
+version = "1.0"
+wheels = [
+    {{ path = "two words/several-1.0-cp311-none-any.whl", hashes = {{ sha256 = "{hash}" }} }},
+    {{ path = "/w/several-1.0-cp312-none-any.whl", hashes = {{ sha256 = "{hash}" }} }},
+]
 "#
     );
     for tool in [Tool::Pip, Tool::Uv] {
-        let install = load(tool, "pylock.dev.toml", &lock).unwrap();
+        let source = source("pylock.dev.toml", &lock)
+            .with_file("/project/w/single-1.0-py3-none-any.whl", "x")
+            .with_file("/project/two words/several-1.0-cp311-none-any.whl", "x")
+            .with_file("/w/several-1.0-cp312-none-any.whl", "x");
+        let spec = RuntimeEnv::requirements_file(tool, "pylock.dev.toml");
+        let install = load_with(&spec, &source).unwrap().install.unwrap();
+        let links = install.index.find_links.iter().map(|it| it.path().unwrap());
+        assert!(links.eq([Path::new("/project/two words"), Path::new("/w")]), "{install:?}");
         assert_eq!(
             lines(&install),
             [
                 format!("idna==3.7 ; python_version >= '3.8' --hash=sha256:{hash}"),
+                format!("several==1.0 --hash=sha256:{hash}"),
                 "own @ git+https://h/own.git@abc#subdirectory=py".to_owned(),
                 "/project/lib".to_owned(),
+                format!(
+                    "single @ file:///project/w/single-1.0-py3-none-any.whl --hash=sha256:{hash}"
+                ),
             ]
         );
         assert_eq!(install.tool_options, ["--no-deps"]);
@@ -132,6 +154,11 @@ directory = {{ path = "lib" }}
         ("lock-version = '2.0'", "its `lock-version` is `2.0`"),
         ("lock-version = '1.0'", "it has no `packages`"),
         ("lock-version = '1.0'\n[[packages]]\nname = 'a'", "its package `a` has no `version`"),
+        (
+            "lock-version = '1.0'\n[[packages]]\nname = 'a'\nversion = '1'\n\
+             wheels = [{ url = 'https://h/a-1-py3-none-any.whl' }]",
+            "its package `a` has a file without `hashes`",
+        ),
     ] {
         let error = load(Tool::Uv, "pylock.toml", text).unwrap_err();
         assert!(chain(&error).contains(message), "{}", chain(&error));
