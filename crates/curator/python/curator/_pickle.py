@@ -65,9 +65,12 @@ def _by_value_if_nowhere(obj: Any) -> None:
 
 @functools.cache
 def _is_nowhere(root: str) -> bool:
+    # In a worker these modules come from no file.
+    own = globals().get("__file__")
     file = str(getattr(sys.modules.get(root), "__file__", None))
-    if file.startswith(os.path.dirname(os.path.abspath(__file__))):
-        return False  # A worker has a file of that name.
+    is_beside = own is not None and file.startswith(os.path.dirname(os.path.abspath(own)))
+    if is_beside or root == __name__.partition(".")[0]:
+        return False  # A worker has it.
     for finder in sys.meta_path:
         try:
             if finder.find_spec(root, None) is not None:
