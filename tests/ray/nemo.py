@@ -351,6 +351,9 @@ def main():
         from nemo_curator.backends.ray_data import RayDataExecutor
         from nemo_curator.backends.xenna import XennaExecutor
 
+        # Xenna wants a CPU for each stage, and one for itself.
+        os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": 8})
+
         def within(executor):
             def run(pipeline):
                 with curator.nemo.environments():
