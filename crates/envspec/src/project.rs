@@ -83,15 +83,23 @@ fn python(table: &Table) -> Result<Option<String>, String> {
 pub(crate) fn group(text: &str, name: &str) -> Result<Contents, String> {
     let project = table(text)?;
     let groups = groups(&project)?;
-    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-    expand(&groups, &normal_name(name), &mut Vec::new(), &mut (&mut found, &mut seen))?;
+    let mut expanded = Expanded::default();
+    expand(&groups, &normal_name(name), &mut Vec::new(), &mut expanded)?;
     let uv = of_uv(&project);
-    refuse_sources(&uv, &found)?;
-    let group_pythons = group_pythons(&uv, &seen)?;
-    Ok(Contents { group_pythons, ..Contents::of_lines(found, uv) })
+    refuse_sources(&uv, &expanded.lines)?;
+    let group_pythons = group_pythons(&uv, &expanded.groups)?;
+    Ok(Contents { group_pythons, ..Contents::of_lines(expanded.lines, uv) })
 }
 
-/// The `requires-python` of groups in `tool.uv.dependency-groups`.
+/// What a group holds, with the groups that it includes.
+#[derive(Default)]
+struct Expanded {
+    lines: Vec<String>,
+    /// The normal names of the group and of those.
+    groups: BTreeSet<String>,
+}
+
+/// Returns the `requires-python` of these groups in `tool.uv.dependency-groups`.
 fn group_pythons(uv: &Table, groups: &BTreeSet<String>) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let Some(given) = uv.get("dependency-groups") else { return Ok(found) };
@@ -150,7 +158,7 @@ fn expand(
     groups: &BTreeMap<String, &Vec<Value>>,
     name: &str,
     open: &mut Vec<String>,
-    found: &mut (&mut Vec<String>, &mut BTreeSet<String>),
+    found: &mut Expanded,
 ) -> Result<(), String> {
     if open.iter().any(|it| it == name) {
         return Err(format!("the group `{name}` includes itself"));
@@ -164,10 +172,10 @@ fn expand(
         return Err(format!("it has no group `{name}`; its groups are {known}"));
     };
     open.push(name.to_owned());
-    found.1.insert(name.to_owned());
+    found.groups.insert(name.to_owned());
     for item in *items {
         match item {
-            Value::String(line) => found.0.push(line.clone()),
+            Value::String(line) => found.lines.push(line.clone()),
             Value::Table(table) => match (table.get("include-group"), table.len()) {
                 (Some(Value::String(other)), 1) => {
                     expand(groups, &normal_name(other), open, found)?;
@@ -275,6 +283,7 @@ pub(crate) fn lock(text: &str) -> Result<Contents, String> {
     Ok(Contents { lines, python, package_pythons, environments, ..Contents::default() })
 }
 
+/// Adds the lines that install a package of a lock.
 fn locked(package: &Value, lines: &mut Vec<String>) -> Result<(), String> {
     let text = |field: &str| package.get(field).and_then(Value::as_str);
     let name = text("name").ok_or("one of its packages has no `name`")?;

@@ -72,6 +72,7 @@ mod tests {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         Folder::private(&path).unwrap_err();
     }
+
     /// Whatever stands at the path by then, the folder that was opened is private.
     #[cfg(target_os = "linux")]
     #[test]
