@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::troubleshooting::has;
+
 const PAGE: &str = include_str!("../../../../docs/troubleshooting.md");
 const CLUSTERS: &str = include_str!("../../../../docs/clusters.md");
 
@@ -102,18 +104,6 @@ fn literal(code: &str) -> Option<String> {
         }
     }
     Some(text)
-}
-
-/// Returns whether the parts of a pattern stand in a text, in their order.
-fn has(text: &str, pattern: &str) -> bool {
-    let mut rest = text;
-    pattern.split('…').all(|part| match rest.split_once(part) {
-        Some((_, after)) => {
-            rest = after;
-            true
-        }
-        None => false,
-    })
 }
 
 /// Returns whether a text says enough to be found by it.

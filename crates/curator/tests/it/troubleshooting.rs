@@ -37,7 +37,7 @@ fn entries() -> Vec<Entry> {
 }
 
 /// Returns whether the parts of a pattern stand in a text, in their order.
-fn has(text: &str, pattern: &str) -> bool {
+pub(crate) fn has(text: &str, pattern: &str) -> bool {
     let mut rest = text;
     pattern.split('…').all(|part| match rest.split_once(part) {
         Some((_, after)) => {
