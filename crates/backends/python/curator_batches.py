@@ -8,7 +8,7 @@ from curator_arenas import ALIGNMENT, Arenas, let_go
 from curator_code import describe_error, load, takes_argument
 from curator_frames import RESULT
 from curator_late import Declarations
-from curator_plain import PLAIN, has_text_keys, joins_halves, of_any_size
+from curator_plain import PLAIN, has_text_keys, joins_halves, of_any_size, writer
 from curator_stage import Aggregate, Context, Task
 
 __all__ = ["Worker"]
@@ -33,6 +33,8 @@ _COROUTINE = _kind_of(_coroutine())
 _ASYNC_GENERATOR = type(_async_generator())
 _AWAITED = frozenset((_COROUTINE, _ASYNC_GENERATOR))
 _LAZY = frozenset((_GENERATOR, *_AWAITED))
+# What is the one output of a task, without a further look.
+_ONE = frozenset((dict, str, bytes))
 
 
 def _yields(generator):
@@ -67,10 +69,8 @@ class Worker:
         self._channel = channel
         # Neither looks for white space around a text, nor for its encoding.
         self._decode = json.JSONDecoder().scan_once
-        # `check_circular` stays on: a value that contains itself must be an error, not a crash.
-        form = {"allow_nan": False, "separators": (",", ":"), "default": _stand_in}
-        self._encode = json.JSONEncoder(ensure_ascii=False, **form).encode
-        self._encode_escaped = json.JSONEncoder(**form).encode
+        self._encode = writer(json, False, _stand_in)
+        self._encode_escaped = writer(json, True, _stand_in)
         # How the outputs of the task at hand are written: as its own data is.
         self._write = self._encode
         # A child that the stage's code forks must not go on as a second worker.
@@ -177,7 +177,10 @@ class Worker:
         views = []
         unreadable = {}
         at = shared_at = self._room_at = self._room_end = 0
-        shares, records = of_any_size(self._decode, meta, 0)[0]
+        try:
+            shares, records = self._decode(meta, 0)[0]
+        except ValueError:
+            shares, records = of_any_size(self._decode, meta, 0)[0]
         if shares is not None:
             shared_at, self._room_at, room = shares
             self._room_end = self._room_at + room
@@ -222,6 +225,8 @@ class Worker:
             answer = self._run_readable(tasks, writers, parts, unreadable)
         elif self._is_batched:
             answer = self._run_batch(tasks, writers, parts)
+        elif len(tasks) == 1:
+            answer = f"[{self._run_one(tasks[0], writers[0], parts)}]"
         else:
             entries = [self._run_one(task, write, parts) for task, write in zip(tasks, writers)]
             answer = f"[{','.join(entries)}]"
@@ -264,7 +269,10 @@ class Worker:
         writes values as that is written: with escapes for all that is not ASCII, or with none."""
         text = str(part, "utf-8")
         try:
-            value, end = of_any_size(self._decode, text, 0)
+            try:
+                value, end = self._decode(text, 0)
+            except ValueError:
+                value, end = of_any_size(self._decode, text, 0)
         except StopIteration as stop:
             raise ValueError(f"no JSON at {stop.value}") from None
         except RecursionError:
@@ -275,7 +283,7 @@ class Worker:
         if end != len(text):
             raise ValueError(f"no JSON at {end}")
         # In ASCII also the last of its characters is an escape.
-        is_escaped = "\\u" in text and text.isascii() and "\x7f" not in text
+        is_escaped = "\\" in text and "\\u" in text and text.isascii() and "\x7f" not in text
         return value, self._encode_escaped if is_escaped else self._encode
 
     def _raised(self, error):
@@ -293,6 +301,8 @@ class Worker:
             if self._inputs:
                 self._check_inputs(task)
             output = self._stage.process(task)
+            if type(output) in _ONE:
+                return f"[{self._record(output, parts, metadata, dataset)}]"
             if isinstance(output, Task):
                 data = self._data_of(output)
                 record = self._record(data, parts, output.metadata, output.dataset_name)
@@ -494,7 +504,10 @@ class Worker:
         try:
             # Rust reads all but the data, and an escape would bring it half of a surrogate pair.
             write = self._write if name == "data" else self._encode
-            text = of_any_size(write, value)
+            try:
+                text = write(value)
+            except ValueError:
+                text = of_any_size(write, value)
             try:
                 encoded = text.encode()
                 if write is self._encode_escaped and "\\ud" in text:

@@ -6,7 +6,7 @@ Every worker imports this file, so it imports next to nothing.
 import sys
 from itertools import chain
 
-__all__ = ["PLAIN", "has_text_keys", "joins_halves", "of_any_size"]
+__all__ = ["PLAIN", "has_text_keys", "joins_halves", "of_any_size", "writer"]
 
 # What JSON has a form for: of which nothing has to be looked into, and all of it.
 PLAIN = frozenset((str, int, float, bool, type(None)))
@@ -56,6 +56,34 @@ def joins_halves(text):
     import re
 
     return re.search("[\ud800-\udbff][\udc00-\udfff]", text) is not None
+
+
+def writer(json, is_ascii, stand_in):
+    """What writes a value as compact JSON.
+
+    This is `JSONEncoder.encode` with the encoder in C made once, and not for each value, where this
+    Python has one that is made in the known way.
+    """
+    form = {"allow_nan": False, "separators": (",", ":"), "default": stand_in}
+    # `check_circular` stays on: a value that contains itself must be an error, not a crash.
+    encode = json.JSONEncoder(ensure_ascii=is_ascii, **form).encode
+    encoder, around = json.encoder, {}
+    text = encoder.encode_basestring_ascii if is_ascii else encoder.encode_basestring
+    try:
+        chunks = encoder.c_make_encoder(around, stand_in, text, None, ":", ",", False, False, False)
+        "".join(chunks({"a": [1.5, None]}, 0))
+    except (AttributeError, TypeError):
+        return encode
+    join = "".join
+
+    def write(value):
+        try:
+            return join(chunks(value, 0))
+        except BaseException:
+            around.clear()  # What was open is not around the next value.
+            raise
+
+    return write
 
 
 def of_any_size(function, *arguments):

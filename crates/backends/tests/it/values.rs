@@ -303,6 +303,16 @@ fn a_refused_value_takes_nothing_with_it() {
     assert_eq!((report.outputs.len(), report.failed.len()), (10, 10));
 }
 
+/// Neither does a circle of which it goes on to return a part.
+#[test]
+fn a_refused_circle_is_not_around_what_comes_next() {
+    let text = "class Stage:\n def __init__(self):\n  self.held = []\n def process(self, task):\n  \
+                if task.data['n'] % 2:\n   self.held.append([self.held])\n  else:\n   \
+                self.held[:] = [1]\n  return {'n': self.held}";
+    let report = recording().run(&one(text), numbers(20)).unwrap();
+    assert_eq!((report.outputs.len(), report.failed.len()), (10, 10));
+}
+
 fn key() -> impl Strategy<Value = (String, bool)> {
     prop_oneof![
         4 => Just(("'key@'".to_owned(), true)),
