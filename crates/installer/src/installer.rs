@@ -16,6 +16,7 @@ use crate::ambient::Ambient;
 use crate::classify::{Kind, classify};
 use crate::command::{Command, Finished};
 use crate::command_line::{self, Abilities, Program};
+use crate::complaints::complaints;
 use crate::deadline::Limit;
 use crate::early::{self, Begun, Standing};
 use crate::error::{Error, IoResultExt};
@@ -46,6 +47,8 @@ pub(crate) struct Attempt {
     pub(crate) scratch: Scratch,
     pub(crate) sources: Sources,
     pub(crate) finished: Finished,
+    /// What the tool warned of.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A package manager that was found or fetched by [`Tools::locate`](crate::Tools::locate).
@@ -221,9 +224,10 @@ impl Installer {
             let changes = Changes::default();
             return Ok(Outcome::new(self.version(), self.tool(), changes, Duration::ZERO));
         }
-        let Attempt { scratch, finished, .. } =
+        let Attempt { scratch, finished, warnings, .. } =
             self.attempt_begun(request, mode, |_| Ok(()), begun)?;
         let mut changes = self.changes(&finished, mode, request, &scratch)?;
+        changes.warnings = warnings;
         let mut elapsed = finished.elapsed;
         if self.tool() == Tool::Pip {
             elapsed += self.replace(request, mode, &mut changes)?;
@@ -257,8 +261,11 @@ impl Installer {
         let mut install = install.clone();
         install.requirements = requirements;
         let request = request.clone().with_install(&install).with_again(&again);
-        let Attempt { scratch, finished, .. } = self.attempt(&request, mode, |_| Ok(()))?;
+        let told = changes.warnings.clone();
+        let Attempt { scratch, finished, warnings, .. } =
+            self.attempt(&request, mode, |_| Ok(()))?;
         let more = self.changes(&finished, mode, &request, &scratch)?;
+        changes.warnings.extend(warnings.into_iter().filter(|it| !told.contains(it)));
         changes.added.extend(more.added);
         changes.removed.extend(more.removed);
         Ok(finished.elapsed)
@@ -337,7 +344,9 @@ impl Installer {
                 if mode == Mode::Install {
                     sources.rename_origins(install, &request.python)?;
                 }
-                return Ok(Attempt { scratch, sources, finished });
+                let said = secrets.redact(&sources.restored(finished.stderr.clone()));
+                let warnings = complaints(self.tool(), &said);
+                return Ok(Attempt { scratch, sources, finished, warnings });
             }
             if self.tool() == Tool::Pip {
                 let log = fs::read_to_string(scratch.log_file()).unwrap_or_default();

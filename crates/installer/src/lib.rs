@@ -53,6 +53,7 @@ mod bytecode;
 mod classify;
 mod command;
 mod command_line;
+mod complaints;
 mod deadline;
 mod disk_source;
 mod early;

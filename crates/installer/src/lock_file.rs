@@ -67,7 +67,7 @@ impl Installer {
     }
 
     fn file_of_pip(&self, request: &Request<'_>) -> Result<Table, Error> {
-        let Attempt { scratch, sources, finished } =
+        let Attempt { scratch, sources, finished, .. } =
             self.attempt(request, Mode::Lock, |_| Ok(()))?;
         let Ok(json) = fs::read_to_string(scratch.report_file()) else {
             return Err(Error::Lock { tool: Tool::Pip, text: finished.stderr });

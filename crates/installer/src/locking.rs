@@ -76,7 +76,7 @@ impl Installer {
         held.sort();
         held.dedup();
         let exact = Request { held: &held, ..request.clone() };
-        let Attempt { scratch, sources, finished } =
+        let Attempt { scratch, sources, finished, .. } =
             match self.attempt(&exact, Mode::Lock, |_| Ok(())) {
                 // No index may have a version of the base, such as one that was built locally.
                 Err(Error::Unsatisfiable { .. } | Error::NotFound { .. }) => {

@@ -53,6 +53,10 @@ pub struct Outcome {
     /// The wheels of indexes among what was added, where the tool tells: pip does.
     #[serde(default)]
     pub archives: Vec<Archive>,
+    /// What the tool warned of, without credentials: a release that was yanked, a setting that it
+    /// passed over.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Running time of the tool, in the successful attempt.
     pub elapsed: Duration,
 }
@@ -65,13 +69,13 @@ impl Outcome {
         elapsed: Duration,
     ) -> Self {
         let tool = crate::transcript::tool_name(tool).to_owned();
-        let Changes { mut added, mut removed, mut archives, places: _ } = changes;
+        let Changes { mut added, mut removed, mut archives, warnings, places: _ } = changes;
         added.sort();
         added.dedup();
         removed.sort();
         removed.dedup();
         archives.retain(Archive::is_plain_wheel);
-        Self { tool, tool_version, added, removed, archives, elapsed }
+        Self { tool, tool_version, added, removed, archives, warnings, elapsed }
     }
 
     /// Returns whether nothing had to change.
@@ -110,6 +114,8 @@ pub(crate) struct Changes {
     pub(crate) places: Vec<String>,
     /// The archives of all others, likewise.
     pub(crate) archives: Vec<Archive>,
+    /// The tool's warnings.
+    pub(crate) warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]

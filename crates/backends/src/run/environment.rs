@@ -43,6 +43,6 @@ pub struct EnvReport {
     /// The packages of the base that these replaced, as `name==version`.
     pub replaced: Vec<String>,
     /// What is not as asked for: requirements of the base's packages that are no longer met, extras that
-    /// no package has.
+    /// no package has, and what the package manager warned of.
     pub warnings: Vec<String>,
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use duct::ReaderHandle;
 
 /// Serves the simple pages (PEP 503) of the wheels that are in a folder at the time of a request,
-/// and notes the request beside the folder. Each request must give a password that begins as
+/// and notes the request beside the folder. The files that `yanked` beside the folder names are yanked
+/// releases, with its reasons. Each request must give a password that begins as
 /// `LOGIN` says.
 const PROGRAM: &str = r#"
-import base64, http.server, os, pathlib, re, sys, time
+import base64, http.server, json, os, pathlib, re, sys, time
 folder, login = pathlib.Path(sys.argv[1]), os.environ["LOGIN"]
 class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments):
@@ -27,7 +28,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if len(parts) == 2 and parts[0] == "simple":
             norm = lambda name: re.sub(r"[-_.]+", "-", name).lower()
             names = [p.name for p in folder.glob("*.whl") if norm(p.name.split("-")[0]) == norm(parts[1])]
-            body, kind = "".join(f'<a href="/files/{n}">{n}</a>\n' for n in sorted(names)).encode(), "text/html"
+            yanked = folder.parent / "yanked"
+            reasons = json.loads(yanked.read_text()) if yanked.exists() else {}
+            mark = lambda n: f' data-yanked="{reasons[n]}"' if n in reasons else ""
+            body, kind = "".join(f'<a href="/files/{n}"{mark(n)}>{n}</a>\n' for n in sorted(names)).encode(), "text/html"
             status = 200 if names else 404
         elif len(parts) == 2 and parts[0] == "files":
             time.sleep(float(sys.argv[2]))

@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use stage::Isolation;
 
 use crate::world::World;
 
@@ -276,6 +277,47 @@ fn an_extra_is_found_in_any_spelling_or_told() {
             let is_told = matches!(&details.warnings[..], [told] if told.contains(words));
             assert_eq!(is_told, spelling.contains("nope"), "{:?}", details.warnings);
         }
+    }
+}
+
+#[test]
+fn what_a_package_manager_warns_of_is_told_also_of_an_environment_that_is_there() {
+    let world = World::new(&[], &[]);
+    world.write_wheels(&json!([
+        { "name": "back", "version": "1.0" },
+        { "name": "back", "version": "2.0" },
+        { "name": "gone", "version": "1.0" },
+    ]));
+    let yanked = json!({
+        "back-2.0-py3-none-any.whl": "it loses data",
+        "gone-1.0-py3-none-any.whl": "",
+    });
+    std::fs::write(world.root.join("yanked"), yanked.to_string()).unwrap();
+    let index = crate::index::Index::new(&world.wheels());
+    let provisioner = world.provisioner();
+    for tool in TOOLS {
+        let spec = |pinned: &str| {
+            let options = match tool {
+                Tool::Pip => "pip_install_options",
+                Tool::Uv => "uv_pip_install_options",
+            };
+            let index = json!(["--index-url", index.url()]);
+            world.load(&json!({ tool.as_str(): { "packages": [pinned], options: index } }))
+        };
+        let told = |pinned: &str| {
+            let env = provisioner.prepare(&spec(pinned), Isolation::Shared);
+            env.unwrap_or_else(|error| panic!("{}", error.report())).report().warnings
+        };
+        let words = ["back==2.0 was yanked from its index: it loses data"];
+        for round in ["built", "found", "built again"] {
+            assert_eq!(told("back==2.0"), words, "{tool}, {round}");
+            if round == "found" {
+                let key = provisioner.key(&spec("back==2.0"), Isolation::Shared).unwrap().unwrap();
+                assert!(provisioner.cache().remove(&key).unwrap());
+            }
+        }
+        assert_eq!(told("back"), [""; 0], "{tool}");
+        assert_eq!(told("gone==1.0"), ["gone==1.0 was yanked from its index"], "{tool}");
     }
 }
 

@@ -68,7 +68,9 @@ impl Known {
         let is_pinned = |package: &Package| {
             install.requirements.iter().any(|requirement| pins(requirement, package))
         };
-        if outcome.added.is_empty() || !outcome.added.iter().all(is_pinned) {
+        // What an index says of a release is said anew.
+        let is_warned = !outcome.warnings.is_empty();
+        if outcome.added.is_empty() || is_warned || !outcome.added.iter().all(is_pinned) {
             return;
         }
         let mut known =

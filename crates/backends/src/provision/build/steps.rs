@@ -179,6 +179,7 @@ impl Build<'_> {
             Ok(())
         };
         record.warnings = warnings(&before, &now, &markers);
+        record.warnings.extend(outcome.warnings.iter().cloned());
         record.warnings.extend(passed_over(self.install, &now, &outcome, &markers));
         record.warnings.extend(missing_extras(self.install, &now, &markers));
         self.compiling(&outcome);
@@ -235,7 +236,8 @@ impl Build<'_> {
         let mut record = BuildRecord::new(self.install, interpreter, &outcome, &now);
         let markers = markers(interpreter);
         self.check_requested(&mut record, &now, &outcome, &markers)?;
-        record.warnings = missing_extras(self.install, &now, &markers);
+        record.warnings.clone_from(&outcome.warnings);
+        record.warnings.extend(missing_extras(self.install, &now, &markers));
         self.compiling(&outcome);
         steps
             .time("compile", || {
