@@ -310,7 +310,17 @@ impl Error {
                 "write the value; variables are expanded only in the user and password of a URL, \
                  besides `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`"
             }
-            Self::Read { source, path } if source.kind() == io::ErrorKind::NotFound => {
+            Self::Read { source, path } if source.kind() == io::ErrorKind::IsADirectory => {
+                let path = path.display();
+                let hint = format!(
+                    "a text names a requirements file; to install the project in a folder, write a \
+                     list: [\"{path}\"]"
+                );
+                return Some(hint.into());
+            }
+            Self::Read { source, path } | Self::List { source, path }
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 let path = path.display();
                 let hint = format!(
                     "create `{path}`, or correct the path: a relative one starts at the folder of \

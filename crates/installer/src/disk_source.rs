@@ -35,7 +35,11 @@ impl Source for DiskSource {
                 Ok(entry) => entry,
                 // A link that leads nowhere, or in a circle, holds nothing.
                 Err(error) if error.depth() > 0 && is_idle_link(&error) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let circle = error.to_string();
+                    // Without the path, which the caller names.
+                    return Err(error.into_io_error().unwrap_or_else(|| io::Error::other(circle)));
+                }
             };
             // A pipe or socket holds nothing that could be built, and a pipe would be waited for.
             if entry.file_type().is_file() {
@@ -73,6 +77,22 @@ mod tests {
             let text = format!("{:?}", error.unwrap_err());
             assert!(text.contains("it is a pipe"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_in_the_wrong_place_is_told_once_with_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(dir.join("here")).unwrap();
+        let refused = |spec: &RuntimeEnv| spec.load(&DiskSource, &dir).unwrap_err().report();
+        let missing = refused(&RuntimeEnv::uv(["./missing"]));
+        assert_eq!(missing.matches("No such file").count(), 1, "{missing}");
+        assert!(missing.contains("or correct the path"), "{missing}");
+        let folder = refused(&RuntimeEnv::requirements_file(Tool::Uv, "here"));
+        assert!(
+            folder.contains(&format!("write a list: [\"{}/here\"]", dir.display())),
+            "{folder}"
+        );
     }
 
     /// As uv and pip 23.2 do (pip 26.3 takes the parent by the text of the path).
