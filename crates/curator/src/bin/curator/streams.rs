@@ -7,7 +7,9 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::io::fcntl_getfd;
+use rustix::fd::AsFd;
+use rustix::fs::{FileType, fstat, fsync};
+use rustix::io::{Errno, fcntl_getfd};
 use rustix::stdio::{stderr, stdin, stdout};
 
 static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
@@ -44,6 +46,19 @@ pub(crate) fn check_path(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits until what was written to a file is on its disk. Only then do some disks tell that they had no
+/// room for it: one on the network, or one with quotas.
+pub(crate) fn settle(file: impl AsFd) -> io::Result<()> {
+    if !FileType::from_raw_mode(fstat(&file)?.st_mode).is_file() {
+        return Ok(()); // Of a pipe or a terminal there is nothing to wait for.
+    }
+    match fsync(file) {
+        // Some file systems do not offer it.
+        Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 fn check(place: usize, what: &str) -> io::Result<()> {

@@ -15,6 +15,7 @@ use curator::stage::arrow_schema::{ArrowError, Schema};
 
 use super::destinations;
 use crate::failure::Failure;
+use crate::streams;
 
 /// Returns whether a path names such a file.
 pub(crate) fn is_arrow(path: &Path) -> bool {
@@ -76,8 +77,10 @@ impl TableFile {
 
     /// Completes what has been written, if anything has.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        let completed = self.writer.as_deref_mut().map_or(Ok(()), FileWriter::finish);
-        completed.map_err(|error| self.failure(&io::Error::other(error)))
+        let Some(writer) = self.writer.as_deref_mut() else { return Ok(()) };
+        let completed = writer.finish().map_err(io::Error::other);
+        let settled = completed.and_then(|()| streams::settle(writer.get_ref().get_ref()));
+        settled.map_err(|error| self.failure(&error))
     }
 
     /// Writes the rest, and makes the file if there was nothing to write.

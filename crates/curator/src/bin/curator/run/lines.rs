@@ -139,10 +139,17 @@ impl Lines {
         if self.out.is_some() { self.finish() } else { Ok(()) }
     }
 
-    /// Writes what is still in the buffer, and makes the file if there was nothing to write.
+    /// Writes what is still in the buffer, waits until it is on the disk, and makes the file if there
+    /// was nothing to write.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        let flushed = self.out().and_then(Write::flush);
-        flushed.map_err(|error| {
+        let settled = self.out().and_then(|out| {
+            out.flush()?;
+            match out.get_ref() {
+                Out::Stdout => streams::settle(io::stdout()),
+                Out::File(file, _) => streams::settle(file),
+            }
+        });
+        settled.map_err(|error| {
             self.give_up();
             self.failure(&error)
         })
