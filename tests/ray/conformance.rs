@@ -15,18 +15,18 @@ const BASE_MODULE: &str = "tqdm";
 /// The program that contains the cases' Rust stages.
 const WORKER: &str = env!("CARGO_BIN_EXE_conformance-worker");
 /// The cases in which engines differ: a quick round runs these on each engine.
-const CORE: [&str; 6] = [
+const CORE: [&str; 4] = [
     "three_versions_in_one_pipeline",
     "hooks_run_once_each",
     "fan_out_drop_and_ids_across_languages",
-    "arrow_tables",
     "failed_tasks_are_recorded",
-    "the_first_failure_ends_the_run",
 ];
-/// Further cases of a quick round on Ray Data: data on its way through a host, which is the same
-/// for all engines. The local executor runs every case.
-const THROUGH_A_HOST: [&str; 4] = [
+/// Further cases of a quick round on Ray Data: data and failures on their way through a host, which is
+/// the same for all engines. The local executor runs every case.
+const THROUGH_A_HOST: [&str; 6] = [
     "an_aggregate",
+    "arrow_tables",
+    "the_first_failure_ends_the_run",
     "columns_in_python",
     "data_is_exact",
     "what_code_declares_holds_unless_its_entry_sets_it",
