@@ -60,9 +60,9 @@ fn holds(distribution: &Distribution, wheel: &Path) -> io::Result<bool> {
         name.split_once('/')
             .is_some_and(|(top, file)| top.ends_with(".dist-info") && file == "RECORD")
     };
-    let mut names = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned()));
-    let Some(name) = names.find(|name| is_list(name)) else { return Ok(true) };
-    drop(names);
+    let Some(name) = archive.file_names().find(|name| is_list(name)).map(str::to_owned) else {
+        return Ok(true);
+    };
     let mut list = String::new();
     archive.by_name(&name)?.read_to_string(&mut list)?;
     let installed = std::fs::read_to_string(distribution.record_file())?;
