@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{ArgAction, Args};
+use curator::backends::sync::Mutex;
 use curator::backends::{Event, FailurePolicy, Plan, RunReport};
 use curator::stage::BoxError as StageError;
 use curator::venv_cache::BoxError;
@@ -105,7 +106,7 @@ fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, 
     let herd = Arc::new(Mutex::new(Herd::default()));
     let observer = {
         let herd = Arc::clone(&herd);
-        move |event: &Event| lock(&herd).note(event)
+        move |event: &Event| herd.lock().note(event)
     };
     let mut tasks = (0..count).map(move |number| task(number, seed, deadly));
     let mut ledger = Ledger { seen: vec![false; count], doubled: 0, wrong: Vec::new() };
@@ -120,14 +121,14 @@ fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, 
             ledger.enter(&task, seed, deadly);
             out += 1;
             if out % (count / 200).max(1) == 0 {
-                memory.look(&lock(&herd));
+                memory.look(&herd.lock());
             }
             if out == count / 2 && arguments.kill_templates {
-                lock(&herd).kill_templates();
+                herd.lock().kill_templates();
             }
             if out % (count / 10).max(1) == 0 {
                 let seconds = begun.elapsed().as_secs_f64();
-                let killed = lock(&herd).killed;
+                let killed = herd.lock().killed;
                 progress(&format!("{out} tasks after {seconds:.1} s, {killed} workers killed"));
             }
             Ok(())
@@ -137,7 +138,7 @@ fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, 
         killer.join().map_err(|_| "the thread that kills workers panicked")?;
         Ok((report?, memory))
     })?;
-    let herd = lock(&herd);
+    let herd = herd.lock();
     let seconds = begun.elapsed().as_secs_f64();
     progress(&format!(
         "{count} tasks in {seconds:.1} s: {} workers, {} of them forked, {} killed, and {} templates; {} \
@@ -156,10 +157,6 @@ fn soak(executor: &LocalExecutor, arguments: &Arguments) -> Result<Vec<String>, 
     }
     problems.extend(memory.problems());
     Ok(problems)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns a pseudo-random number that depends only on these two numbers.
@@ -248,7 +245,7 @@ fn kill(herd: &Mutex<Herd>, arguments: &Arguments, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         thread::sleep(pause);
         round += 1;
-        let mut herd = lock(herd);
+        let mut herd = herd.lock();
         let alive = herd.workers.values().map(ToString::to_string);
         let alive: Vec<String> = alive.filter(|pid| is_ours(pid)).collect();
         if alive.is_empty() {

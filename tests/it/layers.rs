@@ -188,6 +188,30 @@ fn every_crate_describes_itself_to_a_registry() {
     }
 }
 
+/// A lock is had in one way, with the reason beside it: by the types of `backends::sync`.
+#[test]
+fn no_file_passes_over_a_panic_by_itself() {
+    let word = ["Poison", "Error"].concat();
+    let root = crates().parent().unwrap().to_owned();
+    for folder in ["crates", "tests", "bench"] {
+        for file in files_below(&root.join(folder), &["rs"]) {
+            let text = fs::read_to_string(&file).unwrap();
+            let is_home = file.ends_with("backends/src/sync.rs");
+            assert_eq!(text.contains(&word), is_home, "{} has `{word}`", file.display());
+            // Where there are threads of a run, a mutex that is poisoned is a second panic.
+            let runs = ["backends/src", "curator/src"].map(|it| crates().join(it));
+            if !is_home && runs.iter().any(|it| file.starts_with(it)) {
+                let plain = text.lines().find(|line| {
+                    let words = line.split(|letter: char| !letter.is_alphanumeric());
+                    line.starts_with("use std::sync::")
+                        && words.into_iter().any(|it| it == "Mutex" || it == "Condvar")
+                });
+                assert_eq!(plain, None, "{}", file.display());
+            }
+        }
+    }
+}
+
 type Hint<E> = fn(&E) -> Option<Cow<'_, str>>;
 type Report<E> = fn(&E) -> String;
 

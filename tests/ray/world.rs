@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, PipeWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use curator::RuntimeEnv;
+use curator::backends::sync::{Mutex, MutexGuard};
 use curator::backends::{Environment, Provisioner};
 use curator::envspec::LoadedEnv;
 use tempfile::TempDir;
@@ -120,7 +121,7 @@ pub(crate) struct Cluster {
 
 /// Waits for the turn to have a cluster. The first script that calls `ray.init()` starts it.
 pub(crate) fn cluster() -> Cluster {
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let turn = TURN.lock();
     // The paths of Ray's sockets in it must stay below 107 bytes.
     let dir = tempfile::Builder::new().prefix("ray").rand_bytes(4).tempdir_in("/tmp");
     Cluster { dir: dir.expect("a folder in /tmp"), _turn: turn }

@@ -11,9 +11,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use curator::backends::ray::{RayActorPool, RayData, RayEngine, RayExecutor, Xenna};
+use curator::backends::sync::Mutex;
 use curator::backends::{Connection, Error, Event, FailurePolicy};
 use curator::worker::{Registry, serve_if_asked};
 use curator::{ExecutorExt, Pipeline, RunReport, Task};
@@ -51,7 +52,7 @@ fn run<E: RayEngine>(
     }
     let sink = Arc::clone(events);
     let observer = move |event: &Event| {
-        sink.lock().unwrap_or_else(PoisonError::into_inner).push(json!(event));
+        sink.lock().push(json!(event));
     };
     let tasks = (0..job["tasks"].as_u64().unwrap_or(1)).map(|number| Task::new(json!(number)));
     executor.run_observed(pipeline, tasks, Arc::new(observer))
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
     });
     let events = Events::default();
     let result = answer(&job, &events);
-    let events = events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let events = events.lock().clone();
     let is_failed = result.is_err();
     let answer = match result {
         Ok(report) => json!({ "report": report, "events": events }),

@@ -8,9 +8,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use curator::backends::Event;
+use curator::backends::sync::Mutex;
 use curator::{ExecutorExt, LocalExecutor, Pipeline, RunReport, Task};
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ fn run(cache: &Path, file: &Path, events: &Arc<Mutex<Vec<Value>>>) -> Result<Run
     let pipeline = Pipeline::from_toml(&text, dir).map_err(|error| error.to_string())?;
     let sink = Arc::clone(events);
     let observer = move |event: &Event| {
-        sink.lock().unwrap_or_else(PoisonError::into_inner).push(json!(event));
+        sink.lock().push(json!(event));
     };
     LocalExecutor::default()
         .with_cache_dir(cache)
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     };
     let events = Arc::default();
     let result = run(&cache, &file, &events);
-    let events = events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let events = events.lock().clone();
     let is_failed = result.is_err();
     let answer = match result {
         Ok(report) => json!({ "report": report, "events": events }),

@@ -1,8 +1,9 @@
 //! A run in this process, and the times of its events.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use curator::backends::sync::Mutex;
 use curator::backends::{Event, Plan, RunReport};
 use curator::stage::BoxError as StageError;
 use curator::venv_cache::BoxError;
@@ -104,7 +105,7 @@ impl Flow {
             let events = Arc::clone(&events);
             move |event: &Event| {
                 let now = begun.elapsed().as_secs_f64();
-                let mut lists = events.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lists = events.lock();
                 let (events, batches) = &mut *lists;
                 // Events of batches are too many to keep, except the first of each worker.
                 let is_kept = !matches!(event, Event::BatchDone { .. })
@@ -132,7 +133,7 @@ impl Flow {
         if found != count {
             return Err(format!("{found} of {count} tasks came out").into());
         }
-        let mut lists = events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = events.lock();
         let (events, batches) = std::mem::take(&mut *lists);
         Ok(Self { report, events, batches, last, tasks: count })
     }

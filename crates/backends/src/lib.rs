@@ -51,6 +51,7 @@
 //! | [`worker`] | Python processes, and the messages to them |
 //! | [`local`], [`ray`] | the executors |
 //! | [`observe`] | keeps parts of a run: profile, checkpoint, record |
+//! | [`sync`] | locks that outlive a panic |
 //!
 //! # Guarantees
 //!
@@ -85,6 +86,7 @@ pub mod provision;
 mod random;
 pub mod ray;
 pub mod run;
+pub mod sync;
 pub mod worker;
 
 // The names that most programs use; the others are in the modules.

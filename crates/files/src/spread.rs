@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use rustix::fs::{Dir, FileType};
@@ -43,14 +43,16 @@ fn delete_all(folder: &Folder, names: &[OsString]) -> Vec<Left> {
         // The deletion of the whole tree below meets any failure here again.
         on_all_cores(&parts, |part| drop(part.above.delete(&part.name)));
     }
-    let left = Mutex::new(Vec::new());
+    let (left, found) = mpsc::channel();
     on_all_cores(names, |name| {
         let path: PathBuf = folder.path().join(name);
         if let Err(resisting) = delete::entry(folder.fd(), name, &path) {
-            left.lock().unwrap_or_else(PoisonError::into_inner).push(resisting);
+            // The receiver outlives the threads.
+            let _ = left.send(resisting);
         }
     });
-    left.into_inner().unwrap_or_else(PoisonError::into_inner)
+    drop(left);
+    found.into_iter().collect()
 }
 
 /// Returns folders in these trees, enough to keep every core busy to the end; none if the trees

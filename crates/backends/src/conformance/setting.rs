@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde_json::Value;
 use stage::{Pipeline, Task};
 use tempfile::TempDir;
 
 use crate::run::{Error, Event, Executor, ExecutorExt, FailurePolicy, RunReport};
+use crate::sync::Mutex;
 
 /// The executor under test and its base.
 pub struct Setting<'a> {
@@ -42,13 +43,13 @@ impl<'a> Setting<'a> {
         let seen = warnings.clone();
         let observer = move |event: &Event| {
             if let Event::Warning { message, .. } = event {
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
+                seen.lock().push(message.clone());
             }
         };
         let executor = (self.executor)(FailurePolicy::FailFast);
         let result = executor.run_observed(pipeline, tasks, Arc::new(observer));
         result.unwrap_or_else(|error| panic!("{}", error.report()));
-        std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *warnings.lock())
     }
 
     /// Runs a pipeline that must succeed.

@@ -6,8 +6,9 @@
 //! stage with work waits for a device, so that idle stages do not displace each other.
 
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Shares are counted in thousandths of a device, so that sums are exact.
 const WHOLE: u32 = 1000;
@@ -76,7 +77,7 @@ impl Devices {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -101,8 +102,7 @@ impl Devices {
             state.waiting.push(stage);
             let (woken, _) = self
                 .changed
-                .wait_timeout_while(state, patience, |state| self.fit(state, gpus).is_none())
-                .unwrap_or_else(PoisonError::into_inner);
+                .wait_timeout_while(state, patience, |state| self.fit(state, gpus).is_none());
             state = woken;
             if let Some(at) = state.waiting.iter().position(|waiting| *waiting == stage) {
                 state.waiting.swap_remove(at);

@@ -1,6 +1,6 @@
 //! A value that is set once, for threads that wait for it.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use crate::sync::{Condvar, Mutex};
 
 /// Closed until a thread opens it with a value, or shuts it for good.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl<T: Clone> Gate<T> {
     }
 
     fn change(&self, new: State<T>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if matches!(*state, State::Closed) {
             *state = new;
         }
@@ -40,7 +40,7 @@ impl<T: Clone> Gate<T> {
 
     /// Returns the value, if it is open.
     pub(crate) fn peek(&self) -> Option<T> {
-        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.state.lock() {
             State::Open(value) => Some(value.clone()),
             State::Closed | State::Shut => None,
         }
@@ -48,11 +48,8 @@ impl<T: Clone> Gate<T> {
 
     /// Waits for the value; returns `None` once it is shut.
     pub(crate) fn wait(&self) -> Option<T> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = self
-            .changed
-            .wait_while(state, |state| matches!(state, State::Closed))
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
+        let state = self.changed.wait_while(state, |state| matches!(state, State::Closed));
         match &*state {
             State::Open(value) => Some(value.clone()),
             State::Closed | State::Shut => None,

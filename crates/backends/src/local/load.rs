@@ -1,8 +1,9 @@
 //! The observed load of a stage's workers, which decides whether the stage gets more.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::sync::Mutex;
 
 /// The work of a stage's workers, and their speed.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ impl Drop for Counted<'_> {
 impl Load {
     /// Counts a worker as ready, until the result is dropped.
     pub(crate) fn worker_ready(&self, start: Duration) -> Counted<'_> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).start = start;
+        self.pace.lock().start = start;
         Counted::new(&self.ready)
     }
 
@@ -62,7 +63,7 @@ impl Load {
     }
 
     pub(crate) fn batch_done(&self, process: Duration) {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pace = self.pace.lock();
         let before = pace.batch.unwrap_or(process);
         pace.batch = Some((7 * before + process) / 8);
     }
@@ -93,6 +94,6 @@ impl Load {
     }
 
     fn pace(&self) -> Pace {
-        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.pace.lock()
     }
 }

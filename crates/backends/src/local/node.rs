@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use envspec::Digest;
 use rustix::fs::FlockOperation;
+
+use crate::sync::{Condvar, Mutex};
 
 /// Poll interval while another worker runs `setup_on_node`.
 const TICK: Duration = Duration::from_millis(50);
@@ -64,7 +65,7 @@ impl NodeSetup {
     /// Returns whether the caller must run the hook, and then report with `end`; false if it has
     /// already run. `None` if `is_over` became true while another worker ran it.
     pub(crate) fn begin(&self, is_over: impl Fn() -> bool) -> io::Result<Option<bool>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         loop {
             match &*state {
                 State::Due => {
@@ -78,8 +79,7 @@ impl NodeSetup {
                             Locked::Mine(file) => Some(file),
                             Locked::Others if is_over() => return Ok(None),
                             Locked::Others => {
-                                let waited = self.changed.wait_timeout(state, TICK);
-                                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                                state = self.changed.wait_timeout(state, TICK).0;
                                 continue;
                             }
                         },
@@ -90,8 +90,7 @@ impl NodeSetup {
                 State::Done => return Ok(Some(false)),
                 State::Running(_) if is_over() => return Ok(None),
                 State::Running(_) => {
-                    let waited = self.changed.wait_timeout(state, TICK);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    state = self.changed.wait_timeout(state, TICK).0;
                 }
             }
         }
@@ -99,7 +98,7 @@ impl NodeSetup {
 
     /// Notes that the hook has run, or, if its worker died, that it must run again.
     pub(crate) fn end(&self, is_done: bool) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let old = std::mem::replace(&mut *state, if is_done { State::Done } else { State::Due });
         drop(state);
         self.changed.notify_all();

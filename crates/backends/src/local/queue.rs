@@ -5,10 +5,10 @@
 //! close, because a batch may still come back from a worker that died.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::parcel::{Batch, Parcel};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Poll interval of a waiting push for `is_urgent`.
 const TICK: Duration = Duration::from_millis(50);
@@ -97,7 +97,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Adds tasks in order; waits for room before each. Returns those that come after a stop.
@@ -127,8 +127,7 @@ impl Queue {
                     self.filled.notify_all();
                     added = 0;
                 }
-                let waited = self.drained.wait_timeout(state, TICK);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                state = self.drained.wait_timeout(state, TICK).0;
             }
             if state.is_cancelled {
                 return Err(Cancelled);
@@ -157,8 +156,7 @@ impl Queue {
         let is_over = |state: &State| state.is_cancelled || state.is_stopped;
         let has_no_room = |state: &mut State| !is_over(state) && self.is_full(state, 1);
         let state = self.drained.wait_while(self.lock(), has_no_room);
-        let is_over = is_over(&state.unwrap_or_else(PoisonError::into_inner));
-        if is_over { Err(Cancelled) } else { Ok(()) }
+        if is_over(&state) { Err(Cancelled) } else { Ok(()) }
     }
 
     fn is_full(&self, state: &State, size: usize) -> bool {
@@ -178,7 +176,7 @@ impl Queue {
     pub(crate) fn wait_settled(&self) -> bool {
         let is_busy = |state: &mut State| !state.is_cancelled && !state.is_settled();
         let state = self.ended.wait_while(self.lock(), is_busy);
-        !state.unwrap_or_else(PoisonError::into_inner).is_cancelled
+        !state.is_cancelled
     }
 
     /// Takes all queued tasks, without a need to settle them.
@@ -234,9 +232,8 @@ impl Queue {
             if patience.is_zero() {
                 return Taken::Nothing;
             }
-            let (woken, timeout) =
-                self.filled.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
-            state = woken;
+            let timeout;
+            (state, timeout) = self.filled.wait_timeout(state, patience);
             if timeout.timed_out() {
                 let batch = self.next_batch(&mut state);
                 state.taken += usize::from(batch.is_some());
@@ -300,7 +297,7 @@ impl Queue {
     pub(crate) fn wait_finished(&self, patience: Duration) -> bool {
         let state = self.lock();
         let waited = self.ended.wait_timeout_while(state, patience, |state| !state.is_finished());
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_finished()
+        waited.0.is_finished()
     }
 
     /// Waits for at most `patience` for a batch, and returns whether there is one.
@@ -313,7 +310,7 @@ impl Queue {
         let waited = self
             .filled
             .wait_timeout_while(state, patience, |state| !has_batch(state) && !state.is_finished());
-        has_batch(&waited.unwrap_or_else(PoisonError::into_inner).0)
+        has_batch(&waited.0)
     }
 
     /// Returns the number of complete batches in the queue.

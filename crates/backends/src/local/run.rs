@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stage::{SourceTask, TaskId};
@@ -19,6 +19,7 @@ use crate::provision::Environment;
 use crate::run::{
     Cause, Error, Event, FailedTask, FailurePolicy, Observer, PlannedStage, Secrets, numbers,
 };
+use crate::sync::Mutex;
 use crate::worker::Cancel;
 use crate::worker::warm::KeepWarm;
 
@@ -38,14 +39,14 @@ impl Watch {
     pub(crate) fn on_line(&self, event: &Event) {
         let told = catch_unwind(AssertUnwindSafe(|| self.observer.on_event(event)));
         if let Err(panic) = told {
-            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            *self.panic.lock() = Some(panic);
         }
     }
 }
 
 impl Observer for Watch {
     fn on_event(&self, event: &Event) {
-        let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let panic = self.panic.lock().take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -140,7 +141,7 @@ impl Run {
     /// Ends the run; the first error is the one that is reported.
     pub(crate) fn fail(&self, error: Error) {
         let error = self.secrets.error(error);
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.error.lock().get_or_insert(error);
         self.stop();
     }
 
@@ -223,16 +224,16 @@ impl Run {
         match self.policy {
             FailurePolicy::FailFast => self.fail(Error::Task(Box::new(failed))),
             FailurePolicy::Record => {
-                self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(failed);
+                self.failed.lock().push(failed);
             }
         }
     }
 
     pub(crate) fn take_error(&self) -> Option<Error> {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.error.lock().take()
     }
 
     pub(crate) fn take_failed(&self) -> Vec<FailedTask> {
-        std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.failed.lock())
     }
 }

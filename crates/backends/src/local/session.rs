@@ -6,7 +6,7 @@
 
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use super::results::{self, Answered, Room, Verdict};
 use super::spare::{self, Spare};
 use super::stage_run::{StageRun, Trouble};
 use crate::run::{Error, Spent};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::worker::wire::{BatchTasks, Bye, Frame, Input, Kind, Outbox, Region};
 use crate::worker::{Incoming, LogTail, Process};
 
@@ -87,11 +88,11 @@ impl<'a> Session<'a> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn into_remains(self) -> Remains {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.into_inner();
         let was_useful = state.has_answered || state.told_to_end.is_some();
         let is_spare = state.is_spare;
         // The threads that used one have released it.
@@ -208,8 +209,7 @@ impl<'a> Session<'a> {
         let state = self.lock();
         let (state, _) = self
             .changed
-            .wait_timeout_while(state, TICK, |state| !state.is_over && !state.has_room())
-            .unwrap_or_else(PoisonError::into_inner);
+            .wait_timeout_while(state, TICK, |state| !state.is_over && !state.has_room());
         let (is_over, has_room) = (state.is_over, state.has_room());
         let is_idle = state.in_flight.is_empty();
         drop(state);
@@ -283,10 +283,8 @@ impl<'a> Session<'a> {
     /// Waits until the worker has no batch; returns false if it is over.
     fn wait_until_idle(&self) -> bool {
         let state = self.lock();
-        let state = self
-            .changed
-            .wait_while(state, |state| !state.is_over && !state.in_flight.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
+        let state =
+            self.changed.wait_while(state, |state| !state.is_over && !state.in_flight.is_empty());
         !state.is_over
     }
 

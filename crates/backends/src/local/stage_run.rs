@@ -1,8 +1,8 @@
 //! One stage during a run: its batches, its node hook, and its tally.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -15,6 +15,7 @@ use super::run::Run;
 use crate::run::{
     Cause, Error, Event, FailedTask, FailurePolicy, PlannedStage, Spent, StageReport, StartStep,
 };
+use crate::sync::{Mutex, MutexGuard};
 use crate::worker::Exit;
 use crate::worker::wire::Loaded;
 
@@ -128,7 +129,7 @@ impl<'a> StageRun<'a> {
     ) -> Result<(), Cancelled> {
         let count = outputs.len();
         {
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = self.tally.lock();
             // Those that come again are counted then.
             let come_again: usize = again.iter().map(|batch| batch.parcels.len()).sum();
             tally.add_batch(tasks - come_again, count, spent);
@@ -185,8 +186,7 @@ impl<'a> StageRun<'a> {
             self.emit_retry(&batch, &trouble.cause);
             self.put_back(batch.split());
         } else {
-            self.tally.lock().unwrap_or_else(PoisonError::into_inner).tasks +=
-                batch.parcels.len() as u64;
+            self.tally.lock().tasks += batch.parcels.len() as u64;
             self.failed_for_good(&batch, trouble);
             self.queue().settle();
         }
@@ -222,7 +222,7 @@ impl<'a> StageRun<'a> {
 
     fn failed_for_good(&self, batch: &Batch, trouble: Trouble) {
         {
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = self.tally.lock();
             tally.failed += batch.parcels.len() as u64;
         }
         self.run.task_failed(FailedTask {
@@ -243,7 +243,7 @@ impl<'a> StageRun<'a> {
 
     /// Returns whether any worker has been set up.
     pub(crate) fn has_workers(&self) -> bool {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers > 0
+        self.tally.lock().workers > 0
     }
 
     /// Records that a worker is set up. It counts as one of the stage's until the returned value is
@@ -255,7 +255,7 @@ impl<'a> StageRun<'a> {
         duration: Duration,
         waited: Duration,
     ) -> Counted<'_> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).workers += 1;
+        self.tally.lock().workers += 1;
         let counted = self.load.worker_ready(duration.saturating_sub(waited));
         let stage = self.name().to_owned();
         self.run.emit(&Event::WorkerReady { stage, worker, pid, duration });
@@ -265,14 +265,14 @@ impl<'a> StageRun<'a> {
     /// Records that a worker of it has been forked from a template, perhaps one that stayed after
     /// another run.
     pub(crate) fn forked(&self, is_warm: bool) {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = self.tally.lock();
         tally.forked += 1;
         tally.warm += u64::from(is_warm);
     }
 
     /// Records that a worker of it is started, and why it is not forked.
     pub(crate) fn not_forked(&self, why: &str) {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = self.tally.lock();
         tally.not_forked.get_or_insert_with(|| {
             tracing::debug!(stage = self.name(), why, "a worker is started, and not forked");
             why.to_owned()
@@ -313,7 +313,7 @@ impl<'a> StageRun<'a> {
         // Not by the messages: code may declare another value for every task.
         let names = declared.settings.keys().chain(declared.near.iter().map(|(name, _)| name));
         let names = (declared.when.clone(), names.cloned().collect());
-        if self.heeded.lock().unwrap_or_else(PoisonError::into_inner).insert(names) {
+        if self.heeded.lock().insert(names) {
             for message in checked.warnings {
                 self.warn(message);
             }
@@ -352,7 +352,7 @@ impl<'a> StageRun<'a> {
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock()
     }
 
     /// Closes the next stage's queue if the last slot or task has left and nothing is queued.
@@ -367,10 +367,10 @@ impl<'a> StageRun<'a> {
 
     /// Returns what it has done so far.
     pub(crate) fn report(&self) -> StageReport {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tally.lock().clone()
     }
 
     pub(crate) fn into_report(self) -> StageReport {
-        self.tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.tally.into_inner()
     }
 }

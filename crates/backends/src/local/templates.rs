@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::run::StartStep;
+use crate::sync::{Mutex, MutexGuard};
 use crate::worker::warm::{KeepWarm, Wanted};
 use crate::worker::wire::{Importer, Kind, Preloaded, Proof, Stay};
 use crate::worker::{Cancel, Incoming, Launch, Process, Template};
@@ -71,7 +72,7 @@ impl Templates {
         root: Option<Arc<Nursery>>,
         warm: impl FnOnce() -> Option<(KeepWarm, Wanted)>,
     ) -> Arc<Nursery> {
-        let mut nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nurseries = self.nurseries.lock();
         let key = Key { launch: launch.clone(), importers: importers.clone() };
         let new = || {
             let state = Mutex::default();
@@ -83,7 +84,7 @@ impl Templates {
     /// Leaves those that are ready to later runs, once this one has no workers any more.
     pub(crate) fn keep(&self) {
         let Some(keep) = &self.keep else { return };
-        let nurseries = self.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
+        let nurseries = self.nurseries.lock();
         let mut is_new = false;
         for nursery in nurseries.values() {
             match nursery.keep() {
@@ -158,7 +159,7 @@ impl Nursery {
     pub(crate) fn is_settled(&self) -> bool {
         // A thread that holds the lock for long waits for the template.
         let state = self.state.try_lock();
-        state.is_ok_and(|state| matches!(*state, State::Ready(_) | State::Without(_)))
+        state.is_some_and(|state| matches!(*state, State::Ready(_) | State::Without(_)))
     }
 
     /// Waits a moment for the template, which is started if it has not been. `tell` hears how far it
@@ -250,6 +251,6 @@ impl Nursery {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

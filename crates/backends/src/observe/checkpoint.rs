@@ -9,13 +9,14 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use stage::Task;
 
 use crate::run::{
     Ended, Error, Event, Executor, Group, Groups, Intake, Observer, Plan, RunReport, Sink,
 };
+use crate::sync::Mutex;
 use journal::{Entry, Journal, Opened};
 use question::Answer;
 
@@ -172,7 +173,7 @@ impl Checkpoint {
         let keeper = Arc::new(Mutex::new(Keeper::new(self.journal, self.on_unfinished)));
         let intake = {
             let keeper = keeper.clone();
-            Arc::new(Intake::new(move |ended| lock(&keeper).ended(ended)))
+            Arc::new(Intake::new(move |ended| keeper.lock().ended(ended)))
         };
         let observer: Arc<dyn Observer> = {
             let intake = intake.clone();
@@ -199,10 +200,10 @@ impl Checkpoint {
                     let (executor, task) = (executor.name().to_owned(), task.id().to_string());
                     return Err(Error::Unfollowed { executor, task }.into());
                 }
-                lock(&keeper).came_out(&task);
+                keeper.lock().came_out(&task);
                 // Dropping the task reports its end, which needs the lock.
                 drop(task);
-                lock(&keeper).take_error().map_or(Ok(()), |error| Err(error.into()))
+                keeper.lock().take_error().map_or(Ok(()), |error| Err(error.into()))
             };
             executor.execute(plan, &mut left, observer, &mut keep)
         };
@@ -210,7 +211,7 @@ impl Checkpoint {
         if let Some(index) = seen.changed {
             return Err(Error::OtherInput { index });
         }
-        let done = lock(&keeper).finish();
+        let done = keeper.lock().finish();
         done.map_err(|source| Error::io("write the checkpoint", dir, source))?;
         // A stopped run may not have reached the end of its input.
         let is_whole = seen.is_over && !report.is_stopped;
@@ -243,10 +244,6 @@ impl fmt::Debug for Checkpoint {
             .field("finished", &self.finished.len())
             .finish_non_exhaustive()
     }
-}
-
-fn lock(keeper: &Mutex<Keeper>) -> MutexGuard<'_, Keeper> {
-    keeper.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The tasks that are not finished.

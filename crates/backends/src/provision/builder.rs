@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
 use installer::{Importer, Tools};
 use stage::BaseSpec;
@@ -14,6 +14,7 @@ use super::bytecode::{Compiling, importers};
 use super::eviction::Eviction;
 use super::provisioner::Provisioner;
 use crate::run::{Error, Observer, Plan, PlannedBase};
+use crate::sync::Mutex;
 use crate::worker::Shims;
 
 /// Makes a [`Provisioner`]; [`Provisioner::builder`] returns it.

@@ -1,7 +1,7 @@
 //! Opening the base, or building it, when it is first needed.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use envspec::{Install, LoadedEnv, Requirement};
@@ -17,7 +17,7 @@ use crate::run::{Error, PlannedBase};
 impl Provisioner {
     /// Lets go of the base, which is opened again, or built, when it is next needed.
     pub(crate) fn close_base(&self) {
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.base.lock() = None;
     }
 
     /// Fails if the files that a spec names are for other Pythons than the base's. A managed base is
@@ -41,7 +41,7 @@ impl Provisioner {
 
     /// Opens the base, or builds it; again only if it has changed.
     pub(crate) fn open_base(&self) -> Result<Arc<OpenBase>, Error> {
-        let mut slot = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.base.lock();
         if let Some(open) = slot.as_ref().filter(|open| !open.base.may_have_changed()) {
             return Ok(open.clone());
         }

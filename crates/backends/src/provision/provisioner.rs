@@ -1,8 +1,8 @@
 //! One base and one cache, and their environments.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use envspec::{Install, LoadedEnv, RuntimeEnv};
@@ -17,6 +17,7 @@ use super::environment::{Core, Environment};
 use super::eviction::Eviction;
 use super::key;
 use crate::run::{BuildPhase, DiskSource, EnvState, Error, Event, Observer, PlannedBase};
+use crate::sync::Mutex;
 use crate::worker::Shims;
 
 /// Poll interval while other processes build.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use crate::run::{
     EnvReport, EnvState, Error, Event, FailedTask, FailurePolicy, Observer, Over, Plan, Secrets,
     Sink, StageReport, tell_dropped,
 };
+use crate::sync::Mutex;
 use crate::worker::Incoming;
 use crate::worker::wire::{Frame, Kind};
 
@@ -142,7 +143,7 @@ impl<'a> RayRun<'a> {
                     let mut tasks = std::iter::from_fn(|| wanted().then(|| tasks.next()).flatten());
                     if let Err(error) = feed(&writer, &mut tasks, &sources) {
                         observer.on_event(&Event::Stopping);
-                        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        *trouble.lock() = Some(error);
                         // Threads that wait for the driver's answers must stop.
                         let _ = writer.shutdown(std::net::Shutdown::Both);
                     }
@@ -157,7 +158,7 @@ impl<'a> RayRun<'a> {
             }
             result
         });
-        if let Some(error) = trouble.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(error) = trouble.into_inner() {
             driver.abort();
             return Err(error);
         }
@@ -358,10 +359,7 @@ fn feed(
     for task in Task::numbered(tasks) {
         let id = task.id().to_string();
         let before = body.len();
-        sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(task.sources().iter().cloned());
+        sources.lock().extend(task.sources().iter().cloned());
         Parcel::pack(task)
             .and_then(|parcel| pack(&mut body, &parcel))
             .map_err(|source| Error::Data { task: id, source })?;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use stage::{SourceTask, Task};
 
 use super::event::{Event, Observer};
 use super::failure::FailedTask;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Follows tasks from their hand-in until nothing made from them is left.
 ///
@@ -118,7 +119,7 @@ impl Observer for Intake {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn end(&self, index: u64) {

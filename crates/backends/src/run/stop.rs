@@ -1,8 +1,10 @@
 //! Ending a run early on the caller's request.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::sync::{Condvar, Mutex};
 
 /// Default time for workers to finish their current tasks.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(20);
@@ -87,7 +89,7 @@ pub(crate) struct EndsRun<'a>(&'a Over);
 
 impl Drop for EndsRun<'_> {
     fn drop(&mut self) {
-        *self.0.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.0.is_over.lock() = true;
         self.0.changed.notify_all();
     }
 }
@@ -108,7 +110,7 @@ impl Over {
     ) {
         let mut wind_down = Some(wind_down);
         let mut since = None;
-        let mut is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_over = self.is_over.lock();
         while !*is_over {
             if stop.is_wanted()
                 && let Some(wind_down) = wind_down.take()
@@ -120,8 +122,7 @@ impl Over {
             if stop.is_wanted_at_once() || since.is_some_and(is_past) {
                 return kill();
             }
-            let waited = self.changed.wait_timeout(is_over, TICK);
-            is_over = waited.unwrap_or_else(PoisonError::into_inner).0;
+            is_over = self.changed.wait_timeout(is_over, TICK).0;
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use crate::sync::Mutex;
 
 /// Once cancelled, it stays so.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl Cancel {
     pub(crate) fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
         // Closing the only writer makes the reader's end ready in every poll, now and later.
-        drop(self.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.writer.lock().take());
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags};
 
 use crate::run::{Secrets, Stream};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Maximum number of lines kept for an error report, and their bytes together.
 const KEPT_LINES: usize = 40;
@@ -26,7 +27,7 @@ pub(crate) struct LogTail(Arc<Mutex<VecDeque<String>>>);
 
 impl LogTail {
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn push(&self, line: String) {
@@ -203,14 +204,14 @@ mod tests {
             stderr,
             tail.clone(),
             Secrets::default(),
-            move |stream, line| sink.lock().unwrap().push((stream, line.to_owned())),
+            move |stream, line| sink.lock().push((stream, line.to_owned())),
         )
         .unwrap();
         out.write_all(b"one\ntwo").unwrap();
         err.write_all(&[vec![b'x'; LONGEST_LINE + 5], b"\n".to_vec()].concat()).unwrap();
         // The writers stay open, like those of a child that outlived its parent.
         thread.stop();
-        let seen = seen.lock().unwrap();
+        let seen = seen.lock();
         assert!(seen.contains(&(Stream::Stdout, "one".to_owned())));
         assert!(seen.contains(&(Stream::Stdout, "two".to_owned())));
         assert!(seen.iter().any(|(stream, line)| *stream == Stream::Stderr

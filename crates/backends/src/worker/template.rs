@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::process::{Process, Streams};
 use super::warm::Visit;
 use super::wire::{Done, Fork, Kind, OfChild, Stay};
+use crate::sync::{Mutex, MutexGuard};
 
 /// How long it may take to do what it is told, which is nothing but system calls: by then a hook of
 /// some library hangs in a fork.
@@ -77,7 +78,7 @@ impl Template {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Returns why workers cannot be forked from it any more, if so.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use curator::backends::sync::Mutex;
 
 use serde_json::Value;
 
@@ -29,7 +31,7 @@ pub(crate) struct Run {
 
 /// Returns the world that tests share, which none of them empties.
 pub(crate) fn shared() -> Arc<World> {
-    let mut slot = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slot = SHARED.lock();
     slot.upgrade().unwrap_or_else(|| {
         let world = Arc::new(World::new());
         *slot = Arc::downgrade(&world);

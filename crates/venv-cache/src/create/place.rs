@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -67,7 +67,7 @@ struct Shared<'a> {
     is_over: &'a IsOver<'a>,
     reflinks: AtomicBool,
     stopped: AtomicBool,
-    error: Mutex<Option<Error>>,
+    error: OnceLock<Error>,
 }
 
 /// The planner's side: it makes folders and real files at once, and hands over the rest.
@@ -93,7 +93,7 @@ pub(super) fn with_placement(
         is_over,
         reflinks: AtomicBool::new(true),
         stopped: AtomicBool::new(false),
-        error: Mutex::new(None),
+        error: OnceLock::new(),
     };
     let (sender, receiver) = channel();
     let receiver = Mutex::new(receiver);
@@ -129,7 +129,7 @@ pub(super) fn with_placement(
         }
         (planned.map(|()| folders.into_inner()), tally)
     });
-    if let Some(error) = shared.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = shared.error.into_inner() {
         return Err(error);
     }
     for folder in planned? {
@@ -231,14 +231,14 @@ impl Shared<'_> {
     /// Has everything stop; the first error is the one that is told.
     fn fail(&self, error: Error) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        let _ = self.error.set(error);
     }
 
     /// Places batches until there are no more; after an error it only empties the channel.
     fn place_all(&self, batches: &Mutex<Receiver<Batch>>) -> Tally {
         let mut tally = Tally::default();
         loop {
-            let next = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let next = batches.lock().expect("to receive never panics").recv();
             let Ok(batch) = next else { return tally };
             if self.is_stopped() {
                 continue;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,13 +26,15 @@ static FORKS: RwLock<()> = RwLock::new(());
 
 /// Starts a process. All tests start theirs here.
 pub(crate) fn start(expression: &duct::Expression) -> duct::Handle {
-    let _forking = FORKS.write().unwrap_or_else(PoisonError::into_inner);
-    expression.start().expect("not started")
+    let forking = FORKS.write().expect("no panic");
+    let started = expression.start();
+    drop(forking);
+    started.expect("not started")
 }
 
 /// Returns whether a program exists and accepts these arguments.
 fn works(program: &str, arguments: &[String]) -> bool {
-    let _forking = FORKS.write().unwrap_or_else(PoisonError::into_inner);
+    let _forking = FORKS.write().expect("no panic");
     let tried = duct::cmd(program, arguments.iter().map(String::as_str).chain(["true"]));
     tried.stderr_null().run().is_ok()
 }
@@ -43,7 +45,7 @@ fn works(program: &str, arguments: &[String]) -> bool {
 /// just dropped may be held for an instant. Evictors then skip an environment that they could have
 /// taken: correct, but a test cannot rely on it.
 pub(crate) fn no_forks() -> RwLockReadGuard<'static, ()> {
-    FORKS.read().unwrap_or_else(PoisonError::into_inner)
+    FORKS.read().expect("no panic")
 }
 
 /// Returns the command that runs a job on the cache in this folder. It exits with 0 on success.

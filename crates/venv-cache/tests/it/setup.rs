@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -193,7 +193,7 @@ pub(crate) struct Shared {
 /// Returns the shared virtualenv; the last test that uses it removes it.
 pub(crate) fn shared_base() -> Arc<Shared> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = SHARED.lock().expect("the first test to ask made the base");
     shared.upgrade().unwrap_or_else(|| {
         let folder = tempfile::tempdir().expect("a folder for the base");
         let python = create_bare(host(), &folder.path().join("base")).expect("a base").python;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ use super::data::{Ending, RunProfile};
 use super::state::State;
 use super::tallies::StageTally;
 use crate::run::{EnvReport, EnvState, Error, Event, Observer, Plan, RunReport, Secrets};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Collects the events of a run, in bounded memory, for a [`RunProfile`].
 ///
@@ -169,7 +169,7 @@ impl Recorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -15,6 +15,7 @@ use super::fault::Fault;
 use super::request::{HostRequest, Note, Place};
 use crate::local::{self, Devices, LocalExecutor, Node, Run, StageRun, StageRunner};
 use crate::run::{EnvState, Error, Event, Observer, Plan};
+use crate::sync::Mutex;
 use crate::worker::wire::{self, Frame, FrameReader, Kind};
 
 /// Time limit for the current batch after the actor has ended.
@@ -210,7 +211,7 @@ impl Writer {
     fn send(&self, kind: Kind, meta: &[u8], body: &[u8]) -> io::Result<()> {
         let mut buffer = Vec::new();
         wire::encode(&mut buffer, kind, 0, meta, &[body]);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&buffer)
+        self.0.lock().write_all(&buffer)
     }
 
     fn note(&self, note: &Note) {

@@ -10,10 +10,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory, VolatileSlice, WriteVolatile};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Alignment of payloads, as typed buffers in them need it.
 const ALIGNMENT: usize = 64;
@@ -103,7 +105,7 @@ impl Arena {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 }
 

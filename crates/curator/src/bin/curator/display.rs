@@ -6,10 +6,11 @@ mod live;
 mod shared;
 
 use std::io::{self, IsTerminal};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use curator::RunReport;
+use curator::backends::sync::Mutex;
 use curator::backends::{Event, Observer, PlannedStage};
 
 use crate::output;
@@ -64,7 +65,7 @@ impl Display {
     /// Removes the changing lines.
     pub(crate) fn finish(&self) {
         if let Kind::Live(live) = &self.kind
-            && let Some(live) = live.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(live) = live.lock().take()
         {
             live.end();
         }
@@ -74,7 +75,7 @@ impl Display {
     pub(crate) fn note(&self, line: &str) {
         match &self.kind {
             Kind::Silent => {}
-            Kind::Live(live) => match &*live.lock().unwrap_or_else(PoisonError::into_inner) {
+            Kind::Live(live) => match &*live.lock() {
                 Some(live) => live.print(line),
                 None => say(line),
             },
@@ -85,7 +86,7 @@ impl Display {
     /// Writes results, which may go to the same terminal: above the changing lines.
     pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         if let Kind::Live(live) = &self.kind
-            && let Some(live) = &*live.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(live) = &*live.lock()
         {
             return live.above(write);
         }
@@ -152,7 +153,7 @@ impl Display {
     /// Prints a line of progress to a log, if it is time.
     fn tell_news(&self) {
         if let Kind::Plain(told) = &self.kind {
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = told.lock();
             if told.elapsed() >= NEWS {
                 *told = Instant::now();
                 say(&self.shared.board().news());

@@ -1,10 +1,9 @@
 //! Progress of builds on standard error.
 
 use std::io::{self, IsTerminal};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
+use curator::backends::sync::Mutex;
 use curator::backends::{BuildPhase, Event, Observer};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -50,7 +49,7 @@ impl Progress {
     /// Removes the display.
     pub(crate) fn finish(&self) {
         if let Kind::Live(bar) = &self.kind
-            && let Some(bar) = bar.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(bar) = bar.lock().take()
         {
             bar.finish_and_clear();
         }
@@ -59,14 +58,14 @@ impl Progress {
     fn building(&self, key: &str, phase: BuildPhase, text: &str) {
         match &self.kind {
             Kind::Live(bar) => {
-                let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut bar = bar.lock();
                 let bar = bar.get_or_insert_with(spinner);
                 let message = format!("{}: {text}", output::short(&key));
                 bar.set_message(visible(&message).into_owned());
             }
             Kind::Plain(last) => {
                 let now = (key.to_owned(), phase);
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = last.lock();
                 if last.as_ref() != Some(&now) {
                     say(&format!("environment {}: {text}", output::short(&key)));
                     *last = Some(now);

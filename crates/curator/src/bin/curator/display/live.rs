@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use curator::backends::sync::Mutex;
 
 use unicode_width::UnicodeWidthStr;
 
@@ -43,7 +45,7 @@ impl Live {
             let mut frame = 0;
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 let text = text(&mut shared.board(), frame, size());
-                lock(&drawn).draw(text);
+                drawn.lock().draw(text);
                 frame += 1;
             }
         });
@@ -57,7 +59,7 @@ impl Live {
 
     /// Removes the lines while something is written.
     pub(super) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
-        let mut screen = lock(&self.screen);
+        let mut screen = self.screen.lock();
         screen.erase();
         let written = write();
         screen.draw_again();
@@ -70,7 +72,7 @@ impl Live {
         if let Some(thread) = self.thread {
             let _ = thread.join();
         }
-        lock(&self.screen).erase();
+        self.screen.lock().erase();
     }
 }
 
@@ -80,10 +82,6 @@ impl Live {
 struct Screen {
     text: String,
     is_drawn: bool,
-}
-
-fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
-    screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Screen {

@@ -1,6 +1,8 @@
 //! The board of a run, shared by those who change it and those who show it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use curator::backends::sync::{Mutex, MutexGuard};
 
 use super::board::Board;
 
@@ -10,7 +12,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.lock()
     }
 
     pub(super) fn new(board: Board) -> Arc<Self> {

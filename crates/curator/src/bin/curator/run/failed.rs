@@ -6,11 +6,12 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use curator::Task;
 use curator::backends::FailedTask;
 use curator::backends::run::{Ended, Group, Groups, Intake};
+use curator::backends::sync::{Mutex, MutexGuard};
 use curator::stage::TaskId;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -85,7 +86,7 @@ impl FailedFile {
 
 impl Held {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes what came out, and gives what is known to be right.

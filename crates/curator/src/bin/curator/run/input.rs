@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use curator::Task;
+use curator::backends::sync::Mutex;
 
 use super::malformed::{self, Malformed};
 use crate::failure::Failure;
@@ -53,16 +54,16 @@ pub(crate) struct Reading {
 impl Reading {
     /// Returns what was wrong with the input, if that is why it ended.
     pub(crate) fn take_problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.problem.lock().take()
     }
 
     pub(crate) fn has_problem(&self) -> bool {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.problem.lock().is_some()
     }
 
     /// Ends the input, for this reason.
     pub(crate) fn fail(&self, problem: String) {
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+        *self.problem.lock() = Some(problem);
     }
 }
 

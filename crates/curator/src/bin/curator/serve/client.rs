@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use curator::Task;
 use curator::backends::Stop;
+use curator::backends::sync::Mutex;
 use curator::backends::worker::{Frame, FrameReader, Kind};
 use curator::stage::{Data, Json, SourceTask};
 use serde::Deserialize;
@@ -200,7 +201,7 @@ impl Iterator for Tasks {
                 })))
             }
             Sent::Wrong(problem) => {
-                let mut told = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut told = self.problem.lock();
                 *told = Some(format!("task {} is none: {problem}", self.next));
                 None
             }

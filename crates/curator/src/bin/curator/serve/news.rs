@@ -1,11 +1,10 @@
 //! What happens in a run, as a client hears of it.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use curator::backends::sync::Mutex;
 use curator::backends::worker::Kind;
 use curator::backends::{Event, Observer};
 use serde_json::json;
@@ -37,7 +36,7 @@ impl News {
     }
 
     fn batch_done(&self, stage: &str, tasks: usize, outputs: usize) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.lock();
         match progress.stages.get_mut(stage) {
             Some(sums) => *sums = (sums.0 + tasks, sums.1 + outputs),
             None => _ = progress.stages.insert(stage.to_owned(), (tasks, outputs)),
@@ -60,7 +59,7 @@ impl Observer for News {
             }
             // The run may wait for a client that has no task to send.
             Event::Stopping => {
-                let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+                let tasks = self.tasks.lock();
                 let _ = tasks.send(vec![Sent::End]);
             }
             _ => {}

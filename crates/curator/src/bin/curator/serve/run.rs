@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use curator::Task;
+use curator::backends::sync::Mutex;
 use curator::backends::worker::Kind;
 use curator::backends::{FailurePolicy, Observer, Recorder, RunRecord, RunReport, Sink, Stop};
 use curator::stage::{BoxError, Data, redacted};
@@ -94,7 +95,7 @@ pub(super) fn serve(
         None => executor.execute(plan, &mut tasks, observer, sink),
     };
     let page = recorder.map(|recorder| recorder.finish(result.as_ref()).to_html());
-    if let Some(problem) = problem.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(problem) = problem.lock().take() {
         return Err(Fault::usage(&problem));
     }
     let run = result?;

@@ -5,10 +5,11 @@
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use curator::backends::sync::{Condvar, Mutex, MutexGuard};
 use curator::backends::worker::{Kind, encode};
 
 /// Written without waiting for more.
@@ -41,7 +42,7 @@ struct State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Writes what gathers, until the socket ends.
@@ -51,14 +52,13 @@ impl Shared {
         let mut state = self.lock();
         while !state.is_broken {
             if state.buffer.is_empty() {
-                state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.filled.wait(state);
                 continue;
             }
             let pause =
                 last.map_or(Duration::ZERO, |last: Instant| PAUSE.saturating_sub(last.elapsed()));
             if state.buffer.len() < ENOUGH && !pause.is_zero() {
-                let waited = self.filled.wait_timeout(state, pause);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                state = self.filled.wait_timeout(state, pause).0;
                 continue;
             }
             std::mem::swap(&mut buffer, &mut state.buffer);
@@ -95,7 +95,7 @@ impl Writer {
     pub(super) fn send(&self, kind: Kind, meta: &[u8], body: &[&[u8]]) -> io::Result<()> {
         let mut state = self.0.lock();
         while state.buffer.len() >= MOST && !state.is_broken {
-            state = self.0.written.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.0.written.wait(state);
         }
         if state.is_broken {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -113,7 +113,7 @@ impl Writer {
     pub(super) fn finish(&self) {
         let mut state = self.0.lock();
         while (state.is_writing || !state.buffer.is_empty()) && !state.is_broken {
-            state = self.0.written.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.0.written.wait(state);
         }
     }
 }
