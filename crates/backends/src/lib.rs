@@ -98,6 +98,6 @@ pub use ray::{
 };
 pub use run::{
     BuildPhase, Cause, DiskSource, EnvReport, EnvState, Error, Event, Executor, ExecutorExt,
-    FailedTask, FailurePolicy, Observer, Plan, PlannedStage, PythonError, Report, RunReport, Sink,
-    StageReport, StartStep, Stop,
+    FailedTask, FailurePolicy, Observer, Owner, Plan, PlannedStage, PythonError, Report, RunReport,
+    Sink, StageReport, StartStep, Stop,
 };

@@ -14,7 +14,7 @@ use stage::Isolation;
 use crate::provision::{
     Added, EnvDetails, Provisioner, asks_for, digest_now, is_direct, local_path, with_requirements,
 };
-use crate::run::{Error, Plan, PlannedBase, PlannedStage, RunReport};
+use crate::run::{Error, Owner, Plan, PlannedBase, PlannedStage, RunReport};
 
 /// The version of a record's format.
 const FORMAT: u32 = 1;
@@ -147,7 +147,7 @@ impl RecordedEnv {
 
     /// Fails if the source folder or archive of a package has changed. If the environment
     /// `is_there` unchanged, only packages installed in place are checked.
-    fn check_sources(&self, owner: &str, install: &Install, is_there: bool) -> Result<(), Error> {
+    fn check_sources(&self, owner: &Owner, install: &Install, is_there: bool) -> Result<(), Error> {
         let is_other = install.digest().to_string() != self.spec;
         let own = || install.requirements.iter().filter(|it| it.is_local());
         // A project also counts as changed when a project that it depends on by its path has
@@ -184,7 +184,7 @@ impl RecordedEnv {
         }
         match brought.or(changed) {
             Some((package, path)) => Err(Error::SourceChanged {
-                owner: owner.to_owned(),
+                owner: owner.clone(),
                 package: package.name.clone(),
                 path,
             }),
@@ -196,14 +196,14 @@ impl RecordedEnv {
     ///
     /// A package that does not come from an index is requested as in the spec, whose credentials no
     /// record has, and never by its name and version.
-    fn locked(&self, owner: &str, install: &Install) -> Result<Install, Error> {
+    fn locked(&self, owner: &Owner, install: &Install) -> Result<Install, Error> {
         if install.digest().to_string() != self.spec {
-            return Err(Error::OtherSpec { owner: owner.to_owned() });
+            return Err(Error::OtherSpec { owner: owner.clone() });
         }
         let mut recorded = Vec::new();
         for line in &self.requirements {
             let requirement: Requirement = line.parse().map_err(|source| Error::Spec {
-                owner: format!("the record of {owner}"),
+                owner: owner.record(),
                 source: Box::new(source),
             })?;
             recorded.push(requirement);
@@ -348,8 +348,8 @@ impl RunRecord {
         {
             let there = opened(&plan)?.peek_managed_base()?;
             let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
-            recorded.check_sources("the base", install, is_same)?;
-            let install = recorded.locked("the base", install)?;
+            recorded.check_sources(&Owner::Base, install, is_same)?;
+            let install = recorded.locked(&Owner::Base, install)?;
             if !is_same {
                 let mut env = (**env).clone();
                 env.install = Some(install);
@@ -363,7 +363,7 @@ impl RunRecord {
             locked.push(match (built(stage), recorded) {
                 (None, None) => None,
                 (Some((env, install)), Some(recorded)) => {
-                    let owner = format!("stage `{}`", stage.settings.name);
+                    let owner = Owner::Stage(stage.settings.name.clone());
                     let there = provisioner.peek(env, isolation(stage))?;
                     let is_same = there.is_some_and(|it| recorded.difference(&it).is_none());
                     recorded.check_sources(&owner, install, is_same)?;
@@ -371,7 +371,7 @@ impl RunRecord {
                     (!is_same).then_some(install)
                 }
                 _ => {
-                    let owner = format!("stage `{}`", stage.settings.name);
+                    let owner = Owner::Stage(stage.settings.name.clone());
                     return Err(Error::OtherSpec { owner });
                 }
             });
@@ -387,7 +387,7 @@ impl RunRecord {
     /// [`Error::NotReproduced`] if the contents of one differ; otherwise those of
     /// [`Provisioner::prepare`].
     pub fn verify(&self, plan: &Plan, provisioner: &Provisioner) -> Result<(), Error> {
-        let differs = |owner: String, difference| Err(Error::NotReproduced { owner, difference });
+        let differs = |owner: Owner, difference| Err(Error::NotReproduced { owner, difference });
         if plan.stages().iter().any(PlannedStage::needs_python) {
             let now = provisioner.base_versions()?;
             let changed =
@@ -398,13 +398,13 @@ impl RunRecord {
                     versions.get(name).map_or("not there".to_owned(), Clone::clone)
                 };
                 let (then, now) = (version(&self.base_packages), version(&now));
-                return differs("the base".into(), format!("`{name}` was {then} and is {now}"));
+                return differs(Owner::Base, format!("`{name}` was {then} and is {now}"));
             }
             if let Some((recorded, details)) =
                 self.managed_base.as_ref().zip(provisioner.managed_base()?)
                 && let Some(difference) = recorded.difference(&details)
             {
-                return differs("the base".into(), difference);
+                return differs(Owner::Base, difference);
             }
         }
         for stage in plan.stages() {
@@ -416,7 +416,7 @@ impl RunRecord {
             let prepared = prepared.map_err(|error| error.of_stages(vec![name.clone()]))?;
             let details = prepared.details();
             if let Some(difference) = details.and_then(|details| recorded.difference(&details)) {
-                return differs(format!("the environment of stage `{name}`"), difference);
+                return differs(Owner::Stage(name.clone()), difference);
             }
         }
         Ok(())

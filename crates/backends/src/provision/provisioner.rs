@@ -16,7 +16,7 @@ use super::bytecode::{BytecodeOffer, Compiling};
 use super::environment::{Core, Environment};
 use super::eviction::Eviction;
 use super::key;
-use crate::run::{BuildPhase, DiskSource, EnvState, Error, Event, Observer, PlannedBase};
+use crate::run::{BuildPhase, DiskSource, EnvState, Error, Event, Observer, Owner, PlannedBase};
 use crate::sync::Mutex;
 use crate::worker::Shims;
 
@@ -97,7 +97,7 @@ impl Provisioner {
     /// isolation.
     pub fn environment(&self, spec: &RuntimeEnv) -> Result<Environment, Error> {
         let env = spec.load(&DiskSource, &current_dir()?).map_err(|source| {
-            let owner = "the environment".to_owned();
+            let owner = Owner::Other("the environment".to_owned());
             Error::Spec { owner, source: Box::new(source) }
         })?;
         self.prepare(&env, Isolation::Shared)

@@ -4,6 +4,7 @@
 //! the hints, `report` the text for people.
 
 mod advice;
+mod owner;
 mod report;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use super::python_error::PythonError;
 use crate::worker::Exit;
 use crate::worker::wire::Phase;
 
+pub use owner::Owner;
 pub use report::Report;
 pub(crate) use report::Words;
 
@@ -38,8 +40,8 @@ pub enum Error {
     /// A `runtime_env` is invalid, or a file that it names cannot be read.
     #[error("the runtime_env of {owner} cannot be used")]
     Spec {
-        /// Its owner: a stage, or the base.
-        owner: String,
+        /// Its owner.
+        owner: Owner,
         /// The fault in it.
         source: Box<envspec::Error>,
     },
@@ -523,14 +525,14 @@ pub enum Error {
     #[error("{owner} asks for other packages than in the recorded run")]
     OtherSpec {
         /// The stage, or the base.
-        owner: String,
+        owner: Owner,
     },
 
     /// The source of a recorded package has other contents now, or is gone.
     #[error("`{package}` of {owner} came from `{}`, which is not what it was in the recorded run", path.display())]
     SourceChanged {
         /// The stage, or the base.
-        owner: String,
+        owner: Owner,
         /// The package.
         package: String,
         /// The folder or archive.
@@ -547,10 +549,10 @@ pub enum Error {
     },
 
     /// An environment differs from that of the recorded run.
-    #[error("{owner} is not what it was in the recorded run: {difference}")]
+    #[error("{} is not what it was in the recorded run: {difference}", owner.environment())]
     NotReproduced {
-        /// Which one.
-        owner: String,
+        /// The stage, or the base.
+        owner: Owner,
         /// The difference: `-` for what was there, `+` for what is there now.
         difference: String,
     },
@@ -624,8 +626,7 @@ impl Error {
             | Self::NotNative { stage, .. } => vec![stage],
             Self::Pipeline { source } => source.stage().into_iter().collect(),
             Self::Spec { owner, .. } | Self::OtherSpec { owner } => {
-                let stage = owner.strip_prefix("stage `").and_then(|it| it.strip_suffix('`'));
-                stage.into_iter().collect()
+                owner.stage().into_iter().collect()
             }
             _ => Vec::new(),
         }

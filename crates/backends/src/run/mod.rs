@@ -27,7 +27,7 @@ pub(crate) use classes::may_declare;
 pub(crate) use declared::PlannedSettings;
 pub use environment::{EnvReport, EnvState};
 pub(crate) use error::Words;
-pub use error::{Error, Report};
+pub use error::{Error, Owner, Report};
 pub use event::{BuildPhase, Event, Observer, StartStep, Stream};
 pub use executor::{Executor, ExecutorExt, FailurePolicy, Sink};
 pub(crate) use failure::numbers;

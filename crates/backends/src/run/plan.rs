@@ -15,7 +15,7 @@ use stage::{
 use super::DiskSource;
 use super::classes::may_declare;
 use super::declared::PlannedSettings;
-use super::error::Error;
+use super::error::{Error, Owner};
 
 /// A pipeline made ready to run.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl PlannedBase {
             BaseSpec::Managed(env) => env,
         };
         let python = env.python_path().map(|path| dir.join(path));
-        let mut loaded = load("the base", &env.clone().without_python(), dir)?;
+        let mut loaded = load(&Owner::Base, &env.clone().without_python(), dir)?;
         match python {
             Some(python) if loaded == LoadedEnv::default() => Ok(Self::Python(python)),
             python => {
@@ -112,7 +112,7 @@ impl Plan {
             let env = if effective.is_empty() {
                 None
             } else {
-                Some(load(&format!("stage `{}`", stage.name()), &effective, &dir)?)
+                Some(load(&Owner::Stage(stage.name().to_owned()), &effective, &dir)?)
             };
             let settings = stage.settings().clone();
             let wanted = stage.behaviour().as_python().map(|code| {
@@ -204,9 +204,9 @@ impl Plan {
     }
 }
 
-fn load(owner: &str, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
+fn load(owner: &Owner, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
     env.load(&DiskSource, dir)
-        .map_err(|source| Error::Spec { owner: owner.to_owned(), source: Box::new(source) })
+        .map_err(|source| Error::Spec { owner: owner.clone(), source: Box::new(source) })
 }
 
 /// Returns the settings that a stage's entry sets.

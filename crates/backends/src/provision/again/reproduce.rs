@@ -8,7 +8,7 @@ use stage::Isolation;
 use crate::provision::build::{Added, Distribution, Source, asks_for, base_packages, is_direct};
 use crate::provision::inspect::EnvDetails;
 use crate::provision::provisioner::Provisioner;
-use crate::run::Error;
+use crate::run::{Error, Owner};
 
 impl Provisioner {
     /// Returns the versions of the base's distributions, by normal name, with a note on those that
@@ -71,7 +71,7 @@ impl Provisioner {
             if names.insert(added.name.clone()) {
                 let pin = format!("{}=={}", added.name, added.version);
                 let pin = pin.parse::<Requirement>().map_err(|source| Error::Spec {
-                    owner: format!("the record of `{}`", added.name),
+                    owner: Owner::Other(format!("the record of `{}`", added.name)),
                     source: Box::new(source),
                 })?;
                 pins.push((Some(added.name.clone()), pin));

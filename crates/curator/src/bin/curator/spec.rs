@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use curator::RuntimeEnv;
 use curator::backends::provision::ProvisionerBuilder;
-use curator::backends::{self, DiskSource, Environment, Provisioner};
+use curator::backends::{self, DiskSource, Environment, Owner, Provisioner};
 use curator::envspec::{self, LoadedEnv, Tool};
 use curator::stage::{BaseSpec, Isolation};
 use curator::venv_cache::Strategy;
@@ -254,5 +254,6 @@ fn from_file(path: &Path) -> Result<(RuntimeEnv, PathBuf, String), Failure> {
 }
 
 fn wrong(source: envspec::Error, owner: &str) -> Failure {
-    backends::Error::Spec { owner: owner.to_owned(), source: Box::new(source) }.into()
+    let owner = Owner::Other(owner.to_owned());
+    backends::Error::Spec { owner, source: Box::new(source) }.into()
 }
