@@ -72,6 +72,9 @@ type Module = Vec<String>;
 /// The paths that a module uses, and whether it hands them on.
 type Uses = Vec<(bool, String)>;
 
+/// The modules that each module needs.
+type Arrows = BTreeMap<Module, BTreeSet<Module>>;
+
 /// The modules of a crate, with what each uses outside its tests.
 struct Modules(BTreeMap<Module, Uses>);
 
@@ -140,7 +143,7 @@ impl Modules {
 
     /// Returns the modules that each one needs. A front page's re-export of a module below it is no
     /// arrow.
-    fn arrows(&self) -> BTreeMap<&Module, BTreeSet<Module>> {
+    fn arrows(&self) -> Arrows {
         let arrows = self.0.iter().map(|(module, uses)| {
             let mut needs = BTreeSet::new();
             for (is_public, path) in uses {
@@ -150,7 +153,7 @@ impl Modules {
                     needs.insert(home);
                 }
             }
-            (module, needs)
+            (module.clone(), needs)
         });
         arrows.collect()
     }
@@ -221,22 +224,21 @@ fn expand(before: String, tree: &str, into: &mut Vec<String>) {
 }
 
 /// The modules that need each other, on whatever way, with what each needs of the others.
-fn circles(modules: &Modules) -> Vec<String> {
-    let mut arrows = modules.arrows();
+fn circles(mut arrows: Arrows) -> Vec<String> {
     // What needs nothing that is left goes, and what nothing left needs, until only circles are left.
     loop {
         let before = arrows.len();
-        let left: BTreeSet<Module> = arrows.keys().map(|module| (*module).clone()).collect();
+        let left: BTreeSet<Module> = arrows.keys().cloned().collect();
         let needed: BTreeSet<Module> = arrows.values().flatten().cloned().collect();
         arrows.retain(|module, needs| {
-            needed.contains(*module) && needs.iter().any(|need| left.contains(need))
+            needed.contains(module) && needs.iter().any(|need| left.contains(need))
         });
         if arrows.len() == before {
             break;
         }
     }
     let lines = arrows.iter().map(|(module, needs)| {
-        let needs = needs.iter().filter(|need| arrows.contains_key(need));
+        let needs = needs.iter().filter(|need| arrows.contains_key(*need));
         let needs: Vec<String> = needs.map(|need| need.join("/")).collect();
         format!("{} needs {}", module.join("/"), needs.join(", "))
     });
@@ -248,10 +250,65 @@ fn circles(modules: &Modules) -> Vec<String> {
 fn no_files_of_a_crate_need_each_other_in_a_circle() {
     let (mut found, mut count) = (Vec::new(), 0);
     for src in source_folders() {
-        let modules = Modules::of(&src);
-        count += modules.arrows().values().map(BTreeSet::len).sum::<usize>();
-        found.extend(circles(&modules).iter().map(|line| format!("{}: {line}", src.display())));
+        let arrows = Modules::of(&src).arrows();
+        count += arrows.values().map(BTreeSet::len).sum::<usize>();
+        found.extend(circles(arrows).iter().map(|line| format!("{}: {line}", src.display())));
     }
     assert!(count > 600, "only {count} arrows were found");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Prints each module of a folder, and each that it imports, wherever in it: by a statement, or by
+/// `shared("curator_json")` of the package. What is imported for type checkers alone does not count.
+const IMPORTS: &str = r#"
+import ast, pathlib, sys
+
+root = pathlib.Path(sys.argv[1])
+files = {}
+for file in root.rglob("*.py"):
+    names = file.relative_to(root).with_suffix("").parts
+    if "_vendor" not in names:
+        files[names[:-1] if names[-1] == "__init__" else names] = file
+
+def imported(node):
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        for inner in node.orelse:
+            yield from imported(inner)
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert not node.level, f"{ast.unparse(node)}: this test reads no dots"
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "shared":
+        yield from (argument.value for argument in node.args)
+    for inner in ast.iter_child_nodes(node):
+        yield from imported(inner)
+
+for module, file in files.items():
+    for name in imported(ast.parse(file.read_text("utf-8"))):
+        name = tuple(name.split("."))
+        if name in files and name != module:
+            print(".".join(module), ".".join(name))
+"#;
+
+/// A file that is imported late, within a function, is needed all the same.
+#[test]
+fn no_python_files_need_each_other_in_a_circle() {
+    let (mut found, mut count) = (Vec::new(), 0);
+    for folder in ["backends/python", "curator/python"] {
+        let folder = crates().join(folder);
+        let printed = duct::cmd!("python3", "-c", IMPORTS, &folder).read().expect("a Python");
+        let mut arrows = Arrows::new();
+        for line in printed.lines() {
+            let (module, needed) = line.split_once(' ').expect("two modules");
+            let [module, needed] = [module, needed].map(|it| it.split('.').map(str::to_owned));
+            arrows.entry(module.collect()).or_default().insert(needed.collect());
+        }
+        count += arrows.values().map(BTreeSet::len).sum::<usize>();
+        found.extend(circles(arrows).iter().map(|line| format!("{}: {line}", folder.display())));
+    }
+    assert!(count > 100, "only {count} arrows were found");
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

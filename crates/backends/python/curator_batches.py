@@ -8,7 +8,7 @@ from curator_arenas import ALIGNMENT, Arenas, let_go
 from curator_code import describe_error, load, takes_argument
 from curator_frames import RESULT
 from curator_late import Declarations
-from curator_plain import PLAIN, has_text_keys, joins_halves, of_any_size, writer
+from curator_plain import PLAIN, has_text_keys, of_any_size, writer
 from curator_stage import Aggregate, Context, Task
 
 __all__ = ["Worker"]
@@ -516,6 +516,8 @@ class Worker:
                     text.encode()
             except UnicodeEncodeError:
                 # Half of a surrogate pair, which an escape alone can carry.
+                from curator_json import joins_halves
+
                 if name != "data" or joins_halves(text):
                     raise
                 encoded = of_any_size(self._encode_escaped, value).encode()

@@ -59,7 +59,7 @@ def construct(module, name, args):
         if isinstance(found, type) and "nemo_curator.stages.base" in sys.modules:
             from curator_nemo import arguments
 
-            positional, named = arguments(found, positional, named)
+            positional, named = arguments(found, positional, named, _made)
         return found(*positional, **named)
     if hasattr(found, "process") or hasattr(found, "process_batch"):
         return found
@@ -68,6 +68,21 @@ def construct(module, name, args):
     if not (positional or named):
         return _Function(found, found)
     return _Function(found, lambda task: found(task, *positional, **named))
+
+
+def _made(place, args):
+    """The object that stands in an argument by its place: an instance of a class, or a function,
+    with its arguments."""
+    module, _, name = place.partition(":")
+    found = attribute_of(module_of({"module": module}), name)
+    positional, named = positional_and_named(args)
+    if isinstance(found, type):
+        return found(*positional, **named)
+    if not (positional or named):
+        return found
+    import functools
+
+    return functools.partial(found, *positional, **named)
 
 
 def positional_and_named(args):

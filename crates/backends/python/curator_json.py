@@ -10,7 +10,7 @@ import enum
 import os
 import sys
 
-__all__ = ["find_refused", "stand_in"]
+__all__ = ["find_refused", "joins_halves", "stand_in"]
 
 _DEEPEST = 200
 
@@ -131,9 +131,15 @@ def _find(value, path, around, takes_halves):
     return _find(other, path, around, takes_halves)
 
 
-def _find_joined(text, path):
-    from curator_plain import joins_halves  # Data of tasks is in workers alone.
+def joins_halves(text):
+    """Returns whether the two halves of a surrogate pair stand side by side, as two characters:
+    their escapes are those of one character, which every reader of JSON makes of them."""
+    import re
 
+    return re.search("[\ud800-\udbff][\udc00-\udfff]", text) is not None
+
+
+def _find_joined(text, path):
     if not joins_halves(text):
         return None
     return (

@@ -70,14 +70,14 @@ def problem(stage):
     return None
 
 
-def arguments(kind, positional, named):
+def arguments(kind, positional, named, make):
     """Returns the arguments for a class. For a class of NeMo Curator's stages,
-    `{"python": "module:Name", "args": …}` stands for an object; raises `TypeError` if an argument
-    cannot be of the type that the class takes."""
+    `{"python": "module:Name", "args": …}` stands for an object, which `make` makes of its place and
+    its arguments; raises `TypeError` if an argument cannot be of the type that the class takes."""
     if not is_stage(kind):
         return positional, named
-    positional = [_made(value) for value in positional]
-    named = {name: _made(value) for name, value in named.items()}
+    positional = [_made(value, make) for value in positional]
+    named = {name: _made(value, make) for name, value in named.items()}
     hints = _hints(kind.__init__)
     for name, value in named.items():
         if name in hints and not _fits(value, hints[name]):
@@ -89,24 +89,15 @@ def arguments(kind, positional, named):
     return positional, named
 
 
-def _made(value):
+def _made(value, make):
     if isinstance(value, list):
-        return [_made(item) for item in value]
+        return [_made(item, make) for item in value]
     if not isinstance(value, dict):
         return value
     place = value.get("python")
     if not isinstance(place, str) or ":" not in place or not value.keys() <= {"python", "args"}:
-        return {key: _made(item) for key, item in value.items()}
-    import functools
-
-    from curator_code import attribute_of, module_of, positional_and_named
-
-    module, _, name = place.partition(":")
-    found = attribute_of(module_of({"module": module}), name)
-    positional, named = positional_and_named(_made(value.get("args")))
-    if isinstance(found, type):
-        return found(*positional, **named)
-    return functools.partial(found, *positional, **named) if positional or named else found
+        return {key: _made(item, make) for key, item in value.items()}
+    return make(place, _made(value.get("args"), make))
 
 
 def _hints(function):

@@ -6,7 +6,7 @@ Every worker imports this file, so it imports next to nothing.
 import sys
 from itertools import chain
 
-__all__ = ["PLAIN", "has_text_keys", "joins_halves", "of_any_size", "writer"]
+__all__ = ["PLAIN", "has_text_keys", "of_any_size", "writer"]
 
 # What JSON has a form for: of which nothing has to be looked into, and all of it.
 PLAIN = frozenset((str, int, float, bool, type(None)))
@@ -48,14 +48,6 @@ def _stand_in(value):
     from curator_json import stand_in
 
     return stand_in(value)
-
-
-def joins_halves(text):
-    """Whether the two halves of a surrogate pair stand side by side, as two characters: their
-    escapes are those of one character, which every reader of JSON makes of them."""
-    import re
-
-    return re.search("[\ud800-\udbff][\udc00-\udfff]", text) is not None
 
 
 def writer(json, is_ascii, stand_in):

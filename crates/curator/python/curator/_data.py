@@ -107,7 +107,7 @@ def _json(value: Any) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         # Half of a surrogate pair, which only an escape can carry: but not two that would be one.
-        if _plain.joins_halves(text):
+        if shared("curator_json").joins_halves(text):
             raise
         return _encode_escaped(value).encode()
 

@@ -16,13 +16,13 @@ from curator._executors import (
     executor_of,
     folder_of,
 )
+from curator._keep import add_keep
 from curator._loader import entries
 from curator._program import Folder
 from curator._progress import Progress
 from curator._report import Plan, RunReport, declared_lines, sort_key
 from curator._stage import Task, declarations, expand, names_of, with_settings
 from curator._stream import Stream, ask
-from curator._warm import keep
 
 __all__ = ["Pipeline"]
 
@@ -71,7 +71,7 @@ class Pipeline:
 
     def describe(self) -> str:
         """What it is, in lines."""
-        request = self._request("describe", LocalExecutor())
+        request, _ = self._request("describe", LocalExecutor())
         for stage, entry in zip(self.stages, request["pipeline"]["stage"]):
             # How it gets to its workers is nothing to read.
             del entry["source"], entry["args"]
@@ -82,8 +82,8 @@ class Pipeline:
 
     def plan(self, executor: Optional[Executor] = None) -> Plan:
         """What a run would do about its environments. Nothing is built."""
-        executor = executor_of(executor)
-        return Plan(ask(self._request("plan", executor), executor.cache_dir))
+        request, executor = self._request("plan", executor)
+        return Plan(ask(request, executor.cache_dir))
 
     def stream(
         self,
@@ -104,9 +104,8 @@ class Pipeline:
         They are asked for in a thread of their own, as the stages have room.
         """
         items = tasks_of(items)
-        executor = executor_of(executor)
-        request = self._request("run", executor)
-        keep(request, self, executor)
+        request, executor = self._request("run", executor)
+        add_keep(request, self, executor)
         if checkpoint is not None:
             kept = checkpoint.dir if isinstance(checkpoint, Checkpoint) else checkpoint
             request["checkpoint"] = {
@@ -189,7 +188,9 @@ class Pipeline:
         report.outputs = sorted(outputs, key=lambda task: sort_key(task, made_of))
         return report
 
-    def _request(self, what: str, executor: Executor) -> dict[str, Any]:
+    def _request(self, what: str, executor: Optional[Executor]) -> tuple[dict[str, Any], Executor]:
+        """The first frame to the program, and the executor, which by default is this machine."""
+        executor = executor_of(executor)
         if not self.stages:
             raise PipelineError(
                 f"pipeline {self.name!r} has no stages",
@@ -228,13 +229,14 @@ class Pipeline:
             file["failure_policy"] = executor.failure_policy
         from curator import __version__
 
-        return {
+        request = {
             "version": __version__,
             "do": what,
             "pipeline": file,
             "dir": os.getcwd(),
             "declared": declarations(self.stages),
         }
+        return request, executor
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}: {' -> '.join(names_of(self.stages))})"
