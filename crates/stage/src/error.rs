@@ -158,14 +158,18 @@ pub enum Error {
     ///
     /// The parser's own error quotes the line, which may contain a secret, so only its position and
     /// its message are kept.
-    #[error("line {line}, column {column}: {message}")]
+    #[error("line {line}, column {column}: {}{problem}", in_file(*stage, field))]
     File {
         /// The line, from 1.
         line: usize,
         /// The column in characters, from 1.
         column: usize,
+        /// The number of the stage in the file, from 0, if the fault is in one.
+        stage: Option<usize>,
+        /// The field of that stage, or else of the file, as in `args.n`; empty if it is in none.
+        field: String,
         /// The fault there.
-        message: String,
+        problem: String,
         /// The name that was probably meant.
         nearest: Option<String>,
     },
@@ -258,6 +262,16 @@ fn in_front(key: &str) -> String {
     if key.is_empty() { String::new() } else { format!("`{}`: ", key.escape_debug()) }
 }
 
+/// Returns the beginning of a message about a field of a file, as in "`stage[0].args.n`: ".
+fn in_file(stage: Option<usize>, field: &str) -> String {
+    match stage {
+        None if field.is_empty() => String::new(),
+        None => format!("`{field}`: "),
+        Some(index) if field.is_empty() => format!("`stage[{index}]`: "),
+        Some(index) => format!("`stage[{index}].{field}`: "),
+    }
+}
+
 fn on(task: Option<&TaskId>) -> String {
     task.map(|task| format!(" on task `{task}`")).unwrap_or_default()
 }
@@ -327,6 +341,16 @@ impl Error {
             | Self::Stage { stage, .. } => Some(stage),
             Self::DuplicateName { name, .. } | Self::Name { what: "stage", name } => Some(name),
             Self::At { source, .. } => source.stage(),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of the stage in its file, from 0, for the fault of a stage that could not be
+    /// read and so has no name.
+    #[must_use]
+    pub fn stage_index(&self) -> Option<usize> {
+        match self {
+            Self::File { stage, .. } => *stage,
             _ => None,
         }
     }

@@ -1,6 +1,5 @@
 """What can go wrong, as exceptions: each knows its stage, and what to do about it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
@@ -87,12 +86,12 @@ def error_of(told: Mapping[str, Any], names: Sequence[str] = ()) -> BaseExceptio
     kinds = {"usage": PipelineError, "environment": NoEnvironmentError}
     kind = StageError if failed or raised else kinds.get(told.get("kind", ""), CuratorError)
     traceback = (raised or {}).get("traceback") or told.get("detail")
-    # Where it stands in the text that went to the program says nothing here.
-    message = re.sub(r"^line \d+, column \d+: ", "", told["message"])
-    numbered = re.match(r"`stage\[(\d+)\]\.?", message)
-    if numbered and int(numbered[1]) < len(names):
-        stages = [names[int(numbered[1])]]
-        message = f"stage `{stages[0]}`: `{message[numbered.end() :]}".replace(": ``: ", ": ", 1)
+    message = told["message"]
+    # A stage that the program could not read is told by its place.
+    index: Optional[int] = told.get("stage_index")
+    if index is not None and index < len(names):
+        stages = [names[index]]
+        message = f"stage `{stages[0]}`: {message}"
     error: CuratorError = kind(
         message,
         hint=in_python(told.get("hint")),

@@ -136,6 +136,35 @@ for setting, values in wrong.items():
     );
 }
 
+/// The program tells which stage is wrong, so no name and no message is taken for something else.
+#[test]
+fn a_stage_is_named_by_the_program_and_not_by_a_text() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import Pipeline, PipelineError, stage
+from curator._errors import error_of
+
+names = ["a: ``: b", "stage[0]", "`stage[0]`: c", "line 1, column 2: d"]
+for place, name in enumerate(names):
+    stages = [stage(name=other)(lambda task: task) for other in names]
+    for change, field in (({"batch_size": "2"}, "`batch_size`"), ({"resources": {"cpu": 1}}, "cpu")):
+        try:
+            Pipeline(stages).with_({name: change}).plan()
+        except PipelineError as error:
+            begin = f"stage `{name}`: "
+            assert str(error).startswith(begin) and field in str(error), str(error)
+            assert error.stage == name, (name, error.stage)
+        else:
+            raise AssertionError(name)
+
+for text in ("`stage[0].x`: said by a stage", "line 1, column 2: said by a stage"):
+    error = error_of({"kind": "failed", "message": text}, ["a"])
+    assert (error.args[0], error.stage) == (text, None), (error.args, error.stage)
+"#,
+    );
+}
+
 /// What an argument cannot mean is refused by its name, and not run as if it were not there.
 #[test]
 fn arguments_without_a_meaning_are_refused() {

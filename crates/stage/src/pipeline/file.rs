@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use super::as_toml::AsToml;
+use super::field::Field;
 use super::places::{Places, reserved_key};
 use super::{Assignment, BaseSpec, BuiltPipeline, Engine, FailurePolicy, Pipeline};
 use crate::error::nearest_field;
@@ -146,15 +147,7 @@ impl PipelineFile {
     ///
     /// Fails with [`Error::File`] at the line and column of the fault.
     pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
-        let table = DeTable::parse(text).map_err(|error| (String::new(), error));
-        if let Some((start, key)) = table.as_ref().ok().and_then(|it| reserved_key(it.get_ref())) {
-            return Err(wrong(Places::at(text, start), "", &reserved(&key)));
-        }
-        let read = table.and_then(|table| {
-            serde_path_to_error::deserialize(toml::Deserializer::from(table))
-                .map_err(|error| (error.path().to_string(), error.into_inner()))
-        });
-        let written = read.map_err(|(path, error)| {
+        let failed = |field: Field, error: &toml::de::Error| {
             let span = error.span().unwrap_or_default();
             let message = if error.message().contains("overflowed") {
                 let number = text.get(span.clone()).unwrap_or_default();
@@ -165,8 +158,14 @@ impl PipelineFile {
             } else {
                 error.message().to_owned()
             };
-            wrong(Places::at(text, span.start), &path, &message)
-        })?;
+            wrong(Places::at(text, span.start), field, &message)
+        };
+        let table = DeTable::parse(text).map_err(|error| failed(Field::default(), &error))?;
+        if let Some((start, key)) = reserved_key(table.get_ref()) {
+            return Err(wrong(Places::at(text, start), Field::default(), &reserved(&key)));
+        }
+        let written = serde_path_to_error::deserialize(toml::Deserializer::from(table))
+            .map_err(|error| failed(Field::from(error.path()), error.inner()))?;
         Ok(Self { written, dir: dir.into(), places: Places::of_toml(text) })
     }
 
@@ -176,19 +175,19 @@ impl PipelineFile {
     /// end of a value or after it.
     pub fn from_json(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
         if let Some(Inexact { start, path, problem }) = find_inexact(text) {
-            return Err(wrong(Places::at(text, start), &path, &problem));
+            return Err(wrong(Places::at(text, start), Field::from(path), &problem));
         }
         let mut json = serde_json::Deserializer::from_str(text);
         let read = serde_path_to_error::deserialize(&mut json)
-            .map_err(|error| (error.path().to_string(), error.into_inner()))
+            .map_err(|error| (Field::from(error.path()), error.into_inner()))
             .and_then(|written| {
-                json.end().map(|()| written).map_err(|error| (String::new(), error))
+                json.end().map(|()| written).map_err(|error| (Field::default(), error))
             });
-        let written = read.map_err(|(path, error)| {
+        let written = read.map_err(|(field, error)| {
             let message = error.to_string();
             // The error has the position in fields of its own.
             let message = message.split(" at line ").next().unwrap_or_default();
-            wrong((error.line().max(1), error.column().max(1)), &path, message)
+            wrong((error.line().max(1), error.column().max(1)), field, message)
         })?;
         Ok(Self { written, dir: dir.into(), places: Places::default() })
     }
@@ -268,8 +267,8 @@ impl PipelineFile {
 }
 
 impl Pipeline {
-    /// Reads the pipeline of a pipeline file in TOML. How the file would have it run is left to
-    /// the caller: [`PipelineFile`] tells that too.
+    /// Reads the pipeline of a pipeline file in TOML. How the file would have it run is left to the
+    /// caller: [`PipelineFile`] tells that too.
     ///
     /// Fails with [`Error::File`] at the line and column of what is wrong.
     pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
@@ -281,8 +280,8 @@ impl Pipeline {
     ///
     /// Composite stages are written as what they stand for, and the pipeline's folder is not
     /// written. Fails as [`build`](Self::build) does, with [`Error::RustCode`] for a stage in Rust,
-    /// with [`Error::Setting`] for code that has no text form (a path that is not Unicode), and with
-    /// [`Error::ToFile`] for values that TOML does not have (`null` within arguments).
+    /// with [`Error::Setting`] for code that has no text form (a path that is not Unicode), and
+    /// with [`Error::ToFile`] for values that TOML does not have (`null` within arguments).
     pub fn to_toml(&self) -> Result<String, Error> {
         write(self)
     }
@@ -328,15 +327,11 @@ fn reads_back(code: &PythonCode) -> bool {
 }
 
 /// Returns the parser's error without the line that it quotes.
-fn wrong((line, column): (usize, usize), path: &str, message: &str) -> Error {
-    let message = without_values(message);
-    let nearest = nearest_field(&message);
-    // A path that leads nowhere consists of `.` and `?`.
-    let message = match path.trim_end_matches(['?', '.']) {
-        "" => message,
-        path => format!("`{path}`: {message}"),
-    };
-    Error::File { line, column, nearest, message }
+fn wrong((line, column): (usize, usize), field: Field, message: &str) -> Error {
+    let problem = without_values(message);
+    let nearest = nearest_field(&problem);
+    let Field { stage, field } = field;
+    Error::File { line, column, stage, field, problem, nearest }
 }
 
 /// Cuts the text out of "invalid type: string "…", expected …", since it may be secret.

@@ -7,6 +7,7 @@ mod base;
 mod built;
 mod composite;
 mod describe;
+mod field;
 mod file;
 mod places;
 mod plain;

@@ -14,7 +14,7 @@ mod unit;
 
 pub use data::Data;
 pub use id::TaskId;
-pub(crate) use json::{Inexact, find_inexact, is_reserved, reserved};
+pub(crate) use json::{Inexact, Step, find_inexact, is_reserved, reserved};
 pub use json::{Json, JsonError};
 pub use output::{BatchOutput, Output};
 pub use source::SourceTask;

@@ -1,7 +1,6 @@
 //! Finds what a reader of JSON would alter in silence.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
 use super::parse::unescaped;
 use super::tokens::{Token, Tokens};
@@ -11,9 +10,18 @@ use super::tokens::{Token, Tokens};
 pub(crate) struct Inexact {
     /// The byte at which it begins.
     pub(crate) start: usize,
-    /// The field, as in `stage[0].args.n`.
-    pub(crate) path: String,
+    /// The way to it from the outermost value.
+    pub(crate) path: Vec<Step>,
     pub(crate) problem: String,
+}
+
+/// A step on the way to a place in a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// To the value under a key.
+    Key(String),
+    /// To the element with this number, from 0.
+    Index(usize),
 }
 
 /// An array or object around the next token.
@@ -88,15 +96,10 @@ pub(crate) fn find_inexact(text: &str) -> Option<Inexact> {
     None
 }
 
-fn path(open: &[Open<'_>]) -> String {
-    let mut path = String::new();
-    for one in open {
-        // Writing to a string does not fail.
-        _ = match one {
-            Open::Array(count) => write!(path, "[{count}]"),
-            Open::Object { key, .. } if path.is_empty() => write!(path, "{key}"),
-            Open::Object { key, .. } => write!(path, ".{key}"),
-        };
-    }
-    path
+fn path(open: &[Open<'_>]) -> Vec<Step> {
+    let steps = open.iter().map(|one| match one {
+        Open::Array(count) => Step::Index(*count),
+        Open::Object { key, .. } => Step::Key((*key).to_owned()),
+    });
+    steps.collect()
 }

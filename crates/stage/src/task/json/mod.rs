@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub(crate) use exact::{Inexact, find_inexact, is_reserved, reserved};
+pub(crate) use exact::{Inexact, Step, find_inexact, is_reserved, reserved};
 pub use parse::JsonError;
 use tokens::{Token, Tokens};
 

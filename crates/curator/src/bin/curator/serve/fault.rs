@@ -25,8 +25,19 @@ impl Fault {
 impl From<stage::Error> for Fault {
     fn from(error: stage::Error) -> Self {
         let stages: Vec<&str> = error.stage().into_iter().collect();
-        let (message, hint) = (error.to_string(), error.hint());
-        Self(json!({ "kind": "usage", "message": message, "hint": hint, "stages": stages }))
+        // The client's stages have names for a person, and its text no lines that a person wrote.
+        let message = match &error {
+            stage::Error::File { field, problem, .. } if field.is_empty() => problem.clone(),
+            stage::Error::File { field, problem, .. } => format!("`{field}`: {problem}"),
+            error => error.to_string(),
+        };
+        Self(json!({
+            "kind": "usage",
+            "message": message,
+            "hint": error.hint(),
+            "stages": stages,
+            "stage_index": error.stage_index(),
+        }))
     }
 }
 
