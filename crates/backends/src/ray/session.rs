@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::iter;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -113,61 +116,35 @@ impl<'a> RayRun<'a> {
             problem: format!("cannot be talked to: {error}"),
             log: Vec::new(),
         };
-        let writer = driver.writer().map_err(lost)?;
-        let trouble = Mutex::new(None);
-        // The tasks are processed elsewhere, so their sources stay alive until the run has ended.
-        let sources = Mutex::new(Vec::new());
-        let observer = self.observer.clone();
-        let (over, stop) = (&Over::default(), self.stop.take());
-        let (is_stopped, is_killed) = (AtomicBool::new(false), AtomicBool::new(false));
-        let result = std::thread::scope(|scope| {
+        let link = Link::new(driver.writer().map_err(lost)?, self.observer.clone());
+        let stop = self.stop.take();
+        let result = thread::scope(|scope| {
+            let link = &link;
             let watching = stop.as_ref().map_or(Ok(()), |(stop, grace)| {
-                let wind_down = || is_stopped.store(true, Ordering::Relaxed);
-                let kill = || {
-                    observer.on_event(&Event::Stopping);
-                    is_stopped.store(true, Ordering::Relaxed);
-                    is_killed.store(true, Ordering::Relaxed);
-                    let _ = writer.shutdown(std::net::Shutdown::Both);
-                };
-                std::thread::Builder::new()
-                    .name("curator-stop".to_owned())
-                    .spawn_scoped(scope, move || over.watch(stop, *grace, wind_down, kill))
+                named("curator-stop")
+                    .spawn_scoped(scope, move || link.watch(stop, *grace))
                     .map(drop)
             });
-            let _ends = over.on_drop();
-            let feeding = std::thread::Builder::new().name("curator-feed".to_owned()).spawn_scoped(
-                scope,
-                || {
-                    // No task is taken that would then be lost.
-                    let wanted = || !is_stopped.load(Ordering::Relaxed);
-                    let mut tasks = std::iter::from_fn(|| wanted().then(|| tasks.next()).flatten());
-                    if let Err(error) = feed(&writer, &mut tasks, &sources) {
-                        observer.on_event(&Event::Stopping);
-                        *trouble.lock() = Some(error);
-                        // Threads that wait for the driver's answers must stop.
-                        let _ = writer.shutdown(std::net::Shutdown::Both);
-                    }
-                },
-            );
+            let _ends = link.over.on_drop();
+            let feeding = named("curator-feed").spawn_scoped(scope, move || link.feed(tasks));
             watching.and(feeding.map(drop)).map_err(|error| Halt::from(lost(error)))?;
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
-                observer.on_event(&Event::Stopping);
                 // It may still be fed.
-                let _ = writer.shutdown(std::net::Shutdown::Write);
+                link.close(Shutdown::Write);
             }
             result
         });
-        if let Some(error) = trouble.into_inner() {
+        if let Some(error) = link.trouble.into_inner() {
             driver.abort();
             return Err(error);
         }
         match result {
             Ok(()) => {
                 driver.finish();
-                Ok(self.conclude(is_stopped.into_inner()))
+                Ok(self.conclude(link.is_stopped.into_inner()))
             }
-            Err(Halt::Lost(_)) if is_killed.into_inner() => {
+            Err(Halt::Lost(_)) if link.is_killed.into_inner() => {
                 driver.abort();
                 Ok(self.conclude(true))
             }
@@ -312,6 +289,67 @@ impl<'a> RayRun<'a> {
         }
         let environments = self.environments.into_values().collect();
         RayEnd { stages, environments, failed: self.failed, is_stopped }
+    }
+}
+
+fn named(thread: &str) -> thread::Builder {
+    thread::Builder::new().name(thread.to_owned())
+}
+
+/// What the threads of a run share: one feeds the driver, one waits for a request to stop, and one
+/// takes the answers.
+struct Link {
+    writer: UnixStream,
+    observer: Arc<dyn Observer>,
+    over: Over,
+    is_stopped: AtomicBool,
+    is_killed: AtomicBool,
+    /// Why the driver could not be fed.
+    trouble: Mutex<Option<Error>>,
+    /// The tasks are processed elsewhere, so their sources stay alive until the run has ended.
+    sources: Mutex<Vec<Arc<SourceTask>>>,
+}
+
+impl Link {
+    fn new(writer: UnixStream, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            writer,
+            observer,
+            over: Over::default(),
+            is_stopped: AtomicBool::new(false),
+            is_killed: AtomicBool::new(false),
+            trouble: Mutex::default(),
+            sources: Mutex::default(),
+        }
+    }
+
+    /// Stops the run when it is asked for.
+    fn watch(&self, stop: &crate::Stop, grace: Duration) {
+        let wind_down = || self.is_stopped.store(true, Ordering::Relaxed);
+        let kill = || {
+            self.is_stopped.store(true, Ordering::Relaxed);
+            self.is_killed.store(true, Ordering::Relaxed);
+            self.close(Shutdown::Both);
+        };
+        self.over.watch(stop, grace, wind_down, kill);
+    }
+
+    /// Sends all tasks.
+    fn feed(&self, tasks: &mut (dyn Iterator<Item = Task> + Send)) {
+        // No task is taken that would then be lost.
+        let is_wanted = || !self.is_stopped.load(Ordering::Relaxed);
+        let mut tasks = iter::from_fn(|| is_wanted().then(|| tasks.next()).flatten());
+        if let Err(error) = feed(&self.writer, &mut tasks, &self.sources) {
+            *self.trouble.lock() = Some(error);
+            // Threads that wait for the driver's answers must stop.
+            self.close(Shutdown::Both);
+        }
+    }
+
+    /// Tells that the run ends early, and closes these directions of the socket.
+    fn close(&self, directions: Shutdown) {
+        self.observer.on_event(&Event::Stopping);
+        let _ = self.writer.shutdown(directions);
     }
 }
 

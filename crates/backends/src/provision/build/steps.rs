@@ -110,25 +110,7 @@ impl Build<'_> {
         kept.check(self.install)?;
         self.phase(BuildPhase::Locating);
         let tool = steps.time("tool", || self.tool(base.python()))?;
-        let sharing = match isolation {
-            Isolation::Shared => Sharing::Allowed,
-            Isolation::Full => Sharing::Forbidden,
-        };
-        let (strategy, reason) = match self.strategy {
-            _ if !tool.replaces_files() => {
-                let (name, version) = (tool.tool(), tool.version());
-                let reason = format!("{name} {version} may write into files that others share");
-                (Strategy::Copy, reason)
-            }
-            // What is not to be shared is copied, whatever else is asked for.
-            Some(strategy) if sharing == Sharing::Allowed => {
-                (strategy, "it is asked for".to_owned())
-            }
-            _ => {
-                let choice = Strategy::probe(base, dir, sharing).map_err(Error::cache)?;
-                (choice.strategy, choice.reason.to_string())
-            }
-        };
+        let (strategy, reason) = self.choose_strategy(&tool, base, isolation, dir)?;
         self.phase(BuildPhase::Creating);
         let lock = shared_lock(site)?;
         let progress = |progress: Progress| self.tell(progress);
@@ -162,21 +144,10 @@ impl Build<'_> {
         self.phase(BuildPhase::Checking);
         let markers = markers(base.interpreter());
         self.check_requested(&mut record, &now, &outcome, &markers)?;
-        let check = || -> Result<(), Error> {
+        let check = || {
             let (python, installed) = (&created.python, (&before, &now));
             check_ray(base, self.records, python, installed, &outcome, self.limit)?;
-            if self.install.check {
-                let known =
-                    tool.conflicts(base.python(), self.limit.clone()).map_err(Error::install)?;
-                let found =
-                    tool.conflicts(&created.python, self.limit.clone()).map_err(Error::install)?;
-                let new = found.into_iter().filter(|conflict| !known.contains(conflict));
-                let conflicts: Vec<String> = new.map(|conflict| conflict.to_string()).collect();
-                if !conflicts.is_empty() {
-                    return Err(Error::Conflicts { conflicts });
-                }
-            }
-            Ok(())
+            self.check_conflicts(&tool, base, python)
         };
         record.warnings = warnings(&before, &now, &markers);
         record.warnings.extend(outcome.warnings.iter().cloned());
@@ -198,13 +169,9 @@ impl Build<'_> {
             return Err(Error::BaseChanged { python: base.python().to_owned() });
         }
         Known::keep(&question, self.install, &outcome);
-        let mut base_record = BaseRecord::new(base.python(), base.fingerprint().to_string());
-        if let Some(managed) = managed {
-            base_record = base_record.with_key(*managed.key());
-        }
         Ok(Built::new(created.python)
             .with_strategy(strategy.to_string())
-            .with_base(base_record)
+            .with_base(base_record(base, managed))
             .with_needs(managed.map(|managed| *managed.key()))
             .with_details(details(record, steps)))
     }
@@ -249,6 +216,35 @@ impl Build<'_> {
         Ok(Built::new(created.python).with_strategy("bare").with_details(details(record, steps)))
     }
 
+    /// Returns how the base's files get into an environment, and why so.
+    fn choose_strategy(
+        &self,
+        tool: &Installer,
+        base: &Base,
+        isolation: Isolation,
+        dir: &Path,
+    ) -> Result<(Strategy, String), Error> {
+        let sharing = match isolation {
+            Isolation::Shared => Sharing::Allowed,
+            Isolation::Full => Sharing::Forbidden,
+        };
+        match self.strategy {
+            _ if !tool.replaces_files() => {
+                let (name, version) = (tool.tool(), tool.version());
+                let reason = format!("{name} {version} may write into files that others share");
+                Ok((Strategy::Copy, reason))
+            }
+            // What is not to be shared is copied, whatever else is asked for.
+            Some(strategy) if sharing == Sharing::Allowed => {
+                Ok((strategy, "it is asked for".to_owned()))
+            }
+            _ => {
+                let choice = Strategy::probe(base, dir, sharing).map_err(Error::cache)?;
+                Ok((choice.strategy, choice.reason.to_string()))
+            }
+        }
+    }
+
     fn question(&self, interpreter: &Interpreter) -> Question {
         Question::new(self.records, interpreter, self.install, self.settings)
     }
@@ -278,6 +274,19 @@ impl Build<'_> {
         self.tools
             .locate(self.install.tool, version, base_python, self.limit.clone())
             .map_err(Error::install)
+    }
+
+    /// Fails if the package manager finds conflicts that the base does not have, where the spec asks
+    /// for that check.
+    fn check_conflicts(&self, tool: &Installer, base: &Base, python: &Path) -> Result<(), Error> {
+        if !self.install.check {
+            return Ok(());
+        }
+        let known = tool.conflicts(base.python(), self.limit.clone()).map_err(Error::install)?;
+        let found = tool.conflicts(python, self.limit.clone()).map_err(Error::install)?;
+        let new = found.into_iter().filter(|conflict| !known.contains(conflict));
+        let conflicts: Vec<String> = new.map(|conflict| conflict.to_string()).collect();
+        if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflicts { conflicts }) }
     }
 
     /// Fails unless all requested packages are there, in versions that were requested. Records them
@@ -374,6 +383,14 @@ fn shared_lock(site: &Site<'_>) -> Result<Arc<File>, Error> {
     let lock = site.lock().try_clone();
     lock.map(Arc::new)
         .map_err(|source| Error::io("share the lock of", site.dir().display().to_string(), source))
+}
+
+fn base_record(base: &Base, managed: Option<&CachedEnv>) -> BaseRecord {
+    let record = BaseRecord::new(base.python(), base.fingerprint().to_string());
+    match managed {
+        Some(managed) => record.with_key(*managed.key()),
+        None => record,
+    }
 }
 
 fn markers(interpreter: &Interpreter) -> Markers {

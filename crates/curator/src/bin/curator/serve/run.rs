@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use curator::Task;
@@ -13,7 +13,7 @@ use curator::backends::{FailurePolicy, Observer, Recorder, RunRecord, RunReport,
 use curator::stage::{BoxError, Data, redacted};
 use serde_json::{Value, json};
 
-use super::client::{Frames, Tasks, listen};
+use super::client::{Frames, Sent, Tasks, listen};
 use super::fault::Fault;
 use super::news::News;
 use super::request::{Do, Request};
@@ -30,49 +30,70 @@ pub(super) fn serve(
     writer: &Writer,
     cache_dir: Option<&Path>,
 ) -> Result<(), Fault> {
-    let (sender, received) = channel();
-    let stop = Stop::new();
-    let listener = {
-        let (sender, stop) = (sender.clone(), stop.clone());
-        move || listen(frames, &sender, &stop)
-    };
-    let started = thread::Builder::new().name("curator-client".to_owned()).spawn(listener);
-    started.map_err(|error| Failure::thread(&error))?;
-
+    let client = Client::listen(frames, writer)?;
     let mut loaded = request.load()?;
     // The client has read it from the instances of its stages; what looks secret goes no further.
     let declared = redacted(&request.declared);
     let engine = loaded.file.engine();
-    let backend = engine.backend;
-    engine::check(engine, backend, &loaded.plan)?;
-    match request.what {
-        Do::Describe => {
-            let text = loaded.file.pipeline().describe();
-            return report(writer, &json!({ "text": text }), &[], &declared);
-        }
-        Do::Plan => {
-            let plan = plan::as_json(&mut loaded, cache_dir)?;
-            return report(writer, &plan, &[], &declared);
-        }
-        Do::Run => loaded.read_declared(cache_dir)?,
+    engine::check(engine, engine.backend, &loaded.plan)?;
+    let (told, page) = match request.what {
+        Do::Describe => (json!({ "text": loaded.file.pipeline().describe() }), None),
+        Do::Plan => (plan::as_json(&mut loaded, cache_dir)?, None),
+        Do::Run => run(request, loaded, &declared, client, cache_dir)?,
+    };
+    let told = json!({ "report": told, "declared": declared }).to_string();
+    let page = page.as_ref().map_or(&[][..], |page| page.as_bytes());
+    let sent = writer.send(Kind::Report, told.as_bytes(), &[page]);
+    sent.map_err(|error| Failure::io("tell the client how it went", &error).into())
+}
+
+/// The client, while a thread listens to it.
+struct Client<'w> {
+    writer: &'w Writer,
+    /// Where a run that stops early puts the end of the tasks.
+    sender: Sender<Vec<Sent>>,
+    received: Receiver<Vec<Sent>>,
+    /// Its wish to end the run.
+    stop: Stop,
+}
+
+impl<'w> Client<'w> {
+    fn listen(frames: Frames, writer: &'w Writer) -> Result<Self, Failure> {
+        let (sender, received) = channel();
+        let stop = Stop::new();
+        let listener = {
+            let (sender, stop) = (sender.clone(), stop.clone());
+            move || listen(frames, &sender, &stop)
+        };
+        let started = thread::Builder::new().name("curator-client".to_owned()).spawn(listener);
+        started.map_err(|error| Failure::thread(&error))?;
+        Ok(Self { writer, sender, received, stop })
     }
-    let record = request.locked.as_deref().map(RunRecord::read).transpose()?;
-    if let Some(record) = &record {
-        loaded.plan = record.lock(&loaded.plan, cache_dir)?;
-        let provisioner = loaded.provisioner(cache_dir)?;
-        record.verify(&loaded.plan, &provisioner)?;
-    }
+}
+
+/// Runs the pipeline over the client's tasks. Returns the report, and its page if the client wants one.
+fn run(
+    request: &Request,
+    mut loaded: Loaded,
+    declared: &Value,
+    client: Client<'_>,
+    cache_dir: Option<&Path>,
+) -> Result<(Value, Option<String>), Fault> {
+    let Client { writer, sender, received, stop } = client;
+    loaded.read_declared(cache_dir)?;
+    lock(request, &mut loaded, cache_dir)?;
     let checkpoint = request.checkpoint.as_ref();
     let checkpoint = checkpoint.map(|it| loaded.checkpoint(&it.dir, it.accept_changes));
     let checkpoint = checkpoint.transpose()?;
     request.record.as_deref().map(RunRecord::claim).transpose()?;
+    let engine = loaded.file.engine();
     let policy = loaded.file.failure_policy().unwrap_or(FailurePolicy::FailFast);
     let (stop_grace, owner) = (request.stop_grace(), request.owner);
     let manner = Manner { policy, stop, stop_grace, keep_warm: None, owner };
-    let executor = engine::executor(loaded.file.engine(), backend, manner, cache_dir)?;
+    let executor = engine::executor(engine, engine.backend, manner, cache_dir)?;
 
     let recorder = request.page.then(|| {
-        let recorder = Recorder::from_env(&loaded.plan, backend.as_str());
+        let recorder = Recorder::from_env(&loaded.plan, engine.backend.as_str());
         Arc::new(recorder.with_declared(declared.clone()))
     });
     let mut observers = Observers::default();
@@ -100,8 +121,17 @@ pub(super) fn serve(
     }
     let run = result?;
     keep(request, &loaded, &run, cache_dir)?;
-    let body = page.as_ref().map_or(&[][..], |page| page.as_bytes());
-    report(writer, &json!(run), &[body], &declared)
+    Ok((json!(run), page))
+}
+
+/// Pins the packages of a recorded run, where that is wanted.
+fn lock(request: &Request, loaded: &mut Loaded, cache_dir: Option<&Path>) -> Result<(), Fault> {
+    if let Some(dir) = &request.locked {
+        let record = RunRecord::read(dir)?;
+        loaded.plan = record.lock(&loaded.plan, cache_dir)?;
+        record.verify(&loaded.plan, &loaded.provisioner(cache_dir)?)?;
+    }
+    Ok(())
 }
 
 /// Keeps what the environments held, where that is wanted.
@@ -116,12 +146,6 @@ fn keep(
         RunRecord::new(&loaded.plan, &provisioner, run)?.write(dir)?;
     }
     Ok(())
-}
-
-fn report(writer: &Writer, report: &Value, body: &[&[u8]], declared: &Value) -> Result<(), Fault> {
-    let told = json!({ "report": report, "declared": declared }).to_string();
-    let sent = writer.send(Kind::Report, told.as_bytes(), body);
-    sent.map_err(|error| Failure::io("tell the client how it went", &error).into())
 }
 
 /// Hands a task to the client, which holds the run up until there is room for it.
