@@ -106,12 +106,13 @@ fn is_page(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "html" || end == "htm")
 }
 
-/// In a folder of links, the package managers see the archives at its top, and none below.
+/// Returns whether a package manager sees a file in a folder of links: an archive at the folder's
+/// top.
 fn is_archive_in(below: &Path, _: &BTreeSet<&Path>) -> bool {
     below.components().count() == 1 && name::is_archive_path(below)
 }
 
-/// In a project, builds see its sources.
+/// Returns whether a build sees a file in a project's folder: all its sources.
 fn is_source(below: &Path, all: &BTreeSet<&Path>) -> bool {
     !is_by_product(below, |path| all.contains(path))
 }
@@ -144,8 +145,8 @@ fn has_sources(install: &Install, need: &Need) -> bool {
     install.tool == Tool::Uv && !is_off
 }
 
-/// Returns the digest of a project's folder, and of all other files that its build, and the builds
-/// of the projects that it needs, read.
+/// Returns the digest of a project's folder and of all other files that its build reads. The digest
+/// covers the builds of the projects that it needs, too.
 fn project(
     dir: &Path,
     is_editable: bool,
@@ -187,9 +188,10 @@ fn project(
     Ok(Digest::of(&encoder.finish()))
 }
 
-/// An installation in place copies the output of the project's build, which may have read any file
-/// of the project. If a `pyproject.toml` has all metadata and no code of the project runs, the
-/// contents of modules are read only when they are imported.
+/// Returns the digest of a project for an installation in place, which copies the output of the
+/// project's build. The build may read any file of the project. If a `pyproject.toml` has all
+/// metadata and the build runs no code of the project, Python reads the contents of modules only at
+/// their import.
 fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
     let mut is_project = false;
     for name in BUILD_FILES {
@@ -220,7 +222,8 @@ fn editable(dir: &Path, source: &dyn Source) -> Result<Digest, Error> {
     Ok(Digest::of(&encoder.finish()))
 }
 
-/// Returns whether Python may import it, so that its name decides how a project is found.
+/// Returns whether Python may import the file, so that the file's name decides where imports find
+/// the project.
 fn is_module(below: &Path) -> bool {
     below.extension().is_some_and(|end| ["py", "so", "pyd"].iter().any(|it| end == *it))
 }

@@ -82,7 +82,7 @@ pub enum Error {
         /// The fault in the text.
         reason: String,
     },
-    /// A requirement stands where only a name with versions is allowed.
+    /// A requirement in a place that allows only a name with versions.
     #[error("`{text}` cannot be {role}: {reason}")]
     Role {
         /// The requirement, without credentials.
@@ -142,7 +142,7 @@ pub enum Error {
         /// The fixed setting.
         reason: &'static str,
     },
-    /// `${NAME}` stands where no variable is expanded.
+    /// `${NAME}` in a place where no variable is expanded.
     #[error("`{text}` uses the variable `{variable}`, which is not expanded here")]
     Variable {
         /// The name between the braces.
@@ -353,7 +353,7 @@ impl Error {
         crate::report(self, None, self.hint().as_deref())
     }
 
-    /// The message and those of all causes, for serde, whose errors are one text.
+    /// Returns the message and those of all causes in one text, since serde's errors hold one text.
     pub(crate) fn chain(&self) -> String {
         let mut text = crate::messages(self).join(": ");
         if let Some(hint) = self.hint() {

@@ -30,9 +30,9 @@ impl Tracked {
     }
 }
 
-/// Returns the entries of an index of version 2 to 4, whose ids have this many bytes.
+/// Returns the entries of an index (versions 2 to 4) whose ids have `id_length` bytes.
 ///
-/// Paths that lead out of the work tree, which no git writes, are left out.
+/// Leaves out paths that lead out of the work tree. git writes none.
 pub(crate) fn tracked(bytes: &[u8], id_length: usize) -> Result<Vec<Tracked>, String> {
     let mut rest = Reader { bytes, at: 0 };
     if rest.take(4) != Some(b"DIRC") {

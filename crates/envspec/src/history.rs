@@ -1,12 +1,12 @@
-//! What Mercurial, Subversion and Bazaar tell a build about the folder that a project lies in, read from
-//! their own files.
+//! The state of Mercurial, Subversion and Bazaar work trees, which a project's build may ask for.
+//! It is read from the systems' own files.
 
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Digest, Encoder};
 use crate::source::Source;
 
-/// The folder of each, and the files in it that tell where the work tree stands in its history.
+/// Each system's name, its folder, and the files in the folder that hold the work tree's state.
 const SYSTEMS: [(&str, &str, &[&str]); 3] = [
     (
         "Mercurial",
@@ -32,12 +32,12 @@ pub(crate) struct History {
     pub(crate) system: &'static str,
     /// The top of the work tree.
     pub(crate) root: PathBuf,
-    /// Of its state.
+    /// The digest of its state.
     pub(crate) digest: Digest,
 }
 
 impl History {
-    /// Whether a folder is its top.
+    /// Returns whether a folder is its top.
     pub(crate) fn is_of(&self, folder: &Path, source: &dyn Source) -> bool {
         source.real_dir(folder).map_or(self.root == folder, |folder| self.root == folder)
     }
@@ -68,8 +68,8 @@ impl History {
     }
 }
 
-/// What counts of a file's contents: behind the two parents, Mercurial's `dirstate` keeps when it saw each
-/// file.
+/// Returns the part of a file's contents that counts. Mercurial's `dirstate` begins with the two
+/// parents; the rest holds the times at which Mercurial saw each file.
 fn state(file: &str, mut contents: Vec<u8>) -> Vec<u8> {
     const MARK: &[u8] = b"dirstate-v2\n";
     if file == "dirstate" {

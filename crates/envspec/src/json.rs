@@ -1,8 +1,8 @@
 //! JSON values read from a format with more types than JSON, such as TOML, without a silent loss.
 //!
-//! `serde_json` itself turns a `nan` of TOML into `null`, and a date into an object with a private
-//! key, and takes the last of two values for one key. Here all of that is refused, and numbers keep their
-//! digits.
+//! `serde_json` itself turns a `nan` of TOML into `null` and a date into an object with a private
+//! key, and takes the last of two values for one key. This module refuses all three, and numbers
+//! keep their digits.
 //!
 //! ```
 //! use serde_json::{Map, Value};
@@ -35,7 +35,7 @@ const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 /// Reads a JSON value.
 ///
-/// Fails for a date, for a number that JSON lacks, and for a key that stands twice, at any depth.
+/// Fails for a date, for a number that JSON lacks, and for a repeated key, at any depth.
 pub fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
     Strict::deserialize(from).map(|strict| strict.0)
 }

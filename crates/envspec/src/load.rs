@@ -28,13 +28,12 @@ use crate::write::is_engine_field;
 impl RuntimeEnv {
     /// Reads the requirements files and the contents of the local packages that the spec names.
     ///
-    /// Relative paths in the spec start at `dir`, which is absolute; those in a requirements file
-    /// start at its own folder. `dir` is not looked at itself.
+    /// Relative paths in the spec start at `dir`, which must be absolute. Those in a requirements
+    /// file start at the file's own folder. The method does not look at `dir` itself.
     ///
-    /// Fails on text that is no requirement, on unknown option lines, on files that `source` cannot
-    /// read, on files that include themselves, on remote requirements files, on a `${NAME}` outside
-    /// the user and password of a URL, and if a prebuilt interpreter is combined with packages to
-    /// install.
+    /// Fails for text that is no requirement, unknown option lines, files that `source` cannot
+    /// read, files that include themselves, remote requirements files, a `${NAME}` outside the user
+    /// and password of a URL, and a prebuilt interpreter combined with packages to install.
     pub fn load(&self, source: &dyn Source, dir: &Path) -> Result<LoadedEnv, Error> {
         if !dir.is_absolute() {
             return Err(Error::RelativeFolder { path: dir.to_owned() });
@@ -187,7 +186,8 @@ fn local_path(text: &str, dir: &Path) -> Option<PathBuf> {
     location::scheme(text).is_none().then(|| location::absolute(dir, text))
 }
 
-/// Sorts; of requirements that differ only in credentials, the first one stays.
+/// Returns the requirements sorted, each once. Of those that differ only in credentials, it keeps
+/// the first.
 fn once(mut requirements: Vec<Requirement>) -> Vec<Requirement> {
     requirements.sort_by_cached_key(ToString::to_string);
     requirements.dedup_by_key(|requirement| requirement.to_string());

@@ -15,8 +15,8 @@ use crate::repository::Repository;
 use crate::requirement::Requirement;
 use crate::source::Source;
 
-/// What tools that take a version from version control are called, and how programs call git. One word
-/// too many costs an environment more; one too few a wrong version.
+/// Names of tools that take a version from version control, and words by which programs call git. A
+/// superfluous word costs one more environment, a missing one a wrong version.
 const VERSIONING: [&str; 33] = [
     "setuptools_scm",
     "setuptools-scm",
@@ -57,7 +57,8 @@ const VERSIONING: [&str; 33] = [
 const VERSIONING_NAMES: [&str; 8] =
     ["scm", "vcs", "git", "version", "pbr", "setupmeta", "dunamai", "dulwich"];
 
-/// Files by which other programs build what lies beside Python's modules, and may ask for a version.
+/// Build files of other programs, for files beside Python's modules. Their builds may ask for a
+/// version.
 const OTHER_BUILD_FILES: [&str; 5] =
     ["meson.build", "CMakeLists.txt", "Cargo.toml", "build.rs", "Makefile"];
 
@@ -71,13 +72,13 @@ pub struct LocalProject {
     pub name: Option<String>,
     /// The git repository of the folder, if the build asks git about it.
     pub repository: Option<Repository>,
-    /// The work tree of another system, where there is none of git.
+    /// The work tree of another system than git; `None` if the folder lies in a git repository.
     pub(crate) history: Option<History>,
     /// The projects and archives of this machine that it depends on by their places.
     pub needs: Vec<Need>,
 }
 
-/// A dependency of a local project that lies on this machine, too.
+/// A dependency of a local project, which also lies on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Need {
@@ -85,7 +86,7 @@ pub struct Need {
     pub name: String,
     /// The absolute path of its folder or archive.
     pub path: PathBuf,
-    /// The address as `file` spells it; none if it names a path.
+    /// The address as `file` spells it; `None` if `file` names a path.
     pub url: Option<String>,
     /// The file that names it, in the project's folder.
     pub file: PathBuf,
@@ -98,7 +99,7 @@ pub struct Need {
 impl LocalProject {
     /// Reads a project and its direct and indirect dependencies on this machine, itself first.
     ///
-    /// Unreadable build files are left to the package manager, which reports them.
+    /// Ignores unreadable build files, which the package manager reports.
     ///
     /// # Errors
     ///
@@ -118,7 +119,8 @@ impl LocalProject {
         Ok(all)
     }
 
-    /// Fails where a copy of the project, and of what it needs, would be built into something else.
+    /// Fails if copies of the project and its dependencies would build into something else than the
+    /// originals.
     pub(crate) fn check_copied(
         &self,
         source: &dyn Source,

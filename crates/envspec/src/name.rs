@@ -10,7 +10,7 @@ pub(crate) fn is_name(text: &str) -> bool {
     edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|&byte| is_name_byte(byte))
 }
 
-/// Returns whether `byte` may stand in a name.
+/// Returns whether a name may contain `byte`.
 pub(crate) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
@@ -80,12 +80,12 @@ fn strip_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
     end.eq_ignore_ascii_case(suffix).then_some(stem)
 }
 
-/// The normal name after `#egg=` in a URL.
+/// Returns the normal name after `#egg=` in a URL.
 pub(crate) fn egg_name(url: &str) -> Option<String> {
     egg_in_fragment(url.split_once('#')?.1)
 }
 
-/// The normal name after `egg=` in the fragment of a URL or a path.
+/// Returns the normal name after `egg=` in the fragment of a URL or a path.
 pub(crate) fn egg_in_fragment(fragment: &str) -> Option<String> {
     let egg = fragment.split('&').find_map(|part| part.strip_prefix("egg="))?;
     let egg = egg.split('[').next()?;

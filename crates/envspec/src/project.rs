@@ -56,13 +56,14 @@ pub(crate) struct Contents {
     pub(crate) lines: Vec<String>,
     /// Its `requires-python`.
     pub(crate) python: Option<String>,
-    /// Those of single packages in it, each with a requirement that has the package's marker.
+    /// The `requires-python` of single packages in it, each with a requirement that has the
+    /// package's marker.
     pub(crate) package_pythons: Vec<(String, String)>,
-    /// Those that uv's settings say of groups in it.
+    /// The `requires-python` that uv's settings give for groups in it.
     pub(crate) group_pythons: Vec<String>,
-    /// The markers of the environments that it is for; none where it is for all.
+    /// The markers of the environments that it is for; `None` if it is for all.
     pub(crate) environments: Option<Vec<String>>,
-    /// The settings of uv's in it, where it is no lock file.
+    /// uv's settings in it; empty in a lock file.
     pub(crate) uv: Table,
 }
 
@@ -79,7 +80,7 @@ fn python(table: &Table) -> Result<Option<String>, String> {
     Ok(Some(text.to_owned()))
 }
 
-/// The requirements of a group, those of the groups that it includes among them.
+/// Returns the requirements of a group, including those of the groups that it includes.
 pub(crate) fn group(text: &str, name: &str) -> Result<Contents, String> {
     let project = table(text)?;
     let groups = groups(&project)?;
@@ -91,11 +92,11 @@ pub(crate) fn group(text: &str, name: &str) -> Result<Contents, String> {
     Ok(Contents { group_pythons, ..Contents::of_lines(expanded.lines, uv) })
 }
 
-/// What a group holds, with the groups that it includes.
+/// A group's contents, with the groups that it includes.
 #[derive(Default)]
 struct Expanded {
     lines: Vec<String>,
-    /// The normal names of the group and of those.
+    /// The normal names of the group and of those that it includes.
     groups: BTreeSet<String>,
 }
 
@@ -114,7 +115,7 @@ fn group_pythons(uv: &Table, groups: &BTreeSet<String>) -> Result<Vec<String>, S
     Ok(found)
 }
 
-/// The settings of uv's in a project's file, or in the block of a script.
+/// Returns uv's settings in a project's file or in a script's block.
 fn of_uv(file: &Table) -> Table {
     let uv = file.get("tool").and_then(|tool| tool.get("uv")?.as_table());
     uv.cloned().unwrap_or_default()
@@ -362,7 +363,7 @@ fn hashes(file: &Value) -> impl Iterator<Item = (&str, &str)> {
     hashes.filter(|(algorithm, _)| algorithm.starts_with("sha"))
 }
 
-/// Returns a path as a line of a requirements file takes it for one.
+/// Returns a path in a form that a line of a requirements file reads as a path.
 fn as_path(path: &str) -> String {
     if path.starts_with(['/', '.']) { path.to_owned() } else { format!("./{path}") }
 }

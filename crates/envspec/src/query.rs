@@ -101,7 +101,8 @@ fn in_word(text: &str, word: Range<usize>, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// `query` begins with its `?`, or a fragment with its `#`.
+/// Finds the credentials in a query, which begins with its `?`, or in a fragment, which begins with
+/// its `#`.
 fn in_query(text: &str, query: Range<usize>, found: &mut Vec<Range<usize>>) {
     let mut parameters = Vec::new();
     let mut from = query.start + 1;

@@ -35,7 +35,7 @@ pub(crate) const CONFIG_FIELDS: [&str; 4] =
     ["setup_timeout_seconds", "eager_install", "log_files", "build_env"];
 
 impl RuntimeEnv {
-    /// Reads JSON in the shape of Ray's `runtime_env`. A key that stands twice is an error.
+    /// Reads JSON in the shape of Ray's `runtime_env`. Fails for a repeated key.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let mut read = serde_json::Deserializer::from_str(text);
         let value = json::value(&mut read).and_then(|value| read.end().map(|()| value));
@@ -104,7 +104,7 @@ fn runtime_env(value: Value) -> Result<RuntimeEnv, Error> {
 }
 
 impl RuntimeEnv {
-    /// Refuses `conda` beside `pip` or `uv`; Ray takes one of them.
+    /// Fails for `conda` beside `pip` or `uv`, since Ray takes only one of them.
     pub(crate) fn check_conda(&self) -> Result<(), Error> {
         match &self.packages {
             Some(packages) if self.engine_fields.contains_key("conda") => {
@@ -244,7 +244,7 @@ fn env_vars(value: Value) -> Result<BTreeMap<String, String>, Error> {
     Ok(variables)
 }
 
-/// Refuses names and values that no process can have as an environment variable.
+/// Fails for names and values that no process can have as an environment variable.
 pub(crate) fn check_variable(name: &str, value: &str) -> Result<(), Error> {
     let invalid = |shown: String, reason| Error::InvalidValue {
         field: format!("env_vars.{}", excerpt(name)),
@@ -290,7 +290,7 @@ fn text(field: &str, value: Value) -> Result<String, Error> {
     }
 }
 
-/// A text that is not blank.
+/// Reads a text that is not blank.
 fn filled(field: &str, value: Value) -> Result<String, Error> {
     let text = text(field, value)?;
     if text.trim().is_empty() { Err(empty(field)) } else { Ok(text) }

@@ -63,11 +63,11 @@ pub(crate) struct UserInfo {
     pub(crate) ssh: bool,
 }
 
-/// How a text is read.
+/// The way to read a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Any text that may hold URLs, also invalid ones: a password with a raw `/`, `?` or `#` ends
-    /// the authority early, and is found all the same.
+    /// Any text that may hold URLs, also invalid ones: a password with a raw `/`, `?` or `#` is
+    /// found, although it ends the authority early.
     Text,
     /// A URL that a package manager accepts.
     Url,

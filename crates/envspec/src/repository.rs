@@ -1,4 +1,5 @@
-//! The state of a work tree that git tells a build. It is read from git's own files.
+//! The state of a git work tree, which a project's build may ask for. It is read from git's own
+//! files.
 
 use std::collections::BTreeMap;
 use std::io;

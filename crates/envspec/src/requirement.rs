@@ -36,7 +36,7 @@ pub struct Requirement {
     pub(crate) marker: Option<Marker>,
     /// `algorithm:hexadecimal`.
     pub(crate) hashes: BTreeSet<String>,
-    /// The distribution's name by a URL or a path; it follows from `target`.
+    /// The distribution's name that the URL or path in `target` gives.
     told_name: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl Requirement {
         Self::new(target, self.extras.clone(), self.marker.clone()).with_hashes(self.hashes.clone())
     }
 
-    /// The distribution's normal name (PEP 503), where the text names one: before `@`, in a file
+    /// Returns the distribution's normal name (PEP 503), if the text has one: before `@`, in a file
     /// name or after `#egg=`.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -142,7 +142,7 @@ impl Requirement {
         self.marker.as_ref().is_none_or(|marker| marker.holds(&lookup))
     }
 
-    /// Returns the hashes, of which a download must have one, as `algorithm:hexadecimal`, sorted.
+    /// Returns the hashes as `algorithm:hexadecimal`, sorted. A download must have one of them.
     pub fn hashes(&self) -> impl ExactSizeIterator<Item = &str> {
         self.hashes.iter().map(String::as_str)
     }
@@ -299,7 +299,8 @@ impl<'de> Deserialize<'de> for Requirement {
 /// A requirement as a line of a requirements file.
 struct Line<'a> {
     requirement: &'a Requirement,
-    /// Whether it has what only the package manager needs.
+    /// Whether the line includes credentials and all spellings of extras, for the package manager
+    /// alone.
     is_for_tool: bool,
 }
 
@@ -315,7 +316,7 @@ impl Line<'_> {
     }
 }
 
-/// Returns the spellings of an extra with this normal name, but for those that mix separators.
+/// Returns the spellings of an extra with this normal name, except those that mix separators.
 fn spellings(normal: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let others = ["_", "."].into_iter().filter(|_| normal.contains('-'));
     let others = others.map(move |separator| Cow::from(normal.replace('-', separator)));

@@ -28,7 +28,7 @@ pub(crate) fn parse_for(tool: Tool, line: &str, dir: &Path) -> Result<Requiremen
     parse(&line, Some(dir))
 }
 
-/// In `name @ url;marker`, pip ends the URL at the semicolon, as after a version.
+/// Returns `name @ url;marker` with a blank before the semicolon, where pip ends the URL.
 fn with_marker_apart(line: &str) -> Cow<'_, str> {
     let is_named = |before: &str| {
         before.contains(':') && !before.starts_with('-') && location::scheme(before).is_none()
@@ -254,12 +254,12 @@ fn reference(
     Ok(Requirement::new(target, extras, marker))
 }
 
-/// Characters that show that a name is meant: the start of a URL or of a comparison.
+/// Characters that begin a URL or a comparison, so that the text before them is a name.
 const NOT_IN_PATHS: [char; 6] = ['@', '=', '<', '>', '~', '!'];
 
 /// Returns whether the text is a path rather than a name: it starts with a dot, holds a slash, or
-/// ends like a wheel or a source archive, and none of the above comes first. A path with such a
-/// character is written with `./` before it.
+/// ends like a wheel or a source archive, and no character of [`NOT_IN_PATHS`] comes first. A path
+/// with such a character needs `./` before it.
 fn looks_like_path(text: &str) -> bool {
     let word = text.split([';', ' ', '\t']).next().unwrap_or(text);
     let before_extras = word.split('[').next().unwrap_or(word);
@@ -310,7 +310,7 @@ fn split_marker(text: &str) -> Result<(&str, Option<Marker>), String> {
     }
 }
 
-/// Like `split_marker`, but a URL may itself hold a `;` without blanks around it.
+/// Splits off a marker like `split_marker`. A URL may itself hold a `;` without blanks around it.
 fn split_url_marker(text: &str) -> Result<(&str, Option<Marker>), String> {
     let separator = text.char_indices().find(|(index, character)| {
         let blank_before = text[..*index].ends_with(char::is_whitespace);

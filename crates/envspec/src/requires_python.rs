@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::requirement::{Requirement, Target};
 
-/// The Pythons that a file of requirements says it is for: `requires-python` of a script's block
+/// The Python versions that a file of requirements is for: `requires-python` of a script's block
 /// (PEP 723), of a lock file (PEP 751), or of a package in one.
 ///
 /// It does not affect the installed packages and is not in a digest: an interpreter fits it or not.
@@ -17,14 +17,15 @@ pub struct RequiresPython {
     pub file: PathBuf,
     /// The specifiers, as written there.
     pub versions: String,
-    /// The package that it is of, with its marker, where it has one; none where it is the file's.
+    /// The package that it belongs to, with the package's marker, if any; `None` if it belongs to
+    /// the whole file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<Requirement>,
 }
 
 /// The environments that a lock file is for (PEP 751): one of the markers holds there.
 ///
-/// It is no part of a digest, as [`RequiresPython`] is none.
+/// Like [`RequiresPython`], it is no part of a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MadeFor {
@@ -35,39 +36,39 @@ pub struct MadeFor {
 }
 
 impl MadeFor {
-    /// None if one of the texts is no marker.
+    /// Returns `None` if one of the texts is no marker.
     pub(crate) fn new(file: &Path, markers: Vec<String>) -> Option<Self> {
         let is_marker = |text: &String| behind_a_name(text).is_some();
         let are_all = markers.iter().all(is_marker);
         are_all.then(|| Self { file: file.to_owned(), markers })
     }
 
-    /// A requirement for each of the markers, which applies where that holds.
+    /// Returns one requirement for each marker, which applies where the marker holds.
     #[must_use]
     pub fn requirements(&self) -> Vec<Requirement> {
         self.markers.iter().filter_map(|text| behind_a_name(text)).collect()
     }
 }
 
-/// A marker behind a name, since that is where it is read.
+/// Returns a requirement with this marker, since only requirements parse markers.
 fn behind_a_name(marker: &str) -> Option<Requirement> {
     let requirement: Requirement = format!("python ; {marker}").parse().ok()?;
     requirement.marker.is_some().then_some(requirement)
 }
 
 impl RequiresPython {
-    /// Returns none if the text is no list of specifiers.
+    /// Returns `None` if the text is no list of specifiers.
     pub(crate) fn new(file: &Path, versions: &str) -> Option<Self> {
         let found = Self { file: file.to_owned(), versions: versions.to_owned(), package: None };
         found.requirement().map(|_| found)
     }
 
-    /// The same of one of the packages in the file.
+    /// Sets the package of the file that it belongs to.
     pub(crate) fn of_package(self, package: Requirement) -> Self {
         Self { package: Some(package), ..self }
     }
 
-    /// Whether an interpreter of this version (`3.11.7`) is one of them.
+    /// Returns whether the specifiers accept an interpreter of this version (`3.11.7`).
     #[must_use]
     pub fn accepts(&self, version: &str) -> bool {
         self.requirement().is_some_and(|requirement| requirement.accepts(version))

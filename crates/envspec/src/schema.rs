@@ -73,7 +73,7 @@ fn described(mut schema: Value, description: &str) -> Value {
     schema
 }
 
-/// A text that is not blank.
+/// Returns the schema of a text that is not blank.
 fn filled() -> Value {
     json!({ "type": ["string", "null"], "pattern": "\\S" })
 }
@@ -82,7 +82,7 @@ fn texts() -> Value {
     json!({ "type": ["array", "null"], "items": { "type": "string" } })
 }
 
-/// Lines, or the path of a file that holds them.
+/// Returns the schema of lines, or of the path of a file that holds them.
 fn list() -> Value {
     json!({ "type": ["string", "array", "null"], "pattern": "\\S", "items": { "type": "string" } })
 }

@@ -1,6 +1,6 @@
-//! Names that make a value a secret.
+//! Names of secret values.
 
-/// Parts of a name that make its value a secret, wherever they stand once separators are cut.
+/// Parts of a name that make its value a secret, at any place in the name without its separators.
 const SECRET_PARTS: [&str; 8] = [
     "secret",
     "password",
@@ -12,11 +12,11 @@ const SECRET_PARTS: [&str; 8] = [
     "privatekey",
 ];
 
-/// Words that make it one when they stand alone.
+/// Words that make a value a secret if they are a whole word of its name.
 const SECRET_WORDS: [&str; 10] =
     ["key", "pat", "pwd", "pass", "auth", "dsn", "cookie", "bearer", "signature", "username"];
 
-/// Whether a variable or an argument of this name probably holds a secret: `HF_TOKEN`,
+/// Returns whether a variable or an argument of this name probably holds a secret: `HF_TOKEN`,
 /// `AWS_SECRET_KEY`, `UV_INDEX_INTERNAL_PASSWORD`.
 ///
 /// ```

@@ -30,7 +30,7 @@ pub fn by_name(tool: Tool, name: &str) -> Option<&'static Setting> {
     all(tool).iter().find(|setting| setting.is_option() && setting.names().any(|one| one == name))
 }
 
-/// Returns whether a variable of this name is for the tool at all.
+/// Returns whether the tool reads a variable of this name.
 #[must_use]
 pub fn is_variable_of(tool: Tool, variable: &str) -> bool {
     match tool {

@@ -29,8 +29,8 @@ pub trait Source {
     /// Returns the contents of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// Returns the contents of a list of requirements, written by people; a source may refuse a
-    /// file that is larger than any such list. Default: [`Source::read`].
+    /// Returns the contents of a list of requirements. A source may refuse a file that is larger
+    /// than any list that people write. Default: [`Source::read`].
     fn read_text(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.read(path)
     }
@@ -38,8 +38,8 @@ pub trait Source {
     /// Returns every file at any depth below a folder, sorted, each as an absolute path.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// Returns the folder without links in its path, which `..` is relative to. Default: the path
-    /// itself, for sources without links.
+    /// Returns the folder with links in its path resolved, from which `..` leads on. Default: the
+    /// path itself, for sources without links.
     fn real_dir(&self, dir: &Path) -> io::Result<PathBuf> {
         Ok(dir.to_owned())
     }

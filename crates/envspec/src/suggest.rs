@@ -1,10 +1,11 @@
 //! The nearest known name to an unknown one.
 
-/// Longer texts are no misspelt names, and a comparison takes quadratic time.
+/// Maximum length of a name that is compared. Longer texts are no misspelt names, and a comparison
+/// takes quadratic time.
 const LONGEST: usize = 64;
 
-/// Returns the candidate that `name` most likely stands for, if one is near: about a third of the
-/// letters may differ. For errors about unknown names.
+/// Returns the candidate that `name` most likely means, for errors about unknown names. About a
+/// third of the letters may differ.
 ///
 /// ```
 /// assert_eq!(envspec::nearest("bacth_size", ["batch_size", "resources"]), Some("batch_size"));
@@ -22,7 +23,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Differences in case, and between `-` and `_`, cost the least.
+/// Returns the distance between two names. Differences in case, and between `-` and `_`, cost the
+/// least.
 fn distance(left: &str, right: &str) -> usize {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     strsim::damerau_levenshtein(&plain(left), &plain(right))

@@ -15,7 +15,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// `pip` or `uv`, which is the name of the field, the distribution and the program.
+    /// Returns `pip` or `uv`: the name of the field, the distribution and the program.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! Settings of uv's in a `pyproject.toml` or in the block of a script, as options of its command line:
-//! what a file that names packages says of where they come from holds for them.
+//! uv's settings in a `pyproject.toml` or in a script's block, as options of its command line. They
+//! say where the packages that the file names come from.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::location;
 use crate::settings::{self, Effect, Setting, Value as Kind};
 use crate::tool::Tool;
 
-/// What is in force of them.
+/// The settings that are in force.
 #[derive(Debug, Default)]
 pub(crate) struct UvSettings {
     /// Options.
@@ -20,10 +20,11 @@ pub(crate) struct UvSettings {
     pub(crate) overrides: Vec<String>,
 }
 
-/// Settings that say how an index is reached, and are options, too.
+/// Settings for access to an index, which are also options.
 const REACH: [&str; 4] = ["allow-insecure-host", "keyring-provider", "native-tls", "system-certs"];
 
-/// Tables and lists of them, for which `uv pip install` has no options, and which decide what is built.
+/// Tables and lists among the settings that affect builds and for which `uv pip install` has no
+/// options.
 const NO_OPTIONS: [&str; 7] = [
     "build-constraint-dependencies",
     "config-settings-package",
@@ -34,7 +35,7 @@ const NO_OPTIONS: [&str; 7] = [
     "extra-build-variables",
 ];
 
-/// Reads the table `tool.uv` of a file in the folder `dir`; what is wrong with it, in words.
+/// Reads the table `tool.uv` of a file in the folder `dir`. The error is the fault, in words.
 pub(crate) fn read(table: &Table, dir: &Path) -> Result<UvSettings, String> {
     let mut all = table.clone();
     // What is said of uv's `pip` alone comes first.
@@ -103,7 +104,8 @@ fn option(key: &str, value: &Value, dir: &Path, words: &mut Vec<String>) -> Resu
     Ok(())
 }
 
-/// The option for an index. One that is `explicit` is for `tool.uv.sources` alone.
+/// Returns the option for an index; none for one that is `explicit`, which only `tool.uv.sources`
+/// uses.
 fn index_word(index: &Value, dir: &Path) -> Result<Option<String>, String> {
     let flag = |key| index.get(key).and_then(Value::as_bool).unwrap_or_default();
     let text = |key| index.get(key).and_then(Value::as_str);

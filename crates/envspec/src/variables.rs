@@ -1,7 +1,7 @@
 //! `${NAME}` in requirements.
 //!
-//! pip and uv replace it from their own environment, which would then decide what is installed
-//! without a trace in the key. So it is replaced or refused when the spec is loaded:
+//! pip and uv replace it from their own environment, which would then affect the installed packages
+//! without a trace in the key. So loading a spec replaces or refuses it:
 //!
 //! - In the user and password of a URL, and in a token or signature of its query, the spec's own
 //!   `env_vars` replace it; otherwise it is kept for the package manager, since credentials are not

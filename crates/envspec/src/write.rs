@@ -69,7 +69,7 @@ impl Serialize for RuntimeEnv {
     }
 }
 
-/// A JSON value in another format, such as TOML: its numbers become numbers there, if they keep
+/// A JSON value in another format, such as TOML. Its numbers become numbers there if they keep
 /// exactly their digits.
 struct Plain<'a>(&'a Value);
 

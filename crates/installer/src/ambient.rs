@@ -66,14 +66,14 @@ impl Ambient {
         Self { variables: std::env::vars_os().collect() }
     }
 
-    /// Sets one variable; the last value wins.
+    /// Sets a variable; the last value wins.
     #[must_use]
     pub fn with_variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    /// Drops one variable.
+    /// Removes a variable.
     #[must_use]
     pub fn without_variable(mut self, name: impl AsRef<OsStr>) -> Self {
         self.variables.remove(name.as_ref());

@@ -45,18 +45,18 @@ pub fn compile_bytecode(
     compile_recorded(&absolute(python), None, packages, lock, &variables, &limit.into())
 }
 
-/// What is compiled into other folders than those of the sources.
+/// Sources to compile, and the folders for their bytecode.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Apart {
     /// The folders of sources, each with the one for its bytecode: of `a/b.py` it is `a/b.pyc`.
     pub folders: Vec<(PathBuf, PathBuf)>,
     /// The folder for the bytecode of the interpreter's standard library.
     pub library: PathBuf,
-    /// Programs whose imports come first, in that order.
+    /// Programs whose imports are compiled first, in that order.
     pub first: Vec<Importer>,
-    /// A folder on the same file system, for files that are not whole yet.
+    /// A folder on the same file system, for incomplete files.
     pub drafts: PathBuf,
-    /// The umask of what is written.
+    /// The umask of the written files.
     pub umask: u32,
 }
 
@@ -66,21 +66,21 @@ pub struct Apart {
 pub enum Importer {
     /// A file of Python.
     File(PathBuf),
-    /// The text of one, which may be no more than `import module`.
+    /// The text of a program, which may be just `import module`.
     Text(String),
 }
 
-/// Compiles what has no valid bytecode beside it into other folders; says how many files there are
-/// now, and their bytes.
+/// Compiles sources without valid bytecode beside them into other folders. Returns the number of
+/// files there now, and their size in bytes.
 ///
-/// Nothing is written beside the sources. The processes give way to all others. Each file is there
-/// whole or not at all, and one that is there and still of its source is left: what the limit cuts
-/// short, the next call goes on with. The files are read by a loader that knows them: they are Python's
-/// own, told by the hash of their source (PEP 552), with a hash of the whole behind.
+/// It writes nothing beside the sources, and its processes have the lowest priority. Each file
+/// appears in one step, and files that fit their sources stay. So the next call continues where the
+/// limit ended this one. The files have Python's own format with the hash of the source (PEP 552),
+/// and a hash of the whole at their end; a loader of this project reads them.
 ///
 /// # Errors
 ///
-/// If the interpreter does not start or fails, or the limit is over.
+/// Fails if the interpreter does not start or fails, or the limit passes.
 pub fn compile_apart(
     python: &Path,
     apart: &Apart,

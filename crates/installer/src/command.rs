@@ -1,4 +1,4 @@
-//! A command line, and what came of it.
+//! A command line, and its result.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

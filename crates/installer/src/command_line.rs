@@ -71,8 +71,8 @@ impl Program {
 pub(crate) struct Abilities {
     /// `pip install --report` (22.2), `uv pip install --output-format json` (0.13).
     pub(crate) has_report: bool,
-    /// Whether it trusts kept pages of an index for a while, and can be told to ask again: any uv, and
-    /// pip since 26.2 (`--refresh-package`). Before that, pip always asked.
+    /// Whether it trusts cached pages of an index for a while, and has an option to query again:
+    /// any uv, and pip since 26.2 (`--refresh-package`). An older pip always queries.
     pub(crate) has_refresh: bool,
     /// `UV_DEFAULT_INDEX` instead of `UV_INDEX_URL` (0.4.23).
     pub(crate) has_named_indexes: bool,

@@ -23,16 +23,16 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// No limit.
+    /// The deadline that never passes.
     pub const NEVER: Self = Self(None);
 
-    /// This moment.
+    /// Creates the deadline at this moment.
     #[must_use]
     pub fn at(moment: Instant) -> Self {
         Self(Some(moment))
     }
 
-    /// Sets the deadline this long from now. A duration too large for the clock means no limit.
+    /// Creates the deadline this long from now. A duration too large for the clock means no limit.
     #[must_use]
     pub fn after(duration: Duration) -> Self {
         Self(Instant::now().checked_add(duration))
@@ -91,7 +91,7 @@ impl Limit {
         self
     }
 
-    /// The deadline.
+    /// Returns the deadline.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         self.deadline

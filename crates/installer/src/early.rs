@@ -1,8 +1,9 @@
 //! pip, started before its environment has its packages.
 //!
-//! Half of the time of a small installation goes by until pip has started and imported itself. That needs
-//! the environment's interpreter alone, which is there before the base's files are. Nothing else of an
-//! installation begins earlier: the process waits, and what it is to do is on its command line already.
+//! In a small installation, pip needs half of the time to start and to import itself. For that it
+//! needs only the environment's interpreter, which exists before the base's files arrive. The
+//! process has its whole command line from the start, and waits for a word before it does anything
+//! else.
 
 use std::fmt;
 use std::path::Path;
@@ -18,23 +19,24 @@ use crate::request::Request;
 use crate::scratch::Scratch;
 use crate::sources::Sources;
 
-/// What the interpreter runs until pip may begin.
+/// The program that the interpreter runs until pip may begin.
 const EARLY: &str = include_str!("../python/early.py");
 
-/// The file that runs a pip for another interpreter, which is all that can be started early.
+/// The file that runs a pip for another interpreter. Only such a pip can be started early.
 const RUNNER: &str = "__pip-runner__.py";
 
-/// A package manager that was started for one installation, and waits for it.
+/// A package manager that was started early for one installation, and waits for it.
 ///
-/// It ends when this is dropped. Made by [`Installer::begin`](crate::Installer::begin).
+/// Its process ends when this value is dropped. [`Installer::begin`](crate::Installer::begin)
+/// creates it.
 #[must_use]
 pub struct Begun(Box<Standing>);
 
-/// A process that waits, with all that it was started for.
+/// A process that waits, with the request that it was started for.
 pub(crate) struct Standing {
     pub(crate) scratch: Scratch,
     pub(crate) sources: Sources,
-    /// The command of which it is an early form.
+    /// The command that it will run.
     pub(crate) command: Command,
     pub(crate) process: Waiting,
     pub(crate) install: Install,
@@ -47,7 +49,7 @@ impl Begun {
         Self(Box::new(standing))
     }
 
-    /// Returns what waits, if it does so for these packages.
+    /// Returns the process, if it waits for this request.
     pub(crate) fn for_request(self, request: &Request<'_>) -> Option<Standing> {
         let Standing { install, held, known, .. } = &*self.0;
         (install == request.install && held == request.held && known.as_deref() == request.known)
@@ -62,7 +64,7 @@ impl fmt::Debug for Begun {
 }
 
 impl Standing {
-    /// Whether it does what this command would.
+    /// Returns whether it will run this command.
     pub(crate) fn is_for(&self, command: &Command) -> bool {
         let Command { program, arguments, environment, working_dir, doomed_dir, lock: _ } = command;
         self.command.program == *program
@@ -73,7 +75,7 @@ impl Standing {
     }
 }
 
-/// Starts a command of pip early; none for a pip that is not started by a file of its own.
+/// Starts a command of pip early; returns `None` for a pip without a file for other interpreters.
 pub(crate) fn start(program: &Program, command: &Command) -> Result<Option<Waiting>, Error> {
     let Program::Pip { entry, .. } = program else { return Ok(None) };
     let position = command.arguments.iter().position(|word| Path::new(word) == entry);
@@ -87,8 +89,8 @@ pub(crate) fn start(program: &Program, command: &Command) -> Result<Option<Waiti
     Waiting::start(&early).map(Some)
 }
 
-/// Whether no folder and no file of this machine is among what is to be installed: these may change until
-/// then, and are copied when they are needed.
+/// Returns whether all packages to install come from indexes. Folders and files of this machine may
+/// change until the installation, which copies them when it needs them.
 pub(crate) fn is_of_indexes(install: &Install) -> bool {
     let lists = [&install.requirements, &install.constraints, &install.overrides];
     !install.requirements.is_empty()

@@ -66,13 +66,13 @@ pub enum Error {
         tool: Tool,
         /// How long the last attempt ran.
         elapsed: Duration,
-        /// What it had said until then.
+        /// Its words until then.
         source: Box<Transcript>,
     },
     /// The deadline passed before the tool was started.
     #[error("the deadline passed before {action}")]
     Late {
-        /// What was still to be done.
+        /// The action that remained.
         action: &'static str,
     },
     /// The package manager is neither on this machine nor in the base, and fetching it failed.
@@ -80,9 +80,9 @@ pub enum Error {
     ToolMissing {
         /// The package manager.
         tool: Tool,
-        /// The versions that would have done, as a specifier.
+        /// The acceptable versions, as a specifier.
         requirement: String,
-        /// Why it could not be fetched, where that was tried.
+        /// Why it could not be fetched, if that was tried.
         source: Option<Box<Error>>,
     },
     /// The disk, or the user's share of it, is full.
@@ -128,21 +128,21 @@ pub enum Error {
     /// The spec has an option for the package manager that is not allowed.
     #[error("an option for the package manager cannot be used")]
     Option {
-        /// Which, and why.
+        /// The option, and the reason.
         source: Box<envspec::Error>,
     },
-    /// uv is to ask indexes again, and to ask none.
+    /// uv is asked both for new queries to indexes and to work offline.
     #[error("{what} has indexes asked again, and {by} lets uv ask none")]
     Offline {
-        /// What has it ask.
+        /// The option that asks for new queries.
         what: String,
-        /// What has it ask nothing.
+        /// The setting or option that asks for no queries.
         by: String,
     },
-    /// What the build of a local project reads cannot be told.
+    /// The files that the build of a local project reads cannot be determined.
     #[error("a project in a folder cannot be built")]
     Project {
-        /// Which, and why.
+        /// The project, and the reason.
         source: Box<envspec::Error>,
     },
     /// The package manager has no such option.
@@ -150,7 +150,7 @@ pub enum Error {
     Unsupported {
         /// The package manager.
         tool: Tool,
-        /// What it lacks.
+        /// The missing option.
         option: &'static str,
     },
     /// `pip_version` or `uv_version` is no version specifier.
@@ -168,7 +168,7 @@ pub enum Error {
     Interpreter {
         /// The interpreter.
         python: PathBuf,
-        /// What it said instead.
+        /// Its words instead.
         source: Box<Transcript>,
     },
     /// The interpreter gave an invalid answer.

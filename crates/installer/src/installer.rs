@@ -1,4 +1,4 @@
-//! A package manager that was found, and what it does.
+//! A package manager that was found, and its operations.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub struct Installer {
     program: Program,
     version: Version,
     abilities: Abilities,
-    /// What reaches a tool of the process's environment, and all of it, for the settings.
+    /// The variables of the process that reach a tool, and all its variables, for the settings.
     variables: Arc<BTreeMap<OsString, OsString>>,
     ambient: Ambient,
 }
@@ -82,21 +82,21 @@ impl Installer {
         self.program.tool()
     }
 
-    /// Its version.
+    /// Returns its version.
     #[must_use]
     pub fn version(&self) -> String {
         self.version.to_string()
     }
 
-    /// Whether it replaces a file that is in its way. What does not may write into one that is shared
-    /// with others, by a hard link or a symbolic one, and is to be used where no file is: uv before
-    /// 0.10.6.
+    /// Returns whether it replaces existing files. A tool that does not (uv before 0.10.6) may
+    /// write into a file that others share by a hard link or a symbolic link, so it needs a place
+    /// without such files.
     #[must_use]
     pub fn replaces_files(&self) -> bool {
         self.abilities.replaces_files
     }
 
-    /// uv's executable, or what an interpreter runs to start pip.
+    /// Returns uv's executable, or the file or folder that an interpreter runs to start pip.
     #[must_use]
     pub fn program(&self) -> &Path {
         match &self.program {
@@ -104,11 +104,12 @@ impl Installer {
         }
     }
 
-    /// Installs what is missing, in one call of the tool, and says what came and went.
+    /// Installs the missing packages in one call of the tool, and returns the packages added and
+    /// removed.
     ///
-    /// The tool sees the packages of the environment as installed, so only the difference is
-    /// fetched. Bytecode is left to [`compile_bytecode`](crate::compile_bytecode). After an error
-    /// the environment may be half changed: build in a place that is not in use yet.
+    /// The tool sees the packages of the environment, so it fetches only the difference. It
+    /// compiles nothing: see [`compile_bytecode`](crate::compile_bytecode). After an error the
+    /// environment may be half changed: build in a place that is not in use yet.
     ///
     /// # Errors
     ///
@@ -118,12 +119,12 @@ impl Installer {
         self.call(request, Mode::Install, None)
     }
 
-    /// As [`Installer::install`], by what [`Installer::begin`] started for the same request. Where that
-    /// is for another one, or does not go on, the tool is started as usual.
+    /// Installs like [`Installer::install`], by the process that [`Installer::begin`] started. If
+    /// it is for another request, or does not continue, the tool is started as usual.
     ///
     /// # Errors
     ///
-    /// The same as of [`Installer::install`].
+    /// Those of [`Installer::install`].
     pub fn install_begun(
         &self,
         request: &Request<'_>,
@@ -132,11 +133,10 @@ impl Installer {
         self.call(request, Mode::Install, begun)
     }
 
-    /// Starts the tool for an installation that is going to be asked for, as far as it can be before the
-    /// environment has its packages; its interpreter must be there. Nothing is installed until
-    /// [`Installer::install_begun`] gets the same request with this.
+    /// Starts the tool for a later installation, before the environment has its packages. Only its
+    /// interpreter must exist. [`Installer::install_begun`] installs, given the same request.
     ///
-    /// Returns `None` where that is of no use, for instance for uv, which starts in milliseconds.
+    /// Returns `None` if that saves no time, for instance for uv, which starts in milliseconds.
     #[must_use]
     pub fn begin(&self, request: &Request<'_>) -> Option<Begun> {
         let is_usual = request.again.is_empty() && !request.is_offline;
@@ -170,12 +170,12 @@ impl Installer {
         }))
     }
 
-    /// Says what [`Installer::install`] would do, and changes nothing, also in an environment that
-    /// is read-only or managed by the system.
+    /// Returns what [`Installer::install`] would do, and changes nothing. The environment may be
+    /// read-only or managed by the system.
     ///
     /// # Errors
     ///
-    /// The same as of [`Installer::install`].
+    /// Those of [`Installer::install`].
     pub fn resolve(&self, request: &Request<'_>) -> Result<Outcome, Error> {
         if self.tool() == Tool::Pip {
             return self.call(request, Mode::DryRun, None);
@@ -186,11 +186,11 @@ impl Installer {
         self.call(&Request { python, ..request.clone() }, Mode::DryRun, None)
     }
 
-    /// Lists the requirements among the installed packages that are not met, sorted.
+    /// Returns the unmet requirements of installed packages, sorted.
     ///
     /// # Errors
     ///
-    /// If the tool fails otherwise than by reporting conflicts, or the deadline passes.
+    /// Fails if the tool fails for another reason than conflicts, or if the deadline passes.
     pub fn conflicts(
         &self,
         python: &Path,
@@ -235,8 +235,8 @@ impl Installer {
         Ok(Outcome::new(self.version(), self.tool(), changes, elapsed))
     }
 
-    /// Has pip install the archives and repositories that it passed over, because the environment has
-    /// their versions already: what lies there is what is asked for.
+    /// Has pip install the archives and repositories that it skipped because the environment has
+    /// their versions. Their contents may differ.
     fn replace(
         &self,
         request: &Request<'_>,
@@ -271,8 +271,8 @@ impl Installer {
         Ok(finished.elapsed)
     }
 
-    /// Runs the tool until it succeeds, as often as is worth it. `prepare` adds to the folder that
-    /// the tool reads from.
+    /// Runs the tool, and runs it again after failures that may be temporary. `prepare` adds files
+    /// to the folder that the tool reads from.
     pub(crate) fn attempt(
         &self,
         request: &Request<'_>,
@@ -282,7 +282,7 @@ impl Installer {
         self.attempt_begun(request, mode, prepare, None)
     }
 
-    /// As [`Installer::attempt`], the first time by what has begun already.
+    /// Like [`Installer::attempt`], with the process that was started early as the first attempt.
     fn attempt_begun(
         &self,
         request: &Request<'_>,
@@ -372,7 +372,7 @@ impl Installer {
         unreachable!("the last attempt returns")
     }
 
-    /// The settings in force.
+    /// Returns the settings in force.
     fn settings_of<'r>(&self, request: &'r Request<'_>) -> Result<Cow<'r, Settings>, Error> {
         match request.settings {
             Some(settings) => Ok(Cow::Borrowed(settings)),
@@ -380,7 +380,7 @@ impl Installer {
         }
     }
 
-    /// The variables of a call.
+    /// Returns the variables of a call.
     fn environment(
         &self,
         request: &Request<'_>,
@@ -397,7 +397,7 @@ impl Installer {
         Ok(environment)
     }
 
-    /// The command of a call whose files lie in this folder.
+    /// Returns the command of a call whose files lie in this folder.
     fn command(
         &self,
         request: &Request<'_>,
@@ -424,7 +424,7 @@ impl Installer {
         Ok(())
     }
 
-    /// What came and went, from the tool's report where it writes one.
+    /// Returns the packages added and removed, from the tool's report if it writes one.
     fn changes(
         &self,
         finished: &Finished,
@@ -469,7 +469,7 @@ impl Installer {
 }
 
 impl fmt::Debug for Installer {
-    /// Without the environment variables, any of which may be a secret.
+    /// Leaves out the environment variables, any of which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { program, version, .. } = self;
         f.debug_struct("Installer")
@@ -479,7 +479,7 @@ impl fmt::Debug for Installer {
     }
 }
 
-/// The error that a failed or stopped run of a tool amounts to.
+/// Returns the error for a failed or stopped run of a tool.
 pub(crate) fn failure(
     tool: Tool,
     command: &Command,

@@ -68,12 +68,12 @@ pub(crate) fn distributions(
     Ok(packages)
 }
 
-/// Whether a script may leave bytecode of what it imports.
+/// Whether a script may write bytecode for its imports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bytecode {
     Written,
     Unwritten,
-    /// Nor does the interpreter run what its site folders have it run at each start.
+    /// No bytecode, and the interpreter does not run the start-up code of its site folders.
     UnwrittenAndBare,
 }
 

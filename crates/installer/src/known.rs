@@ -1,10 +1,11 @@
-//! Archives that an installation took from an index, so that the same one can be done without asking it.
+//! Archives that an installation took from an index, with which it can be repeated without the
+//! index.
 
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-/// An archive, as an index offered it.
+/// An archive from an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Archive {
@@ -19,8 +20,8 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Whether it is a wheel that a page of links can name: what is built from sources depends on more
-    /// than these, and an address with credentials is not written down.
+    /// Returns whether it is a wheel that a page of links can name. Builds from sources depend on
+    /// more than their archive, and addresses with credentials are not written to files.
     pub(crate) fn is_plain_wheel(&self) -> bool {
         let is_remote = ["http://", "https://"].iter().any(|start| self.url.starts_with(start));
         let is_hash =
@@ -40,8 +41,9 @@ fn has_credentials(url: &str) -> bool {
     host.is_none_or(|host| host.contains('@')) || envspec::redact(url) != url
 }
 
-/// A page of links to archives. pip takes from it what an index would offer, compares the contents with
-/// the digest, and writes down no address: what is installed is what came from the index.
+/// Returns a page of links to archives, which pip reads in place of an index. pip compares the
+/// contents with the digests, and notes no address, so the installed packages look as if they came
+/// from the index.
 pub(crate) fn page(archives: &[Archive]) -> String {
     let mut page = "<!DOCTYPE html>\n<html><body>\n".to_owned();
     for Archive { url, sha256, .. } in archives.iter().filter(|it| it.is_plain_wheel()) {

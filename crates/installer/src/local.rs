@@ -1,9 +1,9 @@
-//! What a call takes from this machine's own files, for which no cache may stand, and what is installed
-//! though its version is there.
+//! Packages that a call takes from files of this machine, past the tools' caches, and packages that
+//! are installed although their versions are present.
 //!
-//! An index gives one file for one name for ever, and the tools' caches rely on that. A file of one's
-//! own may be made anew under its name; and what is built without isolation depends on the
-//! environment that the build saw.
+//! The tools' caches rely on indexes, whose files never change under one name. A local file may
+//! change under its name. A package that is built without isolation depends on the environment that
+//! its build saw.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,36 +21,37 @@ use crate::settings::Settings;
 /// The packages of a call that have files on this machine.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
-    /// Those that requirements name as archives, here or elsewhere.
+    /// Packages that requirements name as archives, on this machine or elsewhere.
     archives: BTreeSet<String>,
-    /// Those that folders of links and local indexes offer.
+    /// Packages that folders of links and local indexes offer.
     offered: BTreeSet<String>,
     has_sdists: bool,
-    /// Projects that are built where they lie, by what uv has not looked at.
+    /// Editables, and projects that local projects depend on by their places: uv does not see all
+    /// changes in them.
     needed: BTreeSet<String>,
-    /// Whether one of these does not say its name.
+    /// Whether one of these packages has no known name.
     is_nameless: bool,
     /// Whether builds see the environment.
     is_open: bool,
-    /// How uv reads those that are offered, and not what it kept of them.
+    /// The way to have uv read the offered packages again, past its cache.
     anew: Anew,
 }
 
-/// How uv reads packages anew.
+/// A way to have uv read packages again.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Anew {
-    /// By asking again (`--refresh-package`).
+    /// By new queries (`--refresh-package`).
     #[default]
     Asked,
-    /// As what is to be installed again (`--reinstall-package`), since uv works offline. For what the
-    /// environment lacks, the option does nothing else.
+    /// By a new installation (`--reinstall-package`), since uv works offline. For packages that the
+    /// environment lacks, this option has no other effect.
     Reinstalled,
-    /// Without its cache: uv works offline, and the environment has one of them.
+    /// Without its cache, since uv works offline and the environment has one of the packages.
     Uncached,
 }
 
 impl Local {
-    /// Returns what a call takes for its environment.
+    /// Returns the local packages of a call.
     pub(crate) fn of(request: &Request<'_>, in_force: &Settings) -> Result<Self, Error> {
         let (install, python) = (request.install, &*request.python);
         let mut local = Self::default();
@@ -114,8 +115,8 @@ impl Local {
         Ok(local)
     }
 
-    /// The options by which a tool takes none of these from its cache, and installs an archive that
-    /// is named though its version is there.
+    /// Returns the options with which a tool takes none of these packages from its cache, and
+    /// installs named archives although their versions are present.
     pub(crate) fn words(&self, tool: Tool, again: &[String], is_lock: bool) -> Vec<String> {
         let mut words = Vec::new();
         match tool {
@@ -159,7 +160,7 @@ impl Local {
         }
     }
 
-    /// What uv's configuration file says.
+    /// Adds the packages that uv's configuration file offers.
     fn table(&mut self, table: &toml::Table) {
         for (key, value) in table {
             let kind = match &**key {
@@ -177,8 +178,8 @@ impl Local {
         }
     }
 
-    /// Adds what a folder of archives, an index or a page of links has. What cannot be read is the
-    /// tool's to complain of.
+    /// Adds the packages of a folder of archives, an index or a page of links. Ignores unreadable
+    /// ones, which the tool reports.
     fn offer(&mut self, path: &Path) {
         if !path.is_dir() {
             let page = files::read_file_text(path, files::MOST_TEXT).unwrap_or_default();
@@ -204,8 +205,8 @@ impl Local {
     }
 }
 
-/// The requirements for which pip may be content with what is there, if that has the version of what
-/// they name, or what a constraint does: an archive or a repository.
+/// Returns the requirements and constraints that name an archive or a repository. pip skips these
+/// if the environment has their versions.
 pub(crate) fn named(install: &Install) -> impl Iterator<Item = &Requirement> {
     let is_named = |it: &Requirement| {
         it.path().is_some_and(|path| !path.is_dir()) || (it.url().is_some() && !it.is_editable())

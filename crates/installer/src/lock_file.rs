@@ -84,8 +84,8 @@ impl Installer {
     }
 }
 
-/// Names places as they are wherever the file lies: folders by their absolute paths in place of
-/// their copies', and addresses without credentials.
+/// Replaces the places of packages by ones that hold wherever the file lies: absolute paths of
+/// folders in place of their copies' paths, and addresses without credentials.
 fn settle(value: &mut Value, dir: &Path, sources: &Sources) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|it| settle(it, dir, sources)),

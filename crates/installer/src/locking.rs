@@ -56,8 +56,8 @@ impl Installer {
         uv_lock(&sources.restored(text), &scratch.working_dir())
     }
 
-    /// pip has no preferences. So the first call finds out what it would change beside the
-    /// preferred versions, and the second resolves from nothing with all of these pinned.
+    /// Resolves with pip, which has no preferences. The first call reports its changes to the
+    /// preferred versions; the second call resolves from nothing with all of these pinned.
     fn lock_by_pip(
         &self,
         request: &Request<'_>,

@@ -1,4 +1,4 @@
-//! Whether uv works offline. It then refuses every option that has something asked for again.
+//! Whether uv works offline. An offline uv refuses every option for new queries.
 
 use envspec::Tool;
 use envspec::settings::Given;
@@ -7,10 +7,10 @@ use crate::error::Error;
 use crate::request::Request;
 use crate::settings::{Settings, is_on};
 
-/// Options that have indexes asked again.
+/// Options for new queries to indexes.
 const ASKING: [&str; 2] = ["refresh", "refresh-package"];
 
-/// Returns what lets uv ask nothing, in words.
+/// Returns the setting or option that makes uv work offline, in words.
 fn ordered_by(given: &[Given], in_force: &Settings) -> Option<String> {
     let options = given.iter().rev().map(|given| given.setting.name);
     match options.into_iter().find(|name| ["offline", "no-offline"].contains(name)) {
@@ -25,8 +25,7 @@ fn ordered_by(given: &[Given], in_force: &Settings) -> Option<String> {
     of_file.unwrap_or_default().then(|| "`offline` in `uv.toml`".to_owned())
 }
 
-/// Returns whether the tool is uv and asks nothing in this call; fails where the call is also to ask
-/// again.
+/// Returns whether the tool is an offline uv; fails if the call also asks for new queries.
 pub(crate) fn check(
     request: &Request<'_>,
     given: &[Given],

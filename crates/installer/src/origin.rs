@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use envspec::normal_name;
 use serde_json::Value;
 
-/// A URL without what package managers write in their own ways: the version control system, the
-/// reference, the fragment, this host. Two that are equal then lead to the same archive or repository.
+/// Returns a URL without the parts that package managers spell differently: the version control
+/// system, the reference, the fragment and the local host. URLs that are then equal lead to the
+/// same archive or repository.
 #[must_use]
 pub fn address(url: &str) -> String {
     let url = url.split('#').next().unwrap_or_default();
@@ -23,7 +24,7 @@ pub fn address(url: &str) -> String {
     format!("{scheme}://{}{}", host.to_lowercase(), path.trim_end_matches('/'))
 }
 
-/// The metadata folders of what is installed beside an interpreter.
+/// Returns the metadata folders of the distributions beside an interpreter.
 pub(crate) fn metadata_folders(python: &Path) -> impl Iterator<Item = PathBuf> {
     let lib = python.parent().and_then(Path::parent).map(|prefix| prefix.join("lib"));
     let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
@@ -32,14 +33,14 @@ pub(crate) fn metadata_folders(python: &Path) -> impl Iterator<Item = PathBuf> {
     found.filter(|path| path.extension().is_some_and(|extension| extension == "dist-info"))
 }
 
-/// The normal names of what is installed beside an interpreter.
+/// Returns the normal names of the distributions beside an interpreter.
 pub(crate) fn names(python: &Path) -> impl Iterator<Item = String> {
     metadata_folders(python)
         .filter_map(|info| Some(normal_name(info.file_name()?.to_str()?.split_once('-')?.0)))
 }
 
-/// The distributions beside an interpreter that came from an archive: their normal names, and its
-/// address.
+/// Returns the distributions beside an interpreter that came from an archive: their normal names,
+/// each with the archive's address.
 pub(crate) fn archives(python: &Path) -> impl Iterator<Item = (String, String)> {
     metadata_folders(python).filter_map(|info| {
         let bytes = fs::read(info.join("direct_url.json")).ok()?;

@@ -22,7 +22,7 @@ pub struct Package {
 }
 
 impl Package {
-    /// Makes a distribution with this name, in normal form.
+    /// Creates a distribution; its name is brought into normal form.
     #[must_use]
     pub fn new(name: &str, version: impl Into<String>) -> Self {
         Self { name: normal_name(name), version: version.into() }
@@ -50,7 +50,7 @@ pub struct Outcome {
     pub added: Vec<Package>,
     /// Removed distributions, sorted.
     pub removed: Vec<Package>,
-    /// The wheels of indexes among what was added, where the tool tells: pip does.
+    /// The added wheels that came from indexes, if the tool reports them: pip does.
     #[serde(default)]
     pub archives: Vec<Archive>,
     /// What the tool warned of, without credentials: a release that was yanked, a setting that it
@@ -110,9 +110,9 @@ impl fmt::Display for Conflict {
 pub(crate) struct Changes {
     pub(crate) added: Vec<Package>,
     pub(crate) removed: Vec<Package>,
-    /// The places of those that came from an archive or a repository, where pip reports them.
+    /// The addresses of packages from archives or repositories, if pip reports them.
     pub(crate) places: Vec<String>,
-    /// The archives of all others, likewise.
+    /// The archives of all other packages, if pip reports them.
     pub(crate) archives: Vec<Archive>,
     /// The tool's warnings.
     pub(crate) warnings: Vec<String>,
@@ -254,7 +254,7 @@ pub(crate) fn conflicts(tool: Tool, finished: &Finished) -> Vec<Conflict> {
     conflicts
 }
 
-/// ``The package `a` requires `b>=2`, but `1.0` is installed``
+/// Reads ``The package `a` requires `b>=2`, but `1.0` is installed``.
 fn uv_conflict(line: &str) -> Option<Conflict> {
     let (package, rest) = line.trim().strip_prefix("The package `")?.split_once('`')?;
     let quoted = |text: &str| {
@@ -271,7 +271,8 @@ fn uv_conflict(line: &str) -> Option<Conflict> {
     })
 }
 
-/// `a 1.0 has requirement b>=2, but you have b 1.0.` or `a 1.0 requires b, which is not installed.`
+/// Reads `a 1.0 has requirement b>=2, but you have b 1.0.` or `a 1.0 requires b, which is not
+/// installed.`
 fn pip_conflict(line: &str) -> Option<Conflict> {
     let line = line.trim();
     let (package, rest) = line.split_once(' ')?;
@@ -295,13 +296,13 @@ fn pip_conflict(line: &str) -> Option<Conflict> {
     })
 }
 
-/// `packaging-24.0` or `ruamel.yaml-0.18`: a version in normal form has no hyphen.
+/// Reads `packaging-24.0` or `ruamel.yaml-0.18`: a version in normal form has no hyphen.
 fn name_and_version(pinned: &str) -> Option<Package> {
     let (name, version) = pinned.rsplit_once('-')?;
     Some(Package::new(name, version))
 }
 
-/// The normal form of a distribution's name (PEP 503).
+/// Returns the normal form of a distribution's name (PEP 503).
 pub(crate) fn normal_name(name: &str) -> String {
     let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
     words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")

@@ -13,7 +13,8 @@ pub(crate) fn untold(log: &str, is_build: bool) -> String {
     words
 }
 
-/// An index that did not answer, or not well. That it has no page for a name (404) is an answer.
+/// Returns the message about an index that did not answer, or failed. A missing page for a name
+/// (404) is an answer.
 fn unanswered(line: &str) -> Option<String> {
     let (_, failure) = line.split_once("Could not fetch URL ")?;
     (!failure.contains("404 Client Error"))
@@ -30,7 +31,7 @@ fn build_words<'a>(lines: &[&'a str]) -> Option<String> {
     Some("\n".to_owned() + &output.join("\n"))
 }
 
-/// `2026-11-23T19:00:47,173 words` without the time.
+/// Returns `2026-11-23T19:00:47,173 words` without the time.
 fn without_time(line: &str) -> &str {
     match line.split_once(' ') {
         Some((time, words)) if time.len() == 23 && time.as_bytes()[10] == b'T' => words,

@@ -77,7 +77,8 @@ struct Running {
 }
 
 impl Running {
-    /// Starts a command. With an `input`, what its standard input is to be is its standard output.
+    /// Starts a command. With an `input`, that is its standard input, and the file for its later
+    /// standard input is its standard output.
     fn start(
         command: &Command,
         streams: Streams,
@@ -168,15 +169,15 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Starts a program that takes what it finds as standard output for its standard input when a
-    /// byte comes there, and ends at the end of its input.
+    /// Starts a program that waits for a byte on its standard input, and then uses its standard
+    /// output as standard input. It ends at the end of its input.
     pub(crate) fn start(command: &Command) -> Result<Self, Error> {
         let (input, word) = io::pipe().context("make a pipe for", &command.program)?;
         let running = Running::start(command, Streams::Together, Some(input))?;
         Ok(Self { running, word })
     }
 
-    /// Lets it go on; none where it has ended already.
+    /// Lets it continue; returns `None` if it has already ended.
     pub(crate) fn go_on(
         mut self,
         limit: &Limit,

@@ -111,7 +111,7 @@ impl Meter {
         }
     }
 
-    /// At this step, which begins unless it has.
+    /// Returns the progress of this step, which begins now unless it has begun.
     fn at(&mut self, step: Step) -> &mut Progress {
         let begun = Progress { step, done: 0, packages: None, bytes: 0, total_bytes: None };
         let now = self.now.get_or_insert(begun);
@@ -122,7 +122,7 @@ impl Meter {
     }
 }
 
-/// `numpy (16.1MiB)` or `numpy-2.4.6-cp311.whl (16.9 MB)`: a name, and a size in bytes.
+/// Reads `numpy (16.1MiB)` or `numpy-2.4.6-cp311.whl (16.9 MB)`: a name, and a size in bytes.
 fn sized(text: &str) -> Option<(&str, u64)> {
     let (name, size) = text.trim_end().strip_suffix(')')?.rsplit_once(" (")?;
     let end = size.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
@@ -157,7 +157,7 @@ struct Arrivals {
 }
 
 impl Arrivals {
-    /// Counts in the virtualenv of this interpreter, and nowhere else.
+    /// Creates a counter for the virtualenv of this interpreter alone.
     fn new(python: &Path) -> Self {
         let lib = python.parent().and_then(Path::parent).map(|prefix| prefix.join("lib"));
         let folders = lib.and_then(|lib| fs::read_dir(lib).ok()).into_iter().flatten().flatten();

@@ -1,7 +1,7 @@
 //! Copies of git repositories for builds that ask git for a version.
 //!
-//! git compares what it tracks with what lies there, so a copy has all of that, and its links are
-//! links. Objects are not copied: the copy names those of the original, which nothing changes.
+//! git compares tracked files with those in the work tree, so a copy has all tracked files, with
+//! links as links. It has no objects, and names those of the original, which nothing changes.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 
 use crate::error::{Error, IoResultExt};
 
-/// What a description of the work tree has no use for, or what belongs to the original alone.
+/// Files that a description of the work tree does not need, or that belong to the original alone.
 const LEFT: [&str; 9] = [
     "objects",
     "modules",
@@ -25,7 +25,7 @@ const LEFT: [&str; 9] = [
     "gitdir",
 ];
 
-/// Copies what is tracked in a work tree, as it lies there, and what git knows of it.
+/// Copies the tracked files of a work tree as they are there, and the repository's state.
 pub(crate) fn copy(repository: &Repository, to: &Path) -> Result<(), Error> {
     fs::create_dir_all(to).context("make", to)?;
     let (links, others): (Vec<_>, Vec<_>) =
@@ -91,8 +91,8 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A configuration whose work tree is the folder around the repository, as it is not for submodules and
-/// linked work trees.
+/// Returns the configuration with the folder around the repository as the work tree, which
+/// submodules and linked work trees do not have.
 fn with_work_tree_here(config: &str) -> String {
     let names_a_tree = |line: &&str| {
         let line = line.trim_start().to_ascii_lowercase();

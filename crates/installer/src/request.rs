@@ -34,10 +34,10 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Asks for `install` in the environment whose interpreter is `python`.
+    /// Creates a request for `install` in the environment whose interpreter is `python`.
     ///
-    /// By default, nothing is pinned, there is no deadline, and the network is used. A relative
-    /// `python` starts at the current folder.
+    /// Default: no pinned packages, no deadline, and use of the network. A relative `python` starts
+    /// at the current folder.
     pub fn new(install: &'a Install, python: &Path) -> Self {
         Self {
             install,
@@ -95,10 +95,11 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Takes what is already known, and asks no index: pip these archives alone, uv whatever its cache
-    /// has. It fails where that is not enough; an archive that pip's cache has lost is fetched again.
+    /// Sets known archives, so that no index is queried: pip takes only these archives, and uv only
+    /// its cache. The installation fails if they are not enough. pip fetches an archive again that
+    /// its cache has lost.
     ///
-    /// Default: the indexes are asked.
+    /// Default: none, so indexes are queried.
     pub fn with_known(mut self, known: Option<&'a [Archive]>) -> Self {
         self.known = known;
         self
@@ -126,8 +127,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Sets the time an index has to answer, and disables retries. Default: the tool's own settings
-    /// decide, and failures that may be temporary are retried.
+    /// Sets the time limit for an index's answer, and disables retries. Default: the tool's own
+    /// limit, and retries of failures that may be temporary.
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self

@@ -58,7 +58,7 @@ impl Scratch {
         self.root.join("tmp")
     }
 
-    /// Makes a command that runs in this folder and leaves nothing elsewhere.
+    /// Returns a command that runs in this folder and leaves nothing elsewhere.
     pub(crate) fn command(
         &self,
         argv: Vec<OsString>,
@@ -155,7 +155,7 @@ impl Scratch {
     }
 }
 
-/// As lines of a requirements file, credentials included: the tool needs them.
+/// Returns the lines of a requirements file, with credentials, which the tool needs.
 fn lines(requirements: &[Requirement]) -> String {
     requirements.iter().map(|requirement| requirement.expose() + "\n").collect()
 }

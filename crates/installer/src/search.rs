@@ -168,7 +168,7 @@ pub(crate) fn access_of(dir: &Path) -> Result<Access, Error> {
     }
 }
 
-/// The path at which `pip install --target` puts uv.
+/// Returns the path at which `pip install --target` puts uv.
 pub(crate) fn uv_in(dir: &Path) -> PathBuf {
     dir.join("bin").join("uv")
 }

@@ -31,7 +31,7 @@ use words::{refused, unknown};
 #[derive(Clone, PartialEq)]
 pub struct Settings {
     tool: Tool,
-    /// By the name that the tool reads.
+    /// The variables for the tool, by the names that it reads.
     pub(crate) variables: BTreeMap<String, String>,
     /// Options of pip that add up, in order.
     pub(crate) arguments: Vec<String>,
@@ -44,19 +44,19 @@ pub struct Settings {
 
 /// One setting, as given.
 struct Item<'a> {
-    /// Its name there.
+    /// Its name at its origin.
     name: &'a str,
     setting: Option<&'static Setting>,
     value: &'a str,
     separator: Option<char>,
-    /// Where relative paths start.
+    /// The folder at which relative paths start.
     dir: &'a Path,
     home: Option<&'a Path>,
     /// A description of its origin.
     place: &'a str,
 }
 
-/// pip's settings that add up, and whose order means something.
+/// pip's settings that add up and whose order matters.
 const ADDING: [&str; 6] = [
     "all-releases",
     "config-settings",
@@ -159,7 +159,7 @@ impl Settings {
         self.tool
     }
 
-    /// Returns the settings that decide the contents of an environment, without credentials: equal
+    /// Returns the settings that affect the contents of an environment, without credentials: equal
     /// bytes for settings of equal meaning. Files that they name count by their contents.
     #[must_use]
     pub fn identity(&self) -> Vec<u8> {
@@ -214,7 +214,7 @@ impl Settings {
         }
     }
 
-    /// Notes the settings that decide what is installed.
+    /// Notes the settings that affect the installed packages.
     fn count(&mut self, contents: &Contents) {
         let mut counting = Vec::new();
         for (name, value) in &self.variables {

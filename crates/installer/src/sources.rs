@@ -22,16 +22,16 @@ use crate::repository;
 /// Version control, which tells some build backends the version.
 const REPOSITORIES: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 
-/// The copies of one call, each with the folder that it is of.
+/// The copies of one call, each with its original folder.
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Vec<(PathBuf, PathBuf)>);
 
 /// Folders that are copied together, since the build of one reads another.
 struct Group {
-    /// As they are named.
+    /// The folders as the spec names them.
     folders: Vec<PathBuf>,
     projects: Vec<LocalProject>,
-    /// All that is copied, without links.
+    /// All folders to copy, with links resolved.
     places: BTreeSet<PathBuf>,
 }
 
@@ -60,7 +60,7 @@ impl Group {
         self.places.extend(other.places);
     }
 
-    /// Copies all of it below `into`, where each is seen from the others as it is in its place.
+    /// Copies all folders below `into`, with the same relative places.
     fn copy(&self, into: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
         let top = self.places.iter().skip(1).fold(self.places.first().cloned(), |top, place| {
             top?.ancestors().find(|top| place.starts_with(top)).map(Path::to_owned)
@@ -108,9 +108,8 @@ impl Group {
 }
 
 impl Sources {
-    /// Copies every folder that is to be built below `into`, which need not exist, and the projects and
-    /// repositories that its build reads. An editable one is used where it lies; that is what it asks
-    /// for.
+    /// Copies every folder to build, with the projects and repositories that its build reads, below
+    /// `into`, which need not exist. Editables are not copied: they ask for the folder itself.
     pub(crate) fn copy(install: &Install, into: &Path) -> Result<Self, Error> {
         let mut groups: Vec<Group> = Vec::new();
         let folders = install.requirements.iter().filter(|requirement| !requirement.is_editable());
@@ -142,7 +141,7 @@ impl Sources {
         Ok(Self(copies))
     }
 
-    /// The requirement that names the copy in place of the folder.
+    /// Returns the requirement with the copy in place of the folder.
     pub(crate) fn moved(&self, requirement: &Requirement) -> Requirement {
         let copy = requirement.path().filter(|_| !requirement.is_editable()).and_then(|path| {
             self.0.iter().find(|(original, _)| original == path).map(|(_, copy)| copy)
@@ -150,7 +149,7 @@ impl Sources {
         copy.map_or_else(|| requirement.clone(), |copy| requirement.with_path(copy))
     }
 
-    /// The text with the folders in place of their copies.
+    /// Returns the text with the folders in place of their copies.
     pub(crate) fn restored(&self, text: String) -> String {
         self.0.iter().fold(text, |text, (original, copy)| {
             let url = |path: &Path| path.to_str().map(str::to_owned).unwrap_or_default();
@@ -158,8 +157,8 @@ impl Sources {
         })
     }
 
-    /// Has the environment of an interpreter name the folders as the places that packages came from
-    /// (PEP 610), instead of copies that are gone, and addresses without their credentials.
+    /// Changes the origins of packages (PEP 610) in an interpreter's environment: to the folders in
+    /// place of the temporary copies, and to addresses without credentials.
     pub(crate) fn rename_origins(&self, install: &Install, python: &Path) -> Result<(), Error> {
         let has_any =
             !self.0.is_empty() || install.requirements.iter().any(|it| it.url().is_some());
@@ -194,7 +193,7 @@ impl Sources {
         replace_recorded(dist_info, "direct_url.json", &text)
     }
 
-    /// Has metadata name the folders of what a package needs, in place of their copies.
+    /// Changes the dependencies in a package's metadata to the folders in place of their copies.
     fn rename_needs(&self, dist_info: &Path) -> Result<(), Error> {
         let Ok(text) = fs::read_to_string(dist_info.join("METADATA")) else { return Ok(()) };
         let renamed = self.0.iter().fold(text.clone(), |text, (original, copy)| {
@@ -207,7 +206,7 @@ impl Sources {
     }
 }
 
-/// Gives a file of a distribution's metadata another text, and the list of files its digest.
+/// Replaces a file of a distribution's metadata, and its digest in the list of files.
 fn replace_recorded(dist_info: &Path, name: &str, text: &str) -> Result<(), Error> {
     replace(&dist_info.join(name), text)?;
     let record = dist_info.join("RECORD");
@@ -225,12 +224,13 @@ fn replace_recorded(dist_info: &Path, name: &str, text: &str) -> Result<(), Erro
     replace(&record, &(lines.join("\n") + "\n"))
 }
 
-/// The folder without links, or as it is named.
+/// Returns the folder with links resolved; if that fails, unchanged.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// The text with another address wherever this one stands, and no longer one that begins with it.
+/// Returns the text with `other` in place of `address`, but not in place of longer addresses that
+/// begin with it.
 fn with_address(text: &str, address: &str, other: &str) -> String {
     let mut replaced = String::new();
     let mut rest = text;
@@ -244,7 +244,7 @@ fn with_address(text: &str, address: &str, other: &str) -> String {
     replaced + rest
 }
 
-/// A file with another content, which may be a link to what others have, too.
+/// Replaces a file, which may be a link to a file that others share.
 fn replace(path: &Path, text: &str) -> Result<(), Error> {
     Draft::default().with_mode(0o666).write(path, text.as_bytes()).context("write", path)
 }
@@ -253,7 +253,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// A `file:` URL as the tools write it.
+/// Returns a `file:` URL as the tools write it.
 fn file_url(path: &Path) -> String {
     let mut url = "file://".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -266,7 +266,7 @@ fn file_url(path: &Path) -> String {
     url
 }
 
-/// As `RECORD` has it: the alphabet of URLs, and no padding.
+/// Returns base 64 as in a `RECORD`: the alphabet of URLs, and no padding.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
@@ -281,9 +281,9 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Copies a project: its sources, and the version control that may tell its version, if that is not
-/// there already. A link is copied as what it leads to, for that may lie outside; one that is there
-/// stays what it is.
+/// Copies a project: its sources, and its version control, from which its build may take the
+/// version, unless that is already there. It follows links, which may lead out of the project;
+/// existing files in the copy stay.
 fn copy_project(from: &Path, to: &Path, with_repository: bool) -> Result<(), Error> {
     let is_repository = |below: &Path| {
         below.components().any(|part| REPOSITORIES.iter().any(|name| part.as_os_str() == *name))

@@ -42,9 +42,9 @@ exit "$(cat "$dir/code")"
 
 /// A fake uv that installs nothing, gives scripted answers, and records its calls.
 ///
-/// It is a real program, found by [`Tools`] through [`FakeUv::ambient`], so that
-/// everything around the tool is the real thing: the command line, the process group, the deadline,
-/// and how its answer is understood.
+/// It is a real program, which [`Tools`] finds through [`FakeUv::ambient`]. So everything around
+/// the tool is real: the command line, the process group, the deadline, and the parsing of its
+/// answer.
 ///
 /// ```
 /// use std::path::Path;
@@ -102,7 +102,7 @@ impl FakeUv {
         Ambient::from_env().with_variable("CURATOR_UV", self.program())
     }
 
-    /// Returns tools of which this uv is one, for whatever takes them.
+    /// Returns tools that include this uv.
     pub fn tools(&self) -> Tools {
         Tools::new(self.dir.path().join("tools")).with_ambient(self.ambient())
     }
@@ -120,8 +120,8 @@ impl FakeUv {
         self.answer(0, "", &report.to_string())
     }
 
-    /// Lets the installations from now on succeed and leave the metadata of these packages, which is
-    /// all that tells Python and us that they are there. None of them has a module.
+    /// Lets the installations from now on succeed and write the metadata of these packages, by
+    /// which Python and this project find them. None of them has a module.
     ///
     /// # Errors
     ///

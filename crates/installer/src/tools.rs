@@ -31,10 +31,10 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Keeps fetched tools in `tools_dir`, which is created when needed.
+    /// Creates a finder that keeps fetched tools in `tools_dir`, which is created when needed.
     ///
-    /// By default, tools run in the environment of this process ([`Ambient::from_env`], read at
-    /// each [`Tools::locate`]).
+    /// Tools run in the environment of this process ([`Ambient::from_env`], read at each
+    /// [`Tools::locate`]), unless [`Tools::with_ambient`] sets another one.
     pub fn new(tools_dir: impl Into<PathBuf>) -> Self {
         Self { dir: absolute(&tools_dir.into()), ambient: None }
     }
@@ -45,13 +45,13 @@ impl Tools {
         self
     }
 
-    /// Returns the environment in which tools are looked for and run.
+    /// Returns the environment in which tools are found and run.
     #[must_use]
     pub fn ambient(&self) -> Ambient {
         self.ambient.clone().unwrap_or_else(Ambient::from_env)
     }
 
-    /// The folder of the tools that had to be fetched.
+    /// Returns the folder of fetched tools.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -128,7 +128,7 @@ pub(crate) fn secrets(
 
 /// Returns a tool's variables with addresses of indexes.
 struct IndexVariables {
-    /// The one to set, then others that mean the same.
+    /// The variable to set, then others with the same meaning.
     index_url: &'static [&'static str],
     extra_index_urls: &'static str,
     find_links: &'static str,

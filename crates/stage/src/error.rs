@@ -367,7 +367,8 @@ const _: () = {
     ok::<Error>();
 };
 
-/// The nearest of the fields that serde lists in "unknown field `a`, expected one of `b`, `c`".
+/// Returns the field that was probably meant, of those that serde lists in "unknown field `a`,
+/// expected one of `b`, `c`".
 pub(crate) fn nearest_field(message: &str) -> Option<String> {
     let rest = message
         .split_once("unknown field `")

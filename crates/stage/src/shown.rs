@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::secret;
 
-/// The longest a name or a text within arguments is shown, in characters: a stage may carry
-/// megabytes of them.
+/// Maximum length, in characters, of a name or an argument's text that is shown: a stage's
+/// arguments may hold megabytes.
 const LONGEST: usize = 400;
 
-/// Shows a text on one line, cut where it is too long, without credentials.
+/// Returns a text on one line, without credentials and cut to [`LONGEST`] characters.
 pub(crate) fn text(text: &str) -> String {
     one_line(&cut(&envspec::redact(text)))
 }
@@ -31,14 +31,15 @@ fn cut(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Shows a value as JSON on one line, without what looks secret.
+/// Returns a value as JSON on one line, with secrets hidden and long texts cut.
 pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_value(value).map_or("not to be shown".to_owned(), |value| {
         one_line(&cut_texts(secret::redacted(&value)).to_string())
     })
 }
 
-/// The same value with its long texts cut. Lists stay whole: people look for their packages here.
+/// Returns the value with long texts cut. Lists stay whole, since users look for their packages in
+/// them.
 fn cut_texts(value: Value) -> Value {
     match value {
         Value::String(text) => cut(&text).into(),

@@ -11,7 +11,7 @@ use crate::tool::Tool;
 pub struct Given {
     /// The setting of the option.
     pub setting: &'static Setting,
-    /// Its value, with credentials; none if it takes none.
+    /// Its value, with credentials; `None` if it takes none.
     pub value: Option<String>,
 }
 
@@ -51,8 +51,8 @@ impl Given {
 ///
 /// # Errors
 ///
-/// On a word that is no option, an unknown option, an ambiguous name, and a missing or superfluous
-/// value.
+/// Fails for a word that is no option, an unknown option, an ambiguous name, and a missing or
+/// superfluous value.
 pub fn parse(tool: Tool, words: &[String]) -> Result<Vec<Given>, Error> {
     let mut given = Vec::new();
     let mut words = words.iter().map(String::as_str);

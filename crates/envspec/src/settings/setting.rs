@@ -114,7 +114,7 @@ impl Setting {
         Self { instead: Some(Instead { same: None, reason }), ..self }
     }
 
-    /// Marks a setting of other commands, or a key of configuration files alone.
+    /// Marks a setting that only other commands or configuration files have.
     pub(super) const fn of_others(self) -> Self {
         self.instead(NOT_OF_INSTALL)
     }
@@ -136,7 +136,7 @@ impl Setting {
 
 impl Value {
     /// Returns the text with relative paths made absolute from `dir`, and the local files that it
-    /// names. With a separator, the text holds several items.
+    /// names. A text with a separator holds several items.
     #[must_use]
     pub fn absolute(self, text: &str, separator: Option<char>, dir: &Path) -> (String, Vec<Named>) {
         let mut named = Vec::new();

@@ -21,7 +21,7 @@ const DEPTH: usize = 16;
 pub(super) struct Files<'a> {
     ambient: &'a Ambient,
     pub(super) home: Option<PathBuf>,
-    /// Returns the file that a variable or an option names.
+    /// The file that a variable or an option names.
     named: Option<PathBuf>,
     is_off: bool,
 }
@@ -131,9 +131,9 @@ impl<'a> Files<'a> {
 /// Files on this machine that settings name, by their contents.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// By the variable or the text that names it.
+    /// Digests, by the variable or the text that names the files.
     by_name: BTreeMap<String, String>,
-    /// The first file that is none, for which a tool would wait for ever.
+    /// The first pipe or device among the files, for which a tool would wait forever.
     endless: Option<(PathBuf, io::Error)>,
 }
 
@@ -154,7 +154,7 @@ impl Contents {
         self.by_name.get(name).cloned()
     }
 
-    /// Fails if a setting names a pipe, or what has no end: the tool would read it.
+    /// Fails if a setting names a pipe or an endless device, which the tool would read.
     pub(super) fn check(self) -> Result<Self, Error> {
         match self.endless {
             Some((path, source)) => Err(Error::Io { action: "read", path, source }),
@@ -162,7 +162,7 @@ impl Contents {
         }
     }
 
-    /// A digest of what is there; the path where there is nothing, which the tool will tell.
+    /// Returns the digest of the contents, or the path if there are none, which the tool reports.
     fn contents(&mut self, named: &Named) -> String {
         let (path, digest) = match named {
             Named::File(path) => (path, self.file(path, &mut BTreeSet::new(), 0)),
@@ -172,7 +172,7 @@ impl Contents {
         digest.unwrap_or_else(|| path.display().to_string())
     }
 
-    /// A list of requirements counts with the lists that it includes.
+    /// Digests a list of requirements with the lists that it includes.
     fn file(&mut self, path: &Path, seen: &mut BTreeSet<PathBuf>, depth: usize) -> Option<String> {
         let bytes = match ::files::read_file(path, ::files::MOST_TEXT) {
             Ok(bytes) => bytes,

@@ -14,7 +14,7 @@ const SECTIONS: [&str; 3] = ["global", "install", ":env:"];
 pub(super) struct Entry {
     pub(super) file: PathBuf,
     pub(super) section: String,
-    /// In the spelling of options.
+    /// The setting, in the spelling of options.
     pub(super) key: String,
     pub(super) value: String,
 }
@@ -48,7 +48,7 @@ pub(super) fn merged(files: &[PathBuf]) -> Result<Vec<Entry>, Error> {
     Ok(SECTIONS.into_iter().flat_map(of).cloned().collect())
 }
 
-/// A file that is missing, or hidden from this user, has no settings.
+/// Returns whether a file is missing or hidden from this user, so that it has no settings.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)

@@ -113,7 +113,8 @@ fn combine(all: &mut Table, other: Table) {
     }
 }
 
-/// Returns the part of the table that decides what is installed, with contents in place of paths.
+/// Returns the part of the table that affects the installed packages, with contents in place of
+/// paths.
 pub(super) fn counting(table: &Table, known: &Contents) -> Table {
     let mut kept = Table::new();
     for (key, value) in table {

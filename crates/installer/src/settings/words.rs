@@ -1,4 +1,4 @@
-//! What people are told of settings that are left out.
+//! Messages about settings that are left out.
 
 use envspec::Tool;
 

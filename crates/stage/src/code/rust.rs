@@ -97,18 +97,19 @@ impl RustCode {
         &*self.stage
     }
 
-    /// What a [`Registry`](crate::Registry) made it of; none where no registry did.
+    /// Returns the name and arguments that a [`Registry`](crate::Registry) made it of; `None` if no
+    /// registry made it.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_deref()
     }
 
-    /// The code of a stage that stands for a type of another name.
+    /// Wraps the code of a stage under the name of the type `T`, for which it stands.
     pub(super) fn of_type<T>(stage: impl Stage + 'static) -> Self {
         Self { type_name: type_name::<T>(), stage: Arc::new(stage), origin: None }
     }
 
-    /// The same, made by a registry.
+    /// Sets the name and arguments that a registry made it of.
     pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self { origin: Some(Arc::new(origin)), ..self }
     }

@@ -58,7 +58,7 @@ pub trait TypedStage: Send + Sync {
 }
 
 impl RustCode {
-    /// The code of a stage that takes and gives values.
+    /// Wraps the code of a stage that takes and returns Rust values.
     #[must_use]
     pub fn typed<T: TypedStage + 'static>(stage: T) -> Self {
         Self::of_type::<T>(Typed(stage))
@@ -108,7 +108,7 @@ impl<T: TypedStage> Stage for Typed<T> {
     }
 }
 
-/// Takes the task's data as a value.
+/// Takes a task's data and reads it as a Rust value.
 fn read<T: DeserializeOwned>(task: &mut Task) -> Result<T, Error> {
     let failed = |source| Error::Input { expected: type_name::<T>(), source };
     match std::mem::take(&mut task.data) {

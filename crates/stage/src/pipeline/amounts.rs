@@ -61,7 +61,7 @@ fn number_and_unit(text: &str) -> Result<(u64, &str), String> {
     Ok((number, unit.trim()))
 }
 
-/// A time in a file, which may be missing.
+/// Reads and writes an optional time in a file.
 pub(super) mod optional {
     use std::time::Duration;
 

@@ -44,7 +44,7 @@ impl BuiltPipeline {
         &self.stages
     }
 
-    /// Returns the stage of that name.
+    /// Returns the stage of that name, if there is one.
     #[must_use]
     pub fn stage(&self, name: &str) -> Option<&AnyStage> {
         self.stages.iter().find(|stage| stage.name() == name)
@@ -84,20 +84,19 @@ impl BuiltPipeline {
 impl Pipeline {
     /// Expands composite stages and checks everything that can be checked without running it.
     ///
-    /// There is a stage, names differ, all settings make sense
-    /// ([`Settings::check`](crate::Settings::check)), and what a stage declares to need is declared
-    /// by a stage before it. The last holds only as far as declarations go: keys that the first
-    /// stage needs are there, a stage adds its outputs, and behind a stage that declares no outputs
-    /// anything may be there.
+    /// The pipeline has a stage, names differ, and all settings pass
+    /// [`Settings::check`](crate::Settings::check). An earlier stage declares each key that a stage
+    /// needs, as far as declarations go: the input has the keys that the first stage needs, each
+    /// stage adds its outputs, and after a stage that declares no outputs, any key may exist.
     pub fn build(&self) -> Result<BuiltPipeline, Error> {
         BuiltPipeline::new(self)
     }
 
-    /// The environment that a stage runs in: its own over the default.
+    /// Returns the environment that a stage runs in: its own merged over the pipeline's default.
     ///
-    /// A stage without one has the default; a stage with an empty one has none, whatever the
-    /// default is; otherwise `env_vars` are merged by name and other fields replaced. An empty
-    /// result is the base environment.
+    /// A stage without an environment of its own gets the default. A stage with an empty one gets
+    /// none, whatever the default is. Otherwise `env_vars` are merged by name, and the stage's
+    /// other fields replace the default's. An empty result is the base environment.
     pub fn effective_runtime_env(&self, stage: &AnyStage) -> RuntimeEnv {
         effective_runtime_env(stage.settings().runtime_env.as_ref(), self.runtime_env.as_ref())
     }
@@ -113,7 +112,7 @@ fn effective_runtime_env(own: Option<&RuntimeEnv>, default: Option<&RuntimeEnv>)
     }
 }
 
-/// Follows the declared keys from stage to stage.
+/// Fails if a stage needs a key that no earlier stage declares.
 fn check_keys(stages: &[AnyStage]) -> Result<(), Error> {
     let mut known: BTreeSet<&str> = BTreeSet::new();
     for (position, stage) in stages.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! One stage to its user, several to an executor.
+//! Composite stages: one stage to its user, several to an executor.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,8 @@ use envspec::nearest;
 
 /// Several stages under one name, which replace it when a pipeline is built.
 ///
-/// Overrides reach the stages within by their names. A composite stage may contain others: the
-/// result is the flat list of stages, with inner overrides applied first. One stage expands like
-/// many.
+/// Overrides name the stages within. A composite stage may contain composite stages; it expands to
+/// a flat list, with inner overrides applied first. It may also stand for a single stage.
 ///
 /// ```
 /// use stage::{CompositeStage, Overrides, PythonStage};
@@ -152,7 +151,7 @@ impl From<CompositeStage> for PipelineStage {
     }
 }
 
-/// The flat list of stages that these stand for.
+/// Returns the flat list of stages that these stand for.
 pub(super) fn expand_all(stages: &[PipelineStage]) -> Result<Vec<AnyStage>, Error> {
     let mut flat = Vec::with_capacity(stages.len());
     for stage in stages {

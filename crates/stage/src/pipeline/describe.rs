@@ -12,11 +12,11 @@ use crate::shown::{json, text as shown};
 use crate::{AnyStage, Behaviour, Declared, Error, Source};
 
 impl Pipeline {
-    /// A text that shows the stages with all their settings, and what is wrong if it cannot be
-    /// built.
+    /// Returns a text that shows the stages with all their settings. If the pipeline cannot be
+    /// built, the text also shows why.
     ///
-    /// Values of variables and arguments whose names look secret are hidden, and credentials are
-    /// cut from URLs.
+    /// The text hides values of variables and arguments whose names look secret, and credentials in
+    /// URLs.
     #[must_use]
     pub fn describe(&self) -> String {
         describe(self)
@@ -115,7 +115,7 @@ fn base(base: &BaseSpec) -> String {
     }
 }
 
-/// The environment of a stage, which depends on the pipeline's.
+/// Returns the text for a stage's environment, which depends on the pipeline's default.
 fn stage_env(pipeline: &Pipeline, stage: &AnyStage) -> String {
     let effective = pipeline.effective_runtime_env(stage);
     match &stage.settings().runtime_env {

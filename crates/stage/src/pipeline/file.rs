@@ -267,21 +267,21 @@ impl PipelineFile {
 }
 
 impl Pipeline {
-    /// Reads the pipeline of a pipeline file in TOML. How the file would have it run is left to the
-    /// caller: [`PipelineFile`] tells that too.
+    /// Reads the pipeline of a pipeline file in TOML, without the file's settings for a run, which
+    /// [`PipelineFile`] also has.
     ///
     /// Fails with [`Error::File`] at the line and column of what is wrong.
     pub fn from_toml(text: &str, dir: impl Into<PathBuf>) -> Result<Self, Error> {
         PipelineFile::from_toml(text, dir).map(|file| file.pipeline())
     }
 
-    /// Writes a pipeline file, with everything that is in it: values of `env_vars` and arguments
-    /// may be secret.
+    /// Returns the pipeline as a pipeline file in TOML, including values of `env_vars` and
+    /// arguments, which may be secret.
     ///
-    /// Composite stages are written as what they stand for, and the pipeline's folder is not
-    /// written. Fails as [`build`](Self::build) does, with [`Error::RustCode`] for a stage in Rust,
-    /// with [`Error::Setting`] for code that has no text form (a path that is not Unicode), and
-    /// with [`Error::ToFile`] for values that TOML does not have (`null` within arguments).
+    /// The file has the stages of composite stages in their place, and leaves out the pipeline's
+    /// folder. Fails as [`build`](Self::build) does, with [`Error::RustCode`] for a stage in Rust,
+    /// with [`Error::Setting`] for code without a text form (a path that is not Unicode), and with
+    /// [`Error::ToFile`] for values that TOML lacks (`null` within arguments).
     pub fn to_toml(&self) -> Result<String, Error> {
         write(self)
     }
@@ -326,7 +326,7 @@ fn reads_back(code: &PythonCode) -> bool {
     })
 }
 
-/// Returns the parser's error without the line that it quotes.
+/// Returns the error for a fault that a parser found, without the text that the parser quotes.
 fn wrong((line, column): (usize, usize), field: Field, message: &str) -> Error {
     let problem = without_values(message);
     let nearest = nearest_field(&problem);

@@ -47,7 +47,7 @@ impl Pipeline {
         }
     }
 
-    /// Sets some words on what it does. Default: none.
+    /// Sets a short description of the pipeline. Default: none.
     pub fn with_description(self, description: impl Into<String>) -> Self {
         Self { description: Some(description.into()), ..self }
     }

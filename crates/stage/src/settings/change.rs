@@ -1,4 +1,4 @@
-//! What a setting may be: how each kind of value changes, and how debug output shows it.
+//! The kinds of settings: how each kind of value changes, and how debug output shows it.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::secret::Shown;
 
 /// A kind of value that a setting may have.
 pub(super) trait Kind: fmt::Debug {
-    /// What [`Overrides`](crate::Overrides) hold of such a setting.
+    /// The change to such a setting, as [`Overrides`](crate::Overrides) hold it.
     type Change: Changes<Of = Self>;
 
-    /// What debug output shows: nothing that looks secret.
+    /// Returns the value for debug output, with secrets hidden.
     fn shown(&self) -> impl fmt::Debug {
         self
     }
@@ -21,16 +21,17 @@ pub(super) trait Kind: fmt::Debug {
 
 /// A change to a setting, or none.
 pub(super) trait Changes: Default {
-    /// What changes.
+    /// The type of the setting that it changes.
     type Of;
 
     /// Makes the change.
     fn apply(self, setting: &mut Self::Of);
 
-    /// This change, and then a later one.
+    /// Returns this change followed by a later one.
     fn then(self, later: Self) -> Self;
 
-    /// Whether the setting is set afterwards; `None` if the change leaves it as it is.
+    /// Returns whether the setting is set after the change; `None` if the change leaves it as it
+    /// is.
     fn gives(&self) -> Option<bool>;
 }
 
@@ -68,7 +69,8 @@ impl<T> Changes for Replacement<T> {
     }
 }
 
-/// A change to a setting that has a "none": `nemo_curator`'s sentinel, as a variant.
+/// A change to an optional setting. `nemo_curator` marks "unchanged" by a sentinel; here it is a
+/// variant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Change<T> {
     #[default]
@@ -114,7 +116,7 @@ impl<T> Changes for Change<T> {
     }
 }
 
-/// A change to engine options: some laid over those that are there, or over none.
+/// A change to engine options: new ones laid over those that the setting has, or in place of all.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Options {
     clears: bool,

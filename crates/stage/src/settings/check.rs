@@ -6,13 +6,13 @@ use super::row::ROWS;
 use crate::Error;
 
 impl Settings {
-    /// Refuses values that make no sense and options that no engine knows. A pipeline does it when
-    /// it is built.
+    /// Fails for values that make no sense and for options that no engine knows. Building a
+    /// pipeline calls it for each stage.
     ///
-    /// What `nemo_curator` refuses is refused here: `gpus` with `gpu_memory_gb`, two ways to give
-    /// the number of workers, unknown keys of `ray_stage_spec`, what `ray_remote_args` may not
-    /// hold. What it lets pass is refused too: unknown keys of `xenna_stage_spec`, values of the
-    /// wrong type, and a `runtime_env` within `ray_remote_args`.
+    /// It refuses all that `nemo_curator` refuses: `gpus` with `gpu_memory_gb`, two ways to give
+    /// the number of workers, unknown keys of `ray_stage_spec`, and keys that `ray_remote_args` may
+    /// not hold. It also refuses faults that `nemo_curator` lets pass: unknown keys of
+    /// `xenna_stage_spec`, values of the wrong type, and a `runtime_env` within `ray_remote_args`.
     pub fn check(&self) -> Result<(), Error> {
         check_name("stage", &self.name)?;
         let wrong = |setting, problem: &str| {
@@ -35,7 +35,7 @@ impl Settings {
     }
 }
 
-/// Refuses a name that is empty or would break a line of a log.
+/// Fails for a name that is empty or would break a line of a log.
 pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), Error> {
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(Error::Name { what, name: name.chars().take(64).collect() });

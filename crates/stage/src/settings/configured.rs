@@ -19,8 +19,8 @@ use crate::{
 
 /// Code with its settings: one stage of a pipeline.
 ///
-/// A value like any other: every `with_…` works on a copy or consumes the stage, so that one stage
-/// may stand in many pipelines, or several times in one under different names.
+/// Every `with_…` method changes a copy or consumes the stage. So one stage may be part of many
+/// pipelines, or occur several times in one pipeline under different names.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Configured<B> {
@@ -39,40 +39,41 @@ pub type RustStage = Configured<RustCode>;
 pub type AnyStage = Configured<Behaviour>;
 
 impl<B> Configured<B> {
-    /// Code with these settings.
+    /// Creates a stage of this code and these settings.
     ///
-    /// What is not at its default counts as set by the stage's entry: what its code declares does
-    /// not take its place.
+    /// Settings that differ from their defaults count as set by the stage's entry, so declarations
+    /// of the code do not replace them.
     pub fn new(behaviour: B, settings: Settings) -> Self {
         let origins = Origins::of_settings(&settings);
         Self { behaviour, settings, origins }
     }
 
-    /// The same, called as its code is: no entry has given it that name.
+    /// Marks the name as the code's own, which no entry has given.
     pub(super) fn named_by_code(mut self) -> Self {
         self.origins.note("name", false);
         self
     }
 
-    /// The code.
+    /// Returns the code.
     #[must_use]
     pub fn behaviour(&self) -> &B {
         &self.behaviour
     }
 
-    /// The settings.
+    /// Returns the settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// A copy with these changes. What they do not mention is kept, and this stage stays as it is.
+    /// Returns a copy with these changes. The copy keeps settings that they do not mention, and
+    /// this stage stays as it is.
     pub fn with_(&self, overrides: Overrides) -> Self
     where
         B: Clone,
@@ -83,7 +84,7 @@ impl<B> Configured<B> {
         copy
     }
 
-    /// The same settings, from the same origins, with other code.
+    /// Returns the stage with other code, and the same settings from the same origins.
     pub(crate) fn with_behaviour<C>(self, behaviour: C) -> Configured<C> {
         Configured { behaviour, settings: self.settings, origins: self.origins }
     }
@@ -100,7 +101,7 @@ impl<B> Configured<B> {
     table!(methods);
 }
 
-/// Whether both are one code with the same settings, from the same origins.
+/// Two stages are equal if they have equal code, and equal settings from the same origins.
 impl<B: PartialEq> PartialEq for Configured<B> {
     fn eq(&self, other: &Self) -> bool {
         self.behaviour == other.behaviour
@@ -110,18 +111,20 @@ impl<B: PartialEq> PartialEq for Configured<B> {
 }
 
 impl PythonStage {
-    /// A class or function of a `.py` file, called as it is; a relative path is relative to the
-    /// pipeline's folder.
+    /// Creates a stage from a class or function of a `.py` file, and names the stage after it. A
+    /// relative path is relative to the pipeline's folder.
     pub fn from_file(file: impl Into<std::path::PathBuf>, name: impl Into<String>) -> Self {
         PythonCode::from_file(file, name).into()
     }
 
-    /// A class or function of a module that the stage's environment can import, called as it is.
+    /// Creates a stage from a class or function of a module that the stage's environment can
+    /// import, and names the stage after it.
     pub fn from_module(module: impl Into<String>, name: impl Into<String>) -> Self {
         PythonCode::from_module(module, name).into()
     }
 
-    /// A class or function of a module given as text, called as it is.
+    /// Creates a stage from a class or function of a module given as text, and names the stage
+    /// after it.
     pub fn from_source(text: impl Into<String>, name: impl Into<String>) -> Self {
         PythonCode::from_source(text, name).into()
     }
@@ -129,20 +132,19 @@ impl PythonStage {
     /// Sets arguments for the class: a JSON object gives keyword arguments, an array positional
     /// ones.
     ///
-    /// By default, `null`: the class is constructed without arguments.
+    /// Default: `null`, which constructs the class without arguments.
     pub fn with_args(self, args: impl Into<serde_json::Value>) -> Self {
         Self { behaviour: self.behaviour.with_args(args), ..self }
     }
 
-    /// Says what becomes of what the class declares about itself (`runtime_env`, `batch_size`, and the
-    /// like). By default, [`Declared::Use`]: that holds, except for what the
-    /// stage itself sets.
+    /// Sets the policy for settings that the class declares (`runtime_env`, `batch_size`, and the
+    /// like). Default: [`Declared::Use`], which applies them unless the stage's entry sets them.
     pub fn with_declared(self, declared: Declared) -> Self {
         Self { behaviour: self.behaviour.with_declared(declared), ..self }
     }
 }
 
-/// How a stage stands in a file.
+/// Conversions between a stage and its entry in a file.
 impl PythonStage {
     /// Puts its file's relative path under `dir`.
     pub(crate) fn within(self, dir: &std::path::Path) -> Self {
@@ -150,19 +152,19 @@ impl PythonStage {
         self.with_behaviour(code)
     }
 
-    /// The same, of an entry that sets what this one sets.
+    /// Notes which settings the stage's entry sets.
     pub(crate) fn noting(mut self, entry: &Entry) -> Self {
         self.origins.note_entry(entry);
         self
     }
 
-    /// Its settings as an entry, with what is set to its default.
+    /// Returns the settings as an entry, including those that are set to their defaults.
     pub(crate) fn to_entry(&self) -> Entry {
         Entry::new(self.settings.clone(), |setting| self.origins.gives(setting))
     }
 
-    /// Counts as named by its code if that one does, and it has the name still: a file in between
-    /// has every name.
+    /// Marks the name as the code's own if `other` has the same name and it is the code's own
+    /// there. (A file in between names every stage.)
     pub(crate) fn keep_name_of(&mut self, other: &Self) {
         if self.settings.name == other.settings.name && !other.origins.gives("name") {
             self.origins.note("name", false);
@@ -178,17 +180,18 @@ impl From<PythonCode> for PythonStage {
 }
 
 impl RustStage {
-    /// A Rust type, called as the type is.
+    /// Creates a stage from a Rust type, and names the stage after it.
     pub fn from_stage<S: Stage + 'static>(stage: S) -> Self {
         RustCode::new(stage).into()
     }
 
-    /// A Rust type that takes and gives values instead of tasks, called as the type is.
+    /// Creates a stage from a Rust type that takes and returns values instead of tasks, and names
+    /// the stage after it.
     pub fn typed<T: TypedStage + 'static>(stage: T) -> Self {
         RustCode::typed(stage).into()
     }
 
-    /// A closure or function.
+    /// Creates a stage from a closure or function.
     ///
     /// ```
     /// use stage::{Context, RustStage, Task};
@@ -217,7 +220,7 @@ impl From<RustCode> for RustStage {
 }
 
 impl AnyStage {
-    /// Refuses settings and code that make no sense. A pipeline does it when it is built.
+    /// Fails for settings and code that make no sense. Building a pipeline calls it for each stage.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.settings.check()?;
         let Behaviour::Python(code) = &self.behaviour else {

@@ -1,4 +1,4 @@
-//! What the code of a stage declares, and what becomes of that.
+//! Settings that the code of a stage declares, and their effect.
 
 use envspec::RuntimeEnv;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::plain::Settings;
 use super::row::{Row, declarable};
 use crate::{Error, redacted};
 
-/// A setting that the code of a stage declares, and what became of that.
+/// A setting that the code of a stage declares, and its effect.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DeclaredSetting {
@@ -20,28 +20,28 @@ pub struct DeclaredSetting {
     pub stage: String,
     /// The setting, by its name in a pipeline file.
     pub setting: &'static str,
-    /// What the code declares, without what looks secret.
+    /// The declared value, with secrets hidden.
     pub declared: Value,
-    /// What the stage runs with, without what looks secret; null for the engine's default.
+    /// The value that the stage runs with, with secrets hidden; null for the engine's default.
     pub value: Value,
     /// Whether the stage's entry in the pipeline overrides it.
     pub is_overridden: bool,
 }
 
 impl AnyStage {
-    /// Where one of its settings comes from, by its name in a pipeline file.
+    /// Returns the origin of a setting, by the setting's name in a pipeline file.
     #[must_use]
     pub fn source(&self, setting: &str) -> Source {
         self.origins.source(setting)
     }
 
-    /// What its code declares for a setting where its entry sets something else.
+    /// Returns the value that the code declares for a setting, if the entry overrides it.
     #[must_use]
     pub fn overridden(&self, setting: &str) -> Option<&Value> {
         self.origins.overridden.get(setting)
     }
 
-    /// All that its code is known to declare, and what became of that.
+    /// Returns all known declarations of its code, each with its effect.
     #[must_use]
     pub fn declared_settings(&self) -> Vec<DeclaredSetting> {
         let mut settings = serde_json::to_value(&self.settings).unwrap_or_default();
@@ -61,11 +61,12 @@ impl AnyStage {
         declarable().filter_map(one).collect()
     }
 
-    /// A copy with the settings that its code declares, by their names in a pipeline file. What its
-    /// entry sets stays as it is, and so does what is no value for its setting.
+    /// Returns a copy with the settings that its code declares, by their names in a pipeline file.
+    /// Settings of its entry stay as they are. Values that are invalid for their setting are
+    /// ignored.
     ///
-    /// Fails with [`Error::Setting`] where a `runtime_env` that would hold makes no sense: no other
-    /// environment could stand in for it.
+    /// Fails with [`Error::Setting`] if a `runtime_env` that would apply is invalid, since no other
+    /// environment could replace it.
     pub fn with_declared_settings(&self, declared: &Map<String, Value>) -> Result<Self, Error> {
         let mut copy = self.clone();
         for setting in declarable() {
@@ -83,7 +84,7 @@ impl AnyStage {
 }
 
 impl Settings {
-    /// Takes a declared value; false where it is none for that setting.
+    /// Sets a declared value; returns false if it is invalid for that setting.
     fn take(&mut self, setting: &'static str, value: &Value) -> Result<bool, Error> {
         if setting == "name" {
             let name = value.as_str().filter(|name| check_name("stage", name).is_ok());
@@ -118,8 +119,8 @@ impl Settings {
     }
 }
 
-/// The amounts that there are here. Other engines' classes have more: of those that are something the
-/// worker tells.
+/// Returns the amounts that this project knows. Classes for other engines may declare more; the
+/// worker reports those that ask for something.
 fn known_amounts(value: &Value) -> Value {
     let Value::Object(amounts) = value else { return value.clone() };
     let known = ["cpus", "gpus", "gpu_memory_gb"];

@@ -24,8 +24,8 @@ macro_rules! entry {
             show $show:tt
         }
     )*) => {
-        /// A stage as it is written. One struct for both uses, since `flatten` and strict fields exclude
-        /// each other.
+        /// A stage in written form. Both uses share one struct, since `flatten` and strict fields
+        /// exclude each other.
         #[derive(Clone, Debug, Default, Serialize, Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(deny_unknown_fields, default)]
@@ -61,7 +61,8 @@ macro_rules! entry {
         }
 
         impl Entry {
-            /// Writes settings. What is at its default is left out, unless it is given by that name.
+            /// Creates the entry for settings. It leaves out defaults, except for settings of which
+            /// `is_given` is true.
             pub(super) fn new(settings: Settings, is_given: impl Fn(&str) -> bool) -> Self {
                 let mut entry = Self { name: Some(settings.name), ..Self::default() };
                 $((entry.$written, $(entry.$more)*) =
@@ -69,7 +70,7 @@ macro_rules! entry {
                 entry
             }
 
-            /// Reads the settings; `name` is what the stage is called unless the entry says so itself.
+            /// Reads the settings; `name` is the stage's name if the entry gives none.
             pub(crate) fn into_settings(self, name: &str) -> Result<Settings, TwoWorkers> {
                 let mut settings = Settings::new(self.name.as_deref().unwrap_or(name));
                 $(settings.$field = Written::read((self.$written, $(self.$more)*))?;)*
@@ -81,7 +82,7 @@ macro_rules! entry {
 
 table!(entry);
 
-/// A stage's settings alone are not what was read.
+/// The fault of an entry that should hold a stage's settings and nothing else.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotSettings {
     #[error("missing field `name`")]

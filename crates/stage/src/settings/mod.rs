@@ -1,6 +1,6 @@
-//! What a stage is besides its code: plain data, and ways to change it on a copy.
+//! Settings of a stage: plain data, and ways to change it on a copy.
 //!
-//! A new setting is a row of `table.rs`, of which everything here is made.
+//! A new setting is a row of `table.rs`, from which macros make everything here.
 
 mod change;
 mod check;

@@ -1,4 +1,4 @@
-//! The options that only Ray or Xenna read: which there are, and what each may be.
+//! The options that only Ray or Xenna read, and the type of each.
 
 use serde_json::{Map, Value};
 
@@ -129,7 +129,7 @@ impl Spec {
 
 #[cfg(feature = "schema")]
 impl Spec {
-    /// The JSON Schema of a table of these options.
+    /// Returns the JSON Schema of a table of these options.
     pub(super) fn schema(&self) -> Value {
         let options = self.options.iter().map(|(name, kind)| {
             let mut schema = kind.schema();

@@ -27,22 +27,23 @@ pub enum Source {
 /// The known origins of the settings of a stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Origins {
-    /// Those that the entry sets.
+    /// The settings that the entry sets.
     given: BTreeSet<&'static str>,
-    /// Those that are as the code declares them.
+    /// The settings whose values are the code's declarations.
     pub(super) taken: BTreeSet<&'static str>,
-    /// What the code declares where the entry sets something else.
+    /// The values that the code declares and the entry overrides, by setting.
     pub(super) overridden: BTreeMap<&'static str, Value>,
 }
 
-/// The name that stands for a setting: a number of workers in either form takes the place of the
-/// other.
+/// Returns the name under which a setting is noted: one for both forms of the number of workers,
+/// which replace each other.
 fn slot(setting: &str) -> &str {
     Row::of(setting).map_or(setting, |row| row.name())
 }
 
 impl Origins {
-    /// What an entry without origins plainly sets: what is not at its default.
+    /// Returns the origins of settings without known origins: the entry set those that differ from
+    /// their defaults.
     pub(super) fn of_settings(settings: &Settings) -> Self {
         let mut origins = Self::default();
         origins.note("name", true);
@@ -52,7 +53,7 @@ impl Origins {
         origins
     }
 
-    /// Notes which settings an entry sets, be it to their defaults.
+    /// Notes which settings an entry sets, including those that it sets to their defaults.
     pub(super) fn note_entry(&mut self, entry: &Entry) {
         self.note("name", entry.name.is_some());
         for row in ROWS {
@@ -89,7 +90,7 @@ impl Origins {
         self.taken.remove(setting);
     }
 
-    /// The same but for the name, which a file that is written always sets.
+    /// Returns a copy without the name, which a written file always sets.
     pub(super) fn without_name(&self) -> Self {
         let mut copy = self.clone();
         copy.note("name", false);

@@ -1,4 +1,4 @@
-//! Changes to settings, kept apart from the settings they change.
+//! Changes to settings, as values of their own.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ macro_rules! overrides {
     )*) => {
         /// Several changes to a stage's settings at once.
         ///
-        /// What is not mentioned is kept. `with_…` replaces a setting, `without_…` puts it back to its
-        /// default, the last one wins. Applied by [`Configured::with_`](crate::Configured::with_) and
-        /// [`CompositeStage::with_`](crate::CompositeStage::with_) to a copy.
+        /// `with_…` replaces a setting, `without_…` returns it to its default, and the last call
+        /// wins. Other settings stay as they are. [`Configured::with_`](crate::Configured::with_)
+        /// and [`CompositeStage::with_`](crate::CompositeStage::with_) apply the changes to a copy.
         ///
         /// ```
         /// use envspec::RuntimeEnv;
@@ -47,7 +47,7 @@ macro_rules! overrides {
                 }
             }
 
-            /// Makes the changes.
+            /// Applies the changes to these settings.
             pub fn apply(self, settings: &mut Settings) {
                 self.name.apply(&mut settings.name);
                 $(self.$field.apply(&mut settings.$field);)*

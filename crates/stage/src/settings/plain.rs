@@ -17,11 +17,11 @@ macro_rules! settings {
         $(#[$doc:meta])*
         $field:ident: $type:ty { file $file:tt change $change:tt check $check:tt show $show:tt }
     )*) => {
-        /// What a stage is besides its code.
+        /// The settings of a stage: all that it has besides its code.
         ///
-        /// Plain data, free to build and change; a value that makes no sense is refused when a
-        /// pipeline is built. As JSON it has the names of a pipeline file, and what is at its default
-        /// is left out. Debug output hides what looks secret.
+        /// Plain data, free to create and change. Building a pipeline refuses values that make no
+        /// sense. The JSON form has the names of a pipeline file, without settings at their
+        /// defaults. Debug output hides secrets.
         #[derive(Clone, PartialEq)]
         #[non_exhaustive]
         pub struct Settings {
@@ -31,7 +31,7 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// Creates the settings of a stage of that name, everything else at its default.
+            /// Creates settings with this name and default values.
             #[must_use]
             pub fn new(name: impl Into<String>) -> Self {
                 Self { name: name.into(), $($field: <$type>::default(),)* }
@@ -52,10 +52,10 @@ macro_rules! settings {
 table!(settings);
 
 impl Settings {
-    /// Refuses a task that lacks a key which the stage declares as an input. Executors do it at the
-    /// stage's door.
+    /// Fails for a task that lacks a key which the stage declares as an input. Executors call it
+    /// for each task that enters the stage.
     ///
-    /// Keys are those of a JSON object: other data has none.
+    /// Keys are those of a JSON object or the columns of a table. Other data has none.
     pub fn check_task(&self, task: &TaskId, data: &Data) -> Result<(), Error> {
         let missing: Vec<String> =
             self.inputs.iter().filter(|key| !data.has(key)).cloned().collect();
@@ -65,7 +65,7 @@ impl Settings {
         Err(Error::MissingKeys { stage: self.name.clone(), task: task.clone(), missing })
     }
 
-    /// The keys among the stage's outputs that this data of an output has not.
+    /// Returns the keys that the stage declares as outputs and that this output's data lacks.
     #[must_use]
     pub fn lacking_outputs(&self, data: &Data) -> Vec<&str> {
         self.outputs.iter().map(String::as_str).filter(|key| !data.has(key)).collect()

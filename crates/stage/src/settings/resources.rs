@@ -1,4 +1,4 @@
-//! What one worker of a stage occupies.
+//! The resources of one worker of a stage.
 
 use std::fmt;
 

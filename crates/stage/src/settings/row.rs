@@ -1,4 +1,4 @@
-//! A row of the table of settings, as a value: what code asks that treats all settings alike.
+//! A row of the table of settings, as a value, for code that treats all settings alike.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -21,29 +21,29 @@ use crate::shown;
 pub(crate) struct Row {
     /// Its names in a pipeline file, the first of which stands for it.
     pub(super) names: &'static [&'static str],
-    /// Whether it is at its default.
+    /// Returns whether it is at its default.
     pub(super) is_default: fn(&Settings) -> bool,
-    /// Whether an entry sets it, be it to its default.
+    /// Returns whether an entry sets it, even to its default.
     pub(super) is_written: fn(&Entry) -> bool,
-    /// Whether changes set it; `None` if they leave it as it is.
+    /// Returns whether changes set it; `None` if they leave it as it is.
     pub(super) gives: fn(&Overrides) -> Option<bool>,
-    /// Takes the value of other settings.
+    /// Copies its value from other settings.
     pub(super) take: fn(&mut Settings, Settings),
-    /// What is wrong with its value, if that alone tells.
+    /// Returns the fault of its value, if the value alone shows one.
     pub(super) problem: fn(&Settings) -> Option<Cow<'static, str>>,
     /// Its label in a description.
     pub(crate) label: &'static str,
-    /// Its value in a description.
+    /// Returns its value as text for a description.
     pub(crate) text: fn(&Settings) -> String,
 }
 
 impl Row {
-    /// The row of a setting, by any of its names in a pipeline file.
+    /// Returns the row of a setting, by any of its names in a pipeline file.
     pub(super) fn of(setting: &str) -> Option<&'static Self> {
         ROWS.iter().find(|row| row.names.contains(&setting))
     }
 
-    /// Its name in a pipeline file.
+    /// Returns its name in a pipeline file.
     pub(crate) fn name(&self) -> &'static str {
         self.names.first().copied().unwrap_or_default()
     }
@@ -94,8 +94,7 @@ macro_rules! problem {
 
 table!(rows);
 
-/// The settings, all of which code may declare, by their names in a pipeline file; `name` is the
-/// first.
+/// Returns all settings that code may declare, by their names in a pipeline file, `name` first.
 pub fn declarable() -> impl Iterator<Item = &'static str> {
     ["name"].into_iter().chain(ROWS.iter().flat_map(|row| row.names.iter().copied()))
 }

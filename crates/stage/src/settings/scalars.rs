@@ -58,13 +58,13 @@ pub enum Preload {
 }
 
 impl Preload {
-    /// Whether workers may be forked.
+    /// Returns whether workers may be forked.
     #[must_use]
     pub fn is_on(&self) -> bool {
         !matches!(self, Self::Flag(false))
     }
 
-    /// The modules that it names.
+    /// Returns the modules that it names.
     #[must_use]
     pub fn modules(&self) -> &[String] {
         match self {

@@ -1,4 +1,4 @@
-//! The parts of a stage's JSON Schema that its types do not tell.
+//! The parts of a stage's JSON Schema that do not follow from its types.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! How the values of settings stand in a pipeline file: each in one field or more, which is left out
-//! where it says nothing.
+//! The form of settings in a pipeline file: each value has one or more fields, which are left out
+//! at their defaults.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::resources::Resources;
 use super::scalars::Workers;
 use crate::task::seconds;
 
-/// A value that a file has as `Fields`, a tuple of options.
+/// A value that a file holds as `Fields`, a tuple of options.
 pub(super) trait Written<Fields>: Sized {
     /// Reads the fields.
     fn read(fields: Fields) -> Result<Self, TwoWorkers>;
 
-    /// Writes the fields. A default is left out, unless the entry sets it.
+    /// Returns the fields, without a default that the entry does not set.
     fn write(self, is_given: bool) -> Fields;
 }
 
@@ -42,7 +42,7 @@ impl From<Seconds> for Duration {
     }
 }
 
-/// Reads options as they are written; an empty table is one, too.
+/// Reads options in their written form; an empty table counts as given.
 pub(super) fn object<'de, D: serde::Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Map<String, Value>>, D::Error> {

@@ -15,10 +15,10 @@ use crate::{
     RustStage, Settings, Task, Workers,
 };
 
-/// What stages may need and give; few, so that they meet.
+/// Keys that stages may need and give: few, so that they match often.
 const KEYS: [&str; 4] = ["text", "url", "language", "größe"];
 
-/// Amounts that a worker may occupy.
+/// Generates amounts that a worker may occupy.
 pub fn resources() -> impl Strategy<Value = Resources> {
     let cpus = (0_u8..64).prop_map(|quarters| Resources::cpus(f64::from(quarters) / 4.0));
     (cpus, 0_u8..3, 1_u8..8).prop_map(|(resources, kind, eighths)| match kind {
@@ -29,7 +29,7 @@ pub fn resources() -> impl Strategy<Value = Resources> {
     })
 }
 
-/// A number of workers.
+/// Generates a rule for the number of workers.
 pub fn workers() -> impl Strategy<Value = Workers> {
     prop_oneof![
         2 => Just(Workers::Auto),
@@ -38,7 +38,7 @@ pub fn workers() -> impl Strategy<Value = Workers> {
     ]
 }
 
-/// Settings that pass [`Settings::check`].
+/// Generates settings that pass [`Settings::check`].
 pub fn settings() -> impl Strategy<Value = Settings> {
     let environment = (name(), option::of(runtime_env()), option::of(isolation())).boxed();
     let size = (resources(), option::of(1_usize..1000), workers()).boxed();
@@ -72,8 +72,8 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     )
 }
 
-/// Several changes of any kind. What they make of valid settings need not be valid: a fixed number
-/// of workers may meet options that exclude it.
+/// Generates several changes of any kind. They may make valid settings invalid: a fixed number of
+/// workers may meet options that exclude it.
 pub fn overrides() -> impl Strategy<Value = Overrides> {
     let with = Overrides::default;
     let change = prop_oneof![
@@ -106,7 +106,7 @@ pub fn overrides() -> impl Strategy<Value = Overrides> {
         .prop_map(|changes| changes.into_iter().fold(Overrides::default(), Overrides::then))
 }
 
-/// Python code of every kind, with arguments that TOML has too.
+/// Generates Python code of every kind, with arguments that TOML can represent.
 pub fn python_code() -> impl Strategy<Value = PythonCode> {
     let args = prop_oneof![
         Just(Value::Null),
@@ -124,13 +124,13 @@ pub fn python_code() -> impl Strategy<Value = PythonCode> {
     (code, args).prop_map(|(code, args)| code.with_args(args))
 }
 
-/// A stage in Python that passes its checks.
+/// Generates a stage in Python that passes its checks.
 pub fn python_stage() -> impl Strategy<Value = PythonStage> {
     (python_code().boxed(), settings().boxed())
         .prop_map(|(code, settings)| PythonStage::new(code, settings))
 }
 
-/// A stage in Rust that passes its checks, and each task on.
+/// Generates a stage in Rust that passes its checks and passes each task on.
 pub fn rust_stage() -> impl Strategy<Value = RustStage> {
     settings().boxed().prop_map(|settings| {
         let code =
@@ -139,13 +139,13 @@ pub fn rust_stage() -> impl Strategy<Value = RustStage> {
     })
 }
 
-/// A stage of either kind that passes its checks.
+/// Generates a stage of either kind that passes its checks.
 pub fn any_stage() -> impl Strategy<Value = AnyStage> {
     prop_oneof![python_stage().prop_map(AnyStage::from), rust_stage().prop_map(AnyStage::from),]
 }
 
-/// Boxed, as the large strategies below are: in an unoptimized build, strategies by value within
-/// strategies by value overflow a test thread's stack.
+/// Generates a `runtime_env`. Boxed like the large strategies below: in an unoptimized build,
+/// nested strategies by value overflow a test thread's stack.
 pub(super) fn runtime_env() -> BoxedStrategy<RuntimeEnv> {
     envspec::strategies::runtime_env().boxed()
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The place of a task among all that came of its source; it displays as `0`, `0_3_1` or `r0f3a…_2`.
+/// The place of a task among all tasks made from its source; it displays as `0`, `0_3_1` or
+/// `r0f3a…_2`.
 ///
 /// The executor gives ids, which depend only on the order of the input and on the outputs of the
 /// stages. The root is `0`, the i-th task that a user hands in is `0_i`, the outputs for a task are

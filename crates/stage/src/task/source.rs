@@ -74,7 +74,7 @@ impl Sources {
         Self::One(Arc::new(source))
     }
 
-    /// Joins those of several tasks, each once.
+    /// Joins the source tasks of several tasks, each once.
     pub(super) fn together<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
         let mut sources: Vec<Arc<SourceTask>> = parts.flat_map(Self::as_slice).cloned().collect();
         sources.sort_by_key(|source| source.index);

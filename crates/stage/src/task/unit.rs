@@ -69,13 +69,13 @@ impl Task {
         })
     }
 
-    /// Makes it a task that a user hands in under a number of its own, and that is followed until
-    /// nothing made from it is left. Default: a task is numbered by its place and not followed.
+    /// Sets the source task, which gives the task its number and is followed until nothing made
+    /// from it is left. Default: a task is numbered by its place and not followed.
     pub fn with_source(self, source: SourceTask) -> Self {
         Self { sources: Sources::of(source), ..self }
     }
 
-    /// Makes it a task that was made from these; see [`with_source`](Self::with_source).
+    /// Sets the source tasks that it was made from; see [`with_source`](Self::with_source).
     pub fn with_sources(self, sources: impl IntoIterator<Item = SourceTask>) -> Self {
         let sources: Vec<Sources> = sources.into_iter().map(Sources::of).collect();
         Self { sources: Sources::together(sources.iter()), ..self }

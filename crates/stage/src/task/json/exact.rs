@@ -1,4 +1,4 @@
-//! Finds what a reader of JSON would alter in silence.
+//! Finds values that a reader of JSON would alter without an error.
 
 use std::collections::HashSet;
 
@@ -37,13 +37,13 @@ pub(crate) fn is_reserved(key: &str) -> bool {
     key.starts_with("$serde_json::private::") || key.starts_with("$__toml_private_")
 }
 
-/// Returns what is wrong with a reserved key.
+/// Returns the fault of a reserved key.
 pub(crate) fn reserved(key: &str) -> String {
     format!("the key `{key}` has a meaning of its own for readers of TOML and JSON: rename it")
 }
 
-/// Returns the first place that would be altered: a key that stands twice, a reserved one, a number
-/// that no double comes near, or half of a surrogate pair. A text that is no JSON has none.
+/// Returns the first place that a reader would alter: a repeated key, a reserved key, a number
+/// beyond the range of a double, or half of a surrogate pair. Text that is no JSON has none.
 pub(crate) fn find_inexact(text: &str) -> Option<Inexact> {
     let mut tokens = Tokens::of(text);
     let mut open: Vec<Open<'_>> = Vec::new();

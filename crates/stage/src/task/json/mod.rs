@@ -126,7 +126,7 @@ impl Json {
         self.value.into_inner().unwrap_or(Ok(Value::Null))
     }
 
-    /// Returns it without the parsed value, if it has the text, too.
+    /// Drops the parsed value if the text is there too.
     #[must_use]
     pub fn without_value(self) -> Self {
         let refused = self.refused.clone();
