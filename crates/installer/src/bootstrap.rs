@@ -18,7 +18,7 @@ use pep440_rs::Version;
 use crate::bytecode::compile_recorded;
 use crate::command_line::Program;
 use crate::error::{Error, IoResultExt};
-use crate::installer::failure;
+use crate::failure::failure;
 use crate::interpreter::{Bytecode, Description, run_script};
 use crate::outcome::Package;
 use crate::process::{self, Streams};

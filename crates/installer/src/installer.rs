@@ -13,13 +13,13 @@ use envspec::{Install, Requirement, Tool};
 use pep440_rs::Version;
 
 use crate::ambient::Ambient;
-use crate::classify::{Kind, classify};
 use crate::command::{Command, Finished};
 use crate::command_line::{self, Abilities, Program};
 use crate::complaints::complaints;
 use crate::deadline::Limit;
 use crate::early::{self, Begun, Standing};
 use crate::error::{Error, IoResultExt};
+use crate::failure::failure;
 use crate::interpreter::distributions;
 use crate::local;
 use crate::mode::Mode;
@@ -34,7 +34,6 @@ use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::shadow::{self, Shadow};
 use crate::sources::Sources;
-use crate::transcript::Transcript;
 use crate::variables;
 
 /// Pauses before the second and the third attempt, where the network failed.
@@ -113,8 +112,9 @@ impl Installer {
     ///
     /// # Errors
     ///
-    /// Each variant of [`Error`] that has a [`Transcript`], and [`Error::Unsupported`] for overrides
-    /// with pip. Failures of the network are retried twice, inside the deadline.
+    /// Each variant of [`Error`] that has a [`Transcript`](crate::Transcript), and
+    /// [`Error::Unsupported`] for overrides with pip. Failures of the network are retried twice,
+    /// inside the deadline.
     pub fn install(&self, request: &Request<'_>) -> Result<Outcome, Error> {
         self.call(request, Mode::Install, None)
     }
@@ -476,34 +476,5 @@ impl fmt::Debug for Installer {
             .field("program", program)
             .field("version", version)
             .finish_non_exhaustive()
-    }
-}
-
-/// Returns the error for a failed or stopped run of a tool.
-pub(crate) fn failure(
-    tool: Tool,
-    command: &Command,
-    finished: &Finished,
-    secrets: &Secrets,
-    attempts: u32,
-) -> Error {
-    let transcript = Transcript::new(command, finished, secrets).with_attempts(attempts);
-    let source = Box::new(transcript);
-    if finished.status.is_none() {
-        return Error::Timeout { tool, elapsed: finished.elapsed, source };
-    }
-    let words = if finished.stderr.is_empty() { &finished.stdout } else { &finished.stderr };
-    match classify(tool, words) {
-        Kind::Unsatisfiable => Error::Unsatisfiable { tool, source },
-        Kind::NotFound { package } => {
-            Error::NotFound { tool, package: secrets.redact(&package), source }
-        }
-        Kind::BuildFailed { package } => {
-            let package = package.map(|package| secrets.redact(&package));
-            Error::BuildFailed { tool, package, source }
-        }
-        Kind::Network { transient } => Error::Network { tool, transient, source },
-        Kind::NoSpace => Error::NoSpace { tool, source },
-        Kind::Other => Error::Failed { tool, source },
     }
 }

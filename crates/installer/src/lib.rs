@@ -58,6 +58,7 @@ mod deadline;
 mod disk_source;
 mod early;
 mod error;
+mod failure;
 mod installer;
 mod interpreter;
 mod known;
