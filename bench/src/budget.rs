@@ -9,6 +9,7 @@ use crate::peer::THREE_STAGES;
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Budget {
     Tasks,
+    Client,
     Payloads,
     TableCopies,
     TableMemory,
@@ -30,12 +31,13 @@ pub(crate) enum Budget {
 
 impl Budget {
     /// All budgets, in the order of the summary.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Example,
         Self::ExampleLarge,
         Self::ExampleAgain,
         Self::Job,
         Self::Tasks,
+        Self::Client,
         Self::Payloads,
         Self::TableCopies,
         Self::TableMemory,
@@ -62,6 +64,9 @@ impl Budget {
             Self::Job => "2 000 small tasks through the example, start included: 300x less",
             Self::Tasks => {
                 "tasks of 1 KiB through one Python stage, one by one: 2.5x less than `Pool.imap`"
+            }
+            Self::Client => {
+                "small tasks through `Pipeline.stream` of Python: 0.8 of the speed of `curator run`"
             }
             Self::Payloads => "payloads of 10 MiB, there and back: 20x less than `Pool.apply`",
             Self::TableCopies => {
@@ -99,6 +104,7 @@ impl Budget {
             Self::Tasks | Self::AddedOnRayData => 2.5,
             Self::Payloads => 20.0,
             Self::Elastic => 0.9,
+            Self::Client => 0.8,
             Self::Worker => 1.0 / 3.0,
             Self::Prepare => 1e-3,
             // "A few milliseconds."

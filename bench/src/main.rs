@@ -44,6 +44,7 @@ use curator::venv_cache::BoxError;
 use crate::bases::MeasuredBase;
 use crate::environments::hits;
 use crate::machine::Machine;
+use crate::progress::progress;
 use crate::record::Record;
 use crate::supervise::Folders;
 use crate::world::World;
@@ -99,7 +100,12 @@ impl<S: Send + Sync + Clone + ValueEnum + 'static> Options<S> {
     ) -> Result<(), BoxError> {
         let Self { quick, only, write, json, keep } = self;
         if cfg!(debug_assertions) {
-            return Err("figures of an unoptimized build mean nothing: run with --release".into());
+            if *write || json.is_some() {
+                return Err(
+                    "figures of an unoptimized build mean nothing: run with --release".into()
+                );
+            }
+            progress("an unoptimized build: what it measures works, and its figures mean nothing");
         }
         let world = World::new(keep.as_deref())?;
         let small = MeasuredBase::small(&world)?;
@@ -147,4 +153,24 @@ fn main() -> ExitCode {
         }
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(words: &[&str]) -> Options<data::Subject> {
+        let words = ["bench", "data"].iter().chain(words);
+        let Area::Data(options) = Arguments::parse_from(words).area else { panic!("it is data") };
+        options
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn an_unoptimized_build_writes_no_figures() {
+        for words in [&["--write"][..], &["--quick", "--json", "figures.json"]] {
+            let error = options(words).measure("data", |_, _, _, _| Ok(())).unwrap_err();
+            assert!(error.to_string().contains("run with --release"), "{error}");
+        }
+    }
 }

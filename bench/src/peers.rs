@@ -1,5 +1,6 @@
 //! Other projects' programs that do the same work: started, measured and cleaned up.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +36,11 @@ impl Peer {
 /// Returns the path of a Python source of these measurements.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+}
+
+/// Returns the folder of Curator's package for Python.
+pub(crate) fn package() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/curator/python")
 }
 
 /// Several runs, or the first failure.
@@ -86,7 +92,7 @@ pub(crate) fn pool(
 }
 
 /// Returns the last line of a program's output, where Python prints an error's message.
-fn last_line(said: &[u8]) -> String {
+pub(crate) fn last_line(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
 }
@@ -122,21 +128,9 @@ pub(crate) fn nemo_curator(
     let cluster = Cluster::new(world)?;
     // Files instead of pipes, since Ray's processes may keep them open after the script ends.
     let [printed, said] = ["out", "err"].map(|name| cluster.dir().join(name));
-    let scripts = python.parent().ok_or("an interpreter lies in a folder")?;
-    let inherited = std::env::var("PATH")?;
-    let running = duct::cmd!(python, script("nemo.py"), engine, tasks.to_string())
-        .dir(cluster.dir())
-        .env("RAY_TMPDIR", cluster.dir())
-        .env("RAY_USAGE_STATS_ENABLED", "0")
-        .env("PATH", format!("{}:{inherited}", scripts.display()))
-        .env("VIRTUAL_ENV", scripts.parent().ok_or("it lies in a virtualenv")?)
-        .env_remove("RAY_ADDRESS")
-        .env_remove("PYTHONPATH")
-        .stdin_null()
-        .stdout_path(&printed)
-        .stderr_path(&said)
-        .unchecked()
-        .start()?;
+    let words = [script("nemo.py").into_os_string(), engine.into(), tasks.to_string().into()];
+    let command = cluster.command(python, words, [])?.stdin_null();
+    let running = command.stdout_path(&printed).stderr_path(&said).start()?;
     let problem = match running.wait_timeout(patience)?.map(|output| output.status) {
         Some(status) if status.success() => "it was not asked for".to_owned(),
         Some(_) => last_line(&fs::read(&said)?),
@@ -171,10 +165,39 @@ impl Cluster {
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
+
+    /// Returns the variable that all processes of the session have.
+    pub(crate) fn variable(&self) -> String {
+        format!("RAY_TMPDIR={}", self.dir().display())
+    }
+
+    /// Returns a command for Python in the folder, as if its environment were activated.
+    pub(crate) fn command(
+        &self,
+        python: &Path,
+        words: impl IntoIterator<Item = OsString>,
+        variables: impl IntoIterator<Item = (&'static str, OsString)>,
+    ) -> Result<duct::Expression, BoxError> {
+        let scripts = python.parent().ok_or("an interpreter lies in a folder")?;
+        let inherited = std::env::var("PATH")?;
+        // What is set first wins.
+        let command = variables
+            .into_iter()
+            .fold(duct::cmd(python, words), |command, (name, value)| command.env(name, value));
+        Ok(command
+            .dir(self.dir())
+            .env("RAY_TMPDIR", self.dir())
+            .env("RAY_USAGE_STATS_ENABLED", "0")
+            .env("PATH", format!("{}:{inherited}", scripts.display()))
+            .env("VIRTUAL_ENV", scripts.parent().ok_or("it lies in a virtualenv")?)
+            .env_remove("RAY_ADDRESS")
+            .env_remove("PYTHONPATH")
+            .unchecked())
+    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        processes::end_started_with(&format!("RAY_TMPDIR={}", self.dir().display()));
+        processes::end_started_with(&self.variable());
     }
 }

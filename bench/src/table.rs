@@ -17,6 +17,8 @@ pub(crate) enum Unit {
     Bytes,
     /// A factor.
     Times,
+    /// How many in a second.
+    Rate,
 }
 
 /// One measurement, and what it is compared with.
@@ -135,6 +137,11 @@ impl Row {
 
     pub(crate) fn bytes(what: impl Into<String>, sample: &Sample) -> Self {
         Self::new(what, Unit::Bytes, sample)
+    }
+
+    /// Creates a row with a number in a second.
+    pub(crate) fn rate(what: impl Into<String>, sample: &Sample) -> Self {
+        Self::new(what, Unit::Rate, sample)
     }
 
     /// Compares the row with something else that was measured in the same run.
@@ -386,6 +393,7 @@ pub(crate) fn times(ratio: f64) -> String {
 pub(crate) fn display(value: f64, unit: Unit) -> String {
     let (value, names) = match unit {
         Unit::Times => return times(value),
+        Unit::Rate => return format!("{value:.0} /s"),
         Unit::Seconds => (value * 1e6, ["µs", "ms", "s"]),
         Unit::Bytes => (value / 1e3, ["kB", "MB", "GB"]),
     };

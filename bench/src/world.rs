@@ -13,6 +13,10 @@ use crate::calm::Calm;
 use crate::progress::progress;
 use crate::supervise::{Folders, target};
 
+/// The profile that this is built by, and its folder. The programs under measurement have it, too.
+const PROFILE: (&str, &str) =
+    if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
+
 /// A folder with caches, and the programs under measurement.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -34,7 +38,7 @@ impl World {
             None => large,
         };
         fs::create_dir_all(root.join("runs"))?;
-        let programs = target.join("release");
+        let programs = target.join(PROFILE.1);
         Ok(Self {
             root,
             short,
@@ -106,6 +110,11 @@ impl World {
         Provisioner::builder().base(base.clone()).cache_dir(cache).budget(None)
     }
 
+    /// Returns the path of the command `curator`.
+    pub(crate) fn program(&self) -> &Path {
+        &self.curator
+    }
+
     /// Returns the command `curator` over a cache.
     pub(crate) fn curator(&self, arguments: &[&str], cache: &Path) -> duct::Expression {
         command(&self.curator, arguments, cache)
@@ -150,7 +159,8 @@ fn build_programs(target: &Path) -> Result<(), BoxError> {
         cargo,
         "build",
         "--quiet",
-        "--release",
+        "--profile",
+        PROFILE.0,
         "--package",
         "curator",
         "--features",

@@ -3,6 +3,7 @@
 //! Peers are Python's own pools, `uv run`, and NeMo Curator on the three engines of Ray. A peer
 //! that does not start or does not end fails its rows, and no others.
 
+mod client;
 mod elastic;
 mod engines;
 mod environments;
@@ -47,6 +48,8 @@ pub(crate) enum Subject {
     Example,
     /// 2 000 small tasks through the documented example.
     Job,
+    /// Small tasks and large tables through Python's own pipelines.
+    Client,
     /// Up to 64 distinct environments over bases of several sizes. Last, because they leave many
     /// files.
     Environments,
@@ -71,6 +74,7 @@ pub(crate) fn measure(
             Subject::Forks => forks::add(&lab, table),
             Subject::Elastic => elastic::add(&lab, table),
             Subject::FirstTask => first_task::add(&lab, table),
+            Subject::Client => client::add(&lab, table),
             Subject::Environments => environments::add(&lab, table),
             Subject::Example | Subject::Job => {
                 // One run of the engines serves both subjects.
