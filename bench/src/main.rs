@@ -16,6 +16,7 @@ mod bases;
 mod book;
 mod budget;
 mod calm;
+mod cpu;
 mod data;
 mod disk;
 mod engines;

@@ -16,12 +16,14 @@ pub(crate) fn family() -> BTreeSet<u32> {
 /// Returns the processes that were started with this variable, whatever their parents are now, and
 /// their descendants without it.
 pub(crate) fn started_with(variable: &str) -> BTreeSet<u32> {
-    let is_marked = |number: &u32| {
-        // A process that has ended has no variables, even before it is reaped.
-        let variables = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
-        variables.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
-    };
-    descendants(numbers().filter(is_marked).collect())
+    descendants(numbers().filter(|number| has_variable(*number, variable)).collect())
+}
+
+/// Returns whether a process was started with this variable: `NAME=VALUE`.
+pub(crate) fn has_variable(number: u32, variable: &str) -> bool {
+    // A process that has ended has no variables, even before it is reaped.
+    let variables = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+    variables.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
 }
 
 /// Kills these processes until none is left.
@@ -39,7 +41,8 @@ pub(crate) fn end_started_with(variable: &str) {
     }
 }
 
-fn numbers() -> impl Iterator<Item = u32> {
+/// Returns the numbers of all processes.
+pub(crate) fn numbers() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

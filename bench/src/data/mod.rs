@@ -13,6 +13,7 @@ mod flow;
 mod forks;
 mod lab;
 mod payloads;
+mod pipeline;
 mod stages;
 mod starts;
 mod tables;
@@ -48,6 +49,9 @@ pub(crate) enum Subject {
     Example,
     /// 2 000 small tasks through the documented example.
     Job,
+    /// A pipeline of nine stages of NeMo Curator, first and second run, by Curator and by Ray's
+    /// engines.
+    Pipeline,
     /// Small tasks and large tables through Python's own pipelines.
     Client,
     /// Up to 64 distinct environments over bases of several sizes. Last, because they leave many
@@ -74,6 +78,7 @@ pub(crate) fn measure(
             Subject::Forks => forks::add(&lab, table),
             Subject::Elastic => elastic::add(&lab, table),
             Subject::FirstTask => first_task::add(&lab, table),
+            Subject::Pipeline => pipeline::add(&lab, table),
             Subject::Client => client::add(&lab, table),
             Subject::Environments => environments::add(&lab, table),
             Subject::Example | Subject::Job => {
