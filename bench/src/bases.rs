@@ -30,6 +30,21 @@ const LARGE: [&str; 7] = [
 const NEMO: [&str; 5] =
     ["nemo_curator==1.4.0", "ray[data,default]==2.60.0", "packaging==26.0", "virtualenv", "pip"];
 
+/// `torch`, and what versions of `transformers` need, except that and its `tokenizers`: over 5 GB.
+const TORCH: [&str; 10] = [
+    "torch",
+    // The versions are from before the second one.
+    "numpy<2",
+    "filelock",
+    "huggingface-hub<1",
+    "packaging",
+    "pyyaml",
+    "regex",
+    "requests",
+    "safetensors",
+    "tqdm",
+];
+
 /// The packages of the synthetic base that stands for a large one: 50 000 files.
 const SYNTHETIC_PACKAGES: usize = 500;
 const SYNTHETIC_FOLDERS: usize = 5;
@@ -70,6 +85,11 @@ impl MeasuredBase {
     /// A base whose stages import what takes long.
     pub(crate) fn frames(world: &World) -> Result<Self, BoxError> {
         Self::managed("frames'", &["pandas", "pyarrow"], world)
+    }
+
+    /// A base whose stages compute with a model.
+    pub(crate) fn torch(world: &World) -> Result<Self, BoxError> {
+        Self::managed("torch's", &TORCH, world)
     }
 
     /// The peers' own.

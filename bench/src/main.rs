@@ -72,13 +72,32 @@ enum Area {
     Hits(hits::Arguments),
 }
 
+/// The parts of an area, as the command line names them.
+trait Parts: Send + Sync + Clone + ValueEnum + 'static {
+    /// Returns whether the part is so large that it is measured only where it is named, and never in
+    /// a quick run.
+    fn is_large(&self) -> bool {
+        false
+    }
+}
+
+impl Parts for environments::Subject {}
+
+impl Parts for engines::Engine {}
+
+impl Parts for data::Subject {
+    fn is_large(&self) -> bool {
+        *self == Self::Torch
+    }
+}
+
 /// How to measure.
 #[derive(Debug, Args)]
-struct Options<S: Send + Sync + Clone + ValueEnum + 'static> {
+struct Options<S: Parts> {
     /// Do fewer runs, and leave out large subjects
     #[arg(long)]
     quick: bool,
-    /// Measure only this subject; may be repeated
+    /// Measure only this subject; may be repeated. Large ones are measured only where they are named
     #[arg(long, value_name = "WHAT")]
     only: Vec<S>,
     /// Put the new figures into `bench/RESULTS.md`, and keep the other figures there
@@ -92,14 +111,21 @@ struct Options<S: Send + Sync + Clone + ValueEnum + 'static> {
     keep: Option<PathBuf>,
 }
 
-impl<S: Send + Sync + Clone + ValueEnum + 'static> Options<S> {
-    /// Measures the named subjects, or all.
+impl<S: Parts> Options<S> {
+    /// Returns what is measured: the named subjects, or all but the large ones.
+    fn subjects(&self) -> Vec<S> {
+        let is_measured = |it: &&S| !it.is_large() || !(self.quick || self.only.is_empty());
+        let named = if self.only.is_empty() { S::value_variants() } else { &*self.only };
+        named.iter().filter(is_measured).cloned().collect()
+    }
+
+    /// Measures the named subjects, or all but the large ones.
     fn measure(
         &self,
         area: &'static str,
         measure: impl FnOnce(&World, MeasuredBase, &[S], &mut Record<'_>) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
-        let Self { quick, only, write, json, keep } = self;
+        let Self { quick, write, json, keep, .. } = self;
         if cfg!(debug_assertions) {
             if *write || json.is_some() {
                 return Err(
@@ -108,12 +134,15 @@ impl<S: Send + Sync + Clone + ValueEnum + 'static> Options<S> {
             }
             progress("an unoptimized build: what it measures works, and its figures mean nothing");
         }
+        let subjects = self.subjects();
+        if subjects.is_empty() {
+            progress("nothing is measured: a quick run leaves out large subjects");
+        }
         let world = World::new(keep.as_deref())?;
         let small = MeasuredBase::small(&world)?;
         let machine = Machine::describe(&world, &small, *quick)?;
         let mut record = Record::new(&world, area, machine, *write);
-        let subjects = if only.is_empty() { S::value_variants() } else { only };
-        measure(&world, small, subjects, &mut record)?;
+        measure(&world, small, &subjects, &mut record)?;
         record.finish(json.as_deref())
     }
 }
@@ -166,6 +195,10 @@ mod tests {
         options
     }
 
+    fn subjects(words: &[&str]) -> Vec<data::Subject> {
+        options(words).subjects()
+    }
+
     #[cfg(debug_assertions)]
     #[test]
     fn an_unoptimized_build_writes_no_figures() {
@@ -173,5 +206,15 @@ mod tests {
             let error = options(words).measure("data", |_, _, _, _| Ok(())).unwrap_err();
             assert!(error.to_string().contains("run with --release"), "{error}");
         }
+    }
+
+    #[test]
+    fn large_subjects_are_measured_where_they_are_named_unless_the_run_is_quick() {
+        let all = subjects(&[]);
+        assert_eq!(all.len(), data::Subject::value_variants().len() - 1);
+        assert!(!all.contains(&data::Subject::Torch));
+        assert_eq!(subjects(&["--only", "torch"]), [data::Subject::Torch]);
+        let quick = subjects(&["--quick", "--only", "torch", "--only", "client"]);
+        assert_eq!(quick, [data::Subject::Client]);
     }
 }

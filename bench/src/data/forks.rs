@@ -3,7 +3,7 @@
 
 use curator::backends::Event;
 use curator::venv_cache::BoxError;
-use curator::{Pipeline, PythonStage, Task};
+use curator::{LocalExecutor, Pipeline, PythonStage, Task};
 use serde_json::json;
 
 use super::flow::Flow;
@@ -16,26 +16,31 @@ use crate::sample::Sample;
 use crate::table::{Row, Table};
 use crate::world::World;
 
+/// Number of workers at once.
+const WORKERS: usize = 8;
+
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     progress("workers that are forked");
     table.section("a stage whose file imports pandas and pyarrow: workers, forked and started");
     let base = MeasuredBase::frames(lab.world)?;
-    let stage = PythonStage::from_file(script("imports.py"), "Imported").with_batch_size(1);
+    let stage = |class| PythonStage::from_file(script("imports.py"), class);
     let executor = World::executor(&base.base(), &lab.cache);
-    let kinds = [("forked", executor.clone()), ("started", executor.with_templates(false))];
+    let workers = lab.runs(40, 10);
+    add_workers(lab, &executor, [stage("Imported"), stage("Together")], workers, table)
+}
+
+/// Measures workers of a stage, and eight at once of one whose class is `Together`.
+pub(super) fn add_workers(
+    lab: &Lab<'_>,
+    executor: &LocalExecutor,
+    [stage, together]: [PythonStage; 2],
+    workers: usize,
+    table: &mut Table,
+) -> Result<(), BoxError> {
+    let kinds = [("forked", executor.clone()), ("started", executor.clone().with_templates(false))];
     let mut medians = Vec::new();
     for (kind, executor) in &kinds {
-        // Each task has a worker of its own; the first one waits for the imports in either case.
-        let pipeline = Pipeline::new("forks")
-            .with_stage(stage.clone().with_num_workers(1).with_recycle_after(1));
-        lab.world.settle()?;
-        let tasks = vec![Task::new(json!({})); lab.runs(40, 10)].into_iter();
-        let flow = Flow::run(executor, &pipeline, tasks, |_| true)?;
-        let ready = flow.events.iter().filter_map(|(_, event)| match event {
-            Event::WorkerReady { duration, .. } => Some(duration.as_secs_f64()),
-            _ => None,
-        });
-        let sample = Sample::new(ready.skip(1).collect());
+        let sample = until_ready(lab, executor, &stage, workers)?;
         medians.push(sample.median());
         let what = format!("a further worker, {kind}: from when it is wanted until it is ready");
         table.add(Row::seconds(what, &sample));
@@ -45,26 +50,54 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     }
     for (kind, executor) in &kinds {
         let mut bytes = Vec::new();
-        for run in 0..lab.runs(3, 1) {
-            // Tasks wait for all eight: the first worker alone would have done them before the last one
-            // has imported anything.
-            let folder = lab.world.root().join(format!("together-{kind}-{run}"));
-            std::fs::create_dir_all(&folder)?;
-            let stage = PythonStage::from_file(script("imports.py"), "Together")
-                .with_args(json!([folder, 8]))
-                .with_batch_size(1)
-                .with_num_workers(8);
-            let pipeline = Pipeline::new("forks").with_stage(stage);
-            lab.world.settle()?;
-            let before = memory::Memory::now().all;
-            let tasks = vec![Task::new(json!({})); 64].into_iter();
-            let run = || Flow::run(executor, &pipeline, tasks, |_| true);
-            let (flow, peak, _) = memory::peak(run);
-            flow?;
-            #[expect(clippy::cast_precision_loss, reason = "no machine has that much")]
-            bytes.push(peak.all.saturating_sub(before) as f64);
+        for _ in 0..lab.runs(3, 1) {
+            bytes.push(memory_of_eight(lab, executor, &together)?);
         }
         table.add(Row::bytes(format!("eight workers, {kind}: memory"), &Sample::new(bytes)));
     }
     Ok(())
+}
+
+/// Returns the seconds until each worker but the first is ready.
+fn until_ready(
+    lab: &Lab<'_>,
+    executor: &LocalExecutor,
+    stage: &PythonStage,
+    workers: usize,
+) -> Result<Sample, BoxError> {
+    // Each task has a worker of its own; the first one waits for the imports in either case.
+    let stage = stage.clone().with_batch_size(1).with_num_workers(1).with_recycle_after(1);
+    let pipeline = Pipeline::new("forks").with_stage(stage);
+    lab.world.settle()?;
+    let tasks = vec![Task::new(json!({})); workers].into_iter();
+    let flow = Flow::run(executor, &pipeline, tasks, |_| true)?;
+    let ready = flow.events.iter().filter_map(|(_, event)| match event {
+        Event::WorkerReady { duration, .. } => Some(duration.as_secs_f64()),
+        _ => None,
+    });
+    Ok(Sample::new(ready.skip(1).collect()))
+}
+
+/// Returns the bytes that eight workers add.
+fn memory_of_eight(
+    lab: &Lab<'_>,
+    executor: &LocalExecutor,
+    together: &PythonStage,
+) -> Result<f64, BoxError> {
+    // Tasks wait for all eight: the first worker alone would have done them before the last one has
+    // imported anything.
+    let folder = tempfile::tempdir_in(lab.world.root())?;
+    let stage = together
+        .clone()
+        .with_args(json!([folder.path(), WORKERS]))
+        .with_batch_size(1)
+        .with_num_workers(WORKERS);
+    let pipeline = Pipeline::new("forks").with_stage(stage);
+    lab.world.settle()?;
+    let before = memory::Memory::now().all;
+    let tasks = vec![Task::new(json!({})); 64].into_iter();
+    let (flow, peak, _) = memory::peak(|| Flow::run(executor, &pipeline, tasks, |_| true));
+    flow?;
+    #[expect(clippy::cast_precision_loss, reason = "no machine has that much")]
+    Ok(peak.all.saturating_sub(before) as f64)
 }

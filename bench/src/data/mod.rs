@@ -17,6 +17,7 @@ mod pipeline;
 mod stages;
 mod starts;
 mod tables;
+mod torch;
 
 use clap::ValueEnum;
 use curator::venv_cache::BoxError;
@@ -54,6 +55,9 @@ pub(crate) enum Subject {
     Pipeline,
     /// Small tasks and large tables through Python's own pipelines.
     Client,
+    /// Two versions of `transformers` over a base with `torch`. It takes 6 GB of disk, and is measured
+    /// only where it is named.
+    Torch,
     /// Up to 64 distinct environments over bases of several sizes. Last, because they leave many
     /// files.
     Environments,
@@ -80,6 +84,7 @@ pub(crate) fn measure(
             Subject::FirstTask => first_task::add(&lab, table),
             Subject::Pipeline => pipeline::add(&lab, table),
             Subject::Client => client::add(&lab, table),
+            Subject::Torch => torch::add(&lab, table),
             Subject::Environments => environments::add(&lab, table),
             Subject::Example | Subject::Job => {
                 // One run of the engines serves both subjects.
