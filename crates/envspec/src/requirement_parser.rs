@@ -258,14 +258,19 @@ fn reference(
 const NOT_IN_PATHS: [char; 6] = ['@', '=', '<', '>', '~', '!'];
 
 /// Returns whether the text is a path rather than a name: it starts with a dot, holds a slash, or
-/// ends like a wheel or a source archive, and no character of [`NOT_IN_PATHS`] comes first. A path
-/// with such a character needs `./` before it.
+/// ends like a wheel or a source archive, and no character of [`NOT_IN_PATHS`] comes first or, after
+/// white space, next. A path with such a character needs `./` before it.
 fn looks_like_path(text: &str) -> bool {
     let word = text.split([';', ' ', '\t']).next().unwrap_or(text);
     let before_extras = word.split('[').next().unwrap_or(word);
+    // In `a.tar <= 3` it is a name.
+    let rest = text[word.len()..].trim_start();
+    let after_extras = if rest.starts_with('[') { rest.split_once(']') } else { Some(("", rest)) };
+    let next = after_extras.and_then(|(_, rest)| rest.trim_start().chars().next());
+    let is_compared = next.is_some_and(|next| next == '(' || NOT_IN_PATHS.contains(&next));
     word.starts_with('.')
         || word.split_once('/').is_some_and(|(before, _)| !before.contains(&NOT_IN_PATHS[..]))
-        || (name::is_archive(before_extras) && !word.contains(&NOT_IN_PATHS[..]))
+        || (name::is_archive(before_extras) && !word.contains(&NOT_IN_PATHS[..]) && !is_compared)
 }
 
 /// The name in `egg=name` or `egg=name[extras]`, among the parts of a URL's fragment.
@@ -340,6 +345,11 @@ mod tests {
             ("foo (>=1.0, <2)", "foo<2.0,>=1.0"),
             ("foo[B,a]==1.0.0 # pinned", "foo[a,b]==1.0"),
             ("foo[]", "foo"),
+            ("a.tar <= 3", "a-tar<=3.0"),
+            ("a.tar<=3", "a-tar<=3.0"),
+            ("a.zip\t(<= 3)", "a-zip<=3.0"),
+            ("a.zip [b] ==3", "a-zip[b]==3.0"),
+            ("a.zip @ https://h/x.whl", "a-zip @ https://h/x.whl"),
             ("foo;os_name=='nt'", "foo ; os_name == 'nt'"),
             ("foo@https://H/x.whl", "foo @ https://h/x.whl"),
             (
