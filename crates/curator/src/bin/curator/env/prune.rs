@@ -1,9 +1,11 @@
 //! `env prune`: removes environments down to a budget.
 
+use std::collections::BTreeSet;
+use std::mem::take;
 use std::process::ExitCode;
 
 use curator::backends::worker::warm::WarmTemplates;
-use curator::venv_cache::{Budget, PruneReport};
+use curator::venv_cache::{Budget, Key, PruneReport};
 use serde_json::{Value, json};
 
 use super::store::Store;
@@ -19,14 +21,34 @@ pub(crate) fn run(arguments: &Prune, store: &Store) -> Result<ExitCode, Failure>
         let keys: Vec<String> = cache.list()?.iter().map(|it| it.key.to_string()).collect();
         WarmTemplates::of_user().leave(&keys);
     }
-    let report = cache.prune(&budget)?;
-    if arguments.output.json {
-        output::json(&as_json(&report, arguments.dry_run))?;
+    let mut report = cache.prune(&budget)?;
+    let waiting = if arguments.all && arguments.dry_run {
+        take_waiting(&mut report, &waiting())
     } else {
-        output::text(&lines(&report, arguments.dry_run).join("\n"))?;
+        Vec::new()
+    };
+    if arguments.output.json {
+        output::json(&as_json(&report, &waiting, arguments.dry_run))?;
+    } else {
+        output::text(&lines(&report, &waiting, arguments.dry_run).join("\n"))?;
     }
     // Files that could not be deleted are a failure, although the environment is gone.
     Ok(if report.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns the keys of environments in which imports are kept warm that no run uses now.
+fn waiting() -> BTreeSet<String> {
+    let templates = WarmTemplates::of_user().list().unwrap_or_default();
+    let idle = templates.into_iter().filter(|template| template.idle.is_some());
+    idle.flat_map(|template| template.environments).collect()
+}
+
+/// Takes from those in use what nothing but such imports keeps, which `--all` ends.
+fn take_waiting(report: &mut PruneReport, waiting: &BTreeSet<String>) -> Vec<Key> {
+    let (taken, in_use) =
+        take(&mut report.in_use).into_iter().partition(|key| waiting.contains(&key.to_string()));
+    report.in_use = in_use;
+    taken
 }
 
 /// Returns the budget that the arguments ask for; without a limit, the one of the variables.
@@ -49,7 +71,7 @@ fn budget(arguments: &Prune) -> Result<Budget, Failure> {
     Ok(budget)
 }
 
-fn as_json(report: &PruneReport, is_dry_run: bool) -> Value {
+fn as_json(report: &PruneReport, waiting: &[Key], is_dry_run: bool) -> Value {
     let left: Vec<Value> = report
         .left
         .iter()
@@ -73,6 +95,7 @@ fn as_json(report: &PruneReport, is_dry_run: bool) -> Value {
         "removed": removed,
         "freed_bytes": report.freed_bytes(),
         "in_use": report.in_use,
+        "kept_warm": waiting,
         "refused": report.refused,
         "foreign": report.foreign,
         "leftovers": report.leftovers,
@@ -85,7 +108,7 @@ fn as_json(report: &PruneReport, is_dry_run: bool) -> Value {
     })
 }
 
-fn lines(report: &PruneReport, is_dry_run: bool) -> Vec<String> {
+fn lines(report: &PruneReport, waiting: &[Key], is_dry_run: bool) -> Vec<String> {
     let verb = if is_dry_run { "would remove" } else { "removed" };
     let mut lines: Vec<String> = report
         .removed
@@ -95,6 +118,9 @@ fn lines(report: &PruneReport, is_dry_run: bool) -> Vec<String> {
         })
         .collect();
     let stays = |key, why: &str| format!("kept    {}  {why}", output::short(key));
+    lines.extend(waiting.iter().map(|key| {
+        format!("{verb} {}  with the imports that are kept warm in it", output::short(key))
+    }));
     lines.extend(report.in_use.iter().map(|key| stays(key, "in use")));
     lines.extend(report.refused.iter().map(|key| stays(key, "not yours to remove")));
     let foreign = report.foreign.iter();
