@@ -1,5 +1,6 @@
 //! Locations of files and packages: paths and URLs, in one spelling.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -65,7 +66,22 @@ pub(crate) fn normal_url(url: &str) -> String {
     {
         host.truncate(host.len() - port.len() - 1);
     }
+    // A repository on this machine.
+    if scheme.ends_with("+file") && host == "localhost" && user.is_empty() {
+        host.clear();
+    }
     format!("{scheme}://{user}{host}{path}")
+}
+
+/// Returns the URL of a repository on this machine with the host's name, without which a pip before
+/// 24.1 reads no `name @ git+file:///folder`.
+pub(crate) fn with_host(url: &str) -> Cow<'_, str> {
+    match url.split_once("+file:///") {
+        Some((kind, path)) if !kind.contains(':') => {
+            Cow::from(format!("{kind}+file://localhost/{path}"))
+        }
+        _ => Cow::from(url),
+    }
 }
 
 /// Returns whether the text starts with `file:`.

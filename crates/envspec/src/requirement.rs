@@ -340,6 +340,9 @@ impl fmt::Display for Line<'_> {
             Target::Url { name, url, .. } => {
                 let url = if self.is_for_tool { Cow::from(url) } else { public_url(url) };
                 match name {
+                    Some(name) if self.is_for_tool => {
+                        write!(f, "{name}{extras} @ {}", location::with_host(&url))?;
+                    }
                     Some(name) => write!(f, "{name}{extras} @ {url}")?,
                     None => write!(f, "{url}")?,
                 }

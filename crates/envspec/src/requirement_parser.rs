@@ -345,6 +345,8 @@ mod tests {
             ("foo (>=1.0, <2)", "foo<2.0,>=1.0"),
             ("foo[B,a]==1.0.0 # pinned", "foo[a,b]==1.0"),
             ("foo[]", "foo"),
+            ("a @ git+file:///r@v1", "a @ git+file:///r@v1"),
+            ("a @ hg+file://LOCALHOST/r@v1", "a @ hg+file:///r@v1"),
             ("a.tar <= 3", "a-tar<=3.0"),
             ("a.tar<=3", "a-tar<=3.0"),
             ("a.zip\t(<= 3)", "a-zip<=3.0"),
@@ -372,8 +374,13 @@ mod tests {
         ] {
             let found = normal(line);
             assert_eq!(found, expected, "{line}");
-            assert_eq!(found.parse::<Requirement>().unwrap().to_string(), expected, "{line}");
+            let again: Requirement = found.parse().unwrap();
+            assert_eq!(again.to_string(), expected, "{line}");
+            // What the package manager is told has the same meaning.
+            assert_eq!(again.expose().parse::<Requirement>().unwrap(), again, "{line}");
         }
+        let repository: Requirement = "a @ git+file:///r@v1".parse().unwrap();
+        assert_eq!(repository.expose(), "a @ git+file://localhost/r@v1");
         assert_eq!(
             normal(&format!("foo==1 --hash=SHA256:{} --hash sha256:{hash}", hash.to_uppercase())),
             format!("foo==1.0 --hash=sha256:{hash}")

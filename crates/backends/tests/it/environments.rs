@@ -412,9 +412,7 @@ fn the_commit_of_a_repository_is_recorded_and_a_refresh_moves_it() {
     git(&["add", "."]);
     git(&["commit", "-qm", "one"]);
     for tool in TOOLS {
-        // pip 23 needs a host in a `git+file` address.
-        let host = if tool == Tool::Pip { "localhost" } else { "" };
-        let requirement = format!("local @ git+file://{host}{}", project.display());
+        let requirement = format!("local @ git+file://{}", project.display());
         let env = world.spec(tool, &[&requirement]);
         let provisioner = world.provisioner();
         let commit = || {
