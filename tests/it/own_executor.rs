@@ -12,7 +12,8 @@ mod example;
 
 /// Cases about the example's own work; the others are about the work that `LocalExecutor` does for
 /// it.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
+    "what_code_declares_holds_unless_its_entry_sets_it",
     "an_aggregate",
     "fan_out_drop_and_ids_across_languages",
     "failed_tasks_are_recorded",

@@ -139,6 +139,8 @@ impl LocalExecutor {
     ///
     /// Hooks, the proof of the environment, retries, deadlines and the search for a task that kills
     /// its worker are those of a whole run; the hosts on the nodes of Ray run stages in this way.
+    /// What the code of the plan's stages declares is [read](crate::Provisioner::read_declared) first,
+    /// unless it has been.
     ///
     /// # Errors
     ///
@@ -155,7 +157,11 @@ impl LocalExecutor {
         observer: Arc<dyn Observer>,
         body: impl FnOnce(&StageRunner<'_>) -> Result<T, Error>,
     ) -> Result<(T, StageEnd), Error> {
-        let plan = plan.only(index);
+        let read = (!plan.is_read()).then(|| {
+            let builder = self.provisioner_builder(plan).observer(observer.clone());
+            builder.open()?.read_declared(plan)
+        });
+        let plan = read.transpose()?.as_ref().unwrap_or(plan).only(index);
         self.check(&plan)?;
         let run = Run::of_stage(
             &plan,

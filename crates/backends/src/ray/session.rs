@@ -121,12 +121,12 @@ impl<'a> RayRun<'a> {
         let result = thread::scope(|scope| {
             let link = &link;
             let watching = stop.as_ref().map_or(Ok(()), |(stop, grace)| {
-                named("curator-stop")
+                thread("curator-stop")
                     .spawn_scoped(scope, move || link.watch(stop, *grace))
                     .map(drop)
             });
             let _ends = link.over.on_drop();
-            let feeding = named("curator-feed").spawn_scoped(scope, move || link.feed(tasks));
+            let feeding = thread("curator-feed").spawn_scoped(scope, move || link.feed(tasks));
             watching.and(feeding.map(drop)).map_err(|error| Halt::from(lost(error)))?;
             let result = self.receive(&mut driver, sink);
             if result.is_err() {
@@ -292,8 +292,8 @@ impl<'a> RayRun<'a> {
     }
 }
 
-fn named(thread: &str) -> thread::Builder {
-    thread::Builder::new().name(thread.to_owned())
+fn thread(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
 }
 
 /// What the threads of a run share: one feeds the driver, one waits for a request to stop, and one
