@@ -78,11 +78,11 @@ impl Mark {
             return Ok(folder);
         }
         let found = folder.occupants().map_err(failed("list", dir))?.into_iter().next();
-        // A process that has just claimed it wrote the mark before all else.
-        if self.is_on(&folder).map_err(failed("read", &path))? {
-            return Ok(folder);
-        }
         if let Some(found) = found.filter(|_| !is_ours(&folder)) {
+            // A process that has claimed it meanwhile wrote the mark before all else.
+            if self.is_on(&folder).map_err(failed("read", &path))? {
+                return Ok(folder);
+            }
             return Err(MarkError::Foreign(Foreign { dir: dir.to_owned(), found }));
         }
         match draft.new_only().write_in(&folder, self.name, self.text.as_bytes()) {

@@ -97,3 +97,15 @@ fn a_folder_older_than_the_mark_is_recognized() {
     OURS.claim_with(scratch.path(), is_ours, &Draft::default()).unwrap();
     OURS.claim(scratch.path()).unwrap();
 }
+
+/// Two processes find an older folder that one of them then marks, before the other has looked at it.
+#[test]
+fn an_older_folder_that_another_process_has_just_marked_is_ours() {
+    let scratch = Scratch::new("files-").unwrap();
+    fs::write(scratch.path().join("older"), "").unwrap();
+    let is_ours = |folder: &files::Folder| {
+        OURS.claim_with(scratch.path(), |_| true, &Draft::default()).unwrap();
+        folder.occupants().is_ok_and(|found| found == ["older"])
+    };
+    OURS.claim_with(scratch.path(), is_ours, &Draft::default()).unwrap();
+}
