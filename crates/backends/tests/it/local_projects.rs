@@ -129,6 +129,24 @@ fn commit(dir: &Path, tag: &str) {
     git(dir, &["tag", tag]);
 }
 
+/// pip clones a repository that is to be installed in place into the environment; uv takes none.
+#[test]
+fn a_repository_in_place_is_cloned_into_the_environment() {
+    let world = World::new(&[], &[]);
+    let dir = world.root.join("b");
+    project(&dir, "b", "");
+    git(&dir, &["init", "-q"]);
+    commit(&dir, "v1");
+    let spec = world.spec(Tool::Pip, &[&format!("-e git+file://{}#egg=b", dir.display())]);
+    for state in [EnvState::Built, EnvState::Hit] {
+        let (place, found) = told(&world, &spec, "import b, sys; print(b.__file__)");
+        assert_eq!(found, state);
+        let env = world.prepare(&spec).unwrap();
+        let own = env.python().parent().and_then(Path::parent).expect("its folder");
+        assert!(Path::new(&place).starts_with(own.join("src")), "{place}");
+    }
+}
+
 /// A repository with a project in `packages/lib` or at its top, and with files that no copy of
 /// sources has.
 fn repository(dir: &Path, project_in: &str) {

@@ -58,8 +58,14 @@ pub(super) fn check_places(
     now: &Installed,
     outcome: &Outcome,
 ) -> Result<(), Error> {
+    // pip installs it in place from a clone that it makes in the environment.
+    let is_cloned = |name: &str| {
+        let mut requirements = install.requirements.iter();
+        requirements.any(|it| it.is_editable() && it.url().is_some() && asks_for(it, name, None))
+    };
     let places = outcome.added.iter().filter_map(|added| {
-        let source = now.get(&normal_name(&added.name))?.source()?;
+        let name = normal_name(&added.name);
+        let source = now.get(&name)?.source().filter(|_| !is_cloned(&name))?;
         let path = local_path(&source.url).filter(|_| source.commit.is_none())?;
         Some((added, path))
     });
