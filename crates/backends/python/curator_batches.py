@@ -8,7 +8,7 @@ from curator_arenas import ALIGNMENT, Arenas, let_go
 from curator_code import describe_error, load, takes_argument
 from curator_frames import RESULT
 from curator_late import Declarations
-from curator_plain import PLAIN, has_text_keys, of_any_size, writer
+from curator_plain import PLAIN, has_text_keys, of_any_size, without_limit, writer
 from curator_stage import Aggregate, Context, Task
 
 __all__ = ["Worker"]
@@ -180,7 +180,7 @@ class Worker:
         try:
             shares, records = self._decode(meta, 0)[0]
         except ValueError:
-            shares, records = of_any_size(self._decode, meta, 0)[0]
+            shares, records = without_limit(self._decode, meta, 0)[0]
         if shares is not None:
             shared_at, self._room_at, room = shares
             self._room_end = self._room_at + room
@@ -272,7 +272,7 @@ class Worker:
             try:
                 value, end = self._decode(text, 0)
             except ValueError:
-                value, end = of_any_size(self._decode, text, 0)
+                value, end = without_limit(self._decode, text, 0)
         except StopIteration as stop:
             raise ValueError(f"no JSON at {stop.value}") from None
         except RecursionError:
@@ -507,7 +507,7 @@ class Worker:
             try:
                 text = write(value)
             except ValueError:
-                text = of_any_size(write, value)
+                text = without_limit(write, value)
             try:
                 encoded = text.encode()
                 if write is self._encode_escaped and "\\ud" in text:

@@ -6,7 +6,7 @@ Every worker imports this file, so it imports next to nothing.
 import sys
 from itertools import chain
 
-__all__ = ["PLAIN", "has_text_keys", "of_any_size", "writer"]
+__all__ = ["PLAIN", "has_text_keys", "of_any_size", "without_limit", "writer"]
 
 # What JSON has a form for: of which nothing has to be looked into, and all of it.
 PLAIN = frozenset((str, int, float, bool, type(None)))
@@ -84,8 +84,14 @@ def of_any_size(function, *arguments):
     try:
         return function(*arguments)
     except ValueError:
-        if not hasattr(sys, "set_int_max_str_digits"):
-            raise
+        return without_limit(function, *arguments)
+
+
+def without_limit(function, *arguments):
+    """Calls what has failed with a `ValueError` again, where integers may have any size. What was
+    wrong with something else fails again."""
+    if not hasattr(sys, "set_int_max_str_digits"):
+        return function(*arguments)
     most = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
