@@ -214,6 +214,7 @@ impl LocalExecutor {
     /// Returns a run with this executor's settings.
     pub(crate) fn configured(&self, run: Run) -> Run {
         run.with_arenas_from(self.arenas_from)
+            .with_turns(self.cpus())
             .with_idle_limit(self.idle_limit)
             .with_templates(self.templates, self.keep_warm.clone())
     }
@@ -407,6 +408,9 @@ impl LocalExecutor {
         } else {
             None
         };
+        if environment.is_some() && !stage.wait_for_turn() {
+            return;
+        }
         let (first, most) = worker_counts(stage.planned, self.cpus());
         let nursery = environment.as_ref().map(|it| nursery_of(stage, stages, most, it));
         let start = || {
@@ -422,6 +426,7 @@ impl LocalExecutor {
                     }
                     (Behaviour::Python(_), ..) => {}
                 });
+                stage.end_turn();
                 stage.close_slot(index);
             };
             if let Err(source) =

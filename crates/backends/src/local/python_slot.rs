@@ -161,6 +161,7 @@ impl PythonSlot<'_> {
         // Its code is loaded meanwhile, which may take long.
         let incoming = self.receive_while_needed(process)?;
         let overrides = self.stage.heed(&self.read(process, incoming, Kind::Loaded)?)?;
+        self.stage.end_turn();
         self.stage.worker_starting(self.index, StartStep::Loaded);
         let noted = |source| Error::io("note on the node", "`setup_on_node`", source);
         let begun = self.stage.node_setup.begin(|| self.stage.run.cancel.is_cancelled());
@@ -181,6 +182,8 @@ impl PythonSlot<'_> {
     /// waits for them has started, and holds none.
     fn wait_for_devices(&self, mut process: Option<&mut Process>) -> Result<Grant<'_>, Fate> {
         let (stage, begun) = (self.stage, Instant::now());
+        // The devices may be free only once another stage has had its turn.
+        stage.end_turn();
         while !stage.queue().is_finished() {
             if let Some(process) = process.as_deref_mut() {
                 match process.receive(Some(Instant::now()), Some(&stage.run.cancel)) {

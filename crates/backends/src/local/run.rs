@@ -15,6 +15,7 @@ use super::node::Node;
 use super::parcel::Parcel;
 use super::queue::Queue;
 use super::templates::Templates;
+use super::turns::Turns;
 use crate::provision::Environment;
 use crate::run::{
     Cause, Error, Event, FailedTask, FailurePolicy, Observer, PlannedStage, Secrets, numbers,
@@ -66,6 +67,8 @@ pub(crate) struct Run {
     /// The environment of each stage, once it is ready.
     pub(crate) environments: Vec<Gate<Environment>>,
     pub(crate) devices: Devices,
+    /// Which stage starts and imports first.
+    pub(crate) turns: Arc<Turns>,
     /// The node that this runs on.
     pub(crate) node: Node,
     /// From how many bytes on a payload goes to a worker through shared memory, if any does.
@@ -107,6 +110,7 @@ impl Run {
             queues,
             environments,
             devices,
+            turns: Turns::new(1),
             node,
             arenas_from: Some(ARENAS_FROM),
             idle_limit: IDLE_LIMIT,
@@ -117,6 +121,11 @@ impl Run {
             error,
             failed,
         }
+    }
+
+    /// Sets how many stages start and import at once.
+    pub(crate) fn with_turns(self, most: usize) -> Self {
+        Self { turns: Turns::new(most), ..self }
     }
 
     /// Sets the limit for idle workers.

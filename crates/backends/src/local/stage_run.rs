@@ -12,6 +12,7 @@ use super::node::NodeSetup;
 use super::parcel::{Batch, Parcel};
 use super::queue::{Cancelled, Queue};
 use super::run::Run;
+use super::turns::Turn;
 use crate::run::{
     Cause, Error, Event, FailedTask, FailurePolicy, PlannedStage, Spent, StageReport, StartStep,
 };
@@ -32,6 +33,8 @@ pub(crate) struct StageRun<'a> {
     pub(crate) index: usize,
     pub(crate) node_setup: NodeSetup,
     slots: Mutex<Slots>,
+    /// Its turn to start and to import, which ends once one of its workers has.
+    turn: Mutex<Option<Turn>>,
     pub(crate) load: Load,
     /// The package that its code imports first, once it has been looked for.
     pub(crate) beginning: OnceLock<Option<String>>,
@@ -90,6 +93,7 @@ impl<'a> StageRun<'a> {
             index,
             node_setup: run.node.setup_of(&stages[index].settings.name),
             slots: Mutex::default(),
+            turn: Mutex::default(),
             load: Load::default(),
             beginning: OnceLock::new(),
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
@@ -319,6 +323,21 @@ impl<'a> StageRun<'a> {
             }
         }
         Ok(checked.overrides)
+    }
+
+    /// Waits until it is the stage's turn to start and to import; returns false if nothing is left for
+    /// it to do.
+    pub(crate) fn wait_for_turn(&self) -> bool {
+        let is_over = || self.run.cancel.is_cancelled() || self.queue().is_finished();
+        let turn = self.run.turns.wait(self.index, is_over);
+        let is_there = turn.is_some();
+        *self.turn.lock() = turn;
+        is_there
+    }
+
+    /// Lets others have the stage's turn, if it has not ended yet.
+    pub(crate) fn end_turn(&self) {
+        self.turn.lock().take();
     }
 
     /// Opens a slot for workers, with the lowest number that none has.

@@ -9,7 +9,7 @@ use backends::{Event, Executor, ExecutorExt, LocalExecutor, Plan};
 use serde_json::json;
 use stage::{Pipeline, Resources, Task};
 
-use crate::support::{local, numbers, outputs, python, watched};
+use crate::support::{Notes, local, numbers, outputs, python, watched};
 
 const PASS: &str = "class Stage:\n def process(self, task): return task";
 
@@ -184,4 +184,27 @@ fn a_sink_that_refuses_ends_the_run_and_a_run_without_tasks_is_fine() {
     );
     let report = local().run(&pipeline, numbers(0)).unwrap();
     assert_eq!((report.outputs.len(), report.stages[0].tasks), (0, 0));
+}
+
+/// Where there are fewer cores than stages, the stage that the first task meets first starts and
+/// imports first, and later ones do not take its core.
+#[test]
+fn earlier_stages_import_before_later_ones() {
+    let notes = Notes::new();
+    let stage = |name: &str| {
+        let note = |what: &str| {
+            format!("open({:?}, 'a').write('{what} {name}\\n')", notes.path.to_str().unwrap())
+        };
+        let (begins, ends) = (note("begins"), note("ends"));
+        let code = "class Stage:\n    def process(self, task):\n        return task\n";
+        let text = format!("import time\n{begins}\ntime.sleep(0.1)\n{ends}\n{code}");
+        python(&text).with_name(name)
+    };
+    let names = ["first", "second", "third", "fourth"];
+    let pipeline = names.iter().map(|name| stage(name));
+    let pipeline = pipeline.fold(Pipeline::new("test"), Pipeline::with_stage);
+    let report = local().with_cpus(1).run(&pipeline, numbers(1)).unwrap();
+    assert_eq!(report.outputs.len(), 1);
+    let expected = names.iter().flat_map(|name| [format!("begins {name}"), format!("ends {name}")]);
+    assert_eq!(notes.lines(), expected.collect::<Vec<_>>());
 }
