@@ -159,6 +159,7 @@ def _begin(folder, json):
 
 
 def _serve():
+    """Does a worker's work; returns the module that its stage comes from, if any."""
     import json
     from time import perf_counter_ns
 
@@ -176,12 +177,13 @@ def _serve():
 
     begun = _begin(folder, json)
     if begun is None:
-        return
+        return None
     channel, start, send = begun
 
     # Last on the path: whatever the environment or the stage calls by this name comes first.
     sys.path.append(folder)
     worker = Worker(channel, json)
+    module = start["code"].get("module")
     pid = os.getpid()
     phase = "load"
     try:
@@ -192,7 +194,7 @@ def _serve():
         while not worker.is_set_up:
             frame = channel.receive()
             if frame is None:
-                return
+                return module
             orders = json.loads(frame[2])
             worker.setup(**orders)
             when = "setup_on_node" if orders["on_node"] else "setup"
@@ -201,7 +203,7 @@ def _serve():
         if os.getpid() != pid:
             raise  # It is a forked child's own.
         send(FAILED, {"phase": phase, "error": describe_error(error)})
-        return
+        return module
 
     # Where tasks have a time limit a result must not wait behind a task that hangs.
     _work(channel, worker, start["is_timed"], perf_counter_ns)
@@ -217,7 +219,11 @@ def _serve():
         send(BYE, {"error": problem})
     except OSError:
         pass  # The parent is gone, and with it the reader.
+    return module
 
 
 if __name__ == "__main__":
-    _serve()
+    stage_module = _serve()
+    # What the stage held is gone by now, as it is when Python itself ends.
+    if "curator_template" in sys.modules:  # It was forked.
+        sys.modules["curator_template"].leave(stage_module)

@@ -384,3 +384,90 @@ fn what_every_executor_must_do_holds_either_way() {
         }
     }
 }
+
+/// Opens files that nothing closes, in all the places where a stage may hold one, and asks for other
+/// things at its end. `FOLDER` is where.
+const HOLDS: &str = r#"
+import atexit, ctypes, os, sys, threading, time, weakref
+sys.path.insert(0, 'FOLDER/lib')
+import holding
+from holding import kept
+
+def by_closure():
+    file = kept('closure')
+    return lambda: file
+
+GLOBAL = kept('global')
+CLOSURE = by_closure()
+
+class Ring:
+    def __init__(self):
+        self.ring, self.file = self, kept('ring')
+
+class Ends:
+    def __del__(self):
+        kept('del').close()
+
+class Stage:
+    shared = kept('class')
+    def __init__(self):
+        self.file, self.ring, self.ends = kept('instance'), Ring(), Ends()
+    def setup(self):
+        atexit.register(lambda: kept('atexit').close())
+        weakref.finalize(self.ring, lambda: kept('finalize').close())
+        self.local = threading.local()
+        self.local.file = kept('local')
+        def late():
+            time.sleep(0.3)
+            kept('thread').close()
+        threading.Thread(target=late).start()
+        c = ctypes.CDLL(None)
+        c.fopen.restype = ctypes.c_void_p
+        c.fputs(b'kept', ctypes.c_void_p(c.fopen(holding.path('C').encode(), b'w')))
+    def process(self, task):
+        time.sleep(0.05)
+        print('half a line', end='')
+        return task
+"#;
+
+/// What a worker has not yet written when it is to end gets where it was to go, and all that asked to
+/// be called is called, whether the worker was started or forked.
+#[test]
+fn a_forked_worker_ends_as_a_started_one_does() {
+    let ends = |is_forked: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().to_str().unwrap();
+        std::fs::create_dir_all(dir.path().join("lib")).unwrap();
+        std::fs::create_dir_all(dir.path().join("out")).unwrap();
+        let lib = format!(
+            "import os\ndef path(name):\n    return f'{folder}/out/{{name}} {{os.getpid()}}'\n\
+             def kept(name):\n    file = open(path(name), 'w')\n    file.write('kept')\n    \
+             return file\nOTHER = kept('other module')\n"
+        );
+        std::fs::write(dir.path().join("lib/holding.py"), lib).unwrap();
+        let stage = several(&HOLDS.replace("FOLDER", folder), 2);
+        let pipeline = Pipeline::new("test").with_stage(stage);
+        let executor = local().with_templates(is_forked);
+        let (report, events) = watched(&executor, &pipeline, numbers(40));
+        assert_eq!(report.unwrap().stages[0].forked, if is_forked { 2 } else { 0 });
+        let mut left: Vec<(String, String)> = Vec::new();
+        for entry in std::fs::read_dir(dir.path().join("out")).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            left.push((name.rsplit_once(' ').unwrap().0.to_owned(), text));
+        }
+        for event in events {
+            if let Event::Log { line, .. } = event {
+                let times = line.matches("half a line").count();
+                left.extend((0..times).map(|_| ("line".to_owned(), String::new())));
+            }
+        }
+        left.sort_unstable();
+        left
+    };
+    let (started, forked) = (ends(false), ends(true));
+    assert_eq!(started, forked);
+    let kept = started.iter().filter(|(_, text)| text == "kept").count();
+    assert_eq!(kept, 2 * 12, "{started:?}");
+    assert_eq!(started.len(), 24 + 40, "{started:?}");
+}
