@@ -10,9 +10,11 @@ import json
 import os
 import random
 import sys
+import warnings
 from dataclasses import dataclass
 
 import curator.nemo
+import curator.ray
 import pyarrow.parquet
 from curator import Aggregate, CuratorError
 from curator import Task as Ours
@@ -262,6 +264,14 @@ def touch(task):
         return task
 
 
+def unknown():
+    """What is told of fields of a `runtime_env` that this Ray does not know, and where."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        curator.ray.environment(zzzzzz=1, working_dir=".", image_uri="image")
+    return [(str(warning.message), os.path.basename(warning.filename)) for warning in told]
+
+
 def refused(*stages, **executor):
     try:
         CuratorExecutor(**executor).execute(list(stages), [EmptyTask()])
@@ -345,6 +355,7 @@ def main():
         "unsendable": unsendable(),
         "raised": raised(),
         "births": births(),
+        "unknown": unknown(),
     }
     if IS_WHOLE:
         from nemo_curator.backends.ray_actor_pool import RayActorPoolExecutor

@@ -2,6 +2,8 @@
 
 import difflib
 import shlex
+import warnings
+from collections.abc import Iterable
 from typing import Any, Optional
 
 from curator._environment import environment as _made
@@ -12,7 +14,6 @@ __all__ = ["environment"]
 _INSTALLED = ("pip", "uv")
 # These say how packages are installed, and stay Ray's, too.
 _ALSO = ("env_vars", "config")
-# Ray passes over others with a line in a log.
 _FIELDS = (*_INSTALLED, *_ALSO, "working_dir", "py_modules", "py_executable", "conda", "excludes")
 
 
@@ -33,10 +34,7 @@ def environment(
     this process.
     """
     given = {**(runtime_env or {}), **fields}
-    for name in given:
-        near = difflib.get_close_matches(name, _FIELDS, 1)
-        if near and name not in _FIELDS:
-            raise TypeError(f"`{name}` is no field of a runtime_env (did you mean `{near[0]}`?)")
+    _check(name for name in given if name not in _FIELDS)
     spec = {name: given.pop(name) for name in _INSTALLED if name in given}
     if not spec:
         return given
@@ -48,3 +46,27 @@ def environment(
         return given
     words = [program(), "env", "exec", "--spec", made.key, "--", "python"]
     return {**given, "py_executable": shlex.join(words)}
+
+
+def _check(names: Iterable[str]) -> None:
+    """Refuses names that are nearly those of fields, and warns of others that Ray does not know.
+
+    Ray passes over these with a line in a log. A plugin of Ray may have a field of its own.
+    """
+    for name in names:
+        near = difflib.get_close_matches(name, _FIELDS, 1)
+        if near:
+            raise TypeError(f"`{name}` is no field of a runtime_env (did you mean `{near[0]}`?)")
+        known = _fields_of_ray()
+        if known and name not in known:
+            text = f"`{name}` is no field of a runtime_env: Ray ignores it, unless a plugin reads it"
+            warnings.warn(text, stacklevel=3)
+
+
+def _fields_of_ray() -> frozenset[str]:
+    """Returns the fields that this Ray knows; none where it is not installed."""
+    try:
+        from ray.runtime_env import RuntimeEnv
+    except ImportError:
+        return frozenset()
+    return frozenset(RuntimeEnv.known_fields)
