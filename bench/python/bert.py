@@ -2,8 +2,9 @@
 
 import torch
 import transformers
-from together import Together
 from transformers import BertConfig, BertModel
+
+from together import Together
 
 __all__ = ["Bert", "Together"]
 

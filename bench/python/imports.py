@@ -2,6 +2,7 @@
 
 import pandas
 import pyarrow
+
 from together import Together
 
 __all__ = ["Imported", "Together"]

@@ -47,17 +47,26 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     let mut built = Vec::new();
     for _ in 0..lab.runs(3, 1) {
         let executor = World::executor(&base.base(), &lab.world.fresh_cache()?);
-        built.push(first_output(lab, &executor)?);
+        built.push(two_versions(lab, &executor)?);
     }
-    table.add(Row::seconds("its environments are built", &Sample::new(built)));
+    add_first("its environments are built", &built, None, table);
     let executor = World::executor(&base.base(), &lab.cache);
-    let found = (0..runs).map(|_| first_output(lab, &executor)).collect::<Result<_, _>>()?;
-    table.add(Row::seconds("its environments are there", &Sample::new(found)).against(floor));
-    let kept = kept_warm(lab, &executor, runs)?;
-    table.add(Row::seconds("its imports are kept warm", &kept).against(floor));
+    let found = (0..runs).map(|_| two_versions(lab, &executor)).collect::<Result<Vec<_>, _>>()?;
+    add_first("its environments are there", &found, Some(floor), table);
+    let kept = kept_warm(lab, &executor, runs, two_versions)?;
+    add_first("its imports are kept warm", &kept, Some(floor), table);
     for (what, sample) in &floors {
         table.add(Row::seconds(what, sample));
     }
+
+    progress("a stage that needs torch alone");
+    table.section(
+        "a stage whose file imports torch, in the base: from the call to the first output",
+    );
+    let found = (0..runs).map(|_| torch_alone(lab, &executor)).collect::<Result<Vec<_>, _>>()?;
+    add_first("nothing is kept", &found, None, table);
+    let kept = kept_warm(lab, &executor, runs, torch_alone)?;
+    add_first("torch is kept warm", &kept, None, table);
 
     progress("two versions of transformers, with and without bytecode");
     table.section("the command over these stages, its environments there: the process");
@@ -113,14 +122,46 @@ fn floors(
     Ok(floors)
 }
 
-/// Returns the seconds from the call of a run until a task has been through both stages.
-fn first_output(lab: &Lab<'_>, executor: &LocalExecutor) -> Result<f64, BoxError> {
-    let stages = VERSIONS.map(|version| stage("Bert", version).with_num_workers(1));
-    let pipeline = Pipeline::new("torch").with_stages(stages);
+/// The first output of a run: seconds from its call, and the seconds in the stages' own code.
+struct First {
+    whole: f64,
+    own: f64,
+}
+
+/// Adds how long it took to the first output, and how much of that is the stages' own work.
+fn add_first(what: &str, firsts: &[First], floor: Option<f64>, table: &mut Table) {
+    let sample = |of: fn(&First) -> f64| Sample::new(firsts.iter().map(of).collect());
+    let row = Row::seconds(what, &sample(|first| first.whole));
+    table.add(if let Some(floor) = floor { row.against(floor) } else { row });
+    let rest = sample(|first| first.whole - first.own);
+    table.add(Row::seconds(format!("{what}: without the stages' own work"), &rest));
+}
+
+fn first_output(
+    lab: &Lab<'_>,
+    executor: &LocalExecutor,
+    pipeline: &Pipeline,
+    is_right: fn(&Value) -> bool,
+) -> Result<First, BoxError> {
     lab.world.settle()?;
     let tasks = [Task::new(json!({}))].into_iter();
-    let is_right = |task: Task| task.data.as_json().is_some_and(is_right);
-    Ok(Flow::run(executor, &pipeline, tasks, is_right)?.last)
+    let check = |task: Task| task.data.as_json().is_some_and(is_right);
+    let flow = Flow::run(executor, pipeline, tasks, check)?;
+    let own = flow.report.stages.iter().map(|stage| stage.process.as_secs_f64()).sum();
+    Ok(First { whole: flow.last, own })
+}
+
+/// Runs a task through two stages with two versions.
+fn two_versions(lab: &Lab<'_>, executor: &LocalExecutor) -> Result<First, BoxError> {
+    let stages = VERSIONS.map(|version| stage("Bert", version).with_num_workers(1));
+    first_output(lab, executor, &Pipeline::new("torch").with_stages(stages), is_right)
+}
+
+/// Runs a task through a stage that needs no package but `torch`.
+fn torch_alone(lab: &Lab<'_>, executor: &LocalExecutor) -> Result<First, BoxError> {
+    let stage = PythonStage::from_file(script("tensor.py"), "Tensor").with_num_workers(1);
+    let pipeline = Pipeline::new("tensor").with_stage(stage);
+    first_output(lab, executor, &pipeline, |data| data["sum"] == 6.0)
 }
 
 /// Returns whether both versions have computed, each the same.
@@ -131,18 +172,23 @@ fn is_right(data: &Value) -> bool {
     versions == VERSIONS && norms[0] > 0.0 && (norms[0] - norms[1]).abs() < 1e-3
 }
 
-/// Returns the seconds until the first output of runs that find the imports of an earlier one.
-fn kept_warm(lab: &Lab<'_>, executor: &LocalExecutor, runs: usize) -> Result<Sample, BoxError> {
+/// Returns the first outputs of runs that find the imports of an earlier one.
+fn kept_warm(
+    lab: &Lab<'_>,
+    executor: &LocalExecutor,
+    runs: usize,
+    run: fn(&Lab<'_>, &LocalExecutor) -> Result<First, BoxError>,
+) -> Result<Vec<First>, BoxError> {
     let dir = lab.world.short().join("warm");
     let keep = KeepWarm::new(WARM).with_owner(std::process::id()).with_dir(&dir);
     let executor = executor.clone().with_keep_warm(keep);
-    first_output(lab, &executor)?;
-    let taken = (0..runs).map(|_| first_output(lab, &executor)).collect::<Result<_, _>>();
+    run(lab, &executor)?;
+    let firsts = (0..runs).map(|_| run(lab, &executor)).collect();
     let templates = WarmTemplates::in_dir(&dir);
     for template in templates.list()? {
         templates.end(&template)?;
     }
-    Ok(Sample::new(taken?))
+    firsts
 }
 
 /// Returns the seconds of processes of the command, in environments that an earlier one has made

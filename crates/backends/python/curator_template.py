@@ -195,12 +195,12 @@ class Template:
 
 
 def leave(module):
-    """Ends a forked worker of a stage from this module as Python ends a process, but leaves what was
-    imported before the fork as it is.
+    """Ends a forked worker, of a stage from this module, as Python ends a process, but leaves what
+    had been imported before the fork.
 
-    Python would take that apart, object by object. This takes time, and it writes into the pages that
-    the workers share: at the end of a run, each would have a copy of its own. Nothing needs it: no code
-    of the stage's ran before the fork, and no import that left something to be ended.
+    Python would take that apart, object by object. This takes time, and writes into the pages that
+    the workers share: at the end of a run each would have a copy of all. Nothing needs it: none of
+    the stage's code ran before the fork, and no import that left something to be ended.
     """
     threading = sys.modules.get("threading")
     if threading is not None:

@@ -59,7 +59,9 @@ def _check(names: Iterable[str]) -> None:
             raise TypeError(f"`{name}` is no field of a runtime_env (did you mean `{near[0]}`?)")
         known = _fields_of_ray()
         if known and name not in known:
-            text = f"`{name}` is no field of a runtime_env: Ray ignores it, unless a plugin reads it"
+            text = (
+                f"`{name}` is no field of a runtime_env: Ray ignores it, unless a plugin reads it"
+            )
             warnings.warn(text, stacklevel=3)
 
 
