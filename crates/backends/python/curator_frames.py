@@ -23,6 +23,23 @@ PROOF, READY, RESULT, FAILED, BYE, LOADED, DONE = 65, 66, 67, 68, 69, 71, 72
 # worker has nothing else to do.
 _FLUSH_BYTES = 1 << 16
 FLUSH_NANOSECONDS = 2_000_000
+# From this many bytes on, memory is worth a mapping of its own.
+_LARGE = 4 << 20
+
+
+def _room(length):
+    """Memory for what is received, which the kernel hands out in large pages where it is large: one
+    fault for each small page costs more than what is received."""
+    if length < _LARGE:
+        return bytearray(length)
+    import mmap
+
+    try:
+        room = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        room.madvise(mmap.MADV_HUGEPAGE)
+    except (AttributeError, OSError):  # This system or this Python has none.
+        return bytearray(length)
+    return memoryview(room)
 
 
 class Channel:
@@ -120,7 +137,7 @@ class Channel:
             return chunk
         if length <= len(self._buffer):
             return None
-        chunk = bytearray(length)
+        chunk = _room(length)
         view = memoryview(chunk)
         view[:have] = self._view[self._start : self._end]
         self._start = self._end = 0

@@ -24,6 +24,6 @@ pub(crate) use process::{Launch, Process};
 pub(crate) use shim::{CLASSES, Shims};
 pub use shim::{CURATOR_STAGE_PY, write_shim};
 pub(crate) use template::Template;
-pub use wire::{Frame, FrameReader, Kind, Phase, encode};
+pub use wire::{Frame, FrameReader, Kind, Phase, encode, encode_head};
 
 pub use crate::run::Stream;

@@ -387,7 +387,7 @@ fn what_every_executor_must_do_holds_either_way() {
 
 /// Opens files that nothing closes, in all the places where a stage may hold one, and asks for other
 /// things at its end. `FOLDER` is where.
-const HOLDS: &str = r#"
+const HOLDS: &str = r"
 import atexit, ctypes, os, sys, threading, time, weakref
 sys.path.insert(0, 'FOLDER/lib')
 import holding
@@ -428,7 +428,7 @@ class Stage:
         time.sleep(0.05)
         print('half a line', end='')
         return task
-"#;
+";
 
 /// What a worker has not yet written when it is to end gets where it was to go, and all that asked to
 /// be called is called, whether the worker was started or forked.

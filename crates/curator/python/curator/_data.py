@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional, cast
+from typing import Any, Optional, Union, cast
 
 from curator._errors import PipelineError
 from curator._pickle import dumps, loads
@@ -17,6 +17,9 @@ _plain = shared("curator_plain")
 
 # As `curator_objects.py` has it, which workers read and write such values by.
 _MARK = b"\x93curator\0"
+
+# What crosses, as memory of any kind.
+Body = Union[bytes, memoryview]
 
 _FORM: dict[str, Any] = {
     "allow_nan": False,
@@ -55,7 +58,7 @@ def tasks_of(items: Optional[Iterable[Any]]) -> Iterable[Any]:
     return items
 
 
-def encode(item: Any, index: int) -> tuple[bytes, bytes]:
+def encode(item: Any, index: int) -> tuple[bytes, Body]:
     """An item that a user hands in, as the head and the body of a frame."""
     try:
         if type(item) in _NO_TABLES:
@@ -82,7 +85,7 @@ def encode(item: Any, index: int) -> tuple[bytes, bytes]:
     return head, body
 
 
-def _encoded(data: Any) -> tuple[str, bytes]:
+def _encoded(data: Any) -> tuple[str, Body]:
     if isinstance(data, (bytes, bytearray, memoryview)):
         raw = bytes(cast("bytes", data))
         return "b", raw if not raw.startswith(_MARK) else _MARK + dumps(raw)
@@ -112,14 +115,14 @@ def _json(value: Any) -> bytes:
         return _encode_escaped(value).encode()
 
 
-def decode(head: str, body: bytes) -> tuple[Task, list[int]]:
+def decode(head: str, body: Body) -> tuple[Task, list[int]]:
     """A task that came out, and the places of the items that it was made of."""
     identity, kind, dataset, metadata, sources, _ = _read(head)
     if kind == "j":
         data = _read(str(body, "utf-8"))
     elif kind == "t":
         data = from_ipc(body)
-    elif body.startswith(_MARK):
+    elif body[: len(_MARK)] == _MARK:
         data = loads(memoryview(body)[len(_MARK) :])
         if isinstance(data, Task):
             data.id, data.dataset_name, data.metadata = identity, dataset, metadata

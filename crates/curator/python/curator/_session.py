@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from curator._errors import EngineError
 from curator._program import Folder, start
@@ -31,8 +31,9 @@ _MOST_BYTES = 32 << 20
 _END_SECONDS = 10
 
 # Its kind, its number, its meta and its body.
-Frame = tuple[int, int, str, bytes]
-ToSend = tuple[int, bytes, bytes]
+Body = Union[bytes, memoryview]
+Frame = tuple[int, int, str, Body]
+ToSend = tuple[int, bytes, Body]
 _body_of = operator.itemgetter(3)
 # Nothing follows it.
 _LAST: ToSend = (0, b"", b"")
@@ -124,7 +125,7 @@ class Session:
 
     # In the thread that asks for tasks, and the one that sends them.
 
-    def feed(self, items: Iterable[Any], encode: Callable[[Any, int], tuple[bytes, bytes]]) -> None:
+    def feed(self, items: Iterable[Any], encode: Callable[[Any, int], tuple[bytes, Body]]) -> None:
         """Sends items as the program has room for them.
 
         They are asked for in a thread of their own, and sent from another: so many go together, and
@@ -133,9 +134,7 @@ class Session:
         self._begin("curator-tasks", self._feed, items, encode)
         self._begin("curator-sender", self._send_tasks)
 
-    def _feed(
-        self, items: Iterable[Any], encode: Callable[[Any, int], tuple[bytes, bytes]]
-    ) -> None:
+    def _feed(self, items: Iterable[Any], encode: Callable[[Any, int], tuple[bytes, Body]]) -> None:
         iterator: Any = None
         try:
             iterator = iter(items)

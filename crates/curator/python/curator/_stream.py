@@ -82,7 +82,7 @@ class Stream(Iterator[Task]):
                 if kind == NOTE:
                     self._notes(json.loads(meta))
                 elif kind == REPORT:
-                    self._told, self._page = json.loads(meta), body
+                    self._told, self._page = json.loads(meta), bytes(body)
                 elif kind == BYE:
                     break
         except KeyboardInterrupt:

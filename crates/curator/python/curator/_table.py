@@ -2,7 +2,7 @@
 
 import sys
 from importlib import import_module
-from typing import Any, Optional
+from typing import Any, Union
 
 __all__ = ["ArrowStream", "TableError", "from_ipc", "to_ipc"]
 
@@ -21,8 +21,8 @@ class ArrowStream:
         return f"ArrowStream({len(self.ipc)} bytes; `pyarrow` reads them)"
 
 
-def to_ipc(data: Any) -> Optional[bytes]:
-    """The stream of a table of `pyarrow` or `pandas`; None for what is none."""
+def to_ipc(data: Any) -> Union[bytes, memoryview, None]:
+    """The stream of a table of `pyarrow`, `pandas` or `polars`; None for what is none."""
     if isinstance(data, ArrowStream):
         return data.ipc
     root = type(data).__module__.partition(".")[0]
@@ -53,18 +53,25 @@ def to_ipc(data: Any) -> Optional[bytes]:
         data = arrow.Table.from_batches([data])
     if not isinstance(data, arrow.Table):
         return None
-    sink = arrow.BufferOutputStream()
-    with arrow.ipc.new_stream(sink, data.schema) as writer:
-        writer.write_table(data)
-    return bytes(sink.getvalue())
+    # Its length first, since a buffer that grows is copied as it does.
+    length = arrow.MockOutputStream()
+    _write(arrow, length, data)
+    buffer = arrow.allocate_buffer(length.size())
+    _write(arrow, arrow.FixedSizeBufferWriter(buffer), data)
+    return memoryview(buffer)
 
 
-def from_ipc(body: bytes) -> Any:
+def _write(arrow: Any, sink: Any, table: Any) -> None:
+    with arrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def from_ipc(body: Union[bytes, memoryview]) -> Any:
     """The table in a stream."""
     try:
         pyarrow = import_module("pyarrow")
     except ImportError:
-        return ArrowStream(body)
+        return ArrowStream(bytes(body))
     with pyarrow.ipc.open_stream(pyarrow.py_buffer(body)) as reader:
         return reader.read_all()
 

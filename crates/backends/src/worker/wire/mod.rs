@@ -12,7 +12,7 @@ mod outbox;
 mod socket;
 
 pub(crate) use arena::{Arena, Region, aligned};
-pub use frame::{Frame, FrameReader, Kind, encode};
+pub use frame::{Frame, FrameReader, Kind, encode, encode_head};
 pub use message::Phase;
 pub(crate) use message::{
     Answer, BatchResult, BatchTasks, Bye, Devices, Done, Entry, Failed, Fork, Found, Importer,
