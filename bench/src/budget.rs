@@ -66,7 +66,7 @@ impl Budget {
                 "tasks of 1 KiB through one Python stage, one by one: 2.5x less than `Pool.imap`"
             }
             Self::Client => {
-                "small tasks through `Pipeline.stream` of Python: 0.8 of the speed of `curator run`"
+                "tasks through `Pipeline.stream` of Python: 0.8 of the speed of `curator run`"
             }
             Self::Payloads => "payloads of 10 MiB, there and back: 20x less than `Pool.apply`",
             Self::TableCopies => {

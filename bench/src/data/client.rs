@@ -1,9 +1,10 @@
 //! Python's own pipelines: what `Pipeline.stream` of the package takes for small tasks beside the
 //! command, for large tables, and in memory on both sides.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use curator::venv_cache::BoxError;
 use serde::Deserialize;
@@ -23,19 +24,23 @@ const TASKS: [usize; 2] = [1_000_000, 100_000];
 /// The size of a table, and their number: 10 GiB, and 1 GiB in a quick run.
 const TABLE: usize = 64 << 20;
 const TABLES: [usize; 2] = [160, 16];
+/// The number of tables in the command's file, which it reads and writes without waiting for a disk.
+const IN_FILE: [usize; 2] = [40, 8];
 
-/// What a run of `client.py` took: resident bytes at the most, in its process and in the program's.
+/// What a run of `client.py` took: resident bytes at the most, in its process and in the program's, and
+/// the seconds of its run.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Held {
     client: f64,
     program: f64,
+    seconds: f64,
 }
 
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     let count = lab.runs(TASKS[0], TASKS[1]);
     progress(&format!("{count} small tasks from a program in Python"));
     table.section(format!("{count} small tasks through one stage, start included: per task"));
-    let command = Command::new(lab, count)?;
+    let command = Command::of_tasks(lab, count)?;
     let (mut ours, mut held, mut peer) = (Vec::new(), Vec::new(), Runs::default());
     #[expect(clippy::cast_precision_loss, reason = "they are a million at the most")]
     let tasks = count as f64;
@@ -65,20 +70,23 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     let count = lab.runs(TABLES[0], TABLES[1]);
     progress(&format!("{count} tables from a program in Python"));
     let base = MeasuredBase::tables(lab.world)?;
-    table.section(format!("{count} tables of 64 MiB through one stage, start included"));
-    let (mut ours, mut held) = (Vec::new(), Vec::new());
-    for _ in 0..lab.runs(2, 1) {
+    table.section(format!("{count} tables of 64 MiB through one stage, start included: per table"));
+    let command = Command::of_tables(lab, &base.python, lab.runs(IN_FILE[0], IN_FILE[1]))?;
+    let (mut ours, mut held, mut peer) = (Vec::new(), Vec::new(), Runs::default());
+    #[expect(clippy::cast_precision_loss, reason = "they are 160 at the most")]
+    let [tables, in_file] = [count as f64, command.count as f64];
+    for _ in 0..lab.runs(3, 1) {
         lab.world.settle()?;
         let words = ["tables", &count.to_string(), &TABLE.to_string()];
-        let (seconds, of_it) = client(lab, &base.python, &words)?;
-        ours.push(seconds);
+        let (_, of_it) = client(lab, &base.python, &words)?;
+        ours.push(of_it.seconds / tables);
         held.push(of_it);
+        lab.world.settle()?;
+        peer.add(|| Ok(command.run()? / in_file));
     }
-    #[expect(clippy::cast_precision_loss, reason = "they are 160 at the most")]
-    let tables = count as f64;
-    let each = Sample::new(ours.iter().map(|seconds| seconds / tables).collect());
-    table.add(Row::seconds("tables by Pipeline.stream: all", &Sample::new(ours)));
-    table.add(Row::seconds("tables by Pipeline.stream: each", &each));
+    let what = format!("curator run, {} from a file", command.count);
+    let peer = Peer::new(what, peer.sample()).with_budget(Budget::Client);
+    table.add_beside("a table by Pipeline.stream", &Sample::new(ours), vec![peer]);
     table.add(Row::seconds("a table: one copy of it in memory", &copy(&[TABLE])));
     add_memory("tables", &held, table);
     Ok(())
@@ -118,14 +126,41 @@ struct Command<'a> {
     lab: &'a Lab<'a>,
     dir: TempDir,
     count: usize,
+    /// The Python of the stage's base.
+    python: PathBuf,
+    /// How files of tasks end.
+    extension: &'static str,
 }
 
 impl<'a> Command<'a> {
-    fn new(lab: &'a Lab<'a>, count: usize) -> Result<Self, BoxError> {
+    fn of_tasks(lab: &'a Lab<'a>, count: usize) -> Result<Self, BoxError> {
+        let command = Self::new(lab, lab.python(), count, "jsonl")?;
+        let mut tasks = BufWriter::new(fs::File::create(command.file("in"))?);
+        for n in 0..count {
+            writeln!(tasks, "{}", json!({ "n": n, "text": "a small task" }))?;
+        }
+        tasks.flush()?;
+        Ok(command)
+    }
+
+    fn of_tables(lab: &'a Lab<'a>, python: &Path, count: usize) -> Result<Self, BoxError> {
+        let command = Self::new(lab, python, count, "arrow")?;
+        let numbers = [count, TABLE].map(|number| OsString::from(number.to_string()));
+        let words = [script("client.py").into(), "file".into()].into_iter().chain(numbers);
+        duct::cmd(python, words.chain([command.file("in").into()])).run()?;
+        Ok(command)
+    }
+
+    fn new(
+        lab: &'a Lab<'a>,
+        python: &Path,
+        count: usize,
+        extension: &'static str,
+    ) -> Result<Self, BoxError> {
         let dir = tempfile::tempdir_in(lab.world.root())?;
         let pipeline = json!({
             "name": "client",
-            "base": lab.python(),
+            "base": python,
             "stage": [{
                 "name": "Same",
                 "python": format!("{}:Same", script("stages.py").display()),
@@ -133,26 +168,36 @@ impl<'a> Command<'a> {
             }],
         });
         fs::write(dir.path().join("pipeline.json"), pipeline.to_string())?;
-        let mut tasks = BufWriter::new(fs::File::create(dir.path().join("tasks.jsonl"))?);
-        for n in 0..count {
-            writeln!(tasks, "{}", json!({ "n": n, "text": "a small task" }))?;
-        }
-        tasks.flush()?;
-        Ok(Self { lab, dir, count })
+        Ok(Self { lab, dir, count, python: python.to_owned(), extension })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name).with_extension(self.extension)
     }
 
     /// Returns the seconds of a process.
     fn run(&self) -> Result<f64, BoxError> {
-        let words =
-            ["run", "pipeline.json", "--quiet", "--input", "tasks.jsonl", "--output", "out.jsonl"];
+        let files = ["in", "out"].map(|name| self.file(name).display().to_string());
+        let [input, output] = &files;
+        let words = ["run", "pipeline.json", "--quiet", "--input", input, "--output", output];
         let command = self.lab.world.curator(&words, &self.lab.cache).dir(self.dir.path());
         let (ran, seconds) = timed(|| command.run());
         ran?;
-        let lines = BufReader::new(fs::File::open(self.dir.path().join("out.jsonl"))?).lines();
-        let found = lines.count();
-        if found != self.count {
-            return Err(format!("{found} of {} tasks came out of the command", self.count).into());
+        let (found, expected) = (self.rows("out")?, self.rows("in")?);
+        if found != expected {
+            return Err(format!("{found} of {expected} came out of the command").into());
         }
+        fs::remove_file(self.file("out"))?;
         Ok(seconds)
+    }
+
+    /// Returns the number of lines, or of rows of tables, in a file.
+    fn rows(&self, name: &str) -> Result<usize, BoxError> {
+        let path = self.file(name);
+        if self.extension == "jsonl" {
+            return Ok(BufReader::new(fs::File::open(path)?).lines().count());
+        }
+        let words = [script("client.py").into_os_string(), "rows".into(), path.into()];
+        Ok(duct::cmd(&self.python, words).read()?.trim().parse()?)
     }
 }
