@@ -1,9 +1,10 @@
 //! A base with Ray must still import it: the import is tried wherever what was installed can change it,
 //! and nowhere else.
 
-use backends::Error;
+use backends::{EnvState, Error};
 use envspec::Tool;
 use serde_json::json;
+use venv_cache::Budget;
 
 use crate::world::World;
 
@@ -65,4 +66,25 @@ fn what_ray_asks_for_where_it_was_touched_says_nothing_of_the_base() {
         world.prepare(&world.spec(Tool::Uv, &packages)).expect("an environment");
         assert_eq!(imports(&world), expected, "{packages:?}");
     }
+}
+
+/// What was imported beside some packages can be imported beside the same files again, so an
+/// environment that is built anew costs no second import; other files under the same name and version
+/// do.
+#[test]
+fn ray_is_not_imported_again_beside_the_same_files() {
+    let world = world();
+    let build = |expected: usize| {
+        let all = Budget::default().with_max_bytes(0);
+        world.provisioner().cache().prune(&all).expect("an empty cache");
+        let environment = world.prepare(&world.spec(Tool::Uv, &["extra==1.0"])).expect("a build");
+        assert_eq!((environment.state(), imports(&world)), (EnvState::Built, expected));
+    };
+    build(1);
+    build(1);
+    let other =
+        json!([{ "name": "extra", "version": "1.0", "files": { "extra.py": "CHANGED = 1" } }]);
+    world.write_wheels(&other);
+    build(2);
+    build(2);
 }

@@ -6,6 +6,9 @@
 //! whose metadata it read. An installation that touches nothing of that cannot change it, and is not
 //! tried. What is kept comes from an environment where nothing of it was touched either, and where the
 //! import was thus that of the base.
+//!
+//! It is also kept that the import worked beside just these files of packages, for an environment of the
+//! same packages that is built again.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -48,7 +51,14 @@ pub(super) fn check_ray(
     if kept.is_some_and(|asked| touched.as_ref().is_some_and(|it| it.is_outside(&asked))) {
         return Ok(());
     }
+    let seen = beside(base, outcome, now).map(|question| Memo::new(records, "ray", &question));
+    if seen.as_ref().and_then(Memo::read::<BTreeSet<String>>).is_some_and(|it| it.contains("ray")) {
+        return Ok(());
+    }
     let asked = import_ray(python, outcome, limit)?;
+    if let Some(seen) = seen {
+        seen.write(&asked);
+    }
     if touched.is_some_and(|it| it.is_outside(&asked)) {
         memo.write(&asked);
     }
@@ -57,12 +67,34 @@ pub(super) fn check_ray(
 
 /// Returns a digest of the question what Ray asks for in a base. Another program is another question.
 fn question(base: &Base) -> Key {
-    let parts: [(&str, &[u8]); 3] = [
+    Key::derive("backends/ray-check/v1", &parts_of(base))
+}
+
+/// Returns a digest of the question whether Ray can be imported in a base beside these packages; none
+/// where their lists do not tell all of their files, as those of packages that are installed in place.
+fn beside(base: &Base, outcome: &Outcome, now: &Installed) -> Option<Key> {
+    let mut lists = Vec::new();
+    for added in &outcome.added {
+        let found = now.get(&added.name).filter(|found| found.source().is_none())?;
+        lists.push((added.to_string(), found.record_digest()?));
+    }
+    lists.sort_unstable();
+    let mut removed: Vec<String> = outcome.removed.iter().map(ToString::to_string).collect();
+    removed.sort_unstable();
+    let added = lists
+        .iter()
+        .flat_map(|(package, list)| [("added", package.as_bytes()), ("list", list.as_bytes())]);
+    let removed = removed.iter().map(|package| ("removed", package.as_bytes()));
+    let parts: Vec<_> = parts_of(base).into_iter().chain(added).chain(removed).collect();
+    Some(Key::derive("backends/ray-check/beside/v1", &parts))
+}
+
+fn parts_of(base: &Base) -> [(&str, &[u8]); 3] {
+    [
         ("program", PROGRAM.as_bytes()),
         ("python", base.python().as_os_str().as_encoded_bytes()),
         ("base", base.fingerprint().as_bytes()),
-    ];
-    Key::derive("backends/ray-check/v1", &parts)
+    ]
 }
 
 fn names(text: &str) -> BTreeSet<String> {
