@@ -219,7 +219,7 @@ impl LocalExecutor {
             .with_templates(self.templates, self.keep_warm.clone())
     }
 
-    fn cpus(&self) -> usize {
+    pub(crate) fn cpus(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.cpus.unwrap_or_else(all).max(1)
     }

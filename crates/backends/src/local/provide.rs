@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use stage::Isolation;
 
 use super::executor::{LocalExecutor, guarded};
 use super::run::Run;
+use super::turns::Turns;
 use crate::provision::{Environment, Provisioner};
 use crate::run::{EnvReport, Error, Event, Plan, PlannedStage};
 
 impl LocalExecutor {
-    /// Prepares the environments, distinct ones side by side, and lets each stage begin as soon as
-    /// its own is ready.
+    /// Prepares the environments, distinct ones side by side and those of earlier stages first, and
+    /// lets each stage begin as soon as its own is ready.
     pub(crate) fn provide(&self, plan: &Plan, run: &Run) -> (Option<Provisioner>, Vec<EnvReport>) {
         if !plan.stages().iter().any(PlannedStage::needs_python) {
             return (None, Vec::new());
@@ -38,11 +40,19 @@ impl LocalExecutor {
             return (None, Vec::new());
         }
         let groups = EnvGroup::of(plan);
+        let turns = Turns::new(self.cpus());
         let environments = std::thread::scope(|scope| {
             let threads: Vec<_> = groups
                 .iter()
-                .map(|group| {
-                    let provide = || guarded(run, || group.provide(plan, &provisioner, run));
+                .enumerate()
+                .map(|(place, group)| {
+                    let (turns, provisioner) = (&turns, &provisioner);
+                    let provide = move || {
+                        let is_over = || run.builds_over.load(Ordering::Relaxed);
+                        let _turn = turns.wait(place, is_over)?;
+                        group.provide(plan, provisioner, run)
+                    };
+                    let provide = move || guarded(run, provide);
                     Builder::new().name("curator-provide".to_owned()).spawn_scoped(scope, provide)
                 })
                 .collect();

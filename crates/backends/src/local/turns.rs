@@ -1,4 +1,4 @@
-//! Who begins first: the stage that the first task meets first, where there are fewer cores than stages.
+//! Who begins first, where there are fewer cores than stages: the stage that the first task meets first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a thread waits before it looks around.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The turns of stages to start and import, each known by its place in the pipeline.
+/// The turns of stages to start and import, or of environments to be built, each known by its place in
+/// the pipeline.
 ///
 /// As many begin at once as there are cores, earlier stages before later ones. A stage before which
 /// none waits or begins has its turn at once, even if later ones occupy the cores.
