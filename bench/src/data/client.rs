@@ -102,12 +102,9 @@ fn add_memory(what: &str, held: &[Held], table: &mut Table) {
 
 /// Returns the seconds of a process of `client.py`, and the memory that was held.
 fn client(lab: &Lab<'_>, python: &Path, words: &[&str]) -> Result<(f64, Held), BoxError> {
-    let words =
-        [script("client.py").into_os_string()].into_iter().chain(words.iter().map(Into::into));
-    let command = duct::cmd(python, words)
+    let command = program(python, words.iter().map(OsString::from))
         .env("CURATOR_PROGRAM", lab.world.program())
         .env("CURATOR_CACHE_DIR", &lab.cache)
-        .env("PYTHONPATH", package())
         .env_remove("VIRTUAL_ENV")
         .stdin_null()
         .stdout_capture()
@@ -119,6 +116,12 @@ fn client(lab: &Lab<'_>, python: &Path, words: &[&str]) -> Result<(f64, Held), B
         return Err(last_line(&output.stderr).into());
     }
     Ok((seconds, serde_json::from_slice(&output.stdout)?))
+}
+
+/// Returns `client.py` with these words.
+fn program(python: &Path, words: impl IntoIterator<Item = OsString>) -> duct::Expression {
+    let words = [script("client.py").into_os_string()].into_iter().chain(words);
+    duct::cmd(python, words).env("PYTHONPATH", package())
 }
 
 /// The same tasks and stage, in files for the command.
@@ -146,8 +149,8 @@ impl<'a> Command<'a> {
     fn of_tables(lab: &'a Lab<'a>, python: &Path, count: usize) -> Result<Self, BoxError> {
         let command = Self::new(lab, python, count, "arrow")?;
         let numbers = [count, TABLE].map(|number| OsString::from(number.to_string()));
-        let words = [script("client.py").into(), "file".into()].into_iter().chain(numbers);
-        duct::cmd(python, words.chain([command.file("in").into()])).run()?;
+        let words = ["file".into()].into_iter().chain(numbers).chain([command.file("in").into()]);
+        program(python, words).run()?;
         Ok(command)
     }
 
@@ -197,7 +200,7 @@ impl<'a> Command<'a> {
         if self.extension == "jsonl" {
             return Ok(BufReader::new(fs::File::open(path)?).lines().count());
         }
-        let words = [script("client.py").into_os_string(), "rows".into(), path.into()];
-        Ok(duct::cmd(&self.python, words).read()?.trim().parse()?)
+        let printed = program(&self.python, ["rows".into(), path.into()]).read()?;
+        Ok(printed.trim().parse()?)
     }
 }

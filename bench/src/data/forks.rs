@@ -1,5 +1,5 @@
 //! Workers that are forked from a template, beside workers that are started: until they are ready,
-//! and the memory of eight.
+//! and the memory of one and of eight.
 
 use curator::backends::Event;
 use curator::venv_cache::BoxError;
@@ -48,13 +48,18 @@ pub(super) fn add_workers(
     if let [forked, started] = medians[..] {
         table.compare("a further worker, forked", "started", forked, started, None);
     }
-    for (kind, executor) in &kinds {
-        let mut bytes = Vec::new();
-        for _ in 0..lab.runs(3, 1) {
-            bytes.push(memory_of_eight(lab, executor, &together)?);
-        }
-        table.add(Row::bytes(format!("eight workers, {kind}: memory"), &Sample::new(bytes)));
+    let [forked, started] = &kinds;
+    let [mut eight, mut one, mut apart] = [const { Vec::new() }; 3];
+    for _ in 0..lab.runs(3, 1) {
+        eight.push(memory_of(WORKERS, lab, &forked.1, &together)?);
+        one.push(memory_of(1, lab, &started.1, &together)?);
+        apart.push(memory_of(WORKERS, lab, &started.1, &together)?);
     }
+    let one = Sample::new(one);
+    let row = Row::bytes("eight workers, forked: memory", &Sample::new(eight));
+    table.add(row.against(one.median()));
+    table.add(Row::bytes("one worker, started: memory", &one));
+    table.add(Row::bytes("eight workers, started: memory", &Sample::new(apart)));
     Ok(())
 }
 
@@ -78,20 +83,21 @@ fn until_ready(
     Ok(Sample::new(ready.skip(1).collect()))
 }
 
-/// Returns the bytes that eight workers add.
-fn memory_of_eight(
+/// Returns the bytes that so many workers add.
+fn memory_of(
+    workers: usize,
     lab: &Lab<'_>,
     executor: &LocalExecutor,
     together: &PythonStage,
 ) -> Result<f64, BoxError> {
-    // Tasks wait for all eight: the first worker alone would have done them before the last one has
+    // Tasks wait for all of them: the first worker alone would have done them before the last one has
     // imported anything.
     let folder = tempfile::tempdir_in(lab.world.root())?;
     let stage = together
         .clone()
-        .with_args(json!([folder.path(), WORKERS]))
+        .with_args(json!([folder.path(), workers]))
         .with_batch_size(1)
-        .with_num_workers(WORKERS);
+        .with_num_workers(workers);
     let pipeline = Pipeline::new("forks").with_stage(stage);
     lab.world.settle()?;
     let before = memory::Memory::now().all;
