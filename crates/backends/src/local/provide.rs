@@ -40,7 +40,8 @@ impl LocalExecutor {
             return (None, Vec::new());
         }
         let groups = EnvGroup::of(plan);
-        let turns = Turns::new(self.cpus());
+        // A build waits for a package index or a disk for as long as it computes.
+        let turns = Turns::new(2 * self.cpus());
         let environments = std::thread::scope(|scope| {
             let threads: Vec<_> = groups
                 .iter()
