@@ -60,11 +60,14 @@ const ELSEWHERE: [(&str, &[&str]); 4] = [
 /// Returns the texts of all errors, with `…` for the parts that vary.
 fn errors() -> Vec<String> {
     let mut texts = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..")];
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![crates.clone()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             let path: PathBuf = entry.path();
-            let is_source = path.components().any(|part| part.as_os_str() == "src");
+            // The workspace itself may lie in a folder of that name.
+            let inner = path.strip_prefix(&crates).expect("a path below");
+            let is_source = inner.components().any(|part| part.as_os_str() == "src");
             let name = entry.file_name();
             if path.is_dir() && (is_source || name == "src" || path.join("Cargo.toml").exists()) {
                 folders.push(path);
