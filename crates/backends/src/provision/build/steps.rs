@@ -65,31 +65,32 @@ impl Steps {
         result
     }
 
-    /// Times two steps that go on side by side, the first of them in a thread of its own.
-    fn time_both<A: Send, B>(
+    /// Times a step in a thread of its own, while others go on in this one.
+    fn time_beside<A: Send, B>(
         &mut self,
-        (first, one): (&'static str, impl Fn() -> A + Sync),
-        (second, other): (&'static str, impl FnOnce() -> B),
+        name: &'static str,
+        step: impl Fn() -> A + Sync,
+        others: impl FnOnce(&mut Self) -> B,
     ) -> (A, B) {
         let timed = || {
             let begun = Instant::now();
-            (one(), begun.elapsed())
+            (step(), begun.elapsed())
         };
-        let (done, other) = thread::scope(|scope| {
-            let name = format!("curator-{first}");
+        let (done, others) = thread::scope(|scope| {
+            let thread = thread::Builder::new().name(format!("curator-{name}"));
             // Without a thread, they go on one after the other.
-            let thread = thread::Builder::new().name(name).spawn_scoped(scope, timed).ok();
-            let other = self.time(second, other);
+            let thread = thread.spawn_scoped(scope, timed).ok();
+            let others = others(self);
             let done = match thread.map(ScopedJoinHandle::join) {
                 Some(Ok(done)) => done,
                 Some(Err(panic)) => std::panic::resume_unwind(panic),
                 None => timed(),
             };
-            (done, other)
+            (done, others)
         });
-        let (one, time) = done;
-        self.0.push((first, time));
-        (one, other)
+        let (step, time) = done;
+        self.0.push((name, time));
+        (step, others)
     }
 }
 
@@ -149,25 +150,27 @@ impl Build<'_> {
             check_ray(base, self.records, python, installed, &outcome, self.limit)?;
             self.check_conflicts(&tool, base, python)
         };
-        record.warnings = warnings(&before, &now, &markers);
-        record.warnings.extend(outcome.warnings.iter().cloned());
-        record.warnings.extend(passed_over(self.install, &now, &outcome, &markers));
-        record.warnings.extend(missing_extras(self.install, &now, &markers));
         self.compiling(&outcome);
-        let compile = || {
-            compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
-                .map_err(Error::install)
-        };
-        // What is checked only reads, and neither needs the other.
-        let (checked, compiled) = steps.time_both(("check", check), ("compile", compile));
+        // What is checked only reads, and none of this needs the other.
+        let (checked, beside) = steps.time_beside("check", check, |steps| {
+            let compile = || {
+                compile_bytecode(&created.python, &outcome.added, Some(&lock), self.limit.clone())
+            };
+            steps.time("compile", compile).map_err(Error::install)?;
+            let mut warnings = warnings(&before, &now, &markers);
+            warnings.extend(outcome.warnings.iter().cloned());
+            warnings.extend(passed_over(self.install, &now, &outcome, &markers));
+            warnings.extend(missing_extras(self.install, &now, &markers));
+            // If a program installed into the base meanwhile, the base is not the one that the key
+            // names.
+            if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
+                return Err(Error::BaseChanged { python: base.python().to_owned() });
+            }
+            Ok(warnings)
+        });
         checked?;
-        compiled?;
+        record.warnings = beside?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
-        // If a program installed into the base meanwhile, the base is not the one that the key
-        // names.
-        if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
-            return Err(Error::BaseChanged { python: base.python().to_owned() });
-        }
         Known::keep(&question, self.install, &outcome);
         Ok(Built::new(created.python)
             .with_strategy(strategy.to_string())
