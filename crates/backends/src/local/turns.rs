@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn a_stage_whose_import_waits_holds_the_others_up_for_a_moment_only() {
         let turns = Turns::new(1);
-        let _stuck = turns.wait(0, || false);
         let begun = Instant::now();
+        let _stuck = turns.wait(0, || false);
         assert!(turns.wait(1, || false).is_some());
         assert!(begun.elapsed() >= PATIENCE);
     }
