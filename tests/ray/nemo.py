@@ -265,7 +265,7 @@ def touch(task):
 
 
 def unknown():
-    """What is told of fields of a `runtime_env` that this Ray does not know, and where."""
+    """The warnings of fields that this Ray does not know, and the file that they name."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         curator.ray.environment(zzzzzz=1, working_dir=".", image_uri="image")

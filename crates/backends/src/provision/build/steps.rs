@@ -77,9 +77,9 @@ impl Steps {
             (step(), begun.elapsed())
         };
         let (done, others) = thread::scope(|scope| {
-            let thread = thread::Builder::new().name(format!("curator-{name}"));
             // Without a thread, they go on one after the other.
-            let thread = thread.spawn_scoped(scope, timed).ok();
+            let named = format!("curator-{name}");
+            let thread = thread::Builder::new().name(named).spawn_scoped(scope, timed).ok();
             let others = others(self);
             let done = match thread.map(ScopedJoinHandle::join) {
                 Some(Ok(done)) => done,
