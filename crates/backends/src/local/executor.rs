@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_millis(25);
 /// Consecutive ticks that a stage must qualify before it gets another worker.
 const PATIENCE: u32 = 2;
 /// Maximum size of the queue in front of a stage.
-const QUEUE: Limits = Limits { tasks: 256, bytes: 64 << 20 };
+const QUEUE: Limits = Limits { tasks: 256, bytes: 32 << 20 };
 
 /// Runs pipelines on this machine, in this process and its worker processes.
 ///
