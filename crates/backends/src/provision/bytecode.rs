@@ -17,7 +17,7 @@ use crate::run::Plan;
 
 /// How long a run goes on before anything is compiled beside it. A base that is worth compiling
 /// takes longer to import alone; a shorter run is left alone.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Poll interval for the end of the run.
 const LOOK: Duration = Duration::from_millis(50);
