@@ -161,16 +161,16 @@ impl Build<'_> {
             warnings.extend(outcome.warnings.iter().cloned());
             warnings.extend(passed_over(self.install, &now, &outcome, &markers));
             warnings.extend(missing_extras(self.install, &now, &markers));
-            // If a program installed into the base meanwhile, the base is not the one that the key
-            // names.
-            if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
-                return Err(Error::BaseChanged { python: base.python().to_owned() });
-            }
-            Ok(warnings)
+            Ok::<_, Error>(warnings)
         });
         checked?;
         record.warnings = beside?;
         record.bytecode = Some(brought_bytecode(dir, &now, &record));
+        // If a program installed into the base meanwhile, the base is not the one that the key
+        // names.
+        if base.fingerprint_now().map_err(Error::cache)? != *base.fingerprint() {
+            return Err(Error::BaseChanged { python: base.python().to_owned() });
+        }
         Known::keep(&question, self.install, &outcome);
         Ok(Built::new(created.python)
             .with_strategy(strategy.to_string())
