@@ -6,9 +6,9 @@
 //! what the worker has. It comes to that by `birth`, from `templates` where it can: those of stages
 //! that begin with the same package, by `beginning`, have one of the `roots`. What crosses to it is
 //! a `parcel` with a `payload`, in `arenas` where it is large, and comes back through `results`.
-//! `provide` makes the environments, `turns` says which stage begins first, `load` and `scaling` decide about more workers, `devices`
-//! about their holders. `runner` runs one stage alone, for engines that lay the stages out
-//! themselves, and `travel` has tasks as bytes for them.
+//! `provide` makes the environments, `turns` says which stage begins first, `load` and `scaling`
+//! decide about more workers, `devices` about their holders. `runner` runs one stage alone, for
+//! engines that lay the stages out themselves, and `travel` has tasks as bytes for them.
 
 mod arenas;
 mod beginning;
