@@ -24,11 +24,11 @@ const TASKS: [usize; 2] = [1_000_000, 100_000];
 /// The size of a table, and their number: 10 GiB, and 1 GiB in a quick run.
 const TABLE: usize = 64 << 20;
 const TABLES: [usize; 2] = [160, 16];
-/// The number of tables in the command's file, which it reads and writes without waiting for a disk.
+/// The number of tables in the command's file: 2.5 GiB, so that the file stays in memory.
 const IN_FILE: [usize; 2] = [40, 8];
 
 /// What a run of `client.py` took: resident bytes at the most, in its process and in the program's, and
-/// the seconds of its run.
+/// the seconds from the call to the last task.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Held {
     client: f64,
