@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional, Union, cast
+from typing import Any, Optional, cast
 
 from curator._errors import PipelineError
 from curator._pickle import dumps, loads
 from curator._shared import shared
 from curator._stage import Task
-from curator._table import TableError, from_ipc, to_ipc
+from curator._table import Body, TableError, from_ipc, to_ipc
 
 __all__ = ["decode", "encode", "tasks_of"]
 
@@ -17,9 +17,6 @@ _plain = shared("curator_plain")
 
 # As `curator_objects.py` has it, which workers read and write such values by.
 _MARK = b"\x93curator\0"
-
-# What crosses, as memory of any kind.
-Body = Union[bytes, memoryview]
 
 _FORM: dict[str, Any] = {
     "allow_nan": False,

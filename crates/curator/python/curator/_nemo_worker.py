@@ -8,6 +8,7 @@ import pickle
 from typing import Any, Optional
 
 from curator._stage import Aggregate, Task
+from curator._table import from_ipc, stream_of
 
 __all__ = ["Carried", "Fused", "logger", "task_of", "use_logger"]
 
@@ -68,7 +69,7 @@ def _pack(data: Any) -> Optional[dict[str, Any]]:
         return None
     pyarrow = _untyped("pyarrow")
     if module == "pyarrow":
-        return {"kind": "table", "stream": _stream(data)}
+        return {"kind": "table", "stream": _stream_of(data)}
     frame = data
     if frame.attrs or not frame.columns.is_unique:
         return None
@@ -84,21 +85,15 @@ def _pack(data: Any) -> Optional[dict[str, Any]]:
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
         return None
     names = list(data.columns)
-    return {"kind": "frame", "stream": _stream(table), "objects": objects, "names": names}
+    return {"kind": "frame", "stream": _stream_of(table), "objects": objects, "names": names}
 
 
-def _stream(table: Any) -> Any:
-    pyarrow = _untyped("pyarrow")
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return pickle.PickleBuffer(sink.getvalue())
+def _stream_of(table: Any) -> pickle.PickleBuffer:
+    return pickle.PickleBuffer(stream_of(table))
 
 
 def _unpack(packed: dict[str, Any]) -> Any:
-    pyarrow = _untyped("pyarrow")
-    with pyarrow.ipc.open_stream(pyarrow.py_buffer(packed["stream"])) as reader:
-        table = reader.read_all()
+    table = from_ipc(packed["stream"])
     if packed["kind"] == "table":
         return table
     frame = table.to_pandas()

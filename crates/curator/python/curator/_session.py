@@ -11,11 +11,12 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
 from curator._errors import EngineError
 from curator._program import Folder, start
 from curator._shared import shared
+from curator._table import Body
 
 __all__ = ["BYE", "NOTE", "OUTPUT", "REPORT", "Session"]
 
@@ -31,7 +32,6 @@ _MOST_BYTES = 32 << 20
 _END_SECONDS = 10
 
 # Its kind, its number, its meta and its body.
-Body = Union[bytes, memoryview]
 Frame = tuple[int, int, str, Body]
 ToSend = tuple[int, bytes, Body]
 _body_of = operator.itemgetter(3)

@@ -2,9 +2,12 @@
 
 import sys
 from importlib import import_module
-from typing import Any, Union
+from typing import Any, Optional, Union
 
-__all__ = ["ArrowStream", "TableError", "from_ipc", "to_ipc"]
+__all__ = ["ArrowStream", "Body", "TableError", "from_ipc", "stream_of", "to_ipc"]
+
+# What crosses, as memory of either kind.
+Body = Union[bytes, memoryview]
 
 
 class TableError(TypeError):
@@ -21,7 +24,7 @@ class ArrowStream:
         return f"ArrowStream({len(self.ipc)} bytes; `pyarrow` reads them)"
 
 
-def to_ipc(data: Any) -> Union[bytes, memoryview, None]:
+def to_ipc(data: Any) -> Optional[Body]:
     """The stream of a table of `pyarrow`, `pandas` or `polars`; None for what is none."""
     if isinstance(data, ArrowStream):
         return data.ipc
@@ -53,12 +56,18 @@ def to_ipc(data: Any) -> Union[bytes, memoryview, None]:
         data = arrow.Table.from_batches([data])
     if not isinstance(data, arrow.Table):
         return None
+    return stream_of(data)
+
+
+def stream_of(table: Any) -> memoryview:
+    """The stream of a `pyarrow.Table`."""
+    arrow = _pyarrow("a table")
     # Its length first, since a buffer that grows is copied as it does.
     length = arrow.MockOutputStream()
-    _write(arrow, length, data)
+    _write(arrow, length, table)
     buffer = arrow.allocate_buffer(length.size())
-    _write(arrow, arrow.FixedSizeBufferWriter(buffer), data)
-    return memoryview(buffer)
+    _write(arrow, arrow.FixedSizeBufferWriter(buffer), table)
+    return memoryview(buffer).toreadonly()
 
 
 def _write(arrow: Any, sink: Any, table: Any) -> None:
@@ -66,7 +75,7 @@ def _write(arrow: Any, sink: Any, table: Any) -> None:
         writer.write_table(table)
 
 
-def from_ipc(body: Union[bytes, memoryview]) -> Any:
+def from_ipc(body: Body) -> Any:
     """The table in a stream."""
     try:
         pyarrow = import_module("pyarrow")
