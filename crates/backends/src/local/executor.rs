@@ -408,7 +408,7 @@ impl LocalExecutor {
         } else {
             None
         };
-        if environment.is_some() && !stage.wait_for_turn() {
+        if stage.planned.behaviour.as_python().is_some() && !stage.wait_for_turn() {
             return;
         }
         let (first, most) = worker_counts(stage.planned, self.cpus());
