@@ -42,6 +42,7 @@ impl LocalExecutor {
         let groups = EnvGroup::of(plan);
         // A build waits for a package index or a disk for as long as it computes.
         let turns = Turns::new(2 * self.cpus());
+        turns.expect(0..groups.len());
         let environments = std::thread::scope(|scope| {
             let threads: Vec<_> = groups
                 .iter()
@@ -165,6 +166,9 @@ impl EnvGroup {
         let key = provisioner.key(longest, self.isolation)?.map(|key| key.to_string());
         run.emit(&Event::EnvironmentKeyed { stages: names.clone(), key });
         let core = provisioner.prepare_core(longest, self.isolation)?;
+        // Before any of their threads wakes.
+        let is_process = |index: &usize| plan.stages()[*index].behaviour.as_python().is_some();
+        run.turns.expect(self.stages.iter().copied().filter(is_process));
         for (index, env) in self.stages.iter().zip(envs) {
             let environment = Environment::new(core.clone(), env, provisioner.shims())?;
             run.environments[*index].open(environment);

@@ -26,6 +26,7 @@ pub(crate) struct Turns {
 
 #[derive(Debug)]
 struct State {
+    /// Those that wait, or are about to.
     waiting: BTreeSet<usize>,
     begun: BTreeSet<usize>,
     /// When a turn began or ended last.
@@ -45,6 +46,11 @@ impl Turns {
         let (waiting, begun) = (BTreeSet::new(), BTreeSet::new());
         let state = Mutex::new(State { waiting, begun, moved: Instant::now() });
         Arc::new(Self { most: most.max(1), state, changed: Condvar::new() })
+    }
+
+    /// Has later places wait for these, whose threads are about to ask for their turns, in any order.
+    pub(crate) fn expect(&self, places: impl IntoIterator<Item = usize>) {
+        self.state.lock().waiting.extend(places);
     }
 
     /// Waits for the turn of the stage at this place; returns `None` once `is_over`.
@@ -130,6 +136,26 @@ mod tests {
             expected.sort_unstable();
             prop_assert_eq!(told.iter().collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn one_that_is_expected_is_waited_for_before_its_thread_asks() {
+        let turns = Turns::new(1);
+        turns.expect([0, 1]);
+        let (begun, told) = channel();
+        thread::scope(|scope| {
+            for place in [1, 0] {
+                let (turns, begun) = (&turns, begun.clone());
+                scope.spawn(move || {
+                    let turn = turns.wait(place, || false);
+                    begun.send(place).unwrap();
+                    drop(turn);
+                });
+                thread::sleep(TICK);
+            }
+        });
+        drop(begun);
+        assert_eq!(told.iter().collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]
