@@ -256,10 +256,12 @@ fn left_by_ray(cluster: &Cluster) -> BTreeSet<String> {
         let name = if is_session { "session" } else { &name };
         found.insert(name.to_owned());
         if is_session {
-            // Some names end with the node's id.
             found.extend(entries(&path).iter().map(|below| {
                 let below = below.file_name().expect("a name").to_string_lossy();
-                format!("{name}/{}", below.split("_port_").next().unwrap_or_default())
+                // Some names end with the node's id, and some begin so until Ray renames the file,
+                // which it writes anew every few seconds.
+                let below = below.split("_port_").next().unwrap_or_default();
+                format!("{name}/{}", below.trim_start_matches("tmp_"))
             }));
         }
     }
