@@ -6,7 +6,6 @@ It runs no code of the user's. A fork after work may hang or die, where one afte
 the worker loads the stage's code, and every module that is not installed, after the fork.
 """
 
-import atexit
 import gc
 import json
 import os
@@ -14,11 +13,12 @@ import sys
 from time import time_ns
 
 from curator_frames import DONE, FORK, REAP, SIGNAL, STAY
-from curator_imports import OFFENDERS, imports_of, is_installed, shared_steps
+from curator_imports import OFFENDERS, imports_of, shared_steps
+from curator_leave import BeforeFork
 from curator_left import Before, open_files, target_of
 from curator_warm import Warm
 
-__all__ = ["Template", "leave"]
+__all__ = ["Template"]
 
 # Nothing is collected before this many objects, which is never: and no import asks for just that.
 NEVER = 2**31 - 1 - 4711
@@ -26,8 +26,8 @@ NEVER = 2**31 - 1 - 4711
 # A template that is forked from a root has the root's imports, too.
 BEGAN = time_ns()
 INHERITED = []
-# In a worker: what had been imported before the fork.
-BEFORE_FORK = set()
+# In a worker: the one that tells what it has from its template.
+BEFORE_FORK = []
 
 
 class Template:
@@ -190,49 +190,8 @@ class Template:
                 os.environ[name] = value
         if gc.get_threshold()[0] == NEVER:
             gc.set_threshold(*self._thresholds)
-        BEFORE_FORK.update(sys.modules)
+        BEFORE_FORK.append(BeforeFork())
         _reseed()
-
-
-def leave(module):
-    """Ends a forked worker, of a stage from this module, as Python ends a process, but leaves what
-    had been imported before the fork.
-
-    Python would take that apart, object by object. This takes time, and writes into the pages that
-    the workers share: at the end of a run each would have a copy of all. Nothing needs it: none of
-    the stage's code ran before the fork, and no import that left something to be ended.
-    """
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        threading._shutdown()  # It waits for threads that are no daemons.
-    try:
-        atexit._run_exitfuncs()
-    except BaseException:
-        pass  # It has been printed.
-    # The stage's own modules go, with all that only they hold, such as files that are open.
-    own = (module or "").partition(".")[0]
-    for name in [name for name in sys.modules if name not in BEFORE_FORK]:
-        root = name.partition(".")[0]
-        if root == own or not is_installed(root):
-            del sys.modules[name]
-    gc.collect()
-    _flush()
-    os._exit(0)
-
-
-def _flush():
-    """Writes out what Python and C have for the standard streams."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # There is none, or nothing reads it.
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).fflush(None)
-    except (ImportError, OSError, AttributeError):
-        pass
 
 
 def _fork():

@@ -226,4 +226,5 @@ if __name__ == "__main__":
     stage_module = _serve()
     # What the stage held is gone by now, as it is when Python itself ends.
     if "curator_template" in sys.modules:  # It was forked.
-        sys.modules["curator_template"].leave(stage_module)
+        [before_fork] = sys.modules["curator_template"].BEFORE_FORK
+        sys.modules["curator_leave"].leave(stage_module, before_fork)

@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 26] = [
+const FILES: [(&str, &str); 27] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -32,6 +32,7 @@ const FILES: [(&str, &str); 26] = [
     ("curator_imports.py", include_str!("../../python/curator_imports.py")),
     ("curator_json.py", include_str!("../../python/curator_json.py")),
     ("curator_late.py", include_str!("../../python/curator_late.py")),
+    ("curator_leave.py", include_str!("../../python/curator_leave.py")),
     ("curator_left.py", include_str!("../../python/curator_left.py")),
     ("curator_literals.py", include_str!("../../python/curator_literals.py")),
     ("curator_loop.py", include_str!("../../python/curator_loop.py")),

@@ -388,10 +388,45 @@ fn what_every_executor_must_do_holds_either_way() {
 /// Opens files that nothing closes, in all the places where a stage may hold one, and asks for other
 /// things at its end. `FOLDER` is where.
 const HOLDS: &str = r"
-import atexit, ctypes, os, sys, threading, time, weakref
+import atexit, contextvars, csv, ctypes, gc, gzip, io, logging, os, signal, sys, tempfile
+import threading, time, weakref, zipfile
 sys.path.insert(0, 'FOLDER/lib')
 import holding
-from holding import kept
+from holding import kept, path
+
+OWN = open(path('own module'), 'w')
+LATE = GZIP = None
+CONTEXT = contextvars.ContextVar('file')
+LOCAL = threading.local()
+
+def write_own():
+    OWN.write('kept')
+
+class Holder:
+    def __init__(self, name):
+        self.file = kept(name)
+    def __call__(self, *_):
+        return True
+
+class Tail:
+    def __init__(self, name):
+        self.file = open(path(name), 'w')
+    def __del__(self):
+        self.file.write('kept')
+
+class Raw(io.RawIOBase):
+    def writable(self):
+        return True
+    def write(self, data):
+        with open(path('raw'), 'ab') as file:
+            return file.write(data)
+
+def lent():
+    file = open(path('generator'), 'w')
+    try:
+        yield
+    finally:
+        file.write('kept')
 
 def by_closure():
     file = kept('closure')
@@ -421,6 +456,26 @@ class Stage:
             time.sleep(0.3)
             kept('thread').close()
         threading.Thread(target=late).start()
+        global LATE, GZIP
+        LATE = kept('late')
+        write_own()
+        # Of a module that the template has, and of what such modules hold.
+        gzip.LATE = kept('late of a library')
+        gzip.TAIL = Tail('tail of a library')
+        gzip.LENT = lent()
+        next(gzip.LENT)
+        name = os.path.basename(path('temporary'))
+        gzip.TEMPORARY = tempfile.NamedTemporaryFile(dir='FOLDER/out', prefix=name)
+        LOCAL.file, LOCAL.tail = kept('thread local'), Tail('tail of a thread')
+        CONTEXT.set(kept('context'))
+MORE        GZIP = gzip.open(path('gzip'), 'wt')
+        GZIP.write('kept')
+        gzip.ZIP = zipfile.ZipFile(path('zip'), 'w')
+        gzip.ZIP.writestr('name', 'kept')
+        gzip.TEXT = io.TextIOWrapper(io.BufferedWriter(open(path('layers'), 'wb', 0)))
+        gzip.TEXT.write('kept')
+        gzip.ROWS = csv.writer(open(path('rows'), 'w', newline=''), lineterminator='')
+        gzip.ROWS.writerow(['kept'])
         c = ctypes.CDLL(None)
         c.fopen.restype = ctypes.c_void_p
         c.fputs(b'kept', ctypes.c_void_p(c.fopen(holding.path('C').encode(), b'w')))
@@ -430,11 +485,43 @@ class Stage:
         return task
 ";
 
+/// More places, from which Python itself does not write out all at its end.
+const MORE: &str = "
+        signal.signal(signal.SIGUSR1, Holder('signal'))
+        sys.excepthook = Holder('hook')
+        logging.getLogger().addFilter(Holder('filter'))
+        gzip.RAW = io.BufferedWriter(Raw())
+        gzip.RAW.write(b'kept')
+        gzip.RING = Ring()
+        gc.freeze()
+";
+
+/// Tells the names and texts of the files that workers left in a folder.
+const TEXTS: &str = r"
+import gzip, json, os, sys, zipfile
+found = []
+names = os.listdir(sys.argv[1])
+# Another process has asked the class for its declarations, and had no end to speak of.
+workers = {name.rpartition(' ')[2] for name in names if name.startswith('atexit ')}
+for name in names:
+    if name.rpartition(' ')[2] not in workers:
+        continue
+    path = os.path.join(sys.argv[1], name)
+    kind = name.split(' ')[0]
+    read = {'gzip': lambda: gzip.open(path).read(), 'zip': lambda: zipfile.ZipFile(path).read('name')}
+    try:
+        data = read.get(kind, open(path, 'rb').read)()
+    except Exception as error:
+        data = repr(error).encode()
+    found.append((name.rpartition(' ')[0], data.decode()))
+print(json.dumps(found))
+";
+
 /// What a worker has not yet written when it is to end gets where it was to go, and all that asked to
 /// be called is called, whether the worker was started or forked.
 #[test]
 fn a_forked_worker_ends_as_a_started_one_does() {
-    let ends = |is_forked: bool| {
+    let ends = |is_forked: bool, more: &str| {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().to_str().unwrap();
         std::fs::create_dir_all(dir.path().join("lib")).unwrap();
@@ -445,17 +532,13 @@ fn a_forked_worker_ends_as_a_started_one_does() {
              return file\nOTHER = kept('other module')\n"
         );
         std::fs::write(dir.path().join("lib/holding.py"), lib).unwrap();
-        let stage = several(&HOLDS.replace("FOLDER", folder), 2);
+        let stage = several(&HOLDS.replace("FOLDER", folder).replace("MORE", more), 2);
         let pipeline = Pipeline::new("test").with_stage(stage);
         let executor = local().with_templates(is_forked);
         let (report, events) = watched(&executor, &pipeline, numbers(40));
         assert_eq!(report.unwrap().stages[0].forked, if is_forked { 2 } else { 0 });
-        let mut left: Vec<(String, String)> = Vec::new();
-        for entry in std::fs::read_dir(dir.path().join("out")).unwrap().flatten() {
-            let name = entry.file_name().into_string().unwrap();
-            let text = std::fs::read_to_string(entry.path()).unwrap();
-            left.push((name.rsplit_once(' ').unwrap().0.to_owned(), text));
-        }
+        let told = duct::cmd!("python3", "-c", TEXTS, dir.path().join("out")).read().unwrap();
+        let mut left: Vec<(String, String)> = serde_json::from_str(&told).unwrap();
         for event in events {
             if let Event::Log { line, .. } = event {
                 let times = line.matches("half a line").count();
@@ -465,9 +548,12 @@ fn a_forked_worker_ends_as_a_started_one_does() {
         left.sort_unstable();
         left
     };
-    let (started, forked) = (ends(false), ends(true));
+    let (started, forked) = (ends(false, ""), ends(true, ""));
     assert_eq!(started, forked);
-    let kept = started.iter().filter(|(_, text)| text == "kept").count();
-    assert_eq!(kept, 2 * 12, "{started:?}");
-    assert_eq!(started.len(), 24 + 40, "{started:?}");
+    let kept = |left: &[(String, String)]| left.iter().filter(|(_, text)| text == "kept").count();
+    assert_eq!(kept(&started), 2 * 24, "{started:?}");
+    assert_eq!(started.len(), 2 * 24 + 40, "{started:?}");
+    let more = ends(true, MORE);
+    assert_eq!(kept(&more), 2 * 28, "{more:?}");
+    assert_eq!(more.len(), 2 * 28 + 40, "{more:?}");
 }
