@@ -16,7 +16,8 @@ from curator_frames import DONE, FORK, REAP, SIGNAL, STAY
 from curator_imports import OFFENDERS, imports_of, shared_steps
 from curator_leave import BeforeFork
 from curator_left import Before, open_files, target_of
-from curator_warm import Warm
+from curator_warm import Seen, Warm
+from curator_watch import Watch
 
 __all__ = ["Template"]
 
@@ -26,6 +27,7 @@ NEVER = 2**31 - 1 - 4711
 # A template that is forked from a root has the root's imports, too.
 BEGAN = time_ns()
 INHERITED = []
+WATCH = Watch()
 # In a worker: the one that tells what it has from its template.
 BEFORE_FORK = []
 
@@ -45,8 +47,9 @@ class Template:
             INHERITED.append({n: target_of(n) for n in map(int, open_files()) if n not in own})
         self._inherited = INHERITED[0]
         self.sources = start["sources"]
-        # When the first import began, what the code imports first, and all that was imported.
-        self.began = BEGAN
+        # What the code imports first, and all that was imported. Where it may stay: what it was
+        # imported from.
+        self.seen = None
         self.leading = []
         self.imported = []
         self._thresholds = gc.get_threshold()
@@ -60,6 +63,8 @@ class Template:
         before = Before()
         problem = self._import_all(before.pid)
         before.end()
+        if self._start["may_stay"]:
+            self.seen = Seen(BEGAN, WATCH)
         return problem or before.left() or _clash(self.sources)
 
     def differs_from(self, source):
@@ -76,6 +81,14 @@ class Template:
         else:
             wanted = imports_of(self.sources[0])
         self.leading = wanted
+        if self._start["may_stay"]:
+            WATCH.begin()
+        try:
+            return self._import_each(wanted, pid)
+        finally:
+            WATCH.end()
+
+    def _import_each(self, wanted, pid):
         for module, names in wanted:
             root = module.partition(".")[0]
             if root in OFFENDERS:

@@ -16,14 +16,17 @@ from time import monotonic
 
 from curator_frames import ASK, DONE, LEAVE, STAY, VISIT, Channel
 from curator_proof import proof
+from curator_watch import names_in
 
-__all__ = ["Warm"]
+__all__ = ["Seen", "Warm"]
 
 # How often it looks whether its environment is still there, and for workers that have ended.
 _LOOK_SECONDS = 5
 _SOON_SECONDS = 0.1
 # The clock that stamps files runs behind by so much at most.
 _CLOCK_NANOSECONDS = 15_000_000
+# Modules that Python imports by itself where it finds them.
+_BY_THEMSELVES = {"sitecustomize", "usercustomize"}
 
 
 class Warm:
@@ -39,7 +42,10 @@ class Warm:
             os.close(null)
         self._template = template
         self._environments = request["environments"]
-        self._seen = Seen(template.began)
+        self._seen = template.seen
+        problem = self._seen.change()
+        if problem is not None:
+            raise RuntimeError(problem)
         self._prefix = _identity(sys.prefix)
         self._visitors = {}
         self._runs = set()
@@ -221,17 +227,31 @@ class Warm:
 
 
 class Seen:
-    """What the modules that are imported were made of, and what would be found by their names."""
+    """What imports have read and not found, as it was right after them."""
 
-    def __init__(self, began):
+    def __init__(self, began, watch):
         self._folder = os.getcwd()
-        self._roots = {name.partition(".")[0] for name in list(sys.modules)}
-        self._files = {path: _stamp(path) for path in _origins()}
-        self._names = _names_on_path(self._roots)
+        searched = watch.missing()
+        roots = {name.partition(".")[0] for name in list(sys.modules)} | _BY_THEMSELVES
+        self._roots = roots | {name for name, folders in searched if folders is None}
+        self._inner = {}
+        for name, folders in searched:
+            for folder in folders or ():
+                self._inner.setdefault(folder, set()).add(name.rpartition(".")[2])
+        paths = _origins() | watch.files | {os.path.abspath(entry) for entry in sys.path if entry}
+        self._files = {path: _stamp(path) for path in paths}
+        self._listed = {folder: names_in(folder) for folder in watch.folders}
+        self._names = self._found()
+        # What has changed since the first import may have done so after it was read.
         late = began - _CLOCK_NANOSECONDS
-        for path, stamp in self._files.items():
-            if stamp is not None and stamp[0] >= late:
-                raise RuntimeError(f"`{path}` changed while the run was at work")
+        self.problem = next(
+            (
+                f"`{path}` changed while it was imported"
+                for path, stamp in self._files.items()
+                if stamp is not None and stamp.is_later_than(late)
+            ),
+            None,
+        )
 
     def change(self):
         """What is not as it was, or None."""
@@ -244,11 +264,25 @@ class Seen:
         for path, stamp in self._files.items():
             if _stamp(path) != stamp:
                 return f"`{path}` has changed"
-        if _names_on_path(self._roots) != self._names:
+        for folder, names in self._listed.items():
+            if names_in(folder) != names:
+                return f"`{folder}` has other files"
+        if self._found() != self._names:
             return "other modules are on its path"
         if _identity(self._folder) != _identity("."):
             return f"`{self._folder}` is another folder"
-        return None
+        return self.problem
+
+    def _found(self):
+        """What is there under the names that imports have looked for."""
+        found = _names_on_path(self._roots)
+        for folder, wanted in self._inner.items():
+            try:
+                names = os.listdir(folder)
+            except OSError:
+                continue
+            found |= {(folder, name) for name in names if name.partition(".")[0] in wanted}
+        return found
 
 
 def _origins():
@@ -277,16 +311,44 @@ def _names_on_path(roots):
             if name.endswith(".pth"):
                 found.add((folder, name, _stamp(os.path.join(folder, name))))
             elif name.partition(".")[0] in roots:
-                found.add((folder, name, None))
+                found.add((folder, name))
     return found
+
+
+class _Stamp:
+    """What tells a file from a changed one."""
+
+    def __init__(self, told):
+        self._is_file = stat.S_ISREG(told.st_mode)
+        # What is in a folder is looked at by itself.
+        self._content = (told.st_mtime_ns, told.st_size) if self._is_file else ()
+        self._file = (told.st_dev, told.st_ino, stat.S_IFMT(told.st_mode))
+        self._links, self._changed = told.st_nlink, told.st_ctime_ns
+
+    def __eq__(self, other):
+        if not isinstance(other, _Stamp):
+            return NotImplemented
+        if (self._content, self._file) != (other._content, other._file):
+            return False
+        # A link more or less is no other content, and changes this time, too: environments that are
+        # made link to the files of the base.
+        is_linked = self._links != other._links
+        return not self._is_file or is_linked or self._changed == other._changed
+
+    def __hash__(self):
+        return hash((self._content, self._file))
+
+    def is_later_than(self, moment):
+        if not self._is_file:
+            return False
+        return self._content[0] >= moment or (self._links == 1 and self._changed >= moment)
 
 
 def _stamp(path):
     try:
-        told = os.stat(path)
-    except OSError:
+        return _Stamp(os.stat(path))
+    except (OSError, ValueError):
         return None
-    return told.st_mtime_ns, told.st_size, told.st_ino
 
 
 def _identity(path):

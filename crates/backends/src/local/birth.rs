@@ -209,6 +209,7 @@ impl Birth<'_> {
                 group,
                 packages: &packages,
                 bytecode: bytecode.as_ref(),
+                may_stay: self.stage.run.templates.stay(),
                 sources: nursery.importers(),
             })
         };

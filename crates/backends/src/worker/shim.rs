@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 27] = [
+const FILES: [(&str, &str); 28] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -47,6 +47,7 @@ const FILES: [(&str, &str); 27] = [
     ("curator_template.py", include_str!("../../python/curator_template.py")),
     ("curator_values.py", include_str!("../../python/curator_values.py")),
     ("curator_warm.py", include_str!("../../python/curator_warm.py")),
+    ("curator_watch.py", include_str!("../../python/curator_watch.py")),
     ("curator_worker.py", include_str!("../../python/curator_worker.py")),
 ];
 

@@ -155,6 +155,109 @@ fn what_was_edited_since_is_what_runs() {
     }
 }
 
+/// Not modules alone: what they read, list or look for in vain when they are imported may change, too.
+#[test]
+fn what_an_import_read_or_did_not_find_is_looked_at_again() {
+    type Edit<'a> = &'a dyn Fn(&Path);
+    const HERE: &str = "import os\nhere = os.path.dirname(__file__)\n";
+    const OPTIONAL: &str = "try:\n    import optional\n    SAID = 'some'\nexcept ImportError:\n    \
+                            SAID = 'none'\n";
+    let reads = format!("{HERE}SAID = open(os.path.join(here, 'data.txt')).read()");
+    let tries = format!(
+        "{HERE}try:\n    SAID = open(os.path.join(here, 'more.txt')).read()\nexcept OSError:\n    \
+         SAID = 'none'\n"
+    );
+    let lists = format!("{HERE}SAID = sorted(os.listdir(os.path.join(here, 'conf')))");
+    let inner = OPTIONAL.replace("import optional", "from pack import _local");
+    let sets = "import os\nSAID = os.environ.get('SET_BY_SITE', 'none')";
+    let replace = |dir: &Path| {
+        write(dir, "new.py", "SAID = 'new'");
+        std::fs::rename(dir.join("new.py"), dir.join("named.py")).unwrap();
+    };
+    let cases: [(&str, &str, u64, Edit<'_>); 11] = [
+        ("nothing", &reads, 1, &|_| {}),
+        ("files beside it that it does not look at", &lists, 1, &|dir| {
+            write(dir, "other.txt", "");
+            std::fs::hard_link(dir.join("named.py"), dir.join("linked.txt")).unwrap();
+        }),
+        ("a file that it read", &reads, 0, &|dir| write(dir, "data.txt", "other")),
+        ("a file that was not there", &tries, 0, &|dir| write(dir, "more.txt", "more")),
+        ("a folder that it listed", &lists, 0, &|dir| write(dir, "conf/two", "")),
+        ("a module that was not there", OPTIONAL, 0, &|dir| write(dir, "optional.py", "")),
+        ("one of a package", &inner, 0, &|dir| write(dir, "pack/_local.py", "")),
+        ("what Python imports by itself", sets, 0, &|dir| {
+            write(dir, "sitecustomize.py", "import os; os.environ['SET_BY_SITE'] = 'set'");
+        }),
+        ("another file of the same name", "SAID = 'one'", 0, &replace),
+        ("an archive of modules", "from zipped import SAID", 0, &|dir| zip(dir, "two")),
+        ("its text, with the times and size as they were", "SAID = 'one'", 0, &|dir| {
+            let file = dir.join("named.py");
+            let then = std::fs::metadata(&file).unwrap().modified().unwrap();
+            write(dir, "named.py", "SAID = 'two'");
+            std::fs::File::open(&file).unwrap().set_modified(then).unwrap();
+        }),
+    ];
+    for (what, named, warm, edit) in cases {
+        let warmth = Warmth::new();
+        let (dir, code) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let own = dir.path();
+        for folder in ["conf", "pack"] {
+            std::fs::create_dir(own.join(folder)).unwrap();
+        }
+        for (name, text) in [("data.txt", "data"), ("conf/one", ""), ("pack/__init__.py", "")] {
+            write(own, name, text);
+        }
+        write(own, "named.py", named);
+        zip(own, "one");
+        let text = "class Stage:\n    def process(self, task):\n        import named\n        \
+                    return named.SAID\n";
+        write(code.path(), "stage.py", text);
+        let path = format!("{0}:{0}/lib.zip", own.to_str().unwrap());
+        let env = RuntimeEnv::new().with_env_var("PYTHONPATH", path);
+        let stage = || {
+            PythonStage::from_file(code.path().join("stage.py"), "Stage")
+                .with_runtime_env(env.clone())
+                .with_preload(["named"])
+        };
+        warmth.run(stage(), 1);
+        assert_eq!(warmth.list().len(), 1, "{what}");
+        edit(own);
+        let report = warmth.run(stage(), 1);
+        let fresh = run_with(&local().with_templates(false), stage(), 1);
+        assert_eq!(first(&report), first(&fresh), "{what}");
+        assert_eq!(report.stages[0].warm, warm, "{what}");
+    }
+}
+
+/// Makes an archive with a module that says this.
+fn zip(dir: &Path, said: &str) {
+    let make =
+        "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').writestr('zipped.py', sys.argv[2])";
+    let text = format!("SAID = {said:?}");
+    duct::cmd!("python3", "-c", make, dir.join("lib.zip"), text).run().expect("a Python");
+}
+
+/// A file that takes another one's place while the run is at work, and looks older than the run.
+#[test]
+fn what_was_replaced_during_the_run_is_not_taken_for_what_was_imported() {
+    let warmth = Warmth::new();
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "named.py", "SAID = 'first'");
+    write(dir.path(), "new.py", "SAID = 'other'");
+    let text = format!(
+        "class Stage:\n    def process(self, task):\n        import named, os\n        \
+         if os.path.exists({new:?}):\n            os.replace({new:?}, {old:?})\n        \
+         return named.SAID\n",
+        new = dir.path().join("new.py"),
+        old = dir.path().join("named.py"),
+    );
+    let env = RuntimeEnv::new().with_env_var("PYTHONPATH", dir.path().to_str().unwrap());
+    let stage = || python(&text).with_runtime_env(env.clone()).with_preload(["named"]);
+    assert_eq!(first(&warmth.run(stage(), 1)), "first");
+    let report = warmth.run(stage(), 1);
+    assert_eq!((first(&report), report.stages[0].warm), (json!("other"), 0));
+}
+
 fn write(dir: &Path, name: &str, text: &str) {
     let path = dir.join(name);
     std::fs::write(&path, text).expect("a file");

@@ -41,6 +41,8 @@ pub(crate) struct StartTemplate<'a> {
     /// As for a worker.
     pub(crate) packages: &'a [String],
     pub(crate) bytecode: Option<&'a Value>,
+    /// Whether it, or one that is forked from it, may stay after the run.
+    pub(crate) may_stay: bool,
     /// The code whose first imports it makes. Of several, it makes those that all begin with.
     pub(crate) sources: &'a [Importer],
 }
