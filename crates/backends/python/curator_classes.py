@@ -41,7 +41,7 @@ def _literal(text, stage):
     return Literals(b"" if text is None else text, stage["name"])
 
 
-def _constructed(code, stages):
+def _constructed(code, stages, watch):
     """Returns the instances' declarations, from a child: `[settings, near]` or the problem."""
     from curator_code import construct, declared_by, describe_error, module_of
 
@@ -51,42 +51,63 @@ def _constructed(code, stages):
         text = f"{told['type']}: {told['message']}"[:2000]
         return {"phase": phase, "missing": missing, "text": text}
 
+    watch.begin()
     try:
-        module = module_of(code)
-    except BaseException as error:
-        return [{"problem": problem_of(error, "import")} for _ in stages]
-    answers = []
-    for stage in stages:
         try:
-            found = declared_by(construct(module, stage["name"], stage["args"]))
-            answers.append({"found": found})
+            module = module_of(code)
         except BaseException as error:
-            answers.append({"problem": problem_of(error, "construct")})
-    return answers
+            return [{"problem": problem_of(error, "import")} for _ in stages]
+        answers = []
+        for stage in stages:
+            try:
+                found = declared_by(construct(module, stage["name"], stage["args"]))
+                answers.append({"found": found})
+            except BaseException as error:
+                answers.append({"problem": problem_of(error, "construct")})
+        return answers
+    finally:
+        watch.end()
 
 
-def _own_files(first):
-    """Returns the files that the answers depend on, except those of the base's distributions."""
+def _is_of_base(path):
+    """Whether a path belongs to the base's distributions, which its fingerprint tells apart."""
     import sysconfig
 
     names = ("stdlib", "platstdlib", "purelib", "platlib")
-    others = {sysconfig.get_paths().get(name) for name in names} - {None}
-    others |= {os.path.realpath(folder) for folder in others}
-    others.add(os.path.dirname(os.path.abspath(__file__)))
+    folders = {sysconfig.get_paths().get(name) for name in names} - {None}
+    folders |= {os.path.realpath(folder) for folder in folders}
+    folders.add(os.path.dirname(os.path.abspath(__file__)))
+    is_below = any(path == folder or path.startswith(folder + os.sep) for folder in folders)
+    return is_below or f"{os.sep}site-packages{os.sep}" in path
+
+
+def _own_files(first):
+    """Returns the files of the modules that the answers depend on."""
     files = {first}
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if not isinstance(path, str) or not path.endswith(".py"):
-            continue
-        is_other = any(path.startswith(folder + os.sep) for folder in others)
-        if not is_other and f"{os.sep}site-packages{os.sep}" not in path:
+        if isinstance(path, str) and path.endswith(".py") and not _is_of_base(path):
             files.add(os.path.abspath(path))
     return files
 
 
-def _digests(files):
-    """Returns the files' digests, and whether any reads variables; None if a file is gone."""
+def _looked_for(watch):
+    """Returns the files that the answers depend on beside modules, also where there are none."""
+    files = {path for path in watch.files if os.path.isfile(path) or not os.path.lexists(path)}
+    for name, folders in watch.missing():
+        leaf = name.rpartition(".")[2]
+        for folder in sys.path if folders is None else folders:
+            place = os.path.join(os.path.abspath(folder), leaf)
+            files |= {f"{place}.py", os.path.join(place, "__init__.py")}
+    return {path for path in files if not _is_of_base(path)}
+
+
+def _sources(files, watch=None):
+    """Returns the files' digests, folders' names, and whether any code reads variables; None if a
+    module's file is gone."""
     import hashlib
+
+    from curator_watch import names_in
 
     digests, has_variables = [], False
     for path in sorted(files):
@@ -95,7 +116,17 @@ def _digests(files):
             return None
         has_variables |= b"environ" in text or b"getenv" in text
         digests.append([path, hashlib.sha256(text).hexdigest()])
-    return {"digests": digests, "has_variables": has_variables}
+    listings = []
+    if watch is not None:
+        for path in sorted(_looked_for(watch) - set(files)):
+            text = _text(path)
+            digests.append([path, "" if text is None else hashlib.sha256(text).hexdigest()])
+        listings = [
+            [folder, names_in(folder)]
+            for folder in sorted(watch.folders)
+            if not _is_of_base(folder)
+        ]
+    return {"digests": digests, "listings": listings, "has_variables": has_variables}
 
 
 def _in_child(group, path, limit):
@@ -113,8 +144,11 @@ def _in_child(group, path, limit):
         code = 1
         try:
             os.close(ours)
-            answers = _constructed(group["code"], group["stages"])
-            files = _digests(_own_files(path)) if path else None
+            from curator_watch import Watch
+
+            watch = Watch()
+            answers = _constructed(group["code"], group["stages"], watch)
+            files = _sources(_own_files(path), watch) if path else None
             data = json.dumps([answers, files]).encode()
             while data:
                 data = data[os.write(theirs, data) :]
@@ -150,7 +184,7 @@ def _answer(group, limit):
     literals = [_literal(text, stage) for stage in group["stages"]]
     if all(one.is_certain for one in literals):
         answers = [{"found": {"settings": one.values, "near": []}} for one in literals]
-        return {"answers": answers, "files": _digests([path])}
+        return {"answers": answers, "files": _sources([path])}
     answers, files = _in_child(group, path, limit)
     for answer, one in zip(answers, literals):
         if "problem" in answer:
@@ -169,6 +203,7 @@ def _serve():
     import curator_code  # noqa: F401
     import curator_declared  # noqa: F401
     import curator_literals  # noqa: F401
+    import curator_watch  # noqa: F401
     from curator_frames import LOADED
     from curator_worker import connect
 

@@ -50,6 +50,8 @@ class Template:
         # What the code imports first, and all that was imported. Where it may stay: what it was
         # imported from.
         self.seen = None
+        # What no worker tells of its imports.
+        self.warning = None
         self.leading = []
         self.imported = []
         self._thresholds = gc.get_threshold()
@@ -98,7 +100,10 @@ class Template:
             except BaseException as error:
                 if os.getpid() != pid:
                     raise  # It is a forked child's own.
-                # The worker's own import, which is the same, tells it in full.
+                # What the code imports itself its worker tells in full, since it does the same.
+                if len(self.sources) == 1 and module in self.sources[0]["preload"]:
+                    told = f"{type(error).__name__}: {error}"[:500]
+                    self.warning = f"`preload` names `{module}`, whose import failed with {told}"
                 return f"`import {module}` failed with {type(error).__name__}"
             self.imported.append(module)
         return None

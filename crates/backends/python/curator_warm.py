@@ -16,7 +16,7 @@ from time import monotonic
 
 from curator_frames import ASK, DONE, LEAVE, STAY, VISIT, Channel
 from curator_proof import proof
-from curator_watch import names_in
+from curator_watch import names_in, packages_in
 
 __all__ = ["Seen", "Warm"]
 
@@ -240,7 +240,10 @@ class Seen:
                 self._inner.setdefault(folder, set()).add(name.rpartition(".")[2])
         paths = _origins() | watch.files | {os.path.abspath(entry) for entry in sys.path if entry}
         self._files = {path: _stamp(path) for path in paths}
-        self._listed = {folder: names_in(folder) for folder in watch.folders}
+        self._listed = [(folder, names_in, names_in(folder)) for folder in watch.folders]
+        self._listed += [
+            (folder, packages_in, packages_in(folder)) for folder in watch.package_folders
+        ]
         self._names = self._found()
         # What has changed since the first import may have done so after it was read.
         late = began - _CLOCK_NANOSECONDS
@@ -264,8 +267,8 @@ class Seen:
         for path, stamp in self._files.items():
             if _stamp(path) != stamp:
                 return f"`{path}` has changed"
-        for folder, names in self._listed.items():
-            if names_in(folder) != names:
+        for folder, names_of, names in self._listed:
+            if names_of(folder) != names:
                 return f"`{folder}` has other files"
         if self._found() != self._names:
             return "other modules are on its path"

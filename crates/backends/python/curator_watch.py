@@ -5,12 +5,16 @@ did not find, folders that they listed, and modules that were not there.
 import os
 import sys
 
-__all__ = ["Watch", "names_in"]
+__all__ = ["Watch", "names_in", "packages_in"]
 
 # What the system makes up when it is read.
 _VOLATILE = ("/dev/", "/proc/", "/sys/")
-# Where packages are listed by what is installed.
+# What tells of an installed package, and the code that lists the folders of the path for it.
 _INSTALLED = (".dist-info", ".egg-info", ".egg-link", ".egg")
+_OF_PACKAGES = tuple(
+    os.path.join("", *parts, "")
+    for parts in (("importlib", "metadata"), ("importlib_metadata",), ("pkg_resources",))
+)
 _ACCESS = os.O_WRONLY | os.O_RDWR
 
 
@@ -21,6 +25,7 @@ class Watch:
     def __init__(self):
         self.files = set()
         self.folders = set()
+        self.package_folders = set()
         self._searched = set()
         self._is_heard = self._is_on = False
 
@@ -56,8 +61,13 @@ class Watch:
             # One that is only written says nothing.
             if not isinstance(args[2], int) or args[2] & _ACCESS != os.O_WRONLY:
                 self._add(self.files, args[0])
-        elif event in ("os.listdir", "os.scandir") and not _is_search():
-            self._add(self.folders, "." if args[0] is None else args[0])
+        elif event in ("os.listdir", "os.scandir"):
+            lister = sys._getframe(1).f_code.co_filename
+            # Python's own search for modules says what it looks for.
+            if not lister.startswith("<frozen importlib"):
+                is_of_packages = any(name in lister for name in _OF_PACKAGES)
+                to = self.package_folders if is_of_packages else self.folders
+                self._add(to, "." if args[0] is None else args[0])
 
     def _add(self, to, path):
         if isinstance(path, bytes):
@@ -68,18 +78,18 @@ class Watch:
                 to.add(path)
 
 
-def _is_search():
-    """Whether Python's own search for modules lists the folder that the hook is told of."""
-    return sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")
-
-
 def names_in(folder):
-    """What a listing of a folder says: all names, but of the folders of the path only what tells of
-    installed packages, since work goes on beside modules."""
+    """What a listing of a folder says, but for what Python itself writes there."""
+    return _names(folder, lambda name: name != "__pycache__")
+
+
+def packages_in(folder):
+    """What a listing of a folder says of the packages that are installed in it."""
+    return _names(folder, lambda name: name.endswith(_INSTALLED))
+
+
+def _names(folder, is_wanted):
     try:
-        names = os.listdir(folder)
+        return sorted(name for name in os.listdir(folder) if is_wanted(name))
     except OSError:
         return None
-    if folder in {os.path.abspath(entry or ".") for entry in sys.path}:
-        return sorted(name for name in names if name.endswith(_INSTALLED))
-    return sorted(name for name in names if name != "__pycache__")

@@ -154,7 +154,8 @@ def _begin(folder, json):
 
         sys.path.remove(folder)
         template = Template(channel, start)
-        send(READY, {"problem": template.preload()})
+        problem = template.preload()
+        send(READY, {"problem": problem, "warning": template.warning})
         template.serve(send)
 
 

@@ -136,6 +136,7 @@ impl Birth<'_> {
         let template = match self.template(nursery, &is_late)? {
             Ok(template) => template,
             Err(why) => {
+                nursery.take_warning().into_iter().for_each(|warning| self.stage.warn(warning));
                 self.stage.not_forked(&why);
                 return Ok(None);
             }

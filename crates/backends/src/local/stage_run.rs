@@ -314,6 +314,9 @@ impl<'a> StageRun<'a> {
     pub(crate) fn heed(&self, declared: &Loaded) -> Result<Map<String, Value>, Error> {
         let Some(wanted) = &self.planned.wanted else { return Ok(Map::new()) };
         let checked = wanted.check(&self.planned.settings, declared)?;
+        if checked.is_outdated {
+            self.planned.forget();
+        }
         // Not by the messages: code may declare another value for every task.
         let names = declared.settings.keys().chain(declared.near.iter().map(|(name, _)| name));
         let names = (declared.when.clone(), names.cloned().collect());

@@ -75,8 +75,14 @@ impl Templates {
         let mut nurseries = self.nurseries.lock();
         let key = Key { launch: launch.clone(), importers: importers.clone() };
         let new = || {
-            let state = Mutex::default();
-            Arc::new(Nursery { launch: launch.clone(), importers, root, warm: warm(), state })
+            Arc::new(Nursery {
+                launch: launch.clone(),
+                importers,
+                root,
+                warm: warm(),
+                state: Mutex::default(),
+                warning: Mutex::default(),
+            })
         };
         nurseries.entry(key).or_insert_with(new).clone()
     }
@@ -107,6 +113,8 @@ pub(crate) struct Nursery {
     /// How long the template stays after the run, if it does, and what tells it from others.
     warm: Option<(KeepWarm, Wanted)>,
     state: Mutex<State>,
+    /// What its stage is to tell of its imports.
+    warning: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -137,6 +145,11 @@ impl Nursery {
     /// What the template imports.
     pub(crate) fn importers(&self) -> &[Importer] {
         &self.importers
+    }
+
+    /// What its stage is to tell of its imports, once.
+    pub(crate) fn take_warning(&self) -> Option<String> {
+        self.warning.lock().take()
     }
 
     /// Where the template is forked itself, if that works; else it is started.
@@ -196,8 +209,11 @@ impl Nursery {
                 }
                 Incoming::Frame(frame) if frame.kind == Kind::Ready && *is_proven => {
                     match serde_json::from_slice::<Preloaded>(&frame.meta) {
-                        Ok(Preloaded { problem: None }) => Ok(true),
-                        Ok(Preloaded { problem: Some(problem) }) => Err(problem),
+                        Ok(Preloaded { problem: None, .. }) => Ok(true),
+                        Ok(Preloaded { problem: Some(problem), warning }) => {
+                            *self.warning.lock() = warning;
+                            Err(problem)
+                        }
                         Err(error) => Err(error.to_string()),
                     }
                 }

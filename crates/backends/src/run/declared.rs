@@ -23,6 +23,8 @@ pub(crate) struct PlannedSettings {
     pub(crate) declared: Declared,
     /// The settings that the stage's own entry in the pipeline sets.
     pub(crate) given: BTreeSet<String>,
+    /// What the code said when the run was planned, but for the `runtime_env`.
+    pub(crate) read: Map<String, Value>,
     /// The digest of the `runtime_env` that the plan has from the code, which may hold credentials.
     pub(crate) read_env: Option<String>,
     /// The pipeline's default.
@@ -43,6 +45,8 @@ pub(crate) struct Checked {
     pub(crate) warnings: Vec<String>,
     /// The settings that the stage's entry has in place of the code's, as a pipeline file has them.
     pub(crate) overrides: Map<String, Value>,
+    /// Whether the code said something else when the run was planned.
+    pub(crate) is_outdated: bool,
 }
 
 impl PlannedSettings {
@@ -66,10 +70,12 @@ impl PlannedSettings {
             } else {
                 self.check_setting(settings, name, found, &late)
             };
-            let is_read = matches!(found, Found::Value(_));
-            if warning.is_some() && is_read && self.given.contains(name) {
+            let is_known = matches!(found, Found::Value(_));
+            if warning.is_some() && is_known && self.given.contains(name) {
                 checked.overrides.insert(name.clone(), self.value(settings, name));
             }
+            checked.is_outdated |=
+                declared.when.is_none() && self.said_before(name, found).is_some();
             checked.warnings.extend(warning);
         }
         checked.warnings.extend(declared.near.iter().map(|(name, setting)| {
@@ -77,6 +83,12 @@ impl PlannedSettings {
             format!("its code has `{name}`, which is no setting: `{setting}` is the nearest")
         }));
         Ok(checked)
+    }
+
+    /// Returns what the code said of a setting when the run was planned, if it says another thing now.
+    fn said_before(&self, name: &str, found: &Found) -> Option<&Value> {
+        let before = self.read.get(name)?;
+        matches!(found, Found::Value(now) if now != before).then_some(before)
     }
 
     /// Returns the value that a stage runs with; null where it has the engine's default.
@@ -192,6 +204,13 @@ impl PlannedSettings {
             return Some(format!(
                 "its entry in the pipeline overrides the class's `{name}` {declared}: it runs with \
                  {planned}"
+            ));
+        }
+        if let Some(before) = self.said_before(&name, found) {
+            let before = shown(before);
+            return Some(format!(
+                "its code declares `{name}` {declared}, and said {before} when the run was planned, \
+                 which is what it runs with: the next run asks it again"
             ));
         }
         Some(format!(

@@ -119,6 +119,7 @@ impl Plan {
                 Box::new(PlannedSettings {
                     declared: code.declared(),
                     given: given(stage),
+                    read: serde_json::Map::new(),
                     read_env: None,
                     default: built.pipeline().runtime_env().cloned().unwrap_or_default(),
                     effective,

@@ -435,21 +435,67 @@ fn the_worker_has_the_last_word() {
 }
 
 /// An answer may depend on more than the cache key can follow. A run that was planned by an
-/// outdated answer ends with an error, and the next run asks again.
+/// outdated answer ends with an error, or tells of another setting, and the next run asks again.
 #[test]
 fn an_answer_that_a_worker_contradicts_is_forgotten() {
     let dir = tempfile::tempdir().unwrap();
-    let told = dir.path().join("colour.txt");
-    let class = text(&format!(
-        "    runtime_env = {{'env_vars': {{'COLOUR': open({:?}).read()}}}}\n",
-        told.display().to_string()
-    ));
-    fs::write(&told, "red").unwrap();
-    assert_eq!(colour(&one(python(&class))).unwrap().0, "red");
-    fs::write(&told, "blue").unwrap();
+    let told = dir.path().join("size.txt");
+    let path = told.display().to_string();
+    let class = "import os\n".to_owned()
+        + &text(&format!(
+            "    runtime_env = {{'env_vars': {{'COLOUR': str(os.path.getsize({path:?}))}}}}\n"
+        ));
+    fs::write(&told, "1").unwrap();
+    assert_eq!(colour(&one(python(&class))).unwrap().0, "1");
+    fs::write(&told, "12").unwrap();
     let error = colour(&one(python(&class))).unwrap_err();
     assert!(matches!(error, Error::DeclaredEnv { .. }), "{}", error.report());
-    assert_eq!(colour(&one(python(&class))).unwrap().0, "blue");
+    assert_eq!(colour(&one(python(&class))).unwrap().0, "2");
+
+    let class =
+        "import os\n".to_owned() + &text(&format!("    batch_size = os.path.getsize({path:?})\n"));
+    assert_eq!(colour(&one(python(&class))).unwrap().1, [""; 0]);
+    fs::write(&told, "123").unwrap();
+    let (_, warnings) = colour(&one(python(&class))).unwrap();
+    let warning = "its code declares `batch_size` 3, and said 2 when the run was planned, which is \
+                   what it runs with: the next run asks it again";
+    assert_eq!(warnings, [warning]);
+    assert_eq!(colour(&one(python(&class))).unwrap().1, [""; 0]);
+}
+
+/// A class may read what it declares, and look for what is not there.
+#[test]
+fn what_a_class_reads_is_asked_anew_when_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().display().to_string();
+    let size = |code: &str| {
+        let head =
+            format!("import os, sys\nFOLDER = {folder:?}\nsys.path.append(FOLDER)\n{code}\n");
+        let class = head + &text("    batch_size = SIZE\n");
+        read(&one(python(&class))).unwrap().stages()[0].settings().batch_size
+    };
+    let reads = "SIZE = int(open(FOLDER + '/n.txt').read())";
+    let tries = "try: SIZE = int(open(FOLDER + '/more.txt').read())\nexcept OSError: SIZE = 1";
+    let lists = "SIZE = len([n for n in os.listdir(FOLDER) if n.startswith('part')])";
+    let finds = "try: from looked_for import SIZE\nexcept ImportError: SIZE = 1";
+    let inner = "import package_of_it\ntry: from package_of_it.more import SIZE\n\
+                 except ImportError: SIZE = 1";
+    fs::create_dir(dir.path().join("package_of_it")).unwrap();
+    for (name, text) in [("n.txt", "1"), ("part1", ""), ("package_of_it/__init__.py", "")] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let cases = [
+        (reads, "n.txt", "2"),
+        (tries, "more.txt", "2"),
+        (lists, "part2", ""),
+        (finds, "looked_for.py", "SIZE = 2"),
+        (inner, "package_of_it/more.py", "SIZE = 2"),
+    ];
+    for (code, name, text) in cases {
+        assert_eq!(size(code), Some(1), "{name}");
+        fs::write(dir.path().join(name), text).unwrap();
+        assert_eq!(size(code), Some(2), "{name}");
+    }
 }
 
 #[test]

@@ -209,6 +209,28 @@ fn each_switch_has_workers_started() {
     }
 }
 
+/// No worker imports what only `preload` names: a name that is wrong would have workers started, one
+/// by one, without a word.
+#[test]
+fn a_module_that_cannot_be_preloaded_is_told() {
+    for (name, told) in [
+        ("no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("json.no_such", "ModuleNotFoundError: No module named 'json.no_such'"),
+    ] {
+        let stage = several(OWN, 2).with_preload([name]);
+        let pipeline = Pipeline::new("test").with_stage(stage);
+        let (report, events) = watched(&local(), &pipeline, numbers(2));
+        assert_eq!(report.unwrap().stages[0].forked, 0);
+        let mut warnings = events.into_iter().filter_map(|event| match event {
+            Event::Warning { message, .. } => Some(message),
+            _ => None,
+        });
+        let warning = format!("`preload` names `{name}`, whose import failed with {told}");
+        assert_eq!(warnings.next(), Some(warning));
+        assert_eq!(warnings.next(), None, "once");
+    }
+}
+
 /// Two stages in one file share a template, also with a worker each, and stages of other variables
 /// have another.
 #[test]

@@ -35,8 +35,10 @@ pub(crate) struct Obstacle {
 /// The files and variables that answers depend on.
 #[derive(Clone, Deserialize)]
 pub(super) struct Sources {
-    /// Files, with their digests.
+    /// Files, with their digests; without one where there was none.
     pub(super) digests: Vec<(PathBuf, String)>,
+    /// Folders, with the names that were in them; none where there was no folder.
+    pub(super) listings: Vec<(PathBuf, Option<Vec<String>>)>,
     /// Whether one of them reads variables.
     pub(super) has_variables: bool,
 }

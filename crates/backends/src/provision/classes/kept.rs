@@ -1,7 +1,9 @@
 //! Kept answers: by the stage's code and arguments, the base, and the variables, as long as their
 //! source files are unchanged.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use envspec::Digest;
 use serde::{Deserialize, Serialize};
@@ -22,8 +24,11 @@ pub(super) struct KeptAnswer(Memo);
 #[derive(Serialize, Deserialize)]
 struct Stored {
     answer: ClassAnswer,
-    /// Its source files, with their digests.
+    /// Its source files, with their digests; without one where there was none.
     files: Vec<(PathBuf, String)>,
+    /// Folders, with the names that were in them.
+    #[serde(default)]
+    listings: Vec<(PathBuf, Option<Vec<String>>)>,
     /// The digest of all variables, if one of the files reads any.
     #[serde(default)]
     variables: Option<String>,
@@ -57,15 +62,18 @@ impl KeptAnswer {
 
     /// Returns the answer, if there is one and its files are unchanged.
     pub(super) fn read(&self, environment: &Environment) -> Option<ClassAnswer> {
-        let Stored { answer, files, variables } = self.0.read()?;
+        let Stored { answer, files, listings, variables } = self.0.read()?;
         if variables.is_some_and(|then| then != digest_of_vars(environment)) {
             return None;
         }
         let is_same = |(path, digest): &(PathBuf, String)| {
             let bytes = files::read_file(path, files::MOST_TEXT);
-            bytes.is_ok_and(|bytes| Digest::of(&bytes).to_string() == *digest)
+            let now = bytes.map(|bytes| Digest::of(&bytes).to_string()).unwrap_or_default();
+            now == *digest
         };
-        files.iter().all(is_same).then(|| ClassAnswer { kept: self.file(), ..answer })
+        let is_listed = |(path, names): &(PathBuf, Option<Vec<String>>)| listing(path) == *names;
+        let is_unchanged = files.iter().all(is_same) && listings.iter().all(is_listed);
+        is_unchanged.then(|| ClassAnswer { kept: self.file(), ..answer })
     }
 
     /// Keeps an answer, unless it may contain a secret.
@@ -73,10 +81,23 @@ impl KeptAnswer {
         if !is_open(answer) {
             return;
         }
-        let Sources { digests: files, has_variables } = sources;
+        let Sources { digests: files, listings, has_variables } = sources;
         let variables = has_variables.then(|| digest_of_vars(environment));
-        self.0.write(&Stored { answer: answer.clone(), files, variables });
+        self.0.write(&Stored { answer: answer.clone(), files, listings, variables });
     }
+}
+
+/// Returns the names in a folder, in the order and with the exception of `names_in` in
+/// `curator_watch.py`.
+fn listing(folder: &Path) -> Option<Vec<String>> {
+    let names = std::fs::read_dir(folder).ok()?.map(|entry| Ok(entry?.file_name()));
+    let names: Vec<OsString> = names.collect::<io::Result<_>>().ok()?;
+    let names = names.into_iter().map(|name| name.into_string().ok());
+    let mut names: Vec<String> = names.collect::<Option<_>>()?;
+    names.retain(|name| name != "__pycache__");
+    // Both orders are those of characters.
+    names.sort_unstable();
+    Some(names)
 }
 
 fn digest_of_vars(environment: &Environment) -> String {

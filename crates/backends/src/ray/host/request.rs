@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use envspec::{LoadedEnv, RuntimeEnv};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use stage::{AnyStage, Behaviour, Declared, PythonCode, PythonSource, Registry, Settings};
 
 use crate::run::{
@@ -70,6 +70,7 @@ impl WantedRequest {
 pub(crate) struct WantedRequest {
     declared: Declared,
     given: BTreeSet<String>,
+    read: Map<String, Value>,
     read_env: Option<String>,
     default: RuntimeEnv,
     effective: RuntimeEnv,
@@ -171,6 +172,7 @@ impl StageRequest {
         let wanted = planned.wanted.as_deref().map(|wanted| WantedRequest {
             declared: wanted.declared,
             given: wanted.given.clone(),
+            read: wanted.read.clone(),
             read_env: wanted.read_env.clone(),
             default: wanted.default.clone(),
             effective: wanted.effective.clone(),
@@ -197,11 +199,13 @@ impl StageRequest {
         };
         let env: Option<LoadedEnv> = serde_json::from_value(env).map_err(nonsense)?;
         let wanted = wanted.map(|wanted| -> Result<_, serde_json::Error> {
-            let WantedRequest { declared, given, read_env, default, effective, env, dir } = wanted;
+            let WantedRequest { declared, given, read, read_env, default, effective, env, dir } =
+                wanted;
             let env = serde_json::from_value(env)?;
             Ok(Box::new(PlannedSettings {
                 declared,
                 given,
+                read,
                 read_env,
                 default,
                 effective,

@@ -158,8 +158,9 @@ impl Error {
                 "take it out of the code, or set `declared` of the stage to `use` or `ignore`"
             }
             Self::DeclaredEnv { .. } => {
-                "set `runtime_env` in the stage's entry in the pipeline, to what its code declares \
-                 or to what it is to run with (`{}` is the base environment)"
+                "run it again if the code determines it anew each time, since it is asked again; else \
+                 set `runtime_env` in the stage's entry in the pipeline, to what its code declares or \
+                 to what it is to run with (`{}` is the base environment)"
             }
             _ => return None,
         })

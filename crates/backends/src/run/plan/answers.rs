@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use stage::{AnyStage, Declared, PythonCode, Source};
 
-use super::Plan;
+use super::{Plan, PlannedStage};
 use crate::provision::ClassAnswer;
 use crate::run::Error;
 use crate::run::declared::digest_of;
@@ -43,6 +43,17 @@ impl Plan {
         plan.base.clone_from(&self.base);
         for (place, answer) in answers {
             plan.stages[*place].kept = Some(answer.kept.clone());
+            if let Some(wanted) = &mut plan.stages[*place].wanted {
+                let said = answer.found.settings.iter();
+                wanted.read = said
+                    .filter_map(|(name, found)| match found {
+                        Found::Value(value) if name != "runtime_env" => {
+                            Some((name.clone(), value.clone()))
+                        }
+                        _ => None,
+                    })
+                    .collect();
+            }
             if let (Some(wanted), Some(Found::Value(env))) =
                 (&mut plan.stages[*place].wanted, answer.found.settings.get("runtime_env"))
                 && !wanted.given.contains("runtime_env")
@@ -53,15 +64,20 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Forgets the declarations of a stage's code if a worker has found other ones, so that the
-    /// next run asks again.
+    /// Forgets the declarations of a stage's code if a worker has found another environment, so that
+    /// the next run asks again.
     pub(crate) fn forget(&self, error: &Error) {
         let Error::DeclaredEnv { stage: name, .. } = error else { return };
         let stages = self.stages.iter().filter(|stage| stage.settings.name == *name);
-        for kept in stages.filter_map(|stage| stage.kept.as_ref()) {
-            if let Err(left) = files::delete(kept) {
-                tracing::debug!(%left, "what a class declares is kept");
-            }
+        stages.for_each(PlannedStage::forget);
+    }
+}
+
+impl PlannedStage {
+    /// Forgets the declarations of its code, so that the next run asks again.
+    pub(crate) fn forget(&self) {
+        if let Some(Err(left)) = self.kept.as_ref().map(|kept| files::delete(kept)) {
+            tracing::debug!(%left, "what a class declares is kept");
         }
     }
 }

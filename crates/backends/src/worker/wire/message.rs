@@ -61,6 +61,8 @@ pub(crate) struct Importer {
 pub(crate) struct Preloaded {
     /// What speaks against forking workers from it.
     pub(crate) problem: Option<String>,
+    /// What is to be told of that, since no worker tells it.
+    pub(crate) warning: Option<String>,
 }
 
 /// Engine to template: fork a worker, which gets these variables besides, or loses those without a
