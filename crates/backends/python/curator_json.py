@@ -10,7 +10,7 @@ import enum
 import os
 import sys
 
-__all__ = ["find_refused", "joins_halves", "stand_in"]
+__all__ = ["find_refused", "in_forms_of_json", "joins_halves", "stand_in"]
 
 _DEEPEST = 200
 
@@ -37,6 +37,44 @@ def stand_in(value):
     elif hasattr(kind, "__dataclass_fields__"):
         return {name: getattr(value, name) for name in _fields(kind)}
     raise TypeError(f"{_name(kind)} has no form in JSON")
+
+
+def in_forms_of_json(value):
+    """A value that JSON cannot hold as a whole, with all in it that it has a form for in that form:
+    what a part of it becomes does not depend on what stands beside it. What has none stays."""
+    made = {}
+    try:
+        return _in_form(value, made)
+    except RecursionError:
+        return value
+
+
+def _in_form(value, made):
+    if value is None or isinstance(value, bool):
+        return value
+    # Of subclasses the encoder writes what they are at the bottom.
+    for kind, plain in ((str, str.__str__), (int, int.__int__), (float, float.__float__)):
+        if isinstance(value, kind):
+            return plain(value)
+    if id(value) in made:
+        return made[id(value)][1]
+    if isinstance(value, dict):
+        form = {}
+        # With the value, so that its number is not another one's meanwhile.
+        made[id(value)] = (value, form)
+        form.update((key, _in_form(item, made)) for key, item in value.items())
+        return form
+    if isinstance(value, (list, tuple)):
+        form = []
+        made[id(value)] = (value, form)
+        form.extend(_in_form(item, made) for item in value)
+        return form
+    try:
+        form = _in_form(stand_in(value), made)
+    except TypeError:
+        form = value
+    made[id(value)] = (value, form)
+    return form
 
 
 def _is_of(value, module, *names):

@@ -5,6 +5,9 @@ all other workers it is never imported, and nothing is pickled. The engine carri
 as bytes, and never looks into it.
 """
 
+from curator_json import in_forms_of_json
+from curator_stage import Task
+
 __all__ = ["exception", "is_object", "pack", "unpack", "use"]
 
 # How the bytes of such a value begin; a stage's own bytes that begin so are packed as well.
@@ -38,6 +41,8 @@ def pack(value):
             f"{kind.__module__}.{kind.__name__} travels as an Arrow table, and that needs `pyarrow`"
             " in the stage's environment: add it, or return a dict of lists"
         )
+    if not isinstance(value, Task):
+        value = in_forms_of_json(value)
     return _MARK + _dumps(value)
 
 

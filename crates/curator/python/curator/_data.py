@@ -63,7 +63,7 @@ def encode(item: Any, index: int) -> tuple[bytes, Body]:
             try:
                 return _PLAIN_HEADS["j"], _json(item)
             except (TypeError, ValueError, RecursionError):
-                return _PLAIN_HEADS["b"], _MARK + dumps(item)
+                return _PLAIN_HEADS["b"], _packed(item)
         if not isinstance(item, Task):
             kind, body = _encoded(item)
             return _PLAIN_HEADS[kind], body
@@ -96,7 +96,12 @@ def _encoded(data: Any) -> tuple[str, Body]:
         except (TypeError, ValueError, RecursionError):
             # What JSON has no form for only the user's own processes read.
             pass
+        return "b", _packed(data)
     return "b", _MARK + dumps(data)
+
+
+def _packed(value: Any) -> bytes:
+    return _MARK + dumps(_values.in_forms_of_json(value))
 
 
 def _json(value: Any) -> bytes:

@@ -13,6 +13,7 @@ fn values_come_out_as_the_table_says_or_as_they_are() {
     passes(
         &folder,
         r#"
+import collections
 import dataclasses
 import datetime
 import decimal
@@ -34,6 +35,14 @@ class Row:
 class Colour(enum.Enum):
     RED = "red"
 
+class Number(enum.IntEnum):
+    ONE = 1
+
+class Text(str):
+    pass
+
+Named = collections.namedtuple("Named", "a b")
+
 class Document(Task):
     __slots__ = ("words",)
     def __init__(self, text):
@@ -52,6 +61,20 @@ table = [
     (Row("a"), {"text": "a"}), (Colour.RED, "red"), (pathlib.PurePosixPath("/a"), "/a"),
     (datetime.date(2026, 1, 2), "2026-01-02"), ((1, 2), [1, 2]),
 ]
+
+# The same forms beside what only a pickle can hold.
+day, row = datetime.date(2026, 1, 2), Row({1})
+shared = [(1, 2)]
+circle = {"self": None, "day": day}
+circle["self"] = [circle]
+mixed = [
+    ([(3.0, 1), {4}], [[3.0, 1], {4}]), ({"when": day, "set": {1}}, {"when": "2026-01-02", "set": {1}}),
+    (row, {"text": {1}}), ({1: Colour.RED}, {1: "red"}), ([shared, shared, {1}], [[[1, 2]], [[1, 2]], {1}]),
+    ({"p": Point(1), "at": pathlib.PurePosixPath("/a")}, {"p": Point(1), "at": "/a"}),
+    (collections.OrderedDict(a=b"raw"), {"a": b"raw"}), ([Named(1, b"raw")], [[1, b"raw"]]),
+    ([Number.ONE, Text("t"), {1}], [1, "t", {1}]),
+]
+table += mixed
 
 def give(rng, depth=0):
     kinds = [lambda: rng.choice(exact[1:12]), lambda: Point(rng.random()), lambda: {rng.random()}]
@@ -87,6 +110,13 @@ class Count:
         assert isinstance(task, Document), task
         task.words = task.words + [task.id]
         return task
+
+[task] = Pipeline([same]).run([Task(circle)])
+assert task.data["self"][0] is task.data and task.data["day"] == "2026-01-02", task.data
+[task] = Pipeline([same]).run([Task([float("nan"), (1, 2)])])
+assert task.data[0] != task.data[0] and task.data[1] == [1, 2], task.data
+rows = Pipeline([lambda task: task.data]).run([(1, 2), (3, {4}), (5, 6)])
+assert [task.data for task in rows] == [1, 2, 3, {4}, 5, 6], rows
 
 [document] = Pipeline([Count, Count]).run([Document("a b")])
 assert type(document) is Document and document.words == ["a", "b", "0_0", "0_0_0"], document.words
