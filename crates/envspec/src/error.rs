@@ -307,8 +307,9 @@ impl Error {
             }
             Self::OverriddenOption { .. } => "leave it out of the spec",
             Self::Variable { .. } => {
-                "write the value; variables are expanded only in the user and password of a URL, \
-                 besides `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`"
+                "write the value; variables are expanded only in the user, the password and the \
+                 tokens of a URL (these from `env_vars` alone), besides \
+                 `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`"
             }
             Self::Read { source, path } if source.kind() == io::ErrorKind::IsADirectory => {
                 let path = path.display();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::location;
 use crate::name;
-use crate::redact::public_url;
+use crate::redact::{public_url, url_identity};
 
 /// The address of a package index or of a page or folder of links.
 ///
@@ -57,9 +57,9 @@ impl IndexUrl {
         Self(if bare.ends_with(':') { url } else { bare.to_owned() })
     }
 
-    /// Returns the address without its credentials.
+    /// Returns the address as it counts in a key.
     pub(crate) fn identity(&self) -> String {
-        public_url(&self.0).into_owned()
+        url_identity(&self.0).into_owned()
     }
 }
 
@@ -184,7 +184,7 @@ impl IndexCollector {
     }
 }
 
-/// Addresses in order, each once; addresses that differ only in credentials count as one.
+/// Addresses in order, each once; addresses of one identity count as one.
 #[derive(Default)]
 struct Addresses {
     list: Vec<IndexUrl>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::digest::{Digest, Encoder};
 use crate::index::{IndexOptions, IndexUrl};
-use crate::redact::redact;
+use crate::redact::{identity, redact};
 use crate::requirement::Requirement;
 use crate::secret_name::names_a_secret;
 use crate::settings::{self, Effect};
@@ -18,7 +18,7 @@ use crate::tool::Tool;
 
 /// Names the encoding below. A changed encoding changes every cache key: raise the version, and add
 /// a line to the changelog.
-const DOMAIN: &str = "envspec/v3\n";
+const DOMAIN: &str = "envspec/v4\n";
 
 /// One call of a package manager, in normal form.
 ///
@@ -111,8 +111,9 @@ impl Install {
 
     /// Returns bytes that are equal for two calls exactly if both ask for the same.
     ///
-    /// Requirements, constraints, overrides and names are sets. Credentials are left out, and so
-    /// are options that only change the package manager's output or its use of a cache. A local
+    /// Requirements, constraints, overrides and names are sets. Credentials are left out, or count
+    /// by a digest where they may [name what is fetched](crate::identity); left out are also options
+    /// that only change the package manager's output or its use of a cache. A local
     /// wheel, archive or folder counts by its contents, and by all other files on this machine that
     /// its build reads; an editable by its path and by all files that its build may read; a version
     /// control reference by its text.
@@ -149,8 +150,11 @@ impl Install {
             encoder.text(variable);
             // A build reads a variable whatever its name suggests; `USE_AUTH=1` decides as much as
             // any other. The value itself stays out.
-            let value = visible(variable, value)
-                .unwrap_or_else(|| Digest::of(value.as_bytes()).to_string().into());
+            let value = if names_a_secret(variable) {
+                Digest::of(value.as_bytes()).to_string().into()
+            } else {
+                identity(value)
+            };
             encoder.optional_text(Some(&value));
         }
         // The digests of files that a requirement or an address names are encoded with it.
@@ -279,15 +283,15 @@ fn encode_index(encoder: &mut Encoder, index: &IndexOptions, contents: &BTreeMap
     }
 }
 
-/// Returns the options that change what is installed, each as one word without credentials.
+/// Returns the options that change what is installed, each as one word that reveals no credential.
 fn significant(tool: Tool, options: &[String]) -> Vec<String> {
     let Ok(given) = settings::parse(tool, options) else {
         // Other tools are not called with these options.
-        return options.iter().map(|option| redact(option).into_owned()).collect();
+        return options.iter().map(|option| identity(option).into_owned()).collect();
     };
     given
         .iter()
         .filter(|given| given.setting.effect == Effect::Counts)
-        .map(|given| redact(&given.word()).into_owned())
+        .map(|given| identity(&given.word()).into_owned())
         .collect()
 }

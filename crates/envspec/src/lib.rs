@@ -100,7 +100,7 @@ pub use {
     name::{normal_name, of_archive as archive_name},
     packages::{PackageList, Packages},
     project::names_packages,
-    redact::redact,
+    redact::{identity, redact},
     report::{messages, report},
     repository::Repository,
     requirement::Requirement,

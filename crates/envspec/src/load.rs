@@ -186,11 +186,11 @@ fn local_path(text: &str, dir: &Path) -> Option<PathBuf> {
     location::scheme(text).is_none().then(|| location::absolute(dir, text))
 }
 
-/// Returns the requirements sorted, each once. Of those that differ only in credentials, it keeps
-/// the first.
+/// Returns the requirements sorted, each once. Of those that differ only in credentials that no key
+/// holds, it keeps the first.
 fn once(mut requirements: Vec<Requirement>) -> Vec<Requirement> {
-    requirements.sort_by_cached_key(ToString::to_string);
-    requirements.dedup_by_key(|requirement| requirement.to_string());
+    requirements.sort_by_cached_key(|requirement| requirement.encode(None));
+    requirements.dedup_by_key(|requirement| requirement.encode(None));
     requirements.sort_unstable();
     requirements
 }

@@ -12,7 +12,7 @@ use crate::query;
 /// A user alone is cut too, since it may be a token. Only an `ssh` scheme keeps it:
 /// `git+ssh://git@host/` needs its user, and only a password is cut there.
 ///
-/// A parameter of a query is a credential if [its name tells a secret](crate::names_a_secret) or it belongs
+/// A parameter of a query is a credential if [its name tells a secret](crate::names_a_secret), or it belongs
 /// to a signature, such as those of presigned addresses (`X-Amz-…`, `X-Goog-…`, `sig` with its
 /// `se`, `sp` and so on, `Expires` beside a `Signature`), or if it is a JSON web token.
 ///
@@ -22,7 +22,23 @@ use crate::query;
 /// ```
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
-    cut(text, user_infos(text, Reading::Text))
+    query::without_credentials(without_users(text, Reading::Text))
+}
+
+/// Returns `text` as a part of a key, in which it reveals no credential of any URL in it.
+///
+/// Users, passwords and signatures are left out, since they decide only who may fetch something. Any
+/// other credential in a query may name what is fetched (`?key=wheels/a`), so a digest takes its
+/// place.
+///
+/// ```
+/// let [one, other] = ["https://h/x?key=a", "https://h/x?key=b"].map(envspec::identity);
+/// assert_ne!(one, other);
+/// assert_eq!(envspec::identity("https://me:secret@h/x?sig=c0"), "https://h/x");
+/// ```
+#[must_use]
+pub fn identity(text: &str) -> Cow<'_, str> {
+    query::with_digests(without_users(text, Reading::Text))
 }
 
 /// Returns a URL without its credentials, and without those of URLs in its path or query.
@@ -30,13 +46,18 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 /// Unlike [`redact`], it treats nothing else as credentials, so that two URLs that differ in
 /// anything else stay different.
 pub(crate) fn public_url(url: &str) -> Cow<'_, str> {
-    cut(url, user_infos(url, Reading::Url))
+    query::without_credentials(without_users(url, Reading::Url))
 }
 
-fn cut(text: &str, user_infos: Vec<UserInfo>) -> Cow<'_, str> {
+/// Returns the [`identity`] of a URL; it treats as credentials only what [`public_url`] does.
+pub(crate) fn url_identity(url: &str) -> Cow<'_, str> {
+    query::with_digests(without_users(url, Reading::Url))
+}
+
+fn without_users(text: &str, reading: Reading) -> Cow<'_, str> {
     let mut cut = String::new();
     let mut copied = 0;
-    for UserInfo { range, ssh } in user_infos {
+    for UserInfo { range, ssh } in user_infos(text, reading) {
         let credentials = if ssh {
             let user = text[range.clone()].find(':').unwrap_or(range.len());
             range.start + user..range.end
@@ -50,10 +71,10 @@ fn cut(text: &str, user_infos: Vec<UserInfo>) -> Cow<'_, str> {
         copied = credentials.end;
     }
     if copied == 0 {
-        return query::without_credentials(Cow::Borrowed(text));
+        return Cow::Borrowed(text);
     }
     cut.push_str(&text[copied..]);
-    query::without_credentials(Cow::Owned(cut))
+    Cow::Owned(cut)
 }
 
 /// The `user` or `user:password` of a URL, without the `@` that follows it.

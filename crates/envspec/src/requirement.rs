@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::location;
 use crate::marker::Marker;
 use crate::name;
-use crate::redact::public_url;
+use crate::redact::{public_url, url_identity};
 use crate::specifier::Specifier;
 
 /// One requirement in normal form.
@@ -216,7 +216,7 @@ impl Requirement {
             Target::Url { name, url, is_editable } => {
                 encoder.tag(1);
                 encoder.optional_text(name.as_deref());
-                encoder.text(&public_url(url));
+                encoder.text(&url_identity(url));
                 encoder.tag(u8::from(*is_editable));
             }
             Target::Path { name, path, fragment, is_editable } => {

@@ -224,16 +224,16 @@ impl Settings {
                     Some(Value::Flag) if is_on(value) => "1".to_owned(),
                     _ => contents.told(name).unwrap_or_else(|| value.clone()),
                 };
-                counting.push((name.clone(), envspec::redact(&value).into_owned()));
+                counting.push((name.clone(), envspec::identity(&value).into_owned()));
             }
         }
         for argument in self.arguments.iter().filter(|word| !word.starts_with("--refresh")) {
-            counting.push((String::new(), envspec::redact(argument).into_owned()));
+            counting.push((String::new(), envspec::identity(argument).into_owned()));
         }
         if let Some(table) = &self.file {
             let text = uv_file::counting(table, contents).to_string();
             if !text.is_empty() {
-                counting.push(("uv.toml".to_owned(), envspec::redact(&text).into_owned()));
+                counting.push(("uv.toml".to_owned(), envspec::identity(&text).into_owned()));
             }
         }
         self.counting = counting;
@@ -260,6 +260,35 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_credential_that_may_name_the_object_counts_wherever_it_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = |tool, variables: &[(&str, &str)], query: &str| {
+            let url = format!("https://h/simple{query}");
+            let ini = format!("[global]\nextra-index-url = {url}\n");
+            fs::write(dir.path().join("pip.conf"), ini).unwrap();
+            let toml = format!("[[index]]\nurl = '{url}'\n");
+            fs::write(dir.path().join("uv.toml"), toml).unwrap();
+            let ambient = variables.iter().fold(Ambient::default(), |all, (name, value)| {
+                all.with_variable(name, value.replace("URL", &url))
+            });
+            let install = Install::new(tool, Vec::new());
+            Settings::read_in(&install, None, &ambient, dir.path()).unwrap().identity()
+        };
+        for (tool, variables) in [
+            (Tool::Pip, [("PIP_INDEX_URL", "URL")]),
+            (Tool::Uv, [("UV_INDEX", "URL")]),
+            (Tool::Pip, [("PIP_CONFIG_FILE", "pip.conf")]),
+            (Tool::Uv, [("UV_CONFIG_FILE", "uv.toml")]),
+        ] {
+            let identity = |query| identity(tool, &variables, query);
+            assert_ne!(identity("?key=hunter1"), identity("?key=hunter2"), "{variables:?}");
+            assert_eq!(identity("?sig=hunter1"), identity("?sig=hunter2"), "{variables:?}");
+            let shown = String::from_utf8_lossy(&identity("?key=hunter2")).into_owned();
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
 
     #[test]
     fn relative_paths_start_at_the_callers_folder_or_at_that_of_a_uv_toml() {

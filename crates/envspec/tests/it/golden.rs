@@ -15,29 +15,29 @@ fn source() -> MemorySource {
 fn golden() -> Vec<(&'static str, RuntimeEnv)> {
     vec![
         (
-            "39302f3838fcfdb96539cc38edab16a6cfa35de89d55192c1e5ecf06503d357e",
+            "9c3080d6e56bd81429362e02c6052e1e778296cf607c2eee974bae050e21c439",
             RuntimeEnv::pip(["packaging==23.2"]),
         ),
         (
-            "d9031b8b003f1aca58038f8c1b8725aebf175c719840eb7f22e811e26fa5b80e",
+            "b1806821967905dae566b1cc651ffeb5d5c52d7a5713dc93de290345310382bd",
             RuntimeEnv::uv(["packaging==24.0"]),
         ),
         (
-            "98dff11892d2337127e7d9eb6e302dc63844d9dc8826b3232e44e864b9ddd41e",
+            "aad16661e2707193630cce2175a24dbadca3b405586e34cc2967ef34ccea6601",
             RuntimeEnv::uv([
                 "a[x,y]>=1,<2,!=1.5.*,~=1.0 ; python_version < '3.13' or os_name == 'nt'",
             ]),
         ),
         (
-            "2af1cfb1c4596a93d913e95f74b08128a2d93cb70d1cb418bdf706e9f2159e0c",
+            "d6565222f07939f8bb5bb60cf67d6a718f432a49110f5beb4723ead467344fd9",
             RuntimeEnv::pip(["a @ git+https://me:secret@h/a@main", "https://h/b-1.zip"]),
         ),
         (
-            "130a0fd9f00c375e9b2bca4951b9570d057fdedc3220c38e6786d7bf4fe04874",
+            "c1824207a6b088737ce27fff8bae64e62c3391bb63cf9be8d2f5bc069bea4d08",
             RuntimeEnv::pip(["./wheels/a-1-py3-none-any.whl", "-e ./lib", "./lib"]),
         ),
         (
-            "e09189fb1bcd04465b5067bf91b30fe9c7d13151419e3aefc4cb901b83ecd1ec",
+            "f7645ffc762886aa436228a12d9a4aff55c558020c224f91297f6f4ed614a4a4",
             RuntimeEnv::pip([
                 "a",
                 "-i https://me:secret@h/simple",
@@ -72,7 +72,7 @@ fn digests_are_what_they_were() {
 #[test]
 fn the_bytes_are_what_the_documentation_says() {
     let install = Install::new(Tool::Pip, Vec::new());
-    let mut expected = b"envspec/v3\n".to_vec();
+    let mut expected = b"envspec/v4\n".to_vec();
     expected.extend(3_u64.to_le_bytes());
     expected.extend(b"pip");
     expected.push(0); // no version

@@ -1,6 +1,6 @@
 //! Law: a secret stays secret. Credentials of URLs, and values of environment variables with the
-//! name of a credential, are in no digest, no serialized install, no debug output and no error;
-//! only the package manager gets them.
+//! name of a credential, are in no serialized install, no debug output and no error; only the package
+//! manager gets them. A digest covers those of them that may name what is fetched, and no others.
 
 use std::fmt::Debug;
 
@@ -64,10 +64,40 @@ fn the_package_manager_gets_them() {
     assert_eq!(load(&spec).unwrap().install.unwrap().build_env["UV_INDEX_H_PASSWORD"], SECRET);
 }
 
+/// Returns a digest for a credential at one place of a spec.
+fn digest_of(place: usize, secret: &str, query: &str) -> envspec::Digest {
+    let user = format!("{secret}@");
+    let user = if query.is_empty() { user.as_str() } else { "" };
+    let index = format!("https://{user}h/simple{query}");
+    let spec = match place {
+        0 => RuntimeEnv::pip([format!("a @ https://{user}h/a-1-py3-none-any.whl{query}")]),
+        1 => RuntimeEnv::uv([format!("git+https://{user}h/e.git{query}#subdirectory=e")]),
+        2 => RuntimeEnv::pip(["a".to_owned(), format!("-i {index}")]),
+        3 => RuntimeEnv::uv(["a".to_owned(), format!("--extra-index-url {index}")]),
+        4 => RuntimeEnv::pip(["a".to_owned(), format!("-f {index}")]),
+        5 => RuntimeEnv::uv(["a"]).with_tool_options([format!("--index={index}")]),
+        6 => RuntimeEnv::uv(["a"]).with_env_var("UV_INDEX", index),
+        7 => RuntimeEnv::pip(["a"]).with_env_var("SOURCE", index).with_build_env(["SOURCE"]),
+        _ => RuntimeEnv::pip(["a"]).with_constraints([format!("b @ {index}/b.zip{query}")]),
+    };
+    install_with(&spec, &MemorySource::new()).digest()
+}
+
 #[test]
-fn another_password_is_no_other_environment() {
-    let digest = |secret: &str| install_with(&spec(secret), &MemorySource::new()).digest();
-    assert_eq!(digest("one"), digest("two"));
+fn a_credential_that_may_name_the_object_is_another_environment() {
+    for place in 0..9 {
+        let digest = |secret: &str| digest_of(place, secret, "");
+        assert_eq!(digest("one"), digest("two"), "{place}");
+        for name in ["sig", "X-Amz-Signature"] {
+            let digest =
+                |secret: &str| digest_of(place, "", &format!("?version=1&{name}={secret}"));
+            assert_eq!(digest("one"), digest("two"), "{place}: {name}");
+        }
+        for name in ["key", "code", "verify", "pass", "token", "version"] {
+            let digest = |secret: &str| digest_of(place, "", &format!("?{name}={secret}"));
+            assert_ne!(digest("one"), digest("two"), "{place}: {name}");
+        }
+    }
     // The parts of a query that name the object or its contents do count.
     let of = |query: &str| {
         let line = format!("a @ https://h/a-1-py3-none-any.whl{query}");
@@ -77,6 +107,21 @@ fn another_password_is_no_other_environment() {
     let digests: std::collections::BTreeSet<_> = queries.iter().map(|query| of(query)).collect();
     assert_eq!(digests.len(), queries.len());
     assert_eq!(of("?version=1&sig=x"), of("?version=1"));
+}
+
+#[test]
+fn all_of_what_such_credentials_name_is_asked_for() {
+    let address = |name: &str| format!("https://h/get?key={name}");
+    let install = install_with(
+        &RuntimeEnv::pip([
+            format!("a @ {}", address("one")),
+            format!("a @ {}", address("two")),
+            format!("-f {}", address("three")),
+            format!("-f {}", address("four")),
+        ]),
+        &MemorySource::new(),
+    );
+    assert_eq!((install.requirements.len(), install.index.find_links.len()), (2, 2));
 }
 
 #[test]
