@@ -150,6 +150,14 @@ pub enum Error {
         /// The text, without credentials.
         text: String,
     },
+    /// Lines give two addresses of the first index to a package manager that takes one.
+    #[error("`--index-url` is `{first}` and `{second}`, and uv takes one")]
+    TwoIndexes {
+        /// The address that came first, without credentials.
+        first: String,
+        /// The other one, without credentials.
+        second: String,
+    },
     /// A fault in a line of a requirements file.
     #[error("line {line} of `{}` cannot be used", file.display())]
     InFile {
@@ -310,6 +318,9 @@ impl Error {
                 "write the value; variables are expanded only in the user, the password and the \
                  tokens of a URL (these from `env_vars` alone), besides \
                  `${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}`"
+            }
+            Self::TwoIndexes { .. } => {
+                "keep one of them, and give the other as `--extra-index-url`, which uv asks first"
             }
             Self::Read { source, path } if source.kind() == io::ErrorKind::IsADirectory => {
                 let path = path.display();

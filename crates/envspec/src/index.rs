@@ -138,6 +138,12 @@ impl IndexCollector {
         self.extra_index_urls.add(url);
     }
 
+    /// Forgets the indexes so far, as pip does at a line with `--index-url`.
+    pub(crate) fn clear_indexes(&mut self) {
+        self.options.index_url = None;
+        self.extra_index_urls = Addresses::default();
+    }
+
     pub(crate) fn add_find_links(&mut self, url: IndexUrl) {
         self.find_links.add(url);
     }

@@ -101,12 +101,16 @@ impl RuntimeEnv {
         dir: &Path,
     ) -> Result<Option<Install>, Error> {
         let tool = packages.tool;
+        let mut given = given_options(packages, collector)?;
+        if tool == Tool::Pip {
+            // To pip, a line says more than the command line.
+            given = index_options(given, dir, collector)?;
+        }
         collector.list(tool.as_str(), &packages.list, dir, Role::Requirement)?;
         collector.list("constraints", &self.constraints, dir, Role::Constraint)?;
         collector.list("overrides", &self.overrides, dir, Role::Override)?;
         let mut named = Vec::new();
-        let given =
-            tool_options(tool, packages.options().unwrap_or_default(), dir, collector, &mut named)?;
+        let given = tool_options(tool, given, dir, collector, &mut named)?;
         let tool_options = take(&mut collector.tool_options);
         let tool_options = tool_options.into_iter().flatten().chain(given).collect();
         let requirements = take(&mut collector.requirements);
@@ -219,24 +223,45 @@ fn tool_version(tool: Tool, text: &str) -> Result<String, Error> {
     }
 }
 
+/// Reads the options for the package manager's command line.
+fn given_options(packages: &Packages, collector: &Collector<'_>) -> Result<Vec<Given>, Error> {
+    let expand = |option: &String| collector.variables.expand(option).map(Into::into);
+    let words: Result<Vec<String>, _> =
+        packages.options().unwrap_or_default().iter().map(expand).collect();
+    words
+        .and_then(|words| settings::parse(packages.tool, &words))
+        .map_err(|error| error.in_field(Fields::of(packages.tool).options))
+}
+
+/// Takes the options for indexes out of those of the command line, and returns the others.
+fn index_options(
+    given: Vec<Given>,
+    dir: &Path,
+    collector: &mut Collector<'_>,
+) -> Result<Vec<Given>, Error> {
+    let mut others = Vec::new();
+    for given in given {
+        match Known::of(&given).filter(|known| !known.names_a_list()) {
+            Some(known) => collector
+                .option(known, dir, Role::Requirement)
+                .map_err(|error| error.in_field(Fields::of(Tool::Pip).options))?,
+            None => others.push(given),
+        }
+    }
+    Ok(others)
+}
+
 /// Moves the options that are parts of the spec out of the tool's options. The others stay in
 /// order, each as one word.
 fn tool_options(
     tool: Tool,
-    given: &[String],
+    given: Vec<Given>,
     dir: &Path,
     collector: &mut Collector<'_>,
     named: &mut Vec<Named>,
 ) -> Result<Vec<String>, Error> {
-    let field = Fields::of(tool).options;
-    let in_field = |error: Error| error.in_field(field);
-    let words = given
-        .iter()
-        .map(|option| collector.variables.expand(option).map(Into::into))
-        .collect::<Result<Vec<String>, _>>()
-        .map_err(in_field)?;
+    let in_field = |error: Error| error.in_field(Fields::of(tool).options);
     let mut kept = Vec::new();
-    let given = settings::parse(tool, &words).map_err(in_field)?;
     let of_files = settings::parse(tool, &take(&mut collector.file_options)).map_err(in_field)?;
     // What the spec itself says of one thing takes the place of what its file does.
     let is_replaced = |of_file: &Given| {
@@ -249,7 +274,10 @@ fn tool_options(
         given.iter().any(is_of)
     };
     let of_files: Vec<Given> = of_files.into_iter().filter(|it| !is_replaced(it)).collect();
-    for mut given in of_files.into_iter().chain(given) {
+    let mut all: Vec<Given> = of_files.into_iter().chain(given).collect();
+    // To uv, the command line says more than a line.
+    all.sort_by_key(|given| !Known::of(given).is_some_and(|known| known.names_a_list()));
+    for mut given in all {
         if let Some(known) = Known::of(&given) {
             collector.option(known, dir, Role::Requirement).map_err(in_field)?;
             continue;

@@ -39,6 +39,14 @@ impl Known {
             _ => "",
         }
     }
+
+    /// Returns whether the option names requirements, and says nothing of indexes.
+    pub(crate) fn names_a_list(&self) -> bool {
+        matches!(
+            self,
+            Self::Constraint(_) | Self::Override(_) | Self::Requirement(_) | Self::Editable(_)
+        )
+    }
 }
 
 impl Known {

@@ -33,8 +33,8 @@ pub(crate) enum Role {
     Override,
 }
 
-/// Collects the requirements of lists and files. The order of lines has no meaning, so a file that
-/// is included twice is read once.
+/// Collects the requirements of lists and files. The order of requirements has no meaning, so a file
+/// that is included twice is read once.
 pub(crate) struct Collector<'a> {
     /// The package manager whose rules apply to the lines.
     tool: Tool,
@@ -160,13 +160,42 @@ impl<'a> Collector<'a> {
         let line = self.variables.expand(line)?;
         // An editable's path may hold blanks, and its line ends in hashes or a marker.
         if line.starts_with('-') && editable(&line).is_none() {
-            for option in options::parse_line(&line, self.tool)? {
-                self.option(option, dir, role)?;
-            }
-            return Ok(());
+            let options = options::parse_line(&line, self.tool)?;
+            return self.option_line(options, dir, role);
         }
         let dir = self.seen_from(dir, &line);
         self.add(requirement_parser::parse_for(self.tool, &line, &dir)?, role)
+    }
+
+    /// Takes the options of one line, by the rules that pip and uv have for a line.
+    fn option_line(
+        &mut self,
+        mut options: Vec<Known>,
+        dir: &Path,
+        role: Role,
+    ) -> Result<(), Error> {
+        let mut urls = options.iter().rev().filter_map(|option| match option {
+            Known::IndexUrl(url) => Some(IndexUrl::parse_in(url, &self.seen_from(dir, url))),
+            _ => None,
+        });
+        match (self.tool, urls.next(), &self.index.options.index_url) {
+            // pip takes the indexes of such a line in place of all before it, and of the command line.
+            (Tool::Pip, Some(_), _) => self.index.clear_indexes(),
+            (Tool::Uv, Some(second), Some(first)) if second != *first => {
+                let [first, second] = [first, &second].map(ToString::to_string);
+                return Err(Error::TwoIndexes { first, second });
+            }
+            _ => {}
+        }
+        if self.tool == Tool::Pip {
+            // pip overlooks all `--find-links` of a line but the first.
+            let mut links = 0;
+            options.retain(|option| {
+                links += usize::from(matches!(option, Known::FindLinks(_)));
+                links <= 1 || !matches!(option, Known::FindLinks(_))
+            });
+        }
+        options.into_iter().try_for_each(|option| self.option(option, dir, role))
     }
 
     /// Returns the folder that the relative paths in `text` start at: `..` is the parent of a

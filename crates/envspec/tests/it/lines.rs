@@ -4,7 +4,7 @@
 use envspec::{MemorySource, RuntimeEnv, Tool};
 use proptest::prelude::*;
 
-use crate::{chain, install_with, load_with};
+use crate::{chain, install_with, load, load_with};
 
 fn spec(tool: Tool) -> RuntimeEnv {
     RuntimeEnv::requirements_file(tool, "requirements.txt")
@@ -179,4 +179,67 @@ fn a_constraint_of_uv_may_have_extras() {
     let install = install_with(&with(RuntimeEnv::uv(["idna"])), &MemorySource::new());
     assert_eq!(install.constraints[0].to_string(), "idna[x]==3.7");
     assert!(load_with(&with(RuntimeEnv::pip(["idna"])), &MemorySource::new()).is_err());
+}
+
+/// Returns the first index and the others that a spec asks.
+fn indexes(spec: &RuntimeEnv) -> Vec<String> {
+    let index = install_with(spec, &MemorySource::new()).index;
+    index.index_url.iter().chain(&index.extra_index_urls).map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_index_url_of_a_line_takes_the_place_of_all_indexes_before_it_for_pip() {
+    let (x, y, z) = ("https://h/x", "https://h/y", "https://h/z");
+    let extra = |url: &str| format!("--extra-index-url {url}");
+    let first = |url: &str| format!("--index-url {url}");
+    for (lines, expected) in [
+        (vec![extra(x), first(y)], vec![y]),
+        (vec![first(y), extra(x)], vec![y, x]),
+        (vec![format!("{} {}", extra(x), first(y))], vec![y, x]),
+        (vec![extra(x), format!("{} {}", extra(z), first(y))], vec![y, z]),
+        (vec![first(x), extra(z), first(y)], vec![y]),
+    ] {
+        let lines = lines.into_iter().chain(["six".to_owned()]);
+        assert_eq!(indexes(&RuntimeEnv::pip(lines.clone())), expected, "{lines:?}");
+    }
+    // A line says more than the command line, which pip reads first.
+    let with = |options: [String; 2], line: &str| {
+        RuntimeEnv::pip(["six", line]).with_tool_options(options)
+    };
+    assert_eq!(indexes(&with([extra(x), first(z)].map(|it| option(&it)), &first(y))), [y]);
+    assert_eq!(indexes(&with([extra(x), first(z)].map(|it| option(&it)), &extra(y))), [z, x, y]);
+}
+
+fn option(line: &str) -> String {
+    line.replace(' ', "=")
+}
+
+#[test]
+fn uv_takes_one_index_url_from_all_lines_and_another_from_the_command_line() {
+    let lines = |second: &str| ["six", "-i https://h/x", second].map(str::to_owned);
+    let error = load(&RuntimeEnv::uv(lines("-i https://me:hunter2@h/y"))).unwrap_err();
+    let text = "`--index-url` is `https://h/x` and `https://h/y`, and uv takes one";
+    assert!(chain(&error).starts_with("`uv[2]`") && chain(&error).ends_with(text), "{error:?}");
+    assert!(error.hint().unwrap().contains("--extra-index-url"));
+    let constrained =
+        RuntimeEnv::uv(["six", "-i https://h/x"]).with_constraints(["-i https://h/y"]);
+    assert!(chain(&load(&constrained).unwrap_err()).ends_with("and uv takes one"));
+    assert_eq!(indexes(&RuntimeEnv::uv(lines("-i https://h/x"))), ["https://h/x"]);
+    let given =
+        RuntimeEnv::uv(["six", "-i https://h/x"]).with_tool_options(["--index-url=https://h/y"]);
+    assert_eq!(indexes(&given), ["https://h/y"]);
+    let source = MemorySource::new().with_file("/project/c.txt", "-i https://h/x");
+    let given = RuntimeEnv::uv(["six"]).with_tool_options(["--index-url=https://h/y", "-cc.txt"]);
+    assert_eq!(install_with(&given, &source).index.index_url.unwrap().expose(), "https://h/y");
+    assert_eq!(
+        indexes(&RuntimeEnv::uv(["six", "--extra-index-url https://h/x", "-i https://h/y"])),
+        ["https://h/y", "https://h/x"]
+    );
+}
+
+#[test]
+fn pip_overlooks_all_links_of_a_line_but_the_first() {
+    let links = |spec: RuntimeEnv| install_with(&spec, &MemorySource::new()).index.find_links.len();
+    assert_eq!(links(RuntimeEnv::pip(["six", "-f https://h/x -f https://h/y"])), 1);
+    assert_eq!(links(RuntimeEnv::pip(["six", "-f https://h/x", "-f https://h/y"])), 2);
 }
