@@ -22,7 +22,7 @@ use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
 use crate::provision::{Eviction, Provisioner, ProvisionerBuilder, check_folders};
 use crate::run::{
-    EnvReport, Error, Event, Executor, FailurePolicy, Observer, Over, Plan, PlannedStage,
+    EnvReport, Error, Event, Executor, FailurePolicy, Observer, Over, Owner, Plan, PlannedStage,
     RunReport, STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
 };
 use crate::worker::Cancel;
@@ -185,7 +185,8 @@ impl LocalExecutor {
             let Some(env) = &stage.env else { continue };
             let name = &stage.settings.name;
             if let Some(field) = env.engine_fields.keys().next() {
-                return Err(Error::EngineField { stage: name.clone(), field: field.clone() });
+                let owner = Owner::Stage(name.clone());
+                return Err(Error::EngineField { owner, field: field.clone() });
             }
             check_folders(env).map_err(|error| Error::Environment {
                 stages: vec![name.clone()],

@@ -262,7 +262,7 @@ impl RunRecord {
             let name = stage.settings.name.clone();
             let environment = match built(stage) {
                 Some((env, install)) => {
-                    let details = provisioner.prepare(env, isolation(stage))?.details();
+                    let details = provisioner.prepare(&served(env), isolation(stage))?.details();
                     let recorded =
                         details.map(|details| RecordedEnv::new(provisioner, env, install, details));
                     recorded.transpose().map_err(|error| error.of_stages(vec![name.clone()]))?
@@ -412,7 +412,7 @@ impl RunRecord {
             let Some(((env, _), recorded)) = built(stage).zip(self.environment(name)) else {
                 continue;
             };
-            let prepared = provisioner.prepare(env, isolation(stage));
+            let prepared = provisioner.prepare(&served(env), isolation(stage));
             let prepared = prepared.map_err(|error| error.of_stages(vec![name.clone()]))?;
             let details = prepared.details();
             if let Some(difference) = details.and_then(|details| recorded.difference(&details)) {
@@ -459,6 +459,13 @@ fn built(stage: &PlannedStage) -> Option<(&LoadedEnv, &Install)> {
     let env = stage.env.as_ref()?;
     let is_built = env.python.is_none() && env.py_executable.is_none();
     env.install.as_ref().filter(|_| is_built).map(|install| (env, install))
+}
+
+/// Returns the spec without the fields that the engine has served, or has refused.
+fn served(env: &LoadedEnv) -> LoadedEnv {
+    let mut env = env.clone();
+    env.engine_fields.clear();
+    env
 }
 
 fn isolation(stage: &PlannedStage) -> Isolation {

@@ -12,12 +12,22 @@ use super::base::{Managed, OpenBase};
 use super::build::{Build, Markers};
 use super::key;
 use super::provisioner::Provisioner;
-use crate::run::{Error, PlannedBase};
+use crate::run::{Error, Owner, PlannedBase};
 
 impl Provisioner {
     /// Lets go of the base, which is opened again, or built, when it is next needed.
     pub(crate) fn close_base(&self) {
         *self.base.lock() = None;
+    }
+
+    /// Fails if a spec cannot have an environment here, whatever its packages: since Ray alone serves
+    /// a field of it, or since its files are for other Pythons than the base's. A managed base is not
+    /// built for this.
+    ///
+    /// An engine on Ray takes the fields that it has served out of a spec.
+    pub(crate) fn check(&self, env: &LoadedEnv) -> Result<(), Error> {
+        check_fields(env, || Owner::Other("this environment".to_owned()))?;
+        self.check_python(env)
     }
 
     /// Fails if the files that a spec names are for other Pythons than the base's. A managed base is
@@ -74,6 +84,7 @@ impl Provisioner {
     }
 
     pub(crate) fn managed<'e>(&self, env: &'e LoadedEnv) -> Result<Managed<'e>, Error> {
+        check_fields(env, || Owner::Base)?;
         let install = env.install.as_ref().ok_or(Error::EmptyManagedBase)?;
         let records = self.cache.interpreters_dir();
         let interpreter = match &env.python {
@@ -99,6 +110,13 @@ impl Provisioner {
             }
         }
         self.open_base().map(Some)
+    }
+}
+
+fn check_fields(env: &LoadedEnv, owner: impl FnOnce() -> Owner) -> Result<(), Error> {
+    match env.engine_fields.keys().next() {
+        Some(field) => Err(Error::EngineField { owner: owner(), field: field.clone() }),
+        None => Ok(()),
     }
 }
 

@@ -86,6 +86,7 @@ impl Provisioner {
 
     /// Returns the base environment itself, with the variables and folders of `env`.
     pub fn base_environment(&self, env: &LoadedEnv) -> Result<Environment, Error> {
+        self.check(env)?;
         let open = self.open_base()?;
         Environment::new(open.core.clone(), env, &self.shims)
     }
@@ -117,7 +118,7 @@ impl Provisioner {
         env: &LoadedEnv,
         isolation: Isolation,
     ) -> Result<Arc<Core>, Error> {
-        self.check_python(env)?;
+        self.check(env)?;
         if let Some(python) = &env.python {
             let records = self.cache.interpreters_dir();
             let interpreter =
@@ -202,6 +203,7 @@ impl Provisioner {
     /// platform, the isolation, a requested strategy, and the settings of pip or uv that are in
     /// force by variables and configuration files (`UV_CONSTRAINT`, `pip.conf`).
     pub fn key(&self, env: &LoadedEnv, isolation: Isolation) -> Result<Option<Key>, Error> {
+        self.check(env)?;
         if env.python.is_some() || env.py_executable.is_some() {
             return Ok(None);
         }

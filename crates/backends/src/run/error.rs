@@ -46,13 +46,12 @@ pub enum Error {
         source: Box<envspec::Error>,
     },
 
-    /// A field of a `runtime_env` that only Ray can serve, on an executor without Ray.
-    #[error(
-        "the field `{field}` of the runtime_env of stage `{stage}` needs one of the Ray executors"
-    )]
+    /// A field of a `runtime_env` that only Ray can serve, on an executor without Ray, or for an
+    /// environment outside of a run.
+    #[error("the field `{field}` of the runtime_env of {owner} needs one of the Ray executors")]
     EngineField {
-        /// The stage.
-        stage: String,
+        /// Its owner.
+        owner: Owner,
         /// The field.
         field: String,
     },
@@ -609,8 +608,7 @@ impl Error {
             Self::Environment { stages, .. } | Self::OnNode { stages, .. } => {
                 stages.iter().map(String::as_str).collect()
             }
-            Self::EngineField { stage, .. }
-            | Self::NoDevice { stage, .. }
+            Self::NoDevice { stage, .. }
             | Self::NoCode { stage, .. }
             | Self::WrongEnvironment { stage, .. }
             | Self::DeclaredEnv { stage, .. }
@@ -625,9 +623,9 @@ impl Error {
             | Self::UnknownRustStage { stage, .. }
             | Self::NotNative { stage, .. } => vec![stage],
             Self::Pipeline { source } => source.stage().into_iter().collect(),
-            Self::Spec { owner, .. } | Self::OtherSpec { owner } => {
-                owner.stage().into_iter().collect()
-            }
+            Self::Spec { owner, .. }
+            | Self::OtherSpec { owner }
+            | Self::EngineField { owner, .. } => owner.stage().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -636,7 +634,9 @@ impl Error {
     pub(crate) fn of_stages(self, stages: Vec<String>) -> Self {
         match self {
             // These name their stages already.
-            Self::Spec { .. } | Self::EngineField { .. } | Self::Environment { .. } => self,
+            Self::Spec { .. }
+            | Self::EngineField { owner: Owner::Stage(_) | Owner::Base, .. }
+            | Self::Environment { .. } => self,
             source => Self::Environment { stages, source: Box::new(source) },
         }
     }

@@ -156,3 +156,25 @@ fn the_cost_of_a_launch_is_printed() {
     });
     println!("bare {bare:?}, by key {by_key:?}, by spec {by_spec:?} (medians of 15)");
 }
+
+#[test]
+fn a_field_that_only_ray_serves_is_refused_by_name() {
+    let world = shared();
+    let none: &[&str] = &[];
+    for (field, spec) in [
+        ("conda", r#"{ "conda": "analysis" }"#),
+        ("image_uri", r#"{ "uv": ["packaging==24.0"], "image_uri": "image:1" }"#),
+        ("working_dir", r#"{ "working_dir": "s3://bucket/code.zip" }"#),
+    ] {
+        for (command, rest) in [
+            ("exec", &["--", "python", "-c", "print('never')"][..]),
+            ("create", none),
+            ("lock", none),
+            ("refresh", none),
+        ] {
+            let arguments = ["env", command, "--spec", spec, "--base", world.base()];
+            let run = world.run(&[&arguments[..], rest].concat());
+            run.fails(2, &format!("the field `{field}` of the runtime_env of this environment"));
+        }
+    }
+}

@@ -431,7 +431,7 @@ fn scenario(error: &str) -> Option<Run> {
             let options = "pip_install_options = [\"--no-b\", \"six\"]";
             runtime_env(&format!("{{ pip = {{ packages = [\"six\"], {options} }} }}"))
         }
-        "the field `…` of the runtime_env of stage `…` needs one of the Ray executors" => {
+        "the field `…` of the runtime_env of … needs one of the Ray executors" => {
             runtime_env("{ conda = \"analysis\" }")
         }
         "what shall be in the environment?" => create(&[], &[]),

@@ -33,7 +33,7 @@ impl Provisioner {
     /// [`Error::Unlockable`] for a package from a folder or a repository, also in the base;
     /// otherwise the resolver's errors.
     pub fn lock(&self, env: &LoadedEnv) -> Result<Vec<String>, Error> {
-        self.check_python(env)?;
+        self.check(env)?;
         let Some(install) = &env.install else { return Ok(Vec::new()) };
         let locked = self.locked(env, install, false)?;
         self.check_lockable(&locked, |requirement| requirement.hashes().len() > 0)?;
@@ -50,7 +50,7 @@ impl Provisioner {
     /// [`Error::Unlockable`] for a package that the base has from a folder or a repository;
     /// otherwise the resolver's errors.
     pub fn lock_file(&self, env: &LoadedEnv) -> Result<String, Error> {
-        self.check_python(env)?;
+        self.check(env)?;
         let mut pinned = Install::new(Tool::Uv, Vec::new());
         if let Some(install) = &env.install {
             let locked = self.locked(env, install, false)?;
@@ -113,7 +113,7 @@ impl Provisioner {
         if env.python.is_some() || env.py_executable.is_some() {
             return self.prepare(env, isolation);
         }
-        self.check_python(env)?;
+        self.check(env)?;
         let Some(install) = &env.install else {
             return match self.choice() {
                 Some(PlannedBase::Managed(base)) => self.refresh_base(base),
