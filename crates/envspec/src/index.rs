@@ -51,10 +51,18 @@ impl IndexUrl {
         {
             return Self(path.to_string_lossy().into_owned());
         }
-        let url = location::normal_url(text);
-        // pip and uv both add the slash at the end of a simple index.
-        let bare = url.trim_end_matches('/');
-        Self(if bare.ends_with(':') { url } else { bare.to_owned() })
+        Self(location::normal_url(text))
+    }
+
+    /// Returns the address of a simple index without the slash at its end, which pip and uv both add.
+    /// A page of links needs its slash, since its relative links start there, and so does a query.
+    pub(crate) fn of_index(self) -> Self {
+        match self.0.strip_suffix('/') {
+            Some(bare) if !bare.contains(['?', '#']) && !bare.ends_with(['/', ':']) => {
+                Self(bare.to_owned())
+            }
+            _ => self,
+        }
     }
 
     /// Returns the address as it counts in a key.
@@ -67,7 +75,7 @@ impl FromStr for IndexUrl {
     type Err = Infallible;
 
     /// Reads a URL or an absolute path. Scheme and host become lower case; the scheme's default
-    /// port and a slash at the end are dropped.
+    /// port is dropped.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self::parse(text))
     }
@@ -234,8 +242,8 @@ mod tests {
     #[test]
     fn credentials_stay_inside() {
         let url: IndexUrl = "https://me:secret@Example.org/simple/".parse().unwrap();
-        assert_eq!(url.expose(), "https://me:secret@example.org/simple");
-        assert_eq!(url.to_string(), "https://example.org/simple");
+        assert_eq!(url.expose(), "https://me:secret@example.org/simple/");
+        assert_eq!(url.to_string(), "https://example.org/simple/");
         assert!(!format!("{url:?}{}", serde_json::to_string(&url).unwrap()).contains("secret"));
     }
 

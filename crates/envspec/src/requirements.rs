@@ -130,9 +130,11 @@ impl<'a> Collector<'a> {
         }
         match option {
             Known::IndexUrl(url) => {
-                self.index.options.index_url = Some(IndexUrl::parse_in(&url, dir));
+                self.index.options.index_url = Some(IndexUrl::parse_in(&url, dir).of_index());
             }
-            Known::ExtraIndexUrl(url) => self.index.add_extra_index(IndexUrl::parse_in(&url, dir)),
+            Known::ExtraIndexUrl(url) => {
+                self.index.add_extra_index(IndexUrl::parse_in(&url, dir).of_index());
+            }
             Known::FindLinks(url) => self.index.add_find_links(IndexUrl::parse_in(&url, dir)),
             Known::NoIndex => self.index.options.no_index = true,
             Known::Pre => self.index.options.pre = true,
@@ -175,7 +177,9 @@ impl<'a> Collector<'a> {
         role: Role,
     ) -> Result<(), Error> {
         let mut urls = options.iter().rev().filter_map(|option| match option {
-            Known::IndexUrl(url) => Some(IndexUrl::parse_in(url, &self.seen_from(dir, url))),
+            Known::IndexUrl(url) => {
+                Some(IndexUrl::parse_in(url, &self.seen_from(dir, url)).of_index())
+            }
             _ => None,
         });
         match (self.tool, urls.next(), &self.index.options.index_url) {

@@ -110,3 +110,34 @@ fn a_long_text_of_urls_is_read_in_one_go() {
         let _ = load(&RuntimeEnv::pip([format!("a @ https://h/{text}")]));
     }
 }
+
+#[test]
+fn a_slash_at_the_end_is_a_part_of_links_and_none_of_an_index() {
+    let index = |line: &str| {
+        let spec = RuntimeEnv::pip(["six".to_owned(), line.to_owned()]);
+        let index = install_with(&spec, &MemorySource::new()).index;
+        let found = index.index_url.iter().chain(&index.extra_index_urls).chain(&index.find_links);
+        found.map(|url| url.expose().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(index("-f http://h/links/"), "http://h/links/");
+    assert_eq!(index("-f http://h/links"), "http://h/links");
+    assert_ne!(digest("-f http://h/links/"), digest("-f http://h/links"));
+    for option in ["-i", "--extra-index-url"] {
+        for (given, expected) in [
+            ("http://h/simple/", "http://h/simple"),
+            ("http://h/simple", "http://h/simple"),
+            ("http://h/", "http://h"),
+            // The slash is a part of the value.
+            ("http://h/simple?of=a/", "http://h/simple?of=a/"),
+            // The tools add one slash alone.
+            ("http://h/simple//", "http://h/simple//"),
+        ] {
+            assert_eq!(index(&format!("{option} {given}")), expected, "{option} {given}");
+        }
+    }
+    // What is kept of them is read back as it was.
+    let spec = RuntimeEnv::pip(["six", "-f http://h/links/", "-i http://h/simple/"]);
+    let loaded = load(&spec).unwrap();
+    let again: envspec::LoadedEnv = serde_json::from_value(loaded.expose()).unwrap();
+    assert_eq!(again, loaded);
+}
