@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::install::Install;
 use crate::local_project::{LocalProject, Need};
 use crate::name;
+use crate::page::{is_page, linked_archives};
 use crate::requirement::Requirement;
 use crate::settings::{self, Named};
 use crate::source::Source;
@@ -40,13 +41,7 @@ pub(crate) fn digest_contents(
         contents.insert(path.to_owned(), project(path, true, &projects, source)?);
     }
     for (path, is_whole) in install.index.local_paths() {
-        let digest = if is_page(&path) {
-            file(&path, source)?
-        } else if is_whole {
-            folder(&path, source, |_, _| true)?
-        } else {
-            folder(&path, source, is_archive_in)?
-        };
+        let digest = if is_whole { index(&path, source)? } else { links(&path, source)? };
         contents.insert(path, digest);
     }
     for path in paths(false) {
@@ -66,9 +61,8 @@ pub(crate) fn digest_contents(
             // It is empty, and some sandboxes cannot read it.
             Named::File(path) if path == Path::new("/dev/null") => continue,
             Named::File(path) => (path, file(path, source)),
-            Named::Links(path) | Named::Index(path) if is_page(path) => (path, file(path, source)),
-            Named::Links(path) => (path, folder(path, source, is_archive_in)),
-            Named::Index(path) => (path, folder(path, source, |_, _| true)),
+            Named::Links(path) => (path, links(path, source)),
+            Named::Index(path) => (path, index(path, source)),
         };
         match digest {
             // The tools skip missing folders of links, and report a missing index themselves.
@@ -102,14 +96,56 @@ pub fn local_digest(path: &Path, is_editable: bool, source: &dyn Source) -> Resu
     }
 }
 
-fn is_page(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "html" || end == "htm")
+/// Returns the digest of a page of links, or of a folder of archives and such pages, in which a
+/// package manager sees only what is at the top.
+fn links(path: &Path, source: &dyn Source) -> Result<Digest, Error> {
+    let is_at_top = |below: &Path| below.components().count() == 1;
+    offered(path, source, |below| {
+        is_at_top(below) && (name::is_archive_path(below) || is_page(below))
+    })
 }
 
-/// Returns whether a package manager sees a file in a folder of links: an archive at the folder's
-/// top.
-fn is_archive_in(below: &Path, _: &BTreeSet<&Path>) -> bool {
-    below.components().count() == 1 && name::is_archive_path(below)
+/// Returns the digest of a folder that is an index, by all its files.
+fn index(path: &Path, source: &dyn Source) -> Result<Digest, Error> {
+    offered(path, source, |_| true)
+}
+
+/// Returns the digest of a page, or of the files in a folder that `counts` accepts, with the archives
+/// elsewhere on this machine that its pages link to.
+fn offered(
+    path: &Path,
+    source: &dyn Source,
+    counts: impl Fn(&Path) -> bool,
+) -> Result<Digest, Error> {
+    let is_counted = |linked: &Path| {
+        linked.strip_prefix(path).is_ok_and(|below| !is_page(path) && counts(below))
+    };
+    let (own, pages) = if is_page(path) {
+        (file(path, source)?, vec![path.to_owned()])
+    } else {
+        let listed =
+            source.list(path).map_err(|source| Error::List { path: path.to_owned(), source })?;
+        let pages = listed.into_iter().filter(|file| is_page(file) && is_counted(file));
+        (folder(path, source, |below, _| counts(below))?, pages.collect())
+    };
+    let mut linked = Vec::new();
+    for page in pages {
+        let text = String::from_utf8_lossy(&read(&page, source)?).into_owned();
+        linked.extend(linked_archives(&page, &text));
+    }
+    linked.retain(|archive| !is_counted(archive));
+    if linked.is_empty() {
+        return Ok(own);
+    }
+    let mut encoder = Encoder::default();
+    encoder.blob(own.as_bytes());
+    encoder.length(linked.len());
+    for archive in linked {
+        // The package manager reports an archive that is missing, if it wants that one.
+        let digest = file(&archive, source).ok();
+        encoder.optional_text(digest.map(|digest| digest.to_string()).as_deref());
+    }
+    Ok(Digest::of(&encoder.finish()))
 }
 
 /// Returns whether a build sees a file in a project's folder: all its sources.

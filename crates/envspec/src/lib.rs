@@ -59,6 +59,7 @@ mod merge;
 mod name;
 mod options;
 mod packages;
+mod page;
 mod project;
 mod query;
 mod read;
@@ -99,6 +100,7 @@ pub use {
     local_project::{LocalProject, Need},
     name::{normal_name, of_archive as archive_name},
     packages::{PackageList, Packages},
+    page::{is_page, linked_archives},
     project::names_packages,
     redact::{identity, redact},
     report::{messages, report},

@@ -262,6 +262,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_page_of_links_names_counts_by_its_contents() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        fs::create_dir(dir.join("links")).unwrap();
+        fs::write(dir.join("links/p.html"), "<a href='../a-1-py3-none-any.whl'>a</a>").unwrap();
+        let identity = |(tool, variable, links): (Tool, &str, &str), contents: &str| {
+            fs::write(dir.join("a-1-py3-none-any.whl"), contents).unwrap();
+            let ambient = Ambient::default().with_variable(variable, links);
+            let install = Install::new(tool, Vec::new());
+            Settings::read_in(&install, None, &ambient, dir).unwrap().identity()
+        };
+        for setting in [
+            (Tool::Pip, "PIP_FIND_LINKS", "links/p.html"),
+            (Tool::Pip, "PIP_FIND_LINKS", "links"),
+            (Tool::Uv, "UV_FIND_LINKS", "links/p.html"),
+            (Tool::Uv, "UV_INDEX", "links"),
+        ] {
+            assert_ne!(identity(setting, "one"), identity(setting, "two"), "{setting:?}");
+        }
+    }
+
+    #[test]
     fn a_credential_that_may_name_the_object_counts_wherever_it_is_given() {
         let dir = tempfile::tempdir().unwrap();
         let identity = |tool, variables: &[(&str, &str)], query: &str| {

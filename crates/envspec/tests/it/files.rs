@@ -333,3 +333,53 @@ fn a_spec_without_a_requirement_installs_nothing() {
         assert_eq!(load_with(&spec, &source).unwrap().install, None, "{spec:?}");
     }
 }
+
+/// Returns a source with a page, and an archive that it links to.
+fn page(at: &str, link: &str, archive: &str, contents: &str) -> MemorySource {
+    MemorySource::new()
+        .with_file(format!("/project/{at}"), format!("<a href=\"{link}\">a</a>"))
+        .with_file("/project/links/other-1-py3-none-any.whl", "another")
+        .with_file(format!("/project/{archive}"), contents)
+}
+
+#[test]
+fn what_a_page_links_to_counts_by_its_contents() {
+    let wheel = "a-1-py3-none-any.whl";
+    let there = format!("../w/{wheel}");
+    let absolute = format!("file:///project/w/{wheel}#sha256=c0");
+    let (beside, elsewhere) = (format!("links/{wheel}"), format!("w/{wheel}"));
+    for (at, link, archive) in [
+        ("links/p.html", wheel, &beside),
+        ("links/p.html", &there, &elsewhere),
+        ("links/p.html", &absolute, &elsewhere),
+        ("links/a/index.html", &format!("../{there}"), &elsewhere),
+    ] {
+        let is_index = at.ends_with("index.html");
+        let mut specs = vec![
+            RuntimeEnv::pip(["a", "--extra-index-url links"]),
+            RuntimeEnv::uv(["a"]).with_tool_options(["--index", "mine=links"]),
+        ];
+        if !is_index {
+            specs = vec![
+                RuntimeEnv::pip(["a", &format!("-f {at}")]),
+                RuntimeEnv::uv(["a"]).with_env_var("UV_FIND_LINKS", at),
+                RuntimeEnv::uv(["a"]).with_tool_options(["--find-links", at]),
+                // pip reads the pages in a folder of links, too.
+                RuntimeEnv::pip(["a", "-f links"]),
+            ];
+        }
+        for spec in specs {
+            let digest =
+                |contents: &str| install_with(&spec, &page(at, link, archive, contents)).digest();
+            assert_ne!(digest("one"), digest("two"), "{link}: {spec:?}");
+            assert_eq!(digest("one"), digest("one"));
+        }
+    }
+    // A link to nothing, or to another machine, is the tool's matter.
+    for link in ["gone-1-py3-none-any.whl", "https://h/a-1-py3-none-any.whl"] {
+        let spec = RuntimeEnv::pip(["a", "-f links/p.html"]);
+        let digest =
+            |contents| install_with(&spec, &page("links/p.html", link, "x", contents)).digest();
+        assert_eq!(digest("one"), digest("two"));
+    }
+}

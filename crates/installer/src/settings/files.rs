@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use envspec::settings::{self, Named};
-use envspec::{Digest, Install, Tool};
+use envspec::{Digest, Install, Tool, is_page, linked_archives};
 
 use super::switch::is_on;
 use crate::ambient::Ambient;
@@ -208,22 +208,36 @@ fn included(line: &str) -> Option<&str> {
     (!path.is_empty() && !path.contains("://")).then_some(path)
 }
 
-/// Digests the archives of a folder, or with `whole` all files below it; of a page, the page.
+/// Digests the archives and pages of a folder, or with `whole` all files below it; or a page. The
+/// archives that a page links to count beside it.
 fn folder(path: &Path, whole: bool) -> Option<String> {
     if path.is_file() {
-        return Some(Digest::of(&fs::read(path).ok()?).to_string());
+        let text = fs::read(path).ok()?;
+        let linked = if is_page(path) { linked(path, &text) } else { String::new() };
+        return Some(Digest::of(&text).to_string() + &linked);
     }
     let depth = if whole { usize::MAX } else { 1 };
     let walk = walkdir::WalkDir::new(path).max_depth(depth).follow_links(true).sort_by_file_name();
     let mut text = String::new();
     for entry in walk.into_iter().flatten().filter(|entry| entry.file_type().is_file()) {
         let below = entry.path().strip_prefix(path).ok()?.display().to_string();
-        if whole || is_archive(&below) {
-            let digest = fs::read(entry.path()).map(|bytes| Digest::of(&bytes).to_string());
+        if whole || is_archive(&below) || is_page(entry.path()) {
+            let bytes = fs::read(entry.path()).ok();
+            let digest = bytes.as_ref().map(|bytes| Digest::of(bytes).to_string());
             text.extend([&below, "\0", &digest.unwrap_or_default(), "\0"]);
+            if let Some(bytes) = bytes.filter(|_| is_page(entry.path())) {
+                text.push_str(&linked(entry.path(), &bytes));
+            }
         }
     }
     path.is_dir().then(|| Digest::of(text.as_bytes()).to_string())
+}
+
+/// Digests the archives on this machine that a page links to.
+fn linked(page: &Path, text: &[u8]) -> String {
+    let archives = linked_archives(page, &String::from_utf8_lossy(text));
+    let digest = |path: &PathBuf| fs::read(path).map(|bytes| Digest::of(&bytes).to_string());
+    archives.iter().flat_map(|path| [" ".to_owned(), digest(path).unwrap_or_default()]).collect()
 }
 
 fn is_archive(name: &str) -> bool {
