@@ -152,6 +152,12 @@ impl Folder {
         self.fd.as_fd()
     }
 
+    /// Returns whether another file system, or another folder, is mounted on this folder in it.
+    pub fn is_mount(&self, name: impl AsRef<OsStr>) -> io::Result<bool> {
+        let folder = self.folder(name.as_ref())?;
+        Ok(Place::of(folder.fd())?.mount != Place::of(self.fd())?.mount)
+    }
+
     /// Opens a folder in this one if it is on this mount.
     pub(crate) fn folder_on(&self, name: &OsStr, mount: Mount) -> io::Result<Self> {
         let folder = self.folder(name)?;

@@ -138,7 +138,7 @@ impl Cache {
                     left -= kept.bytes;
                     trashed.extend(tree.map(|tree| (kept.key, tree)));
                 }
-                Ok(Eviction::InUse | Eviction::Refused) => {}
+                Ok(Eviction::InUse | Eviction::Refused | Eviction::Mounted(_)) => {}
                 Err(error) if error.is_refusal() => {
                     tracing::warn!(key = %kept.key, %error, "bytecode was not removed");
                 }

@@ -147,6 +147,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Something is mounted on a folder of the cache, which can be removed only without it.
+    #[error("`{}` is a mount, so it cannot be removed", dir.display())]
+    Mounted {
+        /// The folder.
+        dir: PathBuf,
+    },
+
     /// An environment was removed, but some of its files could not be deleted.
     #[error("the environment is removed, but {_0}")]
     Left(Left),
@@ -309,10 +316,11 @@ impl Error {
         }
     }
 
-    /// Returns whether the error means that this user may not write here.
+    /// Returns whether the error means that this user may not write here, or that nobody may now.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Io { source, .. } | Self::ReadOnly { source, .. } => files::is_refusal(source),
+            Self::Mounted { .. } => true,
             _ => false,
         }
     }
@@ -395,6 +403,7 @@ impl Error {
                 "remove it, which makes the cache use a folder of its own; to have a cache \
                  elsewhere, set CURATOR_CACHE_DIR, or make the whole cache a link",
             ),
+            Self::Mounted { .. } => Some("unmount it (`umount`) and try again"),
             Self::Needed { .. } => Some("remove the environments that need it first"),
             Self::Untrusted(Untrusted::Owner { .. }) => Some(
                 "set CURATOR_CACHE_DIR to a folder of your own; to share a cache, its owner gives its \

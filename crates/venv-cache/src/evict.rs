@@ -107,6 +107,9 @@ pub struct PruneReport {
     pub in_use: Vec<Key>,
     /// Environments beyond the limits that this user may not remove.
     pub refused: Vec<Key>,
+    /// Environments' folders beyond the limits, whole or not, that cannot be removed since something
+    /// is mounted there.
+    pub mounted: Vec<PathBuf>,
     /// Links and files among the environments' folders, which are left alone.
     pub foreign: Vec<PathBuf>,
     /// The number of half-built or damaged environments that were removed, or would be.
@@ -264,9 +267,13 @@ impl Cache {
                 Content::Newer(_) if !budget.all => {}
                 Content::Foreign(key) => report.foreign.push(self.layout().entry(&key).dir),
                 Content::Newer(key) | Content::Leftover(key) => {
-                    if let Eviction::Done(tree) = self.try_evict(trash, &key, budget, lock)? {
-                        report.leftovers += 1;
-                        trashed.extend(tree.map(|tree| (key, tree)));
+                    match self.try_evict(trash, &key, budget, lock)? {
+                        Eviction::Done(tree) => {
+                            report.leftovers += 1;
+                            trashed.extend(tree.map(|tree| (key, tree)));
+                        }
+                        Eviction::Mounted(dir) => report.mounted.push(dir),
+                        Eviction::InUse | Eviction::Refused => {}
                     }
                 }
             }
@@ -297,6 +304,10 @@ impl Cache {
                     passed_over.insert(key);
                     report.refused.push(key);
                 }
+                Eviction::Mounted(dir) => {
+                    passed_over.insert(key);
+                    report.mounted.push(dir);
+                }
                 Eviction::Done(tree) => {
                     let listed = kept.remove(index);
                     let bytes = listed.manifest.own_bytes;
@@ -320,8 +331,14 @@ impl Cache {
         lock: &ExclusiveLock,
     ) -> Result<Eviction> {
         if budget.dry_run {
-            let in_use = self.is_in_use(key)?;
-            return Ok(if in_use { Eviction::InUse } else { Eviction::Done(None) });
+            let dir = self.layout().entry(key).dir;
+            return Ok(if self.is_in_use(key)? {
+                Eviction::InUse
+            } else if self.is_mount(&dir)? {
+                Eviction::Mounted(dir)
+            } else {
+                Eviction::Done(None)
+            });
         }
         match Patience::BRIEF.attempt(|| unless_in_use(self.evict(trash, key, lock))) {
             Ok(Some(trashed)) => Ok(Eviction::Done(trashed)),
@@ -330,12 +347,25 @@ impl Cache {
                 tracing::warn!(%key, %error, "not removed");
                 Ok(Eviction::Refused)
             }
+            Err(Error::Mounted { dir }) => {
+                tracing::warn!(%key, dir = %dir.display(), "a mount was not removed");
+                Ok(Eviction::Mounted(dir))
+            }
             // One failure must not prevent the removal of the others.
             Err(error) if error.is_refusal() => {
                 tracing::warn!(%key, %error, "not removed");
                 Ok(Eviction::Refused)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    fn is_mount(&self, dir: &Path) -> Result<bool> {
+        let Some(above) = self.layout().open_above(dir)? else { return Ok(false) };
+        match above.is_mount(dir.file_name().unwrap_or_default()) {
+            // It is gone, or is no folder.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Ok(false),
+            other => other.context("open", dir),
         }
     }
 
@@ -382,6 +412,8 @@ fn delete(trash: &Trash<'_>, trashed: Vec<(Key, Trashed)>) -> Vec<Left> {
 pub(crate) enum Eviction {
     InUse,
     Refused,
+    /// Something is mounted on this folder.
+    Mounted(PathBuf),
     Done(Option<Trashed>),
 }
 

@@ -55,8 +55,8 @@ impl<'a> Trash<'a> {
         Self { layout, access, lock: OnceLock::new() }
     }
 
-    /// Moves a tree into the trash. Does nothing if the tree does not exist; refuses anything but a
-    /// folder.
+    /// Moves a tree into the trash. Does nothing if the tree does not exist; refuses a mount, and
+    /// anything but a folder.
     pub(crate) fn take(&self, dir: &Path) -> Result<Option<Trashed>> {
         let Some(above) = self.layout.open_above(dir)? else { return Ok(None) };
         let name = dir.file_name().unwrap_or_default();
@@ -78,6 +78,9 @@ impl<'a> Trash<'a> {
                         let tree = above.folder(name).context("open", dir)?;
                         tree.unlink(MANIFEST).context("remove", dir.join(MANIFEST))?;
                         return Ok(Some(Trashed { path: dir.to_owned(), lock, place: None }));
+                    }
+                    io::ErrorKind::ResourceBusy => {
+                        return Err(Error::Mounted { dir: dir.to_owned() });
                     }
                     _ => return Err(error).context("move to the trash", dir),
                 },

@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
 use venv_cache::testing::{Scratch, build_fake, key};
-use venv_cache::{Budget, BuildOptions, Built, Cache, Key, PruneReport, Site};
+use venv_cache::{Budget, BuildOptions, Built, Cache, Error, Key, PruneReport, Site};
 
+use crate::places::run_where_mounting_is_allowed;
 use crate::processes::no_forks;
+use crate::setup::{given, run};
 
 const CONTENTS: usize = 100_000;
 
@@ -194,4 +196,44 @@ fn evictions_at_once_do_not_overshoot() {
     });
     assert_eq!(total, 7);
     assert_eq!(cache.list().unwrap().len(), 5);
+}
+
+#[test]
+fn what_is_mounted_stays_and_the_others_go() {
+    let folder = tempfile::tempdir().unwrap();
+    run_where_mounting_is_allowed("eviction::inside_mounts", folder.path());
+}
+
+#[test]
+#[ignore = "run by another test, where it may mount"]
+fn inside_mounts() {
+    let folder = given();
+    let cache = Cache::open(&folder.join("cache")).unwrap();
+    let dir = |number: u64| cache.root().join("envs-v1").join(key(number).to_string());
+    // The least recently used one is a mount, and so is a half-built one.
+    for number in 0..3 {
+        build(&cache, number);
+        used_ago(&cache, number, hours(10 - number));
+    }
+    let half_built = dir(3);
+    fs::create_dir(&half_built).unwrap();
+    for mount in [&dir(0), &half_built] {
+        let text = mount.to_str().unwrap();
+        run("mount", &["--bind", text, text]);
+    }
+    let mut mounts = [dir(0), half_built];
+    mounts.sort();
+    for budget in [Budget::default().with_dry_run(), Budget::default()] {
+        let mut report = cache.prune(&budget.with_max_bytes(0)).unwrap();
+        report.mounted.sort();
+        assert_eq!((removed(&report), report.leftovers), (vec![key(1), key(2)], 0));
+        assert_eq!((&*report.mounted, report.kept), (&mounts[..], 1));
+    }
+    let error = cache.remove(&key(0)).unwrap_err();
+    assert!(matches!(&error, Error::Mounted { dir: told } if *told == dir(0)), "{error}");
+    for mount in &mounts {
+        run("umount", &[mount.to_str().unwrap()]);
+    }
+    let report = cache.prune(&Budget::default().with_all()).unwrap();
+    assert_eq!((removed(&report), report.leftovers, report.kept), (vec![key(0)], 1, 0));
 }

@@ -125,7 +125,7 @@ fn another_device() {
 }
 
 /// Runs an ignored test in a mount namespace, in which its mounts end.
-fn run_where_mounting_is_allowed(test: &str, dir: &Path) {
+pub(crate) fn run_where_mounting_is_allowed(test: &str, dir: &Path) {
     let is_root = rustix::process::geteuid().is_root();
     run_test(&["unshare", if is_root { "-m" } else { "-Urm" }], test, dir);
 }

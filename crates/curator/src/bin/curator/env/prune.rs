@@ -97,6 +97,7 @@ fn as_json(report: &PruneReport, waiting: &[Key], is_dry_run: bool) -> Value {
         "in_use": report.in_use,
         "kept_warm": waiting,
         "refused": report.refused,
+        "mounted": report.mounted,
         "foreign": report.foreign,
         "leftovers": report.leftovers,
         "left": left,
@@ -123,6 +124,8 @@ fn lines(report: &PruneReport, waiting: &[Key], is_dry_run: bool) -> Vec<String>
     }));
     lines.extend(report.in_use.iter().map(|key| stays(key, "in use")));
     lines.extend(report.refused.iter().map(|key| stays(key, "not yours to remove")));
+    let mounted = report.mounted.iter();
+    lines.extend(mounted.map(|path| format!("kept    {}  a mount: unmount it", path.display())));
     let foreign = report.foreign.iter();
     lines.extend(foreign.map(|path| format!("kept    {}  no folder of the cache", path.display())));
     lines.extend(report.left.iter().map(|left| {

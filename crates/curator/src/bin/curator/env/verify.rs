@@ -15,11 +15,12 @@ use crate::output;
 const SHOWN: usize = 20;
 
 pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure> {
-    let (keys, leftovers) = if let Some(prefix) = &arguments.key {
-        (vec![store.key(prefix)?], 0)
+    let (keys, leftovers, mounted) = if let Some(prefix) = &arguments.key {
+        (vec![store.key(prefix)?], 0, Vec::new())
     } else {
         let keys = store.cache().list()?.into_iter().map(|listed| listed.key).collect();
-        (keys, store.cache().prune(&Budget::default().with_dry_run())?.leftovers)
+        let report = store.cache().prune(&Budget::default().with_dry_run())?;
+        (keys, report.leftovers, report.mounted)
     };
     let mut checked = Vec::new();
     for key in keys {
@@ -44,7 +45,11 @@ pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure
                 json!({ "key": key, "whole": is_whole(found), "damage": damage, "unusable": unusable })
             })
             .collect();
-        output::json(&json!({ "environments": entries, "leftovers": leftovers }))?;
+        output::json(&json!({
+            "environments": entries,
+            "leftovers": leftovers,
+            "mounted": mounted,
+        }))?;
     } else {
         let mut lines: Vec<String> =
             checked.iter().flat_map(|(key, found)| lines(key, found)).collect();
@@ -52,6 +57,10 @@ pub(crate) fn run(arguments: &Verify, store: &Store) -> Result<ExitCode, Failure
             let what = output::count(leftovers, "damaged or half-built folder");
             lines.push(format!("{what}, which the next use or `prune` clears away"));
         }
+        lines.extend(mounted.iter().map(|path| {
+            let path = path.display();
+            format!("`{path}` is damaged or half-built, and a mount: unmount it, and `prune` clears it away")
+        }));
         if damaged > 0 {
             lines.push("remove what is damaged with `curator env remove KEY`".to_owned());
         }
