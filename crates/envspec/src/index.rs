@@ -133,12 +133,32 @@ pub struct IndexOptions {
 /// Collects the options for indexes from lines and command lines, one after another.
 #[derive(Default)]
 pub(crate) struct IndexCollector {
-    /// All options except the four below.
+    /// All options except those below.
     pub(crate) options: IndexOptions,
     extra_index_urls: Addresses,
     find_links: Addresses,
-    no_binary: BTreeSet<String>,
-    only_binary: BTreeSet<String>,
+    binary: Binary,
+    /// Those of uv's command line.
+    uv_command: Binary,
+}
+
+/// The names of `--no-binary` and of `--only-binary`.
+#[derive(Default)]
+struct Binary {
+    no: BTreeSet<String>,
+    only: BTreeSet<String>,
+}
+
+/// How the values of `--no-binary` and `--only-binary` add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BinaryRules {
+    /// `:all:` clears both lists first, `:none:` clears this list, and a name is removed from the
+    /// other list.
+    Pip,
+    /// The lists are independent, and `:none:` says nothing.
+    UvLine,
+    /// The lists are independent, and `:none:` clears what the command line said before.
+    UvCommand,
 }
 
 impl IndexCollector {
@@ -157,27 +177,38 @@ impl IndexCollector {
     }
 
     /// Takes a value of `--no-binary` or, with `only`, of `--only-binary`.
-    ///
-    /// As in pip, `:all:` clears both lists first, `:none:` clears this list, and a name is removed
-    /// from the other list.
-    pub(crate) fn restrict_binary(&mut self, value: &str, only: bool) -> Result<(), &'static str> {
-        let (names, other) = if only {
-            (&mut self.only_binary, &mut self.no_binary)
-        } else {
-            (&mut self.no_binary, &mut self.only_binary)
+    pub(crate) fn restrict_binary(
+        &mut self,
+        value: &str,
+        only: bool,
+        rules: BinaryRules,
+    ) -> Result<(), &'static str> {
+        let lists = match rules {
+            BinaryRules::UvCommand => &mut self.uv_command,
+            BinaryRules::Pip | BinaryRules::UvLine => &mut self.binary,
         };
+        let (names, other) = match lists {
+            Binary { no, only: names } if only => (names, no),
+            Binary { no, only } => (no, only),
+        };
+        let is_pip = rules == BinaryRules::Pip;
         for item in value.split(',').map(str::trim) {
             match item {
                 ":all:" => {
-                    other.clear();
+                    if is_pip {
+                        other.clear();
+                    }
                     *names = BTreeSet::from([":all:".to_owned()]);
                 }
+                ":none:" if rules == BinaryRules::UvLine => {}
                 ":none:" => names.clear(),
                 _ if name::is_name(item) => {
+                    let item = name::normal_name(item);
+                    if is_pip {
+                        other.remove(&item);
+                    }
                     // `:all:` includes every name.
                     if !names.contains(":all:") {
-                        let item = name::normal_name(item);
-                        other.remove(&item);
                         names.insert(item);
                     }
                 }
@@ -188,11 +219,16 @@ impl IndexCollector {
     }
 
     pub(crate) fn finish(self) -> IndexOptions {
+        let sum = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
+            let names: Vec<String> = one.union(other).cloned().collect();
+            let all = ":all:".to_owned();
+            if names.contains(&all) { vec![all] } else { names }
+        };
         IndexOptions {
             extra_index_urls: self.extra_index_urls.list,
             find_links: self.find_links.list,
-            no_binary: self.no_binary.into_iter().collect(),
-            only_binary: self.only_binary.into_iter().collect(),
+            no_binary: sum(&self.binary.no, &self.uv_command.no),
+            only_binary: sum(&self.binary.only, &self.uv_command.only),
             ..self.options
         }
     }
@@ -248,18 +284,32 @@ mod tests {
     }
 
     #[test]
-    fn binary_restrictions_follow_pip() {
-        let mut collector = IndexCollector::default();
-        collector.restrict_binary("B_b,a", false).unwrap();
-        collector.restrict_binary("a", true).unwrap();
-        let sets = (&collector.no_binary, &collector.only_binary);
-        assert_eq!(sets, (&["b-b".to_owned()].into(), &["a".to_owned()].into()));
-        collector.restrict_binary(":all:", true).unwrap();
-        assert!(collector.restrict_binary("-x", true).is_err());
-        let options = collector.finish();
-        assert_eq!(
-            (options.no_binary.len(), &*options.only_binary),
-            (0, &[":all:".to_owned()][..])
-        );
+    fn binary_restrictions_follow_the_package_manager() {
+        use BinaryRules::{Pip, UvCommand, UvLine};
+        let (no, only) = (false, true);
+        for (given, expected) in [
+            (&[(no, "B_b,a", Pip), (only, "a", Pip)][..], ("b-b", "a")),
+            (&[(no, "a", Pip), (only, ":all:", Pip)], ("", ":all:")),
+            (&[(no, ":all:", Pip), (only, "a", Pip)], (":all:", "a")),
+            // The name leaves the other list, although `:all:` includes it here.
+            (&[(no, ":all:", Pip), (only, "a", Pip), (no, "a", Pip)], (":all:", "")),
+            (&[(no, "a", Pip), (no, ":none:", Pip)], ("", "")),
+            (&[(no, "a", UvLine), (only, "a", UvLine)], ("a", "a")),
+            (&[(no, ":all:", UvLine), (only, ":all:", UvLine)], (":all:", ":all:")),
+            (&[(no, ":all:", UvLine), (only, "a", UvLine), (no, "a", UvLine)], (":all:", "a")),
+            (&[(no, "a", UvLine), (no, ":none:", UvLine)], ("a", "")),
+            (&[(no, "a", UvCommand), (no, ":none:", UvCommand)], ("", "")),
+            (&[(no, "a", UvLine), (no, ":none:", UvCommand), (no, "b", UvCommand)], ("a b", "")),
+            (&[(no, "a", UvLine), (no, ":all:", UvCommand)], (":all:", "")),
+        ] {
+            let mut collector = IndexCollector::default();
+            for (only, value, rules) in given {
+                collector.restrict_binary(value, *only, *rules).unwrap();
+            }
+            let options = collector.finish();
+            let found = (options.no_binary.join(" "), options.only_binary.join(" "));
+            assert_eq!((&*found.0, &*found.1), expected, "{given:?}");
+        }
+        assert!(IndexCollector::default().restrict_binary("-x", true, Pip).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::decode;
 use crate::error::Error;
-use crate::index::{IndexCollector, IndexUrl};
+use crate::index::{BinaryRules, IndexCollector, IndexUrl};
 use crate::location;
 use crate::options::{self, Known};
 use crate::packages::PackageList;
@@ -113,8 +113,6 @@ impl<'a> Collector<'a> {
     /// Takes one option from a line or from the package manager's options.
     pub(crate) fn option(&mut self, option: Known, dir: &Path, role: Role) -> Result<(), Error> {
         let dir = &*self.seen_from(dir, option.value());
-        let binary =
-            |option: &str, reason| Error::OptionValue { option: option.to_owned(), reason };
         let address = match &option {
             Known::IndexUrl(url) => Some(("--index-url", url)),
             Known::ExtraIndexUrl(url) => Some(("--extra-index-url", url)),
@@ -139,14 +137,8 @@ impl<'a> Collector<'a> {
             Known::NoIndex => self.index.options.no_index = true,
             Known::Pre => self.index.options.pre = true,
             Known::RequireHashes => self.index.options.require_hashes = true,
-            Known::NoBinary(names) => self
-                .index
-                .restrict_binary(&names, false)
-                .map_err(|reason| binary("--no-binary", reason))?,
-            Known::OnlyBinary(names) => self
-                .index
-                .restrict_binary(&names, true)
-                .map_err(|reason| binary("--only-binary", reason))?,
+            Known::NoBinary(names) => self.binary(&names, false, BinaryRules::UvCommand)?,
+            Known::OnlyBinary(names) => self.binary(&names, true, BinaryRules::UvCommand)?,
             Known::Requirement(path) => self.include(&path, dir, role)?,
             Known::Constraint(path) => self.include(&path, dir, Role::Constraint)?,
             Known::Override(path) => self.include(&path, dir, Role::Override)?,
@@ -199,7 +191,20 @@ impl<'a> Collector<'a> {
                 links <= 1 || !matches!(option, Known::FindLinks(_))
             });
         }
-        options.into_iter().try_for_each(|option| self.option(option, dir, role))
+        options.into_iter().try_for_each(|option| match option {
+            Known::NoBinary(names) => self.binary(&names, false, BinaryRules::UvLine),
+            Known::OnlyBinary(names) => self.binary(&names, true, BinaryRules::UvLine),
+            option => self.option(option, dir, role),
+        })
+    }
+
+    /// Takes a value of `--no-binary` or `--only-binary` by pip's rules, or else by these of uv's.
+    fn binary(&mut self, names: &str, only: bool, of_uv: BinaryRules) -> Result<(), Error> {
+        let rules = if self.tool == Tool::Pip { BinaryRules::Pip } else { of_uv };
+        let option = if only { "--only-binary" } else { "--no-binary" };
+        self.index
+            .restrict_binary(names, only, rules)
+            .map_err(|reason| Error::OptionValue { option: option.to_owned(), reason })
     }
 
     /// Returns the folder that the relative paths in `text` start at: `..` is the parent of a

@@ -243,3 +243,33 @@ fn pip_overlooks_all_links_of_a_line_but_the_first() {
     assert_eq!(links(RuntimeEnv::pip(["six", "-f https://h/x -f https://h/y"])), 1);
     assert_eq!(links(RuntimeEnv::pip(["six", "-f https://h/x", "-f https://h/y"])), 2);
 }
+
+#[test]
+fn kinds_of_archives_add_up_as_for_the_package_manager() {
+    let lists = |tool: Tool, lines: &[&str], options: &[&str]| {
+        let lines = lines.iter().chain(&["six"]).copied();
+        let spec = match tool {
+            Tool::Pip => RuntimeEnv::pip(lines),
+            Tool::Uv => RuntimeEnv::uv(lines),
+        };
+        let options = options.iter().copied();
+        let index = install_with(&spec.with_tool_options(options), &MemorySource::new()).index;
+        (index.no_binary.join(" "), index.only_binary.join(" "))
+    };
+    let (no, only, all) = ("--no-binary six", "--only-binary six", "--no-binary :all:");
+    let none = "--no-binary=:none:";
+    for (lines, options, pip, uv) in [
+        (&[all, only, no][..], &[][..], (":all:", ""), (":all:", "six")),
+        (&[no, only], &[], ("", "six"), ("six", "six")),
+        (&[no, none], &[], ("", ""), ("six", "")),
+        // pip reads the command line before the lines, and uv adds the lines to it.
+        (&[no], &["--only-binary=six"], ("six", ""), ("six", "six")),
+        (&[no], &[none], ("six", ""), ("six", "")),
+        (&[], &["--no-binary=six", none], ("", ""), ("", "")),
+    ] {
+        for (tool, expected) in [(Tool::Pip, pip), (Tool::Uv, uv)] {
+            let (no, only) = lists(tool, lines, options);
+            assert_eq!((&*no, &*only), expected, "{tool}: {lines:?} {options:?}");
+        }
+    }
+}
