@@ -101,11 +101,11 @@ const NAMES: [&str; 11] = [
 
 /// Takes the first word of `words` if it is a known option, with its value; `None` leaves the words
 /// unchanged.
-pub(crate) fn take(words: &mut &[String]) -> Result<Option<Known>, Error> {
+fn take(words: &mut &[String], tool: Tool) -> Result<Option<Known>, Error> {
     let Some((word, rest)) = words.split_first() else {
         return Ok(None);
     };
-    let whole = whole_name(word);
+    let whole = whole_name(word).filter(|_| tool == Tool::Pip);
     let word = whole.as_ref().unwrap_or(word);
     if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| name == word) {
         *words = rest;
@@ -120,7 +120,8 @@ pub(crate) fn take(words: &mut &[String]) -> Result<Option<Known>, Error> {
             },
             None => match short.and_then(|short| word.strip_prefix(short)) {
                 Some("") => None,
-                Some(value) => Some(value),
+                // uv takes `-i=URL`, which pip reads as the address `=URL`.
+                Some(value) => value.strip_prefix('=').filter(|_| tool == Tool::Uv).or(Some(value)),
                 None => continue,
             },
         };
@@ -167,7 +168,7 @@ fn take_of_pip(words: &mut &[String], tool: Tool) -> Result<Option<Known>, Error
 }
 
 /// Returns the option with its full name, if a shortened name fits only one: pip's `optparse`
-/// accepts that on lines, too.
+/// accepts that on lines, too. uv does not, and has options of its own with such names (`--index`).
 fn whole_name(word: &str) -> Option<String> {
     let (name, value) = word.split_at(word.find('=').unwrap_or(word.len()));
     let names = || VALUED.iter().map(|(name, ..)| *name).chain(FLAGS.iter().map(|(name, _)| *name));
@@ -188,7 +189,7 @@ pub(crate) fn parse_line(line: &str, tool: Tool) -> Result<Vec<Known>, Error> {
     let mut options = Vec::new();
     while let Some(word) = words.first() {
         let name = word.split('=').next().unwrap_or(word).to_owned();
-        let known = match take(&mut words)? {
+        let known = match take(&mut words, tool)? {
             None => take_of_pip(&mut words, tool)?,
             known => known,
         };
@@ -261,6 +262,22 @@ mod tests {
             parse_line(r#"--no-index -f "my wheels" --pre"#, Tool::Pip).unwrap(),
             [Known::NoIndex, Known::FindLinks("my wheels".to_owned()), Known::Pre]
         );
+    }
+
+    #[test]
+    fn a_line_for_uv_has_whole_names() {
+        for line in ["--index URL", "--extra-index URL", "--no-ind", "--find URL", "--only a"] {
+            assert!(parse_line(line, Tool::Pip).is_ok(), "{line}");
+            let error = parse_line(line, Tool::Uv).unwrap_err();
+            let name = line.split(' ').next().unwrap();
+            assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+            assert!(error.hint().is_some(), "{line}");
+        }
+        for (line, pip) in [("-i=URL", "=URL"), ("-i URL", "URL"), ("--index-url=URL", "URL")] {
+            let known = |tool| parse_line(line, tool).unwrap();
+            assert_eq!(known(Tool::Pip), [Known::IndexUrl(pip.to_owned())], "{line}");
+            assert_eq!(known(Tool::Uv), [Known::IndexUrl("URL".to_owned())], "{line}");
+        }
     }
 
     #[test]
