@@ -8,6 +8,7 @@ mod columns; // Arrow tables in stages without `pyarrow`
 mod corpus; // lines of JSON that Python writes
 mod declared; // what a worker says that its code declares, against the plan
 mod devices; // which processes see which devices
+mod edited_base;
 mod engine_fields;
 mod environments; // what the cache makes of specs: keys, eviction, locks, refreshes, explanations
 mod exact; // what stages do not change, of all JSON that Python writes
