@@ -3,6 +3,7 @@
 mod apart;
 #[cfg(feature = "arrow")]
 mod arrow;
+mod checks;
 mod destinations;
 mod failed;
 mod input;
@@ -203,69 +204,6 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
 }
 
 impl Run {
-    /// Refuses an output that would destroy an input, and two outputs in one place.
-    fn check_files(&self, input: &Input, output: &Results) -> Result<(), Failure> {
-        let is_stdout = |path: &PathBuf| path.as_path() == Path::new("-");
-        if output.file().is_none() && self.failed.as_ref().is_some_and(is_stdout) {
-            return Err(Failure::usage("--output and --failed are both the standard output"));
-        }
-        let mut inputs: Vec<apart::Named<'_>> = vec![("the pipeline", &self.pipeline.file)];
-        if let Input::File(path) = input {
-            inputs.push(("--input", path));
-        }
-        let outputs = [
-            ("--output", output.file()),
-            ("--failed", self.failed.as_deref()),
-            ("--report", self.report.as_deref()),
-        ];
-        let folders = [
-            ("--checkpoint", self.checkpoint.as_deref()),
-            ("--record", self.record.as_deref()),
-            ("--locked", self.locked.as_deref()),
-        ];
-        apart::check(&inputs, &apart::given(outputs), &apart::given(folders))
-    }
-
-    /// Refuses files in formats that there are not.
-    fn check_formats(&self) -> Result<(), Failure> {
-        let named = [
-            ("--input", &self.input, true),
-            ("--output", &self.output, false),
-            ("--failed", &self.failed, false),
-        ];
-        named.into_iter().try_for_each(|(option, path, is_input)| match path {
-            Some(path) => destinations::check_format(option, path, is_input),
-            None => Ok(()),
-        })
-    }
-
-    /// Refuses what could not be written in the end.
-    fn check_destinations(&self, output: &Results) -> Result<(), Failure> {
-        let files = [
-            ("--output", output.file()),
-            ("--failed", self.failed.as_deref()),
-            ("--report", self.report.as_deref()),
-        ];
-        if output.file().is_none() {
-            destinations::check_stdout()?;
-        }
-        for (option, path) in files {
-            match path {
-                Some(path) if path == Path::new("-") => destinations::check_stdout()?,
-                Some(path) => destinations::check_file(option, path)?,
-                None => {}
-            }
-        }
-        if let Some(dir) = &self.record {
-            destinations::check_folder("--record", dir, &["record.json"])?;
-        }
-        if let Some(dir) = &self.checkpoint {
-            let files = ["lock", "checkpoint.json", "journal.jsonl"];
-            destinations::check_folder("--checkpoint", dir, &files)?;
-        }
-        Ok(())
-    }
-
     fn policy(&self, loaded: &Loaded) -> FailurePolicy {
         match (self.failure_policy, loaded.file.failure_policy()) {
             (Some(Policy::FailFast), _) => FailurePolicy::FailFast,

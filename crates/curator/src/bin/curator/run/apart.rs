@@ -1,43 +1,59 @@
 //! What a run reads and writes, held apart: no destination may be one of the files that the run
-//! reads, another destination, or a file of a folder that the run keeps for itself.
+//! reads, another destination, or a file of a folder that the run keeps for itself. A standard stream
+//! is the file that the shell has put in its place.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::destinations::{MOST_LINKS, parent};
+use super::destinations::parent;
 use crate::failure::Failure;
+use crate::streams::{self, MOST_LINKS};
 
-/// A path, and the words that tell of it.
-pub(super) type Named<'a> = (&'a str, &'a Path);
+/// What a run reads or writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    Path(&'a Path),
+    Stdin,
+    Stdout,
+}
 
-/// Returns the paths that a run was given.
-pub(super) fn given<'a>(
-    all: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
-) -> Vec<Named<'a>> {
-    all.into_iter().filter_map(|(name, path)| Some((name, path?))).collect()
+/// A place, and the words that tell of it.
+pub(super) type Named<'a, T> = (&'a str, T);
+
+/// Returns what a run was given.
+pub(super) fn given<'a, T>(
+    all: impl IntoIterator<Item = (&'a str, Option<T>)>,
+) -> Vec<Named<'a, T>> {
+    all.into_iter().filter_map(|(name, given)| Some((name, given?))).collect()
 }
 
 /// Refuses a destination that would destroy what the run reads or writes elsewhere.
 pub(super) fn check(
-    inputs: &[Named<'_>],
-    outputs: &[Named<'_>],
-    folders: &[Named<'_>],
+    inputs: &[Named<'_, Place<'_>>],
+    outputs: &[Named<'_, Place<'_>>],
+    folders: &[Named<'_, &Path>],
 ) -> Result<(), Failure> {
-    let files: Vec<Named<'_>> = inputs.iter().chain(outputs).copied().collect();
-    for (place, (second, other)) in files.iter().enumerate().skip(inputs.len()) {
-        for (first, one) in &files[..place] {
-            if is_same(one, other) {
-                let problem = format!("{first} and {second} are both `{}`", other.display());
-                return Err(Failure::usage(&problem));
+    let files: Vec<Named<'_, Place<'_>>> = inputs.iter().chain(outputs).copied().collect();
+    for (at, (second, other)) in files.iter().enumerate().skip(inputs.len()) {
+        for (first, one) in &files[..at] {
+            if is_same(*one, *other) {
+                let shown = match (one, other) {
+                    (_, Place::Path(path)) | (Place::Path(path), _) => {
+                        format!("`{}`", path.display())
+                    }
+                    _ => "one file".to_owned(),
+                };
+                return Err(Failure::usage(&format!("{first} and {second} are both {shown}")));
             }
         }
+        let Place::Path(path) = other else { continue };
         for (option, folder) in folders {
-            if is_in(other, folder) {
+            if is_in(path, folder) {
                 let problem = format!(
                     "{second} `{}` lies in the folder of {option}, which holds only its own files",
-                    other.display()
+                    path.display()
                 );
                 return Err(Failure::usage(&problem));
             }
@@ -46,12 +62,13 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Returns whether two paths are one file, or will be.
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (Spot::of(one), Spot::of(other)) {
-        (Some(one), Some(other)) => one == other,
+/// Returns whether two places are one file, or will be.
+fn is_same(one: Place<'_>, other: Place<'_>) -> bool {
+    match (Spot::of(one), Spot::of(other), one, other) {
+        (Some(one), Some(other), ..) => one == other,
         // What is found nowhere is refused for that.
-        _ => one == other && !one.exists(),
+        (.., Place::Path(one), Place::Path(other)) => one == other && !one.exists(),
+        _ => false,
     }
 }
 
@@ -69,11 +86,17 @@ enum Spot {
 }
 
 impl Spot {
-    fn of(path: &Path) -> Option<Self> {
-        if let Ok(found) = fs::metadata(path) {
+    fn of(place: Place<'_>) -> Option<Self> {
+        let found = match place {
+            Place::Path(path) => fs::metadata(path),
+            Place::Stdin => streams::stdin_metadata(),
+            Place::Stdout => streams::stdout_metadata(),
+        };
+        if let Ok(found) = found {
             let (device, inode) = identity(&found);
             return found.is_file().then_some(Self::File(device, inode));
         }
+        let Place::Path(path) = place else { return None };
         let path = target(path, 0).ok()?;
         let above = fs::metadata(parent(&path)).ok()?;
         Some(Self::Unmade(identity(&above), path.file_name()?.to_owned()))

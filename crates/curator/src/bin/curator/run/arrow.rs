@@ -68,7 +68,7 @@ impl TableFile {
 
     fn writer(&mut self, schema: &Schema) -> io::Result<&mut FileWriter<BufWriter<File>>> {
         if self.writer.is_none() {
-            let file = File::create(&self.path)?;
+            let file = streams::create(&self.path)?;
             let writer = FileWriter::try_new_buffered(file, schema).map_err(io::Error::other)?;
             self.writer = Some(Box::new(writer));
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use crate::failure::Failure;
-use crate::streams;
+use crate::streams::{self, MOST_LINKS};
 
 /// Formats that a name may promise, and that nothing here writes or reads.
 const TABLES: [&str; 17] = [
@@ -84,9 +84,6 @@ pub(super) fn check_folder(option: &str, path: &Path, files: &[&str]) -> Result<
         Failure::usage(&format!("cannot write {option} `{}`: {error}", path.display()))
     })
 }
-
-/// How many links may lead to a file that is to be made.
-pub(super) const MOST_LINKS: usize = 8;
 
 fn try_file(path: &Path, links: usize) -> io::Result<()> {
     streams::check_path(path)?;

@@ -72,7 +72,7 @@ impl Input {
     /// something to read.
     pub(crate) fn of(argument: Option<&Path>) -> Self {
         match argument {
-            Some(path) if path == Path::new("-") => Self::Stdin,
+            Some(path) if streams::is_stdin(path) => Self::Stdin,
             Some(path) => Self::File(path.to_owned()),
             None if is_readable() => Self::Stdin,
             None => Self::None,
@@ -307,13 +307,10 @@ impl Iterator for Tasks {
 /// Returns whether the standard input is a pipe, a socket or a file: a terminal is a person who
 /// does not know that something is asked for, and a device is nothing.
 fn is_readable() -> bool {
-    use std::os::fd::AsFd;
-    let stdin = io::stdin();
-    if stdin.is_terminal() {
+    if io::stdin().is_terminal() {
         return false;
     }
-    let stat = stdin.as_fd().try_clone_to_owned().map(File::from).and_then(|file| file.metadata());
-    stat.is_ok_and(|metadata| {
+    streams::stdin_metadata().is_ok_and(|metadata| {
         use std::os::unix::fs::FileTypeExt;
         let kind = metadata.file_type();
         kind.is_file() || kind.is_fifo() || kind.is_socket()

@@ -27,11 +27,11 @@ pub(crate) struct Lines {
 /// Where the lines go.
 enum Out {
     Stdout,
-    /// With how much of the file is whole lines, and how many bytes have been written.
+    /// With how much of the file is whole lines, and how much is written.
     File(File, Length),
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Length {
     whole: u64,
     written: u64,
@@ -78,7 +78,7 @@ impl Lines {
     /// Returns the output that an argument names; without one, and for `-`, to the standard output.
     pub(crate) fn to(argument: Option<&Path>) -> Self {
         let target = match argument {
-            Some(path) if path != Path::new("-") => Target::File(path.to_owned()),
+            Some(path) if !streams::is_stdout(path) => Target::File(path.to_owned()),
             _ => Target::Stdout,
         };
         Self { target, out: None, flushed: Instant::now(), is_broken: false }
@@ -104,7 +104,11 @@ impl Lines {
         if self.out.is_none() {
             let out = match &self.target {
                 Target::Stdout => Out::Stdout,
-                Target::File(path) => Out::File(File::create(path)?, Length::default()),
+                Target::File(path) => {
+                    let file = streams::create(path)?;
+                    let held = file.metadata()?.len();
+                    Out::File(file, Length { whole: held, written: held })
+                }
             };
             self.out = Some(BufWriter::with_capacity(1 << 16, out));
         }

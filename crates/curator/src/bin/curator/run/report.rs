@@ -1,7 +1,7 @@
 //! The report of a run, as a file.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use curator::RunReport;
@@ -10,6 +10,7 @@ use curator::envspec::LoadedEnv;
 
 use super::destinations;
 use crate::failure::Failure;
+use crate::streams;
 
 /// Where a report goes, and in which form.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl ReportFile {
 /// file, such as a pipe or a link to one, is written to.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return fs::write(path, bytes);
+        return streams::create(path)?.write_all(bytes);
     }
     files::Draft::default().with_mode(0o666).write(path, bytes)
 }
