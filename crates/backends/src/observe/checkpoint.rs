@@ -4,7 +4,7 @@ mod code;
 mod journal;
 mod question;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -158,8 +158,9 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherInput`] if a finished task has changed, and [`Error::ShorterInput`] if one is
-    /// no longer handed in; `sink` receives nothing then. Otherwise those of [`Executor::execute`].
+    /// [`Error::OtherInput`] if a finished task has changed or been left out, and
+    /// [`Error::ShorterInput`] if the last ones are no longer handed in; `sink` receives nothing
+    /// then. Otherwise those of [`Executor::execute`].
     pub fn run(
         self,
         executor: &dyn Executor,
@@ -189,6 +190,7 @@ impl Checkpoint {
         let mut seen = Seen {
             finished: self.finished,
             redone: BTreeMap::new(),
+            gone: BTreeSet::new(),
             changed: None,
             next: 0,
             is_over: false,
@@ -220,7 +222,7 @@ impl Checkpoint {
             return Err(Error::ShorterInput { finished: last + 1, now: seen.next });
         }
         let end = if is_whole { seen.next } else { u64::MAX };
-        journal::hand_out(&path, end, &seen.redone, sink)?;
+        journal::hand_out(&path, end, &seen.redone, &seen.gone, sink)?;
         Ok(report)
     }
 }
@@ -260,11 +262,25 @@ struct Seen {
     finished: BTreeMap<u64, String>,
     /// The changed tasks, with their digests, which run again.
     redone: BTreeMap<u64, String>,
+    /// The finished tasks that are no longer handed in, though later ones are.
+    gone: BTreeSet<u64>,
     /// A finished task that has changed.
     changed: Option<u64>,
     next: u64,
     /// Whether the input has ended.
     is_over: bool,
+}
+
+impl Seen {
+    /// Goes on behind the task with this number. The finished tasks in between are gone: what
+    /// stands in their places now is no task. Returns the first of them.
+    fn go_behind(&mut self, index: u64) -> Option<u64> {
+        let between = self.next..index.max(self.next);
+        self.next = index + 1;
+        let gone: Vec<u64> = self.finished.range(between).map(|(index, _)| *index).collect();
+        self.gone.extend(&gone);
+        gone.first().copied()
+    }
 }
 
 impl Iterator for Left<'_> {
@@ -279,7 +295,10 @@ impl Iterator for Left<'_> {
             };
             // If lines of the input were skipped, the reader has set the number.
             let index = task.sources().first().map_or(seen.next, |source| source.index());
-            seen.next = index + 1;
+            seen.changed = seen.go_behind(index).filter(|_| !self.accepts);
+            if seen.changed.is_some() {
+                break;
+            }
             let Some(known) = seen.finished.get(&index) else {
                 return Some(self.intake.hand_in(index, task));
             };

@@ -91,3 +91,36 @@ fn a_line_that_is_mended_in_its_place_is_all_that_a_checkpoint_does_again() {
     let numbers: Vec<Value> = lines(&again.text());
     assert_eq!(numbers, [json!({ "n": 0 }), json!({ "n": 1 }), json!({ "n": 2 })]);
 }
+
+/// Law: a task is in the results or in the file of failed tasks, whichever line breaks behind the
+/// back of a checkpoint that has finished it.
+#[test]
+fn a_finished_line_that_is_no_task_any_more_has_changed() {
+    const LINES: [&str; 3] = ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"];
+    let run = [&RUN[..], &["--failed", "f.jsonl", "--checkpoint", "kept", "-o", "o.jsonl"]];
+    let run = run.concat();
+    for broken in [&[0][..], &[1], &[2], &[0, 2], &[0, 1, 2]] {
+        let folder = folder(LINES.join("\n").as_bytes());
+        assert_eq!(folder.run(&run).code, Some(0));
+        let mut lines = LINES;
+        for at in broken {
+            lines[*at] = "{\"n\":";
+        }
+        folder.write("in.jsonl", &lines.join("\n"));
+        let refused = folder.run(&run);
+        refused.fails(2, "--checkpoint-accept-changes");
+        assert_eq!(folder.lines("o.jsonl").len(), 3, "older results are as they were: {broken:?}");
+
+        let accepted = folder.run(&[&run[..], &["--checkpoint-accept-changes"]].concat());
+        assert_eq!(accepted.code, Some(1), "{}", accepted.err);
+        let left: Vec<u64> =
+            (0..3).zip(0..).filter(|(at, _)| !broken.contains(at)).map(|(_, n)| n).collect();
+        assert_eq!(sorted(&folder.lines("o.jsonl"), "n"), left, "{broken:?}");
+        assert_eq!(folder.lines("f.jsonl").len(), broken.len());
+
+        // Mended in its place, it is the task that was finished.
+        folder.write("in.jsonl", &LINES.join("\n"));
+        assert_eq!(folder.run(&run).code, Some(0));
+        assert_eq!(sorted(&folder.lines("o.jsonl"), "n"), [0, 1, 2]);
+    }
+}

@@ -176,11 +176,12 @@ impl<R: BufRead> Iterator for Lines<R> {
 }
 
 /// Hands out all outputs of the tasks whose numbers are below `end`, in the order of the tasks. For
-/// `redone` tasks, only the outputs of this digest count.
+/// `redone` tasks, only the outputs of this digest count; those of `gone` tasks do not.
 pub(super) fn hand_out(
     path: &Path,
     end: u64,
     redone: &BTreeMap<u64, String>,
+    gone: &BTreeSet<u64>,
     sink: &mut Sink<'_>,
 ) -> Result<(), Error> {
     let failed = |source| Error::io("read the checkpoint", path.display().to_string(), source);
@@ -207,10 +208,10 @@ pub(super) fn hand_out(
         let entry: Entry = serde_json::from_slice(&line).map_err(|it| failed(it.into()))?;
         let is_gone = |(task, digest): (&u64, &String)| {
             let is_other = redone.get(task).is_some_and(|other| other != digest);
-            is_other || *task >= end || last.get(task) != Some(place)
+            is_other || *task >= end || gone.contains(task) || last.get(task) != Some(place)
         };
-        let gone = entry.tasks.iter().find(|task| is_gone(*task)).map(|(task, _)| *task);
-        match gone {
+        let first_gone = entry.tasks.iter().find(|task| is_gone(*task)).map(|(task, _)| *task);
+        match first_gone {
             // Outputs shared with a changed or missing task belong to neither.
             Some(index) if entry.tasks.len() > 1 => return Err(Error::OtherInput { index }),
             Some(_) => continue,
