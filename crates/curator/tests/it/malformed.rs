@@ -124,3 +124,21 @@ fn a_finished_line_that_is_no_task_any_more_has_changed() {
         assert_eq!(sorted(&folder.lines("o.jsonl"), "n"), [0, 1, 2]);
     }
 }
+
+/// Law: the output of a run is an input of the next, whatever the data looks like.
+#[test]
+fn data_that_looks_like_a_kept_line_is_data() {
+    let kept = json!({
+        "malformed": { "text": "1" }, "line": 3, "id": "0_2",
+        "failures": [{ "message": "m", "tries": 0 }],
+    });
+    let nearly = json!({ "line": 4, "malformed": { "text": "" } });
+    let whole = json!({ "data": { "json": kept } });
+    let folder = folder(format!("{whole}\n{nearly}\n").as_bytes());
+    let first = folder.run(&[&RUN[..], &["-o", "out.jsonl"]].concat());
+    assert_eq!(first.code, Some(0), "{}", first.err);
+    let out = folder.lines("out.jsonl");
+    assert!(out.len() == 2 && out.contains(&whole) && out.contains(&nearly), "{out:?}");
+    let again = folder.run(&["run", "pipeline.toml", "-i", "out.jsonl"]);
+    assert_eq!(lines(&again.text()).len(), 2);
+}

@@ -10,6 +10,10 @@ use crate::{Data, Json, Task};
 /// which is not read back.
 const FIELDS: [&str; 5] = ["id", "dataset_name", "metadata", "timings", "failures"];
 
+/// The fields of a line that a run kept since it is no task. The run that such a line is given to
+/// reads its text, so data must not pass for one.
+const KEPT_FIELDS: [&str; 4] = ["malformed", "line", "id", "failures"];
+
 impl Task {
     /// Reads a line of a JSON Lines file.
     ///
@@ -38,13 +42,14 @@ impl Task {
     }
 
     /// Writes the line that [`from_json_line`](Self::from_json_line) reads back, without id and
-    /// timings: the data alone if that is complete, else the whole task.
+    /// timings: the data alone if that is complete and can be nothing else, or else the whole task.
     #[must_use]
     pub fn to_json_line(&self) -> String {
         if let Data::Json(json) = &self.data
             && self.metadata.is_empty()
             && self.dataset_name.is_empty()
             && !is_whole(json)
+            && !is_kept(json)
         {
             return json.text().to_owned();
         }
@@ -88,4 +93,18 @@ fn is_whole(json: &Json) -> bool {
         is_known
     });
     has_data && is_known
+}
+
+/// Returns whether data has the fields of a line that a run kept.
+fn is_kept(json: &Json) -> bool {
+    let mut seen = [false; KEPT_FIELDS.len()];
+    let mut is_known = true;
+    json.each_entry(|name, _| {
+        match KEPT_FIELDS.iter().position(|field| Some(*field) == name) {
+            Some(place) => seen[place] = true,
+            None => is_known = false,
+        }
+        is_known
+    });
+    is_known && !seen.contains(&false)
 }

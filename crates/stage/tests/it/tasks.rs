@@ -215,6 +215,7 @@ fn a_line_is_data_unless_it_is_a_whole_task() {
         r#"{"data":1}"#,
         r#"{"data":{"json":1,"x":2}}"#,
         r#"{"data":{"json":1},"text":"a"}"#,
+        r#"{"line":3,"malformed":{"text":"1"}}"#,
     ] {
         assert_eq!(Task::from_json_line(line).unwrap().to_json_line(), line);
     }

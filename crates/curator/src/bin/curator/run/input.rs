@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -114,7 +115,8 @@ impl Input {
         let (sender, lines) = sync_channel(AHEAD);
         // It may be blocked in a read when the program ends, so no thread waits for it.
         let read = move || {
-            for (number, line) in (1..).zip(Lines { reader, longest: LONGEST_LINE }) {
+            let numbers = (1..).filter_map(NonZeroUsize::new);
+            for (number, line) in numbers.zip(Lines { reader, longest: LONGEST_LINE }) {
                 let line = match line {
                     Ok(line) => line,
                     Err(error) => {
@@ -124,10 +126,11 @@ impl Input {
                     }
                 };
                 let bytes = line.len() as u64 + 1;
-                let read = match read_task(&name, number, &line) {
+                let line = line.as_slice();
+                let read = match read_task(&name, number, line) {
                     Ok(task) => task.map(|task| Read::Task(Box::new(task))),
                     Err(problem) => {
-                        let text = malformed::of_line(&line).unwrap_or(line);
+                        let text = malformed::of_line(line).unwrap_or_else(|| line.to_owned());
                         Some(Read::Malformed(Malformed { number, text, problem }))
                     }
                 };
@@ -186,12 +189,12 @@ pub(super) fn refuse_arrow(path: &Path) -> Result<(), Failure> {
 }
 
 /// Returns a task, or none for a blank line.
-fn read_task(name: &str, number: usize, line: &[u8]) -> Result<Option<Task>, String> {
+fn read_task(name: &str, number: NonZeroUsize, line: &[u8]) -> Result<Option<Task>, String> {
     let wrong = |problem: &str| format!("{name}, line {number}: {problem}");
     let kept = malformed::of_line(line);
     let line = kept.as_deref().unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| wrong("it is not UTF-8"))?;
-    let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
+    let text = if number.get() == 1 { text.trim_start_matches('\u{feff}') } else { text };
     // Other spaces than JSON's are no blank.
     if text.trim_matches([' ', '\t', '\r']).is_empty() {
         return Ok(None);
