@@ -142,3 +142,18 @@ fn data_that_looks_like_a_kept_line_is_data() {
     let again = folder.run(&["run", "pipeline.toml", "-i", "out.jsonl"]);
     assert_eq!(lines(&again.text()).len(), 2);
 }
+
+/// A byte order mark is no part of a line: it would be invisible wherever the line is kept.
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_line() {
+    let folder = folder("\u{feff}{\"n\":0\n\u{feff}{\"n\":1}\n\u{feff}\n".as_bytes());
+    let run = folder.run(&[&RUN[..], &["--failed", "failed.jsonl"]].concat());
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert_eq!(lines(&run.out), [json!({ "n": 1 })]);
+    let failed = folder.lines("failed.jsonl");
+    assert_eq!((failed.len(), &failed[0]["malformed"]["text"]), (1, &json!("{\"n\":0")));
+    // Mended, behind another line.
+    let mended = folder.read("failed.jsonl").replace("{\\\"n\\\":0", "{\\\"n\\\":0}");
+    folder.write("in.jsonl", &format!("{{\"n\":2}}\n{mended}"));
+    assert_eq!(sorted(&lines(&folder.run(&RUN).text()), "n"), [0, 2]);
+}

@@ -126,7 +126,7 @@ impl Input {
                     }
                 };
                 let bytes = line.len() as u64 + 1;
-                let line = line.as_slice();
+                let line = unmarked(&line);
                 let read = match read_task(&name, number, line) {
                     Ok(task) => task.map(|task| Read::Task(Box::new(task))),
                     Err(problem) => {
@@ -188,13 +188,21 @@ pub(super) fn refuse_arrow(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns a line without the byte order mark that some programs begin a file with, which is
+/// invisible. Where files were joined, it stands in any line.
+fn unmarked(mut line: &[u8]) -> &[u8] {
+    while let Some(rest) = line.strip_prefix("\u{feff}".as_bytes()) {
+        line = rest;
+    }
+    line
+}
+
 /// Returns a task, or none for a blank line.
 fn read_task(name: &str, number: NonZeroUsize, line: &[u8]) -> Result<Option<Task>, String> {
     let wrong = |problem: &str| format!("{name}, line {number}: {problem}");
     let kept = malformed::of_line(line);
-    let line = kept.as_deref().unwrap_or(line);
+    let line = kept.as_deref().map_or(line, unmarked);
     let text = std::str::from_utf8(line).map_err(|_| wrong("it is not UTF-8"))?;
-    let text = if number.get() == 1 { text.trim_start_matches('\u{feff}') } else { text };
     // Other spaces than JSON's are no blank.
     if text.trim_matches([' ', '\t', '\r']).is_empty() {
         return Ok(None);
