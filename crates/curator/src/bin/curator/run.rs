@@ -374,11 +374,12 @@ impl Running<'_> {
         reported: Result<(), Failure>,
     ) -> Result<ExitCode, Failure> {
         self.display.finish();
-        if let Some(failed) = &self.failed {
-            failed.finish()?;
-        }
-        if let Some(error) = self.broken.take() {
-            return Err(self.output.failure(&error));
+        let completed = self.failed.as_ref().map_or(Ok(()), FailedFile::finish);
+        let broken = self.broken.take().map(|error| self.output.failure(&error));
+        if let Some(failure) = completed.err().or(broken) {
+            // What came out before is worth something. If that fails too, one failure is enough.
+            let _ = self.output.flush();
+            return Err(failure);
         }
         let run = match result {
             Ok(run) => run,

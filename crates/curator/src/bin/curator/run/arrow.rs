@@ -45,34 +45,60 @@ pub(crate) fn read(file: File, mut take: impl FnMut(u64, Task) -> bool) -> Resul
 pub(crate) struct TableFile {
     pub(crate) path: PathBuf,
     writer: Option<Box<FileWriter<BufWriter<File>>>>,
+    /// Whether a write failed: nothing follows it, and the file cannot be completed.
+    is_broken: bool,
 }
 
 impl TableFile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, writer: None }
+        Self { path, writer: None, is_broken: false }
     }
 
-    /// Adds a result, which must be a table with the columns of those before.
+    /// Adds a result, which must be a table with the columns of those before, and no more than that.
     pub(crate) fn add(&mut self, task: &Task) -> io::Result<()> {
         let wrong = |problem: &str| {
             let text = format!("the result {} {problem}", task.id());
             io::Error::new(io::ErrorKind::InvalidData, text)
         };
         let table = task.data.as_table().ok_or_else(|| wrong("is no table"))?;
+        let beside = [
+            ("metadata", task.metadata.is_empty()),
+            ("a dataset_name", task.dataset_name.is_empty()),
+        ];
+        if let Some((what, _)) = beside.into_iter().find(|(_, is_empty)| !is_empty) {
+            return Err(wrong(&format!(
+                "has {what}, for which tables have no place: name the output `.jsonl`, or put it into a \
+                 column"
+            )));
+        }
         let writer = self.writer(table.schema())?;
-        if writer.schema() != table.schema() {
+        if !has_columns(writer.schema(), table.schema()) {
             return Err(wrong("has other columns than those before it"));
         }
-        table.batches().iter().try_for_each(|batch| writer.write(batch)).map_err(io::Error::other)
+        let written = table.batches().iter().try_for_each(|batch| writer.write(batch));
+        written.map_err(|error| match error {
+            ArrowError::IoError(_, error) => self.give_up(error),
+            error => wrong(&format!("cannot follow those before it: {error}")),
+        })
     }
 
     fn writer(&mut self, schema: &Schema) -> io::Result<&mut FileWriter<BufWriter<File>>> {
+        if self.is_broken {
+            return Err(io::Error::other("an earlier result could not be written"));
+        }
         if self.writer.is_none() {
             let file = streams::create(&self.path)?;
             let writer = FileWriter::try_new_buffered(file, schema).map_err(io::Error::other)?;
             self.writer = Some(Box::new(writer));
         }
         self.writer.as_deref_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Writes no more, for this reason.
+    fn give_up(&mut self, error: io::Error) -> io::Error {
+        self.is_broken = true;
+        self.writer = None;
+        error
     }
 
     /// Completes what has been written, if anything has.
@@ -95,6 +121,18 @@ impl TableFile {
     pub(crate) fn failure(&self, error: &io::Error) -> Failure {
         Failure::io(&format!("write `{}`", self.path.display()), error)
     }
+}
+
+/// Returns whether columns are those of a file, by names and types. What else a schema holds may differ:
+/// pandas, for one, writes the number of rows there.
+fn has_columns(file: &Schema, table: &Schema) -> bool {
+    let (file, table) = (file.fields(), table.fields());
+    file.len() == table.len()
+        && file.iter().zip(table).all(|(one, other)| {
+            one.name() == other.name()
+                && one.is_nullable() == other.is_nullable()
+                && one.data_type().equals_datatype(other.data_type())
+        })
 }
 
 impl fmt::Debug for TableFile {
