@@ -16,6 +16,7 @@ mod executor;
 mod failure;
 mod groups;
 mod intake;
+mod noting;
 mod plan;
 mod python_error;
 mod report;

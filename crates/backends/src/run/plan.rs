@@ -2,6 +2,7 @@
 //! specs refer to. These files are not read again.
 
 mod answers;
+mod named_files;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use super::DiskSource;
 use super::classes::may_declare;
 use super::declared::PlannedSettings;
 use super::error::{Error, Owner};
+use super::noting::Noting;
 
 /// A pipeline made ready to run.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Plan {
     built: Option<Box<BuiltPipeline>>,
     /// Stages whose code may declare settings that the plan does not have yet.
     unread: Vec<usize>,
+    /// The lists of packages that its specs were read from.
+    lists: BTreeSet<PathBuf>,
 }
 
 /// A base with the contents of all files that it refers to.
@@ -37,17 +41,21 @@ pub(crate) enum PlannedBase {
 }
 
 impl PlannedBase {
-    /// Reads the files that a base refers to; relative paths are relative to `dir`.
+    /// Reads the files that a base refers to from disk; relative paths are relative to `dir`.
     ///
     /// In a base, `python` beside packages is the interpreter below them; alone, it is the base
     /// itself.
     pub(crate) fn load(base: &BaseSpec, dir: &Path) -> Result<Self, Error> {
+        Self::load_from(&DiskSource, base, dir)
+    }
+
+    fn load_from(source: &dyn envspec::Source, base: &BaseSpec, dir: &Path) -> Result<Self, Error> {
         let env = match base {
             BaseSpec::Python(path) => return Ok(Self::Python(dir.join(path))),
             BaseSpec::Managed(env) => env,
         };
         let python = env.python_path().map(|path| dir.join(path));
-        let mut loaded = load(&Owner::Base, &env.clone().without_python(), dir)?;
+        let mut loaded = load(source, &Owner::Base, &env.clone().without_python(), dir)?;
         match python {
             Some(python) if loaded == LoadedEnv::default() => Ok(Self::Python(python)),
             python => {
@@ -97,7 +105,9 @@ impl Plan {
             None => std::env::current_dir(),
         }
         .map_err(|source| Error::io("find the folder of pipeline", built.name(), source))?;
-        let base = built.base().map(|base| PlannedBase::load(base, &dir)).transpose()?;
+        let source = Noting::default();
+        let base = built.base().map(|base| PlannedBase::load_from(&source, base, &dir));
+        let base = base.transpose()?;
         let mut stages = Vec::with_capacity(built.stages().len());
         for stage in built.stages() {
             let effective = built.effective_runtime_env(stage);
@@ -112,7 +122,7 @@ impl Plan {
             let env = if effective.is_empty() {
                 None
             } else {
-                Some(load(&Owner::Stage(stage.name().to_owned()), &effective, &dir)?)
+                Some(load(&source, &Owner::Stage(stage.name().to_owned()), &effective, &dir)?)
             };
             let settings = stage.settings().clone();
             let wanted = stage.behaviour().as_python().map(|code| {
@@ -134,7 +144,8 @@ impl Plan {
             stages.push(PlannedStage { settings, behaviour, env, wanted, declared, kept: None });
         }
         let name = built.name().to_owned();
-        Ok(Self { name, stages, base, built: Some(Box::new(built)), unread: Vec::new() })
+        let (built, lists) = (Some(Box::new(built)), source.into_lists());
+        Ok(Self { name, stages, base, built, unread: Vec::new(), lists })
     }
 
     /// Returns whether all possible declarations of its stages' code have been
@@ -159,7 +170,8 @@ impl Plan {
 
     /// Creates a plan of stages that were made ready elsewhere.
     pub(crate) fn of_stages(stages: Vec<PlannedStage>) -> Self {
-        Self { name: String::new(), stages, base: None, built: None, unread: Vec::new() }
+        let (name, lists) = (String::new(), BTreeSet::new());
+        Self { name, stages, base: None, built: None, unread: Vec::new(), lists }
     }
 
     /// Returns the plan of one stage alone, over the same base.
@@ -171,6 +183,7 @@ impl Plan {
             base: self.base.clone(),
             built: None,
             unread: Vec::new(),
+            lists: self.lists.clone(),
         }
     }
 
@@ -205,8 +218,13 @@ impl Plan {
     }
 }
 
-fn load(owner: &Owner, env: &RuntimeEnv, dir: &Path) -> Result<LoadedEnv, Error> {
-    env.load(&DiskSource, dir)
+fn load(
+    source: &dyn envspec::Source,
+    owner: &Owner,
+    env: &RuntimeEnv,
+    dir: &Path,
+) -> Result<LoadedEnv, Error> {
+    env.load(source, dir)
         .map_err(|source| Error::Spec { owner: owner.clone(), source: Box::new(source) })
 }
 

@@ -137,6 +137,46 @@ fn what_a_run_reads_and_writes_is_kept_apart() {
     assert_eq!(folder.lines("new"), [json!({ "n": 0 })]);
 }
 
+/// What a pipeline names is read by every run of it, so no run may write there.
+#[test]
+fn no_result_takes_the_place_of_a_file_that_the_pipeline_names() {
+    let (folder, shell) = with_shell();
+    let project = "[dependency-groups]\ndev = [\"packaging==24.0\"]\n";
+    for (name, text) in [
+        ("reqs", "-r more\n-c bounds\n"),
+        ("more", "packaging==24.0\n"),
+        ("bounds", "packaging<25\n"),
+        ("base", "packaging==26.0\n"),
+        ("pyproject.toml", project),
+    ] {
+        folder.write(name, text);
+    }
+    std::os::unix::fs::symlink("stages.py", folder.path("link")).unwrap();
+    std::os::unix::fs::symlink("pyproject.toml", folder.path("project")).unwrap();
+    let pipeline = folder.read("pipeline.toml");
+    folder.write("pipeline.toml", &format!("{pipeline}runtime_env = {{ uv = \"reqs\" }}\n"));
+    let project = format!("{pipeline}runtime_env = {{ uv = \"pyproject.toml#dev\" }}\n");
+    folder.write("project.toml", &project);
+    let managed = pipeline.replace(&format!("\"{}\"", folder.world.base()), "{ uv = \"base\" }");
+    assert_ne!(managed, pipeline);
+    folder.write("managed.toml", &managed);
+    for (command, words) in [
+        ("pipeline.toml -o reqs", "a file of the pipeline and --output are both `reqs`"),
+        ("pipeline.toml -o ./more", "a file of the pipeline and --output are both `./more`"),
+        ("pipeline.toml --failed bounds", "a file of the pipeline and --failed are both `bounds`"),
+        ("pipeline.toml -o link", "a file of the pipeline and --output are both `link`"),
+        ("pipeline.toml >>stages.py", "a file of the pipeline and the standard output are both"),
+        ("project.toml -o project", "a file of the pipeline and --output are both `project`"),
+        ("managed.toml -o base", "a file of the pipeline and --output are both `base`"),
+    ] {
+        let read =
+            || ["reqs", "more", "bounds", "base", "project", "link"].map(|it| folder.read(it));
+        let before = read();
+        shell(&folder, &format!("curator run -i tasks.jsonl {command}")).fails(2, words);
+        assert_eq!(read(), before, "{command}");
+    }
+}
+
 /// A folder with a stage that gives back what it got, with tasks, and with what runs a script that
 /// has `curator` as a command.
 fn with_shell() -> (Folder, impl Fn(&Folder, &str) -> Run) {

@@ -149,7 +149,7 @@ pub(crate) fn run(arguments: &Run, cache_dir: Option<&Path>) -> Result<ExitCode,
     }
     let input = Input::of(arguments.input.as_deref());
     let output = Results::to(arguments.output.as_deref(), arguments.whole_tasks)?;
-    arguments.check_files(&input, &output)?;
+    arguments.check_files(&loaded.plan, &input, &output)?;
     arguments.check_destinations(&output)?;
     let backend = arguments.backend.unwrap_or(loaded.file.engine().backend);
     engine::check(loaded.file.engine(), backend, &loaded.plan)?;

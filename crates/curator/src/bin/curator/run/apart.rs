@@ -35,10 +35,16 @@ pub(super) fn check(
     outputs: &[Named<'_, Place<'_>>],
     folders: &[Named<'_, &Path>],
 ) -> Result<(), Failure> {
-    let files: Vec<Named<'_, Place<'_>>> = inputs.iter().chain(outputs).copied().collect();
-    for (at, (second, other)) in files.iter().enumerate().skip(inputs.len()) {
-        for (first, one) in &files[..at] {
-            if is_same(*one, *other) {
+    let files = inputs.iter().chain(outputs);
+    let files: Vec<_> = files.map(|(name, place)| (name, place, Spot::of(*place))).collect();
+    for (at, (second, other, spot)) in files.iter().enumerate().skip(inputs.len()) {
+        for (first, one, first_spot) in &files[..at] {
+            let is_same = match (first_spot, spot) {
+                (Some(first), Some(second)) => first == second,
+                // What is found nowhere is refused for that.
+                _ => is_same_name(one, other),
+            };
+            if is_same {
                 let shown = match (one, other) {
                     (_, Place::Path(path)) | (Place::Path(path), _) => {
                         format!("`{}`", path.display())
@@ -62,12 +68,10 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Returns whether two places are one file, or will be.
-fn is_same(one: Place<'_>, other: Place<'_>) -> bool {
-    match (Spot::of(one), Spot::of(other), one, other) {
-        (Some(one), Some(other), ..) => one == other,
-        // What is found nowhere is refused for that.
-        (.., Place::Path(one), Place::Path(other)) => one == other && !one.exists(),
+/// Returns whether two places are one path to what is not there.
+fn is_same_name(one: &Place<'_>, other: &Place<'_>) -> bool {
+    match (one, other) {
+        (Place::Path(one), Place::Path(other)) => one == other && !one.exists(),
         _ => false,
     }
 }

@@ -1,5 +1,7 @@
 //! The files that the arguments of a run name, checked before any work.
 
+use curator::backends::Plan;
+
 use super::apart::{self, Place};
 use super::input::Input;
 use super::results::Results;
@@ -9,12 +11,19 @@ use crate::streams;
 
 impl Run {
     /// Refuses an output that would destroy an input, and two outputs in one place.
-    pub(super) fn check_files(&self, input: &Input, output: &Results) -> Result<(), Failure> {
+    pub(super) fn check_files(
+        &self,
+        plan: &Plan,
+        input: &Input,
+        output: &Results,
+    ) -> Result<(), Failure> {
         let failed = self.failed.as_deref();
         if output.file().is_none() && failed.is_some_and(streams::is_stdout) {
             return Err(Failure::usage("--output and --failed are both the standard output"));
         }
         let mut inputs = vec![("the pipeline", Place::Path(&self.pipeline.file))];
+        let named = plan.files();
+        inputs.extend(named.iter().map(|path| ("a file of the pipeline", Place::Path(path))));
         match input {
             Input::File(path) => inputs.push(("--input", Place::Path(path))),
             Input::Stdin => inputs.push(("the standard input", Place::Stdin)),
