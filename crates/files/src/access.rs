@@ -173,16 +173,26 @@ impl Access {
     /// by its owner.
     pub fn of_root(dir: &Path) -> io::Result<Self> {
         let access = Self::of(dir)?;
+        Self::check_above(dir)?;
+        Ok(access)
+    }
+
+    /// Refuses a place for the outermost folder of a tree where anyone could replace it. The folder
+    /// and the last ones above it need not be there yet.
+    pub fn check_above(dir: &Path) -> io::Result<()> {
         let named = std::path::absolute(dir)?;
-        let real = fs::canonicalize(dir)?;
-        for above in named.ancestors().skip(1).chain(real.ancestors().skip(1)) {
+        let is_there = |path: &&Path| fs::metadata(path).is_ok();
+        let there = named.ancestors().find(is_there).unwrap_or(Path::new("/"));
+        let real = fs::canonicalize(there)?;
+        let itself = usize::from(there == named);
+        for above in there.ancestors().skip(itself).chain(real.ancestors().skip(itself)) {
             let mode = fs::metadata(above)?.mode();
             if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
                 let (path, above, mode) = (dir.to_owned(), above.to_owned(), mode & 0o7777);
                 return Err(Untrusted::Replaceable { path, above, mode }.into());
             }
         }
-        Ok(access)
+        Ok(())
     }
 
     /// Returns the rules for the contents of a checked folder.
@@ -237,7 +247,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Scratch;
+    use crate::{Folder, Scratch};
 
     proptest! {
         /// World-writable folders are refused, whatever else the mode says; and whatever a folder's
@@ -276,6 +286,14 @@ mod tests {
             for path in [&root, &link] {
                 let found = Access::of_root(path);
                 assert_eq!(found.is_ok(), is_trusted, "{mode:o}: {found:?}");
+                // A folder is refused before it is made, by the same rule.
+                let new = path.join("new");
+                for path in [&new, &new.join("below")] {
+                    let made = Folder::make_root(path, 0o700);
+                    assert_eq!(made.is_ok(), is_trusted, "{mode:o}: {made:?}");
+                }
+                assert_eq!(new.exists(), is_trusted, "{mode:o}");
+                let _ = fs::remove_dir_all(new);
             }
         }
     }

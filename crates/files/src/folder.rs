@@ -1,7 +1,7 @@
 //! Open folders, and operations on the names in them.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
+use crate::access::Access;
 use crate::delete::{self, Left};
 use crate::mount::{Mount, Place};
 use crate::names::{NAMES, NO_LINK, entries, entry};
@@ -37,15 +38,24 @@ pub enum Kind {
 
 impl Folder {
     /// Creates the folder at this path with these permissions, less the umask's, unless it exists.
-    /// Missing folders above it get default permissions.
+    /// Missing folders above it get default permissions, but not everyone may write there,
+    /// whatever the umask.
     pub fn make(path: &Path, mode: u32) -> io::Result<()> {
-        if let Some(above) = path.parent() {
-            fs::create_dir_all(above)?;
+        if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o775).create(above)?;
         }
         match DirBuilder::new().mode(mode).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             made => made,
         }
+    }
+
+    /// Creates the outermost folder of a tree as [`make`](Self::make) does, and returns whose files
+    /// are trusted in it. Makes nothing where [anyone could replace it](Access::check_above).
+    pub fn make_root(path: &Path, mode: u32) -> io::Result<Access> {
+        Access::check_above(path)?;
+        Self::make(path, mode)?;
+        Access::of_root(path)
     }
 
     /// Opens the folder at this path; links in it are followed.

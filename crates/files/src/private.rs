@@ -18,6 +18,7 @@ impl Folder {
     /// missing. Refuses a link, a folder of another user, also of root, and one that others may enter
     /// or replace.
     pub fn private(path: &Path) -> io::Result<Self> {
+        Access::check_above(path)?;
         Self::make(path, 0o700)?;
         // Another user's folder may not even be opened, and gets the better message here.
         check(path, &fs::symlink_metadata(path)?)?;

@@ -87,6 +87,7 @@ impl Cache {
     /// with other contents.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).context("find", root)?;
+        Access::check_above(&root).context("create", &root)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&root);
         made.context("create", &root)?;
         let access = Access::of_root(&root).context("read", &root)?;

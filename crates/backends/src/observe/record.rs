@@ -312,7 +312,8 @@ impl RunRecord {
     ///
     /// # Errors
     ///
-    /// [`Error::NotOurs`] if it holds other files. Nothing in it is touched then.
+    /// [`Error::NotOurs`] if it holds other files, and [`Error::Io`], also if another user owns the
+    /// folder or could replace it. Nothing is made or touched then.
     pub fn claim(dir: &Path) -> Result<(), Error> {
         claim(dir).map(drop)
     }
@@ -437,8 +438,7 @@ fn claim(dir: &Path) -> Result<Folder, Error> {
     let failed =
         |source, path: &Path| Error::io("write the record", path.display().to_string(), source);
     // Readable by other users, writable by the owner only.
-    Folder::make(dir, 0o755).map_err(|source| failed(source, dir))?;
-    let access = Access::of_root(dir).map_err(|source| failed(source, dir))?;
+    let access = Folder::make_root(dir, 0o755).map_err(|source| failed(source, dir))?;
     MARK.claim_with(dir, |folder| has_record(folder, access), &draft()).map_err(|error| match error
     {
         MarkError::Foreign(Foreign { dir, found }) => {

@@ -45,6 +45,8 @@ fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
     let folder = folder();
     fs::create_dir(folder.path("cache")).unwrap();
     fs::create_dir(folder.path("closed")).unwrap();
+    fs::create_dir(folder.path("open")).unwrap();
+    set_mode(&folder.path("open"), 0o777);
     folder.write("closed/older.jsonl", "older\n");
     folder.write("kept.jsonl", "kept\n");
     fs::set_permissions(
@@ -74,6 +76,9 @@ fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
         ("--record", "closed/record", "Permission denied"),
         ("--checkpoint", "tasks.jsonl/kept", "ot a directory"),
         ("--checkpoint", "closed/kept", "Permission denied"),
+        ("--record", "open/record", "can be replaced by everyone"),
+        ("--checkpoint", "open/kept", "hint: take the right away from the folder above"),
+        ("--checkpoint", "open/sub/kept", "can be replaced by everyone"),
     ] {
         // Beside other destinations that are writable.
         let others = [("--output", "kept.jsonl"), ("--record", "made"), ("--checkpoint", "made2")];
@@ -83,6 +88,7 @@ fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
         run.fails(2, words);
         run.fails(2, &format!("{option} `{path}`"));
         assert_eq!(names(&folder), before, "{option} {path}");
+        assert_eq!(fs::read_dir(folder.path("open")).unwrap().count(), 0, "{option} {path}");
         assert_eq!(folder.read("kept.jsonl"), "kept\n");
         assert!(!folder.path("cache/envs-v1").exists(), "nothing was built");
     }

@@ -245,9 +245,9 @@ impl Answer {
     pub(super) fn claim(&mut self, dir: &Path) -> Result<(Folder, Access), Error> {
         let failed = |action, source| Error::io(action, dir.display().to_string(), source);
         // For this user alone, since the next run trusts its contents.
-        Folder::make(dir, 0o700).map_err(|error| failed("make the checkpoint", error))?;
-        let open = || Ok((Folder::open(dir)?, Access::of_root(dir)?));
-        let (folder, access) = open().map_err(|error| failed("read the checkpoint", error))?;
+        let made = Folder::make_root(dir, 0o700);
+        let access = made.map_err(|error| failed("make the checkpoint", error))?;
+        let folder = Folder::open(dir).map_err(|error| failed("read the checkpoint", error))?;
         if self.seen.is_none() {
             match self.write(&folder, draft().new_only()) {
                 // Another run was faster. The lock decides which one continues.

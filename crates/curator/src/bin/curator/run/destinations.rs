@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
+use files::{Access, Untrusted};
+use rustix::fs::Access as Right;
 
 use crate::failure::Failure;
 use crate::streams::{self, MOST_LINKS};
@@ -80,8 +81,11 @@ pub(super) fn check_folder(option: &str, path: &Path, files: &[&str]) -> Result<
         let files = files.iter().map(|name| path.join(name));
         files.filter(|file| file.exists()).try_for_each(|file| try_file(&file, 0))
     });
-    tried.map_err(|error| {
-        Failure::usage(&format!("cannot write {option} `{}`: {error}", path.display()))
+    // Later runs trust what they find there.
+    tried.and_then(|()| Access::check_above(path)).map_err(|error| {
+        let hint = Untrusted::of(&error).and_then(Untrusted::hint);
+        let hint = hint.map(|hint| format!("\n\nhint: {hint}")).unwrap_or_default();
+        Failure::usage(&format!("cannot write {option} `{}`: {error}{hint}", path.display()))
     })
 }
 
@@ -93,7 +97,7 @@ fn try_file(path: &Path, links: usize) -> io::Result<()> {
         // Opened for more, it stays as it is.
         Ok(metadata) if metadata.is_file() => File::options().append(true).open(path).map(drop),
         // A pipe might block, and a device may do anything.
-        Ok(_) => Ok(rustix::fs::access(path, Access::WRITE_OK)?),
+        Ok(_) => Ok(rustix::fs::access(path, Right::WRITE_OK)?),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if let Ok(target) = fs::read_link(path) {
                 if links == MOST_LINKS {
@@ -108,7 +112,7 @@ fn try_file(path: &Path, links: usize) -> io::Result<()> {
             if !fs::metadata(&folder)?.is_dir() {
                 return Err(ErrorKind::NotADirectory.into());
             }
-            Ok(rustix::fs::access(&folder, Access::WRITE_OK | Access::EXEC_OK)?)
+            Ok(rustix::fs::access(&folder, Right::WRITE_OK | Right::EXEC_OK)?)
         }
         Err(error) => Err(error),
     }
@@ -117,7 +121,7 @@ fn try_file(path: &Path, links: usize) -> io::Result<()> {
 fn try_folder(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {
-            Ok(rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK)?)
+            Ok(rustix::fs::access(path, Right::WRITE_OK | Right::EXEC_OK)?)
         }
         Ok(_) => Err(ErrorKind::NotADirectory.into()),
         // It is made, with the folders that lead to it.
