@@ -226,15 +226,27 @@ impl Run {
         });
     }
 
-    /// Records that a task failed for good.
+    /// Records that a task failed for good. In a run that stops at the first failure, that one alone
+    /// is told, as its result: of others at the same time, nothing is known to be finished.
     pub(crate) fn task_failed(&self, failed: FailedTask) {
         let failed = self.secrets.failed(failed);
-        self.emit(&Event::TaskFailed(failed.clone()));
-        match self.policy {
-            FailurePolicy::FailFast => self.fail(Error::Task(Box::new(failed))),
-            FailurePolicy::Record => {
-                self.failed.lock().push(failed);
-            }
+        if self.policy == FailurePolicy::Record {
+            self.emit(&Event::TaskFailed(failed.clone()));
+            self.failed.lock().push(failed);
+            return;
+        }
+        let is_first = {
+            let mut error = self.error.lock();
+            let is_first = error.is_none();
+            error.get_or_insert_with(|| Error::Task(Box::new(failed.clone())));
+            is_first
+        };
+        if is_first {
+            self.emit(&Event::TaskFailed(failed));
+            self.stop();
+        } else {
+            let FailedTask { stage, tasks, sources, .. } = failed;
+            self.emit(&Event::Dropped { stage, tasks: tasks.len(), sources });
         }
     }
 

@@ -154,8 +154,8 @@ pub enum Event {
     },
     /// A task has failed for good.
     TaskFailed(FailedTask),
-    /// Some tasks are dropped without a result, since the run was asked to [stop](crate::Stop). The
-    /// event comes before they are dropped.
+    /// Some tasks are dropped without a result, since the run was asked to [stop](crate::Stop), or
+    /// stops at a failure of another task. The event comes before they are dropped.
     Dropped {
         /// The stage that they waited for.
         stage: String,

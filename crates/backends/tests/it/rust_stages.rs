@@ -1,6 +1,10 @@
 //! Rust and Python stages in one pipeline.
 
-use backends::{Cause, Error, ExecutorExt};
+use std::sync::mpsc;
+use std::sync::{Arc, Barrier, Mutex};
+
+use backends::run::Intake;
+use backends::{Cause, Error, Event, Executor, ExecutorExt, Plan};
 use envspec::RuntimeEnv;
 use serde_json::json;
 use stage::{BoxError, Context, Output, Pipeline, RustStage, Stage, Task};
@@ -103,4 +107,38 @@ fn a_rust_stage_with_an_environment_starts_programs_from_it() {
     let pipeline = Pipeline::new("test").with_stage(run.with_runtime_env(env));
     let report = local().run(&pipeline, numbers(1)).unwrap();
     assert_eq!(report.outputs[0].data.as_json().unwrap(), &json!("seen"));
+}
+
+/// Law: a run that stops at the first failure tells of one, which is its result, also if several
+/// tasks fail at once. None of the others counts as finished.
+#[test]
+fn of_failures_at_once_one_is_told() {
+    const AT_ONCE: usize = 4;
+    let barrier = Arc::new(Barrier::new(AT_ONCE));
+    let stage = RustStage::from_fn("fail", move |_: Task, _: &mut Context| {
+        barrier.wait();
+        Err::<Task, BoxError>("as all do".into())
+    });
+    let stage = stage.with_num_workers(AT_ONCE).with_batch_size(1);
+    let plan = Plan::new(&Pipeline::new("test").with_stage(stage)).unwrap();
+    let (sender, ended) = mpsc::channel();
+    let intake = Arc::new(Intake::new(move |ended| _ = sender.send(ended)));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let observer = {
+        let (told, intake) = (told.clone(), intake.clone());
+        Arc::new(move |event: &Event| {
+            backends::Observer::on_event(&*intake, event);
+            if let Event::TaskFailed(failed) = event {
+                told.lock().unwrap().push(failed.tasks.clone());
+            }
+        })
+    };
+    let mut tasks = (0..).zip(numbers(AT_ONCE)).map(|(index, task)| intake.hand_in(index, task));
+    let result = local().execute(&plan, &mut tasks, observer, &mut |_| Ok(()));
+    let Err(Error::Task(failed)) = result else { panic!("{result:?}") };
+    assert_eq!(*told.lock().unwrap(), [failed.tasks]);
+    let ended: Vec<_> = ended.try_iter().collect();
+    assert_eq!(ended.len(), AT_ONCE);
+    assert_eq!(ended.iter().filter(|ended| !ended.failures.is_empty()).count(), 1);
+    assert!(ended.iter().all(|ended| !ended.failures.is_empty() || !ended.is_complete));
 }
