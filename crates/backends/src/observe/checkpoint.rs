@@ -145,6 +145,11 @@ impl Checkpoint {
         self.finished.len()
     }
 
+    /// Returns the numbers of the finished tasks, in order.
+    pub fn finished_tasks(&self) -> impl Iterator<Item = u64> {
+        self.finished.keys().copied()
+    }
+
     /// Returns the folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

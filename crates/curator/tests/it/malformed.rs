@@ -110,6 +110,7 @@ fn a_finished_line_that_is_no_task_any_more_has_changed() {
         let refused = folder.run(&run);
         refused.fails(2, "--checkpoint-accept-changes");
         assert_eq!(folder.lines("o.jsonl").len(), 3, "older results are as they were: {broken:?}");
+        assert!(folder.lines("f.jsonl").is_empty(), "they have a result: {broken:?}");
 
         let accepted = folder.run(&[&run[..], &["--checkpoint-accept-changes"]].concat());
         assert_eq!(accepted.code, Some(1), "{}", accepted.err);

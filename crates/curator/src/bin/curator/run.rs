@@ -259,12 +259,14 @@ impl Running<'_> {
             observers.add(intake.clone());
         }
         let observer: Arc<dyn Observer> = Arc::new(observers);
+        let kept = self.checkpoint.as_ref().filter(|_| !arguments.checkpoint_accept_changes);
         let mut tasks = Numbered {
             lines: tasks,
             next: 0,
             reading: self.reading.clone(),
             failed: self.failed.clone(),
             intake,
+            settled: kept.into_iter().flat_map(Checkpoint::finished_tasks).collect(),
             goes_on: arguments.policy(loaded) == FailurePolicy::Record,
             observer: observer.clone(),
         };

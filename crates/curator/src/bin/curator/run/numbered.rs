@@ -1,5 +1,6 @@
 //! The tasks of the input on their way into a run.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +22,9 @@ pub(super) struct Numbered {
     pub(super) failed: Option<FailedFile>,
     /// What follows the tasks, where that is not a checkpoint.
     pub(super) intake: Option<Arc<Intake>>,
+    /// The tasks that have results already and must not change: a line that is no task any more in
+    /// the place of one has the run refused, and is no failed task.
+    pub(super) settled: BTreeSet<u64>,
     /// Whether a line that is no task is passed over.
     pub(super) goes_on: bool,
     pub(super) observer: Arc<dyn Observer>,
@@ -41,7 +45,8 @@ impl Iterator for Numbered {
                     return Some(task.with_source(SourceTask::new(index, |_| {})));
                 }
                 (Read::Malformed(malformed), _) => {
-                    if let Some(failed) = &self.failed {
+                    let failed = self.failed.as_ref();
+                    if let Some(failed) = failed.filter(|_| !self.settled.contains(&index)) {
                         failed.add_malformed(index, &malformed);
                     }
                     if !self.goes_on {
