@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 import types
+import weakref
 from typing import Any, Optional
 
 from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
@@ -25,7 +26,71 @@ _PROTOCOL = 5
 # It comes without types.
 cloudpickle: Any = _cloudpickle
 
-loads = pickle.loads
+
+# Classes that came by value and whose contents have not come yet.
+_unfinished: "weakref.WeakSet[type]" = weakref.WeakSet()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Leaves classes and functions that are here already as they are.
+
+    cloudpickle would set what the other process has in them: methods that see a copy of the
+    program's globals, and whatever a worker has changed.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._own_functions: list[Any] = []
+
+    def find_class(self, module: str, name: str) -> Any:
+        found: Any = super().find_class(module, name)
+        if module != cloudpickle.__name__:
+            return found
+        if name in ("_make_skeleton_class", "_make_skeleton_enum"):
+            return functools.partial(_class_of, found)
+        if name == "_class_setstate":
+            return _finished
+        if name == "_make_function":
+            return functools.partial(self._function_of, found)
+        if name == "_function_setstate":
+            return functools.partial(self._with_state, found)
+        return found
+
+    def _function_of(self, make: Any, code: Any, variables: Any, *rest: Any) -> Any:
+        """The program's own function where a function of it comes back, else a new one."""
+        module = sys.modules.get(str(variables.get("__name__")))
+        own: Any = vars(module).get(code.co_name) if module is not None else None
+        if isinstance(own, types.FunctionType) and own.__code__ == code and not code.co_freevars:
+            self._own_functions.append(own)
+            return own
+        return make(code, variables, *rest)
+
+    def _with_state(self, set_state: Any, function: Any, state: Any) -> None:
+        if not any(function is own for own in self._own_functions):
+            set_state(function, state)
+
+
+def _class_of(make: Any, *arguments: Any) -> Any:
+    """The class that has an id here, else one to be finished."""
+    *form, identity, extra = arguments
+    own = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.get(identity)
+    if own is not None:
+        return own
+    made = make(*form, None, extra)
+    # Before it is found by its id: another thread that finds it may have to finish it.
+    _unfinished.add(made)
+    return cloudpickle._lookup_class_or_track(identity, made)
+
+
+def _finished(kind: Any, state: Any) -> None:
+    if kind in _unfinished:
+        cloudpickle._class_setstate(kind, state)
+        _unfinished.discard(kind)
+
+
+def loads(pickled: Any) -> Any:
+    """The value of a pickle of this module's."""
+    return _Unpickler(io.BytesIO(pickled)).load()
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]

@@ -24,6 +24,7 @@ mod python_ends;
 mod python_mistakes;
 mod python_notebook;
 mod python_pipelines;
+mod python_returned;
 mod python_scale;
 mod python_settings;
 mod python_testing;
