@@ -7,7 +7,10 @@ what refers back to them.
 import hashlib
 import pickletools
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from curator._sources import Sources
 
 __all__ = ["digest"]
 
@@ -19,11 +22,14 @@ _TAKES = frozenset(("TUPLE", "LIST", "DICT", "APPENDS", "SETITEMS", "OBJ", "INST
 _UNORDERED = frozenset(("FROZENSET", "ADDITEMS"))
 
 
-def digest(pickled: bytes) -> str:
-    """The digest of a stage, and of the user's own modules that it names."""
+def digest(pickled: bytes, sources: Sources) -> str:
+    """The digest of a stage, and of the user's own modules that its code leads to."""
     steps = _steps(pickled)
     total = hashlib.sha256(repr((sys.version_info[:2], steps)).encode("utf-8", "backslashreplace"))
-    for name, found in sorted(_modules(steps)):
+    # A lazy import names a module that this process may never have seen.
+    texts = {text for text in _texts(steps) if text.replace(".", "").isidentifier()}
+    words = {word for text in texts for word in text.split(".")}
+    for name, found in sources.named_by(words, _files_of(texts, sources.folders)):
         total.update(f"\0{name}\0{found}".encode())
     return total.hexdigest()
 
@@ -58,25 +64,24 @@ def _steps(pickled: bytes) -> list[Any]:
     return groups
 
 
-def _modules(steps: Any) -> set[tuple[str, str]]:
-    """The modules of the user's own that are named anywhere, with what their files hold."""
-    from curator._folders import own_folders
-
-    folders = tuple(f"{folder}/" for folder in own_folders())
-    found: set[tuple[str, str]] = set()
+def _texts(steps: Any) -> set[str]:
+    """All texts in a pickle: among them the names of modules, and those that code refers to."""
+    found: set[str] = set()
     left: list[Any] = [steps]
     while left:
         item = left.pop()
         if isinstance(item, tuple) and len(item) == 2 and item[0] == "TEXT":
-            module = sys.modules.get(item[1])
-            file = getattr(module, "__file__", None) or ""
-            if item[1] != "__main__" and file.startswith(folders) and not _is_ours(item[1]):
-                with open(file, "rb") as source:
-                    found.add((item[1], hashlib.sha256(source.read()).hexdigest()))
+            found.add(item[1])
         elif isinstance(item, (list, tuple)):
             left.extend(item)
     return found
 
 
-def _is_ours(name: str) -> bool:
-    return name == "curator" or name.startswith("curator.")
+def _files_of(texts: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+    """The files of the modules that are named, wherever in the user's own folders they lie."""
+    begins = tuple(f"{folder}/" for folder in folders)
+    for name in texts:
+        file = getattr(sys.modules.get(name), "__file__", None) or ""
+        is_ours = name.partition(".")[0] == "curator"
+        if name != "__main__" and file.startswith(begins) and not is_ours:
+            yield file

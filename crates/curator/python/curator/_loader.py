@@ -6,13 +6,14 @@ import json
 import os
 import sys
 import zlib
-from typing import Any
+from typing import Any, Optional
 
 from curator._digest import digest
 from curator._errors import PipelineError
 from curator._folders import own_folders
 from curator._pickle import dumps_stage, unsendable
 from curator._preload import add_preloads
+from curator._sources import Sources
 from curator._stage import names_of, settings_of
 
 __all__ = ["entries"]
@@ -31,18 +32,25 @@ _NEEDED = (
 
 
 def entries(
-    stages: list[Any], *, is_remote: bool, is_quiet: bool = False, with_preloads: bool = True
+    stages: list[Any],
+    *,
+    is_remote: bool,
+    is_quiet: bool = False,
+    with_preloads: bool = True,
+    with_digests: bool = False,
 ) -> list[dict[str, Any]]:
-    """The stages of a pipeline file, with names that differ."""
+    """The stages of a pipeline file, with names that differ. A checkpoint needs digests of them,
+    for which all files of their code are read."""
     named = zip(stages, names_of(stages))
-    made = [_entry(stage, name, is_remote, is_quiet) for stage, name in named]
+    sources = Sources() if with_digests else None
+    made = [_entry(stage, name, is_remote, is_quiet, sources) for stage, name in named]
     if with_preloads:
         add_preloads(stages, made)
     return [entry for entry, _ in made]
 
 
 def _entry(
-    stage: Any, name: str, is_remote: bool, is_quiet: bool
+    stage: Any, name: str, is_remote: bool, is_quiet: bool, sources: Optional[Sources]
 ) -> tuple[dict[str, Any], list[str]]:
     """A stage's entry, and the modules that its worker imports to read it."""
     try:
@@ -66,7 +74,7 @@ def _entry(
         "python": "Stage",
         "source": source,
         "args": {
-            "__digest__": digest(pickled),
+            **({} if sources is None else {"__digest__": digest(pickled, sources)}),
             "stage": base64.b64encode(pickled).decode(),
             "python": list(sys.version_info[:2]),
             "path": [] if is_remote else own_folders(),

@@ -104,7 +104,7 @@ class Pipeline:
         They are asked for in a thread of their own, as the stages have room.
         """
         items = tasks_of(items)
-        request, executor = self._request("run", executor)
+        request, executor = self._request("run", executor, with_digests=checkpoint is not None)
         add_keep(request, self, executor)
         if checkpoint is not None:
             kept = checkpoint.dir if isinstance(checkpoint, Checkpoint) else checkpoint
@@ -188,7 +188,9 @@ class Pipeline:
         report.outputs = sorted(outputs, key=lambda task: sort_key(task, made_of))
         return report
 
-    def _request(self, what: str, executor: Optional[Executor]) -> tuple[dict[str, Any], Executor]:
+    def _request(
+        self, what: str, executor: Optional[Executor], *, with_digests: bool = False
+    ) -> tuple[dict[str, Any], Executor]:
         """The first frame to the program, and the executor, which by default is this machine."""
         executor = executor_of(executor)
         if not self.stages:
@@ -204,6 +206,7 @@ class Pipeline:
                 is_remote=executor.is_remote,
                 is_quiet=what == "run",
                 with_preloads=what != "describe",
+                with_digests=with_digests,
             ),
         }
         base = self.base
