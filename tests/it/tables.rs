@@ -233,6 +233,7 @@ class Stage:
 #[test]
 fn a_frame_of_pandas_is_what_it_was_or_refused() {
     let text = r#"
+import datetime as dt, decimal
 import pandas as pd
 class Stage:
     def process(self, task):
@@ -240,6 +241,7 @@ class Stage:
         return eval(task.data)
 "#;
     let again = r#"
+import datetime as dt, decimal
 import pandas as pd
 class Stage:
     def process(self, task):
@@ -256,15 +258,54 @@ class Stage:
         "pd.DataFrame({'a': pd.to_datetime(['2024-01-01']).tz_localize('Europe/Berlin')})",
         "pd.DataFrame({'a': [b'x', None]})",
         "pd.DataFrame({'a': ['x', None]})",
+        "pd.DataFrame({'a': pd.Series([dt.date(2020, 1, 1), None], dtype=object)})",
+        "pd.DataFrame({'a': pd.Series([decimal.Decimal('1.50'), None], dtype=object)})",
+        "pd.DataFrame({'a': pd.Series([{'k': 'x'}, {'k': 'y'}], dtype=object)})",
         "pd.DataFrame()",
     ];
     let refused = [
         ("pd.DataFrame([[1, 2]], columns=[1, '1'])", "are named 1, '1', and names"),
         ("pd.DataFrame([[1, 2]], columns=[True, False])", "are named True, False"),
-        ("pd.DataFrame({'a': [[1], {2}]})", "column 'a', row 1 of the DataFrame is a set"),
-        ("pd.DataFrame({'a': [None, b'x', 'y']})", "column 'a', row 2 of the DataFrame is a str"),
+        (
+            "pd.DataFrame({'a': pd.Categorical([b'x', 'y'])})",
+            "the categories of column 'a', row 1 of the DataFrame has 'y' (a str)",
+        ),
+        (
+            "pd.DataFrame({'a': [1, 2]}, index=[dt.date(2020, 1, 1), dt.datetime(2020, 1, 1, 3)])",
+            "the index, row 1 of the DataFrame has datetime.datetime(2020, 1, 1, 3, 0)",
+        ),
+    ]
+    .map(|(text, words)| (text.to_owned(), words.to_owned()));
+    // Cells of a column of objects, with the one that Arrow would have as another.
+    let cells = [
+        ("[[1], {2}]", "row 1 of the DataFrame has {2} (a set)"),
+        ("[[{1}]]", "has {1} (a set)"),
+        ("[{'k': {1}}]", "has {1} (a set)"),
+        ("[None, b'x', 'y']", "row 2 of the DataFrame has 'y' (a str)"),
+        ("[['a', b'b']]", "(a bytes)"),
+        ("[{'k': 'x'}, {'k': b'y'}]", "have text, or bytes"),
+        ("[{b'k': 1}]", "has b'k' (a bytes)"),
+        (
+            "[dt.date(2020, 1, 1), dt.datetime(2020, 1, 1, 3)]",
+            "row 1 of the DataFrame has datetime",
+        ),
+        ("[dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)]", "time zone"),
+        ("[pd.Timestamp('2020-01-01 00:00:00.123456789')]", "123456789') (a Timestamp)"),
+        ("[[pd.Timestamp('2020-01-01 00:00:00.123456789')]]", "123456789') (a Timestamp)"),
+        ("[pd.Timedelta('1ns')]", "(a Timedelta)"),
+        ("[dt.time(1, 2, tzinfo=dt.timezone.utc)]", "no time of day with a zone"),
+        (
+            "[decimal.Decimal('NaN'), decimal.Decimal(1)]",
+            "row 0 of the DataFrame has Decimal('NaN')",
+        ),
+        ("['a', decimal.Decimal('NaN')]", "row 1 of the DataFrame has Decimal('NaN')"),
+        ("[1.5, True]", "row 1 of the DataFrame has True (a bool)"),
     ];
-    let all = same.iter().chain(refused.iter().map(|(text, _)| text));
+    let of_objects = |(cells, words): (&str, &str)| {
+        (format!("pd.DataFrame({{'a': pd.Series({cells}, dtype=object)}})"), words.to_owned())
+    };
+    let refused: Vec<(String, String)> = refused.into_iter().chain(cells.map(of_objects)).collect();
+    let all = same.into_iter().chain(refused.iter().map(|(text, _)| text.as_str()));
     let pipeline = Pipeline::new("frames").with_stage(stage(text));
     let pipeline = pipeline.with_stage(stage(again).with_name("again"));
     let report = recording().run(&pipeline, all.map(|text| Task::new(json!(text))));
@@ -272,7 +313,7 @@ class Stage:
     assert_eq!(report.outputs.len(), same.len(), "{:?}", report.failed);
     assert_eq!(report.failed.len(), refused.len(), "{:?}", report.failed);
     for (text, words) in refused {
-        let is_told = report.failed.iter().any(|failed| failed.to_string().contains(words));
+        let is_told = report.failed.iter().any(|failed| failed.to_string().contains(&words));
         assert!(is_told, "{text}: {:?}", report.failed);
     }
 }

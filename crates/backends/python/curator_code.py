@@ -228,7 +228,7 @@ def describe_error(error):
 # The files whose frames stand above a stage's own in a traceback.
 _OURS = frozenset(
     f"curator_{name}.py"
-    for name in ("arenas", "batches", "code", "late", "loop", "nemo", "streams", "worker")
+    for name in ("arenas", "batches", "cells", "code", "late", "loop", "nemo", "streams", "worker")
 )
 
 

@@ -66,49 +66,14 @@ def as_table(data):
                 "a DataFrame crosses as an Arrow table, and this stage's environment has no"
                 f" pyarrow: add it to its runtime_env ({error})"
             ) from None
-        _check_names(data.columns)
-        table = pyarrow.Table.from_pandas(data)
-        _check_cells(data, table)
-        return table
+        from curator_cells import table_of
+
+        return table_of(data)
     import pyarrow
 
     if isinstance(data, pyarrow.RecordBatch):
         return pyarrow.Table.from_batches([data])
     return data if isinstance(data, pyarrow.Table) else None
-
-
-def _check_names(columns):
-    """Refuses names of a frame's columns that would come out as others: `pyarrow` makes text of
-    all, and has pandas make again what they were only where they are of one type."""
-    kinds = {str if isinstance(name, str) else type(name) for name in columns}
-    if columns.nlevels == 1 and (len(kinds) > 1 or bool in kinds):
-        names = ", ".join(map(repr, columns[:5]))
-        raise TypeError(
-            f"the columns of the DataFrame are named {names}, and names that are not all text cross"
-            " only if they are of one type: `frame.rename(columns=str)`"
-        )
-
-
-def _check_cells(frame, table):
-    """Refuses cells that Arrow would have as others: a set as a list, text among bytes as bytes."""
-    from pyarrow import types
-
-    for at, name in enumerate(frame.columns):
-        field = table.schema.field(at)
-        if frame.dtypes.iloc[at].kind != "O":
-            continue
-        if types.is_list(field.type) or types.is_large_list(field.type):
-            odd, way_out = (set, frozenset), "a set has no order: use `sorted(value)`"
-        elif types.is_binary(field.type) or types.is_large_binary(field.type):
-            odd, way_out = str, "have text, or bytes, in the whole column"
-        else:
-            continue
-        for row, cell in enumerate(frame.iloc[:, at]):
-            if isinstance(cell, odd):
-                raise TypeError(
-                    f"column {name!r}, row {row} of the DataFrame is a {type(cell).__name__}, which"
-                    f" Arrow would have as something else: {way_out}"
-                )
 
 
 def stream(table):

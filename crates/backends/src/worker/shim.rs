@@ -20,11 +20,12 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 28] = [
+const FILES: [(&str, &str); 29] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
     ("curator_bytecode.py", include_str!("../../python/curator_bytecode.py")),
+    ("curator_cells.py", include_str!("../../python/curator_cells.py")),
     ("curator_classes.py", include_str!("../../python/curator_classes.py")),
     ("curator_code.py", include_str!("../../python/curator_code.py")),
     ("curator_declared.py", include_str!("../../python/curator_declared.py")),

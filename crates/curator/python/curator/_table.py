@@ -4,6 +4,8 @@ import sys
 from importlib import import_module
 from typing import Any, Optional, Union
 
+from curator._shared import shared
+
 __all__ = ["ArrowStream", "Body", "TableError", "from_ipc", "stream_of", "to_ipc"]
 
 # What crosses, as memory of either kind.
@@ -42,7 +44,7 @@ def to_ipc(data: Any) -> Optional[Body]:
             return None
         arrow = _pyarrow("a pandas.DataFrame")
         try:
-            data = arrow.Table.from_pandas(data)
+            data = shared("curator_cells").table_of(data)
         except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise TableError(
                 f"the pandas.DataFrame has no form as an Arrow table, which it crosses as: {error}"

@@ -378,3 +378,48 @@ for module in (plugin, made):
 "#,
     );
 }
+
+/// A frame that Arrow would have as another is refused where a program hands it in, as it is where a
+/// stage returns it.
+#[test]
+fn frames_of_a_program_are_what_they_were_or_refused() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import environment
+
+packages = ["pandas", "pyarrow"]
+inner = r'''
+import datetime
+import pandas
+from curator import Pipeline, PipelineError, Task
+
+def same(task):
+    return task
+
+refused = [
+    (pandas.DataFrame([[1, 2]], columns=[True, False]), "names that are not all text"),
+    (pandas.DataFrame([[1, 2]], columns=[1, "a"]), "names that are not all text"),
+    (pandas.DataFrame({"a": [[1], {2}]}), "column 'a', row 1 of the DataFrame has {2} (a set)"),
+    (pandas.DataFrame({"a": [b"x", "y"]}), "column 'a', row 1 of the DataFrame has 'y' (a str)"),
+    (
+        pandas.DataFrame({"a": [datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, 3)]}, dtype=object),
+        "row 1 of the DataFrame has datetime.datetime(2020, 1, 1, 3, 0)",
+    ),
+]
+for frame, words in refused:
+    for item in (frame, Task(frame)):
+        try:
+            Pipeline([same]).run([item])
+        except PipelineError as error:
+            assert words in str(error) and "task 0 cannot be sent" in str(error), error
+        else:
+            raise AssertionError(words)
+frame = pandas.DataFrame({"a": ["x", None], "b": [1, 2]}, index=["i", "k"])
+[table] = Pipeline([same]).run([frame]).data
+pandas.testing.assert_frame_equal(table.to_pandas(), frame)
+'''
+environment(uv=packages).run("python", "-c", inner, check=True)
+"#,
+    );
+}
