@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
@@ -146,13 +147,17 @@ def _called_by(function: Any) -> "Iterator[Any]":
 
 
 class FunctionStage(Stage):
-    """A function as a stage; it can be called as before."""
+    """A function, or an object that can be called, as a stage; it can be called as before."""
 
     def __init__(self, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
         functools.update_wrapper(self, function)
+        # Attributes of a function do none of a stage's work.
+        for name in (*_WORK, *_HOOKS):
+            vars(self).pop(name, None)
         self._function = function
         # A decorator may stand between this one and another.
         called = list(_called_by(function))
+        self.__dict__.update(_hooks_of(called))
         nothing: dict[str, Any] = {}
         within = next((it for it in map(_with_of, called) if it), nothing)
         self._curator_with = {**within, **settings}
@@ -165,6 +170,18 @@ class FunctionStage(Stage):
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         return self._function(*arguments, **named)
+
+
+def _hooks_of(called: Sequence[Any]) -> dict[str, Any]:
+    """The hooks of an object that is called: not of a plain function, which has none, nor of an
+    object of which one method alone is called."""
+    for one in called:
+        if inspect.ismethod(one):
+            break
+        if not inspect.isfunction(one) and not isinstance(one, functools.partial):
+            hooks = {name: getattr(one, name, None) for name in _HOOKS}
+            return {name: hook for name, hook in hooks.items() if callable(hook)}
+    return {}
 
 
 def stage(what: Any = None, **settings: Any) -> Any:
@@ -256,6 +273,7 @@ def as_instance(given: Any) -> Any:
 
 # What does the work of a stage, or gives those that do.
 _WORK = ("process", "process_batch", "decompose")
+_HOOKS = ("setup_on_node", "setup", "teardown")
 
 
 def settings_of(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
