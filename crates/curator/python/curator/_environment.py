@@ -50,6 +50,12 @@ def environment(
         if packages is not None:
             spec[name] = packages if isinstance(packages, str) else list(packages)
     base = sys.executable if base is None else os.fspath(base)
-    arguments = ["--spec", json.dumps(spec), "--base", base]
+    # A command may run in another folder, where relative paths would be those of other files; a
+    # name alone is looked for on `PATH`.
+    base = os.path.abspath(base) if os.path.exists(base) else base
+    arguments = ["--spec", json.dumps(spec), "--spec-dir", os.getcwd(), "--base", base]
+    cache = os.environ.get("CURATOR_CACHE_DIR")
+    if cache:
+        arguments += ["--cache-dir", os.path.abspath(cache)]
     told = json.loads(call(["env", "create", *arguments, "--json"]))
     return Environment(told, arguments)

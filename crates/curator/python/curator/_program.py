@@ -18,7 +18,8 @@ def program() -> str:
     """The program that came with this package; `$CURATOR_PROGRAM` names another one."""
     named = os.environ.get("CURATOR_PROGRAM")
     if named:
-        return named
+        # A relative path would be another one for a child in another folder.
+        return os.path.abspath(named) if os.sep in named else named
     folders = [sysconfig.get_path("scripts"), os.path.join(sys.prefix, "bin")]
     # As `pip install --user` and `--target` lay it out.
     package = os.path.dirname(os.path.abspath(__file__))
@@ -37,7 +38,7 @@ def program() -> str:
             "the program `curator` is not where this package is installed",
             hint="install the wheel anew, or name the program in $CURATOR_PROGRAM",
         )
-    return found
+    return os.path.abspath(found)
 
 
 def start(socket: Any, cache_dir: Optional[Folder]) -> "subprocess.Popen[bytes]":

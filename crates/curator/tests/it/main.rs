@@ -22,6 +22,7 @@ mod pipelines;
 mod progress;
 mod python_checkpoints;
 mod python_ends;
+mod python_environments;
 mod python_functions;
 mod python_mistakes;
 mod python_notebook;

@@ -40,6 +40,11 @@ pub(crate) struct SpecArguments {
     /// Text of only hexadecimal digits is a key: write `./abc` for a file of that name.
     #[arg(long, value_name = "KEY|FILE|JSON|-", conflicts_with_all = ["pip", "uv", "requirements"])]
     spec: Option<String>,
+    /// The folder that relative paths of the spec begin at [default: this one].
+    ///
+    /// For the Python package, whose commands run in other folders than that of their spec.
+    #[arg(long, value_name = "DIR", hide = true)]
+    spec_dir: Option<PathBuf>,
 }
 
 /// Arguments for the base of an environment.
@@ -100,13 +105,14 @@ pub(crate) enum Wanted {
 impl SpecArguments {
     /// Returns whether no spec is given.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { pip, uv, requirements, spec } = self;
+        let Self { pip, uv, requirements, spec, spec_dir: _ } = self;
         pip.is_empty() && uv.is_empty() && requirements.is_empty() && spec.is_none()
     }
 
     /// Reads what the arguments name.
     pub(crate) fn read(&self, provisioner: &Provisioner) -> Result<Wanted, Failure> {
-        let dir = env::current_dir().map_err(|error| Failure::io("find this folder", &error))?;
+        let here = env::current_dir().map_err(|error| Failure::io("find this folder", &error))?;
+        let dir = self.spec_dir.as_ref().map_or_else(|| here.clone(), |dir| here.join(dir));
         let (env, dir, owner) = match &self.spec {
             None => (self.listed(), dir, COMMAND_LINE.to_owned()),
             Some(text) if text == "-" => {
