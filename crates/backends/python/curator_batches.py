@@ -485,6 +485,11 @@ class Worker:
                 return "j", self._encoded(data, "data")
             except TypeError as error:
                 refused = error
+            from curator_json import find_answer
+
+            why = find_answer(data)
+            if why:
+                raise TypeError(f"the stage returned what cannot be sent: {why}")
         try:
             return "b", self._objects.pack(data)
         except Exception as error:

@@ -10,7 +10,7 @@ import enum
 import os
 import sys
 
-__all__ = ["find_refused", "in_forms_of_json", "joins_halves", "stand_in"]
+__all__ = ["find_answer", "find_refused", "in_forms_of_json", "joins_halves", "stand_in"]
 
 _DEEPEST = 200
 
@@ -167,6 +167,32 @@ def _find(value, path, around, takes_halves):
                 return found
         return None
     return _find(other, path, around, takes_halves)
+
+
+def find_answer(value):
+    """Says where in data an answer of a stage stands, a task or an aggregate: pickled as a value,
+    it would not be taken for what it is."""
+    stage = sys.modules.get("curator_stage")
+    answers = (stage.Task, stage.Aggregate)
+    left, seen = [("data", value)], set()
+    while left:
+        path, found = left.pop()
+        if isinstance(found, answers):
+            several = "; several tasks are a list" if isinstance(value, tuple) else ""
+            return f"{path} is {_described(found)}: {_way_out(found)}{several}"
+        if id(found) in seen or not isinstance(found, _HOLDERS):
+            continue
+        seen.add(id(found))
+        items = found.values() if isinstance(found, dict) else found
+        # Most items are plain, and as many as there are.
+        kinds = {kind for kind in set(map(type, items)) if issubclass(kind, _HOLDERS + answers)}
+        if kinds:
+            places = found.items() if isinstance(found, dict) else enumerate(found)
+            left += [(f"{path}[{_short(at)}]", it) for at, it in places if type(it) in kinds]
+    return None
+
+
+_HOLDERS = (dict, list, tuple, set, frozenset)
 
 
 def joins_halves(text):

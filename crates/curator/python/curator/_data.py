@@ -33,6 +33,10 @@ _decoder: Any = json.JSONDecoder()
 _scan = _decoder.scan_once
 
 
+class _AnswerError(TypeError):
+    """Says that an answer of a stage stands where data does."""
+
+
 def tasks_of(items: Optional[Iterable[Any]]) -> Iterable[Any]:
     """The tasks that a caller hands in; raises where that is plainly one alone."""
     if items is None:
@@ -63,12 +67,12 @@ def encode(item: Any, index: int) -> tuple[bytes, Body]:
             try:
                 return _PLAIN_HEADS["j"], _json(item)
             except (TypeError, ValueError, RecursionError):
-                return _PLAIN_HEADS["b"], _packed(item)
+                return _PLAIN_HEADS["b"], _pickled(item)
         if not isinstance(item, Task):
             kind, body = _encoded(item)
             return _PLAIN_HEADS[kind], body
         kind, body = _encoded(item.data if type(item) is Task else item)
-    except TableError as error:
+    except (TableError, _AnswerError) as error:
         raise PipelineError(f"task {index} cannot be sent to a worker: {error}") from error
     except Exception as error:
         raise PipelineError(
@@ -95,13 +99,15 @@ def _encoded(data: Any) -> tuple[str, Body]:
             return "j", _json(data)
         except (TypeError, ValueError, RecursionError):
             # What JSON has no form for only the user's own processes read.
-            pass
-        return "b", _packed(data)
+            return "b", _pickled(data)
     return "b", _MARK + dumps(data)
 
 
-def _packed(value: Any) -> bytes:
-    return _MARK + dumps(_values.in_forms_of_json(value))
+def _pickled(data: Any) -> bytes:
+    answer = _values.find_answer(data)
+    if answer:
+        raise _AnswerError(answer)
+    return _MARK + dumps(_values.in_forms_of_json(data))
 
 
 def _json(value: Any) -> bytes:

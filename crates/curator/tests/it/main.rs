@@ -20,6 +20,7 @@ mod malformed;
 mod permissions;
 mod pipelines;
 mod progress;
+mod python_answers;
 mod python_checkpoints;
 mod python_ends;
 mod python_environments;
