@@ -242,13 +242,14 @@ def expand(stages: Sequence[Any]) -> list[Any]:
         decomposed: Any = parts()
         inner = expand(decomposed)
         changes = dict(getattr(instance, "__dict__", {}).get("_curator_changes", {}))
-        for part in inner:
-            change = changes.pop(name_of(part), None)
+        names = names_of(inner)
+        for part, name in zip(inner, names):
+            change = changes.pop(name, None)
             instances.append(with_settings(part, change) if change else part)
         if changes:
-            names = ", ".join(repr(name_of(part)) for part in inner)
+            there = ", ".join(map(repr, names))
             raise ValueError(
-                f"{type(instance).__name__} has no stage {next(iter(changes))!r}: there are {names}"
+                f"{type(instance).__name__} has no stage {next(iter(changes))!r}: there are {there}"
             )
     return instances
 
@@ -378,12 +379,13 @@ def name_of(instance: Any) -> str:
 
 
 def names_of(instances: Sequence[Any]) -> list[str]:
-    """The names of stages in a pipeline, where they differ: `Clean`, `Clean_2`."""
+    """The names of stages in a pipeline, where they differ: `Clean`, `Clean_2`. A stage that has
+    such a name of its own keeps it."""
+    given = [name_of(instance) for instance in instances]
     names: list[str] = []
-    for instance in instances:
-        name = own = name_of(instance)
-        number = 2
-        while name in names:
+    for own in given:
+        name, number = own, 2
+        while name in names or (name != own and name in given):
             name = f"{own}_{number}"
             number += 1
         names.append(name)

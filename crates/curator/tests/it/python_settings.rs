@@ -118,3 +118,43 @@ assert Pipeline([function.with_(name="f")]).run([1]).data == [1]
 "#,
     );
 }
+
+/// A name that a stage has of its own is its name in the pipeline, and repeated ones are numbered
+/// around it.
+#[test]
+fn a_name_of_its_own_is_no_number_of_another() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import CompositeStage, Pipeline, stage
+
+def made(*names):
+    return [stage(name=name)(lambda task: task.data) for name in names]
+
+def names(pipeline):
+    return [entry["name"] for entry in pipeline.run([1]).stages]
+
+for given, expected in [
+    (["a", "a", "a_2"], ["a", "a_3", "a_2"]),
+    (["a_2", "a", "a"], ["a_2", "a", "a_3"]),
+    (["a", "a_2", "a", "a_2"], ["a", "a_2", "a_3", "a_2_2"]),
+    (["a", "a", "a"], ["a", "a_2", "a_3"]),
+]:
+    stages = made(*given)
+    pipeline = Pipeline(stages)
+    assert names(pipeline) == expected, (given, names(pipeline))
+    # A change is of the stage that has the name.
+    for place, name in enumerate(expected):
+        changed = pipeline.with_({name: {"name": "new"}})
+        assert names(changed)[place] == "new", (given, name, names(changed))
+
+class Both(CompositeStage):
+    def decompose(self):
+        return made("a", "a", "a_2")
+
+assert names(Pipeline([Both().with_({"a_3": {"name": "second"}, "a_2": {"name": "third"}})])) == [
+    "a", "second", "third",
+]
+"#,
+    );
+}
