@@ -14,13 +14,13 @@ __all__ = ["exception", "is_object", "pack", "unpack", "use"]
 _MARK = b"\x93curator\0"
 _LONGEST = 1 << 16
 
-_dumps = _loads = None
+_dumps = _loads = _dumps_exception = None
 
 
-def use(dumps, loads):
+def use(dumps, loads, dumps_exception):
     """From now on values are written and read so."""
-    global _dumps, _loads
-    _dumps, _loads = dumps, loads
+    global _dumps, _loads, _dumps_exception
+    _dumps, _loads, _dumps_exception = dumps, loads, dumps_exception
 
 
 def is_object(data):
@@ -58,14 +58,9 @@ def unpack(data):
 def exception(error):
     """An exception as text, for the program that the stage came from; None where that is not to
     be had."""
-    if _dumps is None:
+    pickled = _dumps_exception and _dumps_exception(error, _LONGEST)
+    if pickled is None:
         return None
     import binascii
 
-    try:
-        pickled = _dumps(error)
-    except Exception:
-        return None
-    if len(pickled) > _LONGEST:
-        return None
     return binascii.b2a_base64(pickled, newline=False).decode()

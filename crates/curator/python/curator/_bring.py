@@ -61,7 +61,7 @@ class Stage:
 
         # A worker's own file, on its path.
         objects: Any = importlib.import_module("curator_objects")
-        objects.use(_pickle.dumps, _pickle.loads)
+        objects.use(_pickle.dumps, _pickle.loads, _pickle.dumps_exception)
         try:
             return _pickle.loads(base64.b64decode(stage))
         except Exception as error:

@@ -5,6 +5,7 @@ value, which plain pickle cannot do: hence cloudpickle. It is vendored, for the 
 nothing else, and both ends must have the same one.
 """
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -16,9 +17,10 @@ import types
 import weakref
 from typing import Any, Optional
 
+from curator._raised import limited_parts_of, parts_of, rebuilt, reduces_itself
 from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
 
-__all__ = ["dumps", "dumps_stage", "loads", "unsendable"]
+__all__ = ["dumps", "dumps_exception", "dumps_stage", "loads", "unsendable"]
 
 # Known to every Python from 3.8 on.
 _PROTOCOL = 5
@@ -100,10 +102,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, _DEFINED):
             _by_value_if_nowhere(obj)
+        if isinstance(obj, BaseException) and not reduces_itself(type(obj)):
+            return (rebuilt, *parts_of(obj))
         kind: Any = type(obj)
-        if issubclass(kind, BaseException) and not _reduces_itself(kind):
-            parts: Any = obj.__reduce_ex__(_PROTOCOL)
-            return (rebuilt_exception, (kind, parts[1]), *parts[2:])
         if kind is _CACHED and _travels_by_value(obj):
             return (cached, (obj.__wrapped__, obj.cache_parameters()))
         reduced: Any = super().reducer_override(obj)
@@ -158,26 +159,6 @@ def cached(function: Any, parameters: "dict[str, Any]") -> Any:
     return functools.lru_cache(**parameters)(function)
 
 
-def _reduces_itself(kind: type) -> bool:
-    """Whether the author of an exception has said how it is pickled, in Python."""
-    names = ("__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__", "__getstate__")
-    return any(inspect.isfunction(getattr(kind, name, None)) for name in names)
-
-
-def rebuilt_exception(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
-    """An exception without its own `__init__`, which may want other arguments than it passed on.
-
-    Python would call that with what `args` has, and fail; attributes come back by themselves.
-    """
-    error = kind.__new__(kind, *arguments)
-    for base in kind.__mro__:
-        made = vars(base).get("__init__")
-        if made is not None and not inspect.isfunction(made):
-            made(error, *arguments)
-            break
-    return error
-
-
 class _StagePickler(_Pickler):
     """Gives classes that travel by value ids that are the same in every run of a program, and notes
     the modules that the reader imports, in order."""
@@ -216,6 +197,33 @@ _NAMED = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 def dumps(value: Any) -> bytes:
     """The value, with what of it no worker could import."""
     return _dumps(value, _Pickler)[0]
+
+
+class _PartsPickler(_Pickler):
+    """Sends of exceptions what can be sent and is no longer than a limit."""
+
+    limit = 0
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, BaseException) and not reduces_itself(type(obj)):
+            return (rebuilt, *limited_parts_of(obj, self.limit, dumps))
+        return super().reducer_override(obj)
+
+
+def dumps_exception(error: BaseException, most: int) -> Optional[bytes]:
+    """An exception in no more than so many bytes. What cannot be sent is left out, and what is too
+    long is cut off, as a note says. None if its class, or its author's way to pickle it, fails."""
+    with contextlib.suppress(Exception):
+        pickled = dumps(error)
+        if len(pickled) <= most:
+            return pickled
+    for limit in (most // 8, most // 64, most // 512):
+        kind = type("_Limited", (_PartsPickler,), {"limit": limit})
+        with contextlib.suppress(Exception):
+            pickled = _dumps(error, kind)[0]
+            if len(pickled) <= most:
+                return pickled
+    return None
 
 
 def _dumps(value: Any, kind: Any) -> "tuple[bytes, Any]":

@@ -28,6 +28,7 @@ mod python_functions;
 mod python_mistakes;
 mod python_notebook;
 mod python_pipelines;
+mod python_raised;
 mod python_returned;
 mod python_scale;
 mod python_settings;
