@@ -299,7 +299,7 @@ class Worker:
         self._write = write
         try:
             if self._inputs:
-                self._check_inputs(task)
+                streams.check_inputs(task, self._inputs, self._keys, self._context.stage)
             output = self._stage.process(task)
             if type(output) in _ONE:
                 return f"[{self._record(output, parts, metadata, dataset)}]"
@@ -317,7 +317,7 @@ class Worker:
         try:
             if self._inputs:
                 for task in tasks:
-                    self._check_inputs(task)
+                    streams.check_inputs(task, self._inputs, self._keys, self._context.stage)
             outputs = self._stage.process_batch(tasks)
             while type(outputs) is _COROUTINE:
                 outputs = self._awaited(outputs)
@@ -357,16 +357,6 @@ class Worker:
         for output in late:
             add(output)
         return f"[{','.join(entries)}]"
-
-    def _check_inputs(self, task):
-        keys = self._keys(task.data)
-        for name in self._inputs:
-            if name not in keys:
-                have = ", ".join(map(repr, keys))
-                raise KeyError(
-                    f"task {task.id} failed validation for stage {self._context.stage!r}:"
-                    f" it needs the key {name!r}, and has {have or 'no keys'}"
-                )
 
     def _entry(self, output, parts, metadata, dataset):
         if output is None:

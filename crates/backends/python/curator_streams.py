@@ -4,7 +4,7 @@
 the first table comes.
 """
 
-__all__ = ["as_table", "keys", "open_table", "stream"]
+__all__ = ["as_table", "check_inputs", "keys", "open_table", "stream"]
 
 
 def keys(data):
@@ -12,6 +12,18 @@ def keys(data):
     if isinstance(data, dict):
         return data
     return data.column_names if as_table(data) is data else ()
+
+
+def check_inputs(task, inputs, keys_of, stage):
+    """Refuses a task that lacks a key which the stage needs."""
+    keys = keys_of(task.data)
+    for name in inputs:
+        if name not in keys:
+            have = ", ".join(map(repr, keys))
+            raise KeyError(
+                f"task {task.id} failed validation for stage {stage!r}:"
+                f" it needs the key {name!r}, and has {have or 'no keys'}"
+            )
 
 
 def has_keys(data):

@@ -10,7 +10,7 @@ from curator._shared import shared
 from curator._stage import Task
 from curator._table import Body, TableError, from_ipc, to_ipc
 
-__all__ = ["decode", "encode", "tasks_of"]
+__all__ = ["crossed", "decode", "encode", "tasks_of"]
 
 _values = shared("curator_json")
 _plain = shared("curator_plain")
@@ -126,6 +126,17 @@ def _json(value: Any) -> bytes:
 def decode(head: str, body: Body) -> tuple[Task, list[int]]:
     """A task that came out, and the places of the items that it was made of."""
     identity, kind, dataset, metadata, sources, _ = _read(head)
+    return _task(kind, body, identity, dataset, metadata), sources
+
+
+def crossed(item: Any, index: int) -> Task:
+    """An item or an output as the task that it is in another process."""
+    head, body = encode(item, index)
+    kind, dataset, metadata = _read(head.decode())
+    return _task(kind, body, f"0_{index}", dataset, metadata)
+
+
+def _task(kind: str, body: Body, identity: str, dataset: str, metadata: dict[str, Any]) -> Task:
     if kind == "j":
         data = _read(str(body, "utf-8"))
     elif kind == "t":
@@ -134,10 +145,10 @@ def decode(head: str, body: Body) -> tuple[Task, list[int]]:
         data = loads(memoryview(body)[len(_MARK) :])
         if isinstance(data, Task):
             data.id, data.dataset_name, data.metadata = identity, dataset, metadata
-            return data, sources
+            return data
     else:
         data = bytes(body)
-    return Task(data, metadata, dataset, identity), sources
+    return Task(data, metadata, dataset, identity)
 
 
 def _read(text: str) -> Any:

@@ -3,10 +3,11 @@
 import copy
 import inspect
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
-from curator._data import tasks_of
+from curator._data import crossed, tasks_of
+from curator._errors import PipelineError
 from curator._report import RunReport, sort_key
 from curator._shared import shared
 from curator._stage import Aggregate, Context, Task, as_instance, name_of, names_of, settings_of
@@ -22,16 +23,13 @@ def run_stage(stage: Any, items: Iterable[Any]) -> list[Task]:
 
     assert run_stage(Clean(), [{"text": " a "}])[0].data == {"text": "a"}
     """
-    tasks = [_as_task(item, index) for index, item in enumerate(tasks_of(items))]
+    tasks = [crossed(item, index) for index, item in enumerate(tasks_of(items))]
     instance = as_instance(stage)
-    size = settings_of(instance).get("batch_size") or 1
-    return _Here(instance).run(tasks, int(size))
+    return _Here(instance, name_of(instance), settings_of(instance)).run(tasks)
 
 
 def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
     """A whole pipeline in this process, one stage after the other."""
-    from curator._errors import PipelineError
-
     begin = time.monotonic()
     settings = [settings_of(stage) for stage in pipeline.stages]
     for stage, chosen in zip(pipeline.stages, settings):
@@ -42,12 +40,12 @@ def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
                 hint='leave it out for the while: `pipeline.with_({"name": {"runtime_env": {}}})`',
                 stage=name_of(stage),
             )
-    tasks = [_as_task(item, index) for index, item in enumerate(tasks_of(items))]
+    tasks = [crossed(item, index) for index, item in enumerate(tasks_of(items))]
     reports: list[dict[str, Any]] = []
     for stage, name, chosen in zip(pipeline.stages, names_of(pipeline.stages), settings):
         began = time.monotonic()
         # The pipeline's own stage stays as it is, for the next run.
-        outputs = _Here(_sent(stage)).run(tasks, int(chosen.get("batch_size") or 1))
+        outputs = _Here(_copied(stage), name, chosen).run(tasks)
         reports.append(
             {
                 "name": name,
@@ -74,38 +72,36 @@ def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
     return RunReport(told, sorted(tasks, key=sort_key))
 
 
-def _as_task(item: Any, index: int) -> Task:
-    # A worker has a copy, too: what the stage does to it is not done to the caller's.
-    item = _sent(item)
-    if not isinstance(item, Task):
-        return Task(item, {}, "", f"0_{index}")
-    item.id = f"0_{index}"
-    return item
-
-
 class _Here:
     """A stage that works in this process."""
 
-    def __init__(self, stage: Any) -> None:
-        self._context = Context(name_of(stage), 0, "here", None)
+    def __init__(self, stage: Any, name: str, settings: Mapping[str, Any]) -> None:
+        self._context = Context(name, 0, "here", None)
         self._stage = shared("curator_nemo").as_stage(stage)
+        self._batch_size = int(settings.get("batch_size") or 1)
+        self._inputs = tuple(settings.get("inputs") or ())
+        self._streams = shared("curator_streams")
+        self._keys = getattr(self._stage, "keys_of", self._streams.keys)
         # Made for the first coroutine, and kept to the end, as in a worker: a client that `setup`
         # makes works in `process`.
         self._loop: Optional[_Loop] = None
 
-    def run(self, tasks: list[Task], batch_size: int) -> list[Task]:
+    def run(self, tasks: list[Task]) -> list[Task]:
         outputs: list[Task] = []
+        size = self._batch_size
         try:
             self._hook("setup_on_node")
             self._hook("setup")
             try:
                 if callable(getattr(self._stage, "process_batch", None)):
-                    for at in range(0, len(tasks), batch_size):
-                        outputs += self._batch(tasks[at : at + batch_size])
+                    for at in range(0, len(tasks), size):
+                        outputs += self._batch(tasks[at : at + size])
                 else:
                     for task in tasks:
                         parent = (task.id, task.metadata, task.dataset_name)
-                        outputs += _children(self._settled(self._stage.process(task)), *parent)
+                        self._check(task)
+                        given = self._settled(self._stage.process(task))
+                        outputs += _children(given, *parent)
             finally:
                 self._hook("teardown")
         finally:
@@ -116,7 +112,7 @@ class _Here:
     def _hook(self, name: str) -> None:
         hook = getattr(self._stage, name, None)
         if hook is not None:
-            takes = bool(inspect.signature(hook).parameters)
+            takes = shared("curator_code").takes_argument(hook)
             left = hook(self._context) if takes else hook()
             if inspect.isgenerator(left) or inspect.isasyncgen(left):
                 raise TypeError(
@@ -124,9 +120,15 @@ class _Here:
                 )
             self._settled(left)
 
+    def _check(self, task: Task) -> None:
+        if self._inputs:
+            self._streams.check_inputs(task, self._inputs, self._keys, self._context.stage)
+
     def _batch(self, tasks: list[Task]) -> list[Task]:
+        for task in tasks:
+            self._check(task)
         parents = [(task.id, task.metadata, task.dataset_name) for task in tasks]
-        given: Any = self._settled(self._stage.process_batch(tasks))
+        given: Any = self._settled(self._stage.process_batch(tasks), _entry)
         if isinstance(given, Aggregate):
             # The id of an aggregate is the engine's to give.
             return _children(list(given.outputs), f"r{parents[0][0]}", {}, parents[0][2])
@@ -144,16 +146,18 @@ class _Here:
             outputs += _children(self._settled(entry), *parent)
         return outputs
 
-    def _settled(self, value: Any) -> Any:
-        """What becomes of a coroutine, or a list of what a generator of either kind yields."""
+    def _settled(self, value: Any, sent: Optional[Callable[[Any], Any]] = None) -> Any:
+        """What becomes of a coroutine, or a list of what a generator of either kind yields, each
+        sent before the generator goes on."""
+        sent = sent or _sent
         if inspect.isgenerator(value):
-            return [_sent(item) for item in _yields(value)]
+            return [sent(item) for item in _yields(value)]
         if inspect.iscoroutine(value):
-            return self._settled(self._awaited(value))
+            return self._settled(self._awaited(value), sent)
         if inspect.isasyncgen(value):
 
             async def gather() -> list[Any]:
-                return [_sent(item) async for item in value]
+                return [sent(item) async for item in value]
 
             return self._awaited(gather())
         return value
@@ -213,7 +217,7 @@ def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str
         if data is None:
             continue
         data = _sent(data)
-        task = data if isinstance(data, Task) else Task(data, dict(metadata), dataset)
+        task = data if isinstance(data, Task) else Task(data, _sent(metadata), dataset)
         task.id = f"{identity}_{len(children)}"
         task.dataset_name = task.dataset_name or dataset
         children.append(task)
@@ -221,10 +225,27 @@ def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str
 
 
 def _sent(value: Any) -> Any:
-    """A stage, an item or an output as it is now: a worker gets and sends it before anything else
-    is done to it."""
+    """An output as another process would have it. It is sent before anything else is done to it."""
     try:
-        return copy.deepcopy(value)
+        task = crossed(value, 0)
+    except PipelineError as error:
+        cause = error.__cause__ or error
+        raise TypeError(f"the stage returned what cannot be sent: {cause}") from cause
+    return task if isinstance(value, Task) else task.data
+
+
+def _entry(value: Any) -> Any:
+    """An entry of a batch that is no coroutine or the like, sent: each task of a list by itself."""
+    if isinstance(value, list):
+        return [_sent(item) for item in value]
+    is_late = inspect.isawaitable(value) or inspect.isgenerator(value) or inspect.isasyncgen(value)
+    return value if is_late else _sent(value)
+
+
+def _copied(stage: Any) -> Any:
+    """A copy of a stage, as a worker has one."""
+    try:
+        return copy.deepcopy(stage)
     except Exception:
         # It cannot be copied, and is what it is.
-        return value
+        return stage

@@ -348,7 +348,7 @@ fn the_package_and_the_workers_have_the_same_files() {
             count += 1;
         }
     }
-    assert_eq!(count, 11);
+    assert_eq!(count, 12);
 }
 
 /// A checkpoint recognizes the work of another process, whose hashes and ids differ.

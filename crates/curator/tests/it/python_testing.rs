@@ -115,3 +115,108 @@ assert item == {"n": 1}
 "#,
     );
 }
+
+/// What a stage gets, and what comes of its answers, is what it is in a worker; so are the keys that it
+/// needs, the arguments of its hooks, and what is refused.
+#[test]
+fn values_hooks_and_keys_are_here_what_they_are_in_a_worker() {
+    passes(
+        &Folder::new(""),
+        r#"
+import dataclasses
+import datetime
+import enum
+import threading
+from curator import Aggregate, Pipeline, Task
+from curator.testing import run_stage
+
+class Colour(enum.Enum):
+    RED = "red"
+
+@dataclasses.dataclass
+class Row:
+    text: str
+
+class Own:
+    def __init__(self, x):
+        self.x = x
+    def __eq__(self, other):
+        return type(other) is Own and self.x == other.x
+
+def ways(one, items):
+    return [
+        lambda: Pipeline([one]).run(items).data,
+        lambda: Pipeline([one]).run(items, debug=True).data,
+        lambda: [task.data for task in run_stage(one, items)],
+    ]
+
+# What the stage gets, and what comes of it.
+values = [
+    Colour.RED, Row("a"), datetime.date(2026, 1, 2), (1, 2), {"a": (1, Colour.RED)}, b"raw", {1: 2},
+    Own(3), {"a": Own(4)}, {5}, 1.5, None,
+]
+given = [Task(value) for value in values]
+seen = lambda task: [[repr(task.data) if not isinstance(task.data, (Own, dict)) else type(task.data)]]
+same = lambda task: Task(task.data)
+for one in (same, seen):
+    expected, *others = [way() for way in ways(one, given)]
+    assert all(other == expected for other in others), (expected, others)
+    assert [type(it) for it in expected] == [type(it) for it in others[0]] == [type(it) for it in others[1]]
+
+class Named:
+    inputs = ["text"]
+    def process(self, task):
+        return task.data["text"]
+
+class NamedBatches:
+    inputs, batch_size = ["text"], 2
+    def process_batch(self, tasks):
+        return [task.data["text"] for task in tasks]
+
+class Hooks:
+    def setup(self, **named):
+        assert not named
+    def setup_on_node(self, *, ctx=None):
+        assert ctx is None
+    def teardown(self, *rest):
+        assert not rest
+    def process(self, task):
+        return task.data
+
+class Batches:
+    batch_size = 2
+    async def later(self, value):
+        return value
+    def process_batch(self, tasks):
+        for task in tasks:
+            yield [Task(1), 2] if task.data else self.later((1, 2))
+
+for one in (Named, NamedBatches):
+    told = []
+    for way in ways(one, [{"text": 1}, {"txt": 2}]):
+        try:
+            way()
+        except KeyError as error:
+            told.append(str(error))
+    assert len(told) == 3 and len(set(told)) == 1, told
+    assert "it needs the key 'text', and has 'txt'" in told[0], told
+for way in ways(Hooks, [1]):
+    assert way() == [1]
+for way in ways(Batches, [0, 1, 0]):
+    assert way() == [[1, 2], 1, 2, [1, 2]], way()
+
+for answer, words in [
+    (lambda task: Aggregate([1]), "returns it as the whole of its answer"),
+    (lambda task: (Task(1), Task(2)), "a task is an output of its own"),
+    (lambda task: threading.Lock(), "cannot pickle"),
+]:
+    for way in ways(answer, [1]):
+        try:
+            way()
+        except TypeError as error:
+            assert words in str(error), error
+        else:
+            raise AssertionError(words)
+"#,
+    );
+}

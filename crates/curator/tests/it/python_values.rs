@@ -393,6 +393,7 @@ inner = r'''
 import datetime
 import pandas
 from curator import Pipeline, PipelineError, Task
+from curator.testing import run_stage
 
 def same(task):
     return task
@@ -418,6 +419,14 @@ for frame, words in refused:
 frame = pandas.DataFrame({"a": ["x", None], "b": [1, 2]}, index=["i", "k"])
 [table] = Pipeline([same]).run([frame]).data
 pandas.testing.assert_frame_equal(table.to_pandas(), frame)
+
+# In this process, too, a stage gets the table that it gets in a worker.
+def text(task):
+    assert type(task.data) is type(table), task.data
+    return task.to_pandas()
+
+for found in (run_stage(text, [frame])[0], Pipeline([text, text]).run([frame], debug=True).outputs[0]):
+    pandas.testing.assert_frame_equal(found.to_pandas(), frame)
 '''
 environment(uv=packages).run("python", "-c", inner, check=True)
 "#,

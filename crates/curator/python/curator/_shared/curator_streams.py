@@ -1,0 +1,1 @@
+../../../../backends/python/curator_streams.py
