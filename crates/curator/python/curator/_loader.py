@@ -25,6 +25,7 @@ _NEEDED = (
     "_stage",
     "_nemo_worker",
     "_pickle",
+    "_parts",
     "_raised",
     "_vendor.__init__",
     "_vendor.cloudpickle.__init__",

@@ -17,6 +17,7 @@ import types
 import weakref
 from typing import Any, Optional
 
+from curator._parts import TOOLS
 from curator._raised import limited_parts_of, parts_of, rebuilt, reduces_itself
 from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
 
@@ -105,8 +106,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, BaseException) and not reduces_itself(type(obj)):
             return (rebuilt, *parts_of(obj))
         kind: Any = type(obj)
-        if kind is _CACHED and _travels_by_value(obj):
-            return (cached, (obj.__wrapped__, obj.cache_parameters()))
+        tool = TOOLS.get(kind)
+        if tool is not None:
+            parts: Any = tool(obj, _travels_by_value)
+            if parts is not None:
+                return parts
         reduced: Any = super().reducer_override(obj)
         if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_skeleton_class:
             slots = vars(obj).get("__slots__")
@@ -146,17 +150,12 @@ def _is_nowhere(root: str) -> bool:
     return True
 
 
-# What `functools.lru_cache` makes of a function: pickled by its name, whatever module it is in.
-_CACHED: Any = type(functools.lru_cache(len))
-
-
 def _travels_by_value(obj: Any) -> bool:
+    if isinstance(obj, types.ModuleType):
+        is_program = obj.__name__ in ("__main__", "__mp_main__")
+        return is_program or not cloudpickle._should_pickle_by_reference(obj)
     found = cloudpickle._lookup_module_and_qualname(obj)
     return found is None or cloudpickle._is_registered_pickle_by_value(found[0])
-
-
-def cached(function: Any, parameters: "dict[str, Any]") -> Any:
-    return functools.lru_cache(**parameters)(function)
 
 
 class _StagePickler(_Pickler):
@@ -268,22 +267,42 @@ def dumps_stage(stage: Any, *, with_module: bool) -> "tuple[bytes, list[str]]":
 
 
 def unsendable(stage: Any) -> Optional[str]:
-    """The name of what of a stage cannot be pickled: an attribute, or what its code refers to."""
+    """The name of what of a stage cannot be pickled: an attribute, of its class as well, or what
+    its code refers to."""
     wrapped = getattr(stage, "__wrapped__", None)
     parts: dict[str, Any] = {}
     functions: list[Any] = [wrapped]
     if wrapped is None:
         parts = {f"self.{name}": value for name, value in getattr(stage, "__dict__", {}).items()}
+        for kind in type(stage).__mro__:
+            parts.update(_held_by(kind))
         functions = [value for kind in type(stage).__mro__ for value in vars(kind).values()]
     for function in filter(inspect.isfunction, functions):
         found = inspect.getclosurevars(function)
-        parts.update({**found.globals, **found.nonlocals})
+        for name, value in {**found.globals, **found.nonlocals}.items():
+            kinds = value.__mro__ if isinstance(value, type) else type(value).__mro__
+            for kind in kinds:
+                parts.update(_held_by(kind))
+            parts[name] = value
     for name, value in parts.items():
         try:
             dumps(value)
         except Exception:
             return name
     return None
+
+
+def _held_by(kind: type) -> "dict[str, Any]":
+    """What a class that travels by value has as attributes, but for its code."""
+    if cloudpickle._should_pickle_by_reference(kind):
+        return {}
+    code = (types.FunctionType, classmethod, staticmethod, property)
+    descriptors = (types.GetSetDescriptorType, types.MemberDescriptorType)
+    return {
+        f"{kind.__name__}.{name}": value
+        for name, value in vars(kind).items()
+        if not isinstance(value, (*code, *descriptors)) and name[:2] != "__"
+    }
 
 
 def _is_own(module: Any) -> bool:

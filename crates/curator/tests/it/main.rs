@@ -34,6 +34,7 @@ mod python_scale;
 mod python_settings;
 mod python_testing;
 mod python_threads;
+mod python_travelling;
 mod python_values;
 mod recording;
 mod reporting;
