@@ -68,10 +68,16 @@ class Stream(Iterator[Task]):
         return self
 
     def __next__(self) -> Task:
-        return self.next_with_sources()[0]
+        try:
+            return self.next_with_sources()[0]
+        except KeyboardInterrupt:
+            # A traceback may hold this object for long.
+            self.close()
+            raise
 
     def next_with_sources(self) -> tuple[Task, list[int]]:
-        """The next task, and the places of the items that it was made of."""
+        """The next task, and the places of the items that it was made of. Ctrl-C is the caller's
+        to hear, and does not end the run."""
         if self._is_done:
             raise StopIteration
         try:

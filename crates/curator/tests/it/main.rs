@@ -25,6 +25,7 @@ mod python_checkpoints;
 mod python_ends;
 mod python_environments;
 mod python_functions;
+mod python_interrupted;
 mod python_mistakes;
 mod python_notebook;
 mod python_pipelines;
