@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional, Union, cast
 
 from curator._program import call, program
 
@@ -45,17 +45,44 @@ def environment(
     env = environment(uv=["packaging==24.0"])
     env.run("python", "-c", "import packaging", check=True)
     """
-    spec = dict(runtime_env or {})
+    given: Any = {} if runtime_env is None else runtime_env
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"`runtime_env` is a table, as in {{'uv': ['packaging']}}, not {given!r}: for packages"
+            " alone, `environment(uv=[...])`"
+        )
+    spec = dict(cast("Mapping[str, Any]", given))
     for name, packages in (("uv", uv), ("pip", pip)):
         if packages is not None:
-            spec[name] = packages if isinstance(packages, str) else list(packages)
+            spec[name] = _packages(name, packages)
     base = sys.executable if base is None else os.fspath(base)
     # A command may run in another folder, where relative paths would be those of other files; a
     # name alone is looked for on `PATH`.
     base = os.path.abspath(base) if os.path.exists(base) else base
-    arguments = ["--spec", json.dumps(spec), "--spec-dir", os.getcwd(), "--base", base]
+    arguments = ["--spec", _json(spec), "--spec-dir", os.getcwd(), "--base", base]
     cache = os.environ.get("CURATOR_CACHE_DIR")
     if cache:
         arguments += ["--cache-dir", os.path.abspath(cache)]
     told = json.loads(call(["env", "create", *arguments, "--json"]))
     return Environment(told, arguments)
+
+
+def _packages(name: str, given: Any) -> Any:
+    """Packages as a spec has them: a file's name, a list, or a table with more about them."""
+    if isinstance(given, (str, Mapping)):
+        return given if isinstance(given, str) else dict(cast("Mapping[str, Any]", given))
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"`{name}` is a list of packages, as in ['packaging'], or the name of a requirements"
+            f" file, not {given!r}"
+        )
+    return list(cast("Iterable[Any]", given))
+
+
+def _json(spec: Mapping[str, Any]) -> str:
+    for name, value in spec.items():
+        try:
+            json.dumps({name: value})
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"`{name}` of the environment is {value!r}: {error}") from None
+    return json.dumps(spec)

@@ -71,9 +71,9 @@ def call(arguments: list[str], text: str = "") -> str:
         text=True,
     )
     if done.returncode != 0:
-        message, _, hint = done.stderr.strip().partition("\n\nhint: ")
-        if message.startswith("error: "):
-            message = message[len("error: ") :]
+        # Before the error stands what was done until then.
+        _, mark, told = f"\n{done.stderr}".partition("\nerror: ")
+        message, _, hint = (told if mark else done.stderr).strip().partition("\n\nhint: ")
         from curator._errors import NoEnvironmentError
 
         raise NoEnvironmentError(message, hint=hint or None)

@@ -42,3 +42,44 @@ assert bare.stdout.strip() == os.path.abspath("v1"), bare
 "#,
     );
 }
+
+/// An error of an environment is the error alone, and a wrong argument is told by its name and value.
+#[test]
+fn errors_of_an_environment_name_what_is_wrong() {
+    passes(
+        &Folder::new(""),
+        r#"
+import subprocess
+from curator import NoEnvironmentError, environment
+
+# The error alone, without what was done before it.
+for spec in ({"uv": ["packaging==999"]}, {"uv": ["no-such-file"], "x": 1}, {"uv": "no-such-file"}):
+    try:
+        environment(spec)
+    except NoEnvironmentError as error:
+        first = error.args[0].splitlines()[0]
+        assert "finding or fetching" not in str(error) and not first.startswith("error:"), str(error)
+    else:
+        raise AssertionError(spec)
+
+for call, words in [
+    (lambda: environment(["packaging"]), "`runtime_env` is a table, as in {'uv': ['packaging']}, not ['packaging']"),
+    (lambda: environment("packaging"), "`runtime_env` is a table"),
+    (lambda: environment(uv=5), "`uv` is a list of packages, as in ['packaging'], or the name of a requirements file, not 5"),
+    (lambda: environment(pip=b"packaging"), "`pip` is a list of packages"),
+    (lambda: environment({"uv": {"packaging"}}), "`uv` of the environment is {'packaging'}"),
+]:
+    try:
+        call()
+    except TypeError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(words)
+
+# A table says more about packages.
+code = "import packaging; print(packaging.__version__)"
+made = environment(uv={"packages": ["packaging==24.0"]})
+assert made.run("python", "-c", code, stdout=subprocess.PIPE, text=True).stdout == "24.0\n"
+"#,
+    );
+}
