@@ -21,7 +21,7 @@ from curator._loader import entries
 from curator._program import Folder
 from curator._progress import Progress
 from curator._report import Plan, RunReport, declared_lines, sort_key
-from curator._stage import Task, declarations, expand, names_of, with_settings
+from curator._stage import Task, changes_of, declarations, expand, names_of, with_settings
 from curator._stream import Stream, ask
 
 __all__ = ["Pipeline"]
@@ -52,7 +52,7 @@ class Pipeline:
 
     def with_(self, changes: Mapping[str, Mapping[str, Any]]) -> "Pipeline":
         """Returns a copy with other settings for some stages, by their names."""
-        left = dict(changes)
+        left = changes_of(changes)
         names = names_of(self.stages)
         stages: list[Any] = []
         for stage, name in zip(self.stages, names):

@@ -77,9 +77,7 @@ class Stage:
 
 def with_settings(instance: Any, settings: Mapping[str, Any]) -> Any:
     """A copy of a stage's instance with other settings."""
-    unknown = [name for name in settings if name != "name" and name not in SETTINGS]
-    if unknown:
-        raise TypeError(f"{_unknown(unknown[0])}; there are name, {', '.join(SETTINGS)}")
+    _check_names(settings)
     changed = copy.copy(instance)
     before = _with_of(instance)
     # What the author declares is told beside what holds.
@@ -129,12 +127,34 @@ def _replaced(instance: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in settings if name in found and name not in before}
 
 
-def _unknown(name: str) -> str:
-    import difflib
+def _check_names(settings: Mapping[str, Any]) -> None:
+    """Refuses what is no setting, and a name that is none."""
+    for name, value in settings.items():
+        if name not in ("name", *SETTINGS):
+            import difflib
 
-    near = difflib.get_close_matches(name, SETTINGS, 1)
-    hint = f" (did you mean `{near[0]}`?)" if near else ""
-    return f"`{name}` is no setting of a stage{hint}"
+            near = difflib.get_close_matches(str(name), SETTINGS, 1)
+            hint = f" (did you mean `{near[0]}`?)" if near else ""
+            raise TypeError(
+                f"`{name}` is no setting of a stage{hint}; there are name, {', '.join(SETTINGS)}"
+            )
+        is_name = value is None or (isinstance(value, str) and value.strip())
+        if name == "name" and not is_name:
+            raise TypeError(f"`name` of a stage is text that is not empty, not {value!r}")
+
+
+def changes_of(changes: Any) -> dict[str, Mapping[str, Any]]:
+    """The settings to change, by the names of stages."""
+    table: Any = changes if isinstance(changes, Mapping) else {"": None}
+    for name, change in table.items():
+        if not isinstance(change, Mapping):
+            given = repr(change) if table is changes else repr(changes)
+            where = f" for the stage {name!r}" if table is changes else ""
+            raise TypeError(
+                "`with_` takes tables of settings by the names of stages, as in"
+                f" {{'Clean': {{'batch_size': 8}}}}, not {given}{where}"
+            )
+    return dict(table)
 
 
 def _called_by(function: Any) -> "Iterator[Any]":
@@ -193,9 +213,7 @@ def stage(what: Any = None, **settings: Any) -> Any:
     @stage
     def count(task): ...
     """
-    unknown = [name for name in settings if name != "name" and name not in SETTINGS]
-    if unknown:
-        raise TypeError(f"{_unknown(unknown[0])}; there are name, {', '.join(SETTINGS)}")
+    _check_names(settings)
 
     def made(what: Any) -> Any:
         if isinstance(what, type):
@@ -219,7 +237,8 @@ class CompositeStage:
         """Returns a copy with other settings for some of its stages, by their names."""
         changed = copy.copy(self)
         before: dict[str, Mapping[str, Any]] = self.__dict__.get("_curator_changes", {})
-        merged = {name: {**before.get(name, {}), **change} for name, change in changes.items()}
+        given = changes_of(changes)
+        merged = {name: {**before.get(name, {}), **change} for name, change in given.items()}
         changed.__dict__["_curator_changes"] = {**before, **merged}
         return changed
 
@@ -286,14 +305,9 @@ def settings_of(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
     for name, value in _with_of(instance).items():
         if name == "name":
             continue
-        if value is None:
-            settings.pop(name, None)
-        elif isinstance(value, Resources):
-            settings[name] = dataclasses.asdict(value)
-        else:
-            # A number of numpy's, for one.
-            stand_in = shared("curator_json").stand_in
-            settings[name] = json.loads(json.dumps(value, default=stand_in, allow_nan=False))
+        settings.pop(name, None)
+        if value is not None:
+            settings.update(_formed(name, value))
     preload: Any = settings.get("preload", False)
     is_list = type(preload) is list and all(isinstance(module, str) for module in preload)
     if not is_list and not isinstance(preload, bool):
@@ -301,6 +315,23 @@ def settings_of(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
             f"`preload` is a list of modules, as in ['pandas'], or False: not {preload!r}"
         )
     return settings
+
+
+def _formed(name: str, value: Any) -> dict[str, Any]:
+    """A setting of `with_`, in the forms that it may have on a class; nothing if it is empty."""
+    stand_in = shared("curator_json").stand_in
+    try:
+        told = shared("curator_declared").form(name, value)
+        if told is not None and "unread" in told:
+            # A class may not say as much.
+            told = {"value": json.loads(json.dumps(value, default=stand_in, allow_nan=False))}
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}`: {error}") from error
+    if told is not None:
+        return {name: told["value"]}
+    if value not in ({}, [], (), set()):
+        raise TypeError(f"`{name}` cannot be {value!r}")
+    return {}
 
 
 def declarations(instances: Sequence[Any]) -> list[dict[str, Any]]:

@@ -158,3 +158,66 @@ assert names(Pipeline([Both().with_({"a_3": {"name": "second"}, "a_2": {"name": 
 "#,
     );
 }
+
+/// A setting of `with_` or `@stage` has the forms that it has on a class; what is none is refused, with
+/// its name and value.
+#[test]
+fn with_takes_the_forms_that_a_class_takes() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import CompositeStage, Pipeline, PipelineError, Resources, stage
+from curator._stage import settings_of
+
+class Forms:
+    def process(self, task):
+        return task.data
+
+class Both(CompositeStage):
+    def decompose(self):
+        return [Forms(), stage(name="other")(lambda task: task.data)]
+
+# Each form of a setting that holds on a class holds with `with_`.
+for setting, forms in {
+    "inputs": ["a", {"a"}, ("a",), frozenset("a"), ["a"], (["data"], ["a"])],
+    "outputs": ["a", {"a"}, ("a",), ["a"]],
+    "resources": [{"cpus": 0.5}, Resources(cpus=0.5)],
+    "preload": [["json"], ("json",), False],
+    "runtime_env": [{}, {"uv": []}],
+    "batch_size": [2],
+}.items():
+    for value in forms:
+        declares = type("Declares", (Forms,), {setting: value})
+        expected = settings_of(declares())
+        assert expected and settings_of(Pipeline([Forms]).with_({"Forms": {setting: value}}).stages[0]) == expected
+        composite = Pipeline([Both().with_({"Forms": {setting: value}})])
+        assert settings_of(composite.stages[0]) == expected, (setting, value)
+        assert settings_of(stage(**{setting: value})(len)) == expected, (setting, value)
+assert Pipeline([Forms]).with_({"Forms": {"inputs": {"a"}}}).run([{"a": 1}]).data == [{"a": 1}]
+
+def refused(call, *words):
+    try:
+        call()
+    except (TypeError, ValueError) as error:
+        assert all(word in str(error) for word in words), (words, str(error))
+    else:
+        raise AssertionError(words)
+
+pipeline = Pipeline([Forms])
+for name in (5, "", " ", b"x", ["a"]):
+    words = "`name` of a stage is text", repr(name)
+    refused(lambda: pipeline.with_({"Forms": {"name": name}}), *words)
+    refused(lambda: Pipeline([Both().with_({"Forms": {"name": name}})]), *words)
+    refused(lambda: stage(name=name)(len), *words)
+    refused(lambda: stage(name=name)(Forms), *words)
+for owner in (pipeline, Both()):
+    refused(lambda: owner.with_({"Forms": 5}), "as in {'Clean': {'batch_size': 8}}", "not 5", "'Forms'")
+    refused(lambda: owner.with_({"Forms": [("batch_size", 1)]}), "not [('batch_size', 1)]")
+    refused(lambda: owner.with_(["Forms"]), "not ['Forms']")
+refused(lambda: pipeline.with_({"Forms": {5: 1}}), "`5` is no setting")
+for change in ({"inputs": 5}, {"outputs": {1: 2}}, {"preload": 5}, {"resources": 5}, {"batch_size": {1}}):
+    [field] = change
+    refused(lambda: pipeline.with_({"Forms": change}).plan(), "Forms", f"`{field}`")
+"#,
+    );
+}
