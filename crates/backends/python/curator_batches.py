@@ -423,7 +423,8 @@ class Worker:
         if self._promised:
             self._look_for_promised(data)
         if metadata or dataset:
-            metadata, dataset = self._described(metadata or {}, dataset)
+            metadata = {} if metadata is None else metadata
+            metadata, dataset = self._described(metadata, "" if dataset is None else dataset)
             rest = f",{metadata},{dataset}"
         else:
             rest = ""
@@ -487,10 +488,10 @@ class Worker:
             raise error from (None if isinstance(data, Task) else refused)
 
     def _described(self, metadata, dataset):
-        if not isinstance(metadata, dict):
-            raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
-        if not isinstance(dataset, str):
-            raise TypeError(f"dataset_name must be text, not {type(dataset).__name__}")
+        if not isinstance(metadata, dict) or not isinstance(dataset, str):
+            from curator_json import check_labels
+
+            check_labels(metadata, dataset)
         metadata, dataset = self._encoded(metadata, "metadata"), self._encoded(dataset, "dataset")
         return metadata.decode(), dataset.decode()
 

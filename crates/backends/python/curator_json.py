@@ -10,7 +10,14 @@ import enum
 import os
 import sys
 
-__all__ = ["find_answer", "find_refused", "in_forms_of_json", "joins_halves", "stand_in"]
+__all__ = [
+    "check_labels",
+    "find_answer",
+    "find_refused",
+    "in_forms_of_json",
+    "joins_halves",
+    "stand_in",
+]
 
 _DEEPEST = 200
 
@@ -193,6 +200,16 @@ def find_answer(value):
 
 
 _HOLDERS = (dict, list, tuple, set, frozenset)
+
+
+def check_labels(metadata, dataset):
+    """Refuses what cannot be the metadata of a task, or the name of its dataset."""
+    if not isinstance(metadata, dict):
+        kind = type(metadata).__name__
+        raise TypeError(f"metadata must be a dict, not {kind}: use {{}} where there is none")
+    if not isinstance(dataset, str):
+        kind = type(dataset).__name__
+        raise TypeError(f"dataset_name must be text, not {kind}: use '' where there is none")
 
 
 def joins_halves(text):

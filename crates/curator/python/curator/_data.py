@@ -80,10 +80,25 @@ def encode(item: Any, index: int) -> tuple[bytes, Body]:
             hint="give what can be pickled, such as a path, and open or make the rest in `process`",
         ) from error
     try:
-        head = _json([kind, item.dataset_name, item.metadata])
+        return _head(kind, item), body
     except (TypeError, ValueError, RecursionError) as error:
-        raise PipelineError(f"the metadata of task {index} is no JSON: {error}") from error
-    return head, body
+        raise PipelineError(f"task {index} cannot be sent to a worker: {error}") from error
+
+
+def _head(kind: str, task: Task) -> bytes:
+    """What is said of a task beside its data, which other programs read, too."""
+    metadata: Any = {} if task.metadata is None else task.metadata  # As workers have it.
+    dataset: Any = "" if task.dataset_name is None else task.dataset_name
+    _values.check_labels(metadata, dataset)
+    try:
+        head = _encode([kind, dataset, metadata]).encode()
+        if _plain.has_text_keys(metadata):
+            return head
+        why = "a key is no text"
+    except (TypeError, ValueError, RecursionError) as error:
+        why = str(error)
+    refused = _values.find_refused(metadata, "metadata")
+    raise TypeError(refused or _values.find_refused(dataset, "dataset_name") or why)
 
 
 def _encoded(data: Any) -> tuple[str, Body]:

@@ -59,3 +59,57 @@ assert type(back) is Own and back.more[0].data == 2
 "#,
     );
 }
+
+/// A task's metadata and the name of its dataset are refused with their type, their place and the way
+/// out, on every way that a task takes.
+#[test]
+fn metadata_that_is_none_is_refused_by_its_type() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import Pipeline, PipelineError, Task
+from curator.testing import run_stage
+
+def same(task):
+    return task
+
+def made(metadata, dataset):
+    task = Task(1)
+    task.metadata, task.dataset_name = metadata, dataset
+    return task
+
+wrong = [
+    ([1], "", "metadata must be a dict, not list: use {} where there is none"),
+    ("of", "", "metadata must be a dict, not str"),
+    ({}, 5, "dataset_name must be text, not int: use '' where there is none"),
+    ({"a": 1}, b"x", "dataset_name must be text, not bytes"),
+    ({"a": {1}}, "", "metadata['a'] is a builtins.set"),
+    ({1: 2}, "", "metadata has the key 1, and keys must be text"),
+    ({"a": "\ud800"}, "", "metadata['a'] holds half of a surrogate pair"),
+    ({}, "\ud800", "holds half of a surrogate pair"),
+]
+for metadata, dataset, words in wrong:
+    ways = [
+        lambda: Pipeline([same]).run([made(metadata, dataset)]),
+        lambda: Pipeline([same]).run([made(metadata, dataset)], debug=True),
+        lambda: run_stage(same, [made(metadata, dataset)]),
+        lambda: Pipeline([lambda task: made(metadata, dataset)]).run([0]),
+        lambda: run_stage(lambda task: made(metadata, dataset), [0]),
+    ]
+    for at, way in enumerate(ways):
+        try:
+            way()
+        except (TypeError, PipelineError) as error:
+            assert words in str(error), (at, words, str(error))
+            assert at > 2 or "task 0 cannot be sent to a worker" in str(error), error
+        else:
+            raise AssertionError((at, words))
+
+for given in (made(None, None), made({}, ""), made(None, "")):
+    for found in (Pipeline([same]).run([given]).outputs[0], run_stage(same, [given])[0]):
+        assert (found.metadata, found.dataset_name) == ({}, ""), found
+[found] = Pipeline([lambda task: made({"a": 1}, None), lambda task: made(None, "d")]).run([0])
+assert (found.metadata, found.dataset_name) == ({}, "d"), found
+"#,
+    );
+}
