@@ -66,6 +66,10 @@ class LocalExecutor(Executor):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_seconds("keep_warm", self.keep_warm)
+        if self.cpus is not None and not (_is_count(self.cpus) and self.cpus > 0):
+            raise ValueError(f"`cpus` is a number of cores, from 1 on, not {self.cpus!r}")
+        if self.templates is not None and not isinstance(self.templates, bool):
+            raise TypeError(f"`templates` is True or False, not {self.templates!r}")
         if isinstance(self.devices, (str, bytes)) or not _is_some(self.devices):
             raise TypeError(f"`devices` is a list of texts, as in ['0', '1'], not {self.devices!r}")
 
@@ -97,6 +101,20 @@ class _RayExecutor(Executor):
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
     _backend = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("init", "options"):
+            value: Any = getattr(self, name)
+            if not isinstance(value, Mapping):
+                raise TypeError(f"`{name}` is a table, as in {{'name': 'value'}}, not {value!r}")
+        for name in ("num_cpus", "num_gpus"):
+            value = getattr(self, name)
+            is_number = _is_count(value) or isinstance(value, float)
+            if value is not None and not (is_number and 0 <= value < math.inf):
+                raise ValueError(f"`{name}` is a number, from 0 on, not {value!r}")
+        if self.address is not None and not isinstance(self.address, str):
+            raise TypeError(f"`address` is text, as in 'auto', not {self.address!r}")
 
     @property
     def is_remote(self) -> bool:
@@ -173,6 +191,10 @@ def executor_of(given: Any) -> Executor:
         what = f"the class {given.__qualname__}" if isinstance(given, type) else repr(given)
         raise TypeError(f"{what} is no executor: give one, such as `LocalExecutor()`")
     return given
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_seconds(name: str, seconds: Any) -> None:

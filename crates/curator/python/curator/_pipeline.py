@@ -49,6 +49,20 @@ class Pipeline:
         self.description = description
         self.base = base
         self.runtime_env = runtime_env
+        self._check()
+
+    def _check(self) -> None:
+        """Refuses arguments that mean nothing; attributes may have been set since."""
+        texts: list[tuple[str, Any]] = [("name", self.name), ("description", self.description)]
+        for name, value in texts:
+            if not isinstance(value, str) and (name == "name" or value is not None):
+                raise TypeError(f"`{name}` of a pipeline is text, not {value!r}")
+        base: Any = self.base
+        if base is not None and not isinstance(base, Mapping):
+            folder_of(base, "base")
+        env: Any = self.runtime_env
+        if env is not None and not isinstance(env, Mapping):
+            raise TypeError(f"`runtime_env` is a table, as in {{'uv': ['packaging']}}, not {env!r}")
 
     def with_(self, changes: Mapping[str, Mapping[str, Any]]) -> "Pipeline":
         """Returns a copy with other settings for some stages, by their names."""
@@ -146,6 +160,7 @@ class Pipeline:
         if debug:
             from curator.testing import run_here
 
+            self._check()
             kept = {"checkpoint": checkpoint, "record": record, "locked": locked, "page": page}
             for name, value in kept.items():
                 if value:
@@ -193,6 +208,7 @@ class Pipeline:
     ) -> tuple[dict[str, Any], Executor]:
         """The first frame to the program, and the executor, which by default is this machine."""
         executor = executor_of(executor)
+        self._check()
         if not self.stages:
             raise PipelineError(
                 f"pipeline {self.name!r} has no stages",
@@ -222,11 +238,6 @@ class Pipeline:
         if self.description is not None:
             file["description"] = self.description
         if self.runtime_env is not None:
-            if not isinstance(self.runtime_env, Mapping):
-                raise TypeError(
-                    "`runtime_env` is a table, as in {'uv': ['packaging']}, not"
-                    f" {self.runtime_env!r}"
-                )
             file["runtime_env"] = dict(self.runtime_env)
         if executor.failure_policy is not None:
             file["failure_policy"] = executor.failure_policy

@@ -274,3 +274,48 @@ for hint in hints:
 "#;
     passes(&Folder::new(""), &text.replace("ADVICE", &format!("{advice:?}")));
 }
+
+/// Wrong arguments of executors and pipelines are told where they are written.
+#[test]
+fn arguments_are_checked_where_they_are_written() {
+    passes(
+        &Folder::new(""),
+        r#"
+from curator import LocalExecutor, Pipeline, RayDataExecutor
+
+def same(task):
+    return task.data
+
+def refused(call, *words):
+    try:
+        found = call()
+    except (TypeError, ValueError) as error:
+        assert all(word in str(error) for word in words), (words, str(error))
+    else:
+        raise AssertionError((words, found))
+
+# Where it is written, and not where it is run.
+for value in (0, -1, 1.5, "2", True):
+    refused(lambda: LocalExecutor(cpus=value), "`cpus`", repr(value))
+refused(lambda: LocalExecutor(templates="no"), "`templates`", "'no'")
+for name in ("init", "options"):
+    refused(lambda: RayDataExecutor(**{name: 5}), f"`{name}`", "a table", "5")
+for name in ("num_cpus", "num_gpus"):
+    for value in (-1, "2", float("nan"), float("inf"), True):
+        refused(lambda: RayDataExecutor(**{name: value}), f"`{name}`", repr(value))
+refused(lambda: RayDataExecutor(address=5), "`address`", "5")
+refused(lambda: Pipeline([same], runtime_env="x"), "`runtime_env` is a table", "'x'")
+refused(lambda: Pipeline([same], runtime_env=["packaging"]), "`runtime_env` is a table")
+refused(lambda: Pipeline([same], base=5), "`base`", "5")
+refused(lambda: Pipeline([same], name=5), "`name`", "5")
+refused(lambda: Pipeline([same], description=5), "`description`", "5")
+later = Pipeline([same])
+later.runtime_env = "x"
+for call in (later.plan, later.describe, lambda: later.run([1]), lambda: later.run([1], debug=True)):
+    refused(call, "`runtime_env` is a table")
+
+assert Pipeline([same], name="mine", base=None).run([1], LocalExecutor(cpus=1, templates=False)).data == [1]
+RayDataExecutor(num_cpus=0, num_gpus=0.5, address="auto")
+"#,
+    );
+}

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// The policy for a task that fails.
@@ -29,7 +30,7 @@ pub struct Engine {
     /// The engine's name. By default, `local`.
     pub backend: Backend,
     /// For `local`, the number of cores that the stages share. By default, those of the machine.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "some_cores")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub cpus: Option<usize>,
     /// For `local`, the devices that the stages share, by the names that `CUDA_VISIBLE_DEVICES`
@@ -70,6 +71,16 @@ pub struct Engine {
     /// `resource_wait_timeout_s`, `reserved_cpus` and `reserved_gpus`.
     #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "envspec::json::object")]
     pub options: Map<String, Value>,
+}
+
+/// Reads a number of cores that something can run on.
+fn some_cores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let cores = Option::deserialize(deserializer)?;
+    if cores == Some(0) {
+        let wanted = "a whole number from 1 on";
+        return Err(D::Error::invalid_value(Unexpected::Unsigned(0), &wanted));
+    }
+    Ok(cores)
 }
 
 impl fmt::Debug for Engine {

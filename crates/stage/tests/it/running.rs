@@ -142,6 +142,10 @@ fn a_wrong_change_is_told_by_its_key() {
         ("stage.Clean.args.when=1979-05-27", "JSON has no dates"),
         ("stage..a=1", "no key"),
         ("failure_policy=\"never\"", "`failure_policy`: unknown variant"),
+        (
+            "engine.cpus=0",
+            "`engine.cpus`: invalid value: integer `0`, expected a whole number from 1 on",
+        ),
     ] {
         let error = changed(&[text]).unwrap_err();
         assert!(error.to_string().contains(words), "{text}: {error}");
