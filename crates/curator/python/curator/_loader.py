@@ -11,7 +11,7 @@ from typing import Any, Optional
 from curator._digest import digest
 from curator._errors import PipelineError
 from curator._folders import own_folders
-from curator._pickle import dumps_stage, unsendable
+from curator._pickle import dumps_stage, is_own, unsendable
 from curator._preload import add_preloads
 from curator._sources import Sources
 from curator._stage import names_of, settings_of
@@ -65,6 +65,8 @@ def _entry(
             hint="open files, sockets, locks and the like in `setup`, which runs in the worker",
             stage=name,
         ) from error
+    for module in modules:
+        _check_module(name, module)
     try:
         settings = settings_of(stage, is_quiet=is_quiet)
         json.dumps(settings)
@@ -85,6 +87,29 @@ def _entry(
         **settings,
     }
     return entry, modules
+
+
+def _check_module(stage: str, module: str) -> None:
+    """Refuses a module of the user's in whose place a worker would import another one."""
+    root = module.partition(".")[0]
+    found = sys.modules.get(root)
+    if found is not None and root in _standard() and is_own(found):
+        raise PipelineError(
+            f"stage {stage!r} uses your module `{root}` ({getattr(found, '__file__', None)}), and"
+            " Python has a module of that name, which comes first in a worker",
+            hint="give the file another name",
+            stage=stage,
+        )
+
+
+@functools.cache
+def _standard() -> frozenset[str]:
+    """The names of Python's own modules."""
+    if sys.version_info >= (3, 10):
+        return sys.stdlib_module_names
+    folder = os.path.dirname(os.__file__)
+    files = (name.partition(".")[0] for name in os.listdir(folder) if name.endswith(".py"))
+    return frozenset((*files, *sys.builtin_module_names))
 
 
 @functools.cache

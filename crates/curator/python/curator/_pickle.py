@@ -21,7 +21,7 @@ from curator._parts import TOOLS
 from curator._raised import limited_parts_of, parts_of, rebuilt, reduces_itself
 from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
 
-__all__ = ["dumps", "dumps_exception", "dumps_stage", "loads", "unsendable"]
+__all__ = ["dumps", "dumps_exception", "dumps_stage", "is_own", "loads", "unsendable"]
 
 # Known to every Python from 3.8 on.
 _PROTOCOL = 5
@@ -255,7 +255,7 @@ def dumps_stage(stage: Any, *, with_module: bool) -> "tuple[bytes, list[str]]":
     """A stage's instance, and the modules that its reader imports; with the module of its class,
     where workers cannot have that module."""
     module = sys.modules.get(type(stage).__module__)
-    by_value = with_module and module is not None and _is_own(module)
+    by_value = with_module and module is not None and is_own(module)
     if by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -305,7 +305,7 @@ def _held_by(kind: type) -> "dict[str, Any]":
     }
 
 
-def _is_own(module: Any) -> bool:
+def is_own(module: Any) -> bool:
     """Whether a module is a file of the user's, and none of an installed package's."""
     from curator._folders import own_folders
 

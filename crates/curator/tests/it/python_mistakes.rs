@@ -319,3 +319,46 @@ RayDataExecutor(num_cpus=0, num_gpus=0.5, address="auto")
 "#,
     );
 }
+
+/// In a program its own folder comes first, and in a worker last: a file with the name of one of Python's
+/// modules would be another one there.
+#[test]
+fn a_module_that_is_another_one_in_a_worker_is_refused() {
+    let folder = Folder::new("");
+    folder.write("statistics.py", "def mean(numbers): return 'mine'\n");
+    folder.write("uses.py", "import statistics\n");
+    passes(
+        &folder,
+        r#"
+import os
+import statistics
+from curator import Pipeline, PipelineError
+
+assert statistics.mean([1]) == "mine"
+
+class Mean:
+    def process(self, task):
+        return statistics.mean(task.data)
+
+def mean(task):
+    return statistics.mean(task.data)
+
+for stage in (Mean, mean, lambda task: statistics.mean(task.data), statistics.mean):
+    try:
+        Pipeline([stage]).run([[1, 2]])
+    except PipelineError as error:
+        path = os.path.abspath("statistics.py")
+        assert f"uses your module `statistics` ({path})" in str(error), error
+        assert error.hint == "give the file another name", error.hint
+    else:
+        raise AssertionError(stage)
+
+# Python's own is what a stage finds that imports it there.
+def theirs(task):
+    import calendar
+    return calendar.isleap(task.data)
+
+assert Pipeline([theirs]).run([2000]).data == [True]
+"#,
+    );
+}

@@ -382,6 +382,7 @@ for module in (plugin, made):
 /// A frame that Arrow would have as another is refused where a program hands it in, as it is where a
 /// stage returns it.
 #[test]
+#[cfg(feature = "arrow")]
 fn frames_of_a_program_are_what_they_were_or_refused() {
     passes(
         &Folder::new(""),
