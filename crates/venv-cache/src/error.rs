@@ -316,7 +316,7 @@ impl Error {
         }
     }
 
-    /// Returns whether the error means that this user may not write here, or that nobody may now.
+    /// Returns whether the error means that this user may not write here, or that no user may now.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Io { source, .. } | Self::ReadOnly { source, .. } => files::is_refusal(source),
