@@ -18,7 +18,8 @@ __all__ = ["BeforeFork", "leave"]
 
 
 class BeforeFork:
-    """What a worker has from its template."""
+    """What workers have from their template. It is made there, since to count what is frozen takes
+    longer than a fork."""
 
     def __init__(self):
         self.modules = set(sys.modules)
