@@ -6,13 +6,12 @@
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use envspec::{Install, Tool};
-use files::{Access, Draft, Folder, Foreign, Kind, Mark, MarkError};
+use files::{Access, Folder, Kind};
 use pep440_rs::Version;
 
 use crate::bytecode::compile_recorded;
@@ -26,18 +25,13 @@ use crate::redact::Secrets;
 use crate::scratch::Scratch;
 use crate::search::{Search, access_of, pip_version, uv_in};
 use crate::settings::Settings;
+use crate::tools_dir::{self, STAGING_PREFIX};
 use crate::transcript::tool_name;
 use crate::variables::with_settings;
 use crate::wanted::Wanted;
 
-/// Prefix of the names of temporary folders.
-const STAGING_PREFIX: &str = ".new-";
-
 /// Pause between two tries for a lock that another process holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-
-/// The mark of a folder of tools: the empty lock file, which is created before all else.
-const MARK: Mark = Mark { name: "bootstrap.lock", text: "" };
 
 /// Fetching of a missing tool.
 pub(crate) struct Bootstrap<'a> {
@@ -112,23 +106,8 @@ impl<'a> Bootstrap<'a> {
 
     /// Waits for the lock that all processes sharing the folder take before they make a tool.
     fn lock(&self) -> Result<File, Error> {
-        let dir = self.search.dir;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).context("make", dir)?;
-        let access = access_of(dir)?;
-        // Tools that were copied here came without a lock.
-        let is_tool = |name: OsString| {
-            let name = name.to_string_lossy();
-            ["uv-", "pip-", STAGING_PREFIX].iter().any(|start| name.starts_with(start))
-        };
-        let has_tools =
-            |folder: &Folder| folder.names().is_ok_and(|names| names.into_iter().all(is_tool));
-        let share = |file: &File| access.share(file);
-        let draft = Draft::default().with_mode(access.file_mode()).before(&share);
-        MARK.claim_with(dir, has_tools, &draft).map_err(|error| match error {
-            MarkError::Foreign(Foreign { dir, found }) => Error::NotTools { dir, found },
-            MarkError::Io { action, path, source } => Error::Io { action, path, source },
-        })?;
-        let path = dir.join(MARK.name);
+        let access = tools_dir::claim(self.search.dir)?;
+        let path = tools_dir::lock_file(self.search.dir);
         // A lock file of another user can be locked, too.
         let file = access.open_lock(&path).context("open", &path)?;
         let mut is_first = true;

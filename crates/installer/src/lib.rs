@@ -84,6 +84,7 @@ mod sources;
 pub mod testing;
 mod tool_options;
 mod tools;
+mod tools_dir;
 mod transcript;
 mod variables;
 mod wanted;

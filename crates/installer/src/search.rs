@@ -19,6 +19,7 @@ use crate::error::{Error, IoResultExt};
 use crate::interpreter::{self, Description};
 use crate::process::{self, Streams};
 use crate::request::absolute;
+use crate::tools_dir;
 use crate::wanted::Wanted;
 
 /// The file that runs a pip for another interpreter, without importing anything beside it.
@@ -93,7 +94,7 @@ impl Search<'_> {
         // Without one it is an old pip in a folder of its own, which is started as a folder.
         let entry = if runner.is_file() { runner } else { package_dir.to_owned() };
         let has_bytecode = package_dir.join("_internal").join("__pycache__").is_dir();
-        let bytecode_dir = (!has_bytecode).then(|| self.dir.join("bytecode"));
+        let bytecode_dir = (!has_bytecode).then(|| tools_dir::bytecode_dir(self.dir)).flatten();
         Program::Pip { entry, bytecode_dir }
     }
 

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use envspec::Tool;
-use installer::{Ambient, Request, Tools};
+use installer::{Ambient, Deadline, Request, Tools};
 
 use crate::world::{
-    Environment, in_a_process, install, installer, requirement_of, source_tree, tools_dir,
+    Environment, LIMIT, in_a_process, install, installer, requirement_of, source_tree, tools_dir,
+    without_uv,
 };
 
 const TOOLS: [Tool; 2] = [Tool::Pip, Tool::Uv];
@@ -129,6 +130,30 @@ fn the_base_whose_pip_is_used_stays_as_it_is() {
     pip.install(&Request::new(&wanted, &python)).unwrap();
     assert_eq!(environment.version_of("packaging"), "24.0");
     assert!(before == base.snapshot(), "the base has changed");
+}
+
+/// The bytecode of a pip that came without lies in the folder of fetched tools: it is that afterwards,
+/// so that a uv can be fetched. In a folder that is not ours nothing is written.
+#[test]
+fn what_pip_compiles_is_kept_in_a_folder_of_tools_and_nowhere_else() {
+    let base = Environment::with_pip();
+    base.eval(
+        "__import__('shutil').rmtree(__import__('pip').__path__[0] + '/_internal/__pycache__')",
+    );
+    let foreign = tempfile::tempdir().unwrap();
+    fs::write(foreign.path().join("notes.txt"), "mine").unwrap();
+    let own = tempfile::tempdir().unwrap();
+    for (dir, entries) in [(foreign.path(), 1), (own.path(), 2)] {
+        let tools = Tools::new(dir).with_ambient(without_uv());
+        let pip = tools.locate(Tool::Pip, None, &base.python(), Deadline::after(LIMIT)).unwrap();
+        let environment = Environment::bare();
+        let wanted = install(Tool::Pip, &["packaging==24.0"]);
+        pip.install(&Request::new(&wanted, &environment.python())).unwrap();
+        assert_eq!(environment.version_of("packaging"), "24.0");
+        assert_eq!(fs::read_dir(dir).unwrap().count(), entries);
+    }
+    let tools = Tools::new(own.path()).with_ambient(without_uv());
+    tools.locate(Tool::Uv, None, &base.python(), Deadline::after(LIMIT)).unwrap();
 }
 
 #[test]
