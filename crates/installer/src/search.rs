@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::ambient::Ambient;
 use crate::command::Command;
 use crate::command_line::Program;
 use crate::deadline::Limit;
-use crate::error::{Error, IoResultExt};
+use crate::error::Error;
 use crate::interpreter::{self, Description};
 use crate::process::{self, Streams};
 use crate::request::absolute;
@@ -158,14 +157,6 @@ impl Search<'_> {
                 Some((version.parse().ok()?, entry.path()))
             })
             .collect()
-    }
-}
-
-/// Returns the rules for the folder of tools, which may not exist yet.
-pub(crate) fn access_of(dir: &Path) -> Result<Access, Error> {
-    match Access::of(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Access::Private),
-        found => found.context("read", dir),
     }
 }
 

@@ -14,7 +14,8 @@ use crate::error::Error;
 use crate::installer::Installer;
 use crate::interpreter::{self, Bytecode};
 use crate::request::absolute;
-use crate::search::{Search, access_of};
+use crate::search::Search;
+use crate::tools_dir::access_of;
 use crate::wanted::Wanted;
 
 /// Finds pip and uv, and keeps fetched ones in a folder, by version.

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use files::{Access, Draft, Folder, Foreign, Mark, MarkError};
 
 use crate::error::{Error, IoResultExt};
-use crate::search::access_of;
 
 /// The mark of a folder of tools: the empty lock file, which is created before all else.
 const MARK: Mark = Mark { name: "bootstrap.lock", text: "" };
@@ -54,5 +54,13 @@ pub(crate) fn bytecode_dir(dir: &Path) -> Option<PathBuf> {
             tracing::debug!(%error, "no bytecode of pip is kept");
             None
         }
+    }
+}
+
+/// Returns the rules of access to the folder, which may not exist yet.
+pub(crate) fn access_of(dir: &Path) -> Result<Access, Error> {
+    match Access::of(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Access::Private),
+        found => found.context("read", dir),
     }
 }
