@@ -41,7 +41,7 @@ def _literal(text, stage):
     return Literals(b"" if text is None else text, stage["name"])
 
 
-def _constructed(code, stages, watch):
+def _constructed(code, stages):
     """Returns the instances' declarations, from a child: `[settings, near]` or the problem."""
     from curator_code import construct, declared_by, describe_error, module_of
 
@@ -51,47 +51,49 @@ def _constructed(code, stages, watch):
         text = f"{told['type']}: {told['message']}"[:2000]
         return {"phase": phase, "missing": missing, "text": text}
 
-    watch.begin()
     try:
+        module = module_of(code)
+    except BaseException as error:
+        return [{"problem": problem_of(error, "import")} for _ in stages]
+    answers = []
+    for stage in stages:
         try:
-            module = module_of(code)
+            found = declared_by(construct(module, stage["name"], stage["args"]))
+            answers.append({"found": found})
         except BaseException as error:
-            return [{"problem": problem_of(error, "import")} for _ in stages]
-        answers = []
-        for stage in stages:
-            try:
-                found = declared_by(construct(module, stage["name"], stage["args"]))
-                answers.append({"found": found})
-            except BaseException as error:
-                answers.append({"problem": problem_of(error, "construct")})
-        return answers
-    finally:
-        watch.end()
+            answers.append({"problem": problem_of(error, "construct")})
+    return answers
 
 
-def _is_of_base(path):
-    """Whether a path belongs to the base's distributions, which its fingerprint tells apart."""
-    import sysconfig
+class _Base:
+    """The folders of the base's distributions, which its fingerprint tells apart."""
 
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {sysconfig.get_paths().get(name) for name in names} - {None}
-    folders |= {os.path.realpath(folder) for folder in folders}
-    folders.add(os.path.dirname(os.path.abspath(__file__)))
-    is_below = any(path == folder or path.startswith(folder + os.sep) for folder in folders)
-    return is_below or f"{os.sep}site-packages{os.sep}" in path
+    def __init__(self):
+        import sysconfig
+
+        paths = sysconfig.get_paths()
+        folders = {paths.get(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+        folders -= {None}
+        folders |= {os.path.realpath(folder) for folder in folders}
+        folders.add(os.path.dirname(os.path.abspath(__file__)))
+        self._begins = tuple(folder + os.sep for folder in folders)
+
+    def has(self, path):
+        is_below = (path + os.sep).startswith(self._begins)
+        return is_below or f"{os.sep}site-packages{os.sep}" in path
 
 
-def _own_files(first):
+def _own_files(first, base):
     """Returns the files of the modules that the answers depend on."""
     files = {first}
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.endswith(".py") and not _is_of_base(path):
+        if isinstance(path, str) and path.endswith(".py") and not base.has(path):
             files.add(os.path.abspath(path))
     return files
 
 
-def _looked_for(watch):
+def _looked_for(watch, base):
     """Returns the files that the answers depend on beside modules, also where there are none."""
     files = {path for path in watch.files if os.path.isfile(path) or not os.path.lexists(path)}
     for name, folders in watch.missing():
@@ -99,12 +101,12 @@ def _looked_for(watch):
         for folder in sys.path if folders is None else folders:
             place = os.path.join(os.path.abspath(folder), leaf)
             files |= {f"{place}.py", os.path.join(place, "__init__.py")}
-    return {path for path in files if not _is_of_base(path)}
+    return {path for path in files if not base.has(path)}
 
 
-def _sources(files, watch=None):
+def _sources(files, looked_for=(), folders=()):
     """Returns the files' digests, folders' names, and whether any code reads variables; None if a
-    module's file is gone."""
+    module's file is gone, or a name is no text, which the engine could not read."""
     import hashlib
 
     from curator_watch import names_in
@@ -116,17 +118,23 @@ def _sources(files, watch=None):
             return None
         has_variables |= b"environ" in text or b"getenv" in text
         digests.append([path, hashlib.sha256(text).hexdigest()])
-    listings = []
-    if watch is not None:
-        for path in sorted(_looked_for(watch) - set(files)):
-            text = _text(path)
-            digests.append([path, "" if text is None else hashlib.sha256(text).hexdigest()])
-        listings = [
-            [folder, names_in(folder)]
-            for folder in sorted(watch.folders)
-            if not _is_of_base(folder)
-        ]
+    for path in sorted(set(looked_for) - set(files)):
+        text = _text(path)
+        digests.append([path, "" if text is None else hashlib.sha256(text).hexdigest()])
+    listings = [[folder, names_in(folder)] for folder in sorted(folders)]
+    try:
+        for path, names in (*digests, *listings):
+            "".join((path, *(names or ()))).encode()
+    except UnicodeEncodeError:
+        return None
     return {"digests": digests, "listings": listings, "has_variables": has_variables}
+
+
+def _sources_of(path, watch):
+    """Returns what the answers depend on that this process has found."""
+    base = _Base()
+    folders = [folder for folder in watch.folders if not base.has(folder)]
+    return _sources(_own_files(path, base), _looked_for(watch, base), folders)
 
 
 def _in_child(group, path, limit):
@@ -147,8 +155,10 @@ def _in_child(group, path, limit):
             from curator_watch import Watch
 
             watch = Watch()
-            answers = _constructed(group["code"], group["stages"], watch)
-            files = _sources(_own_files(path), watch) if path else None
+            watch.begin()
+            answers = _constructed(group["code"], group["stages"])
+            watch.end()
+            files = _sources_of(path, watch) if path else None
             data = json.dumps([answers, files]).encode()
             while data:
                 data = data[os.write(theirs, data) :]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use backends::worker::write_shim;
 use backends::{Error, Event, ExecutorExt, Plan};
@@ -496,6 +497,12 @@ fn what_a_class_reads_is_asked_anew_when_it_changes() {
         fs::write(dir.path().join(name), text).unwrap();
         assert_eq!(size(code), Some(2), "{name}");
     }
+    // A name that is no text is listed, too.
+    let odd = std::ffi::OsStr::from_bytes(b"part\xff");
+    fs::write(dir.path().join(odd), "").unwrap();
+    assert_eq!(size(lists), Some(3));
+    fs::remove_file(dir.path().join(odd)).unwrap();
+    assert_eq!(size(lists), Some(2));
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Kept answers: by the stage's code and arguments, the base, and the variables, as long as their
 //! source files are unchanged.
 
-use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use envspec::Digest;
@@ -90,9 +88,8 @@ impl KeptAnswer {
 /// Returns the names in a folder, in the order and with the exception of `names_in` in
 /// `curator_watch.py`.
 fn listing(folder: &Path) -> Option<Vec<String>> {
-    let names = std::fs::read_dir(folder).ok()?.map(|entry| Ok(entry?.file_name()));
-    let names: Vec<OsString> = names.collect::<io::Result<_>>().ok()?;
-    let names = names.into_iter().map(|name| name.into_string().ok());
+    let entries = std::fs::read_dir(folder).ok()?;
+    let names = entries.map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = names.collect::<Option<_>>()?;
     names.retain(|name| name != "__pycache__");
     // Both orders are those of characters.
