@@ -28,7 +28,7 @@ NEVER = 2**31 - 1 - 4711
 BEGAN = time_ns()
 INHERITED = []
 WATCH = Watch()
-# In a worker: what it has from its template.
+# What workers have from this process, once it forks.
 BEFORE_FORK = []
 
 
@@ -54,7 +54,6 @@ class Template:
         self.warning = None
         self.leading = []
         self.imported = []
-        self._before_fork = None
         self._thresholds = gc.get_threshold()
 
     def preload(self):
@@ -112,7 +111,7 @@ class Template:
     def serve(self, send):
         """Forks when it is asked to. Returns in the children alone: this process ends here."""
         gc.freeze()
-        self._before_fork = BeforeFork()
+        BEFORE_FORK[:] = [BeforeFork()]
         children = set()
         while True:
             frame = self._channel.receive()
@@ -210,7 +209,6 @@ class Template:
                 os.environ[name] = value
         if gc.get_threshold()[0] == NEVER:
             gc.set_threshold(*self._thresholds)
-        BEFORE_FORK.append(self._before_fork)
         _reseed()
 
 
