@@ -20,7 +20,7 @@ use super::run::{IDLE_LIMIT, Run};
 use super::rust_slot;
 use super::scaling::{wants_worker, worker_counts};
 use super::stage_run::StageRun;
-use crate::provision::{Eviction, Provisioner, ProvisionerBuilder, check_folders};
+use crate::provision::{Eviction, Provisioner, ProvisionerBuilder, check_fields, check_folders};
 use crate::run::{
     EnvReport, Error, Event, Executor, FailurePolicy, Observer, Over, Owner, Plan, PlannedStage,
     RunReport, STOP_GRACE, Secrets, Sink, StageReport, Stop, tell_dropped,
@@ -184,10 +184,7 @@ impl LocalExecutor {
         for stage in plan.stages() {
             let Some(env) = &stage.env else { continue };
             let name = &stage.settings.name;
-            if let Some(field) = env.engine_fields.keys().next() {
-                let owner = Owner::Stage(name.clone());
-                return Err(Error::EngineField { owner, field: field.clone() });
-            }
+            check_fields(env, || Owner::Stage(name.clone()))?;
             check_folders(env).map_err(|error| Error::Environment {
                 stages: vec![name.clone()],
                 source: Box::new(error),

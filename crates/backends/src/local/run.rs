@@ -149,9 +149,16 @@ impl Run {
 
     /// Ends the run; the first error is the one that is reported.
     pub(crate) fn fail(&self, error: Error) {
-        let error = self.secrets.error(error);
-        self.error.lock().get_or_insert(error);
+        self.keep_first(self.secrets.error(error));
         self.stop();
+    }
+
+    /// Keeps an error if there is none yet; returns whether it is the first.
+    fn keep_first(&self, error: Error) -> bool {
+        let mut kept = self.error.lock();
+        let is_first = kept.is_none();
+        kept.get_or_insert(error);
+        is_first
     }
 
     /// Ends the run without an error of its own.
@@ -235,13 +242,7 @@ impl Run {
             self.failed.lock().push(failed);
             return;
         }
-        let is_first = {
-            let mut error = self.error.lock();
-            let is_first = error.is_none();
-            error.get_or_insert_with(|| Error::Task(Box::new(failed.clone())));
-            is_first
-        };
-        if is_first {
+        if self.keep_first(Error::Task(Box::new(failed.clone()))) {
             self.emit(&Event::TaskFailed(failed));
             self.stop();
         } else {

@@ -39,5 +39,6 @@ pub use inspect::{
     Problem, Status, Why,
 };
 pub use key::environment_key;
+pub(crate) use opening::check_fields;
 pub use provisioner::Provisioner;
 pub use ray_worker::RayWorker;

@@ -113,7 +113,8 @@ impl Provisioner {
     }
 }
 
-fn check_fields(env: &LoadedEnv, owner: impl FnOnce() -> Owner) -> Result<(), Error> {
+/// Fails if Ray alone serves a field of a spec.
+pub(crate) fn check_fields(env: &LoadedEnv, owner: impl FnOnce() -> Owner) -> Result<(), Error> {
     match env.engine_fields.keys().next() {
         Some(field) => Err(Error::EngineField { owner: owner(), field: field.clone() }),
         None => Ok(()),
