@@ -1,10 +1,12 @@
-"""What Ray's workers see: `launcher.py MODULES LAUNCHERS REFUSED`, the latter two in JSON, by name.
+"""What Ray's workers see: `launcher.py MODULES LAUNCHERS REFUSED PACKAGE`, the second and third in
+JSON, by name; PACKAGE is where `curator` can be imported from.
 
 The last line printed is what tasks, actors and data sets gave in each environment, and how they
 failed where a launcher has no environment to start in.
 """
 
 import json
+import os
 import subprocess
 import sys
 
@@ -84,7 +86,22 @@ def failure(function, env):
         return {"error": type(error).__name__, "text": str(error)}
 
 
-def main(modules, launchers, refused):
+def by_package(folder):
+    """Workers in environments of caches that variables of this process name, and no other's."""
+    import curator.ray
+
+    seen = {}
+    del os.environ["CURATOR_CACHE_DIR"]
+    for variable, cache in [("XDG_CACHE_HOME", "own/curator"), ("CURATOR_CACHE_DIR", "own/cache")]:
+        folders = os.path.dirname(cache) if variable.startswith("XDG") else cache
+        os.environ[variable] = os.path.join(folder, folders)
+        env = curator.ray.environment(uv=["packaging==24.0"])
+        seen[variable] = by_tasks({"only": env})["only"] | {"cache": os.path.join(folder, cache)}
+    return seen
+
+
+def main(modules, launchers, refused, package):
+    sys.path.insert(0, package)
     ray.init(num_cpus=8, runtime_env={"working_dir": modules})
     ways = {"task": by_tasks, "actor": by_actors, "data": by_data}
 
@@ -101,8 +118,9 @@ def main(modules, launchers, refused):
         }
         for name, launcher in json.loads(refused).items()
     }
+    by_variables = by_package(os.getcwd())
     ray.shutdown()
-    print(json.dumps({"seen": seen, "failed": failed}))
+    print(json.dumps({"seen": seen, "failed": failed, "by variables": by_variables}))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,9 @@ fn report() -> Value {
         "no cache": format!("{exec} --cache-dir /proc/none --spec 0123 -- python"),
     });
     let arguments = [launchers.to_string(), refused.to_string()];
-    let arguments = [modules.as_os_str(), arguments[0].as_ref(), arguments[1].as_ref()];
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/curator/python");
+    let arguments =
+        [modules.as_os_str(), arguments[0].as_ref(), arguments[1].as_ref(), package.as_os_str()];
     let printed = cluster.python(&script("launcher.py"), &arguments);
     let last = printed.lines().next_back().expect("a line");
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last}"))
@@ -94,6 +96,17 @@ fn each_worker_of_ray_is_in_its_own_environment() {
         distinct.sort();
         distinct.dedup();
         assert_eq!(distinct.len(), 5, "{way}: {distinct:?}");
+    }
+}
+
+/// Ray started without these variables: what names the cache must reach the workers.
+#[test]
+fn an_environment_is_found_in_the_cache_that_the_driver_names() {
+    for name in ["XDG_CACHE_HOME", "CURATOR_CACHE_DIR"] {
+        let seen = &REPORT["by variables"][name];
+        assert_eq!(seen["packaging"], "24.0", "{name}");
+        let [prefix, cache] = ["prefix", "cache"].map(|it| seen[it].as_str().expect("a path"));
+        assert!(Path::new(prefix).starts_with(cache), "{name}: {prefix}");
     }
 }
 

@@ -159,6 +159,7 @@ impl Cluster {
             .dir(self.dir())
             .env("RAY_TMPDIR", self.dir())
             .env("CURATOR_CACHE_DIR", cache())
+            .env("CURATOR_PROGRAM", curator())
             .env("RAY_DEDUP_LOGS", "0")
             .env("RAY_USAGE_STATS_ENABLED", "0")
             .env("PYTHONUNBUFFERED", "1")

@@ -15,14 +15,21 @@ __all__ = ["Environment", "environment"]
 class Environment:
     """An environment in the cache: its interpreter, its key, and commands that run in it."""
 
-    def __init__(self, told: Mapping[str, Any], arguments: list[str]) -> None:
+    def __init__(self, told: Mapping[str, Any], arguments: list[str], cache: list[str]) -> None:
         self.python: str = told["path"]
         self.key: Optional[str] = told.get("key")
         self._arguments = arguments
+        self._cache = cache
 
     def command(self, *command: str) -> list[str]:
         """The command line of a command that runs in it, and keeps it while it does."""
-        return [program(), "env", "exec", *self._arguments, "--", *command]
+        return [program(), "env", "exec", *self._cache, *self._arguments, "--", *command]
+
+    def command_by_key(self, *command: str) -> list[str]:
+        """The command line that finds it by its key alone, and never builds it."""
+        if self.key is None:
+            raise ValueError("a base environment has no key")
+        return [program(), "env", "exec", *self._cache, "--spec", self.key, "--", *command]
 
     def run(self, *command: str, **options: Any) -> "subprocess.CompletedProcess[Any]":
         """Runs a command in it, as `subprocess.run` does with these options."""
@@ -60,11 +67,22 @@ def environment(
     # name alone is looked for on `PATH`.
     base = os.path.abspath(base) if os.path.exists(base) else base
     arguments = ["--spec", _json(spec), "--spec-dir", os.getcwd(), "--base", base]
-    cache = os.environ.get("CURATOR_CACHE_DIR")
-    if cache:
-        arguments += ["--cache-dir", os.path.abspath(cache)]
-    told = json.loads(call(["env", "create", *arguments, "--json"]))
-    return Environment(told, arguments)
+    cache = _cache()
+    told = json.loads(call(["env", "create", *cache, *arguments, "--json"]))
+    return Environment(told, arguments, cache)
+
+
+def _cache() -> list[str]:
+    """Names the cache of this process, for commands that may run without its variables.
+
+    Where no variable names it, it is that of the user who runs the command, on each machine.
+    """
+    if named := os.environ.get("CURATOR_CACHE_DIR"):
+        return ["--cache-dir", os.path.abspath(named)]
+    # The XDG Base Directory Specification ignores relative paths.
+    if os.path.isabs(folder := os.environ.get("XDG_CACHE_HOME", "")):
+        return ["--cache-dir", os.path.join(folder, "curator")]
+    return []
 
 
 def _packages(name: str, given: Any) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from curator._environment import environment as _made
-from curator._program import program
 
 __all__ = ["environment"]
 
@@ -28,10 +27,11 @@ def environment(
         @ray.remote(runtime_env=curator.ray.environment(uv=["packaging==24.0"]))
         def version(): ...
 
-    It is built now if need be, on this machine; a node that has no such cache needs
-    `curator env create` beforehand. What else a `runtime_env` says (`env_vars`,
-    `working_dir`, ...) stays Ray's. `base` is the virtualenv that Ray runs in: by default, that of
-    this process.
+    It is built now if need be, on this machine. Its workers look for it in the cache that
+    `$CURATOR_CACHE_DIR` or `$XDG_CACHE_HOME` names in this process, else in that of their user; a
+    node that has no such cache needs `curator env create` beforehand. What else a `runtime_env`
+    says (`env_vars`, `working_dir`, ...) stays Ray's. `base` is the virtualenv that Ray runs in: by
+    default, that of this process.
     """
     given = {**(runtime_env or {}), **fields}
     _check(name for name in given if name not in _FIELDS)
@@ -44,8 +44,7 @@ def environment(
     made = _made(spec, base=base)
     if made.key is None:
         return given
-    words = [program(), "env", "exec", "--spec", made.key, "--", "python"]
-    return {**given, "py_executable": shlex.join(words)}
+    return {**given, "py_executable": shlex.join(made.command_by_key("python"))}
 
 
 def _check(names: Iterable[str]) -> None:
