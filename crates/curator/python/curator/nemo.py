@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional, Union
 
 from nemo_curator.backends.base import BaseExecutor
@@ -30,7 +31,7 @@ from curator._pipeline import Pipeline
 from curator._report import RunReport
 from curator._shared import shared
 from curator._stage import Task
-from curator.ray import environment
+from curator.ray import built, check
 
 __all__ = ["CuratorExecutor", "bridged", "environments"]
 
@@ -270,10 +271,16 @@ def bridged(executor: type[Any], base: Optional[str] = None) -> type[Any]:
 
 
 def _bridge(stages: Sequence[Any], base: Optional[str]) -> list[Any]:
-    bridged_stages: list[Any] = []
-    for stage in stages:
-        declared = getattr(stage, "runtime_env", None)
-        if declared and ("pip" in declared or "uv" in declared):
-            stage = stage.with_(runtime_env=environment(dict(declared), base=base))
-        bridged_stages.append(stage)
+    """The stages with environments of this cache, which are built at the same time."""
+    bridged_stages = list(stages)
+    declared: dict[int, dict[str, Any]] = {}
+    for place, stage in enumerate(stages):
+        given = getattr(stage, "runtime_env", None)
+        if given and ("pip" in given or "uv" in given):
+            check(given)
+            declared[place] = dict(given)
+    with ThreadPoolExecutor(os.cpu_count(), "curator-environments") as threads:
+        waiting = [threads.submit(built, given, base) for given in declared.values()]
+    for place, one in zip(declared, waiting):
+        bridged_stages[place] = stages[place].with_(runtime_env=one.result())
     return bridged_stages

@@ -34,7 +34,12 @@ def environment(
     default, that of this process.
     """
     given = {**(runtime_env or {}), **fields}
-    _check(name for name in given if name not in _FIELDS)
+    check(given)
+    return built(given, base)
+
+
+def built(given: dict[str, Any], base: Optional[str]) -> dict[str, Any]:
+    """The `runtime_env` with a launcher in place of its packages, once their environment exists."""
     spec = {name: given.pop(name) for name in _INSTALLED if name in given}
     if not spec:
         return given
@@ -47,12 +52,14 @@ def environment(
     return {**given, "py_executable": shlex.join(made.command_by_key("python"))}
 
 
-def _check(names: Iterable[str]) -> None:
+def check(names: Iterable[str]) -> None:
     """Refuses names that are nearly those of fields, and warns of others that Ray does not know.
 
     Ray passes over these with a line in a log. A plugin of Ray may have a field of its own.
     """
     for name in names:
+        if name in _FIELDS:
+            continue
         near = difflib.get_close_matches(name, _FIELDS, 1)
         if near:
             raise TypeError(f"`{name}` is no field of a runtime_env (did you mean `{near[0]}`?)")
