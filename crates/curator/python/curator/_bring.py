@@ -34,29 +34,36 @@ class Brought(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         code = compile(self._sources[name], f"<curator>/{name}.py", "exec")
         exec(code, module.__dict__)
 
-    def is_installed(self) -> bool:
-        """Whether the environment has just this package."""
-        spec = importlib.machinery.PathFinder.find_spec("curator")
-        if spec is None or not spec.origin:
-            return False
-        try:
-            with open(spec.origin, encoding="utf-8") as file:
-                return file.read() == self._sources["curator"]
-        except (OSError, ValueError):
-            return False
+
+def is_installed(front: str) -> bool:
+    """Whether the environment has just this package, by its front page, which has the version."""
+    spec = importlib.machinery.PathFinder.find_spec("curator")
+    if spec is None or not spec.origin:
+        return False
+    try:
+        with open(spec.origin, encoding="utf-8") as file:
+            return file.read() == front
+    except (OSError, ValueError):
+        return False
 
 
 class Stage:
     """Stands for the instance of a stage: what is made of it is that."""
 
     def __new__(
-        cls, stage: str, python: "list[int]", path: "list[str]", package: str, **_: str
+        cls,
+        stage: str,
+        python: "list[int]",
+        path: "list[str]",
+        front: str,
+        package: str,
+        **_: str,
     ) -> Any:
         # Modules of the user's that lie beside the program, after all that the environment has.
         sys.path.extend(folder for folder in path if folder not in sys.path)
-        brought = Brought(json.loads(zlib.decompress(base64.b64decode(package))))
-        if not brought.is_installed():
-            sys.meta_path.insert(0, brought)
+        if not is_installed(front):
+            sources = json.loads(zlib.decompress(base64.b64decode(package)))
+            sys.meta_path.insert(0, Brought(sources))
         from curator import _pickle
 
         # A worker's own file, on its path.

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import glob
 import json
 import os
 import sys
@@ -17,20 +18,6 @@ from curator._sources import Sources
 from curator._stage import names_of, settings_of
 
 __all__ = ["entries"]
-
-# What a worker needs of this package, where it is not installed there.
-_NEEDED = (
-    "__init__",
-    "_shared.__init__",
-    "_stage",
-    "_nemo_worker",
-    "_pickle",
-    "_parts",
-    "_raised",
-    "_vendor.__init__",
-    "_vendor.cloudpickle.__init__",
-    "_vendor.cloudpickle.cloudpickle",
-)
 
 
 def entries(
@@ -72,7 +59,7 @@ def _entry(
         json.dumps(settings)
     except (TypeError, ValueError) as error:
         raise PipelineError(f"the settings of stage {name!r}: {error}", stage=name) from error
-    source, package = _texts()
+    source, front, package = _texts()
     entry = {
         "name": name,
         "python": "Stage",
@@ -82,6 +69,7 @@ def _entry(
             "stage": base64.b64encode(pickled).decode(),
             "python": list(sys.version_info[:2]),
             "path": [] if is_remote else own_folders(),
+            "front": front,
             "package": package,
         },
         **settings,
@@ -113,21 +101,22 @@ def _standard() -> frozenset[str]:
 
 
 @functools.cache
-def _texts() -> tuple[str, str]:
-    """The loader's source, and the package's."""
+def _texts() -> tuple[str, str, str]:
+    """The sources of the loader, of the package's front page, and, packed, of all its modules.
+
+    A stage may use whatever the package exports. What is shared comes from the worker's own files.
+    """
     folder = os.path.dirname(os.path.abspath(__file__))
-
-    def read(name: str) -> str:
-        path = os.path.join(folder, *name.split(".")) + ".py"
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-
     sources: dict[str, str] = {}
-    for name in _NEEDED:
-        full = f"curator.{name}"
-        if full.endswith(".__init__"):
-            sources[full] = ""
-            full = full[: -len(".__init__")]
-        sources[full] = read(name)
+    for path in glob.glob(os.path.join(folder, "**", "*.py"), recursive=True):
+        parts = os.path.relpath(path, folder)[: -len(".py")].split(os.sep)
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        if parts[-1] == "__init__":
+            sources[".".join(["curator", *parts])] = ""
+            parts.pop()
+        elif parts[0] == "_shared":
+            continue
+        sources[".".join(["curator", *parts])] = text
     packed = zlib.compress(json.dumps(sources).encode(), 9)
-    return read("_bring"), base64.b64encode(packed).decode()
+    return sources["curator._bring"], sources["curator"], base64.b64encode(packed).decode()

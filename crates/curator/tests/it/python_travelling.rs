@@ -100,3 +100,48 @@ for one in (Holds, Refers, Below, refers, lambda task: Below()):
 "#,
     );
 }
+
+/// Where a worker's base has no `curator`, a stage may still use whatever the package exports, and what
+/// stages of NeMo Curator need is there.
+#[test]
+fn the_whole_package_goes_to_a_base_without_it() {
+    passes(
+        &Folder::new(""),
+        r#"
+import os
+import shutil
+import subprocess
+import sys
+import curator
+
+for name in ("driver", "bare"):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", name], check=True)
+python = os.path.abspath("driver/bin/python")
+code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+installed = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+package = os.path.join(installed.stdout.strip(), "curator")
+shutil.copytree(os.path.dirname(curator.__file__), package)
+with open("program.py", "w") as file:
+    file.write('''
+import sys
+from curator import Pipeline
+
+class Looks:
+    def process(self, task):
+        import curator
+        homes = {getattr(curator, name).__module__ for name in curator.__all__}
+        from curator import _nemo_worker, testing
+        homes |= {_nemo_worker.__name__, testing.__name__}
+        return {"prefix": sys.prefix, "origin": curator.__spec__.origin, "homes": sorted(homes)}
+
+[seen] = Pipeline([Looks()], base="bare").run([1])
+print(seen.data["prefix"], seen.data["origin"], len(seen.data["homes"]))
+''')
+variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+done = subprocess.run([python, "program.py"], stdout=subprocess.PIPE, text=True, env=variables)
+prefix, origin, homes = done.stdout.split()
+assert (prefix, origin) == (os.path.abspath("bare"), "None"), done.stdout
+assert int(homes) > 8, done.stdout
+"#,
+    );
+}
