@@ -60,10 +60,18 @@ pub(crate) fn environment(
         variables.insert("PIP_PROXY".into(), proxy.into());
     }
     let index = &install.index;
-    let index_url = options.index_url.or(index.index_url.as_ref().map(IndexUrl::expose));
-    let extra: Vec<_> = expose(&index.extra_index_urls).chain(options.extra_index_urls).collect();
-    let links: Vec<_> = expose(&index.find_links).chain(options.find_links).collect();
     let names = IndexVariables::of(install.tool, abilities);
+    let of_lines = index.index_url.as_ref().map(IndexUrl::expose);
+    let mut extra: Vec<_> = expose(&index.extra_index_urls).collect();
+    let index_url = if let (Some(url), Tool::Pip) = (of_lines, install.tool) {
+        // With pip, the index of a line takes the place of all that options and settings name.
+        variables.remove(&OsString::from(names.extra_index_urls));
+        Some(url)
+    } else {
+        extra.extend(options.extra_index_urls);
+        options.index_url.or(of_lines)
+    };
+    let links: Vec<_> = expose(&index.find_links).chain(options.find_links).collect();
     if let Some(url) = index_url {
         for name in names.index_url {
             variables.remove(&OsString::from(name));
@@ -244,6 +252,33 @@ mod tests {
             wishes(&with_options(Tool::Uv, PINNED), "0.4.0", &[]),
             ["UV_EXTRA_INDEX_URL=https://b", "UV_INDEX_URL=https://me:pw@a/simple"]
         );
+    }
+
+    /// As `pip install --index-url A --extra-index-url B -r FILE` looks at the index in FILE alone,
+    /// and uv at A and B first.
+    #[test]
+    fn with_pip_the_index_of_a_line_takes_the_place_of_all_others() {
+        for (tool, ambient, expected) in [
+            (
+                Tool::Pip,
+                [("PIP_INDEX_URL", "https://old"), ("PIP_EXTRA_INDEX_URL", "https://c")],
+                ["PIP_EXTRA_INDEX_URL=https://y", "PIP_INDEX_URL=https://x"],
+            ),
+            (
+                Tool::Uv,
+                [("UV_DEFAULT_INDEX", "https://old"), ("UV_INDEX", "https://c")],
+                [
+                    "UV_DEFAULT_INDEX=https://me:pw@a/simple",
+                    "UV_INDEX=https://y https://b https://c",
+                ],
+            ),
+        ] {
+            let mut install = with_options(tool, PINNED);
+            install.index.index_url = "https://x".parse().ok();
+            install.index.extra_index_urls = vec!["https://y".parse().unwrap()];
+            let version = if tool == Tool::Pip { "24.0" } else { "0.13.9" };
+            assert_eq!(wishes(&install, version, &ambient), expected);
+        }
     }
 
     #[test]
