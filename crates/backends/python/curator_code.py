@@ -47,8 +47,35 @@ def module_of(code):
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
+        _check_neighbours(module, path)
         return module
     return importlib.import_module(code["module"])
+
+
+def _check_neighbours(module, path):
+    """Refuses a module from elsewhere where a file of that name lies beside the stage's.
+
+    `python FILE` would take that one. A worker looks there last, so that no file of the user's
+    takes the place of what packages import."""
+    import types
+
+    folder, file = os.path.split(path)
+    kinds = (type, types.FunctionType, types.BuiltinFunctionType)
+    roots = {
+        (value.__name__ if isinstance(value, types.ModuleType) else value.__module__ or "")
+        for value in vars(module).values()
+        if isinstance(value, (types.ModuleType, *kinds))
+    }
+    for root in sorted({str(name).partition(".")[0] for name in roots}):
+        beside = os.path.join(folder, f"{root}.py")
+        if f"{root}.py" == file or not os.path.isfile(beside):
+            continue
+        found = getattr(sys.modules.get(root), "__file__", None)
+        if found is None or not os.path.samefile(found, beside):
+            raise ImportError(
+                f"the stage file {path} gets the module {root!r} from {found or 'Python itself'},"
+                f" not from {beside}, which comes last in a worker: rename that file"
+            )
 
 
 def construct(module, name, args):

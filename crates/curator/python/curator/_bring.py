@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import os
 import sys
 import zlib
 from typing import Any
@@ -47,6 +48,19 @@ def is_installed(front: str) -> bool:
         return False
 
 
+def _check_own(name: str, path: "list[str]") -> None:
+    """Refuses a module of an environment that would take the place of the user's own."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return
+    if not any(os.path.dirname(spec.origin).startswith(folder) for folder in path):
+        raise ImportError(
+            f"the stage uses your module `{name}`, and its environment has one of that name,"
+            f" {spec.origin}, which comes first in a worker: give yours another name, or use the"
+            " installed one in your program, too"
+        )
+
+
 class Stage:
     """Stands for the instance of a stage: what is made of it is that."""
 
@@ -55,12 +69,15 @@ class Stage:
         stage: str,
         python: "list[int]",
         path: "list[str]",
+        own: "list[str]",
         front: str,
         package: str,
         **_: str,
     ) -> Any:
         # Modules of the user's that lie beside the program, after all that the environment has.
         sys.path.extend(folder for folder in path if folder not in sys.path)
+        for name in own:
+            _check_own(name, path)
         if not is_installed(front):
             sources = json.loads(zlib.decompress(base64.b64decode(package)))
             sys.meta_path.insert(0, Brought(sources))

@@ -1,11 +1,16 @@
-"""The folders that the user's own modules come from."""
+"""The folders that modules come from: those of the user's own, and that of this package."""
 
 import os
 import site
 import sys
 import sysconfig
 
-__all__ = ["own_folders"]
+__all__ = ["own_folders", "package_folder"]
+
+
+def package_folder() -> str:
+    """The folder of this package."""
+    return os.path.dirname(os.path.abspath(__file__))
 
 
 def own_folders() -> list[str]:

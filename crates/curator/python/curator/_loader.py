@@ -69,6 +69,7 @@ def _entry(
             "stage": base64.b64encode(pickled).decode(),
             "python": list(sys.version_info[:2]),
             "path": [] if is_remote else own_folders(),
+            "own": [] if is_remote else _own_roots(modules),
             "front": front,
             "package": package,
         },
@@ -88,6 +89,12 @@ def _check_module(stage: str, module: str) -> None:
             hint="give the file another name",
             stage=stage,
         )
+
+
+def _own_roots(modules: list[str]) -> list[str]:
+    """The user's own modules and packages among these, by their names at the top."""
+    roots = {name.partition(".")[0] for name in modules}
+    return sorted(root for root in roots if root in sys.modules and is_own(sys.modules[root]))
 
 
 @functools.cache

@@ -307,10 +307,10 @@ def _held_by(kind: type) -> "dict[str, Any]":
 
 def is_own(module: Any) -> bool:
     """Whether a module is a file of the user's, and none of an installed package's."""
-    from curator._folders import own_folders
+    from curator._folders import own_folders, package_folder
 
-    if module.__name__.partition(".")[0] == "curator":
+    file: str = getattr(module, "__file__", None) or ""
+    if module.__name__.partition(".")[0] == "curator" or file.startswith(f"{package_folder()}/"):
         # Workers get this package's modules whole; a copy of a class would not be that class.
         return False
-    file: str = getattr(module, "__file__", None) or ""
     return any(file.startswith(f"{folder}/") for folder in own_folders())

@@ -332,7 +332,7 @@ fn a_module_that_is_another_one_in_a_worker_is_refused() {
         r#"
 import os
 import statistics
-from curator import Pipeline, PipelineError
+from curator import Pipeline, PipelineError, StageError
 
 assert statistics.mean([1]) == "mine"
 
@@ -352,6 +352,24 @@ for stage in (Mean, mean, lambda task: statistics.mean(task.data), statistics.me
         assert error.hint == "give the file another name", error.hint
     else:
         raise AssertionError(stage)
+
+# So is a module in whose place the stage's environment has another one.
+with open("iniconfig.py", "w") as file:
+    file.write("def encode(text):\n    return 'mine'\n")
+import iniconfig
+
+class Encodes:
+    def process(self, task):
+        return iniconfig.encode(task.data)
+
+assert Pipeline([Encodes]).run(["a"]).data == ["mine"]
+try:
+    Pipeline([Encodes], runtime_env={"uv": ["iniconfig==2.0.0"]}).run(["a"])
+except StageError as error:
+    for words in ("uses your module `iniconfig`", "site-packages/iniconfig/", "another name"):
+        assert words in str(error), error
+else:
+    raise AssertionError("another module was used")
 
 # Python's own is what a stage finds that imports it there.
 def theirs(task):

@@ -294,3 +294,34 @@ fn what_a_stage_declares_in_vain_is_told() {
     assert_eq!(set.code, Some(0), "{}", set.err);
     assert!(!set.err.contains("overrides"), "{}", set.err);
 }
+
+/// A file beside the stage's is what `python FILE` would import. A worker never takes another module of
+/// that name for it, of Python's own or of a package.
+#[test]
+fn a_file_beside_the_stages_is_never_another_module() {
+    let folder = Folder::new("[[stage]]\npython = \"uses.py:look\"\n");
+    folder.write("tasks.jsonl", "{}\n");
+    let arguments = ["run", "pipeline.toml", "-i", "tasks.jsonl"];
+    for (import, name) in [
+        ("import statistics", "statistics"),
+        ("from statistics import mean", "statistics"),
+        ("import packaging.version as v", "packaging"),
+        ("from packaging.version import Version", "packaging"),
+        ("import time", "time"),
+    ] {
+        let beside = format!("{name}.py");
+        folder.write("uses.py", &format!("{import}\n\ndef look(task):\n    return task\n"));
+        let run = folder.run(&arguments);
+        assert_eq!((run.code, run.out.as_str()), (Some(0), "{}\n"), "{import}: {}", run.err);
+        folder.write(&beside, "def mean(numbers):\n    return 'mine'\n");
+        let run = folder.run(&arguments);
+        let told = format!("gets the module '{name}' from");
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{import}: {}", run.err);
+        assert!(run.err.contains(&told) && run.err.contains("rename that file"), "{}", run.err);
+        std::fs::remove_file(folder.path(&beside)).unwrap();
+    }
+    folder.write("uses.py", "from helper import mean\n\ndef look(task):\n    return mean([])\n");
+    folder.write("helper.py", "def mean(numbers):\n    return {'by': 'mine'}\n");
+    let run = folder.run(&arguments);
+    assert_eq!(run.out, "{\"by\":\"mine\"}\n", "{}", run.err);
+}

@@ -533,6 +533,13 @@ fn scenario(error: &str) -> Option<Run> {
             folder.write("needs.py", "import slugify\n\ndef slug(task):\n    return task\n");
             folder.run(&RUN)
         }
+        "stage `…` cannot be loaded: ImportError: the stage file … gets the module '…' from …, not from …, which comes last in a worker: rename that file" =>
+        {
+            let folder = one_stage("mean.py:mean", "");
+            folder.write("statistics.py", "");
+            folder.write("mean.py", "import statistics\n\ndef mean(task):\n    return task\n");
+            folder.run(&RUN)
+        }
         "stage `…` cannot be loaded: SyntaxError" => {
             let folder = one_stage("broken.py:slug", "");
             folder.write("broken.py", "def slug(task)\n    return task\n");
