@@ -2,7 +2,7 @@
 //! environments over the base, kept in the cache, and offered to every worker.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
@@ -17,10 +17,14 @@ use crate::run::Plan;
 
 /// How long a run goes on before anything is compiled beside it. A base that is worth compiling
 /// takes longer to import alone; a shorter run is left alone.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a run goes on before anything is compiled beside a build, which it slows down: most end
+/// sooner.
+const PATIENCE_WITH_BUILDS: Duration = Duration::from_millis(500);
 
 /// Poll interval for the end of the run.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The kept bytecode of one base, if any.
 #[derive(Debug, Default)]
@@ -48,7 +52,20 @@ struct Told<'a> {
 
 /// Ends background compilation soon after this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Compiling(Arc<AtomicBool>);
+pub(crate) struct Compiling(Arc<RunState>);
+
+/// What background compilation looks at.
+#[derive(Debug, Default)]
+struct RunState {
+    /// Whether the run is over.
+    is_over: Arc<AtomicBool>,
+    /// The number of builds under way.
+    builds: AtomicUsize,
+}
+
+/// A build under way, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Building<'a>(&'a RunState);
 
 impl BaseBytecode {
     /// Returns the bytecode that exists now.
@@ -76,11 +93,12 @@ impl BaseBytecode {
             return;
         }
         let (bytecode, cache, base) = (self.clone(), cache.clone(), base.clone());
-        let (first, over) = (first.to_vec(), compiling.0.clone());
+        let (first, run) = (first.to_vec(), compiling.0.clone());
         let compile = move || {
-            if !goes_on(&over) {
+            if !run.goes_on() {
                 return;
             }
+            let over = run.is_over.clone();
             if let Err(error) = bytecode.compile(&cache, &base, first, over) {
                 tracing::debug!(error, "the base's bytecode is not all there");
             }
@@ -122,16 +140,21 @@ impl BaseBytecode {
     }
 }
 
-/// Waits, and returns whether the run still goes on.
-fn goes_on(over: &AtomicBool) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        if over.load(Ordering::Relaxed) {
-            return false;
+impl RunState {
+    /// Waits, and returns whether the run still goes on.
+    fn goes_on(&self) -> bool {
+        let begun = Instant::now();
+        loop {
+            if self.is_over.load(Ordering::Relaxed) {
+                return false;
+            }
+            let has_builds = self.builds.load(Ordering::Relaxed) > 0;
+            if begun.elapsed() >= if has_builds { PATIENCE_WITH_BUILDS } else { PATIENCE } {
+                return true;
+            }
+            thread::sleep(LOOK);
         }
-        thread::sleep(LOOK);
     }
-    !over.load(Ordering::Relaxed)
 }
 
 impl BytecodeOffer {
@@ -170,7 +193,19 @@ impl BytecodeOffer {
 impl Compiling {
     /// Ends it now.
     pub(crate) fn end(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a build.
+    pub(crate) fn building(&self) -> Building<'_> {
+        self.0.builds.fetch_add(1, Ordering::Relaxed);
+        Building(&self.0)
+    }
+}
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        self.0.builds.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -247,6 +247,7 @@ impl Provisioner {
             let wait = LOOK.min(patience.saturating_sub(begun.elapsed()));
             let options = BuildOptions::default().with_wait(wait);
             let closure = |site: &Site<'_>| {
+                let _building = self.compiling.building();
                 for told in settings.told() {
                     let message = told.clone();
                     self.observer.on_event(&Event::Warning { stage: None, message });
