@@ -1,11 +1,13 @@
 //! A worker's output: lines for observers, and the last lines for error reports.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::fmt::Write as _;
+use std::io::{self, PipeReader, PipeWriter, Read, Write as _};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
@@ -21,13 +23,31 @@ const LONGEST_LINE: usize = 4096;
 /// default.
 const MOST_CHUNKS: usize = 64;
 
+/// How long a reader of the last lines waits for an observer of lines that is slow.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The last lines that a worker printed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LogTail(Arc<Mutex<VecDeque<String>>>);
+pub(crate) struct LogTail(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    lines: Mutex<VecDeque<String>>,
+    /// The way to the thread that reads the output; none without it.
+    thread: Mutex<Option<Asks>>,
+}
+
+/// Asks the thread to read what was printed until now.
+#[derive(Debug)]
+struct Asks {
+    wake: PipeWriter,
+    /// Each hears when it is done.
+    waiting: Vec<SyncSender<()>>,
+}
 
 impl LogTail {
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.0.lock()
+        self.0.lines.lock()
     }
 
     fn push(&self, line: String) {
@@ -39,15 +59,41 @@ impl LogTail {
         }
     }
 
+    /// Returns the last lines of what was printed before this call: a worker's message may be here
+    /// before the lines that it printed earlier.
     pub(crate) fn lines(&self) -> Vec<String> {
+        if let Some(is_read) = self.ask() {
+            // It is read, or the thread has ended.
+            let _ = is_read.recv_timeout(PATIENCE);
+        }
         self.lock().iter().cloned().collect()
+    }
+
+    fn ask(&self) -> Option<Receiver<()>> {
+        let mut thread = self.0.thread.lock();
+        let asks = thread.as_mut()?;
+        let (sender, is_read) = sync_channel(1);
+        asks.waiting.push(sender);
+        asks.wake.write_all(&[0]).ok()?;
+        Some(is_read)
+    }
+
+    /// Returns all that have asked until now.
+    fn asked(&self) -> Vec<SyncSender<()>> {
+        let mut thread = self.0.thread.lock();
+        thread.as_mut().map(|asks| std::mem::take(&mut asks.waiting)).unwrap_or_default()
+    }
+
+    /// Ends the thread, and its being asked.
+    fn close(&self) {
+        drop(self.0.thread.lock().take());
     }
 }
 
 /// A thread that reads a worker's output until `stop` is called.
 #[derive(Debug)]
 pub(crate) struct LogThread {
-    stop: Option<PipeWriter>,
+    tail: LogTail,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -60,11 +106,14 @@ impl LogThread {
         secrets: Secrets,
         on_line: impl Fn(Stream, &str) + Send + 'static,
     ) -> io::Result<Self> {
-        let (stopped, stop) = io::pipe()?;
+        let (mut woken, wake) = io::pipe()?;
         for pipe in [&stdout, &stderr] {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }
+        *tail.0.thread.lock() = Some(Asks { wake, waiting: Vec::new() });
+        let of_thread = tail.clone();
         let body = move || {
+            let tail = of_thread;
             let mut lines = [Lines::new(Stream::Stdout), Lines::new(Stream::Stderr)];
             let mut pipes = [Some(stdout), Some(stderr)];
             let mut emit = |stream: Stream, line: String| {
@@ -73,13 +122,20 @@ impl LogThread {
                 tail.push(line);
             };
             loop {
-                let is_stopped = wait(&pipes, &stopped);
+                // An end of the pipe is the end.
+                let is_stopped =
+                    wait(&pipes, &woken) && woken.read(&mut [0; 64]).is_ok_and(|count| count == 0);
+                // What they wait for is printed, and read next.
+                let waiting = tail.asked();
                 for (pipe, lines) in pipes.iter_mut().zip(&mut lines) {
                     if let Some(reader) = pipe
                         && !lines.drain(reader, &mut emit)
                     {
                         *pipe = None;
                     }
+                }
+                for one in waiting {
+                    let _ = one.send(());
                 }
                 if is_stopped || pipes.iter().all(Option::is_none) {
                     break;
@@ -88,14 +144,15 @@ impl LogThread {
             for lines in &mut lines {
                 lines.finish(&mut emit);
             }
+            tail.close();
         };
         let thread = std::thread::Builder::new().name("curator-logs".to_owned()).spawn(body)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { tail, thread: Some(thread) })
     }
 
     /// Reads the rest of the output and ends, even if other processes still hold the pipes.
     pub(crate) fn stop(&mut self) {
-        drop(self.stop.take());
+        self.tail.close();
         if let Some(thread) = self.thread.take() {
             // A panic there is the observer's, and has been printed.
             let _ = thread.join();
@@ -109,9 +166,9 @@ impl Drop for LogThread {
     }
 }
 
-/// Waits for output; returns true once the thread should end.
-fn wait(pipes: &[Option<PipeReader>; 2], stopped: &PipeReader) -> bool {
-    let mut fds: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN)];
+/// Waits for output, and returns whether the thread is woken for another reason.
+fn wait(pipes: &[Option<PipeReader>; 2], woken: &PipeReader) -> bool {
+    let mut fds: Vec<PollFd<'_>> = vec![PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN)];
     for pipe in pipes.iter().flatten() {
         fds.push(PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN));
     }
@@ -217,6 +274,39 @@ mod tests {
         assert!(seen.iter().any(|(stream, line)| *stream == Stream::Stderr
             && line.ends_with("(5 bytes more)")));
         assert_eq!(tail.lines().len(), 3);
+    }
+
+    #[test]
+    fn what_was_printed_before_is_there() {
+        let (stdout, mut out) = io::pipe().unwrap();
+        let (stderr, mut err) = io::pipe().unwrap();
+        let tail = LogTail::default();
+        let mut thread =
+            LogThread::spawn(stdout, stderr, tail.clone(), Secrets::default(), |_, _| {}).unwrap();
+        let last = || tail.lines().pop();
+        for number in 0..1000 {
+            let to: &mut dyn Write = if number % 2 == 0 { &mut out } else { &mut err };
+            writeln!(to, "{number}").unwrap();
+            assert_eq!(last(), Some(number.to_string()));
+        }
+        out.write_all(b"the last\n").unwrap();
+        thread.stop();
+        assert_eq!(last().as_deref(), Some("the last"));
+    }
+
+    #[test]
+    fn the_end_of_the_output_holds_up_no_reader() {
+        let (stdout, mut out) = io::pipe().unwrap();
+        let (stderr, err) = io::pipe().unwrap();
+        let tail = LogTail::default();
+        let _thread =
+            LogThread::spawn(stdout, stderr, tail.clone(), Secrets::default(), |_, _| {}).unwrap();
+        out.write_all(b"the last\n").unwrap();
+        drop((out, err));
+        while tail.0.thread.lock().is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!(tail.lines(), ["the last"]);
     }
 
     #[test]
