@@ -53,29 +53,42 @@ def module_of(code):
 
 
 def _check_neighbours(module, path):
-    """Refuses a module from elsewhere where a file of that name lies beside the stage's.
+    """Refuses a module from elsewhere where one of that name lies beside the stage's file.
 
     `python FILE` would take that one. A worker looks there last, so that no file of the user's
     takes the place of what packages import."""
     import types
 
-    folder, file = os.path.split(path)
+    folder = os.path.dirname(path)
     kinds = (type, types.FunctionType, types.BuiltinFunctionType)
-    roots = {
-        (value.__name__ if isinstance(value, types.ModuleType) else value.__module__ or "")
+    names = {
+        value.__name__ if isinstance(value, types.ModuleType) else value.__module__
         for value in vars(module).values()
         if isinstance(value, (types.ModuleType, *kinds))
     }
-    for root in sorted({str(name).partition(".")[0] for name in roots}):
-        beside = os.path.join(folder, f"{root}.py")
-        if f"{root}.py" == file or not os.path.isfile(beside):
+    for root in sorted({str(name).partition(".")[0] for name in names}):
+        places = (os.path.join(folder, root, "__init__.py"), os.path.join(folder, f"{root}.py"))
+        beside = next((place for place in places if os.path.isfile(place)), None)
+        if beside is None or beside == path:
             continue
         found = getattr(sys.modules.get(root), "__file__", None)
-        if found is None or not os.path.samefile(found, beside):
+        if not _is_same(found, beside):
             raise ImportError(
                 f"the stage file {path} gets the module {root!r} from {found or 'Python itself'},"
-                f" not from {beside}, which comes last in a worker: rename that file"
+                f" not from {beside}, which comes last in a worker: rename that, or install it in"
+                " place (`pip install -e`)"
             )
+
+
+def _is_same(found, beside):
+    """Whether two files are one, or have the same contents."""
+    try:
+        if os.path.samefile(found, beside):
+            return True
+        with open(found, "rb") as one, open(beside, "rb") as other:
+            return one.read() == other.read()
+    except (OSError, TypeError):
+        return False
 
 
 def construct(module, name, args):

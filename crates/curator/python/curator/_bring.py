@@ -50,14 +50,18 @@ def is_installed(front: str) -> bool:
 
 def _check_own(name: str, path: "list[str]") -> None:
     """Refuses a module of an environment that would take the place of the user's own."""
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # It is loaded, and tells nothing of itself.
+        return
     if spec is None or spec.origin is None:
         return
-    if not any(os.path.dirname(spec.origin).startswith(folder) for folder in path):
+    place = os.path.join(os.path.dirname(spec.origin), "")
+    if not any(place.startswith(os.path.join(folder, "")) for folder in path):
         raise ImportError(
             f"the stage uses your module `{name}`, and its environment has one of that name,"
-            f" {spec.origin}, which comes first in a worker: give yours another name, or use the"
-            " installed one in your program, too"
+            f" {spec.origin}, which comes first in a worker: give yours another name, or install it"
+            " in place (`pip install -e`)"
         )
 
 

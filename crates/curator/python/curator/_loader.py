@@ -125,5 +125,6 @@ def _texts() -> tuple[str, str, str]:
         elif parts[0] == "_shared":
             continue
         sources[".".join(["curator", *parts])] = text
-    packed = zlib.compress(json.dumps(sources).encode(), 9)
+    # A program waits for it, once.
+    packed = zlib.compress(json.dumps(sources).encode(), 1)
     return sources["curator._bring"], sources["curator"], base64.b64encode(packed).decode()

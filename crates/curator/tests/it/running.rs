@@ -317,9 +317,20 @@ fn a_file_beside_the_stages_is_never_another_module() {
         let run = folder.run(&arguments);
         let told = format!("gets the module '{name}' from");
         assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{import}: {}", run.err);
-        assert!(run.err.contains(&told) && run.err.contains("rename that file"), "{}", run.err);
+        assert!(run.err.contains(&told) && run.err.contains("rename that, or"), "{}", run.err);
         std::fs::remove_file(folder.path(&beside)).unwrap();
     }
+    // A package of that name, and a copy of what is installed.
+    folder.write("uses.py", "import packaging.version\n\ndef look(task):\n    return task\n");
+    std::fs::create_dir(folder.path("packaging")).unwrap();
+    folder.write("packaging/__init__.py", "mine = True\n");
+    let run = folder.run(&arguments);
+    assert!(run.err.contains("gets the module 'packaging' from"), "{}", run.err);
+    let code = "import packaging; print(open(packaging.__file__).read(), end='')";
+    let installed = duct::cmd!(folder.world.base(), "-c", code).read().unwrap();
+    folder.write("packaging/__init__.py", &format!("{installed}\n"));
+    let run = folder.run(&arguments);
+    assert_eq!((run.code, run.out.as_str()), (Some(0), "{}\n"), "{}", run.err);
     folder.write("uses.py", "from helper import mean\n\ndef look(task):\n    return mean([])\n");
     folder.write("helper.py", "def mean(numbers):\n    return {'by': 'mine'}\n");
     let run = folder.run(&arguments);

@@ -533,7 +533,7 @@ fn scenario(error: &str) -> Option<Run> {
             folder.write("needs.py", "import slugify\n\ndef slug(task):\n    return task\n");
             folder.run(&RUN)
         }
-        "stage `…` cannot be loaded: ImportError: the stage file … gets the module '…' from …, not from …, which comes last in a worker: rename that file" =>
+        "stage `…` cannot be loaded: ImportError: the stage file … gets the module '…' from …, not from …, which comes last in a worker: rename that, or install it in place (`pip install -e`)" =>
         {
             let folder = one_stage("mean.py:mean", "");
             folder.write("statistics.py", "");
