@@ -9,6 +9,7 @@ use curator::backends::Environment;
 use curator::envspec::LoadedEnv;
 use curator::stage::BaseSpec;
 use curator::venv_cache::{BoxError, Interpreter, create_bare};
+use walkdir::WalkDir;
 
 use crate::disk::Contents;
 use crate::progress::progress;
@@ -87,6 +88,17 @@ impl MeasuredBase {
         Self::managed("frames'", &["pandas", "pyarrow"], world)
     }
 
+    /// The same packages in a virtualenv without bytecode, as uv installs them.
+    pub(crate) fn frames_without_bytecode(world: &World) -> Result<Self, BoxError> {
+        let compiled = Interpreter::describe(&Self::frames(world)?.python, None)?;
+        let dir = world.root().join("frames-without-bytecode");
+        drop(files::delete(&dir));
+        let created = create_bare(&world.python()?, &dir)?;
+        let plain = Interpreter::describe(&created.python, None)?;
+        copy_sources(compiled.purelib(), plain.purelib())?;
+        Self::new("frames' without bytecode", created.python, None, world)
+    }
+
     /// A base whose stages compute with a model.
     pub(crate) fn torch(world: &World) -> Result<Self, BoxError> {
         Self::managed("torch's", &TORCH, world)
@@ -160,6 +172,21 @@ impl MeasuredBase {
     pub(crate) fn python_text(&self) -> Result<&str, BoxError> {
         Ok(self.python.to_str().ok_or("the folder's path is no text")?)
     }
+}
+
+/// Copies a folder of packages, without their bytecode.
+fn copy_sources(from: &Path, to: &Path) -> Result<(), BoxError> {
+    let found = WalkDir::new(from).min_depth(1).into_iter();
+    for entry in found.filter_entry(|entry| entry.file_name() != "__pycache__") {
+        let entry = entry?;
+        let place = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(place)?;
+        } else {
+            fs::copy(entry.path(), place)?;
+        }
+    }
+    Ok(())
 }
 
 /// One installed distribution, as a package manager leaves it.

@@ -11,7 +11,9 @@ mod example;
 mod first_task;
 mod flow;
 mod forks;
+mod imports;
 mod lab;
+mod launcher;
 mod payloads;
 mod pipeline;
 mod stages;
@@ -42,6 +44,8 @@ pub(crate) enum Subject {
     Starts,
     /// Workers that are forked, and the memory of eight.
     Forks,
+    /// The import of a large package over a base that came without bytecode.
+    Imports,
     /// Stages that find their own number of workers.
     Elastic,
     /// The first task, while later environments are built.
@@ -53,6 +57,8 @@ pub(crate) enum Subject {
     /// A pipeline of nine stages of NeMo Curator, first and second run, by Curator and by Ray's
     /// engines.
     Pipeline,
+    /// What environments of the cache add to NeMo Curator's own actor pool.
+    Launcher,
     /// Small tasks and large tables through Python's own pipelines.
     Client,
     /// Two versions of `transformers` over a base with `torch`. It takes 6 GB of disk, and is measured
@@ -80,9 +86,11 @@ pub(crate) fn measure(
             Subject::Tables => tables::add(&lab, table),
             Subject::Starts => starts::add(&lab, table),
             Subject::Forks => forks::add(&lab, table),
+            Subject::Imports => imports::add(&lab, table),
             Subject::Elastic => elastic::add(&lab, table),
             Subject::FirstTask => first_task::add(&lab, table),
             Subject::Pipeline => pipeline::add(&lab, table),
+            Subject::Launcher => launcher::add(&lab, table),
             Subject::Client => client::add(&lab, table),
             Subject::Torch => torch::add(&lab, table),
             Subject::Environments => environments::add(&lab, table),
