@@ -69,7 +69,7 @@ def _check_neighbours(module, path):
     for root in sorted({str(name).partition(".")[0] for name in names}):
         places = (os.path.join(folder, root, "__init__.py"), os.path.join(folder, f"{root}.py"))
         beside = next((place for place in places if os.path.isfile(place)), None)
-        if beside is None or beside == path:
+        if beside is None or root == module.__name__:
             continue
         found = getattr(sys.modules.get(root), "__file__", None)
         if not _is_same(found, beside):

@@ -2,16 +2,16 @@
 
 import base64
 import functools
-import glob
 import json
 import os
 import sys
 import zlib
+from pathlib import Path
 from typing import Any, Optional
 
 from curator._digest import digest
 from curator._errors import PipelineError
-from curator._folders import own_folders
+from curator._folders import own_folders, package_folder
 from curator._pickle import dumps_stage, is_own, unsendable
 from curator._preload import add_preloads
 from curator._sources import Sources
@@ -113,18 +113,16 @@ def _texts() -> tuple[str, str, str]:
 
     A stage may use whatever the package exports. What is shared comes from the worker's own files.
     """
-    folder = os.path.dirname(os.path.abspath(__file__))
+    folder = Path(package_folder())
     sources: dict[str, str] = {}
-    for path in glob.glob(os.path.join(folder, "**", "*.py"), recursive=True):
-        parts = os.path.relpath(path, folder)[: -len(".py")].split(os.sep)
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        if parts[-1] == "__init__":
+    for path in sorted(folder.rglob("*.py")):
+        parts = [*path.relative_to(folder).parent.parts, path.stem]
+        if path.stem == "__init__":
             sources[".".join(["curator", *parts])] = ""
             parts.pop()
         elif parts[0] == "_shared":
             continue
-        sources[".".join(["curator", *parts])] = text
+        sources[".".join(["curator", *parts])] = path.read_text(encoding="utf-8")
     # A program waits for it, once.
     packed = zlib.compress(json.dumps(sources).encode(), 1)
     return sources["curator._bring"], sources["curator"], base64.b64encode(packed).decode()
