@@ -11,6 +11,7 @@ __all__ = [
     "declared_by",
     "describe_error",
     "is_class",
+    "is_same_module",
     "load",
     "module_of",
     "positional_and_named",
@@ -72,7 +73,7 @@ def _check_neighbours(module, path):
         if beside is None or root == module.__name__:
             continue
         found = getattr(sys.modules.get(root), "__file__", None)
-        if not _is_same(found, beside):
+        if not is_same_module(found, beside):
             raise ImportError(
                 f"the stage file {path} gets the module {root!r} from {found or 'Python itself'},"
                 f" not from {beside}, which comes last in a worker: rename that, or install it in"
@@ -80,15 +81,34 @@ def _check_neighbours(module, path):
             )
 
 
-def _is_same(found, beside):
-    """Whether two files are one, or have the same contents."""
+def is_same_module(one, other):
+    """Whether the files of two modules are one, or have the same contents; of packages, all."""
     try:
-        if os.path.samefile(found, beside):
+        if os.path.samefile(one, other):
             return True
-        with open(found, "rb") as one, open(beside, "rb") as other:
-            return one.read() == other.read()
+        one, other = _sources_of(one), _sources_of(other)
+        return one.keys() == other.keys() and all(_read(one[it]) == _read(other[it]) for it in one)
     except (OSError, TypeError):
         return False
+
+
+def _sources_of(path):
+    """The file, or all files of Python in its package, by their names in it."""
+    folder, name = os.path.split(path)
+    if name != "__init__.py":
+        return {"": path}
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".py"):
+                file = os.path.join(place, name)
+                found[os.path.relpath(file, folder)] = file
+    return found
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def construct(module, name, args):

@@ -56,13 +56,18 @@ def _check_own(name: str, path: "list[str]") -> None:
         return
     if spec is None or spec.origin is None:
         return
-    place = os.path.join(os.path.dirname(spec.origin), "")
-    if not any(place.startswith(os.path.join(folder, "")) for folder in path):
-        raise ImportError(
-            f"the stage uses your module `{name}`, and its environment has one of that name,"
-            f" {spec.origin}, which comes first in a worker: give yours another name, or install it"
-            " in place (`pip install -e`)"
-        )
+    # A worker's own file, on its path.
+    code: Any = importlib.import_module("curator_code")
+    for folder in path:
+        for file in (os.path.join(folder, name, "__init__.py"), os.path.join(folder, f"{name}.py")):
+            if os.path.isfile(file):
+                if code.is_same_module(spec.origin, file):
+                    return
+                raise ImportError(
+                    f"the stage uses your module `{name}`, {file}, and its environment has one of"
+                    f" that name, {spec.origin}, which comes first in a worker: give yours another"
+                    " name, or install it in place (`pip install -e`)"
+                )
 
 
 class Stage:

@@ -371,6 +371,33 @@ except StageError as error:
 else:
     raise AssertionError("another module was used")
 
+# A copy of what is installed is the same module.
+import shutil
+import subprocess
+import sys
+subprocess.run([sys.executable, "-m", "venv", "--without-pip", "copied"], check=True)
+[site] = [f"copied/lib/{name}/site-packages" for name in os.listdir("copied/lib")]
+os.mkdir("tools")
+for name, text in (("__init__", ""), ("words", "def of(text):\n    return [text]\n")):
+    with open(f"tools/{name}.py", "w") as file:
+        file.write(text)
+shutil.copytree("tools", f"{site}/tools")
+import tools.words
+
+class Splits:
+    def process(self, task):
+        return {"words": tools.words.of(task.data)}
+
+assert Pipeline([Splits], base="copied").run(["a"]).data == [{"words": ["a"]}]
+with open(f"{site}/tools/words.py", "w") as file:
+    file.write("def of(text):\n    return []\n")
+try:
+    Pipeline([Splits], base="copied").run(["a"])
+except StageError as error:
+    assert "uses your module `tools`" in str(error), error
+else:
+    raise AssertionError("another module was used")
+
 # Python's own is what a stage finds that imports it there.
 def theirs(task):
     import calendar
