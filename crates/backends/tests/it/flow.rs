@@ -128,23 +128,49 @@ fn workers_are_replaced_after_their_share_of_tasks() {
 const DEVICES: &str = "import os\nclass Stage:\n def process(self, task):\n  seen = os.environ.get('CUDA_VISIBLE_DEVICES')\n  return (task.data if isinstance(task.data, list) else []) + [[seen]]";
 
 fn devices(executor: &LocalExecutor, gpus: [f64; 2]) -> Vec<serde_json::Value> {
+    devices_of(executor, gpus, &Notes::new(), numbers(3))
+}
+
+/// Runs two stages that note each task, and returns which devices each task met.
+fn devices_of(
+    executor: &LocalExecutor,
+    gpus: [f64; 2],
+    notes: &Notes,
+    tasks: impl Iterator<Item = Task> + Send,
+) -> Vec<serde_json::Value> {
     // A list would be a fan-out, so the stages wrap it in a task.
-    let text = DEVICES.replace("return ", "from curator_stage import Task\n  return Task(") + ")";
+    let note = format!("open({:?}, 'a').write('task\\n')", notes.path.to_str().expect("text"));
+    let text = DEVICES
+        .replace("return ", &format!("{note}\n  from curator_stage import Task\n  return Task("))
+        + ")";
     let stage = |name: &str, gpus| {
         python(&text).with_name(name).with_resources(Resources::cpus(1.0).with_gpus(gpus))
     };
     let pipeline =
         Pipeline::new("test").with_stage(stage("a", gpus[0])).with_stage(stage("b", gpus[1]));
-    let report = executor.run(&pipeline, numbers(3)).expect("a run");
+    let report = executor.run(&pipeline, tasks).expect("a run");
     outputs(&report).into_iter().map(|(_, data)| data).collect()
 }
 
 #[test]
 fn stages_see_their_own_devices() {
-    let seen = devices(&local().with_devices(["3", "5"]), [1.0, 1.0]);
-    assert!(
-        seen.iter().all(|seen| *seen == json!([["3"], ["5"]]) || *seen == json!([["5"], ["3"]]))
-    );
+    let notes = Notes::new();
+    let is_met = || notes.count("task") == 2;
+    // The first stage has not ended, and has its device still, when the second one takes its own.
+    let tasks = numbers(3).enumerate().map(|(at, task)| {
+        let begun = Instant::now();
+        while at == 1 && !is_met() {
+            assert!(begun.elapsed() < Duration::from_mins(2), "no task came through");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        task
+    });
+    let seen = devices_of(&local().with_devices(["3", "5"]), [1.0, 1.0], &notes, tasks);
+    assert_eq!(seen.len(), 3);
+    for seen in &seen {
+        let is_apart = *seen == json!([["3"], ["5"]]) || *seen == json!([["5"], ["3"]]);
+        assert!(is_apart, "{seen:?}");
+    }
     let seen = devices(&local().with_devices(["3", "5"]), [2.0, 0.0]);
     assert!(seen.iter().all(|seen| seen[0] == json!(["3,5"])), "{seen:?}");
 }
