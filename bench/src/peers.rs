@@ -108,10 +108,11 @@ pub(crate) struct EngineRuns {
     pub(crate) many: Result<f64, String>,
 }
 
+/// One line that a program prints of what it has measured.
 #[derive(Deserialize)]
-struct Round {
-    name: String,
-    seconds: f64,
+pub(crate) struct Round {
+    pub(crate) name: String,
+    pub(crate) seconds: f64,
 }
 
 /// Runs the documented example by NeMo Curator over a base that has it.
@@ -126,22 +127,9 @@ pub(crate) fn nemo_curator(
     patience: Duration,
 ) -> Result<EngineRuns, BoxError> {
     let cluster = Cluster::new(world)?;
-    // Files instead of pipes, since Ray's processes may keep them open after the script ends.
-    let [printed, said] = ["out", "err"].map(|name| cluster.dir().join(name));
     let words = [script("nemo.py").into_os_string(), engine.into(), tasks.to_string().into()];
-    let command = cluster.command(python, words, [])?.stdin_null();
-    let running = command.stdout_path(&printed).stderr_path(&said).start()?;
-    let problem = match running.wait_timeout(patience)?.map(|output| output.status) {
-        Some(status) if status.success() => "it was not asked for".to_owned(),
-        Some(_) => last_line(&fs::read(&said)?),
-        None => {
-            running.kill()?;
-            format!("it was not done after {} s", patience.as_secs())
-        }
-    };
-    let text = fs::read_to_string(&printed)?;
-    let rounds: Vec<Round> =
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let (rounds, problem) = cluster.rounds(python, words, [], patience)?;
+    let problem = problem.unwrap_or_else(|| "it was not asked for".to_owned());
     let of = |name: &str| {
         let round = rounds.iter().find(|round| round.name == name);
         round.map(|round| round.seconds).ok_or_else(|| problem.clone())
@@ -193,6 +181,31 @@ impl Cluster {
             .env_remove("RAY_ADDRESS")
             .env_remove("PYTHONPATH")
             .unchecked())
+    }
+
+    /// Runs a program that prints its rounds. Returns those, and how it failed if it did or took
+    /// longer than `patience`.
+    pub(crate) fn rounds(
+        &self,
+        python: &Path,
+        words: impl IntoIterator<Item = OsString>,
+        variables: impl IntoIterator<Item = (&'static str, OsString)>,
+        patience: Duration,
+    ) -> Result<(Vec<Round>, Option<String>), BoxError> {
+        // Files instead of pipes, since Ray's processes may keep them open after the script ends.
+        let [printed, said] = ["out", "err"].map(|name| self.dir().join(name));
+        let command = self.command(python, words, variables)?.stdin_null();
+        let running = command.stdout_path(&printed).stderr_path(&said).start()?;
+        let problem = match running.wait_timeout(patience)?.map(|output| output.status) {
+            Some(status) if status.success() => None,
+            Some(_) => Some(last_line(&fs::read(&said)?)),
+            None => {
+                running.kill()?;
+                Some(format!("it was not done after {} s", patience.as_secs()))
+            }
+        };
+        let text = fs::read_to_string(&printed)?;
+        Ok((text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(), problem))
     }
 }
 

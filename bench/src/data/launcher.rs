@@ -1,26 +1,18 @@
 //! What environments of the cache add to NeMo Curator's own actor pool.
 
-use std::fs;
 use std::time::Duration;
 
 use curator::venv_cache::BoxError;
-use serde::Deserialize;
 
 use super::lab::Lab;
 use crate::bases::MeasuredBase;
-use crate::peers::{Cluster, last_line, package, script};
+use crate::peers::{Cluster, package, script};
 use crate::progress::progress;
 use crate::sample::Sample;
 use crate::table::{Row, Table};
 
 /// Time limit of all runs.
 const PATIENCE: Duration = Duration::from_mins(15);
-
-#[derive(Deserialize)]
-struct Round {
-    name: String,
-    seconds: f64,
-}
 
 pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
     progress("environments of the cache in NeMo Curator's actor pool");
@@ -32,22 +24,11 @@ pub(super) fn add(lab: &Lab<'_>, table: &mut Table) -> Result<(), BoxError> {
         ("CURATOR_PROGRAM", lab.world.program().as_os_str().to_owned()),
         ("PYTHONPATH", package().into_os_string()),
     ];
-    // Files instead of pipes, since Ray's processes may keep them open after the script ends.
-    let [printed, said] = ["out", "err"].map(|name| cluster.dir().join(name));
     lab.world.settle()?;
-    let command = cluster.command(&base.python, words, variables)?.stdin_null();
-    let running = command.stdout_path(&printed).stderr_path(&said).start()?;
-    match running.wait_timeout(PATIENCE)?.map(|output| output.status.success()) {
-        Some(true) => {}
-        Some(false) => return Err(last_line(&fs::read(&said)?).into()),
-        None => {
-            running.kill()?;
-            return Err(format!("it was not done after {} s", PATIENCE.as_secs()).into());
-        }
+    let (rounds, problem) = cluster.rounds(&base.python, words, variables, PATIENCE)?;
+    if let Some(problem) = problem {
+        return Err(problem.into());
     }
-    let text = fs::read_to_string(&printed)?;
-    let rounds: Vec<Round> =
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let of = |name: &str| -> Vec<f64> {
         let named = rounds.iter().filter(|round| round.name == name);
         named.map(|round| round.seconds).collect()
