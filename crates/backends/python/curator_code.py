@@ -13,6 +13,7 @@ __all__ = [
     "is_class",
     "is_same_module",
     "load",
+    "module_file",
     "module_of",
     "positional_and_named",
     "takes_argument",
@@ -68,8 +69,7 @@ def _check_neighbours(module, path):
         if isinstance(value, (types.ModuleType, *kinds))
     }
     for root in sorted({str(name).partition(".")[0] for name in names}):
-        places = (os.path.join(folder, root, "__init__.py"), os.path.join(folder, f"{root}.py"))
-        beside = next((place for place in places if os.path.isfile(place)), None)
+        beside = module_file(folder, root)
         if beside is None or root == module.__name__:
             continue
         found = getattr(sys.modules.get(root), "__file__", None)
@@ -79,6 +79,12 @@ def _check_neighbours(module, path):
                 f" not from {beside}, which comes last in a worker: rename that, or install it in"
                 " place (`pip install -e`)"
             )
+
+
+def module_file(folder, name):
+    """The file of a module or a package in a folder, or None."""
+    places = (os.path.join(folder, name, "__init__.py"), os.path.join(folder, f"{name}.py"))
+    return next((place for place in places if os.path.isfile(place)), None)
 
 
 def is_same_module(one, other):

@@ -9,7 +9,6 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
-import os
 import sys
 import zlib
 from typing import Any
@@ -58,16 +57,14 @@ def _check_own(name: str, path: "list[str]") -> None:
         return
     # A worker's own file, on its path.
     code: Any = importlib.import_module("curator_code")
-    for folder in path:
-        for file in (os.path.join(folder, name, "__init__.py"), os.path.join(folder, f"{name}.py")):
-            if os.path.isfile(file):
-                if code.is_same_module(spec.origin, file):
-                    return
-                raise ImportError(
-                    f"the stage uses your module `{name}`, {file}, and its environment has one of"
-                    f" that name, {spec.origin}, which comes first in a worker: give yours another"
-                    " name, or install it in place (`pip install -e`)"
-                )
+    files = (code.module_file(folder, name) for folder in path)
+    file = next((file for file in files if file is not None), None)
+    if file is not None and not code.is_same_module(spec.origin, file):
+        raise ImportError(
+            f"the stage uses your module `{name}`, {file}, and its environment has one of that"
+            f" name, {spec.origin}, which comes first in a worker: give yours another name, or"
+            " install it in place (`pip install -e`)"
+        )
 
 
 class Stage:
