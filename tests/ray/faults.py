@@ -32,3 +32,16 @@ class Hold:
 
     def teardown(self):
         self.note("teardown", os.getpid())
+
+
+class Busy(Hold):
+    """Goes on with its tasks, and takes its time to end."""
+
+    def process(self, task):
+        self.note("held", os.getpid(), f"{os.getppid()} {self.node}")
+        time.sleep(0.01)
+        return {"number": task.data}
+
+    def teardown(self):
+        # The end of the run waits for it.
+        time.sleep(3)

@@ -53,10 +53,10 @@ fn run_dirs(cluster: &Cluster) -> Vec<PathBuf> {
     parents
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("curator-"))
         .flat_map(|entry| fs::read_dir(entry.path()).expect("a folder of ours").flatten())
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with("program-"))
         .map(|entry| entry.path())
-        .filter(|path| {
-            !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("program-"))
-        })
+        // A file has the runs that ended.
+        .filter(|path| path.is_dir())
         .collect()
 }
 
@@ -88,18 +88,24 @@ fn assert_nothing_is_left(cluster: &Cluster, of: &str) {
     });
 }
 
-/// Kills the program in the middle of its work.
+/// Kills the program in the middle of its work: while its tasks are held, and while the nodes have
+/// ever more to tell it.
 fn program_is_killed(cluster: &Cluster, engine: &str, address: &str) {
     let way = match engine {
         "ray-data" => "-TERM",
         "xenna" => "-INT",
         _ => "-KILL",
     };
-    let running = holding(cluster, &format!("killed{way}"), engine, Some(address)).start(cluster);
-    running.held(2);
-    signal(running.process(), way);
-    running.wait();
-    assert_nothing_is_left(cluster, &format!("a program that got {way} on {engine}"));
+    let name = |kind: &str| cluster.dir().join(format!("{kind}{way}-{engine}"));
+    let (held, told) = (name("killed"), name("killed-busy"));
+    let busy = hold(&told).replace(":Hold\"", ":Busy\"");
+    for (dir, stages, tasks, way) in [(&held, hold(&held), 8, way), (&told, busy, 2_000, "-KILL")] {
+        let running = Job::new(dir, engine, &stages, tasks).with("address", address).start(cluster);
+        running.held(2);
+        signal(running.process(), way);
+        running.wait();
+        assert_nothing_is_left(cluster, &format!("a program that got {way} on {engine}"));
+    }
 }
 
 /// The driver is killed; the program survives and cleans up for it.
@@ -342,4 +348,14 @@ fn leftovers_that_were_not_used_for_long_go_away() {
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
     let stays = cluster.python(&world::script("sweep.py"), &[python.as_ref()]);
     assert_eq!(stays, "new-node program-new used-node\n");
+}
+
+/// Ray may start or repeat an actor until its job is gone: what comes after the end of a run on a
+/// machine leaves nothing there.
+#[test]
+fn what_comes_after_the_end_of_a_run_leaves_nothing() {
+    let cluster = world::cluster();
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
+    let left = cluster.python(&world::script("ended.py"), &[python.as_ref()]);
+    assert_eq!(left, "ended\n41 ['run0', 'last']\n");
 }

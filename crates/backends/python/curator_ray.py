@@ -5,6 +5,7 @@ a job, then tasks; notes, outputs and a final message come back. When the socket
 cancelled, and everything that belongs to it is ended.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -105,7 +106,8 @@ class _Driver:
         self._is_clean = False
 
     def send(self, kind, meta, parts=()):
-        with self._lock:
+        # Without a program there is no reader, and `_read` cancels the run.
+        with self._lock, contextlib.suppress(OSError):
             self._channel.send(kind, 0, meta, parts)
             self._channel.flush()
 
@@ -191,7 +193,13 @@ class _Driver:
         import curator_ray_node as node
 
         node.sweep()
-        run_dir = os.path.join(node.parent_dir(), f"{self.job['run']}-here")
+        try:
+            run_dir = node.make_run_dir(self.job["run"], "here")
+        except node.StageFailedError as error:
+            self.give_up({"fault": json.loads(error.args[0])})
+            return
+        except (OSError, node.RunOverError):
+            return  # An actor reports the former.
         place = {
             "base": sys.executable,
             "node": os.uname().nodename,
@@ -397,7 +405,6 @@ def _knock(address):
 
 def _fault_of(prepared):
     """Returns what kept a node from preparing anything, if something did."""
-    import curator_ray_actor as actor
     import curator_ray_node as node
     import ray
 
@@ -405,7 +412,7 @@ def _fault_of(prepared):
         ray.get(prepared)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
-        if isinstance(cause, actor.StageFailedError):
+        if isinstance(cause, node.StageFailedError):
             return cause.args[0]
         return node.fault("a node could not be prepared", str(cause))
     except ray.exceptions.RayError:
@@ -498,7 +505,8 @@ def main():
     except BaseException:
         # The cause may have been reported already.
         driver.give_up(driver.cause() or _engine_words(driver.job))
-    driver.leave()
+    finally:
+        driver.leave()
     # The reader of Ray's own final message has gone.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import socket
-import stat
 import struct
 import subprocess
 import sys
@@ -28,27 +27,13 @@ RESULT, FAILED, BYE, NOTE = 67, 68, 69, 70
 TEARDOWN_LIMIT = 30
 
 
-class StageFailedError(Exception):
-    """The run is over: its only argument is the fault as JSON text."""
-
-
 def node_id():
     return ray.get_runtime_context().get_node_id()
 
 
 def run_dir(job):
-    """Returns the folder of this run on this node, which no other user may write."""
-    parent = node.parent_dir()
-    for path in (parent, os.path.join(parent, f"{job['run']}-{node_id()[:12]}")):
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        found = os.lstat(path)
-        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-            raise StageFailedError(node.fault(f"`{path}` belongs to another user"))
-        if found.st_mode & 0o022:
-            hint = f"`chmod go-w {path}`, after a look at what lies there"
-            raise StageFailedError(node.fault(f"`{path}` can be written by others", hint=hint))
-    os.utime(path)
-    return path
+    """Returns the folder of this run on this node."""
+    return node.make_run_dir(job["run"], node_id()[:12])
 
 
 def find_program(job, reporter):
@@ -60,7 +45,7 @@ def find_program(job, reporter):
     digest = ray.get(reporter.program_digest.remote())
     if digest is None or _digest(path) == digest:
         return path
-    folder = os.path.join(os.path.dirname(run_dir(job)), f"program-{digest[:16]}")
+    folder = os.path.join(node.parent_dir(), f"program-{digest[:16]}")
     copy = os.path.join(folder, os.path.basename(path))
     if _digest(copy) != digest:
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -107,7 +92,7 @@ def _start_host(job, reporter):
             subprocess.run([program, node.ROLE, "start"], stdin=theirs, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             ours.close()
-            raise StageFailedError(node.cannot_start(program, node_id(), error)) from None
+            raise node.StageFailedError(node.cannot_start(program, node_id(), error)) from None
     return curator_frames.Channel(ours, struct)
 
 
@@ -120,10 +105,10 @@ class Host:
         self._name = os.urandom(6).hex()
         self._reporter = reporter
         self._stage = job["stages"][index]["name"]
-        self._run_dir = run_dir(job)
         try:
+            self._run_dir = run_dir(job)
             self._channel = _start_host(job, reporter)
-        except StageFailedError as error:
+        except node.StageFailedError as error:
             # An engine wraps the error of an actor's start into words of its own.
             ray.get(reporter.fail.remote(error.args[0]))
             raise
@@ -192,7 +177,7 @@ class Host:
     def _fail(self, text):
         """Ends the run with this fault, whatever the engine makes of the error."""
         ray.get(self._reporter.fail.remote(text))
-        raise StageFailedError(text)
+        raise node.StageFailedError(text)
 
     def _send(self, kind, meta, parts=()):
         self._channel.send(kind, 0, meta, parts)
@@ -250,12 +235,16 @@ class Reporter:
 
 def prepare_node(job, reporter):
     """Makes the environments of a run on this node; a failure ends the run."""
+    try:
+        place = _place(job)
+    except node.RunOverError:
+        return
     node.sweep()
     stages = [stage["request"] for stage in job["stages"] if not stage["is_native"]]
     told = []
     failed = node.prepare(
         find_program(job, reporter),
-        _place(job),
+        place,
         stages,
         lambda note: told.append(reporter.report.remote("", [note])),
     )
@@ -265,5 +254,5 @@ def prepare_node(job, reporter):
 
 
 def finish_node(job, limit=TEARDOWN_LIMIT + 5):
-    """Waits until no host of this run is left on this node, and ends the remaining ones."""
-    node.finish_run_dir(run_dir(job), limit)
+    """Waits until no host of this run is left on this machine, and ends the remaining ones."""
+    node.end_run(job["run"], limit)

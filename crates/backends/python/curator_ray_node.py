@@ -29,6 +29,18 @@ _REAPING = 5
 # Number of seconds without use after which leftovers of a run are removed: a copy of its program,
 # and its folder if the run could not remove it.
 _LIFE = 7 * 24 * 60 * 60
+# The file with the runs that ended on this machine: a line for each, with its time.
+_ENDED = "ended"
+# Number of seconds for which it keeps a run. No process that was started for a run comes as late.
+_ENDED_LIFE = 24 * 60 * 60
+
+
+class StageFailedError(Exception):
+    """The run is over: its only argument is the fault as JSON text."""
+
+
+class RunOverError(Exception):
+    """The run has ended on this machine, and what was started for it comes too late."""
 
 
 def fault(*chain, hint=None):
@@ -78,10 +90,66 @@ def prepare(program, place, stages, note):
     return None
 
 
+def make_run_dir(run, node):
+    """Returns the folder of a run for a node of this machine, which no other user may write.
+
+    Only this makes such a folder, and not after the run's end: Ray may start or repeat an actor
+    until its job is gone, and nothing would remove what that makes.
+    """
+    parent = parent_dir()
+    os.makedirs(parent, mode=0o700, exist_ok=True)
+    _check_own_dir(parent)
+    path = os.path.join(parent, f"{run}-{node}")
+    with _ended_runs() as ended:
+        if any(line.split()[-1:] == [run] for line in ended):
+            raise RunOverError(f"run {run} is over")
+        os.makedirs(os.path.join(path, "hosts"), mode=0o700, exist_ok=True)
+        _check_own_dir(path)
+        os.utime(path)
+    return path
+
+
+def _check_own_dir(path):
+    found = os.lstat(path)
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+        raise StageFailedError(fault(f"`{path}` belongs to another user"))
+    if found.st_mode & 0o022:
+        hint = f"`chmod go-w {path}`, after a look at what lies there"
+        raise StageFailedError(fault(f"`{path}` can be written by others", hint=hint))
+
+
+@contextlib.contextmanager
+def _ended_runs():
+    """Opens the list of ended runs, for one process at a time."""
+    with open(os.path.join(parent_dir(), _ENDED), "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield file
+
+
+def _note_end(run):
+    """Adds a run to the list of those that ended, and drops old ones from it."""
+    now = int(time.time())
+    with _ended_runs() as ended:
+        fields = [line.split() for line in ended]
+        kept = [
+            f"{since} {other}\n"
+            for since, other in (pair for pair in fields if len(pair) == 2)
+            if since.isdigit() and now - int(since) < _ENDED_LIFE and other != run
+        ]
+        ended.seek(0)
+        ended.truncate()
+        ended.writelines([*kept, f"{now} {run}\n"])
+
+
 def end_run(run, limit):
     """Ends the remains of a run on this machine except its Ray: its hosts and its folders."""
+    if not _is_own_dir(parent_dir()):
+        return
+    with contextlib.suppress(OSError):  # A full disk, for one, must not keep the rest.
+        _note_end(run)
     for path in _run_dirs(f"{run}-*"):
-        finish_run_dir(path, limit)
+        _finish_run_dir(path, time.monotonic() + limit)
 
 
 def _run_dirs(pattern):
@@ -100,23 +168,33 @@ def _is_own_dir(path):
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
-def finish_run_dir(path, limit):
-    """Makes the hosts of a run tear down, ends the remaining ones, and removes the run's folder."""
-    hosts = os.path.join(path, "hosts")
-    os.makedirs(hosts, exist_ok=True)
-    # Hosts check for it: they tear down even if their actors still exist.
-    with open(os.path.join(path, "over"), "w"):
-        pass
-    deadline = time.monotonic() + limit
-    for name in os.listdir(hosts):
-        with open(os.path.join(hosts, name), "rb") as file:
-            while not _is_free(file):
-                if time.monotonic() > deadline:
-                    with contextlib.suppress(OSError):
-                        os.killpg(int(name), signal.SIGKILL)
-                    break
-                time.sleep(0.02)
-    remove_tree(path)
+def _finish_run_dir(path, deadline):
+    """Makes the hosts of a run tear down, ends the remaining ones, and removes the run's folder.
+
+    Another process may do it at the same time.
+    """
+    while os.path.isdir(path):
+        # Hosts check for it: they tear down even if their actors still exist.
+        with contextlib.suppress(OSError), open(os.path.join(path, "over"), "w"):
+            pass
+        for host in glob.glob(os.path.join(glob.escape(path), "hosts", "*")):
+            with contextlib.suppress(FileNotFoundError), open(host, "rb") as file:
+                _await_end(file, int(os.path.basename(host)), deadline)
+        remove_tree(path)
+        # A host that came late, or is being killed, kept the folder.
+        if time.monotonic() > deadline + _GRACE:
+            return
+        time.sleep(0.02)
+
+
+def _await_end(file, host, deadline):
+    """Waits until a host has released its file, and kills it at the deadline."""
+    while not _is_free(file):
+        if time.monotonic() > deadline:
+            with contextlib.suppress(OSError):
+                os.killpg(host, signal.SIGKILL)
+            return
+        time.sleep(0.02)
 
 
 def remove_tree(path):

@@ -260,7 +260,10 @@ fn write_file(place: &Place, path: &Path, text: &str) -> std::io::Result<PathBuf
     let name = path.file_name().ok_or_else(|| std::io::Error::other("a file needs a name"))?;
     let digest = envspec::Digest::of(text.as_bytes()).to_string();
     let folder = place.run_dir.join(&digest[..16]);
-    std::fs::create_dir_all(&folder)?;
+    match std::fs::create_dir(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     let file = folder.join(name);
     // Another host of the stage may be reading it.
     files::Draft::default().write(&file, text.as_bytes())?;

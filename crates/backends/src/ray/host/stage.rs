@@ -1,9 +1,11 @@
 //! A host: one stage, run for an actor on the other end of a socket.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -36,7 +38,7 @@ pub(super) fn executor(place: &Place) -> LocalExecutor {
 pub(crate) fn serve(registry: &Registry) -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // Processes that a stage starts must not hold the socket open.
-    let nothing = std::fs::File::open("/dev/null")?;
+    let nothing = File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
     serve_on(socket, registry)
 }
@@ -46,7 +48,12 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
     let mut frames = Frames { socket: socket.try_clone()?, reader: FrameReader::default() };
     let Some(start) = frames.next()? else { return Ok(()) };
     let request: HostRequest = serde_json::from_slice(&start.meta)?;
-    let _presence = announce(&request.place)?;
+    let (announced, _presence) = match announce(&request.place) {
+        Ok(presence) => presence,
+        // The run is over, and its folder is gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
     let ours = socket.try_clone()?;
     let writer = Writer(Arc::new(Mutex::new(socket)));
     let HostRequest { place, stage, policy, is_native } = request;
@@ -62,7 +69,7 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
     std::thread::Builder::new().name("curator-over".to_owned()).spawn(move || {
         // The run may be over while the actor still exists without reading. A thread that waits to
         // write to it, and holds the writer, must be released as well.
-        while !over.exists() {
+        while announced.exists() && !over.exists() {
             std::thread::sleep(LOOK);
         }
         let _ = ours.shutdown(Shutdown::Both);
@@ -86,13 +93,14 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
 /// Poll interval of a host for the end of its run.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Holds a lock for the lifetime of this host, so that the end of the run can wait for it.
-fn announce(place: &Place) -> io::Result<std::fs::File> {
-    let dir = place.run_dir.join("hosts");
-    std::fs::create_dir_all(&dir)?;
-    let file = std::fs::File::create(dir.join(std::process::id().to_string()))?;
+/// Holds a lock on a file for the lifetime of this host, so that the end of the run can wait for it.
+///
+/// The actor has made the folder. A folder that is gone stays so: nothing would remove another one.
+fn announce(place: &Place) -> io::Result<(PathBuf, File)> {
+    let path = place.run_dir.join("hosts").join(std::process::id().to_string());
+    let file = File::create(&path)?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
+    Ok((path, file))
 }
 
 /// Answers every call with one error.
@@ -287,6 +295,7 @@ mod tests {
         base: &Path,
         stage: &Value,
     ) -> (UnixStream, thread::JoinHandle<io::Result<()>>) {
+        std::fs::create_dir(run_dir.join("hosts")).unwrap();
         let request = json!({
             "place": {
                 "base": base, "node": "n", "run_dir": run_dir, "cache_dir": run_dir.join("cache"),
@@ -399,5 +408,21 @@ mod tests {
         (0..5_000).for_each(|index| call(&socket, index));
         std::fs::write(dir.path().join("over"), "").unwrap();
         running.join().unwrap().unwrap();
+    }
+
+    /// The end of the run may have missed a host that was just starting, and removed its folder.
+    #[test]
+    fn a_host_without_a_folder_ends_and_makes_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let run_dir = dir.path().join("run");
+        std::fs::create_dir(&run_dir).unwrap();
+        let (socket, running) = host(&run_dir);
+        call(&socket, 0);
+        while run_dir.exists() {
+            // It may be announcing itself.
+            let _ = std::fs::remove_dir_all(&run_dir);
+        }
+        running.join().unwrap().unwrap();
+        assert!(!run_dir.exists());
     }
 }
