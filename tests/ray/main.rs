@@ -5,6 +5,7 @@
 
 mod command; // `curator run` with an engine on Ray
 mod conformance; // the cases that every executor must pass, over all of them
+mod declared; // what code says of itself, where a worker contradicts it
 mod faults; // what is killed or fails, and what is left of it
 mod flow; // outputs that are there before the run is over
 mod guide; // the page for users of Ray and NeMo Curator, run unchanged

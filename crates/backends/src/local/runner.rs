@@ -1,6 +1,7 @@
 //! One stage of a plan, run for an engine that arranges the stages itself.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use stage::Task;
@@ -105,6 +106,12 @@ impl<'a> StageRunner<'a> {
         let mut report = self.run.environments[0].peek()?.report();
         report.stages = vec![self.stage.name().to_owned()];
         Some(report)
+    }
+
+    /// Returns whether its code has said something else of itself than when the run was planned, for
+    /// the first caller after that.
+    pub(crate) fn take_outdated(&self) -> bool {
+        self.stage.is_outdated.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn take_failed(&self) -> Vec<FailedTask> {

@@ -44,6 +44,8 @@ pub(crate) struct StageRun<'a> {
     heeded: Mutex<BTreeSet<(Option<String>, Vec<String>)>>,
     /// Whether it has been told that an output lacks what the stage promises.
     is_lacking_told: AtomicBool,
+    /// Whether its code has said something else of itself than when the run was planned.
+    pub(super) is_outdated: AtomicBool,
 }
 
 /// The slots of a stage.
@@ -99,6 +101,7 @@ impl<'a> StageRun<'a> {
             tally: Mutex::new(StageReport::new(&stages[index].settings.name)),
             heeded: Mutex::default(),
             is_lacking_told: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
         }
     }
 
@@ -316,6 +319,7 @@ impl<'a> StageRun<'a> {
         let checked = wanted.check(&self.planned.settings, declared)?;
         if checked.is_outdated {
             self.planned.forget();
+            self.is_outdated.store(true, Ordering::Relaxed);
         }
         // Not by the messages: code may declare another value for every task.
         let names = declared.settings.keys().chain(declared.near.iter().map(|(name, _)| name));

@@ -209,6 +209,7 @@ impl<'a> RayRun<'a> {
             Note::Stage(report) => {
                 self.tallies.insert(host, report);
             }
+            Note::Outdated(stage) => self.plan.forget_of(&stage),
             Note::Failed(failed) => {
                 let failed = self.secrets.failed(failed);
                 // Another actor repeats the work of an actor that died.

@@ -137,6 +137,8 @@ pub(crate) enum Note {
     /// The work of a host so far.
     Stage(StageReport),
     Failed(FailedTask),
+    /// The code of this stage says something else of itself than when the run was planned.
+    Outdated(String),
 }
 
 impl StageRequest {

@@ -142,7 +142,7 @@ impl Host<'_> {
         while let Ok(call) = calls.recv() {
             let done = match &fault {
                 Some(fault) => self.writer.send(Kind::Failed, fault, &[]),
-                None => match self.process(stage, &call) {
+                None => match self.process_and_tell(stage, &call) {
                     Ok((meta, body)) => {
                         if std::mem::take(&mut is_first)
                             && let Some(environment) = stage.environment()
@@ -164,6 +164,19 @@ impl Host<'_> {
                 break;
             }
         }
+    }
+
+    /// Runs one batch, and tells of a stage whose code is not what the run was planned with.
+    fn process_and_tell(
+        &self,
+        stage: &StageRunner<'_>,
+        call: &Frame,
+    ) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let result = self.process(stage, call);
+        if stage.take_outdated() {
+            self.writer.note(&Note::Outdated(stage.report().name));
+        }
+        result
     }
 
     /// Runs one batch of any size: the engine has cut it.
@@ -397,6 +410,8 @@ mod tests {
         let warnings: Vec<_> = warnings.collect();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].1.contains("`batch_size` 5"), "{warnings:?}");
+        // The plan was made without its code.
+        assert!(!same.iter().any(|(_, text)| text.contains("outdated")), "{same:?}");
     }
 
     /// The actor of a run that is over may still exist without reading.

@@ -67,8 +67,14 @@ impl Plan {
     /// Forgets the declarations of a stage's code if a worker has found another environment, so that
     /// the next run asks again.
     pub(crate) fn forget(&self, error: &Error) {
-        let Error::DeclaredEnv { stage: name, .. } = error else { return };
-        let stages = self.stages.iter().filter(|stage| stage.settings.name == *name);
+        if let Error::DeclaredEnv { stage, .. } = error {
+            self.forget_of(stage);
+        }
+    }
+
+    /// Forgets the declarations of a stage's code, so that the next run asks again.
+    pub(crate) fn forget_of(&self, name: &str) {
+        let stages = self.stages.iter().filter(|stage| stage.settings.name == name);
         stages.for_each(PlannedStage::forget);
     }
 }
