@@ -7,9 +7,10 @@ import zlib
 
 
 class Same:
-    """Gives back what it gets."""
+    """Gives back what it gets, once it has looked at that."""
 
     def process(self, task):
+        task.data  # noqa: B018
         return task
 
 

@@ -10,6 +10,7 @@ from curator_frames import RESULT
 from curator_late import Declarations
 from curator_plain import PLAIN, has_text_keys, of_any_size, without_limit, writer
 from curator_stage import Aggregate, Context, Task
+from curator_unread import Unread, data_of, task_of
 
 __all__ = ["Worker"]
 
@@ -88,6 +89,8 @@ class Worker:
         self.is_set_up = False
         self.arenas = Arenas()
         self._arenas_from = None
+        # The number of the batch at hand.
+        self._sequence = None
         # The large inputs of the batch that cannot change, by what Python knows them by.
         self._given = {}
         # The input of earlier batches that the stage still has tables in, by their sequence.
@@ -172,6 +175,7 @@ class Worker:
 
     def batch(self, sequence, meta, body, clock):
         """Works off a batch; gives the time at which it was done."""
+        self._sequence = sequence
         tasks = []
         writers = []
         views = []
@@ -198,13 +202,17 @@ class Worker:
                 shared_at = end + -end % ALIGNMENT
             write = self._encode
             try:
-                if kind in "bB":
+                if kind in "jJ":
+                    text = str(part, "utf-8")
+                    # In ASCII also the last of its characters is an escape.
+                    if "\\" in text and "\\u" in text and text.isascii() and "\x7f" not in text:
+                        write = self._encode_escaped
+                    data = Unread((self._value, sequence, len(tasks), text))
+                elif kind in "bB":
                     data = bytes(part)
                     if self._objects is not None and self._objects.is_object(data):
                         # The stage may change it: it is not what came.
                         data, kind = self._objects.unpack(data), "o"
-                elif kind in "jJ":
-                    data, write = self._value(part)
                 else:
                     data = streams.open_table(part)
             except BaseException as error:
@@ -218,7 +226,8 @@ class Worker:
                 data.id, data.metadata, data.dataset_name = record[0], metadata, dataset
                 tasks.append(data)
                 continue
-            tasks.append(Task(data, metadata, dataset, record[0]))
+            make = task_of if type(data) is Unread else Task
+            tasks.append(make(data, metadata, dataset, record[0]))
         parts = []
         begin = clock()
         if unreadable:
@@ -264,10 +273,8 @@ class Worker:
         ]
         return f"[{','.join(entries)}]"
 
-    def _value(self, part):
-        """The value of JSON that the engine passes on, of whatever worker's it may be, and what
-        writes values as that is written: with escapes for all that is not ASCII, or with none."""
-        text = str(part, "utf-8")
+    def _value(self, text):
+        """The value of JSON that the engine passes on, of whatever worker's it may be."""
         try:
             try:
                 value, end = self._decode(text, 0)
@@ -282,9 +289,7 @@ class Worker:
             ) from None
         if end != len(text):
             raise ValueError(f"no JSON at {end}")
-        # In ASCII also the last of its characters is an escape.
-        is_escaped = "\\" in text and "\\u" in text and text.isascii() and "\x7f" not in text
-        return value, self._encode_escaped if is_escaped else self._encode
+        return value
 
     def _raised(self, error):
         """The error, as JSON; but one in a forked child is the child's own."""
@@ -408,10 +413,14 @@ class Worker:
 
     def _data_of(self, task):
         """A task's data; a task of a class of the stage's own travels as a whole."""
-        return task.data if self._objects is None or type(task) is Task else task
+        if type(task) is Task:
+            return data_of(task)
+        return task.data if self._objects is None else task
 
     def _look_for_promised(self, data):
         """What an output lacks is told once, and no error: a stage behind it may not need it."""
+        if type(data) is Unread:
+            data = data.read()
         if self._objects is not None and not streams.has_keys(data):
             return  # What a class of the stage's own has is that class's affair.
         keys = self._keys(data)
@@ -431,7 +440,12 @@ class Worker:
         if id(data) in self._given:
             # It is what came, and the engine still has that.
             return f'["=",{self._given[id(data)][0]}{rest}]'
-        if isinstance(data, (bytes, bytearray, memoryview)):
+        if type(data) is Unread:
+            _, sequence, at, text = data
+            if sequence == self._sequence:
+                return f'["=",{at}{rest}]'
+            kind, part = "j", text.encode()
+        elif isinstance(data, (bytes, bytearray, memoryview)):
             if isinstance(data, memoryview):
                 data = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
             kind, part = "b", data

@@ -46,7 +46,7 @@ class Task:
     `curator_table.Table` in any environment, or a `pandas.DataFrame` if there is `pyarrow` as well.
     """
 
-    __slots__ = ("data", "dataset_name", "id", "metadata")
+    __slots__ = ("_unread", "data", "dataset_name", "id", "metadata")
     __module__ = "curator_stage"
 
     def __init__(self, data=None, metadata=None, dataset_name="", id="0"):
@@ -78,9 +78,25 @@ class Task:
     def __eq__(self, other):
         if not isinstance(other, Task):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in Task.__slots__)
+        names = ("data", "dataset_name", "id", "metadata")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     __hash__ = None
+
+    def __getattr__(self, name):
+        # A worker reads the data of a task when a stage looks at it.
+        if name == "data":
+            unread = self._unread
+            # Another thread may have looked meanwhile.
+            return Task.data.__get__(self) if unread is None else unread.read_into(self)
+        if name == "_unread":
+            return None  # The task was made by the stage.
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce_ex__(self, protocol):
+        if type(self) is Task:
+            return Task, (self.data, self.metadata, self.dataset_name, self.id)
+        return super().__reduce_ex__(protocol)
 
     def __repr__(self):
         return f"Task(id={self.id!r}, dataset_name={self.dataset_name!r}, data={self.data!r})"

@@ -149,6 +149,8 @@ class Exact:
         assert given == [("a", 1e-5), ("A", 123456789012345678901234567890)], given
 
     def process(self, task):
+        # What it does not look at is not written anew.
+        assert task.data is not None
         return task
 
 

@@ -20,7 +20,7 @@ const MAIN: &str = "curator_worker.py";
 pub(crate) const CLASSES: &str = "curator_classes.py";
 
 /// All of them, by their names.
-const FILES: [(&str, &str); 29] = [
+const FILES: [(&str, &str); 30] = [
     ("curator_arenas.py", include_str!("../../python/curator_arenas.py")),
     ("curator_arrow.py", include_str!("../../python/curator_arrow.py")),
     ("curator_batches.py", include_str!("../../python/curator_batches.py")),
@@ -46,6 +46,7 @@ const FILES: [(&str, &str); 29] = [
     ("curator_streams.py", include_str!("../../python/curator_streams.py")),
     ("curator_table.py", include_str!("../../python/curator_table.py")),
     ("curator_template.py", include_str!("../../python/curator_template.py")),
+    ("curator_unread.py", include_str!("../../python/curator_unread.py")),
     ("curator_values.py", include_str!("../../python/curator_values.py")),
     ("curator_warm.py", include_str!("../../python/curator_warm.py")),
     ("curator_watch.py", include_str!("../../python/curator_watch.py")),

@@ -2,6 +2,7 @@
 //! Python's `json`: numbers of any size and precision, keys in their order, text with and without
 //! escapes, halves of surrogate pairs.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use backends::{Cause, Checkpoint, ExecutorExt, Plan};
@@ -13,6 +14,9 @@ use super::corpus::corpus;
 use super::support::{local, one, python, recording};
 
 const PASS: &str = "class Stage:\n    def process(self, task): return task";
+/// What has been looked at is written anew.
+const LOOK: &str =
+    "class Stage:\n    def process(self, task):\n        task.data\n        return task";
 
 /// Lines of JSON that Python wrote.
 static CORPUS: LazyLock<Vec<String>> =
@@ -71,7 +75,7 @@ fn assert_all_the_same<'a>(lines: &[String], outputs: impl IntoIterator<Item = &
 
 #[test]
 fn what_stages_do_not_change_comes_out_as_it_went_in() {
-    let python = |name: &str| python(PASS).with_name(name);
+    let python = |name: &str| python(LOOK).with_name(name);
     let pipeline = || Pipeline::new("test");
     for pipeline in [
         pipeline().with_stage(python("a").with_batch_size(16)),
@@ -99,7 +103,7 @@ fn what_rust_writes_anew_has_the_same_numbers_and_the_same_order() {
 #[test]
 fn a_checkpoint_gives_what_it_was_given() {
     let dir = tempfile::tempdir().unwrap();
-    let pipeline = one(PASS);
+    let pipeline = one(LOOK);
     let plan = Plan::new(&pipeline).unwrap();
     for known in [0, CORPUS.len() / 2] {
         let checkpoint = Checkpoint::open(dir.path(), &plan).unwrap();
@@ -119,7 +123,7 @@ fn a_checkpoint_gives_what_it_was_given() {
 #[test]
 fn a_checkpoint_that_was_just_closed_may_be_opened() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = Plan::new(&one(PASS)).unwrap();
+    let plan = Plan::new(&one(LOOK)).unwrap();
     let checkpoint = Checkpoint::open(dir.path(), &plan).unwrap();
     // As a process has its descriptor between its fork and its exec.
     let copy = std::thread::spawn(move || {
@@ -245,7 +249,7 @@ fn half_a_surrogate_pair_is_an_error_only_where_rust_looks_at_it() {
     };
     for is_careless in [true, false] {
         let pipeline = Pipeline::new("t")
-            .with_stage(python(PASS))
+            .with_stage(python(LOOK))
             .with_stage(pass_in_rust("pass"))
             .with_stage(look(is_careless));
         let report = recording().run(&pipeline, tasks()).unwrap();
@@ -255,7 +259,7 @@ fn half_a_surrogate_pair_is_an_error_only_where_rust_looks_at_it() {
         let Cause::Unreadable(why) = &failed.cause else { panic!("{failed}") };
         assert!(why.starts_with(r#"data["t"][0] holds half of a surrogate pair"#), "{why}");
     }
-    let pipeline = Pipeline::new("t").with_stage(python(PASS)).with_stage(pass_in_rust("pass"));
+    let pipeline = Pipeline::new("t").with_stage(python(LOOK)).with_stage(pass_in_rust("pass"));
     let report = recording().run(&pipeline, tasks()).unwrap();
     assert_eq!(self::text(&report.outputs[1]), line);
 }
@@ -264,14 +268,16 @@ fn half_a_surrogate_pair_is_an_error_only_where_rust_looks_at_it() {
 fn what_python_cannot_read_is_its_tasks_failure_alone() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let lines = [deep(100_000), deep(200), "1".to_owned()];
-    let report = recording().run(&one(PASS), tasks(&lines)).unwrap();
+    let report = recording().run(&one(LOOK), tasks(&lines)).unwrap();
     assert_eq!(report.outputs.iter().map(text).collect::<Vec<_>>(), [&lines[1], "1"]);
     let Cause::Raised(error) = &report.failed[0].cause else { panic!("{:?}", report.failed) };
     assert!(error.message.contains("nested deeper than"), "{}", error.message);
-    // Rust passes it on.
+    // What does not look passes it on.
     let pipeline = Pipeline::new("t").with_stage(pass_in_rust("pass"));
-    let report = recording().run(&pipeline, tasks(&lines)).unwrap();
-    assert_all_the_same(&lines, &report.outputs);
+    for pipeline in [pipeline, one(PASS)] {
+        let report = recording().run(&pipeline, tasks(&lines)).unwrap();
+        assert_all_the_same(&lines, &report.outputs);
+    }
 }
 
 #[test]
@@ -282,8 +288,75 @@ fn keys_that_come_twice_pass_unread() {
     assert_eq!(text(&report.outputs[0]), line);
     // The last value of a repeated key counts, as in Python.
     assert_eq!(report.outputs[0].data.as_json(), Some(&json!({ "a": 2, "b": 0 })));
-    let report = local().run(&one(PASS), task()).unwrap();
+    let report = local().run(&one(LOOK), task()).unwrap();
     assert_eq!(text(&report.outputs[0]), r#"{"a":2,"b":0}"#);
+}
+
+/// JSON that Python would write in another way, or not at all.
+const ODD: [&str; 6] = [
+    r#"{"a":1,"b":0,"a":2}"#,
+    r#"[1.10,1E400,-0,1e5,0.1234567890123456789012]"#,
+    "12345678901234567890123.000",
+    r#"{"s":"\ud800 \/ é","t":"\uD83D\uDE00"}"#,
+    r#""""#,
+    "null",
+];
+
+/// A stage in Python that does not look at a task's data passes on the text, whatever it does with
+/// the task, and whenever it gives it back.
+#[test]
+fn what_python_does_not_look_at_comes_out_as_its_text() {
+    let lines = ODD.map(str::to_owned);
+    let stages = [
+        PASS,
+        "class Stage:\n    def process(self, task):\n        task.metadata['seen'] = True\n        \
+         return [task]",
+        "class Stage:\n    def process(self, task):\n        yield task",
+        "class Stage:\n    async def process(self, task): return task",
+        "class Stage:\n    def process_batch(self, tasks): return tasks",
+        "from curator_stage import Aggregate\nclass Stage:\n    def process_batch(self, tasks): \
+         return Aggregate(tasks)",
+        // A batch later; what is left comes with the last one.
+        "class Stage:\n    kept = []\n    def process(self, task):\n        \
+         self.kept.append(task)\n        if len(self.kept) == 6:\n            return \
+         self.kept\n        return None",
+    ];
+    for stage in stages {
+        for batch_size in [1, 4, 6] {
+            let stage = python(stage).with_batch_size(batch_size).with_num_workers(1);
+            let pipeline = Pipeline::new("t").with_stage(stage);
+            let report = local().run(&pipeline, tasks(&lines)).unwrap();
+            // The outputs of an aggregate have ids of their own, and so another order.
+            let found: BTreeSet<_> = report.outputs.iter().map(text).collect();
+            assert_eq!(found, ODD.into_iter().collect(), "{batch_size}");
+            assert_eq!(report.outputs.len(), ODD.len());
+        }
+    }
+}
+
+/// A look that comes late, from elsewhere, at a copy, or in place of another: each sees the data.
+#[test]
+fn data_is_there_for_every_way_to_look() {
+    let looks = [
+        "return task.data",
+        "return getattr(task, 'data')",
+        "import copy; return copy.copy(task)",
+        "import copy; return copy.deepcopy([task])[0].data",
+        "import pickle; return pickle.loads(pickle.dumps(task)).data",
+        "task.data['n'] += 0; return task",
+        "from curator_stage import Task; return Task(task.data)",
+        "from concurrent.futures import ThreadPoolExecutor as P\n        with P(4) as p:\n            \
+         a, b = p.map(lambda it: it.data, [task, task])\n        assert a is b is task.data\n        \
+         return task",
+        "assert task == task; return task",
+        "assert \"data={'n': 1.5}\" in repr(task); return task",
+        "task.data = {'n': 1.5}; return task",
+    ];
+    for look in looks {
+        let stage = format!("class Stage:\n    def process(self, task):\n        {look}");
+        let report = local().run(&one(&stage), tasks(&[r#"{"n":1.50}"#.to_owned()])).unwrap();
+        assert_eq!(text(&report.outputs[0]), r#"{"n":1.5}"#, "{look}");
+    }
 }
 
 /// The time grows linearly with the number of outputs; otherwise a run of this many would take

@@ -48,6 +48,11 @@ def give_back(task):
     return task
 
 
+def look_at(task):
+    task.data
+    return task
+
+
 def make(task):
     return [{"made": n, "from": task.data} for n in range(3)]
 "#;
