@@ -10,7 +10,7 @@ from curator_frames import RESULT
 from curator_late import Declarations
 from curator_plain import PLAIN, has_text_keys, of_any_size, without_limit, writer
 from curator_stage import Aggregate, Context, Task
-from curator_unread import Unread, data_of, task_of
+from curator_unread import Unread, data_of, read_by, task_of
 
 __all__ = ["Worker"]
 
@@ -89,8 +89,10 @@ class Worker:
         self.is_set_up = False
         self.arenas = Arenas()
         self._arenas_from = None
-        # The number of the batch at hand.
-        self._sequence = None
+        # The tasks of the batch at hand that came as JSON, by their places, and the places of their
+        # texts, once one of them is an output.
+        self._texts = self._places = None
+        read_by(self._value)
         # The large inputs of the batch that cannot change, by what Python knows them by.
         self._given = {}
         # The input of earlier batches that the stage still has tables in, by their sequence.
@@ -175,7 +177,8 @@ class Worker:
 
     def batch(self, sequence, meta, body, clock):
         """Works off a batch; gives the time at which it was done."""
-        self._sequence = sequence
+        texts, self._places = {}, None
+        self._texts = texts
         tasks = []
         writers = []
         views = []
@@ -203,11 +206,11 @@ class Worker:
             write = self._encode
             try:
                 if kind in "jJ":
-                    text = str(part, "utf-8")
+                    data = str(part, "utf-8")
                     # In ASCII also the last of its characters is an escape.
-                    if "\\" in text and "\\u" in text and text.isascii() and "\x7f" not in text:
+                    if "\\" in data and "\\u" in data and data.isascii() and "\x7f" not in data:
                         write = self._encode_escaped
-                    data = Unread((self._value, sequence, len(tasks), text))
+                    texts[len(tasks)] = data
                 elif kind in "bB":
                     data = bytes(part)
                     if self._objects is not None and self._objects.is_object(data):
@@ -226,7 +229,7 @@ class Worker:
                 data.id, data.metadata, data.dataset_name = record[0], metadata, dataset
                 tasks.append(data)
                 continue
-            make = task_of if type(data) is Unread else Task
+            make = task_of if kind in "jJ" else Task
             tasks.append(make(data, metadata, dataset, record[0]))
         parts = []
         begin = clock()
@@ -242,6 +245,7 @@ class Worker:
         end = clock()
         if os.getpid() != self._pid:
             os._exit(0)
+        texts = self._texts = self._places = None
         kept = ""
         if views or self._kept:
             # What the stage has no table in any more, the engine may use again.
@@ -420,7 +424,7 @@ class Worker:
     def _look_for_promised(self, data):
         """What an output lacks is told once, and no error: a stage behind it may not need it."""
         if type(data) is Unread:
-            data = data.read()
+            data = self._value(data[0])
         if self._objects is not None and not streams.has_keys(data):
             return  # What a class of the stage's own has is that class's affair.
         keys = self._keys(data)
@@ -437,14 +441,16 @@ class Worker:
             rest = f",{metadata},{dataset}"
         else:
             rest = ""
-        if id(data) in self._given:
+        if type(data) is dict and self._objects is None:
+            kind, part = "j", self._encoded(data, "data")
+        elif id(data) in self._given:
             # It is what came, and the engine still has that.
             return f'["=",{self._given[id(data)][0]}{rest}]'
-        if type(data) is Unread:
-            _, sequence, at, text = data
-            if sequence == self._sequence:
+        elif type(data) is Unread:
+            at = self._place_of(data[0])
+            if at is not None:
                 return f'["=",{at}{rest}]'
-            kind, part = "j", text.encode()
+            kind, part = "j", data[0].encode()
         elif isinstance(data, (bytes, bytearray, memoryview)):
             if isinstance(data, memoryview):
                 data = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
@@ -458,7 +464,7 @@ class Worker:
         else:
             kind, part = "j", self._encoded(data, "data")
         length = part.size() if kind == "t" else len(part)
-        room = self._room(length)
+        room = self._room(length) if self._room_end else None
         if kind == "t":
             view = memoryview(bytearray(length)) if room is None else room
             part.write_into(view)
@@ -475,10 +481,16 @@ class Worker:
             parts.append(part if kind == "t" else bytes(part))
         return f'["{kind}",{length}{rest}]'
 
+    def _place_of(self, text):
+        """The place in the batch of the task that came with this text; none if it came earlier."""
+        if self._places is None:
+            self._places = {id(text): at for at, text in self._texts.items()}
+        return self._places.get(id(text))
+
     def _room(self, length):
         """A view of the arena for a large output; None if it is not large, or there is no room."""
         end = self._room_at + length
-        if not self._room_end or end > self._room_end or length < self._arenas_from:
+        if end > self._room_end or length < self._arenas_from:
             return None
         return self.arenas.room(self._room_at, end)
 

@@ -46,14 +46,36 @@ class Task:
     `curator_table.Table` in any environment, or a `pandas.DataFrame` if there is `pyarrow` as well.
     """
 
-    __slots__ = ("_unread", "data", "dataset_name", "id", "metadata")
+    # A worker leaves the data in `_unread` until a stage looks at it: `_read` reads it then.
+    __slots__ = ("_data", "_unread", "dataset_name", "id", "metadata")
     __module__ = "curator_stage"
+    _read = None
 
     def __init__(self, data=None, metadata=None, dataset_name="", id="0"):
-        self.data = data
+        self._unread = None
+        if type(self) is Task:
+            self._data = data
+        else:
+            self.data = data
         self.metadata = {} if metadata is None else metadata
         self.dataset_name = dataset_name
         self.id = id
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if cls.data is Task.data:
+            # A dataclass would take a property for the default of its field. No worker makes tasks
+            # of such a class.
+            cls.data = Task._data
+
+    @property
+    def data(self):
+        return self._data if self._unread is None else Task._read(self)
+
+    @data.setter
+    def data(self, data):
+        self._data = data
+        self._unread = None
 
     def to_pandas(self):
         """Returns the table as a `pandas.DataFrame`, which is a copy."""
@@ -82,16 +104,6 @@ class Task:
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     __hash__ = None
-
-    def __getattr__(self, name):
-        # A worker reads the data of a task when a stage looks at it.
-        if name == "data":
-            unread = self._unread
-            # Another thread may have looked meanwhile.
-            return Task.data.__get__(self) if unread is None else unread.read_into(self)
-        if name == "_unread":
-            return None  # The task was made by the stage.
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce_ex__(self, protocol):
         if type(self) is Task:

@@ -4,40 +4,42 @@ A stage that passes a task on without a look at its data passes on the text that
 floats have fewer digits than JSON may have, and its dicts no key twice.
 """
 
-from _thread import RLock
-
 from curator_stage import Task
 
-__all__ = ["Unread", "data_of", "task_of"]
+__all__ = ["Unread", "data_of", "read_by", "task_of"]
 
-_new, _data = Task.__new__, Task.data.__get__
-# Two threads that look at the same time get the same value. The collector may run code within a
-# look, and that may look, too.
-_LOOKING = RLock()
+_new = Task.__new__
 
 
 class Unread(tuple):
-    """JSON of a batch: what reads it, the number of the batch, its place in that, its text."""
+    """The text of a task's data at which nothing has looked, as an output: its only item."""
 
     __slots__ = ()
 
-    def read(self):
-        return self[0](self[3])
 
-    def read_into(self, task):
-        """Returns the data of the task, which has it from now on."""
-        with _LOOKING:
-            if task._unread is None:
-                return _data(task)
-            task.data = data = self[0](self[3])
-            task._unread = None
-            return data
+def read_by(read):
+    """Has tasks read their data with this function when something looks at it."""
+
+    def look(task):
+        unread = task._unread
+        if unread is None:  # Another thread has looked meanwhile.
+            return task._data
+        data = read(unread[0])
+        # What the first of several threads has read is what all get.
+        unread.append(data)
+        if unread[1] is not data:
+            return unread[1]
+        task._data = data
+        task._unread = None
+        return data
+
+    Task._read = staticmethod(look)
 
 
-def task_of(unread, metadata, dataset_name, identity):
-    """Returns a task that has its data when something looks at it."""
+def task_of(text, metadata, dataset_name, identity):
+    """Returns a task that reads its data from this text when something looks at it."""
     task = _new(Task)
-    task._unread = unread
+    task._unread = [text]
     task.metadata = metadata
     task.dataset_name = dataset_name
     task.id = identity
@@ -45,8 +47,6 @@ def task_of(unread, metadata, dataset_name, identity):
 
 
 def data_of(task):
-    """Returns the data of a `Task` without a look: as an `Unread` as long as it is one."""
-    try:
-        return _data(task)
-    except AttributeError:
-        return task._unread or task.data
+    """Returns the data of a `Task`, as an `Unread` where nothing has looked at it."""
+    unread = task._unread
+    return task._data if unread is None else Unread(unread[:1])
