@@ -384,3 +384,62 @@ fn a_task_may_become_very_many() {
     checkpoint.run(&local(), &plan, &mut tasks, Arc::new(()), &mut sink).unwrap();
     assert_eq!(count, MANY);
 }
+
+/// Classes that are made of `Task`, with `data` as a field, an attribute or a property of their own.
+#[test]
+fn a_stage_may_make_its_own_classes_of_tasks() {
+    const CLASSES: &str = "
+import copy, pickle
+from dataclasses import dataclass, field
+from curator_stage import Task
+
+@dataclass
+class Field(Task):
+    data: list
+    extra: int
+    metadata: dict = field(default_factory=dict)
+    dataset_name: str = ''
+
+@dataclass
+class Made(Field):
+    data: list = field(default_factory=list)
+    extra: int = 1
+
+class Attribute(Task):
+    data = 0
+
+class Property(Task):
+    data = property(lambda self: self.own, lambda self, data: setattr(self, 'own', data))
+
+class Below(Property):
+    pass
+
+class Slots(Task):
+    __slots__ = ('extra',)
+
+class Own(Task):
+    def __init__(self, data):
+        self.data, self.metadata, self.dataset_name = data, {}, ''
+
+class Stage:
+    def process(self, task):
+        try:
+            Field()
+        except TypeError as error:
+            assert 'data' in str(error), error
+        else:
+            raise AssertionError('a field has a default value that it was not given')
+        assert Made().data == []
+        made = [Field([1], 2), Made([1]), Made(), Attribute([1]), Property([1]), Below([1]),
+                Slots([1]), Own([1])]
+        for at, it in enumerate(made):
+            it.data = [*it.data, at]
+            for other in (copy.copy(it), copy.deepcopy(it), pickle.loads(pickle.dumps(it))):
+                assert type(other) is type(it) and other.data == it.data, other
+        return made
+";
+    let report = local().run(&one(CLASSES), tasks(&["1".to_owned()])).unwrap();
+    let found: Vec<_> = report.outputs.iter().map(text).collect();
+    let expected = ["[1,0]", "[1,1]", "[2]", "[1,3]", "[1,4]", "[1,5]", "[1,6]", "[1,7]"];
+    assert_eq!(found, expected);
+}
