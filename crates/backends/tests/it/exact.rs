@@ -295,7 +295,7 @@ fn keys_that_come_twice_pass_unread() {
 /// JSON that Python would write in another way, or not at all.
 const ODD: [&str; 6] = [
     r#"{"a":1,"b":0,"a":2}"#,
-    r#"[1.10,1E400,-0,1e5,0.1234567890123456789012]"#,
+    r"[1.10,1E400,-0,1e5,0.1234567890123456789012]",
     "12345678901234567890123.000",
     r#"{"s":"\ud800 \/ é","t":"\uD83D\uDE00"}"#,
     r#""""#,
