@@ -10,7 +10,7 @@ from curator_frames import RESULT
 from curator_late import Declarations
 from curator_plain import PLAIN, has_text_keys, of_any_size, without_limit, writer
 from curator_stage import Aggregate, Context, Task
-from curator_unread import Unread, data_of, read_by, task_of
+from curator_unread import Unread, begin, data_of, task_of
 
 __all__ = ["Worker"]
 
@@ -70,6 +70,7 @@ class Worker:
         self._channel = channel
         # Neither looks for white space around a text, nor for its encoding.
         self._decode = json.JSONDecoder().scan_once
+        self._value = begin(self._decode)
         self._encode = writer(json, False, _stand_in)
         self._encode_escaped = writer(json, True, _stand_in)
         # How the outputs of the task at hand are written: as its own data is.
@@ -92,7 +93,6 @@ class Worker:
         # The tasks of the batch at hand that came as JSON, by their places, and the places of their
         # texts, once one of them is an output.
         self._texts = self._places = None
-        read_by(self._value)
         # The large inputs of the batch that cannot change, by what Python knows them by.
         self._given = {}
         # The input of earlier batches that the stage still has tables in, by their sequence.
@@ -276,24 +276,6 @@ class Worker:
             for at, task in enumerate(tasks)
         ]
         return f"[{','.join(entries)}]"
-
-    def _value(self, text):
-        """The value of JSON that the engine passes on, of whatever worker's it may be."""
-        try:
-            try:
-                value, end = self._decode(text, 0)
-            except ValueError:
-                value, end = without_limit(self._decode, text, 0)
-        except StopIteration as stop:
-            raise ValueError(f"no JSON at {stop.value}") from None
-        except RecursionError:
-            raise RecursionError(
-                "the data is nested deeper than this Python reads JSON: have what makes it, or a"
-                " Rust stage, make it flatter"
-            ) from None
-        if end != len(text):
-            raise ValueError(f"no JSON at {end}")
-        return value
 
     def _raised(self, error):
         """The error, as JSON; but one in a forked child is the child's own."""

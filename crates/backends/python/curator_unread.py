@@ -4,9 +4,10 @@ A stage that passes a task on without a look at its data passes on the text that
 floats have fewer digits than JSON may have, and its dicts no key twice.
 """
 
+from curator_plain import without_limit
 from curator_stage import Task
 
-__all__ = ["Unread", "data_of", "read_by", "task_of"]
+__all__ = ["Unread", "begin", "data_of", "task_of"]
 
 _new = Task.__new__
 
@@ -17,8 +18,30 @@ class Unread(tuple):
     __slots__ = ()
 
 
-def read_by(read):
-    """Has tasks read their data with this function when something looks at it."""
+def begin(decode):
+    """Has tasks read their data with this decoder when something looks at it. Returns the function
+    that reads a text.
+
+    The class `Task` outlives what a worker holds, so that neither function may hold the worker: the
+    code of its stage is called when that goes.
+    """
+
+    def read(text):
+        try:
+            try:
+                value, end = decode(text, 0)
+            except ValueError:
+                value, end = without_limit(decode, text, 0)
+        except StopIteration as stop:
+            raise ValueError(f"no JSON at {stop.value}") from None
+        except RecursionError:
+            raise RecursionError(
+                "the data is nested deeper than this Python reads JSON: have what makes it, or a"
+                " Rust stage, make it flatter"
+            ) from None
+        if end != len(text):
+            raise ValueError(f"no JSON at {end}")
+        return value
 
     def look(task):
         unread = task._unread
@@ -34,6 +57,7 @@ def read_by(read):
         return data
 
     Task._read = staticmethod(look)
+    return read
 
 
 def task_of(text, metadata, dataset_name, identity):
