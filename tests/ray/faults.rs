@@ -342,20 +342,20 @@ fn a_ray_of_its_own_ends_with_the_run() {
     }
 }
 
+/// Runs a script over the code of a node, and returns what it prints.
+fn printed(script: &str) -> String {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
+    world::cluster().python(&world::script(script), &[python.as_ref()])
+}
+
 #[test]
 fn leftovers_that_were_not_used_for_long_go_away() {
-    let cluster = world::cluster();
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
-    let stays = cluster.python(&world::script("sweep.py"), &[python.as_ref()]);
-    assert_eq!(stays, "new-node program-new used-node\n");
+    assert_eq!(printed("sweep.py"), "new-node program-new used-node\n");
 }
 
 /// Ray may start or repeat an actor until its job is gone: what comes after the end of a run on a
 /// machine leaves nothing there.
 #[test]
 fn what_comes_after_the_end_of_a_run_leaves_nothing() {
-    let cluster = world::cluster();
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/backends/python");
-    let left = cluster.python(&world::script("ended.py"), &[python.as_ref()]);
-    assert_eq!(left, "ended\n41 ['run0', 'last']\n");
+    assert_eq!(printed("ended.py"), "ended\n41 ['run0', 'last']\n");
 }
