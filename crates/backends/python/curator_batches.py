@@ -90,9 +90,8 @@ class Worker:
         self.is_set_up = False
         self.arenas = Arenas()
         self._arenas_from = None
-        # The tasks of the batch at hand that came as JSON, by their places, and the places of their
-        # texts, once one of them is an output.
-        self._texts = self._places = None
+        # What tells the batch at hand from all others.
+        self._batch = None
         # The large inputs of the batch that cannot change, by what Python knows them by.
         self._given = {}
         # The input of earlier batches that the stage still has tables in, by their sequence.
@@ -177,8 +176,7 @@ class Worker:
 
     def batch(self, sequence, meta, body, clock):
         """Works off a batch; gives the time at which it was done."""
-        texts, self._places = {}, None
-        self._texts = texts
+        batch = self._batch = object()
         tasks = []
         writers = []
         views = []
@@ -206,11 +204,11 @@ class Worker:
             write = self._encode
             try:
                 if kind in "jJ":
-                    data = str(part, "utf-8")
+                    text = str(part, "utf-8")
                     # In ASCII also the last of its characters is an escape.
-                    if "\\" in data and "\\u" in data and data.isascii() and "\x7f" not in data:
+                    if "\\" in text and "\\u" in text and text.isascii() and "\x7f" not in text:
                         write = self._encode_escaped
-                    texts[len(tasks)] = data
+                    data = [text, batch, len(tasks)]
                 elif kind in "bB":
                     data = bytes(part)
                     if self._objects is not None and self._objects.is_object(data):
@@ -245,7 +243,6 @@ class Worker:
         end = clock()
         if os.getpid() != self._pid:
             os._exit(0)
-        texts = self._texts = self._places = None
         kept = ""
         if views or self._kept:
             # What the stage has no table in any more, the engine may use again.
@@ -429,10 +426,10 @@ class Worker:
             # It is what came, and the engine still has that.
             return f'["=",{self._given[id(data)][0]}{rest}]'
         elif type(data) is Unread:
-            at = self._place_of(data[0])
-            if at is not None:
+            text, batch, at = data
+            if batch is self._batch:
                 return f'["=",{at}{rest}]'
-            kind, part = "j", data[0].encode()
+            kind, part = "j", text.encode()
         elif isinstance(data, (bytes, bytearray, memoryview)):
             if isinstance(data, memoryview):
                 data = data.cast("B") if data.nbytes and data.c_contiguous else bytes(data)
@@ -462,12 +459,6 @@ class Worker:
             # A copy, unless it cannot change: the stage may reuse its buffer for the next task.
             parts.append(part if kind == "t" else bytes(part))
         return f'["{kind}",{length}{rest}]'
-
-    def _place_of(self, text):
-        """The place in the batch of the task that came with this text; none if it came earlier."""
-        if self._places is None:
-            self._places = {id(text): at for at, text in self._texts.items()}
-        return self._places.get(id(text))
 
     def _room(self, length):
         """A view of the arena for a large output; None if it is not large, or there is no room."""

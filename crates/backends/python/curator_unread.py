@@ -13,7 +13,7 @@ _new = Task.__new__
 
 
 class Unread(tuple):
-    """The text of a task's data at which nothing has looked, as an output: its only item."""
+    """Data at which nothing has looked, as an output: its text, its batch, and its place there."""
 
     __slots__ = ()
 
@@ -50,8 +50,8 @@ def begin(decode):
         data = read(unread[0])
         # What the first of several threads has read is what all get.
         unread.append(data)
-        if unread[1] is not data:
-            return unread[1]
+        if unread[3] is not data:
+            return unread[3]
         task._data = data
         task._unread = None
         return data
@@ -60,10 +60,11 @@ def begin(decode):
     return read
 
 
-def task_of(text, metadata, dataset_name, identity):
-    """Returns a task that reads its data from this text when something looks at it."""
+def task_of(unread, metadata, dataset_name, identity):
+    """Returns a task that reads its data when something looks at it: `unread` is a list of what an
+    `Unread` has."""
     task = _new(Task)
-    task._unread = [text]
+    task._unread = unread
     task.metadata = metadata
     task.dataset_name = dataset_name
     task.id = identity
@@ -73,4 +74,4 @@ def task_of(text, metadata, dataset_name, identity):
 def data_of(task):
     """Returns the data of a `Task`, as an `Unread` where nothing has looked at it."""
     unread = task._unread
-    return task._data if unread is None else Unread(unread[:1])
+    return task._data if unread is None else Unread(unread[:3])
