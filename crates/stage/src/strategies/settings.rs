@@ -106,7 +106,8 @@ pub fn overrides() -> impl Strategy<Value = Overrides> {
         .prop_map(|changes| changes.into_iter().fold(Overrides::default(), Overrides::then))
 }
 
-/// Generates Python code of every kind, with arguments that TOML can represent.
+/// Generates Python code of every kind, with arguments that TOML can represent. No module is named
+/// as a file is: a pipeline file cannot hold the module `a.py`.
 pub fn python_code() -> impl Strategy<Value = PythonCode> {
     let args = prop_oneof![
         Just(Value::Null),
@@ -118,6 +119,9 @@ pub fn python_code() -> impl Strategy<Value = PythonCode> {
         ("[a-z]{1,6}(/[a-zé][a-z_ -]{0,6}){0,2}", name)
             .prop_map(|(path, name)| PythonCode::from_file(format!("{path}.py"), name)),
         ("[a-z]{1,6}(\\.[a-zé_][a-z_0-9]{0,6}){0,2}", name)
+            .prop_filter("a module that is not named as a file is", |(module, _)| {
+                !module.ends_with(".py")
+            })
             .prop_map(|(module, name)| PythonCode::from_module(module, name)),
         (any::<String>(), name).prop_map(|(text, name)| PythonCode::from_source(text, name)),
     ];
