@@ -87,6 +87,8 @@ def _is_plain(cells, form):
         if kinds != {dict} or not set(map(type, chain.from_iterable(_there(cells)))) <= {str}:
             return False
         fields = [form.field(at) for at in range(form.num_fields)]
+        if any(len(cell) != len(fields) for cell in _there(cells)):
+            return False  # Arrow gives each dict the keys of all.
         return all(
             _is_plain([cell.get(field.name) for cell in _there(cells)], field.type)
             for field in fields
@@ -133,6 +135,8 @@ def _difference(cell, held):
         odd = [key for key in cell if not isinstance(key, str)]
         if odd:
             return odd[0], str(held), "the keys of a dict must be text"
+        if len(cell) < len(held):
+            return cell, held, "have the same keys in all dicts of the column, or JSON as text"
         return _first(_difference(cell.get(key), value) for key, value in held.items())
     way_out = _ONE_TYPE
     if isinstance(held, datetime.datetime):

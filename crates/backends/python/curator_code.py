@@ -169,10 +169,12 @@ def attribute_of(module, name):
 
 
 def is_class(found):
-    """Whether this is a class, or one with some of its arguments."""
+    """Whether this is a class, or one with some of its arguments or types for its variables."""
     tools = sys.modules.get("functools")
     while tools is not None and isinstance(found, tools.partial):
         found = found.func
+    if type(found).__module__ in ("types", "typing"):  # `Clean[str]` of a generic class.
+        found = getattr(found, "__origin__", found)
     return isinstance(found, type)
 
 
@@ -189,6 +191,8 @@ _HEADS = frozenset(("ba", "in", "nu", "ou", "ra", "re", "ru", "ta", "xe"))
 _TAILS = frozenset(("de", "ds", "ec", "es", "ks", "nv", "rs", "ts", "ze"))
 # Heads and tails of these are those of much else.
 _LONG_HEADS = ("iso", "max_a", "maxa", "preload")
+_HOOKS = ("setup", "teardown")
+_HOOK_TAILS = ("tup", "t_up", "ups", "down", "downs", "node")
 
 
 def declared(stage):
@@ -201,6 +205,7 @@ def declared(stage):
             name[:2].lower() in _HEADS
             or name[-2:].lower() in _TAILS
             or name.lower().startswith(_LONG_HEADS)
+            or (name.lower().endswith(_HOOK_TAILS) and name not in _HOOKS)
             for name in names
             if name[:1] != "_"
         ):
@@ -243,7 +248,8 @@ def _declarers(stage):
         if type(stage) is _FUNCTION and not stage.__dict__:
             return (stage,)
     elif "__wrapped__" not in getattr(stage, "__dict__", ()):
-        methods = [vars(kind).get(it) for kind in type(stage).__mro__ for it in _WORK]
+        holders = (stage, *type(stage).__mro__)
+        methods = [getattr(holder, "__dict__", {}).get(it) for holder in holders for it in _WORK]
         if not any(getattr(getattr(it, "__func__", it), "__dict__", None) for it in methods):
             return (stage,)
     from curator_declared import declarers
@@ -282,8 +288,8 @@ def describe_error(error):
         message = "(no text)"
     told = {
         "type": type(error).__qualname__,
-        "message": _printable(message),
-        "traceback": _printable("".join(lines)),
+        "message": _printable(_cut(message)),
+        "traceback": _printable(_cut("".join(lines))),
     }
     objects = sys.modules.get("curator_objects")
     if objects is not None:
@@ -305,16 +311,37 @@ def _is_ours(file):
     return file == getattr(sys.modules.get("asyncio.base_events"), "__file__", None)
 
 
+# Characters of an error's text: each record of a failed task has it, and so do reports.
+_LONGEST = 1 << 18
+
+
+def _cut(text):
+    """The beginning and the end of a long text, which say what it was about."""
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half} characters …]\n{text[-half:]}"
+
+
 def _printable(text):
     """The text without lone surrogates, which no UTF-8 can carry."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _takes_all(function):
+    """Whether a decorator's function passes on whatever it gets, as far as is known."""
+    code = getattr(function, "__code__", None)
+    return code is None or bool(code.co_flags & _VARARGS)
+
+
+_VARARGS = 4  # As in `inspect`.
 
 
 def takes_argument(hook):
     """Whether a hook wants the context: looks through decorators, as `inspect.signature` does."""
     function = getattr(hook, "__func__", hook)
     is_bound = function is not hook
-    while hasattr(function, "__wrapped__"):
+    while hasattr(function, "__wrapped__") and _takes_all(function):
         function = function.__wrapped__
     code = getattr(function, "__code__", None)
     if code is not None:

@@ -12,7 +12,7 @@ import sys
 
 from curator_json import find_refused, stand_in
 
-__all__ = ["SETTINGS", "called_by", "declared", "declarers", "form"]
+__all__ = ["HOOKS", "SETTINGS", "called_by", "declared", "declarers", "form"]
 
 # As in an entry of a pipeline file.
 SETTINGS = (
@@ -32,6 +32,7 @@ SETTINGS = (
     "ray_stage_spec",
     "xenna_stage_spec",
 )
+HOOKS = ("setup_on_node", "setup", "teardown")
 _COUNTS = (
     "batch_size",
     "num_workers",
@@ -50,9 +51,9 @@ def declarers(stage):
     """The objects that may declare for a stage, the nearest first: its instance, what that calls or
     wraps, and the method that does the work."""
     yield from called_by(stage)
-    for kind in type(stage).__mro__:
+    for holder in (stage, *type(stage).__mro__):
         for name in ("process_batch", "process"):
-            method = vars(kind).get(name)
+            method = (getattr(holder, "__dict__", None) or {}).get(name)
             method = getattr(method, "__func__", method)
             if getattr(method, "__dict__", None):
                 yield from called_by(method)
@@ -96,6 +97,9 @@ def declared(stage, names, nearer=None):
         setting = _nearest(name)
         if setting and setting not in settings and _has_shape(stage, name, setting):
             near.append([name, setting])
+        hook = _nearest_hook(name)
+        if hook and hook not in names and inspect.isfunction(_static(stage, name)):
+            near.append([name, hook])
     if nearer:
         settings.update(nearer["settings"])
         near = nearer["near"] + [it for it in near if it not in nearer["near"]]
@@ -256,6 +260,18 @@ def _nearest(name):
     return None
 
 
+def _nearest_hook(name):
+    """The hook that a name is a mistake for, if it is one but for its capitals, a `_` or an `s`."""
+    if name.startswith("_") or name in HOOKS:
+        return None
+    normal = _normal(name)
+    return next((hook for hook in HOOKS if normal.rstrip("s") == _normal(hook)), None)
+
+
+def _static(stage, name):
+    return inspect.getattr_static(stage, name, None)
+
+
 def _distance(one, other):
     """Letters to add, take out, replace, or swap with their neighbour."""
     before, last = [], list(range(len(other) + 1))
@@ -272,7 +288,7 @@ def _distance(one, other):
 
 def _has_shape(stage, name, setting):
     """Whether what stands under a name could be that setting: `self.output` may be a file."""
-    value = inspect.getattr_static(stage, name, None)
+    value = _static(stage, name)
     if isinstance(value, property):
         return True
     if inspect.isfunction(value):

@@ -52,7 +52,15 @@ _FRAMES = frozenset(("pandas", "polars", "cudf", "modin"))
 
 def unpack(data):
     """The value that bytes stand for."""
-    return _loads(data[len(_MARK) :])
+    try:
+        return _loads(data[len(_MARK) :])
+    except Exception as error:
+        raise TypeError(
+            "the data is an object that this stage's environment cannot read"
+            f" ({type(error).__name__}: {error}): a package that it is of is missing here, or in"
+            " another version; have the stage before return plain values, such as"
+            " `array.tolist()`, or a table"
+        ) from error
 
 
 def exception(error):

@@ -124,6 +124,15 @@ class Aggregate:
     __module__ = "curator_stage"
 
     def __init__(self, outputs):
+        kind = type(outputs)
+        is_one = isinstance(outputs, (str, bytes, bytearray, memoryview, dict, Task))
+        # Iterated over, what is of these packages gives columns, names or cells.
+        tables = ("curator_table", "pandas", "polars", "pyarrow")
+        if is_one or kind.__module__.partition(".")[0] in tables:
+            raise TypeError(
+                "an Aggregate takes its outputs one after the other, and got a"
+                f" {kind.__qualname__}: for one output, give `[output]`"
+            )
         self.outputs = list(outputs)
 
 

@@ -303,7 +303,7 @@ impl PythonSlot<'_> {
 
     /// Ends the process in the way that its session ended, and says what becomes of what it held.
     fn conclude(&self, mut process: Process, remains: Remains, end: End) -> Result<(), Fate> {
-        let Remains { held, was_useful, is_spare } = remains;
+        let Remains { held, was_useful, was_told_to_end, is_spare } = remains;
         let mut is_in_order = false;
         let (exit, cause) = match end {
             End::Stopped => {
@@ -325,6 +325,10 @@ impl PythonSlot<'_> {
             }
             End::Gone => {
                 let exit = process.finish(GRACE);
+                if was_told_to_end && held.is_empty() {
+                    // Its results are there, but what it had not yet written is not.
+                    self.stage.warn(format!("its worker died in `teardown` ({exit})"));
+                }
                 (exit, Some(Cause::Died(exit)))
             }
             End::Deadline(limit) => (process.terminate(GRACE), Some(Cause::Deadline(limit))),

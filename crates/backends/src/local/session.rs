@@ -72,6 +72,8 @@ pub(crate) struct Remains {
     pub(crate) held: Vec<Batch>,
     /// Whether the worker was useful: it answered, or was told to end before it could.
     pub(crate) was_useful: bool,
+    /// Whether it was told to end, for whatever reason.
+    pub(crate) was_told_to_end: bool,
     /// Whether it was told to end because it was idle.
     pub(crate) is_spare: bool,
 }
@@ -93,11 +95,13 @@ impl<'a> Session<'a> {
 
     pub(crate) fn into_remains(self) -> Remains {
         let state = self.state.into_inner();
-        let was_useful = state.has_answered || state.told_to_end.is_some();
+        let was_told_to_end = state.told_to_end.is_some();
+        let was_useful = state.has_answered || was_told_to_end;
         let is_spare = state.is_spare;
         // The threads that used one have released it.
         let held = state.in_flight.into_iter().filter_map(Arc::into_inner);
-        Remains { held: held.map(|flight| flight.batch).collect(), was_useful, is_spare }
+        let held = held.map(|flight| flight.batch).collect();
+        Remains { held, was_useful, was_told_to_end, is_spare }
     }
 
     /// Feeds the worker until there is nothing left, or something ends it.

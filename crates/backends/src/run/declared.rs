@@ -80,7 +80,9 @@ impl PlannedSettings {
         }
         checked.warnings.extend(declared.near.iter().map(|(name, setting)| {
             let name = short(name);
-            format!("its code has `{name}`, which is no setting: `{setting}` is the nearest")
+            format!(
+                "its code has `{name}`, which is no setting and no hook: `{setting}` is the nearest"
+            )
         }));
         Ok(checked)
     }

@@ -133,7 +133,7 @@ fn other_settings_that_cannot_be_used_are_told_once_and_stop_nothing() {
         ("    outputs = 3\n", "`outputs`, which cannot be read"),
         (
             "    runtime_envs = {}\n",
-            "`runtime_envs`, which is no setting: `runtime_env` is the nearest",
+            "`runtime_envs`, which is no setting and no hook: `runtime_env` is the nearest",
         ),
         ("    runtimeenv = {}\n", "`runtime_env` is the nearest"),
         ("    batchsize = 4\n", "`batch_size` is the nearest"),

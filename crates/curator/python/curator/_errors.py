@@ -108,8 +108,8 @@ def error_of(told: Mapping[str, Any], names: Sequence[str] = ()) -> BaseExceptio
         # It would end this program, or a loop over the tasks, in place of telling what failed.
         error.__cause__ = own
         return error
-    own.__cause__ = error
-    own.__suppress_context__ = True
+    # Also where its author has forbidden changes.
+    object.__setattr__(own, "__cause__", error)
     return own
 
 

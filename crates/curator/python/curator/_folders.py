@@ -4,13 +4,20 @@ import os
 import site
 import sys
 import sysconfig
+from typing import Optional
 
-__all__ = ["own_folders", "package_folder"]
+__all__ = ["own_folders", "package_folder", "user_site"]
 
 
 def package_folder() -> str:
     """The folder of this package."""
     return os.path.dirname(os.path.abspath(__file__))
+
+
+def user_site() -> Optional[str]:
+    """The folder that `pip install --user` installs to, where this Python looks there."""
+    folder = site.getusersitepackages() if site.ENABLE_USER_SITE else None
+    return folder if folder in sys.path else None
 
 
 def own_folders() -> list[str]:

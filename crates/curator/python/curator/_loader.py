@@ -11,8 +11,9 @@ from typing import Any, Optional
 
 from curator._digest import digest
 from curator._errors import PipelineError
-from curator._folders import own_folders, package_folder
-from curator._pickle import dumps_stage, is_own, unsendable
+from curator._folders import own_folders, package_folder, user_site
+from curator._imported import file_of, own_roots, roots_of
+from curator._pickle import dumps_stage, unsendable
 from curator._preload import add_preloads
 from curator._sources import Sources
 from curator._stage import names_of, settings_of
@@ -27,23 +28,30 @@ def entries(
     is_quiet: bool = False,
     with_preloads: bool = True,
     with_digests: bool = False,
+    is_here: bool = True,
 ) -> list[dict[str, Any]]:
     """The stages of a pipeline file, with names that differ. A checkpoint needs digests of them,
-    for which all files of their code are read."""
+    for which all files of their code are read. `is_here` says that stages without packages of their
+    own run in the environment of this program."""
     named = zip(stages, names_of(stages))
     sources = Sources() if with_digests else None
-    made = [_entry(stage, name, is_remote, is_quiet, sources) for stage, name in named]
+    made = [_entry(stage, name, is_remote, is_quiet, sources, is_here) for stage, name in named]
     if with_preloads:
         add_preloads(stages, made)
     return [entry for entry, _ in made]
 
 
 def _entry(
-    stage: Any, name: str, is_remote: bool, is_quiet: bool, sources: Optional[Sources]
+    stage: Any,
+    name: str,
+    is_remote: bool,
+    is_quiet: bool,
+    sources: Optional[Sources],
+    is_here: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """A stage's entry, and the modules that its worker imports to read it."""
     try:
-        pickled, modules = dumps_stage(stage, with_module=is_remote)
+        pickled, modules, codes = dumps_stage(stage, with_module=is_remote)
     except Exception as error:
         part = unsendable(stage)
         which = f"its `{part}`: " if part else ""
@@ -52,13 +60,16 @@ def _entry(
             hint="open files, sockets, locks and the like in `setup`, which runs in the worker",
             stage=name,
         ) from error
-    for module in modules:
-        _check_module(name, module)
+    roots = roots_of(modules, codes)
+    for root in roots:
+        _check_module(name, root)
     try:
         settings = settings_of(stage, is_quiet=is_quiet)
         json.dumps(settings)
     except (TypeError, ValueError) as error:
         raise PipelineError(f"the settings of stage {name!r}: {error}", stage=name) from error
+    if is_here and not settings.get("runtime_env"):
+        _check_user_site(name, roots)
     source, front, package = _texts()
     entry = {
         "name": name,
@@ -69,7 +80,7 @@ def _entry(
             "stage": base64.b64encode(pickled).decode(),
             "python": list(sys.version_info[:2]),
             "path": [] if is_remote else own_folders(),
-            "own": [] if is_remote else _own_roots(modules),
+            "own": [] if is_remote else own_roots(roots),
             "front": front,
             "package": package,
         },
@@ -78,23 +89,29 @@ def _entry(
     return entry, modules
 
 
-def _check_module(stage: str, module: str) -> None:
+def _check_module(stage: str, root: str) -> None:
     """Refuses a module of the user's in whose place a worker would import another one."""
-    root = module.partition(".")[0]
-    found = sys.modules.get(root)
-    if found is not None and root in _standard() and is_own(found):
+    if root in _standard() and own_roots([root]):
         raise PipelineError(
-            f"stage {stage!r} uses your module `{root}` ({getattr(found, '__file__', None)}), and"
-            " Python has a module of that name, which comes first in a worker",
+            f"stage {stage!r} uses your module `{root}` ({file_of(root)}), and Python has a module"
+            " of that name, which comes first in a worker",
             hint="give the file another name",
             stage=stage,
         )
 
 
-def _own_roots(modules: list[str]) -> list[str]:
-    """The user's own modules and packages among these, by their names at the top."""
-    roots = {name.partition(".")[0] for name in modules}
-    return sorted(root for root in roots if root in sys.modules and is_own(sys.modules[root]))
+def _check_user_site(stage: str, roots: list[str]) -> None:
+    """Refuses a package of the user site: a worker has none, for it is no part of a base."""
+    folder = user_site()
+    for root in roots if folder else ():
+        file = file_of(root)
+        if file and file.startswith(f"{folder}{os.sep}") and root != "curator":
+            raise PipelineError(
+                f"stage {stage!r} uses `{root}` from the user site ({file}), which no worker sees",
+                hint="install it into the environment that this program runs in, such as a"
+                " virtualenv, or name its package in the stage's `runtime_env`",
+                stage=stage,
+            )
 
 
 @functools.cache

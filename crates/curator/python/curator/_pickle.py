@@ -18,7 +18,7 @@ import weakref
 from typing import Any, Optional
 
 from curator._parts import TOOLS
-from curator._raised import limited_parts_of, parts_of, rebuilt, reduces_itself
+from curator._raised import limited_parts_of, parts_of, rebuilt, reduces_itself, with_state
 from curator._vendor.cloudpickle import cloudpickle as _cloudpickle
 
 __all__ = ["dumps", "dumps_exception", "dumps_stage", "is_own", "loads", "unsendable"]
@@ -59,18 +59,52 @@ class _Unpickler(pickle.Unpickler):
             return functools.partial(self._with_state, found)
         return found
 
-    def _function_of(self, make: Any, code: Any, variables: Any, *rest: Any) -> Any:
+    def _function_of(
+        self, make: Any, code: Any, variables: Any, name: Any, defaults: Any, *rest: Any
+    ) -> Any:
         """The program's own function where a function of it comes back, else a new one."""
         module = sys.modules.get(str(variables.get("__name__")))
         own: Any = vars(module).get(code.co_name) if module is not None else None
-        if isinstance(own, types.FunctionType) and own.__code__ == code and not code.co_freevars:
+        is_own = isinstance(own, types.FunctionType) and own.__code__ == code
+        if (
+            is_own
+            and not code.co_freevars
+            and _is_bare(own)
+            and _is_same(own.__defaults__, defaults)
+        ):
             self._own_functions.append(own)
             return own
-        return make(code, variables, *rest)
+        return make(code, variables, name, defaults, *rest)
 
     def _with_state(self, set_state: Any, function: Any, state: Any) -> None:
         if not any(function is own for own in self._own_functions):
             set_state(function, state)
+
+
+def _is_bare(function: Any) -> bool:
+    """Whether a function is told by its code and its defaults, and these can be compared."""
+    has_more = function.__kwdefaults__ or function.__dict__
+    return not has_more and all(type(it) in _COMPARED for it in function.__defaults__ or ())
+
+
+_COMPARED = frozenset((type(None), bool, int, float, str, bytes))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return repr(one) == repr(other)  # It tells 1 from True, and is equal for a NaN.
+
+
+def _of_function(function: Any, reduced: Any) -> Any:
+    """What makes a function again. The reader has to know its defaults before it makes it."""
+    if not _is_bare(function):
+        return (remade, *reduced[1:])
+    make, (code, variables, name, _, *rest), *state = reduced
+    return (make, (code, variables, name, function.__defaults__, *rest), *state)
+
+
+def remade(code: Any, variables: Any, *rest: Any) -> Any:
+    """A new function, of one that is not bare."""
+    return cloudpickle._make_function(code, variables, *rest)
 
 
 def _class_of(make: Any, *arguments: Any) -> Any:
@@ -104,7 +138,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, _DEFINED):
             _by_value_if_nowhere(obj)
         if isinstance(obj, BaseException) and not reduces_itself(type(obj)):
-            return (rebuilt, *parts_of(obj))
+            return (rebuilt, *parts_of(obj), None, None, with_state)
         kind: Any = type(obj)
         tool = TOOLS.get(kind)
         if tool is not None:
@@ -112,6 +146,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if parts is not None:
                 return parts
         reduced: Any = super().reducer_override(obj)
+        if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_function:
+            return _of_function(obj, reduced)
         if isinstance(reduced, tuple) and reduced[0] is cloudpickle._make_skeleton_class:
             slots = vars(obj).get("__slots__")
             if slots is not None:
@@ -165,6 +201,7 @@ class _StagePickler(_Pickler):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.modules: dict[str, None] = {}
+        self.codes: list[Any] = []
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, _DEFINED):
@@ -185,6 +222,8 @@ class _StagePickler(_Pickler):
             found = cloudpickle._lookup_module_and_qualname(obj)
             if found is not None and cloudpickle._should_pickle_by_reference(obj):
                 module = found[0].__name__
+            elif isinstance(obj, types.FunctionType):
+                self.codes.append(obj.__code__)
         if isinstance(module, str):
             self.modules.setdefault(module)
 
@@ -205,7 +244,7 @@ class _PartsPickler(_Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, BaseException) and not reduces_itself(type(obj)):
-            return (rebuilt, *limited_parts_of(obj, self.limit, dumps))
+            return (rebuilt, *limited_parts_of(obj, self.limit, dumps), None, None, with_state)
         return super().reducer_override(obj)
 
 
@@ -251,16 +290,16 @@ def _track(kind: type) -> None:
         cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID[identity] = kind
 
 
-def dumps_stage(stage: Any, *, with_module: bool) -> "tuple[bytes, list[str]]":
-    """A stage's instance, and the modules that its reader imports; with the module of its class,
-    where workers cannot have that module."""
+def dumps_stage(stage: Any, *, with_module: bool) -> "tuple[bytes, list[str], list[Any]]":
+    """A stage's instance, the modules that its reader imports, and the code that it brings along;
+    with the module of its class, where workers cannot have that module."""
     module = sys.modules.get(type(stage).__module__)
     by_value = with_module and module is not None and is_own(module)
     if by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
         pickled, pickler = _dumps(stage, _StagePickler)
-        return pickled, list(pickler.modules)
+        return pickled, list(pickler.modules), pickler.codes
     finally:
         if by_value:
             cloudpickle.unregister_pickle_by_value(module)

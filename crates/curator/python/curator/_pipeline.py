@@ -223,6 +223,7 @@ class Pipeline:
                 is_quiet=what == "run",
                 with_preloads=what != "describe",
                 with_digests=with_digests,
+                is_here=self.base is None and self.runtime_env is None,
             ),
         }
         base = self.base

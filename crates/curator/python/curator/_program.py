@@ -14,20 +14,26 @@ __all__ = ["Folder", "call", "program", "start"]
 Folder = Union[str, "os.PathLike[str]"]
 
 
+# While a module is imported there is one thread here: `sysconfig` takes no care of several.
+_SCRIPTS = sysconfig.get_path("scripts")
+_USER_SCRIPTS = [
+    sysconfig.get_path("scripts", scheme)
+    for scheme in (f"{os.name}_user",)
+    if scheme in sysconfig.get_scheme_names()
+]
+
+
 def program() -> str:
     """The program that came with this package; `$CURATOR_PROGRAM` names another one."""
     named = os.environ.get("CURATOR_PROGRAM")
     if named:
         # A relative path would be another one for a child in another folder.
         return os.path.abspath(named) if os.sep in named else named
-    folders = [sysconfig.get_path("scripts"), os.path.join(sys.prefix, "bin")]
+    folders = [_SCRIPTS, os.path.join(sys.prefix, "bin")]
     # As `pip install --user` and `--target` lay it out.
     package = os.path.dirname(os.path.abspath(__file__))
     folders.append(os.path.join(os.path.dirname(package), "bin"))
-    try:
-        folders.append(sysconfig.get_path("scripts", f"{os.name}_user"))
-    except KeyError:
-        pass
+    folders += _USER_SCRIPTS
     for folder in folders:
         path = os.path.join(folder, "curator")
         if os.access(path, os.X_OK):

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any, Callable
 
-__all__ = ["limited_parts_of", "parts_of", "rebuilt", "reduces_itself"]
+__all__ = ["limited_parts_of", "parts_of", "rebuilt", "reduces_itself", "with_state"]
 
 
 def reduces_itself(kind: type) -> bool:
@@ -24,6 +24,18 @@ def rebuilt(kind: type[BaseException], arguments: tuple[Any, ...]) -> BaseExcept
             made(error, *arguments)
             break
     return error
+
+
+def with_state(error: BaseException, state: dict[str, Any]) -> None:
+    """Gives an exception its attributes, also where its author has forbidden changes."""
+    if any("__setstate__" in vars(kind) for kind in type(error).__mro__ if kind not in _PYTHONS):
+        error.__setstate__(state)
+        return
+    for name, value in state.items():
+        object.__setattr__(error, name, value)
+
+
+_PYTHONS = (BaseException, object)
 
 
 def parts_of(error: BaseException) -> tuple[Any, dict[str, Any]]:

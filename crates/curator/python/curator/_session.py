@@ -202,8 +202,10 @@ class Session:
             try:
                 return self._in_hand.popleft()
             except IndexError:
-                if not self._take():
-                    break
+                pass
+            # What it raises, such as Ctrl-C, is no consequence of that.
+            if not self._take():
+                break
         if self.source_error is not None:
             raise self.source_error
         if self._is_closed:

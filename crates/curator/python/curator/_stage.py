@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from curator._shared import shared
 
@@ -46,6 +46,9 @@ class Resources:
     gpu_memory_gb: float = 0.0
 
 
+Self = TypeVar("Self", bound="Stage")
+
+
 class Stage:
     """An optional base class of stages.
 
@@ -58,26 +61,19 @@ class Stage:
     # What stages of this class have after `with_`.
     _curator_settings = ("name", *SETTINGS)
 
-    if TYPE_CHECKING:
-        # Attributes would be declarations; these are only words for a type checker.
-        runtime_env: Optional[Mapping[str, Any]]
-        resources: Union[Resources, Mapping[str, float]]
-        batch_size: Optional[int]
-        num_workers: Optional[int]
-
-    def with_(self, **settings: Any) -> "Stage":
+    def with_(self: Self, **settings: Any) -> Self:
         """Returns a copy with other settings, which its code sees as its attributes.
 
-        `runtime_env={}` is the base environment, whatever the class declares.
+        `runtime_env={}` is the base environment, whatever the class declares. `None` keeps the
+        `runtime_env` and the `name`, as in NeMo Curator; it takes any other setting back.
         """
-        changed = with_settings(self, settings)
-        assert isinstance(changed, Stage)
+        changed: Self = with_settings(self, settings)
         return changed
 
 
 def with_settings(instance: Any, settings: Mapping[str, Any]) -> Any:
     """A copy of a stage's instance with other settings."""
-    _check_names(settings)
+    settings = _given(settings)
     changed = copy.copy(instance)
     before = _with_of(instance)
     # What the author declares is told beside what holds.
@@ -127,8 +123,12 @@ def _replaced(instance: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in settings if name in found and name not in before}
 
 
-def _check_names(settings: Mapping[str, Any]) -> None:
-    """Refuses what is no setting, and a name that is none."""
+# `None` keeps them.
+_KEPT = ("name", "runtime_env")
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings to change. Refuses what is no setting, and a name that is none."""
     for name, value in settings.items():
         if name not in ("name", *SETTINGS):
             import difflib
@@ -141,6 +141,9 @@ def _check_names(settings: Mapping[str, Any]) -> None:
         is_name = value is None or (isinstance(value, str) and value.strip())
         if name == "name" and not is_name:
             raise TypeError(f"`name` of a stage is text that is not empty, not {value!r}")
+    return {
+        name: value for name, value in settings.items() if value is not None or name not in _KEPT
+    }
 
 
 def changes_of(changes: Any) -> dict[str, Mapping[str, Any]]:
@@ -181,6 +184,10 @@ class FunctionStage(Stage):
         nothing: dict[str, Any] = {}
         within = next((it for it in map(_with_of, called) if it), nothing)
         self._curator_with = {**within, **settings}
+        if hasattr(function, "registry") and hasattr(function, "dispatch"):
+            # What `functools.singledispatch` gives its function, which has it still.
+            for name in ("dispatch", "register", "registry", "_clear_cache"):
+                vars(self).pop(name, None)
         if not hasattr(self, "__name__"):
             names = (getattr(it, "__name__", None) or type(it).__name__ for it in called[1:])
             self.__name__ = next(names, type(function).__name__)
@@ -213,13 +220,16 @@ def stage(what: Any = None, **settings: Any) -> Any:
     @stage
     def count(task): ...
     """
-    _check_names(settings)
+    settings = _given(settings)
 
     def made(what: Any) -> Any:
         if isinstance(what, type):
             for name, value in settings.items():
                 setattr(what, name, value)
             return what
+        if shared("curator_code").is_class(what):
+            # With some of its arguments, or with types for its variables.
+            return with_settings(as_instance(what), settings)
         if not callable(what):
             raise TypeError(f"{what!r} is neither a class nor a function")
         return FunctionStage(what, settings)
@@ -245,6 +255,8 @@ class CompositeStage:
 
 def expand(stages: Sequence[Any]) -> list[Any]:
     """Instances of the stages that others stand for, in order."""
+    if isinstance(stages, (set, frozenset)):
+        raise TypeError("a pipeline takes its stages in a list: a set has no order")
     is_one = isinstance(stages, (str, bytes, Mapping, type)) or not hasattr(stages, "__iter__")
     if is_one:
         raise TypeError(
@@ -260,6 +272,7 @@ def expand(stages: Sequence[Any]) -> list[Any]:
             continue
         decomposed: Any = parts()
         inner = expand(decomposed)
+        _check_composite(instance, inner)
         changes = dict(getattr(instance, "__dict__", {}).get("_curator_changes", {}))
         names = names_of(inner)
         for part, name in zip(inner, names):
@@ -271,6 +284,27 @@ def expand(stages: Sequence[Any]) -> list[Any]:
                 f"{type(instance).__name__} has no stage {next(iter(changes))!r}: there are {there}"
             )
     return instances
+
+
+def _check_composite(instance: Any, parts: Sequence[Any]) -> None:
+    """Refuses a composite stage that declares an environment which none of its stages has: they
+    would run in another one. Other settings that none of them has are a warning."""
+    is_nemo = shared("curator_nemo").is_stage(instance)
+    declared = _declared(instance, is_quiet=True)
+    held = [settings_of(part, is_quiet=True) for part in parts]
+    for setting, value in declared.items():
+        if any(settings.get(setting) == value for settings in held):
+            continue
+        told = (
+            f"the composite stage {type(instance).__name__} declares `{setting}`, which none of its"
+            " stages has: declare it on these, or give it by `with_`, by their names"
+        )
+        if setting == "runtime_env" and value and not is_nemo:
+            raise ValueError(told)
+        if setting == "runtime_env" or not is_nemo:
+            import warnings
+
+            warnings.warn(told, stacklevel=_depth())
 
 
 def as_instance(given: Any) -> Any:
@@ -382,8 +416,8 @@ def _declared(instance: Any, *, is_quiet: bool = False) -> dict[str, Any]:
         import warnings
 
         warnings.warn(
-            f"stage {name_of(instance)!r} has `{name}`, which is no setting: `{setting}` is the"
-            " nearest",
+            f"stage {name_of(instance)!r} has `{name}`, which is no setting and no hook:"
+            f" `{setting}` is the nearest",
             stacklevel=_depth(),
         )
     return settings

@@ -40,6 +40,18 @@ def _names(request: dict[str, Any]) -> list[str]:
     return [entry["name"] for entry in request["pipeline"]["stage"]]
 
 
+def _decoded(meta: str, body: Any) -> tuple[Task, list[int]]:
+    try:
+        return decode(meta, body)
+    except Exception as error:
+        identity = json.loads(meta)[0]
+        raise CuratorError(
+            f"task {identity} came out with an object that this program cannot read:"
+            f" {type(error).__name__}: {error}",
+            hint="install the package that it is of, or have the last stage return plain values",
+        ) from error
+
+
 class Stream(Iterator[Task]):
     """The tasks that come out of a pipeline, as they do.
 
@@ -84,7 +96,7 @@ class Stream(Iterator[Task]):
             while True:
                 kind, _, meta, body = self._session.receive()
                 if kind == OUTPUT:
-                    return decode(meta, body)
+                    return _decoded(meta, body)
                 if kind == NOTE:
                     self._notes(json.loads(meta))
                 elif kind == REPORT:

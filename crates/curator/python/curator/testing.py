@@ -3,6 +3,7 @@
 import copy
 import inspect
 import time
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
@@ -72,13 +73,25 @@ def run_here(pipeline: "Pipeline", items: Optional[Iterable[Any]]) -> RunReport:
     return RunReport(told, sorted(tasks, key=sort_key))
 
 
+def _check_settings(stage: str, settings: Mapping[str, Any]) -> None:
+    """Refuses what a run would refuse, where it has a meaning here as well."""
+    for name in ("batch_size", "num_workers", "max_attempts", "recycle_after_tasks"):
+        value: Any = settings.get(name)
+        if value is not None and (type(value) is not int or value < 1):
+            raise PipelineError(
+                f"`{name}` of stage {stage!r} is a whole number from 1 on, not {value!r}",
+                stage=stage,
+            )
+
+
 class _Here:
     """A stage that works in this process."""
 
     def __init__(self, stage: Any, name: str, settings: Mapping[str, Any]) -> None:
         self._context = Context(name, 0, "here", None)
         self._stage = shared("curator_nemo").as_stage(stage)
-        self._batch_size = int(settings.get("batch_size") or 1)
+        _check_settings(name, settings)
+        self._batch_size: int = settings.get("batch_size") or 1
         self._inputs = tuple(settings.get("inputs") or ())
         self._streams = shared("curator_streams")
         self._keys = getattr(self._stage, "keys_of", self._streams.keys)
@@ -100,14 +113,24 @@ class _Here:
                     for task in tasks:
                         parent = (task.id, task.metadata, task.dataset_name)
                         self._check(task)
-                        given = self._settled(self._stage.process(task))
+                        given = self._settled(self._stage.process(task), _with_labels(task))
                         outputs += _children(given, *parent)
             finally:
-                self._hook("teardown")
+                self._tear_down()
         finally:
             if self._loop is not None:
                 self._loop.close()
         return outputs
+
+    def _tear_down(self) -> None:
+        """What it raises is a warning, as in a run: the outputs are there."""
+        try:
+            self._hook("teardown")
+        except Exception as error:
+            warnings.warn(
+                f"stage {self._context.stage!r}: `teardown` raised {type(error).__name__}: {error}",
+                stacklevel=4,
+            )
 
     def _hook(self, name: str) -> None:
         hook = getattr(self._stage, name, None)
@@ -222,6 +245,18 @@ def _children(output: Any, identity: str, metadata: dict[str, Any], dataset: str
         task.dataset_name = task.dataset_name or dataset
         children.append(task)
     return children
+
+
+def _with_labels(parent: Task) -> Callable[[Any], Any]:
+    """What a generator yields gets the metadata that its task has at that moment."""
+
+    def sent(value: Any) -> Any:
+        value = _sent(value)
+        if value is None or isinstance(value, Task):
+            return value
+        return Task(value, _sent(parent.metadata), parent.dataset_name)
+
+    return sent
 
 
 def _sent(value: Any) -> Any:

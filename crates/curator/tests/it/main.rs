@@ -36,6 +36,7 @@ mod python_settings;
 mod python_testing;
 mod python_threads;
 mod python_travelling;
+mod python_unseen;
 mod python_values;
 mod recording;
 mod reporting;
