@@ -153,15 +153,23 @@ class _Nemo:
         self._stage = stage
         self._adapter = BaseStageAdapter(stage)
         self._takes = _taken(type(stage))
+        self._identity = None
         self.way_out = f"the stage {stage.name!r} is one of NeMo Curator's: {WAY_OUT}"
 
     def setup_on_node(self, context):
         from nemo_curator.backends.base import NodeInfo
 
-        self._adapter.setup_on_node(NodeInfo(node_id=context.node), _worker(context))
+        self._adapter.setup_on_node(NodeInfo(node_id=context.node), self._worker())
 
     def setup(self, context):
-        self._adapter.setup(_worker(context))
+        self._adapter.setup(self._worker())
+
+    def _worker(self):
+        from nemo_curator.backends.base import WorkerMetadata
+
+        if self._identity is None:
+            self._identity = worker_id()
+        return WorkerMetadata(worker_id=self._identity)
 
     def teardown(self):
         self._adapter.teardown()
@@ -268,10 +276,10 @@ class _Nemo:
                 )
 
 
-def _worker(context):
-    from nemo_curator.backends.base import WorkerMetadata
-
-    return WorkerMetadata(worker_id=str(context.worker))
+def worker_id():
+    """An id that no other worker has or has had: stages name files by it, and a worker that takes
+    the place of another one must not write over what that has written."""
+    return os.urandom(16).hex()
 
 
 def _origin(hint):

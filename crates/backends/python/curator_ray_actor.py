@@ -105,6 +105,7 @@ class Host:
         self._name = os.urandom(6).hex()
         self._reporter = reporter
         self._stage = job["stages"][index]["name"]
+        number = reporter.number.remote(index)
         try:
             self._run_dir = run_dir(job)
             self._channel = _start_host(job, reporter)
@@ -117,6 +118,7 @@ class Host:
             "place": _place(job),
             "stage": stage["request"],
             "policy": job["policy"],
+            "worker": ray.get(number),
             "is_native": stage["is_native"],
         }
         self._send(START, json.dumps(request).encode())
@@ -196,6 +198,7 @@ class Reporter:
         except OSError:
             self._program = None  # Its start reports the error.
         self._notes = []
+        self._workers = {}
         self._fault = None
         self._digest = None
         self._news = asyncio.Event()
@@ -208,6 +211,11 @@ class Reporter:
         """Keeps the first failure, which is the reported one."""
         self._fault = self._fault or text
         self._news.set()
+
+    async def number(self, stage):
+        """Returns the number of another worker of a stage, whatever node it is on."""
+        self._workers[stage] = self._workers.get(stage, -1) + 1
+        return self._workers[stage]
 
     async def program_digest(self):
         if self._program and not self._digest:

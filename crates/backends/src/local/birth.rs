@@ -242,7 +242,7 @@ impl Birth<'_> {
         Ok(move |group| {
             serde_json::to_vec(&Start {
                 stage: stage.name(),
-                worker: self.index,
+                worker: stage.run.node.first_worker + self.index,
                 group,
                 node: &stage.run.node.name,
                 environment: key.as_deref(),

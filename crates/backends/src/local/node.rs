@@ -20,6 +20,8 @@ const DONE: &[u8] = b"done\n";
 pub(crate) struct Node {
     /// Its name for hooks.
     pub(crate) name: String,
+    /// The number of the first worker of a stage in this process: on a cluster, each has one.
+    pub(crate) first_worker: usize,
     /// The folder in which the processes of a run on the node note the hooks that have run; none if
     /// the run has one process.
     notes: Option<PathBuf>,
@@ -28,12 +30,12 @@ pub(crate) struct Node {
 impl Node {
     /// Returns this machine, which runs the whole pipeline in one process.
     pub(crate) fn local() -> Self {
-        Self { name: "local".to_owned(), notes: None }
+        Self { name: "local".to_owned(), first_worker: 0, notes: None }
     }
 
     /// Returns a node of a cluster, with a folder that the processes of a run share.
-    pub(crate) fn of_cluster(name: String, notes: PathBuf) -> Self {
-        Self { name, notes: Some(notes) }
+    pub(crate) fn of_cluster(name: String, first_worker: usize, notes: PathBuf) -> Self {
+        Self { name, first_worker, notes: Some(notes) }
     }
 
     pub(crate) fn setup_of(&self, stage: &str) -> NodeSetup {
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn processes_that_share_a_node_run_the_hook_once() {
         let dir = tempfile::tempdir().unwrap();
-        let node = Node::of_cluster("n".into(), dir.path().to_owned());
+        let node = Node::of_cluster("n".into(), 0, dir.path().to_owned());
         let (one, other) = (node.setup_of("stage"), node.setup_of("stage"));
         assert_eq!(one.begin(|| false).unwrap(), Some(true));
         assert_eq!(other.begin(|| true).unwrap(), None, "another process runs it");

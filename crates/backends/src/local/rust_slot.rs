@@ -24,8 +24,9 @@ pub(crate) fn run(
     environment: Option<&Environment>,
 ) {
     let slot = RustSlot { stage, code, index };
-    let mut context =
-        Context::new(stage.name()).with_worker_index(index).with_node_id(&stage.run.node.name);
+    let mut context = Context::new(stage.name())
+        .with_worker_index(stage.run.node.first_worker + index)
+        .with_node_id(&stage.run.node.name);
     if let Some(environment) = environment {
         context = context.with_environment(environment.view());
     }

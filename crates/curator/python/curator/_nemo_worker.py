@@ -3,12 +3,13 @@ tasks, statistics and metrics are its own.
 """
 
 import copy
-import importlib
-import pickle
+import inspect
 from typing import Any, Optional
 
+from curator._nemo_frames import pack, unpack
+from curator._pickle import dumps, loads
+from curator._shared import shared
 from curator._stage import Aggregate, Task
-from curator._table import from_ipc, stream_of
 
 __all__ = ["Carried", "Fused", "logger", "task_of", "use_logger"]
 
@@ -18,11 +19,6 @@ def logger() -> Any:
     from loguru import logger as found
 
     return found
-
-
-def _untyped(name: str) -> Any:
-    """A module that comes without types."""
-    return importlib.import_module(name)
 
 
 def use_logger() -> None:
@@ -39,16 +35,15 @@ def use_logger() -> None:
 class Carried:
     """A task of NeMo Curator on its way between processes.
 
-    A frame or table in it travels as an Arrow stream, which every version of pandas can read: a
-    pickle of one version is no frame of another. Columns of objects stay the objects that they
-    are, and a frame that Arrow has no types for stays in its pickled form.
+    A frame or table in it travels as `_nemo_frames` has it, unless the class of the task has a way
+    of its own to be pickled.
     """
 
     def __init__(self, task: Any) -> None:
         self.task = task
 
     def __getstate__(self) -> tuple[Any, Optional[dict[str, Any]]]:
-        packed = _pack(getattr(self.task, "data", None))
+        packed = None if _pickles_itself(self.task) else pack(getattr(self.task, "data", None))
         if packed is None:
             return self.task, None
         shell = copy.copy(self.task)
@@ -58,51 +53,12 @@ class Carried:
     def __setstate__(self, state: tuple[Any, Optional[dict[str, Any]]]) -> None:
         self.task, packed = state
         if packed is not None:
-            self.task.data = _unpack(packed)
+            self.task.data = unpack(packed)
 
 
-def _pack(data: Any) -> Optional[dict[str, Any]]:
-    """The Arrow stream of a frame or table; None where its pickle has to do."""
-    kind: Any = type(data)
-    module, _, _ = kind.__module__.partition(".")
-    if module not in ("pandas", "pyarrow") or kind.__name__ not in ("DataFrame", "Table"):
-        return None
-    pyarrow = _untyped("pyarrow")
-    if module == "pyarrow":
-        return {"kind": "table", "stream": _stream_of(data)}
-    frame = data
-    if frame.attrs or not frame.columns.is_unique:
-        return None
-    if not all(isinstance(name, str) for name in frame.columns):
-        return None
-    # Objects of any type, of which Arrow would make others: lists come back as arrays.
-    places = [place for place, kind in enumerate(frame.dtypes) if str(kind) == "object"]
-    objects = {place: list(frame.iloc[:, place]) for place in places}
-    if objects:
-        frame = frame.drop(columns=[frame.columns[place] for place in places])
-    try:
-        table = pyarrow.Table.from_pandas(frame)
-    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
-        return None
-    names = list(data.columns)
-    return {"kind": "frame", "stream": _stream_of(table), "objects": objects, "names": names}
-
-
-def _stream_of(table: Any) -> pickle.PickleBuffer:
-    return pickle.PickleBuffer(stream_of(table))
-
-
-def _unpack(packed: dict[str, Any]) -> Any:
-    table = from_ipc(packed["stream"])
-    if packed["kind"] == "table":
-        return table
-    frame = table.to_pandas()
-    if packed["objects"]:
-        pandas = _untyped("pandas")
-        for place, values in packed["objects"].items():
-            column = pandas.Series(values, index=frame.index, dtype=object)
-            frame.insert(place, packed["names"][place], column)
-    return frame
+def _pickles_itself(task: Any) -> bool:
+    ways = ("__getstate__", "__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__")
+    return any(inspect.isfunction(getattr(type(task), name, None)) for name in ways)
 
 
 class Fused:
@@ -113,26 +69,31 @@ class Fused:
     def __init__(self, stages: list[Any]) -> None:
         self._stages = stages
         self._adapters: list[Any] = []
+        # By which stages name their files: each has one of its own, as each has its workers.
+        self._identities: list[str] = []
 
     def _adapt(self) -> list[Any]:
         if not self._adapters:
             use_logger()
             from nemo_curator.backends.base import BaseStageAdapter
 
-            self._adapters = [BaseStageAdapter(stage) for stage in self._stages]
+            # Each is a stage of its own, also where two hold one object, or are one.
+            alone = len(self._stages) == 1
+            stages = self._stages if alone else [loads(dumps(stage)) for stage in self._stages]
+            self._adapters = [BaseStageAdapter(stage) for stage in stages]
+            identities = shared("curator_nemo")
+            self._identities = [identities.worker_id() for _ in stages]
         return self._adapters
 
     def setup_on_node(self, context: Any) -> None:
-        node, worker = _where(context)
-        for adapter in self._adapt():
+        for adapter, identity in zip(self._adapt(), self._identities):
             with _Named(adapter):
-                adapter.setup_on_node(node, worker)
+                adapter.setup_on_node(*_where(context, identity))
 
     def setup(self, context: Any) -> None:
-        _, worker = _where(context)
-        for adapter in self._adapt():
+        for adapter, identity in zip(self._adapt(), self._identities):
             with _Named(adapter):
-                adapter.setup(worker)
+                adapter.setup(_where(context, identity)[1])
 
     def teardown(self) -> None:
         failed: Optional[BaseException] = None
@@ -154,11 +115,16 @@ class Fused:
 
     def _work(self, tasks: list[Any]) -> list[Any]:
         for place, adapter in enumerate(self._adapt()):
-            # Only the first of neighbours takes batches.
-            batches = [tasks] if place == 0 else [[task] for task in tasks]
+            # Only the first of neighbours takes batches. The others get each task as another
+            # process would have it: without objects that other tasks or a stage hold as well.
+            batches = [tasks] if place == 0 else [[_crossed(task)] for task in tasks]
             with _Named(adapter):
                 tasks = [done for batch in batches for done in adapter.process_batch(batch)]
         return tasks
+
+
+def _crossed(task: Any) -> Any:
+    return loads(dumps(Carried(task))).task
 
 
 def task_of(task: Task) -> Any:
@@ -171,10 +137,10 @@ def _sent(tasks: list[Any]) -> list[Task]:
     return [Task(Carried(task)) for task in tasks]
 
 
-def _where(context: Any) -> tuple[Any, Any]:
+def _where(context: Any, identity: str) -> tuple[Any, Any]:
     from nemo_curator.backends.base import NodeInfo, WorkerMetadata
 
-    return NodeInfo(node_id=context.node), WorkerMetadata(worker_id=str(context.worker))
+    return NodeInfo(node_id=context.node), WorkerMetadata(worker_id=identity)
 
 
 class _Named:

@@ -9,6 +9,7 @@ with environments from this package's cache.
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional, Union
@@ -90,6 +91,7 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
 
     def execute(self, stages: list[Any], initial_tasks: Optional[list[Any]] = None) -> Any:
         """Runs the stages, and returns the tasks that the last one gives."""
+        _refuse_checkpoint_path()
         pipeline = self.pipeline(stages)
         _refuse_base(self._base, stages)
         seeds = initial_tasks if initial_tasks else [EmptyTask()]
@@ -103,7 +105,8 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
             _refuse(stage)
         use_logger()
         groups = [[stage] for stage in stages]
-        if self._fuse:
+        # Neighbours fail together, and what fails alone is told and left out alone.
+        if self._fuse and self._executor.failure_policy != "record":
             groups = _neighbours(stages)
         return Pipeline(
             [_stage_of(group) for group in groups],
@@ -111,6 +114,22 @@ class CuratorExecutor(BaseExecutor):  # type: ignore[misc]
             base=self._base,
             runtime_env=self._runtime_env,
         )
+
+
+def _refuse_checkpoint_path() -> None:
+    """Refuses `checkpoint_path` of NeMo Curator's `run`: workers would tell an actor of Ray what is
+    done, and these are not connected to one. Nothing but the caller knows of it."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if (
+            frame.f_code.co_name == "_run_with_resumability"
+            and frame.f_globals.get("__name__") == "nemo_curator.pipeline.pipeline"
+        ):
+            raise PipelineError(
+                "`checkpoint_path` of a pipeline has no effect with this executor",
+                hint="leave it out, and give `CuratorExecutor(checkpoint=folder)`",
+            )
 
 
 def _refuse(stage: Any) -> None:
@@ -203,7 +222,7 @@ def _stage_of(group: list[Any]) -> Any:
         settings["runtime_env"] = runtime_env
     for name in ("num_workers", "num_workers_per_node"):
         value = getattr(first, name)()
-        if value is not None:
+        if value:  # None, or 0, which NeMo Curator takes for none.
             settings[name] = value
     spec = {key: value for key, value in _ray_spec(first).items() if key not in _OURS}
     if spec:
@@ -240,6 +259,7 @@ def environments(base: Optional[str] = None) -> Iterator[None]:
         if isinstance(executor, CuratorExecutor):
             return run(self, executor, *arguments, **named)
         execute = executor.execute
+        own: Optional[Any] = vars(executor).get("execute")
 
         def executed(stages: list[Any], *rest: Any, **others: Any) -> Any:
             return execute(_bridge(stages, base), *rest, **others)
@@ -248,7 +268,10 @@ def environments(base: Optional[str] = None) -> Iterator[None]:
         try:
             return run(self, executor, *arguments, **named)
         finally:
-            del executor.execute
+            if own is None:
+                del executor.execute
+            else:
+                executor.execute = own
 
     pipelines.run = bridging
     try:

@@ -18,6 +18,8 @@ pub(crate) struct HostRequest {
     pub(crate) place: Place,
     pub(crate) stage: StageRequest,
     pub(crate) policy: FailurePolicy,
+    /// The number of this worker among those of the stage, on all nodes.
+    pub(crate) worker: usize,
     /// Whether Ray has made the environment; then `place.base` is its interpreter.
     pub(crate) is_native: bool,
 }

@@ -56,14 +56,14 @@ fn serve_on(socket: UnixStream, registry: &Registry) -> io::Result<()> {
     };
     let ours = socket.try_clone()?;
     let writer = Writer(Arc::new(Mutex::new(socket)));
-    let HostRequest { place, stage, policy, is_native } = request;
+    let HostRequest { place, stage, policy, worker, is_native } = request;
     let planned = match stage.into_planned(&place, registry, is_native) {
         Ok(planned) => planned,
         Err(error) => return refuse(&mut frames, &writer, error),
     };
     let plan = Plan::of_stages(vec![planned]);
     let watch = Relay { writer: writer.clone() };
-    let node = Node::of_cluster(place.node.clone(), place.run_dir.clone());
+    let node = Node::of_cluster(place.node.clone(), worker, place.run_dir.clone());
     let run = Run::of_stage(&plan, policy, Arc::new(watch), Devices::new(Vec::new()), node)?;
     let over = place.run_dir.join("over");
     std::thread::Builder::new().name("curator-over".to_owned()).spawn(move || {
