@@ -16,6 +16,7 @@ mod nodes; // clusters of several nodes on one machine
 mod promises; // what environments of stages promise, from Python
 mod refusals; // what cannot be run, told before or as soon as Ray is asked
 mod run; // pipelines on an engine, in processes of their own
+mod workers;
 mod world; // the base with Ray, clusters one at a time, Python scripts
 
 /// A file of tests that no module names would never run.

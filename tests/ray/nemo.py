@@ -18,7 +18,7 @@ import curator.ray
 import pyarrow.parquet
 from curator import Aggregate, CuratorError
 from curator import Task as Ours
-from curator._nemo_worker import Carried, Fused, task_of
+from curator._nemo_worker import Carried, Fused, _crossed, task_of
 from curator.nemo import CuratorExecutor, _neighbours
 from nemo_curator.backends.base import BaseStageAdapter
 from nemo_curator.pipeline import Pipeline
@@ -197,6 +197,161 @@ def by_worker(rng, stages, tasks):
     return tasks
 
 
+class Shares(Step):
+    """Hands out what it holds, or one thing several times."""
+
+    def __init__(self, name, action, held=None):
+        super().__init__(name, action)
+        self.held = {"n": 1, "seen": []} if held is None else held
+
+    def process(self, task):
+        return self.action(self, task)
+
+
+def add(stage, task):
+    task.data["n"] += stage.held["n"]
+    stage.held["n"] += 100
+    task._metadata.setdefault("by", []).append(stage.name)
+    return seen(task)
+
+
+def hand_out(stage, task):
+    return Number(dataset_name="numbers", data=stage.held)
+
+
+def one_thrice(stage, task):
+    return [task, task, task]
+
+
+def one_data_thrice(stage, task):
+    return [Number(dataset_name="numbers", data=task.data) for _ in range(3)]
+
+
+def sharing():
+    """What stages and tasks that hold one object give: in one worker, and in one for each."""
+    cases = {}
+    for action in (hand_out, one_thrice, one_data_thrice):
+        held = {"n": 1, "seen": []}
+        twice = Shares("twice", add)
+        last = [
+            Shares("one", add, held),
+            Shares("other", add, held),
+            twice,
+            twice,
+            Step("last", seen),
+        ]
+        stages = [Step("first", seen), Shares("shares", action), *last]
+        runs = []
+        for fuse in (True, False):
+            executor = CuratorExecutor(fuse=fuse, cpus=16)
+            tasks = Pipeline("s", stages=stages).run(executor, [number(n) for n in range(2)])
+            shown_tasks = [(it.task_id, it.data, it._metadata) for it in tasks]
+            perfs = [[perf.stage_name for perf in it._stage_perf] for it in tasks]
+            runs.append(sorted(map(json.dumps, zip(shown_tasks, perfs))))
+        cases[action.__name__] = runs[0] == runs[1]
+    return cases
+
+
+class Writes(Step):
+    """Names its file by its worker, and its first worker dies."""
+
+    def setup(self, worker_metadata=None):
+        self.file = f"{FOLDER}/by-{worker_metadata.worker_id}"
+        with open(self.file, "x"):
+            pass
+
+    def process(self, task):
+        with open(self.file, "a") as file:
+            file.write(f"{task.data['n']}\n")
+        if task.data["n"] == 2 and len(glob.glob(f"{FOLDER}/by-*")) == 1:
+            os._exit(1)
+        return task
+
+
+def written():
+    """The tasks that are in files of workers of which one took the place of another."""
+    stage = Writes("writes", seen)
+    stage.num_workers = one
+    Pipeline("w", stages=[stage]).run(CuratorExecutor(), [number(n) for n in range(6)])
+    lines = set()
+    for path in glob.glob(f"{FOLDER}/by-*"):
+        with open(path) as file:
+            lines.update(file.read().split())
+    return sorted(lines)
+
+
+def one():
+    return 1
+
+
+def frames():
+    """The kinds of frames that do not come back as they were."""
+    import datetime
+    import decimal
+    import zoneinfo
+
+    import pandas as pd
+    import pyarrow as pa
+
+    when = pd.Timestamp("2020-01-01 10:00")
+    berlin = zoneinfo.ZoneInfo("Europe/Berlin")
+    prices = pa.array([decimal.Decimal("1.50"), None], pa.decimal128(10, 2))
+    values = {
+        "numbers": [1, 2],
+        "texts": ["a", None],
+        "objects": pd.Series([[1], {"x": 1}], dtype=object),
+        "dicts": [{"x": 1}, {"y": 2}],
+        "masked": pd.array([1, None], "Int64"),
+        "nan": pd.arrays.FloatingArray(
+            pd.array([1.0, 2.0]).to_numpy() * float("nan"), pd.array([False, True]).to_numpy()
+        ),
+        "text of Python": pd.array(["a", None], "string[python]"),
+        "prices": pd.Series(prices, dtype=pd.ArrowDtype(prices.type)),
+        "lists": pd.Series(pa.array([[1], [2, 3]]), dtype=pd.ArrowDtype(pa.list_(pa.int64()))),
+        "bytes": pd.Series(
+            pa.array([b"ab", b"cd"], pa.binary(2)), dtype=pd.ArrowDtype(pa.binary(2))
+        ),
+        "times": pd.Series([when, pd.NaT]),
+        "utc": pd.Series([when, when]).dt.tz_localize(datetime.timezone.utc),
+        "berlin": pd.Series([when, when]).dt.tz_localize(berlin),
+        "categories": pd.Categorical(["y", "x"], categories=["y", "x"], ordered=True),
+        "categories of times": pd.Categorical([when.tz_localize(berlin)] * 2),
+        "periods": pd.Categorical(pd.period_range("2020", periods=2, freq="M")),
+        "cut": pd.cut([1, 5], 2),
+        "intervals": pd.interval_range(0, 2),
+        "sparse": pd.arrays.SparseArray([0, 1]),
+        "complex": [1j, 2j],
+    }
+    cases = {name: pd.DataFrame({"a": [1, 2], name: value}) for name, value in values.items()}
+    indexes = {
+        "dates": pd.date_range("2020", periods=2, freq="D"),
+        "tuples": pd.Index([(1, 2), (3, 4)], tupleize_cols=False),
+        "several": pd.MultiIndex.from_tuples([(1, "a"), (2, "b")]),
+        "named 0": pd.Index([7, 8], name=0),
+        "of objects": pd.Index(["a", None], dtype=object),
+        "of texts": pd.Index(["a", "b"], name="key"),
+        "range": pd.RangeIndex(5, 9, 2),
+    }
+    for name, index in indexes.items():
+        cases[f"index {name}"] = pd.DataFrame({"a": [1, 2]}, index=index)
+    cases["names"] = pd.DataFrame([[1, 2]], columns=pd.CategoricalIndex(["a", "b"]))
+    cases["objects as names"] = pd.DataFrame([[1, 2]], columns=pd.Index(["a", "b"], dtype=object))
+    cases["empty"] = pd.DataFrame()
+    wrong = []
+    for name, frame in cases.items():
+        task = DocumentBatch(dataset_name="frames", data=frame)
+        try:
+            back = _crossed(task).data
+            pd.testing.assert_frame_equal(back, frame, check_freq=True, check_flags=True)
+            assert [str(it) for it in back.dtypes] == [str(it) for it in frame.dtypes]
+            assert [type(it) for it in back.index] == [type(it) for it in frame.index]
+            if name in ("numbers", "times", "utc", "categories", "prices"):
+                back.iloc[0, 1] = back.iloc[1, 1]
+        except Exception as error:
+            wrong.append(f"{name}: {type(error).__name__}: {error}")
+    return wrong
+
+
 def ids_depend_on(cases):
     """The cases in which workers give other tasks than NeMo Curator's adapter, one at a time."""
     actions = (seen, dropped, fanned, failed, thirds)
@@ -355,6 +510,9 @@ def main():
         "unsendable": unsendable(),
         "raised": raised(),
         "births": births(),
+        "sharing": sharing(),
+        "written": written(),
+        "frames": frames(),
         "unknown": unknown(),
     }
     if IS_WHOLE:

@@ -59,6 +59,10 @@ fn pipelines_of_nemo_curator_run_as_they_are() {
         assert!(births.len() == 3 && births.iter().all(|it| *it == births[0]), "{births:?}");
     }
     assert_eq!(found["ids depend on batches"], json!([]));
+    assert_eq!(found["frames"], json!([]));
+    assert_eq!(found["written"], json!(["0", "1", "2", "3", "4", "5"]));
+    let shared = json!({ "hand_out": true, "one_thrice": true, "one_data_thrice": true });
+    assert_eq!(found["sharing"], shared);
     let ignored = "`zzzzzz` is no field of a runtime_env: Ray ignores it, unless a plugin reads it";
     assert_eq!(found["unknown"], json!([[ignored, "nemo.py"]]));
     let refused = &found["refused"];

@@ -85,11 +85,14 @@ def _place(job):
 def _start_host(job, reporter):
     """Starts the program as a host; returns the channel to it."""
     program = find_program(job, reporter)
+    # For stages that ask actors of the cluster.
+    address = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     ours, theirs = socket.socketpair()
     with theirs:
         try:
             # This process starts the host and ends, since Ray kills an actor's children.
-            subprocess.run([program, node.ROLE, "start"], stdin=theirs, check=True)
+            command = [program, node.ROLE, "start"]
+            subprocess.run(command, stdin=theirs, env={**os.environ, **address}, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             ours.close()
             raise node.StageFailedError(node.cannot_start(program, node_id(), error)) from None
