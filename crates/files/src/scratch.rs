@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
 
+use crate::access::Access;
 use crate::delete::Left;
 use crate::draft::unique;
 use crate::folder::Folder;
@@ -27,16 +28,16 @@ impl Scratch {
         Self::new_in(&env::temp_dir(), prefix)
     }
 
-    /// Creates one in this folder.
+    /// Creates one in this folder, unless [anyone could replace it](Access::check_above) there: what
+    /// it holds is read back, and run.
     pub fn new_in(dir: &Path, prefix: &str) -> io::Result<Self> {
         let above = Folder::open(&std::path::absolute(dir)?)?;
         loop {
             let name = OsString::from(format!("{prefix}{}", unique()));
+            let path = above.path().join(&name);
+            Access::check_above(&path)?;
             match mkdirat(above.fd(), &name, Mode::RWXU) {
-                Ok(()) => {
-                    let path = above.path().join(&name);
-                    return Ok(Self { above, name: Some(name), path });
-                }
+                Ok(()) => return Ok(Self { above, name: Some(name), path }),
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }

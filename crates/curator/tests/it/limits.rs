@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use crate::permissions::set_mode;
 use crate::pipelines::Folder;
 use crate::support::{CURATOR, Run, World};
 
@@ -131,4 +132,19 @@ fn a_missing_folder_for_temporary_files_is_what_is_told() {
         assert!(run.err.contains("hint: set TMPDIR to a folder that is there"), "{}", run.err);
         assert!(!run.err.contains("found"), "{}", run.err);
     }
+}
+
+#[test]
+fn a_folder_for_temporary_files_in_which_others_could_put_programs_is_refused() {
+    let world = World::new();
+    let open = world.dir().join("open");
+    fs::create_dir(&open).unwrap();
+    set_mode(&open, 0o777);
+    let vars = [("TMPDIR", open.to_str().unwrap())];
+    let create = ["env", "create", "--uv", "packaging==24.2", "--base", world.base()];
+    let run = world.run_with(&create, "", &vars);
+    run.fails(1, "can be replaced by everyone");
+    assert!(run.err.contains("hint: take the right away"), "{}", run.err);
+    set_mode(&open, 0o1777);
+    world.run_with(&create, "", &vars).text();
 }

@@ -6,6 +6,7 @@ mod deletion;
 mod drafts;
 mod mounts;
 mod races;
+mod scratch;
 mod trees;
 
 use std::fs;

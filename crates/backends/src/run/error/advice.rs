@@ -32,7 +32,9 @@ impl Error {
                 setup_hint(*phase, &error.kind).map(Into::into)
             }
             Self::Task(failed) => failed.cause.hint(),
-            Self::Io { source, .. } if files::Untrusted::of(source).is_some() => {
+            Self::Io { source, .. } | Self::Worker { source, .. }
+                if files::Untrusted::of(source).is_some() =>
+            {
                 files::Untrusted::of(source)?.hint()
             }
             _ => self.advice().map(Into::into),
