@@ -426,6 +426,47 @@ fn nothing_in_a_folder_that_others_may_enter_is_used_and_none_is_made_there() {
     }
 }
 
+/// Only what a dead template has left goes away.
+#[test]
+fn a_look_at_the_templates_removes_nothing_of_other_programs() {
+    use std::os::unix::net::UnixListener;
+
+    let warmth = Warmth::new();
+    let dir = warmth.templates().dir().to_owned();
+    files::Folder::private(&dir).unwrap();
+    let name = |end: &str| format!("{}{end}", "0123456789abcdef".repeat(2));
+    let (left, left_new) = (name("-1"), name("-1.new"));
+    let sockets = [
+        left.clone(),
+        left_new.clone(),
+        name(""),
+        name("-"),
+        name("-one"),
+        name("0-1"),
+        name("-1.old"),
+        name("-1").to_uppercase(),
+        "another-program.sock".to_owned(),
+        "another-program.new".to_owned(),
+    ];
+    for name in &sockets {
+        // Closed at once, so that nothing listens.
+        UnixListener::bind(dir.join(name)).unwrap();
+    }
+    let pipes = [name("-2"), name("-2.new"), "queue".to_owned(), "queue.new".to_owned()];
+    let named = |names: &[String]| -> BTreeSet<String> { names.iter().cloned().collect() };
+    duct::cmd("mkfifo", pipes.iter().map(|it| dir.join(it))).run().unwrap();
+    let all: BTreeSet<String> = &named(&sockets) | &named(&pipes);
+    let paths = all.iter().map(|it| dir.join(it).into_os_string());
+    duct::cmd("touch", ["-t".into(), "200001010000".into()].into_iter().chain(paths))
+        .run()
+        .unwrap();
+    assert_eq!(warmth.list(), []);
+    let entries = std::fs::read_dir(&dir).unwrap().flatten();
+    let there = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    assert_eq!(&all - &there, named(&[left, left_new]));
+    assert!(there.is_subset(&all), "{there:?}");
+}
+
 /// Sleeps as long as a file is there, and notes its processes.
 const WAITS: &str = r#"
 import logging

@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use files::{Folder, Kind as Entry};
+use files::Folder;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -252,18 +252,20 @@ impl WarmTemplates {
     }
 }
 
-/// The sockets in the folder that answer, or have done so.
+/// The sockets of templates in the folder that answer, or have done so. What another program keeps
+/// there is neither asked nor removed.
 fn sockets(folder: &Folder) -> io::Result<Vec<OsString>> {
     let mut found = Vec::new();
     for name in folder.names()? {
-        if !matches!(folder.kind(&name), Ok(Some(Entry::Other))) {
+        let Some(is_new) = name.to_str().and_then(is_new) else { continue };
+        let Ok(metadata) = std::fs::symlink_metadata(folder.path().join(&name)) else { continue };
+        if !metadata.file_type().is_socket() {
             continue;
         }
-        if name.as_encoded_bytes().ends_with(NEW.as_bytes()) {
+        if is_new {
             // What left it has died in between.
-            let path = folder.path().join(&name);
-            let made = std::fs::symlink_metadata(&path).and_then(|it| it.modified());
-            let age = made.ok().and_then(|made| SystemTime::now().duration_since(made).ok());
+            let made = metadata.modified().ok();
+            let age = made.and_then(|made| SystemTime::now().duration_since(made).ok());
             if age.is_some_and(|age| age > NEW_LIMIT) {
                 let _ = folder.unlink(&name);
             }
@@ -273,4 +275,14 @@ fn sockets(folder: &Folder) -> io::Result<Vec<OsString>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Returns, for a name that a template gives its socket, whether that does not answer yet.
+fn is_new(name: &str) -> Option<bool> {
+    let listening = name.strip_suffix(NEW);
+    let (wanted, pid) = listening.unwrap_or(name).split_once('-')?;
+    let is_wanted = wanted.len() == Wanted::NAME_LENGTH
+        && wanted.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_pid = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+    (is_wanted && is_pid).then_some(listening.is_some())
 }

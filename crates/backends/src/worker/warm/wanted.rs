@@ -20,6 +20,9 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// How many digits, in base 16, such a name has.
+    pub(crate) const NAME_LENGTH: usize = 32;
+
     /// `identity` tells the environment and its base from others.
     pub(crate) fn new(
         launch: &Launch,
@@ -38,7 +41,7 @@ impl Wanted {
             importer.preload,
             conditions::of_this_process(),
         );
-        let name = Digest::of(decisive.as_bytes()).to_string()[..32].to_owned();
+        let name = Digest::of(decisive.as_bytes()).to_string()[..Self::NAME_LENGTH].to_owned();
         Self { name, packages, importer, environments }
     }
 }
