@@ -1,10 +1,12 @@
 //! `create`, `lock` and `refresh`: from specs to environments.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::json;
 
+use crate::permissions::set_mode;
 use crate::support::{World, shared};
 
 #[test]
@@ -93,6 +95,15 @@ fn what_lock_prints_is_a_spec() {
     assert!(lines.contains("packaging==23.") && lines.contains("--hash=sha256:"), "{lines}");
     fs::write(world.dir().join("requirements.lock"), &lines).unwrap();
     let create = ["env", "create", "--requirements", "requirements.lock", "--base", world.base()];
+    // A file that is there keeps its mode, and a link to it stays.
+    let (there, link) = (world.dir().join("there.txt"), world.dir().join("link.txt"));
+    fs::write(&there, "older\n").unwrap();
+    set_mode(&there, 0o600);
+    std::os::unix::fs::symlink("there.txt", &link).unwrap();
+    assert_eq!(world.run(&[&arguments[..], &["-o", "link.txt"]].concat()).text(), "");
+    assert_eq!(fs::read_to_string(&there).unwrap(), lines);
+    assert_eq!(fs::metadata(&there).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(link.is_symlink());
     world.run(&create).path();
 
     // As a lock file too, by its name or on request.

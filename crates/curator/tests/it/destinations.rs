@@ -99,6 +99,56 @@ fn what_cannot_be_written_is_told_before_anything_is_built_or_made() {
     set_mode(&folder.path("closed"), 0o755);
 }
 
+/// What may be written before a run can be written after it, and stays what it was but for its text.
+#[test]
+fn a_report_is_written_over_the_file_that_is_there() {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = Folder::new("[[stage]]\npython = \"stages.py:give_back\"\n");
+    folder.write("tasks.jsonl", "{\"n\":0}\n");
+    fs::create_dir(folder.path("closed")).unwrap();
+    fs::create_dir(folder.path("cache")).unwrap();
+    for (link, target) in [("link.json", "closed/r.json"), ("dangling.json", "new.json")] {
+        std::os::unix::fs::symlink(target, folder.path(link)).unwrap();
+    }
+    // Longer than a report is.
+    let older = "older\n".repeat(10_000);
+    for name in ["closed/r.json", "private.json", "mounted.json", "mount.json"] {
+        folder.write(name, &older);
+        set_mode(&folder.path(name), 0o600);
+    }
+    set_mode(&folder.path("closed"), 0o555);
+    let run = ["run", "pipeline.toml", "-i", "tasks.jsonl", "-o", "o", "--report"];
+    let inode = |name| fs::metadata(folder.path(name)).unwrap().ino();
+    for (report, written) in [
+        ("closed/r.json", "closed/r.json"),
+        ("link.json", "closed/r.json"),
+        ("private.json", "private.json"),
+        ("dangling.json", "new.json"),
+    ] {
+        let before = (report == written).then(|| inode(report));
+        let run = run_bound(&folder, &[&run[..], &[report]].concat());
+        assert_eq!(run.code, Some(0), "{report}: {}", run.err);
+        assert!(serde_json::from_str::<Value>(&folder.read(written)).is_ok(), "{report}");
+        let mode = fs::metadata(folder.path(written)).unwrap().mode() & 0o777;
+        assert_eq!(mode == 0o600, written != "new.json", "{report}: {mode:o}");
+        // Where it can, another file takes its place in one step.
+        assert_eq!(before == Some(inode(report)), report == "closed/r.json", "{report}");
+    }
+    for link in ["link.json", "dangling.json"] {
+        assert!(folder.path(link).is_symlink(), "{link}");
+    }
+    set_mode(&folder.path("closed"), 0o755);
+    let mount = "mount --bind mounted.json mount.json && exec \"$@\"";
+    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh", CURATOR];
+    let words = [&words[..], &run, &["mount.json"]].concat();
+    let run = folder.expression(&duct::cmd("unshare", words)).stdin_null();
+    let run = Run::from(run.stdout_capture().stderr_capture().run().expect("util-linux has it"));
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(serde_json::from_str::<Value>(&folder.read("mounted.json")).is_ok());
+    assert_eq!(folder.read("mount.json"), older);
+}
+
 /// However two paths are written, one file is one file, before it is there too.
 #[test]
 fn what_a_run_reads_and_writes_is_kept_apart() {

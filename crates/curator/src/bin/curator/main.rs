@@ -24,6 +24,7 @@ mod spec;
 mod streams;
 mod terminal;
 mod warm;
+mod whole;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -53,6 +53,11 @@ pub(crate) fn is_stdout(argument: &Path) -> bool {
     argument == Path::new("-") || descriptor(argument) == Some(1)
 }
 
+/// Returns whether a path leads to one of the process's own descriptors.
+pub(crate) fn is_descriptor(path: &Path) -> bool {
+    descriptor(path).is_some()
+}
+
 /// Opens a file to be written from its beginning. What stands behind one of the process's own
 /// descriptors, such as `/dev/fd/3`, is written after what it holds: the caller chose to keep that
 /// (`3>> file`), and opening such a path anew would not.

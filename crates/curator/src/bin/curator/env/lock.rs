@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use files::Draft;
 use serde_json::json;
 
 use crate::arguments::{Lock, LockFormat};
 use crate::failure::Failure;
 use crate::output;
 use crate::spec::{Wanted, recorded};
+use crate::whole;
 
 pub(crate) fn run(arguments: &Lock, cache_dir: Option<&Path>) -> Result<ExitCode, Failure> {
     let format = format(arguments)?;
@@ -63,9 +63,7 @@ fn written(arguments: &Lock, text: &str) -> Result<ExitCode, Failure> {
     let text = text.trim_end_matches('\n');
     let Some(path) = &arguments.output_file else { return output::exactly(text) };
     let end = if text.is_empty() { "" } else { "\n" };
-    let draft = Draft::default().with_mode(0o666);
-    draft
-        .write(path, format!("{text}{end}").as_bytes())
+    whole::write(path, format!("{text}{end}").as_bytes())
         .map_err(|error| Failure::io(&format!("write `{}`", path.display()), &error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,5 @@
 //! The report of a run, as a file.
 
-use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use curator::RunReport;
@@ -10,7 +8,7 @@ use curator::envspec::LoadedEnv;
 
 use super::destinations;
 use crate::failure::Failure;
-use crate::streams;
+use crate::whole;
 
 /// Where a report goes, and in which form.
 #[derive(Debug)]
@@ -63,17 +61,8 @@ impl ReportFile {
                 serde_json::to_string_pretty(&profile).map_err(|it| failed(&it.into()))? + "\n"
             }
         };
-        write_whole(&self.path, text.as_bytes()).map_err(|error| failed(&error))
+        whole::write(&self.path, text.as_bytes()).map_err(|error| failed(&error))
     }
-}
-
-/// Writes a file whole or not at all, and leaves an older one as it is where it fails. What is no
-/// file, such as a pipe or a link to one, is written to.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return streams::create(path)?.write_all(bytes);
-    }
-    files::Draft::default().with_mode(0o666).write(path, bytes)
 }
 
 /// Has the recorder know what is in the environments of a run that failed: those that were ready
