@@ -3,6 +3,8 @@
 //! Text of stages is cleaned where it comes in: lines that workers print, exceptions, and errors of
 //! Rust stages. So no event, error, report, record or file contains a secret. Data stays unchanged.
 
+mod forms;
+
 use std::borrow::Cow;
 use std::env;
 use std::path::Path;
@@ -157,10 +159,14 @@ impl Collected {
         if value.contains("${") || Path::new(value).exists() {
             return;
         }
-        // A secret may be printed line by line, and may be quoted.
-        let quoted = value.escape_debug().to_string();
-        let forms = value.lines().map(str::trim).chain([value, quoted.as_str()]);
-        self.0.extend(forms.filter(|form| form.len() >= SHORTEST).map(ToOwned::to_owned));
+        // A secret may be printed line by line.
+        let plain = value.lines().map(str::trim).chain([value]);
+        self.0.extend(plain.filter(|form| form.len() >= SHORTEST).map(ToOwned::to_owned));
+        // It may also stand in quotes, in data or in a URL.
+        let value = value.trim();
+        if value.len() >= SHORTEST {
+            self.0.extend(forms::of(value));
+        }
     }
 
     fn sorted(mut self) -> Secrets {

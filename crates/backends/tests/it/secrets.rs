@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use stage::{Isolation, Pipeline};
 
 use crate::index::Index;
-use crate::support::{numbers, python};
+use crate::support::{numbers, python, recording, watched};
 use crate::world::World;
 
 /// The beginning of every planted secret.
@@ -140,6 +140,44 @@ fn planted_secrets_are_found_nowhere() {
     assert!(missing.contains("127.0.0.1"), "{missing}");
     let artefacts = fs::read_to_string(out.join("uv-variables")).unwrap();
     assert!(artefacts.contains("alpha") && artefacts.contains("shown"), "{artefacts}");
+}
+
+/// Writes secrets in all forms that a stage would.
+const TELLS: &str = r#"
+import json, os, urllib.parse
+class Stage:
+    def process(self, task):
+        secret = os.environ["A_TOKEN"], os.environ["A_SECRET"], os.environ["A_PASSWORD"]
+        for text in secret:
+            quoted = urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text)
+            print(text, repr(text), json.dumps(text), json.dumps(text, ensure_ascii=False), *quoted)
+            print(json.dumps(text).replace("/", "\\/"), urllib.parse.quote(text))
+        told = [{"it": secret}, json.dumps(secret), urllib.parse.quote_plus(" ".join(secret))]
+        raise ValueError(told[task.data["n"]])
+"#;
+
+/// Law: a secret is hidden however it is written.
+#[test]
+fn a_secret_is_hidden_in_quotes_in_data_and_in_urls() {
+    let vars = json!({ "env_vars": {
+        "A_TOKEN": "oneTok3n\"\\and/more",
+        "A_SECRET": "it's \"twoS3cret\"\nwith a line",
+        "A_PASSWORD": "p\u{e4}ss thr33+w\u{f6}rd",
+    } });
+    let stage = python(TELLS).with_runtime_env(RuntimeEnv::from_json(&vars.to_string()).unwrap());
+    let pipeline = Pipeline::new("secrets").with_stage(stage);
+    let (report, events) = watched(&recording(), &pipeline, numbers(3));
+    let report = report.unwrap();
+    assert_eq!(report.failed.len(), 3);
+    let failed = report.failed.iter().flat_map(|failed| {
+        failed.log.iter().cloned().chain([failed.cause.to_string(), format!("{:?}", failed.cause)])
+    });
+    for told in failed.chain([format!("{events:?}")]) {
+        assert!(told.contains("<hidden>"), "{told}");
+        for part in ["oneTok3n", "twoS3cret", "with a line", "with+a+line", "thr33", "more"] {
+            assert!(!told.contains(part), "{part}: {told}");
+        }
+    }
 }
 
 /// Returns the first marked secret in some bytes.
