@@ -29,13 +29,32 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a pipe, on which [`read`] would wait.
 pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    // Without it, opening a pipe that has no writer blocks for ever.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = open_at_once(path)?;
     if file.metadata()?.file_type().is_fifo() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe, and no file"));
     }
     read_from(file, limit)
+}
+
+/// Reads a regular file of any length: one that another program has put there, under a name by which
+/// there might as well be a pipe, which would block, or a device, which would never end.
+///
+/// # Errors
+///
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for what is no regular file.
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open_at_once(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file as [`read_regular`] does, as text.
+pub fn read_regular_text(path: &Path) -> io::Result<String> {
+    text(read_regular(path)?)
 }
 
 /// Reads a file as [`read_file`] does, as text.
@@ -46,6 +65,12 @@ pub fn read_file_text(path: &Path, limit: u64) -> io::Result<String> {
 /// Reads a file as [`read`] does, as text.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     text(read(path, limit)?)
+}
+
+/// Opens what may be a pipe, which would block for ever without a writer.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Reads the rest of a reader, if it is at most `limit` bytes.
@@ -111,6 +136,10 @@ mod tests {
         let path = dir.path().join("pipe");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         assert_eq!(read_file(&path, 10).unwrap_err().to_string(), "it is a pipe, and no file");
+        for path in [&*path, Path::new("/dev/zero"), dir.path()] {
+            let error = read_regular_text(path).unwrap_err();
+            assert_eq!(error.to_string(), "it is no regular file");
+        }
         assert_eq!(read_file_text(Path::new("/dev/null"), 10).unwrap(), "");
         let error = read_file(Path::new("/dev/zero"), 10).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);

@@ -49,7 +49,8 @@ mod spread;
 
 pub use crate::access::{Access, Untrusted};
 pub use crate::bounded::{
-    MOST_TEXT, read, read_file, read_file_text, read_from, read_text, read_text_from,
+    MOST_TEXT, read, read_file, read_file_text, read_from, read_regular, read_regular_text,
+    read_text, read_text_from,
 };
 pub use crate::delete::{Left, delete};
 pub use crate::doors::is_refusal;

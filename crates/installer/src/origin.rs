@@ -43,7 +43,7 @@ pub(crate) fn names(python: &Path) -> impl Iterator<Item = String> {
 /// each with the archive's address.
 pub(crate) fn archives(python: &Path) -> impl Iterator<Item = (String, String)> {
     metadata_folders(python).filter_map(|info| {
-        let bytes = fs::read(info.join("direct_url.json")).ok()?;
+        let bytes = files::read_regular(&info.join("direct_url.json")).ok()?;
         let value: Value = serde_json::from_slice(&bytes).ok()?;
         value.get("archive_info")?;
         let (name, _) = info.file_name()?.to_str()?.split_once('-')?;

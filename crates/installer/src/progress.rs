@@ -174,7 +174,7 @@ impl Arrivals {
             }
             let record = self.site.iter().map(|site| site.join(&name).join("RECORD")).next();
             // An unreadable one is not complete yet.
-            if let Some(Ok(text)) = record.map(fs::read_to_string) {
+            if let Some(Ok(text)) = record.map(|it| files::read_regular_text(&it)) {
                 let size = |line: &str| line.rsplit(',').next()?.trim().parse::<u64>().ok();
                 self.bytes += text.lines().filter_map(size).sum::<u64>();
                 self.count += 1;

@@ -167,7 +167,7 @@ pub(crate) fn uv_in(dir: &Path) -> PathBuf {
 
 /// Returns the version that a pip's `__init__.py` states.
 pub(crate) fn pip_version(package_dir: &Path) -> Option<Version> {
-    let text = fs::read_to_string(package_dir.join("__init__.py")).ok()?;
+    let text = files::read_regular_text(&package_dir.join("__init__.py")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("__version__ = "))?;
     line.trim().trim_matches(['"', '\'']).parse().ok()
 }

@@ -26,7 +26,7 @@ impl Shadow {
 pub(crate) fn of_virtualenv(python: &Path) -> Result<Option<Shadow>, Error> {
     let (Some(bin), Some(program)) = (python.parent(), python.file_name()) else { return Ok(None) };
     let Some(prefix) = bin.parent() else { return Ok(None) };
-    let settings = match fs::read(prefix.join("pyvenv.cfg")) {
+    let settings = match files::read_regular(&prefix.join("pyvenv.cfg")) {
         Ok(settings) => settings,
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>

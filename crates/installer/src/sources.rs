@@ -173,7 +173,7 @@ impl Sources {
 
     fn rename_origin(&self, dist_info: &Path) -> Result<(), Error> {
         let path = dist_info.join("direct_url.json");
-        let bytes = match fs::read(&path) {
+        let bytes = match files::read_regular(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error).context("read", &path),
@@ -195,7 +195,7 @@ impl Sources {
 
     /// Changes the dependencies in a package's metadata to the folders in place of their copies.
     fn rename_needs(&self, dist_info: &Path) -> Result<(), Error> {
-        let Ok(text) = fs::read_to_string(dist_info.join("METADATA")) else { return Ok(()) };
+        let Ok(text) = files::read_regular_text(&dist_info.join("METADATA")) else { return Ok(()) };
         let renamed = self.0.iter().fold(text.clone(), |text, (original, copy)| {
             with_address(&text, &file_url(copy), &file_url(original))
         });
@@ -210,7 +210,7 @@ impl Sources {
 fn replace_recorded(dist_info: &Path, name: &str, text: &str) -> Result<(), Error> {
     replace(&dist_info.join(name), text)?;
     let record = dist_info.join("RECORD");
-    let Ok(lines) = fs::read_to_string(&record) else { return Ok(()) };
+    let Ok(lines) = files::read_regular_text(&record) else { return Ok(()) };
     let own = format!("{}/{name},", file_name(dist_info));
     let lines: Vec<String> = lines
         .lines()

@@ -44,7 +44,7 @@ fn choose(root: &Path, path: &Path, choice: &Choice) -> Option<PathBuf> {
             .flat_map(|folder| folder.ancestors())
             .map(|folder| folder.join(".python-version"))
             .chain([root.join("version")])
-            .find_map(|file| fs::read_to_string(file).ok())?,
+            .find_map(|file| files::read_regular_text(&file).ok())?,
     };
     let lines = named.lines().map(|line| line.split('#').next().unwrap_or_default());
     // Take the first version that has the program. Leave a version that is not a folder's name

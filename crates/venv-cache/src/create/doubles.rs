@@ -56,7 +56,7 @@ impl Doubles {
 pub fn prevailing<'n>(site_dir: &Path, names: &[&'n OsStr]) -> Option<&'n OsStr> {
     let rank = |name: &OsStr| {
         let file = site_dir.join(name).join("RECORD");
-        let list = fs::read_to_string(&file).unwrap_or_default();
+        let list = files::read_regular_text(&file).unwrap_or_default();
         let has_length = |line: &&str| {
             let mut parts = line.rsplitn(3, ',');
             let length = parts.next().and_then(|length| length.trim().parse().ok());

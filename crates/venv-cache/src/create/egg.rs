@@ -83,7 +83,7 @@ impl Eggs {
         let mut before = HashSet::new();
         for name in names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".pth")) {
             // What cannot be read is for the walk to tell.
-            let Ok(text) = fs::read(from.join(name)) else { continue };
+            let Ok(text) = files::read_regular(&from.join(name)) else { continue };
             let is_first = text.windows(FIRST.len()).any(|window| window == FIRST);
             for path in text.split(|byte| *byte == b'\n').filter_map(|line| named(line, from)) {
                 let Some(mut egg) = Egg::read(&path) else { continue };
@@ -213,7 +213,7 @@ impl Egg {
             file.read_to_end(&mut bytes).ok()?;
             bytes
         } else {
-            fs::read(path.join(INFO).join("PKG-INFO")).ok()?
+            files::read_regular(&path.join(INFO).join("PKG-INFO")).ok()?
         };
         let (name, version) = record::identity(&String::from_utf8_lossy(&own))?;
         let identity = format!("{name}-{version}");
@@ -228,9 +228,11 @@ impl Egg {
         } else {
             let read = |path: String| {
                 let file = self.path.join(&path);
-                Ok((path, fs::read(&file).context("read", &file)?))
+                Ok((path, files::read_regular(&file).context("read", &file)?))
             };
-            let all = files_in(&self.path).into_iter().filter(|path| path.starts_with(INFO));
+            let is_wanted =
+                |path: &String| path.starts_with(INFO) && self.path.join(path).is_file();
+            let all = files_in(&self.path).into_iter().filter(is_wanted);
             all.map(read).collect::<Result<_, Error>>()?
         };
         let inside = |(path, bytes): (String, Vec<u8>)| {

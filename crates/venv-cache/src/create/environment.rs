@@ -159,7 +159,8 @@ fn fill(
 /// and `.pth` files name it that way.
 fn other_spelling(interpreter: &Interpreter) -> Option<PathBuf> {
     let prefix = interpreter.prefix();
-    let text = fs::read_to_string(interpreter.executable().with_file_name("activate")).ok()?;
+    let text =
+        files::read_regular_text(&interpreter.executable().with_file_name("activate")).ok()?;
     let line = text.lines().find_map(|line| line.trim().strip_prefix("VIRTUAL_ENV="))?;
     let spelled = Path::new(line.trim_matches(['"', '\'']));
     let same =

@@ -37,7 +37,7 @@ pub(super) fn place(
         if !from.is_dir() {
             return Ok(Verdict::Take);
         }
-        let list = |name: &OsStr| fs::read_to_string(folder.from.join(name).join("RECORD"));
+        let list = |name: &OsStr| files::read_regular_text(&folder.from.join(name).join("RECORD"));
         let listed = list(name).unwrap_or_default();
         let others: Vec<String> =
             doubles.over(name).map(|other| list(other).unwrap_or_default()).collect();
@@ -64,7 +64,7 @@ pub(super) fn place(
         for file in record::files_in(&from).iter().filter(is_other) {
             let path = to.join(file);
             placement.folder(path.parent().unwrap_or(&to))?;
-            let content = fs::read(from.join(file)).context("read", from.join(file))?;
+            let content = files::read_regular(&from.join(file)).context("read", from.join(file))?;
             placement.own_file(&path, &content, 0o644, None)?;
         }
         return Ok(Verdict::Leave);
@@ -75,8 +75,8 @@ pub(super) fn place(
             let tops = record::top_levels(&folder.from, text).join("\n");
             own(&to.join("top_level.txt"), &(tops + "\n"))?;
         }
-    } else {
-        let metadata = fs::read(&from).context("read", &from)?;
+    } else if from.is_file() {
+        let metadata = files::read_regular(&from).context("read", &from)?;
         let Some((distribution, version)) = record::identity(&String::from_utf8_lossy(&metadata))
         else {
             return Ok(Verdict::Take);

@@ -62,7 +62,7 @@ pub(super) fn made_up(site_dir: &Path, from: &str, to: &str, scripts: &str) -> S
         }
     }
     let entry_points = site_dir.join(from).join("entry_points.txt");
-    for name in self::scripts(&fs::read_to_string(entry_points).unwrap_or_default()) {
+    for name in self::scripts(&files::read_regular_text(&entry_points).unwrap_or_default()) {
         let _ = writeln!(record, "{scripts}/{name},,");
     }
     let mut own: Vec<String> = files_in(&site_dir.join(from));
@@ -129,7 +129,7 @@ pub(super) fn files_in(metadata: &Path) -> Vec<String> {
 
 /// Returns the names that a distribution declares to be imported by, else its own name as a module.
 pub(super) fn top_levels(site_dir: &Path, metadata: &str) -> Vec<String> {
-    let declared = fs::read_to_string(site_dir.join(metadata).join("top_level.txt"))
+    let declared = files::read_regular_text(&site_dir.join(metadata).join("top_level.txt"))
         .unwrap_or_else(|_| distribution(metadata).unwrap_or_default().replace('-', "_"));
     declared.split_whitespace().map(str::to_owned).collect()
 }

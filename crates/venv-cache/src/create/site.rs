@@ -122,7 +122,7 @@ impl<'a> Sites<'a> {
 
     /// Places the scripts and data files of a distribution.
     fn place_outside(&mut self, from: &Path, metadata: &Path) -> Result<(), Error> {
-        let read = |name: &str| fs::read_to_string(metadata.join(name)).ok();
+        let read = |name: &str| files::read_regular_text(&metadata.join(name)).ok();
         if let Some(record) = read("RECORD") {
             for path in record::outside(&record) {
                 let file = normalized(&from.join(&path));
@@ -214,8 +214,8 @@ impl Merge<'_, '_> {
     fn free_name(&self, from: &Path, name: &OsStr) -> Option<OsString> {
         let folders = &self.sites.folders;
         let same = |folder: &PathBuf| {
-            fs::read(folder.join(name))
-                .is_ok_and(|text| fs::read(from).is_ok_and(|own| own == text))
+            files::read_regular(&folder.join(name))
+                .is_ok_and(|text| files::read_regular(from).is_ok_and(|own| own == text))
         };
         if folders.iter().any(same) {
             return None;
@@ -277,7 +277,7 @@ fn is_joined(path: &Path) -> bool {
     let Ok(entries) = entries(path) else { return false };
     let is_init = |name: &OsStr| name.as_encoded_bytes().starts_with(b"__init__.");
     !entries.iter().any(|(name, _)| is_init(name))
-        || fs::read_to_string(path.join("__init__.py")).is_ok_and(|text| {
+        || files::read_regular_text(&path.join("__init__.py")).is_ok_and(|text| {
             ["extend_path", "declare_namespace"].iter().any(|call| text.contains(call))
         })
 }

@@ -130,7 +130,7 @@ impl Tree<'_> {
         if metadata.len() > LONGEST_TEXT {
             return Ok(false);
         }
-        let text = fs::read(&from).context("read", &from)?;
+        let text = files::read_regular(&from).context("read", &from)?;
         if text.contains(&0) {
             return Ok(false);
         }
@@ -166,7 +166,7 @@ pub(super) fn own_paths(
         return Ok(());
     }
     let metadata = fs::metadata(&from).context("examine", &from)?;
-    let text = fs::read(&from).context("read", &from)?;
+    let text = files::read_regular(&from).context("read", &from)?;
     let repointed = if Path::new(name).extension() == Some(OsStr::new("py")) {
         moves.text(&text)
     } else {

@@ -3,9 +3,13 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use venv_cache::{Base, Error, Kind, Strategy, create, create_bare};
 
+use crate::installations::see_outer;
 use crate::setup::{
     Tool, assert_untouched, host, imports, open, run, seen, site, snapshot, uv, virtualenv,
 };
@@ -156,6 +160,46 @@ fn an_installer_finds_no_link_to_write_through() {
     }
     assert!(fs::read_to_string(checkout.join("__init__.py")).unwrap().contains("checkout"));
     assert_untouched(&base, &before);
+}
+
+/// Whatever reads them would wait for the other end for ever.
+#[test]
+fn pipes_by_the_names_of_files_hold_nothing_up() {
+    let (done, end) = mpsc::channel();
+    thread::spawn(move || {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = virtualenv(&folder.path().join("base"));
+        let outer = virtualenv(&folder.path().join("outer"));
+        let outer_site = site(&outer);
+        for site_dir in [site(&inner), outer_site.clone()] {
+            for name in ["piped-1.0.dist-info", "piped-2.0.dist-info", "linked-1.0.dist-info"] {
+                file(site_dir.join(name).join("METADATA"), "Name: piped\n");
+            }
+            file(site_dir.join("old-1.0.egg-info/PKG-INFO"), "Name: old\nVersion: 1.0\n");
+            file(site_dir.join("joined/module.py"), "");
+            let pipes = [
+                "piped-1.0.dist-info/RECORD",
+                "piped-2.0.dist-info/RECORD",
+                "piped-2.0.dist-info/entry_points.txt",
+                "old-1.0.egg-info/top_level.txt",
+                "older-1.0.egg-info",
+                "joined/__init__.py",
+            ]
+            .map(|name| site_dir.join(name));
+            duct::cmd("mkfifo", &pipes).run().unwrap();
+            symlink(&pipes[0], site_dir.join("linked-1.0.dist-info/RECORD")).unwrap();
+        }
+        see_outer(&site(&inner), &outer_site);
+        let base = open(&inner);
+        for strategy in ALL {
+            let dir = folder.path().join(strategy.to_string());
+            let python = create(&base, &dir, strategy).unwrap().python;
+            assert!(imports(&python, "kept"), "{strategy}");
+            assert!(!site(&python).join("older-1.0.egg-info").exists(), "{strategy}");
+        }
+        done.send(()).unwrap();
+    });
+    end.recv_timeout(Duration::from_mins(2)).expect("it ends well");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_virtualenv_with_the_systems_packages() {
 
 /// Adds packages of another folder to those of a site folder, as `include-system-site-packages` adds
 /// the system's.
-fn see_outer(site: &Path, outer_site: &Path) {
+pub(crate) fn see_outer(site: &Path, outer_site: &Path) {
     let hook = "import site, sys
 OUTER = [PATH]
 site.getsitepackages = lambda *given, inner=site.getsitepackages: inner(*given) + OUTER

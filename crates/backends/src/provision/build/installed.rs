@@ -57,7 +57,8 @@ fn prevails(info: &Path, other: &Path) -> bool {
 /// Returns what the metadata of a distribution says behind each header of this name.
 fn headers(info: &Path, header: &str) -> Vec<String> {
     let files = [info.join("METADATA"), info.join("PKG-INFO"), info.to_owned()];
-    let text = files.iter().find_map(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+    let text =
+        files.iter().find_map(|file| files::read_regular_text(file).ok()).unwrap_or_default();
     // The headers end at the first empty line; the description follows.
     let headers = text.lines().take_while(|line| !line.is_empty());
     let values = headers.filter_map(|line| line.strip_prefix(header));
@@ -150,7 +151,7 @@ impl Distribution {
 
     /// Returns the SHA-256 of its list of files; none without a list.
     pub(crate) fn record_digest(&self) -> Option<String> {
-        let bytes = fs::read(self.record_file()).ok()?;
+        let bytes = files::read_regular(&self.record_file()).ok()?;
         Some(Digest::of(&bytes).to_string())
     }
 
@@ -178,7 +179,7 @@ impl Distribution {
 
     /// Returns its source, if not an index (PEP 610).
     pub(crate) fn source(&self) -> Option<Source> {
-        let bytes = fs::read(self.info.join("direct_url.json")).ok()?;
+        let bytes = files::read_regular(&self.info.join("direct_url.json")).ok()?;
         let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         let archive = &value["archive_info"];
         let hash = archive["hashes"]["sha256"].as_str();

@@ -11,7 +11,6 @@
 //! same packages that is built again.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,7 +162,7 @@ impl Touched {
 
     fn add(&mut self, distribution: &Distribution) -> Option<()> {
         let list = distribution.record_file();
-        let text = fs::read_to_string(&list).ok()?;
+        let text = files::read_regular_text(&list).ok()?;
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let path = line.rsplitn(3, ',').last()?.trim_matches('"');
             let path = PathBuf::from(path);
@@ -193,7 +192,7 @@ impl Touched {
             self.modules.insert(module.to_owned());
         }
         let points = list.with_file_name("entry_points.txt");
-        let points = fs::read_to_string(points).unwrap_or_default();
+        let points = files::read_regular_text(&points).unwrap_or_default();
         let groups = points.lines().filter_map(|line| line.trim().strip_prefix('['));
         self.has_plugins |=
             groups.into_iter().any(|group| !PROGRAMS.contains(&group.trim_end_matches(']').trim()));
@@ -213,6 +212,8 @@ impl Touched {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn touched(record: &str, points: &str) -> Option<Touched> {
