@@ -273,6 +273,9 @@ fn packages_that_are_linked_folders_work_and_are_replaced() {
         fs::write(linked.join("beside/in_beside.py"), "").unwrap();
         symlink("/nowhere.pth", linked.join("dangling.pth")).unwrap();
         symlink("/nowhere", linked.join("gone-1.0.dist-info")).unwrap();
+        for name in ["itself", "itself.pth"] {
+            symlink(name, linked.join(name)).unwrap();
+        }
         let elsewhere = root.join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
         link_elsewhere(linked, &elsewhere);
