@@ -1,13 +1,13 @@
 //! Base environments, over which others are created.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
 use crate::error::Error;
 use crate::fingerprint::{Fingerprint, Stamps};
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, on_path};
 
 /// A base environment: an interpreter and the packages that it sees.
 ///
@@ -96,10 +96,7 @@ impl Base {
             return Self::open(Path::new(folder), records)
                 .map_err(|error| Error::VirtualEnv { source: Box::new(error) });
         }
-        let python = which::which_in_global("python3", path.map(OsString::from))
-            .ok()
-            .and_then(|mut found| found.next())
-            .ok_or(Error::NoBase)?;
+        let python = on_path(OsStr::new("python3"), path).ok_or(Error::NoBase)?;
         Self::open(&python, records)
     }
 

@@ -1,11 +1,12 @@
 //! A Python interpreter, as it describes itself.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -92,10 +93,10 @@ enum Answer {
 impl Interpreter {
     /// Asks the interpreter at `python` to describe itself.
     ///
-    /// `python` is an executable, the folder of a virtualenv or of an installation, or a bare name
-    /// that is looked up on `PATH`. It may be a launcher (pyenv's `python3` is a shell script),
-    /// whose interpreter is then described. The last link in the path is not followed, because a
-    /// virtualenv's interpreter is a link.
+    /// `python` is an executable, the folder of a virtualenv or of an installation, or a name without
+    /// a slash, of no folder here, that is looked up in the absolute folders of `PATH`. It may be a
+    /// launcher (pyenv's `python3` is a shell script), whose interpreter is then described. The last
+    /// link in the path is not followed, because a virtualenv's interpreter is a link.
     ///
     /// If the folder `records` is given, the answer is stored there, by path, real path, size and
     /// modification time of the executable (and of `pyvenv.cfg`), so that the next call starts no
@@ -296,13 +297,12 @@ fn locate(python: &Path) -> Result<PathBuf, Error> {
         path: std::path::absolute(python).unwrap_or_else(|_| python.to_path_buf()),
         source: source.into(),
     };
-    let mut parts = python.components();
-    if let (Some(Component::Normal(name)), None) = (parts.next(), parts.next())
-        && fs::symlink_metadata(python).is_err()
-    {
-        return which::which(name).map_err(|source| Error::NoInterpreter {
+    let is_name = !python.as_os_str().as_encoded_bytes().contains(&b'/');
+    if is_name && !python.is_dir() {
+        let found = on_path(python.as_os_str(), env::var_os("PATH").as_deref());
+        return found.ok_or_else(|| Error::NoInterpreter {
             path: python.to_path_buf(),
-            source: source.into(),
+            source: "`PATH` has none; a file of this folder is named with `./` before it".into(),
         });
     }
     let metadata = match fs::metadata(python) {
@@ -339,6 +339,13 @@ fn locate(python: &Path) -> Result<PathBuf, Error> {
         return Ok(absolute);
     };
     Ok(fs::canonicalize(dir).map_err(missing)?.join(name))
+}
+
+/// Returns the first program of this name in a `PATH`. The current folder, which an empty or a
+/// relative entry stands for, may be anyone's.
+pub(crate) fn on_path(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
+    let folders = env::split_paths(path?).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(name)).find_map(|program| which::which(program).ok())
 }
 
 /// Runs the interpreter once.

@@ -77,7 +77,8 @@ impl ProvisionerBuilder {
     /// Sets the base: an interpreter, the folder of a virtualenv, or packages for a managed base.
     ///
     /// Default: the virtualenv that `$VIRTUAL_ENV` names, else `python3` on `PATH`. Relative paths
-    /// start at the current folder.
+    /// start at the current folder; a name without a slash that is no folder there is one of a
+    /// program on `PATH`.
     pub fn base(self, base: impl Into<BaseSpec>) -> Self {
         Self { base: Choice::Named(base.into()), ..self }
     }
@@ -152,6 +153,10 @@ impl ProvisionerBuilder {
     pub fn open(self) -> Result<Provisioner, Error> {
         let choice = match self.base {
             Choice::Discovered => None,
+            // Without a slash, it is the name of a program on `PATH`, or of a folder.
+            Choice::Named(BaseSpec::Python(name)) if is_name(&name) && !name.is_dir() => {
+                Some(PlannedBase::Python(name))
+            }
             Choice::Named(base) => Some(PlannedBase::load(&base, &current_dir()?)?),
             Choice::Planned(base) => Some(base),
         };
@@ -177,4 +182,8 @@ impl ProvisionerBuilder {
             compiling: Compiling::default(),
         })
     }
+}
+
+fn is_name(path: &Path) -> bool {
+    !path.as_os_str().as_encoded_bytes().contains(&b'/')
 }

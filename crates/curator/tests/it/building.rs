@@ -1,7 +1,7 @@
 //! `create`, `lock` and `refresh`: from specs to environments.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use serde_json::json;
@@ -99,7 +99,7 @@ fn what_lock_prints_is_a_spec() {
     let (there, link) = (world.dir().join("there.txt"), world.dir().join("link.txt"));
     fs::write(&there, "older\n").unwrap();
     set_mode(&there, 0o600);
-    std::os::unix::fs::symlink("there.txt", &link).unwrap();
+    symlink("there.txt", &link).unwrap();
     assert_eq!(world.run(&[&arguments[..], &["-o", "link.txt"]].concat()).text(), "");
     assert_eq!(fs::read_to_string(&there).unwrap(), lines);
     assert_eq!(fs::metadata(&there).unwrap().permissions().mode() & 0o777, 0o600);
@@ -162,4 +162,35 @@ fn refresh_leaves_what_is_still_the_answer() {
         let refreshed = world.run(&arguments).json();
         assert_eq!((&refreshed["key"], &refreshed["state"]), (&json!(key), &json!("hit")));
     }
+}
+
+/// A name is one of a program on `PATH`, and not of a file that lies in the current folder.
+#[test]
+fn no_interpreter_of_the_current_folder_is_run_by_its_name() {
+    let world = World::new();
+    let ran = world.dir().join("ran");
+    for name in ["python3", "own-python"] {
+        let script = format!("#!/bin/sh\n: > {}\nexec {} \"$@\"\n", ran.display(), world.base());
+        fs::write(world.dir().join(name), script).unwrap();
+        set_mode(&world.dir().join(name), 0o755);
+    }
+    symlink(Path::new(world.base()).ancestors().nth(2).unwrap(), world.dir().join("venv")).unwrap();
+    let create = ["env", "create", "--uv", "packaging==24.0"];
+    let before = std::env::var("PATH").unwrap();
+    for path in [before.clone(), format!(":{before}"), format!(".:sub/..:{before}")] {
+        for base in [&[][..], &["--base", "python3"], &["--base", "venv"]] {
+            world.run_with(&[&create, base].concat(), "", &[("PATH", &path)]).path();
+            assert!(!ran.exists(), "{path} {base:?}");
+        }
+        let own = world.run_with(
+            &[&create[..], &["--base", "own-python"]].concat(),
+            "",
+            &[("PATH", &path)],
+        );
+        own.fails(2, "no Python interpreter at `own-python`");
+        own.fails(2, "`./`");
+        assert!(!ran.exists(), "{path}");
+    }
+    world.run(&[&create[..], &["--base", "./own-python"]].concat()).path();
+    assert!(ran.exists(), "a path is run");
 }
