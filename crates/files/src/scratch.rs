@@ -25,17 +25,22 @@ pub struct Scratch {
 impl Scratch {
     /// Creates one in the system's temporary folder.
     pub fn new(prefix: &str) -> io::Result<Self> {
-        Self::new_in(&env::temp_dir(), prefix)
+        Self::new_root(&env::temp_dir(), prefix)
     }
 
-    /// Creates one in this folder, unless [anyone could replace it](Access::check_above) there: what
-    /// it holds is read back, and run.
+    /// Creates one in a folder of others, unless [anyone could replace it](Access::check_above) there:
+    /// what it holds is read back, and run.
+    pub fn new_root(dir: &Path, prefix: &str) -> io::Result<Self> {
+        Access::check_above(&dir.join(format!("{prefix}{}", unique())))?;
+        Self::new_in(dir, prefix)
+    }
+
+    /// Creates one in this folder, which belongs to a tree whose rules hold for it.
     pub fn new_in(dir: &Path, prefix: &str) -> io::Result<Self> {
         let above = Folder::open(&std::path::absolute(dir)?)?;
         loop {
             let name = OsString::from(format!("{prefix}{}", unique()));
             let path = above.path().join(&name);
-            Access::check_above(&path)?;
             match mkdirat(above.fd(), &name, Mode::RWXU) {
                 Ok(()) => return Ok(Self { above, name: Some(name), path }),
                 Err(Errno::EXIST) => {}

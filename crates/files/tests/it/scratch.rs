@@ -32,7 +32,7 @@ fn none_is_made_where_anyone_could_replace_it() {
         set_mode(&above, outer);
         set_mode(&dir, inner);
         for dir in [&dir, &link] {
-            let made = Scratch::new_in(dir, "new-").map(drop);
+            let made = Scratch::new_root(dir, "new-").map(drop);
             let refused = made.as_ref().err().and_then(Untrusted::of);
             assert_eq!(made.is_ok(), is_made, "{outer:o} {inner:o}: {made:?}");
             let is_replaceable = matches!(refused, Some(Untrusted::Replaceable { .. }));
