@@ -139,8 +139,7 @@ fn no_declaration_passes_unseen() {
         r#"
 import functools, warnings
 from typing import Generic, TypeVar
-from curator import Aggregate, CompositeStage, Pipeline, Stage, stage
-from curator.testing import run_stage
+from curator import CompositeStage, Pipeline, Stage, stage
 
 OLD = {"uv": ["packaging==23.2"]}
 
@@ -234,8 +233,20 @@ with warnings.catch_warnings(record=True) as told:
     Pipeline([Misspelt]).plan()
 texts = sorted(str(it.message) for it in told)
 assert [text.split("`")[1] for text in texts] == ["setUp", "setup_on_nodes", "tear_down"], texts
+"#,
+    );
+}
 
-# The outputs of an aggregate are its parts.
+/// The outputs of an aggregate are given one after the other: what is one is not taken apart.
+#[test]
+fn an_aggregate_takes_nothing_apart() {
+    passes(
+        &Folder::new(""),
+        r#"
+import functools
+from curator import Aggregate, Pipeline
+from curator.testing import run_stage
+
 class Counts:
     batch_size = 2
     def __init__(self, made):

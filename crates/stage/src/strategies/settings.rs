@@ -120,7 +120,7 @@ pub fn python_code() -> impl Strategy<Value = PythonCode> {
             .prop_map(|(path, name)| PythonCode::from_file(format!("{path}.py"), name)),
         ("[a-z]{1,6}(\\.[a-zé_][a-z_0-9]{0,6}){0,2}", name)
             .prop_filter("a module that is not named as a file is", |(module, _)| {
-                !module.ends_with(".py")
+                module.rsplit('.').next() != Some("py")
             })
             .prop_map(|(module, name)| PythonCode::from_module(module, name)),
         (any::<String>(), name).prop_map(|(text, name)| PythonCode::from_source(text, name)),

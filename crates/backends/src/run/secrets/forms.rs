@@ -112,7 +112,7 @@ json.dump([list(forms(text)) for text in texts], sys.stdout)
             ('\0'..='\u{ff}').collect(),
         ];
         let input = serde_json::to_string(&texts).unwrap();
-        let python = duct::cmd!("/usr/bin/python3", "-c", PYTHON).stdin_bytes(input);
+        let python = duct::cmd!("python3", "-c", PYTHON).stdin_bytes(input);
         let told: Vec<Vec<String>> = serde_json::from_str(&python.read().unwrap()).unwrap();
         for (text, told) in texts.iter().zip(told) {
             let forms = of(text);
