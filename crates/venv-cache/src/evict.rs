@@ -114,7 +114,8 @@ pub struct PruneReport {
     pub foreign: Vec<PathBuf>,
     /// The number of half-built or damaged environments that were removed, or would be.
     pub leftovers: usize,
-    /// Files of removed environments that could not be deleted.
+    /// Files of environments that were removed, by this call or an earlier one, and that could not be
+    /// deleted.
     pub left: Vec<Left>,
     /// The number of environments that stay.
     pub kept: usize,
@@ -145,7 +146,9 @@ impl PruneReport {
     pub fn freed_bytes(&self) -> u64 {
         let removed: u64 = self.removed.iter().map(|removed| removed.bytes).sum();
         let removed = removed + self.bytecode_bytes;
-        removed.saturating_sub(self.left.iter().map(|left| left.bytes).sum())
+        removed.saturating_sub(
+            self.left.iter().filter(|left| left.key.is_some()).map(|left| left.bytes).sum(),
+        )
     }
 }
 
@@ -168,7 +171,11 @@ impl Cache {
         // With it the locks, or no sweep would begin.
         drop(trash);
         if !budget.dry_run {
-            self.trash().sweep();
+            for (dir, left) in self.trash().sweep() {
+                if !report.left.iter().any(|told| told.dir == dir) {
+                    report.left.extend(Left::of(None, &dir, &left.source));
+                }
+            }
             self.sweep_locks();
         }
         Ok(report)
@@ -403,7 +410,7 @@ fn delete(trash: &Trash<'_>, trashed: Vec<(Key, Trashed)>) -> Vec<Left> {
     let tree_of = |path: &Path| trees.iter().position(|tree| path.starts_with(&tree.path));
     let left = resisting.iter().filter_map(|left| {
         let number = tree_of(&left.path)?;
-        Left::of(keys[number], &trees[number].path, &left.source)
+        Left::of(Some(keys[number]), &trees[number].path, &left.source)
     });
     left.collect()
 }

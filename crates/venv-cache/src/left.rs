@@ -15,8 +15,8 @@ use crate::occupied::occupied;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Left {
-    /// The environment's key.
-    pub key: Key,
+    /// The environment's key; none if an earlier call removed it.
+    pub key: Option<Key>,
     /// The path of the remains.
     pub dir: PathBuf,
     /// The size of the remains on disk, in bytes.
@@ -31,7 +31,7 @@ pub struct Left {
 
 impl Left {
     /// Examines the remains of a tree; `None` if it is gone after all.
-    pub(crate) fn of(key: Key, dir: &Path, problem: impl fmt::Display) -> Option<Self> {
+    pub(crate) fn of(key: Option<Key>, dir: &Path, problem: impl fmt::Display) -> Option<Self> {
         let own = rustix::process::geteuid().as_raw();
         let top = fs::symlink_metadata(dir).ok()?;
         let mut culprit = None;
@@ -55,6 +55,10 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, bytes, path, owner, .. } = self;
         let path = path.display();
-        write!(f, "{bytes} bytes of environment `{key}` are left in `{path}`, of user {owner}")
+        let environment = match key {
+            Some(key) => format!("environment `{key}`"),
+            None => "an environment that was removed before".to_owned(),
+        };
+        write!(f, "{bytes} bytes of {environment} are left in `{path}`, of user {owner}")
     }
 }

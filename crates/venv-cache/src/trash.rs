@@ -125,18 +125,23 @@ impl<'a> Trash<'a> {
         left
     }
 
-    /// Deletes what crashes left behind, unless another process is deleting already.
-    pub(crate) fn sweep(&self) {
+    /// Deletes what crashes and earlier calls left behind, unless another process is deleting already.
+    /// Returns the trees that could not be deleted, with the obstacle for each.
+    pub(crate) fn sweep(&self) -> Vec<(PathBuf, Left)> {
         match self.try_sweep() {
-            Ok(()) | Err(Error::ReadOnly { .. }) => {}
-            Err(error) => tracing::warn!(%error, "the trash was not emptied"),
+            Ok(left) => left,
+            Err(Error::ReadOnly { .. }) => Vec::new(),
+            Err(error) => {
+                tracing::warn!(%error, "the trash was not emptied");
+                Vec::new()
+            }
         }
     }
 
-    fn try_sweep(&self) -> Result<()> {
+    fn try_sweep(&self) -> Result<Vec<(PathBuf, Left)>> {
         let dir = self.layout.trash_dir();
         if self.layout.open_above(&dir)?.is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let trash = self.layout.open(&dir)?;
         let mut names = trash.names().context("list", &dir)?;
@@ -145,16 +150,18 @@ impl<'a> Trash<'a> {
             is_ours(name) && matches!(trash.kind(name), Ok(Some(Kind::Folder | Kind::File)))
         });
         if names.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let lock_file = self.layout.trash_lock_file();
         let Some(_lock) = ExclusiveLock::try_acquire(&lock_file, self.access)? else {
-            return Ok(());
+            return Ok(Vec::new());
         };
-        for left in trash.delete_all(&names) {
+        let left = trash.delete_all(&names).into_iter().filter_map(|left| {
             tracing::debug!(%left, error = %left.source, "left in the trash");
-        }
-        Ok(())
+            let name = left.path.strip_prefix(&dir).ok()?.iter().next()?;
+            Some((dir.join(name), left))
+        });
+        Ok(left.collect())
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Usage {
     pub bytecode_bytes: u64,
     /// The size of the kept answers ([`Memo`](crate::Memo)), in bytes.
     pub memo_bytes: u64,
+    /// The size of what is left of removed environments, in bytes.
+    pub trash_bytes: u64,
 }
 
 /// Disk usage of one environment: the sum of the three amounts.
@@ -64,6 +66,7 @@ impl Cache {
         let mut usage = Usage { tools_bytes: self.tools_bytes()?, ..Usage::default() };
         usage.bytecode_bytes = self.bytecode_bytes()?;
         usage.memo_bytes = self.memo_bytes()?;
+        usage.trash_bytes = self.trash_bytes()?;
         for (number, environment) in listed.iter().enumerate() {
             let mut own = EnvUsage {
                 key: environment.key,
@@ -113,6 +116,24 @@ impl Cache {
             }
         }
         Ok(usage)
+    }
+}
+
+impl Cache {
+    fn trash_bytes(&self) -> Result<u64> {
+        let dir = self.layout().trash_dir();
+        let Some(_) = self.layout().open_above(&dir)? else { return Ok(0) };
+        let mut bytes = 0;
+        for name in self.layout().open(&dir)?.names().context("list", &dir)? {
+            let tree = dir.join(name);
+            walk(&tree, |metadata| {
+                if metadata.is_dir() || metadata.nlink() == 1 {
+                    bytes += occupied(metadata);
+                }
+            })
+            .context("measure", &tree)?;
+        }
+        Ok(bytes)
     }
 }
 

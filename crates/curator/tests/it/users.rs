@@ -182,6 +182,14 @@ fn prune_tells_what_it_could_not_delete_and_fails() {
             assert!(pruned.out.contains(&format!("of user {ANN} in")), "{}", pruned.out);
             assert!(pruned.out.contains("removed 1 environment (0 B)"), "{}", pruned.out);
         }
+        // It is told as long as it is there.
+        let again = place.run(bob, &prune);
+        assert_eq!(again.code, Some(1), "{again:?}");
+        assert!(again.out.contains("cache/trash/"), "{}", again.out);
+        assert_eq!(again.out.contains("removed 0 environments (0 B)"), !is_json, "{}", again.out);
+        let usage = place.run(bob, &["env", "du", "--json"]).text();
+        let usage: Value = serde_json::from_str(&usage).expect("JSON");
+        assert!(usage["trash_bytes"].as_u64().expect("bytes") > 5_000_000, "{usage}");
         assert_eq!(place.run(ann, &["env", "list", "--json"]).text().trim(), "[]");
         let trash = fs::read_dir(place.path("cache/trash")).expect("a folder");
         assert_eq!(trash.count(), 0, "its owner's next call clears it away");

@@ -260,7 +260,7 @@ pub(crate) fn as_the_remover(root: &Path) {
     let report = cache.prune(&Budget::default().with_all()).expect("prune");
     assert_eq!((report.removed.len(), report.left.len()), (1, 1), "{report:?}");
     let left = &report.left[0];
-    assert_eq!((left.key, left.owner), (key(1), owner));
+    assert_eq!((left.key, left.owner), (Some(key(1)), owner));
     assert!(left.path.ends_with(LITTER), "{left}");
     assert!(left.bytes >= 1 << 20, "{left}");
     assert!(report.freed_bytes() < report.removed[0].bytes, "{report:?}");

@@ -1,5 +1,6 @@
 //! `env du`: measures disk usage.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use curator::venv_cache::EnvUsage;
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
             "tools_bytes": usage.tools_bytes,
             "bytecode_bytes": usage.bytecode_bytes,
             "answer_bytes": usage.memo_bytes,
+            "trash_bytes": usage.trash_bytes,
         }));
     }
     let row = |env: &EnvUsage| {
@@ -45,7 +47,7 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
     };
     let rows: Vec<_> = usage.environments.iter().map(row).collect();
     let head = ["KEY", "OWN", "SHARED WITH ENVS", "SHARED WITH OTHERS", "FILES"];
-    let total = format!(
+    let mut total = format!(
         "all: {} of their own, {} shared with bases and the package managers' caches; tools: {}; bytecode of \
          bases: {}; kept answers: {}",
         output::bytes(usage.own_bytes),
@@ -54,6 +56,9 @@ pub(crate) fn run(arguments: Json, store: &Store) -> Result<ExitCode, Failure> {
         output::bytes(usage.bytecode_bytes),
         output::bytes(usage.memo_bytes),
     );
+    if usage.trash_bytes > 0 {
+        let _ = write!(total, "; left of removed ones: {}", output::bytes(usage.trash_bytes));
+    }
     if rows.is_empty() {
         output::text(&total)
     } else {

@@ -131,7 +131,7 @@ fn lines(report: &PruneReport, waiting: &[Key], is_dry_run: bool) -> Vec<String>
     lines.extend(report.left.iter().map(|left| {
         format!(
             "left    {}  {} of user {} in `{}` ({}): they go when that user next opens the cache",
-            output::short(&left.key),
+            left.key.as_ref().map_or_else(|| "of before   ".to_owned(), output::short),
             output::bytes(left.bytes),
             left.owner,
             left.path.display(),
