@@ -54,9 +54,8 @@ fn numbers<E: RayEngine + 'static>(cluster: &Cluster, address: &str) {
     // They may connect to the cluster that they are on.
     assert_eq!(addresses, BTreeSet::from([json!(address).to_string()]), "{}", E::NAME);
     let files = fs::read_dir(&folder).expect("the folder");
-    let names: BTreeSet<String> =
-        files.map(|entry| entry.expect("an entry").file_name().into_string().unwrap()).collect();
-    assert_eq!(names, ["0", "1", "2"].map(str::to_owned).into(), "{}", E::NAME);
+    let names: BTreeSet<_> = files.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names, ["0", "1", "2"].map(Into::into).into(), "{}", E::NAME);
 }
 
 /// Each of the workers of a stage has a number of its own, from 0, and the address of the cluster.
