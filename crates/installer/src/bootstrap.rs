@@ -247,7 +247,9 @@ impl<'a> Bootstrap<'a> {
                     Ok(description) => seeds.extend(seeds_of(&python, &description)),
                     // What it cannot be started by is its own; a missing place for temporary files is
                     // not, and every other one would fail of it, too.
-                    Err(error @ Error::Io { action, .. }) if action != process::START => {
+                    Err(error @ Error::Io { action, .. })
+                        if action != process::START || error.is_at_a_limit() =>
+                    {
                         return Err(error);
                     }
                     Err(error) => {

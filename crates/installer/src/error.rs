@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use files::Untrusted;
+use rustix::io::Errno;
 
 use envspec::Tool;
 
@@ -247,6 +248,9 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Interpreter { .. }
             | Self::Answer { .. } => None,
+            Self::Io { .. } if self.is_at_a_limit() => Some(
+                "raise the limit of open files (`ulimit -n`), or that of processes (`ulimit -u`)",
+            ),
             Self::Io { path, .. } => (*path == std::env::temp_dir())
                 .then_some("set TMPDIR to a folder that is there and that you can write to"),
             Self::NotTools { .. } => {
@@ -290,6 +294,14 @@ impl Error {
             | Self::Untrusted(_)
             | Self::Io { .. } => None,
         }
+    }
+
+    /// Returns whether this process, or the machine, may have no more files, processes or memory: that
+    /// a program does not start then says nothing of the program.
+    pub(crate) fn is_at_a_limit(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        let errno = Errno::from_io_error(source);
+        matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM))
     }
 
     /// Returns whether the same call may succeed a moment later.

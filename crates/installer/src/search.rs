@@ -120,7 +120,9 @@ impl Search<'_> {
         let finished = match process::run(&command, Streams::Apart, &self.limit) {
             Ok(finished) => finished,
             // It is a program for another machine.
-            Err(Error::Io { action: process::START, .. }) => return Ok(None),
+            Err(error @ Error::Io { action: process::START, .. }) if !error.is_at_a_limit() => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         if finished.status.is_none() {

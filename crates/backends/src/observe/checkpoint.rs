@@ -20,6 +20,9 @@ use crate::sync::Mutex;
 use journal::{Entry, Journal, Opened};
 use question::Answer;
 
+/// What fails where the journal has no room.
+const WRITE: &str = "write the checkpoint";
+
 /// A folder in which runs record their finished tasks and the outputs.
 ///
 /// A task that was handed in is finished once everything made from it has left the last stage or
@@ -210,16 +213,17 @@ impl Checkpoint {
                 keeper.lock().came_out(&task);
                 // Dropping the task reports its end, which needs the lock.
                 drop(task);
-                keeper.lock().take_error().map_or(Ok(()), |error| Err(error.into()))
+                let error = keeper.lock().take_error();
+                error.map_or(Ok(()), |error| Err(Error::io(WRITE, &*dir, error).into()))
             };
-            executor.execute(plan, &mut left, observer, &mut keep)
+            executor.execute(plan, &mut left, observer, &mut keep).map_err(own)
         };
         let report = result?;
         if let Some(index) = seen.changed {
             return Err(Error::OtherInput { index });
         }
         let done = keeper.lock().finish();
-        done.map_err(|source| Error::io("write the checkpoint", dir, source))?;
+        done.map_err(|source| Error::io(WRITE, dir, source))?;
         // A stopped run may not have reached the end of its input.
         let is_whole = seen.is_over && !report.is_stopped;
         let last = seen.finished.last_key_value().map(|(index, _)| *index);
@@ -229,6 +233,17 @@ impl Checkpoint {
         let end = if is_whole { seen.next } else { u64::MAX };
         journal::hand_out(&path, end, &seen.redone, &seen.gone, sink)?;
         Ok(report)
+    }
+}
+
+/// Returns the error of the checkpoint itself, for which an executor blames the sink.
+fn own(error: Error) -> Error {
+    match error {
+        Error::Sink { task, source } => match source.downcast() {
+            Ok(own) => *own,
+            Err(source) => Error::Sink { task, source },
+        },
+        error => error,
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
 use envspec::Digest;
-use files::{Access, Scratch};
+use files::{Access, Scratch, Untrusted};
 
 /// The file that stage code may import, as it may `curator_table.py`.
 pub const CURATOR_STAGE_PY: &str = include_str!("../../python/curator_stage.py");
@@ -87,6 +87,7 @@ impl Shims {
     /// Calls a function that writes below the cache's folder, or, if that is refused, below the one
     /// of this process.
     fn in_folder<T>(&self, write: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        let write = |dir: &Path| write(dir).map_err(|error| within(dir, error));
         match write(&self.dir) {
             Err(error) if files::is_refusal(&error) => {
                 tracing::debug!(%error, dir = %self.dir.display(), "workers get a folder of their own");
@@ -137,6 +138,14 @@ impl Shims {
             folder.link(name, target)?;
             Ok(folder.path)
         })
+    }
+}
+
+/// Adds the folder to an error that names no place.
+fn within(dir: &Path, error: io::Error) -> io::Error {
+    match Untrusted::of(&error) {
+        Some(_) => error,
+        None => io::Error::new(error.kind(), format!("in `{}`: {error}", dir.display())),
     }
 }
 
@@ -269,5 +278,15 @@ time.sleep(60)
         assert_eq!(fs::read_link(module.join("m")).unwrap(), dir.path());
         drop(shims);
         assert!(!own.exists());
+    }
+
+    #[test]
+    fn an_error_names_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let shims = dir.path().join("file/shims");
+        fs::write(dir.path().join("file"), "").unwrap();
+        let error = Shims::new(shims.clone()).shim().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+        assert!(error.to_string().contains(shims.to_str().unwrap()), "{error}");
     }
 }

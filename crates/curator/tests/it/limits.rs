@@ -100,6 +100,11 @@ fn what_does_not_fit_on_the_disk_leaves_no_part_of_a_file() {
     let text = folder.read("o.jsonl");
     assert!(text.ends_with("}\n") && text.len() > 1000, "{:?}", text.get(..100));
     assert!(folder.lines("o.jsonl").iter().all(|line| line["n"].is_u64()));
+    // A checkpoint names itself, and not the output that it could not take.
+    let kept = [&tasks[..], &["--checkpoint", "kept", "-o", "/dev/null"]].concat();
+    let run = limited(&folder, small, &kept);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.starts_with("error: failed to write the checkpoint `kept`"), "{}", run.err);
     let failing = Folder::numbers(4000, "{ bad = 1 }");
     let failed = [&tasks[..], &["--failed", "f.jsonl", "-o", "/dev/null"]].concat();
     let run = limited(&failing, "ulimit -f 64", &failed);
@@ -115,6 +120,19 @@ fn what_does_not_fit_on_the_disk_leaves_no_part_of_a_file() {
     folder.write("r.html", "older");
     limited(&folder, small, &[&tasks[..], &["--report", "r.html", "-o", "/dev/null"]].concat());
     assert_eq!(folder.read("r.html"), "older");
+}
+
+/// What cannot be started for want of descriptors is not taken for what is not there.
+#[test]
+fn without_descriptors_a_build_tells_of_them() {
+    let folder = Folder::numbers(1, "{}");
+    let create = ["env", "create", "--uv", "packaging==24.1", "--base", folder.world.base()];
+    for most in [14, 15, 16] {
+        let run = limited(&folder, &format!("ulimit -n {most}"), &create);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.err.contains("Too many open files"), "{}", run.err);
+        assert!(!run.err.contains("was found"), "{}", run.err);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The way out of each error.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 
 use super::Error;
 use crate::worker::wire::Phase;
@@ -36,6 +37,11 @@ impl Error {
                 if files::Untrusted::of(source).is_some() =>
             {
                 files::Untrusted::of(source)?.hint()
+            }
+            Self::Io { source, .. } | Self::Worker { source, .. }
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                Some("free some space on that disk, and run again".into())
             }
             _ => self.advice().map(Into::into),
         }
