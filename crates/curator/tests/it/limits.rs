@@ -126,12 +126,17 @@ fn what_does_not_fit_on_the_disk_leaves_no_part_of_a_file() {
 #[test]
 fn without_descriptors_a_build_tells_of_them() {
     let folder = Folder::numbers(1, "{}");
-    let create = ["env", "create", "--uv", "packaging==24.1", "--base", folder.world.base()];
-    for most in [14, 15, 16] {
-        let run = limited(&folder, &format!("ulimit -n {most}"), &create);
+    let tools = fs::read_dir(folder.world.cache().join("tools")).unwrap().flatten();
+    let uv = tools.map(|it| it.path().join("bin/uv")).find(|uv| uv.is_file()).expect("a uv");
+    // A cache without tools of its own.
+    let create = ["--cache-dir", "bare", "env", "create", "--uv", "packaging==24.1"];
+    let create = [&create[..], &["--base", folder.world.base()]].concat();
+    for most in 8..16 {
+        let limits = format!("export CURATOR_UV='{}'; ulimit -n {most}", uv.display());
+        let run = limited(&folder, &limits, &create);
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(run.err.contains("Too many open files"), "{}", run.err);
-        assert!(!run.err.contains("was found"), "{}", run.err);
+        assert!(!run.err.contains("was found"), "{most}: {}", run.err);
     }
 }
 
