@@ -317,6 +317,7 @@ mod tests {
             },
             "stage": stage,
             "policy": "fail-fast",
+            "worker": 0,
             "is_native": false,
         });
         let (ours, theirs) = UnixStream::pair().unwrap();
