@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Returns the text as it stands in quotes in Rust, Python and JSON, and in a URL. Forms may be equal
+/// Returns the text in the quotes of Rust, Python and JSON, and in a URL. Forms may be equal
 /// to each other, and to the text.
 pub(super) fn of(text: &str) -> Vec<String> {
     let debug = text.escape_debug().to_string();
