@@ -3,11 +3,11 @@ tasks, statistics and metrics are its own.
 """
 
 import copy
-import inspect
 from typing import Any, Optional
 
 from curator._nemo_frames import pack, unpack
 from curator._pickle import dumps, loads
+from curator._raised import reduces_itself
 from curator._shared import shared
 from curator._stage import Aggregate, Task
 
@@ -43,7 +43,7 @@ class Carried:
         self.task = task
 
     def __getstate__(self) -> tuple[Any, Optional[dict[str, Any]]]:
-        packed = None if _pickles_itself(self.task) else pack(getattr(self.task, "data", None))
+        packed = None if reduces_itself(type(self.task)) else pack(getattr(self.task, "data", None))
         if packed is None:
             return self.task, None
         shell = copy.copy(self.task)
@@ -54,11 +54,6 @@ class Carried:
         self.task, packed = state
         if packed is not None:
             self.task.data = unpack(packed)
-
-
-def _pickles_itself(task: Any) -> bool:
-    ways = ("__getstate__", "__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__")
-    return any(inspect.isfunction(getattr(type(task), name, None)) for name in ways)
 
 
 class Fused:
